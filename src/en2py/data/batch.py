@@ -1,0 +1,84 @@
+"""Ids to padded tensors: the only place that pads and shifts.
+
+Shape letters: B batch, S source length, T target length (with EOS).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from en2py.data.vocab import Vocab
+
+
+@dataclass(frozen=True)
+class Example:
+    """One pair as ids, without BOS and EOS; `index` is its place in its split."""
+
+    index: int
+    src: Sequence[int]
+    tgt: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded ids. Masks are boolean; True means the position may be attended to.
+
+    Attributes:
+        indices: Place of each pair in its split, `[B]`.
+        src: Source ids, EOS at the end, `[B, S]`.
+        tgt: Target ids, BOS in front and EOS at the end, `[B, T + 1]`.
+        pad_id: The id that fills.
+    """
+
+    indices: Tensor
+    src: Tensor
+    tgt: Tensor
+    pad_id: int
+
+    @property
+    def tgt_in(self) -> Tensor:
+        """What the decoder reads, `[B, T]`."""
+        return self.tgt[:, :-1]
+
+    @property
+    def tgt_out(self) -> Tensor:
+        """What the decoder should say, `[B, T]`."""
+        return self.tgt[:, 1:]
+
+    @property
+    def src_mask(self) -> Tensor:
+        """True at real source tokens, `[B, S]`."""
+        return self.src != self.pad_id
+
+    @property
+    def tgt_mask(self) -> Tensor:
+        """True at real target tokens (EOS in, padding out), `[B, T]`."""
+        return self.tgt_out != self.pad_id
+
+    def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
+        """Return the batch on a device; Lightning calls this."""
+        return replace(
+            self,
+            indices=self.indices.to(device, non_blocking=non_blocking),
+            src=self.src.to(device, non_blocking=non_blocking),
+            tgt=self.tgt.to(device, non_blocking=non_blocking),
+        )
+
+
+def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
+    """Pad examples to one batch. Both sides share the special ids of `vocab`."""
+    src = [[*example.src, vocab.eos_id] for example in examples]
+    tgt = [[vocab.bos_id, *example.tgt, vocab.eos_id] for example in examples]
+    return Batch(
+        indices=torch.tensor([example.index for example in examples]),
+        src=_pad(src, vocab.pad_id),
+        tgt=_pad(tgt, vocab.pad_id),
+        pad_id=vocab.pad_id,
+    )
+
+
+def _pad(rows: list[list[int]], pad_id: int) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([row + [pad_id] * (width - len(row)) for row in rows])
