@@ -1,0 +1,216 @@
+"""The few questions asked of a code text: does it parse, does it compile, which tree is it."""
+
+import ast
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# What Python raises for text that is no program: NUL bytes and lone surrogates are ValueErrors,
+# deep nesting ends in RecursionError or MemoryError, depending on the version.
+NOT_A_PROGRAM = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
+
+
+def _attempt(question: Callable[[], T]) -> T | None:
+    """Answer a question about a program, quietly; None where it is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "invalid escape sequence" and its like, once per snippet
+        try:
+            return question()
+        except NOT_A_PROGRAM:
+            return None
+
+
+def parse(code: str) -> ast.Module | None:
+    """Return the syntax tree of a program, None where it does not parse; never raises."""
+    return _attempt(lambda: ast.parse(code))
+
+
+def compiles(code: str) -> bool:
+    """Tell whether Python accepts the program: no `return` outside a function, for example."""
+    return _attempt(lambda: compile(code, "<code>", "exec", dont_inherit=True)) is not None
+
+
+def ast_text(code: str) -> str | None:
+    """Write the syntax tree as text without positions: equal texts are the same program.
+
+    Layout, comments, quotes and a `u` before a string make no difference; docstrings do.
+
+    Returns:
+        The text, None where the code does not parse.
+    """
+    return _attempt(lambda: ast.dump(_without_kinds(ast.parse(code))))
+
+
+def ast_text_renamed(code: str) -> str | None:
+    """Write the syntax tree as text in which the names that the program binds are numbered.
+
+    Functions, classes, arguments, variables, aliases of imports, and the attributes that a class
+    defines or sets on `self` get numbers in the order of their appearance. Names that the program
+    does not bind (builtins, imported modules, other objects' methods), names like `__init__`, and
+    constants stay. So equal texts are equal programs up to one consistent renaming. Scopes of
+    functions are not told apart: a name is the same number everywhere in the program.
+
+    Returns:
+        The text, None where the code does not parse.
+    """
+    return _attempt(lambda: ast.dump(_renamed(_without_kinds(ast.parse(code)))))
+
+
+def _without_kinds(tree: ast.Module) -> ast.Module:
+    """Forget whether a string was written with a `u`: it is the same string."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            node.kind = None
+    return tree
+
+
+def _renamed(tree: ast.Module) -> ast.Module:
+    bound = _Bound()
+    bound.visit(tree)
+    _Renamer(bound).visit(tree)
+    return tree
+
+
+class _Scopes(ast.NodeVisitor):
+    """Walk a tree, knowing whether names are bound in a class body and what `self` is called."""
+
+    def __init__(self) -> None:
+        self.in_class = False
+        self.self_name: str | None = None
+
+    def _visit_in(self, nodes: list[ast.AST], in_class: bool, self_name: str | None) -> None:
+        outer = self.in_class, self.self_name
+        self.in_class, self.self_name = in_class, self_name
+        for node in nodes:
+            self.visit(node)
+        self.in_class, self.self_name = outer
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.on_name(node)
+        outside = [
+            *node.decorator_list,
+            *node.bases,
+            *node.keywords,
+            *getattr(node, "type_params", []),
+        ]
+        self._visit_in(outside, self.in_class, self.self_name)
+        self._visit_in([*node.body], True, self.self_name)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.on_name(node)
+        defaults = [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+        self._visit_in([*node.decorator_list, *defaults], self.in_class, self.self_name)
+        inside = [*getattr(node, "type_params", []), *_arguments(node.args), *node.body]
+        inside += [] if node.returns is None else [node.returns]
+        first = [*node.args.posonlyargs, *node.args.args][:1]
+        # A function inside a method still sees the method's self.
+        self_name = first[0].arg if self.in_class and first else self.self_name
+        self._visit_in(inside, False, self_name)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        defaults = [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+        self._visit_in([*defaults], self.in_class, self.self_name)
+        self._visit_in([*_arguments(node.args), node.body], False, self.self_name)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        self.on_name(node)
+        super().generic_visit(node)
+
+    def on_name(self, node: ast.AST) -> None:
+        """Look at a node that may hold names of its own, before its children."""
+        raise NotImplementedError
+
+
+class _Bound(_Scopes):
+    """Collect what a program binds: plain names, attributes, and the names of arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.arguments: set[str] = set()
+
+    def on_name(self, node: ast.AST) -> None:
+        names = self.attributes if self.in_class else self.names
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                names.add(name)
+            case ast.Attribute(value=ast.Name(id=self.self_name), attr=name, ctx=ast.Store()):
+                self.attributes.add(name)
+            case ast.arg(arg=name):
+                self.names.add(name)
+                self.arguments.add(name)
+            case ast.alias(asname=str(name)) | ast.MatchMapping(rest=str(name)):
+                names.add(name)
+            case ast.alias():
+                pass  # an import without `as` keeps its name: it says what is imported
+            case ast.Global(names=many) | ast.Nonlocal(names=many):
+                self.names.update(many)
+            case _ if isinstance(own := getattr(node, "name", None), str):
+                names.add(own)  # def, class, except ... as, patterns, type parameters
+
+
+class _Renamer(_Scopes):
+    """Write numbers in place of bound names. `<` keeps the numbers apart from real names."""
+
+    def __init__(self, bound: _Bound) -> None:
+        super().__init__()
+        self.bound = bound
+        self.numbers: dict[tuple[str, str], str] = {}
+
+    def number(self, kind: str, name: str) -> str:
+        if name.startswith("__") and name.endswith("__"):
+            return name  # Python itself calls these by their names
+        return self.numbers.setdefault((kind, name), f"<{kind}{len(self.numbers)}>")
+
+    def name(self, name: str) -> str:
+        if self.in_class and name in self.bound.attributes:
+            return self.number(".", name)
+        return self.number("", name) if name in self.bound.names else name
+
+    def attribute(self, name: str) -> str:
+        return self.number(".", name) if name in self.bound.attributes else name
+
+    def on_name(self, node: ast.AST) -> None:
+        match node:
+            case ast.Name():
+                node.id = self.name(node.id)
+            case ast.Attribute():
+                node.attr = self.attribute(node.attr)
+            case ast.arg():
+                node.arg = self.number("", node.arg)
+            case ast.alias(asname=str(name)):
+                node.asname = self.name(name)
+            case ast.alias():
+                pass
+            case ast.MatchMapping(rest=str(name)):
+                node.rest = self.name(name)
+            case ast.MatchClass():
+                node.kwd_attrs = [self.attribute(name) for name in node.kwd_attrs]
+            case ast.Global() | ast.Nonlocal():
+                node.names = [self.number("", name) for name in node.names]
+            case ast.Call(func=ast.Name(id=called)) if (
+                called in self.bound.names | self.bound.attributes
+            ):
+                self._rename_keywords(node)
+            case ast.Call(func=ast.Attribute(attr=called)) if called in self.bound.attributes:
+                self._rename_keywords(node)
+            case _ if isinstance(own := getattr(node, "name", None), str):
+                setattr(node, "name", self.name(own))  # noqa: B010 - no common type has it
+
+    def _rename_keywords(self, call: ast.Call) -> None:
+        """Rename `f(x=1)` along with `def f(x)`; `print(end="")` calls nothing of the program's."""
+        for keyword in call.keywords:
+            if keyword.arg in self.bound.arguments:
+                keyword.arg = self.number("", keyword.arg)
+
+
+def _arguments(args: ast.arguments) -> list[ast.AST]:
+    """List all arguments of a function, in the order in which they are written."""
+    several = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]
+    return [arg for arg in several if arg is not None]
