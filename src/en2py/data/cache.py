@@ -1,0 +1,103 @@
+"""A content-addressed cache on disk: the key says all that the value depends on.
+
+An entry is built once, under a lock that dies with its holder, written beside its final name and
+renamed: readers see the whole entry or none, however many runs start at once.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+# What the prepared data depends on besides our own code: a new version means a new entry.
+_LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of plain containers; equal content gives equal digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file; of a folder, that of its files' names and contents."""
+    path = Path(path)
+    if path.is_dir():
+        return digest({str(f.relative_to(path)): file_digest(f) for f in sorted(path.rglob("*.py"))})
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """Return a digest of the rules themselves: this package's data code, Python, the libraries.
+
+    `tokenize` and `ast` change with Python, so its version is part of the key.
+    """
+    return digest(
+        {
+            "rules": file_digest(Path(__file__).parent),
+            "embeddings": file_digest(Path(__file__).parent.parent / "embeddings.py"),
+            "python": platform.python_version(),
+            "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        }
+    )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, sync to disk, rename: a kill leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def cached(
+    folder: Path, kind: str, key: dict[str, Any], build: Callable[[], dict[str, Any]]
+) -> tuple[dict[str, Any], bool]:
+    """Return the entry for `key`, building it if nobody has.
+
+    Args:
+        folder: Where the cache lies.
+        kind: First word of the file name, for people who look into the folder.
+        key: All that the value depends on, as plain containers.
+        build: Makes the value, plain containers, when it is not there.
+
+    Returns:
+        The value and whether it was there already.
+    """
+    path = folder / f"{kind}-{digest({**key, 'code': code_version()})[:24]}.json"
+    if (value := _read(path)) is not None:
+        return value, True
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # released by the system if its holder is killed
+        if (value := _read(path)) is not None:
+            return value, True
+        value = build()
+        write_atomically(path, json.dumps(value, ensure_ascii=True).encode())
+        return value, False
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:  # a damaged entry is made again
+        return None
+    return value if isinstance(value, dict) else None

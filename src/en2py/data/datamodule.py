@@ -1,0 +1,195 @@
+"""Serves batches whose order depends on (seed, epoch) alone."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from en2py.data.batch import Batch, Example, collate
+from en2py.data.prepare import Prepared
+from en2py.data.vocab import Vocab
+
+_TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
+
+
+class Examples(Dataset[Batch]):
+    """Pairs as ids; an item is a whole batch, asked for by the places of its pairs."""
+
+    def __init__(self, examples: Sequence[Example], vocab: Vocab) -> None:
+        self.examples = examples
+        self.vocab = vocab
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, places: list[int]) -> Batch:
+        return collate([self.examples[i] for i in places], self.vocab)
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Batches of similar length under a token budget; their order is f(seed, epoch).
+
+    Pairs are sorted by length with ties broken at random, cut where a batch would pass
+    the budget, and the batches are shuffled. The cuts depend on the lengths alone, so every epoch
+    has the same number of batches.
+
+    Args:
+        lengths: (source, target) length of each pair, in tokens.
+        max_tokens: Most target tokens in a batch, padding included; a longer pair goes alone.
+        seed: Of the order; None keeps the order by length, for evaluation.
+        rank: This process among `world`, which share the batches out between them.
+        world: Number of processes.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[tuple[int, int]],
+        max_tokens: int,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.seed, self.rank, self.world = seed, rank, world
+        self.epoch = self.skip = 0
+        # Sources in steps too: pairs of one target length still meet different neighbours.
+        self._keys = [(-(-tgt // _TGT_STEP) * _TGT_STEP, -(-src // 4)) for src, tgt in lengths]
+        widths = [width for width, _ in sorted(self._keys)]
+        self._cuts, first = [0], 0
+        for i, width in enumerate(widths):
+            if (i + 1 - first) * width > max_tokens and i > first:
+                self._cuts.append(i)
+                first = i
+        self._cuts.append(len(widths))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of another epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        n_batches = len(self._cuts) - 1
+        # In training every rank takes the same number of steps, or the others would wait for ever.
+        return -(-n_batches // self.world) if self.seed is not None else len(self._mine(n_batches))
+
+    def _mine(self, n_batches: int) -> range:
+        return range(self.rank, n_batches, self.world)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if self.seed is None:
+            order = sorted(range(len(self._keys)), key=lambda i: self._keys[i])
+            batches = self._cut(order)
+            yield from (batches[i] for i in self._mine(len(batches)))
+            return
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        ties = torch.randperm(len(self._keys), generator=generator).tolist()
+        batches = self._cut(sorted(ties, key=lambda i: self._keys[i]))  # sorted() is stable
+        shuffled = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+        shuffled += shuffled[: -len(shuffled) % self.world]
+        skip, self.skip = self.skip, 0
+        yield from shuffled[self.rank :: self.world][skip:]
+
+    def _cut(self, order: list[int]) -> list[list[int]]:
+        return [order[a:b] for a, b in zip(self._cuts, self._cuts[1:], strict=False)]
+
+
+class PairDataModule(pl.LightningDataModule):
+    """Loaders over prepared data.
+
+    Validation has two loaders: the validation split, and a fixed sample of the training split of
+    the same size, so that the gap between the two can be told.
+
+    Args:
+        prepared: The data.
+        max_tokens: Target tokens a batch, padding included.
+        num_workers: Loader processes; 0 is fastest, for the data lies in memory.
+        seed: Of the order of training batches.
+        max_src_len: Longest source the model can read, in tokens with EOS.
+        max_tgt_len: Longest target it can write, in tokens with EOS.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        max_tokens: int,
+        num_workers: int,
+        seed: int,
+        max_src_len: int,
+        max_tgt_len: int,
+    ) -> None:
+        super().__init__()
+        self.prepared = prepared
+        self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
+        self.predict_split = "test"
+        self._readable = {  # EOS takes a place on each side
+            name: [e for e in prepared.examples(name) if len(e.src) < max_src_len]
+            for name in prepared.splits
+        }
+        self.examples = {
+            name: [e for e in examples if len(e.tgt) < max_tgt_len]
+            for name, examples in self._readable.items()
+        }
+        self._resume: tuple[int, int] | None = None
+        sample = torch.Generator().manual_seed(0)  # the same sample whatever the run's seed
+        n_sample = min(len(self.examples["val"]), len(self.examples["train"]))
+        order = torch.randperm(len(self.examples["train"]), generator=sample)[:n_sample].tolist()
+        self.examples["train_sample"] = [self.examples["train"][i] for i in sorted(order)]
+
+    def resume_from(self, checkpoint: dict[str, Any]) -> None:
+        """Go on after the last batch that a checkpoint has seen.
+
+        Lightning restores its counters but not the place in the data; workers prefetch
+        before `set_epoch` is called, so the sampler is told here.
+        """
+        loop = checkpoint["loops"]["fit_loop"]
+        # "processed", for "completed" is one behind while a callback saves.
+        done = loop["epoch_loop.batch_progress"]["current"]["processed"]
+        n_batches = len(self._batches("train", self.seed))
+        skip = done if done < n_batches else 0
+        epoch = loop["epoch_progress"]["current"]["processed" if skip else "ready"]
+        self._resume = (epoch, skip)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the training batches, in the order of this seed and epoch."""
+        batches = self._batches("train", self.seed)
+        if self._resume is not None:
+            (batches.epoch, batches.skip), self._resume = self._resume, None
+        return self._loader("train", batches)
+
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        """Return the validation split and the sample of the training split."""
+        return [self._loader(name, self._batches(name)) for name in ("val", "train_sample")]
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the test split, pairs that the model has positions for."""
+        return self._loader("test", self._batches("test"))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return all pairs of `predict_split` with a source that the model can read.
+
+        The targets are not used, so a target of any length counts as one token.
+        """
+        examples = [Example(e.index, e.src, ()) for e in self._readable[self.predict_split]]
+        lengths = [(len(e.src) + 1, len(e.src) + 1) for e in examples]
+        sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._place())
+        return self._loader_of(examples, sampler)
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
+        lengths = [(len(e.src) + 1, len(e.tgt) + 1) for e in self.examples[split]]
+        return EpochBatches(lengths, self.max_tokens, seed, *self._place())
+
+    def _loader(self, split: str, batches: EpochBatches) -> DataLoader[Batch]:
+        return self._loader_of(self.examples[split], batches)
+
+    def _loader_of(self, examples: Sequence[Example], batches: EpochBatches) -> DataLoader[Batch]:
+        return DataLoader(
+            Examples(examples, self.prepared.tgt_vocab),
+            sampler=batches,
+            batch_size=None,  # an item is a batch
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )

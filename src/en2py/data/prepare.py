@@ -1,0 +1,241 @@
+"""From a source to ids: read, clean, split, augment, tokenize, count words, in this order.
+
+The result is plain data: what a run trains on, what a checkpoint carries, what the cache keeps.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from en2py.data.batch import Example
+from en2py.data.cleaning import clean
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.splits import Splits
+from en2py.data.vocab import Vocab
+from en2py.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back; `fit` sees the training texts first."""
+
+    def fit(self, texts: Sequence[str]) -> None: ...  # noqa: D102
+    def tokenize(self, text: str) -> list[str]: ...  # noqa: D102
+    def detokenize(self, tokens: Sequence[str]) -> str: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class TokenizedPair:
+    """A pair and its tokens on both sides."""
+
+    pair: Pair
+    src: list[str]
+    tgt: list[str]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data ready for training.
+
+    Attributes:
+        splits: `train`, `val`, `test`: pairs with their tokens. The training split holds only pairs
+            within the model's length limits; the others hold all, so that every run is
+            scored on the same pairs.
+        src_vocab: English tokens of the training split.
+        tgt_vocab: Python tokens of the training split.
+        src_state: What the English tokenizer learned.
+        tgt_state: What the Python tokenizer learned.
+        report: The account of every pair that came in.
+        split_hash: SHA-256 over ids and texts of the splits.
+    """
+
+    splits: dict[str, list[TokenizedPair]]
+    src_vocab: Vocab
+    tgt_vocab: Vocab
+    src_state: dict[str, Any]
+    tgt_state: dict[str, Any]
+    report: DataReport
+    split_hash: str
+
+    def pairs(self, split: str) -> list[Pair]:
+        """Return the pairs of a split."""
+        return [item.pair for item in self.splits[split]]
+
+    def examples(self, split: str) -> list[Example]:
+        """Return the pairs of a split as ids."""
+        return [
+            Example(i, self.src_vocab.encode(item.src), self.tgt_vocab.encode(item.tgt))
+            for i, item in enumerate(self.splits[split])
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, for the cache."""
+        return {
+            "splits": {
+                name: [[item.pair.to_dict(), item.src, item.tgt] for item in items]
+                for name, items in self.splits.items()
+            },
+            "src_vocab": self.src_vocab.to_dict(),
+            "tgt_vocab": self.tgt_vocab.to_dict(),
+            "src_state": self.src_state,
+            "tgt_state": self.tgt_state,
+            "report": self.report.to_dict(),
+            "split_hash": self.split_hash,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "Prepared":
+        """Undo `to_dict`."""
+        return cls(
+            splits={
+                name: [TokenizedPair(Pair.from_dict(p), src, tgt) for p, src, tgt in items]
+                for name, items in record["splits"].items()
+            },
+            src_vocab=Vocab.from_dict(record["src_vocab"]),
+            tgt_vocab=Vocab.from_dict(record["tgt_vocab"]),
+            src_state=record["src_state"],
+            tgt_state=record["tgt_state"],
+            report=DataReport.from_dict(record["report"]),
+            split_hash=record["split_hash"],
+        )
+
+
+def prepare(
+    *,
+    read: Callable[[DataReport], list[Pair]],
+    cleaning: Mapping[str, Callable[..., Pair] | None],
+    split: Callable[[Sequence[Pair], DataReport], Splits],
+    augment: Callable[[Sequence[Pair]], list[Pair]],
+    src_tokenizer: Tokenizer,
+    tgt_tokenizer: Tokenizer,
+    src_min_freq: int,
+    tgt_min_freq: int,
+    max_src_len: int,
+    max_tgt_len: int,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Turn a source into ids; each argument is one arrow of the pipe.
+
+    Args:
+        read: The source.
+        cleaning: Named steps, in order; None is a step switched off.
+        split: Cuts pairs into train, validation and test.
+        augment: Adds variants to the training split.
+        src_tokenizer: For descriptions; learns from the training split.
+        tgt_tokenizer: For code; learns from the training split.
+        src_min_freq: Rarer English tokens become `<unk>`.
+        tgt_min_freq: Rarer Python tokens become `<unk>`.
+        max_src_len: Longest source the model can read, in tokens with EOS.
+        max_tgt_len: Longest target it can write, in tokens with EOS.
+        processes: For cleaning.
+        progress: Called with (pairs cleaned, pairs in all).
+
+    Raises:
+        UserError: If no pair is left, or a split is empty.
+    """
+    report = DataReport()
+    pairs = read(report)
+    total = len(pairs)
+    tick = (lambda done: progress(done, total)) if progress else None
+    pairs = clean(pairs, cleaning, report, processes=processes, progress=tick)
+    if not pairs:
+        raise UserError(f"no pair is left of the {total} read: {_why(report)}")
+    splits = split(pairs, report)
+    train = augment(splits.train)
+    report.facts["augmented"] = len(train) - len(splits.train)
+    src_tokenizer.fit([pair.description for pair in train])
+    tgt_tokenizer.fit([pair.code for pair in train])
+
+    def tokens(items: Sequence[Pair]) -> list[TokenizedPair]:
+        return [
+            TokenizedPair(
+                pair, src_tokenizer.tokenize(pair.description), tgt_tokenizer.tokenize(pair.code)
+            )
+            for pair in items
+        ]
+
+    tokenized = {
+        "train": _within(tokens(train), max_src_len, max_tgt_len, report),
+        "val": tokens(splits.val),
+        "test": tokens(splits.test),
+    }
+    for name, items in tokenized.items():
+        if not items:
+            raise UserError(
+                f"the {name} split is empty: {len(pairs)} pairs are left after cleaning "
+                f"({_why(report)}); take more data or other split.ratios"
+            )
+    src_vocab = Vocab.build((item.src for item in tokenized["train"]), src_min_freq)
+    tgt_vocab = Vocab.build((item.tgt for item in tokenized["train"]), tgt_min_freq)
+    report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
+    report.facts["leakage"] = splits.leakage
+    return Prepared(
+        splits=tokenized,
+        src_vocab=src_vocab,
+        tgt_vocab=tgt_vocab,
+        src_state=src_tokenizer.state_dict(),
+        tgt_state=tgt_tokenizer.state_dict(),
+        report=report,
+        split_hash=splits.hash,
+    )
+
+
+def _within(
+    items: list[TokenizedPair], max_src_len: int, max_tgt_len: int, report: DataReport
+) -> list[TokenizedPair]:
+    """Keep what the model has positions for; EOS takes one on each side."""
+    kept = []
+    report.read("max_len", len(items))
+    for item in items:
+        if len(item.src) + 1 > max_src_len:
+            report.dropped("max_len", item.pair.id, f"description over {max_src_len} tokens")
+        elif len(item.tgt) + 1 > max_tgt_len:
+            report.dropped("max_len", item.pair.id, f"code over {max_tgt_len} tokens")
+        else:
+            kept.append(item)
+    return kept
+
+
+def _facts(
+    splits: dict[str, list[TokenizedPair]],
+    src_vocab: Vocab,
+    tgt_vocab: Vocab,
+    max_src_len: int,
+    max_tgt_len: int,
+) -> dict[str, Any]:
+    """Sizes, shares of unknown tokens, and pairs over the length limits, per split."""
+    facts: dict[str, Any] = {"sizes": {name: len(items) for name, items in splits.items()}}
+    facts["vocab"] = {"src": len(src_vocab), "tgt": len(tgt_vocab)}
+    facts["tokens"], facts["out_of_vocabulary"], facts["over_max_len"] = {}, {}, {}
+    for name, items in splits.items():
+        src = [token for item in items for token in item.src]
+        tgt = [token for item in items for token in item.tgt]
+        facts["tokens"][name] = {"src": len(src), "tgt": len(tgt)}
+        facts["out_of_vocabulary"][name] = {
+            "src": _unknown(src, src_vocab),
+            "tgt": _unknown(tgt, tgt_vocab),
+        }
+        facts["over_max_len"][name] = sum(
+            len(item.src) + 1 > max_src_len or len(item.tgt) + 1 > max_tgt_len for item in items
+        )
+    return facts
+
+
+def _unknown(tokens: list[str], vocab: Vocab) -> float:
+    return sum(token not in vocab for token in tokens) / max(1, len(tokens))
+
+
+def _why(report: DataReport) -> str:
+    """Name the rules that dropped most, for an error."""
+    reasons: Counter[str] = Counter()
+    for step in report.steps.values():
+        for reason, count in step.reasons.items():
+            reasons[f"{step.name}: {reason}"] += count
+    return ", ".join(f"{count} dropped by {why}" for why, count in reasons.most_common(3)) or (
+        "no rule dropped any"
+    )

@@ -1,0 +1,233 @@
+"""The Lightning module: what happens to a batch in training, validation, test and generation.
+
+Shape letters: B batch, S source length, T target length, D d_model, N real target tokens.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+
+from en2py.data.batch import Batch, Example, collate
+from en2py.data.prepare import Tokenizer
+from en2py.data.vocab import Vocab
+from en2py.decoding import Hypothesis
+from en2py.embeddings import Vectors
+from en2py.evaluation.token_metrics import TokenMetrics
+from en2py.model import Transformer
+
+EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
+Search = Callable[[Transformer, Tensor, Vocab], list[list[Hypothesis]]]
+
+
+class Seq2SeqModule(pl.LightningModule):
+    """An English-to-Python Transformer with all that it needs to be trained and used.
+
+    Args:
+        model: The Transformer.
+        loss: Called with hidden states `[N, D]`, the output projection and targets `[N]`.
+        optimizer: Called with the parameters.
+        scheduler: Called with the optimiser and `total_steps`.
+        search: A decoding function, called with model, source ids and the target vocabulary.
+        src_tokenizer: For descriptions.
+        tgt_tokenizer: For code.
+        src_vocab: Of descriptions.
+        tgt_vocab: Of code.
+        freeze_epochs: Epochs for which token tables filled from vectors stay as they are;
+            -1 for ever.
+        frozen: The sides (`src`, `tgt`) that were filled.
+        stored: Plain containers that every checkpoint carries (config, vocabularies, ...).
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Transformer,
+        loss: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
+        search: Search,
+        src_tokenizer: Tokenizer,
+        tgt_tokenizer: Tokenizer,
+        src_vocab: Vocab,
+        tgt_vocab: Vocab,
+        freeze_epochs: int,
+        frozen: Sequence[str],
+        stored: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.search = model, loss, search
+        self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
+        self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
+        self.stored = stored
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._freeze_epochs = freeze_epochs
+        self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
+        # Persistent: an epoch's mean survives a stop in the middle of the epoch.
+        self.train_loss = MeanMetric()
+        self.train_loss.persistent(True)
+        self.eval_metrics = nn.ModuleDict(
+            {name: TokenMetrics(tgt_vocab) for name in ("val_split", "train_split", "test_split")}
+        )
+        self.eval_losses = nn.ModuleDict(
+            {name: MeanMetric() for name in ("val_split", "train_split", "test_split")}
+        )
+        self._freeze(epoch=0)
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the mean loss over the real target tokens of a batch."""
+        hidden, targets = self._hidden(batch)  # [N, D], [N]
+        loss: Tensor = self.loss(hidden, self.model.projection, targets)
+        if batch_idx == 0:
+            self.train_loss.reset()
+        self.train_loss.update(loss.detach(), weight=targets.numel())
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Let the token tables learn once their frozen epochs are over."""
+        self._freeze(self.current_epoch)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's mean loss; the criterion's own scale, not comparable across losses."""
+        self.log("train/loss", self.train_loss.compute(), prog_bar=True)
+        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule, stepped once an update."""
+        optimizer = self._optimizer(self.parameters())
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self._scheduler(optimizer, total_steps=total_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _freeze(self, epoch: int) -> None:
+        learn = 0 <= self._freeze_epochs <= epoch
+        for table in self._tables:
+            table.weight.requires_grad_(learn)
+
+    def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return hidden states `[N, D]` and targets `[N]` at the real target positions."""
+        hidden = self.model(batch.src, batch.tgt_in)  # [B, T, D]
+        real = batch.tgt_mask
+        return hidden[real], batch.tgt_out[real]
+
+    # -- evaluation -------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Count the token metrics of a batch of the validation split or the training sample."""
+        self._evaluate(batch, EVAL_SPLITS[dataloader_idx])
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the token metrics of a batch of the test split."""
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        hidden, targets = self._hidden(batch)
+        self.eval_losses[f"{split}_split"].update(
+            self.loss(hidden, self.model.projection, targets), weight=targets.numel()
+        )
+        nll_logits = F.linear(
+            hidden.float(), self.model.projection.weight, self.model.projection.bias
+        )
+        self.eval_metrics[f"{split}_split"].update(nll_logits, targets)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the same metrics for both sides, and how far apart they are."""
+        nll = {split: self._log_split(split, bar=split == "val") for split in EVAL_SPLITS}
+        self.log("gap/nll", nll["val"] - nll["train"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the token metrics of the test split."""
+        self._log_split("test", bar=False)
+
+    def _log_split(self, split: str, bar: bool) -> Tensor:
+        metrics: Any = self.eval_metrics[f"{split}_split"]
+        values: dict[str, Tensor] = metrics.compute()
+        metrics.reset()
+        for name, value in values.items():
+            self.log(f"{split}/{name}", value, prog_bar=bar and name == "nll")
+        loss: Any = self.eval_losses[f"{split}_split"]
+        # train/loss is the running mean with dropout; the sample's, in eval mode, has its own name.
+        self.log(f"{split}/loss" if split != "train" else "train/eval_loss", loss.compute())
+        loss.reset()
+        return values["nll"]
+
+    # -- generation -------------------------------------------------------------------------------
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
+        """Return (place in the split, candidate programs, best first) for each source."""
+        results = self.search(self.model, batch.src, self.tgt_vocab)
+        return [
+            (index, [self.text(hypothesis) for hypothesis in hypotheses])
+            for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def generate(
+        self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
+    ) -> list[str]:
+        """Return one program per description.
+
+        Args:
+            descriptions: Tasks in English.
+            search: A decoding function; the module's own where None.
+            max_rows: Descriptions decoded at once.
+
+        Raises:
+            ValueError: If a description has no token or more than the model has positions for.
+        """
+        return [self.text(found[0]) for found in self.candidates(descriptions, search, max_rows)]
+
+    @torch.inference_mode()
+    def candidates(
+        self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
+    ) -> list[list[Hypothesis]]:
+        """Return the hypotheses of a search, best first, per description; see `generate`."""
+        examples = []
+        for i, description in enumerate(descriptions):
+            tokens = self.src_tokenizer.tokenize(description)
+            if not tokens:
+                raise ValueError(f"description {i} is empty: {description!r}")
+            examples.append(Example(i, self.src_vocab.encode(tokens), ()))
+        examples.sort(key=lambda example: len(example.src))
+        found: list[list[Hypothesis]] = [[] for _ in examples]
+        training = self.training
+        self.eval()
+        for first in range(0, len(examples), max_rows):
+            rows = examples[first : first + max_rows]
+            src = collate(rows, self.tgt_vocab).src.to(self.device)
+            results = (search or self.search)(self.model, src, self.tgt_vocab)
+            for example, hypotheses in zip(rows, results, strict=True):
+                found[example.index] = hypotheses
+        self.train(training)
+        return found
+
+    def text(self, hypothesis: Hypothesis) -> str:
+        """Return the program that a hypothesis spells."""
+        return self.tgt_tokenizer.detokenize(self.tgt_vocab.decode(hypothesis.ids))
+
+    # -- checkpoints ------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add config and vocabularies: a checkpoint needs no other file."""
+        checkpoint["en2py"] = self.stored
+
+
+def fill_tables(model: Transformer, vectors: Vectors) -> list[str]:
+    """Copy word vectors into the token tables and name the sides that were filled."""
+    filled = []
+    for side, table in (("src", vectors.src), ("tgt", vectors.tgt)):
+        if table is not None:
+            weight = getattr(model, f"{side}_embedding").table.weight
+            with torch.no_grad():
+                weight.copy_(table)
+            filled.append(side)
+    return filled
