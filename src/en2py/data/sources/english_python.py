@@ -1,0 +1,261 @@
+"""The students' file: a `# description` line, then Python code, until the next description.
+
+Many hands wrote it, so not each `#` line at the margin is a description: some are notebook markers,
+exercise numbers, or comments inside a program ("# driver code", "# printing result"). Three passes
+tell them apart: each line gets a role from its own words and its neighbours, each description takes
+the code under it, and a short description whose code needs the names of the program above turns
+out to be a comment of that program. Nothing is repaired here; that is the business of cleaning.
+"""
+
+import ast
+import builtins
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from en2py.data.download import fetch
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.syntax import parse
+from en2py.data.text_files import read_text
+from en2py.errors import UserError
+
+NAME = "english_python"
+
+# The roles of a line. DESCRIPTION and MORE make descriptions, CODE, COMMENT and BLANK programs.
+BLANK, CODE, COMMENT = "blank lines", "code lines", "comments in code"
+MARKER, CODING, NUMBER = "marker lines", "coding and shebang lines", "number-only lines"
+DESCRIPTION, SHORT, MORE = "descriptions", "short descriptions", "continued descriptions"
+
+MARKER_LINE = re.compile(r"# ?In ?\[[\d ]*\]:?")  # what a notebook writes above a cell
+CODING_LINE = re.compile(r"#!.*|#[-* ]*(?:en)?coding[:=] *[-\w.]+[-* ]*")
+NUMBER_LINE = re.compile(r"#+ *\d+ *[.):]?")
+BARE_NUMBER_LINE = re.compile(r"\d+\. *")  # without `#`; above a description it is an exercise's
+NUMBERED = re.compile(r"[1-9]\d{0,3}(?: *[.):]+\s*|\s+)(?=[^\W\d])")
+
+TASK = re.compile(
+    r"""(?:please\s+)?(?:write|wrtie|wrie|define|implement)\b
+    | create\s+(?:a|an|the)\s+(?:function|class|program|python)\b
+    | (?:a\s+|the\s+|recursive\s+)?(?:python\s*\d*|program|function|class|script)\b(?!\s+from\b)
+    | (?:with\s+(?:a\s+)?)?given\b(?!\s+angle)
+    | how\s+to\b
+    | .*\b(?:write|wrtie)\s+(?:a|an|the|python)\b
+    | .*\bwrite\s+(?:a\s+)?(?:program|function)\b
+    | .*\bprogram\s+to\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# How comments inside a program begin, where the program does not show it by the names it uses.
+REMARK = re.compile(
+    r"""print(?:ing)?\s+(?:the\s+)?(?:final\s+|initial\s+|original\s+)?(?:results?|values?)\b
+    | printing\b | initiali[sz] | (?:re)?converting\s+to\b | generates\s+key | driv(?:er|en)\b | main\s+code | this\s+(?:function|will)\b
+    | using\b | (?:to\s+)?tak(?:e|ing)\s+(?:a\s+|the\s+)?(?:input|list)\b | import(?:ing)?\b
+    | uncomment\b | chang(?:e|ed)\s+(?:this|num)\b | (?:input|output|example|note)\s*: | input\s+age
+    | display\s+the\s+result | iterat\w+\s+(?:through|rows|over|each) | accept\s+user\s+input
+    | \d+x\d+\s+matrix | result\s+is\b | first\s+two\s+terms | make\s+(?:it|sure|a\s+copy|a\s+dict)
+    | check\s+if\s+the\s+(?:number\s+(?:of\s+terms|is\s+negative)|string\s+is\s+equal)
+    | get(?:ting)?\s+(?:keys|today|yesterday|tomorrow|the\s+username) | global\s+variable
+    | calling\b | calculating\b | extracting\s+the\b | \w+\(\)\s | yield\s+success | loop\s*$
+    | list\s+of\s+allowed | try: | \w+\.py$ | team\s+members | \W*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+@dataclass
+class Block:
+    """A description and the lines under it, as numbers of lines (from 0)."""
+
+    line: int
+    short: bool
+    text: str
+    code: list[int]
+
+
+def read(report: DataReport, *, path: str | None, url: str, sha256: str) -> list[Pair]:
+    """Read the students' file, or any file of the same form.
+
+    Args:
+        report: Takes the counts of each rule, and the role of every line as a fact.
+        path: The file; None downloads it once.
+        url: Where to download it from.
+        sha256: The checksum that the download must have.
+
+    Returns:
+        The pairs in the order of the file; the number in an id is the line of the description.
+
+    Raises:
+        UserError: If the file cannot be read or downloaded, or holds no pair.
+    """
+    file = path if path is not None else fetch(url, sha256, option="data.path")
+    lines = read_text(file).split("\n")
+    pairs = parse_pairs(lines, report)
+    if not pairs:
+        n = report.facts[f"{NAME}: lines"]
+        raise UserError(
+            f"{file} holds no pair: of {len(lines):,} lines {n[DESCRIPTION] + n[SHORT]:,} are"
+            f" descriptions and {n[CODE]:,} code; a pair is a line `# description` and Python"
+            " code under it"
+        )
+    return pairs
+
+
+def parse_pairs(lines: Sequence[str], report: DataReport) -> list[Pair]:
+    """Read the lines of a file; each line gets one role, each description is a pair or dropped."""
+    roles = line_roles(lines)
+    counts = Counter(roles)
+    report.facts[f"{NAME}: lines"] = {
+        role: counts[role]
+        for role in (BLANK, CODE, COMMENT, MARKER, CODING, NUMBER, DESCRIPTION, SHORT, MORE)
+    }
+    for role in (MARKER, CODING, NUMBER):
+        _drop_lines([i for i, r in enumerate(roles) if r == role], role, len(lines), report)
+    blocks = _blocks(lines, roles, report)
+    blocks = _join_going_on(blocks, lines, report)
+    return _pairs(blocks, lines, report)
+
+
+def line_roles(lines: Sequence[str]) -> list[str]:
+    """Give each line its role."""
+    roles: list[str] = []
+    has_code = True  # of the open description; at the start there is none, and nothing to wait for
+    for i in range(len(lines)):
+        role = _role(lines, i, roles[-1] if roles else BLANK, has_code)
+        has_code = role == CODE or (has_code and role not in (DESCRIPTION, SHORT))
+        roles.append(role)
+    return roles
+
+
+def _role(lines: Sequence[str], i: int, above: str, has_code: bool) -> str:
+    line, next_line = lines[i], lines[i + 1] if i + 1 < len(lines) else ""
+    text = line.strip()
+    margin = line[: len(line) - len(line.lstrip())]
+    if not text:
+        return BLANK
+    if not text.startswith("#"):
+        bare_number = BARE_NUMBER_LINE.fullmatch(line) and next_line.startswith("#")
+        return NUMBER if bare_number else CODE
+    if margin not in ("", " ", "  ", "   "):
+        return COMMENT
+    for pattern, role in ((MARKER_LINE, MARKER), (CODING_LINE, CODING), (NUMBER_LINE, NUMBER)):
+        if pattern.fullmatch(text):
+            return role
+    words = _words(text)
+    numbered = NUMBERED.match(words)
+    remark = REMARK.match(words) is not None
+    if numbered or (TASK.match(words) and (not remark or "write" in words.lower())):
+        return DESCRIPTION
+    if remark or _is_code(words):
+        return COMMENT
+    if not margin and has_code and above in (BLANK, MARKER, CODING, NUMBER):
+        return COMMENT if _goes_on_indented(lines, i) else SHORT
+    return MORE if above in (DESCRIPTION, SHORT, MORE) else COMMENT
+
+
+def _words(line: str) -> str:
+    return line.strip().lstrip("#").strip()
+
+
+def _is_code(text: str) -> bool:
+    """Tell whether a comment is a statement that somebody switched off."""
+    tree = parse(text)
+    kinds = (ast.Call, ast.Assign, ast.AugAssign, ast.Import, ast.ListComp, ast.Subscript)
+    return tree is not None and any(isinstance(node, kinds) for node in ast.walk(tree))
+
+
+def _goes_on_indented(lines: Sequence[str], i: int) -> bool:
+    """Tell whether the code under a `#` line is indented: then it stands inside a block."""
+    for k in range(i + 1, len(lines)):
+        if lines[k].strip() and not lines[k].startswith("#"):
+            return lines[k].startswith((" ", "\t"))
+    return False
+
+
+def _blocks(lines: Sequence[str], roles: Sequence[str], report: DataReport) -> list[Block]:
+    """Give each description the lines under it."""
+    blocks: list[Block] = []
+    orphans = []
+    n_numbered = n_continued = n_indented = 0
+    for i, (line, role) in enumerate(zip(lines, roles, strict=True)):
+        if role in (DESCRIPTION, SHORT):
+            words = _words(line)
+            number = NUMBERED.match(words)
+            text = words[number.end() :] if number else words
+            n_numbered += number is not None
+            n_indented += line.startswith(" ")
+            blocks.append(Block(i, role == SHORT, text, []))
+        elif role == MORE:
+            n_continued += roles[i - 1] != MORE
+            blocks[-1].text = f"{blocks[-1].text.removesuffix(chr(92)).rstrip()} {_words(line)}"
+        elif role in (CODE, COMMENT, BLANK):
+            if blocks:
+                blocks[-1].code.append(i)
+            elif role != BLANK:
+                orphans.append(i)
+    _drop_lines(orphans, "lines above the first description", len(lines), report)
+    for rule, n_changed in (
+        ("numbered descriptions", n_numbered),
+        ("descriptions of several lines", n_continued),
+        ("indented descriptions", n_indented),
+    ):
+        report.read(f"{NAME}: {rule}", len(blocks))
+        report.changed(f"{NAME}: {rule}", n_changed)
+    return blocks
+
+
+def _join_going_on(blocks: list[Block], lines: Sequence[str], report: DataReport) -> list[Block]:
+    """Put a short description whose code needs names of the program above back into that."""
+    joined: list[Block] = []
+    above: set[str] = set()  # what the last program binds
+    rule = f"{NAME}: comments that look like descriptions"
+    report.read(rule, len(blocks))
+    for block in blocks:
+        bound, used = _names([lines[i] for i in block.code])
+        if block.short and joined and (used - bound) & above:
+            joined[-1].code += [block.line, *block.code]
+            above |= bound
+            report.changed(rule)
+        else:
+            joined.append(block)
+            above = bound
+    return joined
+
+
+def _names(code: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Return the names that a program binds and those that it reads, without the builtins."""
+    bound, used = set(), set()
+    tree = parse(textwrap.dedent("\n".join(code)).strip())
+    for node in ast.walk(tree) if tree else ():
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                used.add(name)
+            case ast.Name(id=name) | ast.arg(arg=name):
+                bound.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.alias(name=name, asname=alias):
+                bound.add(alias or name.split(".")[0])
+    return bound, used - set(dir(builtins))
+
+
+def _pairs(blocks: Sequence[Block], lines: Sequence[str], report: DataReport) -> list[Pair]:
+    """Make pairs of the blocks that have code."""
+    pairs = []
+    rule = f"{NAME}: descriptions without code"
+    report.read(rule, len(blocks))
+    for block in blocks:
+        pair_id = f"{NAME}/{block.line + 1}"
+        code = [lines[i] for i in block.code]
+        if all(line.lstrip().startswith("#") or not line.strip() for line in code):
+            comments = "".join(code).strip() != ""
+            report.dropped(rule, pair_id, "comments alone" if comments else "nothing under it")
+            continue
+        description = " ".join(block.text.split())
+        pairs.append(Pair(pair_id, description, "\n".join(code).strip("\n"), NAME))
+    report.read(f"{NAME}: pairs", len(pairs))
+    return pairs
+
+
+def _drop_lines(numbers: Sequence[int], what: str, n_lines: int, report: DataReport) -> None:
+    report.read(f"{NAME}: {what}", n_lines)
+    for i in numbers:
+        report.dropped(f"{NAME}: {what}", f"{NAME}/{i + 1}", "no part of a pair")
