@@ -73,6 +73,18 @@ def _renamed(tree: ast.Module) -> ast.Module:
     return tree
 
 
+# Most nodes hold no name; knowing which do makes a walk twice as fast.
+_HOLDERS = (
+    *(ast.Name, ast.Attribute, ast.arg, ast.alias, ast.Call, ast.Global, ast.Nonlocal),
+    *(ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.MatchClass),
+    *(
+        getattr(ast, name)
+        for name in ("TypeVar", "ParamSpec", "TypeVarTuple")
+        if hasattr(ast, name)
+    ),
+)
+
+
 class _Scopes(ast.NodeVisitor):
     """Walk a tree, knowing whether names are bound in a class body and what `self` is called."""
 
@@ -118,8 +130,11 @@ class _Scopes(ast.NodeVisitor):
         self._visit_in([*_arguments(node.args), node.body], False, self.self_name)
 
     def generic_visit(self, node: ast.AST) -> None:
-        self.on_name(node)
-        super().generic_visit(node)
+        if isinstance(node, _HOLDERS):
+            self.on_name(node)
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.expr_context):
+                self.visit(child)
 
     def on_name(self, node: ast.AST) -> None:
         """Look at a node that may hold names of its own, before its children."""

@@ -1,0 +1,372 @@
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from en2py.data.duplicates import (
+    NearCode,
+    core_description,
+    description_key,
+    fingerprint,
+    group_twins,
+    identifiers,
+    leakage,
+    remove_duplicates,
+)
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.splits import (
+    NAMES,
+    composition_split,
+    group_split,
+    official_split,
+    random_split,
+)
+from en2py.errors import UserError
+
+RATIOS = (0.7, 0.15, 0.15)
+VERBS = ("add", "count", "reverse", "sort", "join", "filter", "square", "negate", "merge", "hash")
+THINGS = ("list", "tuple", "matrix", "sentence", "dictionary", "stack", "tree", "graph")
+
+
+def pair(number, description, code, **more):
+    return Pair(f"a/{number}", description, code, **{"source": "a", **more})
+
+
+def corpus(n=240, seed=0):
+    """Pairs among which about half have a twin of some kind."""
+    rng = random.Random(seed)
+    pairs = []
+    for i in range(n):
+        verb, thing, extra = rng.choice(VERBS), rng.choice(THINGS), rng.randrange(6)
+        name = rng.choice("xyzuvw")
+        code = f"def {verb}_{thing}({name}):\n    return {verb}({thing}, {name}, {extra})"
+        pairs.append(pair(i, f"{i}. Write a function to {verb} the {thing} {'!' * extra}", code))
+    return pairs
+
+
+def by_name(splits):
+    return {name: getattr(splits, name) for name in NAMES}
+
+
+def test_core_description_drops_task_words_numbers_punctuation_and_case():
+    text = "12. Write a Python program to find the SUM of 5 even-numbers!"
+    assert core_description(text) == "find sum even numbers"
+    assert description_key("12. Write: a b") == "write a b"
+
+
+def test_identifiers_are_counted_in_f_strings_but_not_in_strings():
+    assert identifiers("import os\nx = f'{y} z' + 'w'") == Counter(["os", "x", "y"])
+
+
+def test_identifiers_of_broken_code_are_its_words():
+    assert identifiers("x = (y") == Counter(["x", "y"])
+
+
+TWINS = {
+    "core description": (("write a function to add two lists", "a"), ("Add two lists.", "b")),
+    "renamed tree": (("add", "def f(a): return a"), ("sum", "def g(b): return b")),
+    "near code": (("add", "a = b + c + d + e"), ("sum", "a = b - c * d - e")),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), TWINS.values(), ids=TWINS.keys())
+def test_each_key_makes_twins(one, other):
+    assert group_twins([fingerprint(pair(0, *one)), fingerprint(pair(1, *other))]) == [0, 0]
+
+
+def test_programs_of_two_names_are_not_near_twins():
+    assert group_twins([fingerprint(pair(0, "a b", "print(x)")), fingerprint(pair(1, "c", "print(-x)"))]) == [0, 1]  # fmt: skip  # noqa: E501
+
+
+def test_groups_are_closed_transitively():
+    pairs = [pair(0, "sort lists", "a = 1"), pair(1, "sort lists", "b = 2"), pair(2, "z", "c = 2")]
+    assert group_twins([fingerprint(p) for p in pairs]) == [0, 0, 0]
+
+
+bags = st.lists(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 4), min_size=1), max_size=12
+)
+
+
+@given(bags)
+def test_the_index_of_near_code_finds_what_comparing_all_pairs_finds(dicts):
+    bags = [tuple(sorted(bag.items())) for bag in dicts]
+    distinct = list(dict.fromkeys(bags))
+    index = NearCode(bags)
+    for i, bag in enumerate(distinct):
+        index.add(i, bag)
+    for bag in bags:
+        one = Counter(dict(bag))
+        expected = set()
+        for i, other in enumerate(Counter(dict(b)) for b in distinct):
+            sets = len(one.keys() & other.keys()) / len(one.keys() | other.keys())
+            multisets = (one & other).total() / (one | other).total()
+            if sets >= 0.8 and multisets >= 0.7:
+                expected.add(i)
+        assert set(index.near(bag)) == expected
+
+
+def test_duplicates_are_removed_and_counted_and_paraphrases_stay():
+    pairs = [
+        pair(0, "1. Add two", "x = 1"),
+        pair(1, "1. Add two", "x = 1"),
+        pair(2, "2. add two!", "x=1"),
+        pair(3, "sum of two", "x = 1"),
+        pair(4, "add two", "x = 2"),
+    ]
+    report = DataReport()
+    assert [p.id for p in remove_duplicates(pairs, report)] == ["a/0", "a/3", "a/4"]
+    assert report.to_dict()["steps"][0]["reasons"] == {
+        "same description and code": 1,
+        "same words and syntax tree": 1,
+    }
+
+
+def test_leakage_by_hand():
+    train = [pair(0, "add two lists", "x = 1"), pair(1, "sort", "def f(a): return a")]
+    test = [
+        pair(2, "write a program to add two lists", "x = 1"),  # core, tree, answer
+        pair(3, "other", "def g(b): return b"),  # tree
+        pair(4, "new", "print(2)"),
+        pair(5, "write a function", "print(3)"),  # an empty core is no twin
+    ]
+    assert leakage(train, test) == {
+        "core_description": 0.25,
+        "renamed_ast": 0.5,
+        "near_code": 0.0,
+        "any": 0.5,
+        "answer": 0.25,
+    }
+
+
+@pytest.mark.parametrize("split", [group_split, random_split])
+def test_sizes_are_close_to_the_ratios(split):
+    splits = split(corpus(), DataReport(), ratios=RATIOS, seed=1)
+    n = sum(len(part) for part in by_name(splits).values())
+    for name, ratio in zip(NAMES, RATIOS, strict=True):
+        assert abs(len(getattr(splits, name)) - ratio * n) <= 2
+
+
+def test_group_split_leaks_nothing_where_a_random_one_does():
+    pairs = corpus()
+    grouped = group_split(pairs, DataReport(), ratios=RATIOS, seed=1)
+    assert leakage(grouped.train, grouped.test)["any"] == 0
+    assert leakage(grouped.train, grouped.val)["any"] == 0
+    assert leakage(grouped.val, grouped.test)["any"] == 0
+    assert grouped.leakage["test"] == leakage(grouped.train, grouped.test)
+    assert random_split(pairs, DataReport(), ratios=RATIOS, seed=1).leakage["test"]["any"] > 0.3
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.integers(40, 120), st.sampled_from([group_split, random_split]))
+def test_no_pair_vanishes_uncounted_in_a_split(seed, n, split):
+    pairs, report = corpus(n, seed), DataReport()
+    splits = split(pairs, report, ratios=RATIOS, seed=seed)
+    kept = [p.id for part in by_name(splits).values() for p in part]
+    assert sorted([*kept, *report.dropped_ids]) == sorted(p.id for p in pairs)
+
+
+def test_a_random_split_keeps_duplicates():
+    report = DataReport()
+    random_split([pair(i, "add", "x = 1") for i in range(20)], report, ratios=RATIOS, seed=0)
+    assert not report.dropped_ids
+
+
+GOLDEN = {
+    "group_split": "bc885f2893af91c13eb56c985a28598d66464ec7500a49d623cca63b5dc8b217",
+    "random_split": "c565e16651e77b52687a413f69e5add6c64c5b9da6258018682d72e2ff3aba12",
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_same_seed_gives_the_same_hash_in_every_process(name):
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from test_splits import *;"
+        "print(globals()[sys.argv[1]](corpus(60), DataReport(), ratios=RATIOS, seed=1).hash)"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", program, name, os.path.dirname(__file__)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert seen == {GOLDEN[name]}
+
+
+def test_another_seed_or_text_gives_another_hash():
+    pairs = corpus(60)
+    hashes = {group_split(pairs, DataReport(), ratios=RATIOS, seed=s).hash for s in range(3)}
+    assert len(hashes) == 3
+    changed = [*pairs[:-1], pair(59, "new", pairs[-1].code)]
+    assert (
+        random_split(changed, DataReport(), ratios=RATIOS, seed=0).hash
+        != random_split(pairs, DataReport(), ratios=RATIOS, seed=0).hash
+    )
+
+
+# --- composition
+
+
+def composed(n_each=5):
+    """All pairs and singles of eight primitives, with several programs each."""
+    names = [f"p{i}" for i in range(8)]
+    wanted = [(a,) for a in names]
+    wanted += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs = []
+    for primitives in wanted:
+        for k in range(n_each):
+            code = f"print({'('.join(primitives)}({k}{')' * len(primitives)})"
+            words = " then ".join(primitives)
+            text = f"apply {words} {'very ' * k}"
+            combination = "|".join(primitives if k % 2 else primitives[::-1])
+            pairs.append(pair(len(pairs), text, code, combination=combination))
+    return pairs
+
+
+def primitives_of(pairs):
+    return [frozenset(p.combination.split("|")) for p in pairs]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_held_out_combinations_are_new_and_made_of_trained_primitives(seed):
+    splits = composition_split(composed(), DataReport(), ratios=RATIOS, seed=seed)
+    train = set(primitives_of(splits.train))
+    trained = frozenset().union(*train)
+    for held_out in (splits.val, splits.test):
+        assert held_out
+        assert not train & set(primitives_of(held_out))
+        assert all(c <= trained and len(c) > 1 for c in primitives_of(held_out))
+    assert not set(primitives_of(splits.val)) & set(primitives_of(splits.test))
+
+
+def test_composition_sizes_are_close_to_the_ratios():
+    splits = composition_split(composed(), DataReport(), ratios=RATIOS, seed=1)
+    n = len(composed())
+    assert abs(len(splits.val) - 0.15 * n) <= 5
+    assert abs(len(splits.test) - 0.15 * n) <= 5
+
+
+def test_combinations_with_a_common_program_are_held_out_together():
+    pairs = composed()
+    shared = "print(q(7))"
+    pairs += [pair(1000, "one way", shared, combination="p0|p1")]
+    pairs += [pair(1001, "other way", shared, combination="p0|p2")]
+    for seed in range(8):
+        splits = composition_split(pairs, DataReport(), ratios=RATIOS, seed=seed)
+        sides = {n for n, part in by_name(splits).items() for p in part if p.code == shared}
+        assert len(sides) == 1
+
+
+def test_composition_needs_combinations():
+    with pytest.raises(UserError, match="'a/0' of source 'a' names none; use split=group"):
+        composition_split(corpus(), DataReport(), ratios=RATIOS, seed=0)
+
+
+def test_composition_refuses_when_nothing_can_be_held_out():
+    pairs = [pair(i, f"task {'x' * i}", f"x = {i}", combination="only") for i in range(20)]
+    with pytest.raises(UserError, match="no combination to hold out for val"):
+        composition_split(pairs, DataReport(), ratios=RATIOS, seed=0)
+
+
+# --- official splits
+
+
+def test_an_official_split_is_kept():
+    names = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    pairs = [
+        pair(p.id, p.description, p.code, split=name)
+        for p, name in zip(corpus(60), names, strict=True)
+    ]
+    splits = official_split(pairs, DataReport(), ratios=RATIOS, seed=0)
+    assert [len(part) for part in by_name(splits).values()] == [40, 10, 10]
+
+
+def test_a_missing_official_validation_split_is_cut_from_train():
+    names = ["train"] * 50 + ["test"] * 10
+    pairs = [
+        pair(p.id, p.description, p.code, split=name)
+        for p, name in zip(corpus(60), names, strict=True)
+    ]
+    splits = official_split(pairs, DataReport(), ratios=RATIOS, seed=0)
+    assert splits.test == pairs[50:]
+    assert abs(len(splits.val) - 50 * 0.15 / 0.85) <= 2
+    assert splits.leakage["val"]["any"] == 0
+
+
+def test_an_official_split_needs_a_name_at_every_pair():
+    with pytest.raises(UserError, match="'a/0' has ''; use split=group"):
+        official_split(corpus(), DataReport(), ratios=RATIOS, seed=0)
+
+
+# --- mixtures
+
+
+def mixed_in(pairs):
+    """Another source: the twins of some pairs, and pairs of its own."""
+    twins = [
+        Pair(f"b/{i}", p.description, p.code + "\nz = 1", "b") for i, p in enumerate(pairs[::3])
+    ]
+    own = [Pair(f"b/x{i}", f"thing {'x' * i}", f"own_{i} = {i}", "b") for i in range(1, 9)]
+    return twins + own
+
+
+@pytest.mark.parametrize(
+    ("split", "pairs"),
+    [(group_split, corpus()), (random_split, corpus()), (composition_split, composed())],
+    ids=["group", "random", "composition"],
+)
+def test_mixing_in_leaves_validation_and_test_as_they_were(split, pairs):
+    alone = split(pairs, DataReport(), ratios=RATIOS, seed=3)
+    mixed = split([*pairs, *mixed_in(pairs)], DataReport(), ratios=RATIOS, seed=3)
+    assert mixed.val == alone.val
+    assert mixed.test == alone.test
+    assert [p for p in mixed.train if p.source == "a"] == alone.train
+    assert any(p.source == "b" for p in mixed.train)
+
+
+@pytest.mark.parametrize("split", [group_split, composition_split])
+def test_mixed_in_pairs_give_no_held_out_pair_away(split):
+    pairs = corpus() if split is group_split else composed()
+    report = DataReport()
+    others = mixed_in(pairs)
+    splits = split([*pairs, *others], report, ratios=RATIOS, seed=3)
+    added = [p for p in splits.train if p.source == "b"]
+    assert leakage(added, splits.test)["any"] == leakage(added, splits.val)["any"] == 0
+    assert len(added) + sum(key.startswith("b/") for key in report.dropped_ids) == len(others)
+    assert report.to_dict()["steps"][-1]["name"] == "mixed_in"
+    assert report.to_dict()["steps"][-1]["dropped"] > 0
+
+
+def test_the_source_that_came_first_is_the_main_one_even_in_another_order():
+    pairs, report = corpus(), DataReport()
+    report.facts["main_source"] = "a"
+    splits = group_split([*mixed_in(pairs), *pairs], report, ratios=RATIOS, seed=3)
+    assert {p.source for p in splits.test} == {"a"}
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize("ratios", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5)])
+def test_wrong_ratios_are_refused(ratios):
+    with pytest.raises(UserError, match="add up to 1"):
+        group_split(corpus(), DataReport(), ratios=ratios, seed=0)
+
+
+def test_too_few_pairs_are_refused():
+    with pytest.raises(UserError, match="2 pairs are too few"):
+        random_split(corpus(2), DataReport(), ratios=RATIOS, seed=0)
+
+
+def test_no_pairs_are_refused():
+    with pytest.raises(UserError, match="no pair to split"):
+        group_split([], DataReport(), ratios=RATIOS, seed=0)
