@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
 from en2py.data.batch import Batch, Example, collate
-from en2py.data.prepare import Tokenizer
-from en2py.data.vocab import Vocab
+from en2py.data.tokenizers.shape import Tokenizer
+from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding import Hypothesis
 from en2py.embeddings import Vectors
 from en2py.evaluation.token_metrics import TokenMetrics
@@ -213,6 +213,35 @@ class Seq2SeqModule(pl.LightningModule):
     def text(self, hypothesis: Hypothesis) -> str:
         """Return the program that a hypothesis spells."""
         return self.tgt_tokenizer.detokenize(self.tgt_vocab.decode(hypothesis.ids))
+
+    @torch.inference_mode()
+    def attention(
+        self, description: str, code: str
+    ) -> tuple[dict[str, tuple[list[str], list[str]]], dict[str, Tensor]]:
+        """Return what the model looks at while it writes a program.
+
+        Args:
+            description: The task.
+            code: The program, generated or given.
+
+        Returns:
+            Per kind (`cross`, `encoder`, `decoder`) the labels of rows and columns, and the weights
+            `[L, H, rows, columns]`.
+        """
+        src = self.src_tokenizer.tokenize(description)
+        tgt = self.tgt_tokenizer.tokenize(code)
+        tgt = tgt[: self.model.tgt_embedding.positions.shape[0] - 1]
+        example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))
+        batch = collate([example], self.tgt_vocab).to(self.device)
+        maps = self.model.attention_maps(batch.src, batch.tgt_in)
+        # A row is what is being written: the token that comes out at that place.
+        read, written = [*src, EOS], [*tgt, EOS]
+        labels = {
+            "cross": (written, read),
+            "encoder": (read, read),
+            "decoder": (written, [BOS, *tgt]),
+        }
+        return labels, {kind: getattr(maps, kind)[:, 0].float().cpu() for kind in labels}
 
     # -- checkpoints ------------------------------------------------------------------------------
 

@@ -30,12 +30,14 @@ class Batch:
         src: Source ids, EOS at the end, `[B, S]`.
         tgt: Target ids, BOS in front and EOS at the end, `[B, T + 1]`.
         pad_id: The id that fills.
+        n_tokens: Real target tokens (EOS in, BOS and padding out), known without asking the device.
     """
 
     indices: Tensor
     src: Tensor
     tgt: Tensor
     pad_id: int
+    n_tokens: int
 
     @property
     def tgt_in(self) -> Tensor:
@@ -76,6 +78,7 @@ def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
         src=_pad(src, vocab.pad_id),
         tgt=_pad(tgt, vocab.pad_id),
         pad_id=vocab.pad_id,
+        n_tokens=sum(map(len, tgt)) - len(tgt),
     )
 
 

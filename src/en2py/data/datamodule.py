@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from en2py.data.batch import Batch, Example, collate
+from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import Vocab
 
@@ -121,7 +122,7 @@ class PairDataModule(pl.LightningDataModule):
         super().__init__()
         self.prepared = prepared
         self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
-        self.predict_split = "test"
+        self.eval_split = "test"  # what is tested and predicted
         self._readable = {  # EOS takes a place on each side
             name: [e for e in prepared.examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
@@ -135,6 +136,12 @@ class PairDataModule(pl.LightningDataModule):
         n_sample = min(len(self.examples["val"]), len(self.examples["train"]))
         order = torch.randperm(len(self.examples["train"]), generator=sample)[:n_sample].tolist()
         self.examples["train_sample"] = [self.examples["train"][i] for i in sorted(order)]
+
+    def sample(self, split: str, n: int) -> list[Pair]:
+        """Return the pairs of `n` examples spread evenly over a split; the same ones each time."""
+        examples = self._readable[split]
+        step = max(1, len(examples) // max(n, 1))
+        return [self.prepared.splits[split][e.index].pair for e in examples[::step][:n]]
 
     def resume_from(self, checkpoint: dict[str, Any]) -> None:
         """Go on after the last batch that a checkpoint has seen.
@@ -162,15 +169,15 @@ class PairDataModule(pl.LightningDataModule):
         return [self._loader(name, self._batches(name)) for name in ("val", "train_sample")]
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the test split, pairs that the model has positions for."""
-        return self._loader("test", self._batches("test"))
+        """Return `eval_split`, the pairs that the model has positions for."""
+        return self._loader(self.eval_split, self._batches(self.eval_split))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return all pairs of `predict_split` with a source that the model can read.
+        """Return all pairs of `eval_split` with a source that the model can read.
 
         The targets are not used, so a target of any length counts as one token.
         """
-        examples = [Example(e.index, e.src, ()) for e in self._readable[self.predict_split]]
+        examples = [Example(e.index, e.src, ()) for e in self._readable[self.eval_split]]
         lengths = [(len(e.src) + 1, len(e.src) + 1) for e in examples]
         sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._place())
         return self._loader_of(examples, sampler)

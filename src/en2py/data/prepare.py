@@ -6,26 +6,17 @@ The result is plain data: what a run trains on, what a checkpoint carries, what 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from en2py.data.batch import Example
 from en2py.data.cleaning import clean
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import Splits
+from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 
 SPLITS = ("train", "val", "test")
-
-
-class Tokenizer(Protocol):
-    """Text to tokens and back; `fit` sees the training texts first."""
-
-    def fit(self, texts: Sequence[str]) -> None: ...  # noqa: D102
-    def tokenize(self, text: str) -> list[str]: ...  # noqa: D102
-    def detokenize(self, tokens: Sequence[str]) -> str: ...  # noqa: D102
-    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

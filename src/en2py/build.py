@@ -1,0 +1,253 @@
+"""From plain config to objects: data, module, trainer. All `instantiate` calls are here."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+
+from en2py.callbacks import BatchNoise, BestCheckpoint, LastCheckpoint, StopAtNonFinite, Throughput
+from en2py.checkpoints import FORMAT, CheckedIO, load_checkpoint
+from en2py.checks import check_targets
+from en2py.data.cache import cached
+from en2py.data.datamodule import PairDataModule
+from en2py.data.prepare import Prepared, prepare
+from en2py.data.tokenizers.shape import Tokenizer
+from en2py.data.vocab import Vocab
+from en2py.embeddings import Vectors
+from en2py.identity import without_paths
+from en2py.module import Seq2SeqModule, fill_tables
+from en2py.show import cleaning_progress
+
+Config = Mapping[str, Any]
+
+
+def make(section: Any) -> Any:
+    """Instantiate a config section; `_convert_` keeps Hydra's containers out of our objects."""
+    return instantiate(section, _convert_="all")
+
+
+def tokenizers(
+    config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
+) -> tuple[Tokenizer, Tokenizer]:
+    """Return the English and the Python tokenizer, with what they learned if it is given."""
+    src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
+    for tokenizer, state in zip((src, tgt), states or (), strict=False):
+        tokenizer.load_state_dict(state)
+    return src, tgt
+
+
+def prepare_data(config: Config) -> tuple[Prepared, bool]:
+    """Return the prepared data and whether the cache had it."""
+    limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
+    names = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab")
+    key = {**without_paths({name: config[name] for name in names}), **limits}
+
+    def build() -> dict[str, Any]:
+        src_tokenizer, tgt_tokenizer = tokenizers(config)
+        with cleaning_progress() as progress:
+            prepared = prepare(
+                read=make(config["data"]["source"]),
+                cleaning={name: make(step) for name, step in config["cleaning"].items() if step},
+                split=make(config["split"]),
+                augment=make(config["augmentation"]),
+                src_tokenizer=src_tokenizer,
+                tgt_tokenizer=tgt_tokenizer,
+                **config["vocab"],
+                **limits,
+                processes=config["processes"] or os.cpu_count() or 1,
+                progress=progress,
+            )
+        return prepared.to_dict()
+
+    record, from_cache = cached(Path(config["cache"]), "data", key, build)
+    return Prepared.from_dict(record), from_cache
+
+
+def word_vectors(config: Config, prepared: Prepared) -> Vectors:
+    """Return the vectors that the token tables start from, from the cache if they are there."""
+    settings = config["embeddings"]["vectors"]
+    key = {
+        "data": prepared.split_hash,
+        "vocab": [prepared.src_vocab.tokens, prepared.tgt_vocab.tokens],
+        "tokenizer": config["tokenizer"],
+        "embeddings": without_paths(settings),
+        "seed": config["seed"],
+    }
+
+    def build() -> dict[str, Any]:
+        sentences = [(item.src, item.tgt) for item in prepared.splits["train"]]
+        vectors = make(settings)(
+            sentences, prepared.src_vocab, prepared.tgt_vocab, seed=config["seed"]
+        )
+        fields = ("src", "tgt", "src_found", "tgt_found")
+        return {f: _to_list(getattr(vectors, f)) for f in fields}
+
+    record, _ = cached(Path(config["cache"]), "vectors", key, build)
+    return Vectors(
+        src=_to_tensor(record["src"], torch.float32),
+        tgt=_to_tensor(record["tgt"], torch.float32),
+        src_found=_to_tensor(record["src_found"], torch.bool),
+        tgt_found=_to_tensor(record["tgt_found"], torch.bool),
+    )
+
+
+def _to_list(tensor: torch.Tensor | None) -> Any:
+    # A float32 written with 9 digits comes back as the same float32.
+    return None if tensor is None else tensor.tolist()
+
+
+def _to_tensor(rows: Any, dtype: torch.dtype) -> torch.Tensor | None:
+    return None if rows is None else torch.tensor(np.asarray(rows), dtype=dtype)
+
+
+def new_module(config: Config, prepared: Prepared, stored: dict[str, Any]) -> Seq2SeqModule:
+    """Return a module with fresh weights, and word vectors where the config asks for them."""
+    vectors = word_vectors(config, prepared)
+    pl.seed_everything(config["seed"], verbose=False)
+    widths = {
+        f"{side}_width": table.shape[1]
+        for side, table in (("src", vectors.src), ("tgt", vectors.tgt))
+        if table is not None
+    }
+    stored = {**stored, "widths": widths, "frozen": list(widths and [s[:3] for s in widths])}
+    module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, stored)
+    fill_tables(module.model, vectors)
+    for side in stored["frozen"]:
+        found = getattr(vectors, f"{side}_found")
+        stored.setdefault("coverage", {})[side] = float(found[4:].float().mean())
+    return module
+
+
+def module_from(
+    config: Config, src_vocab: Vocab, tgt_vocab: Vocab, stored: dict[str, Any]
+) -> Seq2SeqModule:
+    """Return a module of a config's shape, for new weights or those of a checkpoint."""
+    check_targets(config)
+    states = (stored["src_state"], stored["tgt_state"])
+    src_tokenizer, tgt_tokenizer = tokenizers(config, states)
+    return Seq2SeqModule(
+        model=make(config["model"])(
+            len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **stored["widths"]
+        ),
+        loss=make(config["loss"])(tgt_vocab),
+        optimizer=make(config["optimizer"]),
+        scheduler=make(config["scheduler"]),
+        search=make(config["decoding"]),
+        src_tokenizer=src_tokenizer,
+        tgt_tokenizer=tgt_tokenizer,
+        src_vocab=src_vocab,
+        tgt_vocab=tgt_vocab,
+        freeze_epochs=config["embeddings"]["freeze_epochs"],
+        frozen=stored["frozen"],
+        stored=stored,
+    )
+
+
+def stored_record(
+    config: Config, choices: Mapping[str, str], prepared: Prepared, name: str
+) -> dict[str, Any]:
+    """Return what every checkpoint of a run carries besides weights, as plain containers."""
+    return {
+        "format": FORMAT,
+        "run": name,
+        "config": dict(config),
+        "choices": dict(choices),
+        "src_vocab": prepared.src_vocab.to_dict(),
+        "tgt_vocab": prepared.tgt_vocab.to_dict(),
+        "src_state": prepared.src_state,
+        "tgt_state": prepared.tgt_state,
+        "split_hash": prepared.split_hash,
+    }
+
+
+def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
+    """Return the loaders over prepared data."""
+    return PairDataModule(
+        prepared,
+        **config["batch"],
+        seed=config["seed"],
+        max_src_len=config["model"]["max_src_len"],
+        max_tgt_len=config["model"]["max_tgt_len"],
+    )
+
+
+def precision(wanted: str) -> str:
+    """Return the precision for `auto`: bf16 where the hardware multiplies it fast, else fp32."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16-mixed"
+    return "32-true"
+
+
+def trainer(
+    config: Config, folder: Path, loggers: list[Any], interactive: bool
+) -> tuple[pl.Trainer, Callable[[], Path]]:
+    """Return the trainer of a run and the place of its best checkpoint."""
+    saves = config["checkpoints"]
+    files = folder / "checkpoints"
+    best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
+    callbacks: list[Callback] = [
+        BatchNoise(config["seed"]),
+        StopAtNonFinite(),
+        Throughput(lines=not interactive),
+        *(make(callback) for callback in config["callbacks"].values() if callback),
+        best,
+        LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
+    ]
+    if saves["keep_every_n_epochs"]:
+        callbacks.append(
+            ModelCheckpoint(
+                files,
+                filename="epoch{epoch:03d}",
+                auto_insert_metric_name=False,
+                save_top_k=-1,
+                every_n_epochs=saves["keep_every_n_epochs"],
+                save_on_train_epoch_end=True,
+            )
+        )
+    if interactive:
+        callbacks.append(RichProgressBar())
+    settings = {**config["trainer"], "precision": precision(config["trainer"]["precision"])}
+    made = make(settings)(
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[CheckedIO()],
+        default_root_dir=folder,
+        enable_progress_bar=interactive,
+    )
+    return made, lambda: best.path
+
+
+def load(path: str | Path) -> Seq2SeqModule:
+    """Return the model of a checkpoint, ready to generate.
+
+    Example:
+        `en2py.load("best.ckpt").generate(["write a function that adds two numbers"])`
+    """
+    return module_of(load_checkpoint(path))
+
+
+def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:
+    """Return the module that a loaded checkpoint describes, with its weights, in eval mode."""
+    stored = checkpoint["en2py"]
+    vocabs = (Vocab.from_dict(stored[f"{side}_vocab"]) for side in ("src", "tgt"))
+    module = module_from(stored["config"], *vocabs, stored)
+    module.load_state_dict(checkpoint["state_dict"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return module.to(device).eval()
+
+
+def escape(value: Any) -> Any:
+    """Keep OmegaConf from reading `${` in a stored text as a reference."""
+    if isinstance(value, dict):
+        return {key: escape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escape(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value

@@ -1,0 +1,233 @@
+"""What a run does besides training: exact resume, checkpoints, samples, progress."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint
+
+from en2py.data.pairs import Pair
+from en2py.evaluation.metrics import score
+
+
+class BatchNoise(Callback):
+    """Makes dropout's noise f(seed, epoch, batch), so that a resumed run draws what it would have.
+
+    Lightning stores no state of the random number generators.
+
+    Args:
+        seed: Of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed the generators for this batch."""
+        epoch = trainer.current_epoch
+        seed = ((self.seed * 1_000_003 + epoch) * 1_000_003 + batch_idx) * 8191 + trainer.global_rank
+        torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed is 100 times slower
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed % 2**63)
+
+
+class BestCheckpoint(Checkpoint):
+    """Keeps the weights of the epoch with the lowest value of a metric in `best.ckpt`.
+
+    Saved after the epoch, so that training can go on from it too; what was best so far lives in
+    the checkpoint itself, not in the name of a folder.
+
+    Args:
+        path: The file.
+        monitor: The metric; lower is better.
+    """
+
+    def __init__(self, path: Path, monitor: str) -> None:
+        self.path, self.monitor = path, monitor
+        self.value, self.epoch = math.inf, -1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save if this epoch is the best."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is not None and float(value) < self.value:
+            self.value, self.epoch = float(value), trainer.current_epoch
+            trainer.save_checkpoint(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was best so far."""
+        return {"value": self.value, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what was best, if its file is here."""
+        if self.path.exists():
+            self.value, self.epoch = state_dict["value"], state_dict["epoch"]
+
+
+class LastCheckpoint(Checkpoint):
+    """Overwrites `last.ckpt` at the end of each epoch, every so many minutes, and on a stop.
+
+    Args:
+        path: The file.
+        every_n_minutes: A kill costs at most this much work (or one epoch, if that is shorter).
+        every_n_steps: Also after this many updates; None for no such rule.
+    """
+
+    def __init__(self, path: Path, every_n_minutes: float, every_n_steps: int | None) -> None:
+        self.path = path
+        self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
+        self._saved_at = time.monotonic()
+        self._saved_step = -1
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time."""
+        step = trainer.global_step
+        by_step = self.every_n_steps and step != self._saved_step and step % self.every_n_steps == 0
+        due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
+        if by_step or trainer.strategy.broadcast(due):  # all ranks save, or none
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the epoch."""
+        self._save(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save on a signal or an error."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.global_step:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        weights = trainer.lightning_module.parameters()
+        if all(bool(torch.isfinite(weight).all()) for weight in weights):
+            trainer.save_checkpoint(self.path)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+
+class StopAtNonFinite(Callback):
+    """Ends training when a gradient is not finite, before the weights take it in."""
+
+    def on_before_optimizer_step(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Look at the norm of the gradients, one number for all of them."""
+        norms = torch._foreach_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
+        if not math.isfinite(torch.stack(norms).sum().item()):
+            raise NonFiniteLoss(
+                f"the loss is not finite at step {trainer.global_step} "
+                f"(learning rate {optimizer.param_groups[0]['lr']:.3g}): take a smaller "
+                "optimizer.lr, a longer warm-up or a smaller trainer.gradient_clip_val"
+            )
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss or a gradient became NaN or infinite."""
+
+
+class SampleGenerations(Callback):
+    """Writes programs for a few validation descriptions, scores them and keeps them in a table.
+
+    Args:
+        n_samples: Descriptions of the validation split, the same each time.
+        every_n_epochs: How often; also after the last epoch.
+    """
+
+    def __init__(self, n_samples: int, every_n_epochs: int) -> None:
+        self.n_samples, self.every_n_epochs = n_samples, every_n_epochs
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Generate, score and log."""
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+        if trainer.sanity_checking or not due or not self.n_samples:
+            return
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
+        module: Any = pl_module
+        texts: list[str] = module.generate([pair.description for pair in pairs])
+        scores = score(texts, [pair.code for pair in pairs])
+        for name in ("exact_match_renamed", "compiles", "bleu"):
+            value = float(scores.values[name])
+            module.log(f"val/{name}", value, prog_bar=name == "exact_match_renamed")
+        columns = ["epoch", "description", "reference", "output"]
+        rows = [
+            [epoch, p.description, p.code, t] for p, t in zip(pairs, texts, strict=True)
+        ]
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_table"):
+                logger.log_table("val/samples", columns=columns, data=rows[:16])
+
+
+class Throughput(Callback):
+    """Measures real target tokens per second and the time left; prints a line an epoch if asked.
+
+    Args:
+        lines: Print one line an epoch, for terminals that cannot show a progress bar.
+    """
+
+    def __init__(self, lines: bool) -> None:
+        self.lines = lines
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of the run."""
+        self._started, self._first_epoch = time.perf_counter(), trainer.current_epoch
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of an epoch."""
+        self._tokens, self._seconds = 0, 0.0
+        self._ended = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count a batch, its making included."""
+        now = time.perf_counter()
+        self._seconds, self._ended = self._seconds + now - self._ended, now
+        self._tokens += batch.n_tokens
+        if batch_idx % 10 == 0:
+            trainer.progress_bar_metrics["tok/s"] = round(self._tokens / self._seconds)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch's throughput, and print its line."""
+        done = trainer.current_epoch + 1
+        metrics = trainer.callback_metrics
+        pl_module.log("tokens_per_second", self._tokens / self._seconds)
+        if not (self.lines and trainer.is_global_zero):
+            return
+        each = (time.perf_counter() - self._started) / (done - self._first_epoch)
+        words = [
+            f"epoch {done}/{trainer.max_epochs}",
+            *(
+                f"{name} {float(metrics[name]):.3f}"
+                for name in ("val/nll", "train/nll", "val/exact_match_renamed")
+                if name in metrics
+            ),
+            f"{self._tokens / self._seconds:,.0f} tokens/s",
+            f"{each * ((trainer.max_epochs or done) - done):.0f} s left",
+        ]
+        print("  ".join(words), flush=True)

@@ -1,0 +1,146 @@
+"""Checkpoints that are whole or not there: written beside their target, synced, renamed, checked.
+
+A checkpoint holds plain containers and tensors only, so it loads with `weights_only=True`: a file
+from a stranger can be damaged or wrong, but it cannot run code.
+"""
+
+import hashlib
+import os
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from en2py.errors import UserError
+
+FORMAT = 1  # raised when older checkpoints stop loading
+_CHECKSUM = "en2py_checksum"
+
+
+def checksum(value: Any) -> str:
+    """Return the SHA-256 of nested plain containers and tensors, types and order included."""
+    state = hashlib.sha256()
+    _feed(state, value)
+    return state.hexdigest()
+
+
+def _feed(state: Any, value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu().contiguous()
+        state.update(f"tensor {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.numel():
+            state.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, dict):
+        state.update(f"dict {len(value)}".encode())
+        for key, item in value.items():
+            _feed(state, key)
+            _feed(state, item)
+    elif isinstance(value, list | tuple):
+        state.update(f"{type(value).__name__} {len(value)}".encode())
+        for item in value:
+            _feed(state, item)
+    else:
+        state.update(f"{type(value).__name__} {value!r}\0".encode("utf-8", "surrogatepass"))
+
+
+class CheckedIO(TorchCheckpointIO):
+    """Lightning's way to write and read checkpoints, with a checksum inside and an atomic rename.
+
+    Lightning's own writes through the temporary folder: where that is another file system, a
+    kill leaves a truncated file under the final name.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint beside its target, sync it and rename it."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save({**checkpoint, _CHECKSUM: checksum(checkpoint)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or the rename itself may be lost with the power
+        finally:
+            os.close(folder)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, **_: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Read a checkpoint and check it."""
+        return load_checkpoint(path)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of ours onto the CPU, or say in one sentence why not.
+
+    Raises:
+        UserError: If the file is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"there is no checkpoint '{path}'{_newest(path)}")
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder, not a checkpoint{_newest(path / 'x')}")
+    if path.stat().st_size == 0:
+        raise UserError(f"the checkpoint '{path}' is empty (0 bytes){_newest(path)}")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"'{path}' is not a checkpoint, or only the start of one{_newest(path)}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"the checkpoint '{path}' is damaged or holds more than tensors and plain containers, "
+            f"and was not loaded{_newest(path)}"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile):
+        raise UserError(f"the checkpoint '{path}' is damaged{_newest(path)}") from None
+    if not isinstance(checkpoint, dict) or "en2py" not in checkpoint:
+        raise UserError(f"'{path}' was not written by en2py: it holds no 'en2py' record")
+    if checkpoint["en2py"].get("format") != FORMAT:
+        raise UserError(
+            f"the checkpoint '{path}' has format {checkpoint['en2py'].get('format')}, "
+            f"this version reads format {FORMAT}: train it anew, or use the version it came from"
+        )
+    expected = checkpoint.pop(_CHECKSUM, None)
+    if checksum(checkpoint) != expected:
+        raise UserError(f"the checkpoint '{path}' is damaged: its checksum differs{_newest(path)}")
+    return checkpoint
+
+
+def is_good(path: Path) -> bool:
+    """Tell whether a file is a whole checkpoint of ours."""
+    try:
+        load_checkpoint(path)
+    except UserError:
+        return False
+    return True
+
+
+def newest_good(folder: Path) -> Path | None:
+    """Return the most recently written whole checkpoint of a folder."""
+    files = sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True)
+    return next((file for file in files if is_good(file)), None)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed writer left behind."""
+    for file in folder.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
+
+
+def _newest(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    other = newest_good(path.parent)
+    return f"; the newest good one beside it is '{other}'" if other and other != path else ""

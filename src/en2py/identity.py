@@ -1,0 +1,69 @@
+"""One function decides what a run is: its folder, the skip rule and the W&B id all come from here."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from en2py.data.cache import digest, file_digest
+
+# What cannot change a result: where things are written, how fast, and under which label.
+_IRRELEVANT = (
+    "fresh",
+    "study",
+    "logger",
+    "output",
+    "cache",
+    "processes",
+    "checkpoints",
+    "choices",
+    "batch.num_workers",
+    "trainer.accelerator",
+    "trainer.devices",
+)
+_FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value names a file or a folder
+
+
+def without_paths(value: Any, key: str = "") -> Any:
+    """Replace the paths in a config by the SHA-256 of what lies there: content counts, not place."""
+    if isinstance(value, Mapping):
+        return {
+            k: without_paths(v, key if key in _FILES else str(k)) for k, v in value.items()
+        }
+    if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
+        return file_digest(Path(value).expanduser())
+    return value
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all in a resolved config that can change the result."""
+    relevant = copy.deepcopy(dict(config))
+    for dotted in _IRRELEVANT:
+        *parents, last = dotted.split(".")
+        section: Any = relevant
+        for name in parents:
+            section = section.get(name) or {}
+        section.pop(last, None)
+    return digest(without_paths(relevant))
+
+
+def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
+
+    Args:
+        config: The resolved config, plain containers.
+        choices: The option taken in each group.
+    """
+    words = [choices[group] for group in ("data", "model", "embeddings", "loss")]
+    parts = [*words, f"seed{config['seed']}", config_digest(config)[:10]]
+    return "-".join(part.replace("/", "_") for part in parts)
+
+
+def differences(a: Any, b: Any, at: str = "") -> list[str]:
+    """List where two plain configs differ, as `key: this, that`."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        found = []
+        for key in [*a, *(k for k in b if k not in a)]:
+            found += differences(a.get(key), b.get(key), f"{at}.{key}" if at else str(key))
+        return found
+    return [] if a == b else [f"{at}: {a!r}, {b!r}"]

@@ -1,0 +1,315 @@
+"""One run from config to result: prepare, train or resume, test the best checkpoint, write it down."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from en2py import build, show
+from en2py.build import escape
+from en2py.checkpoints import load_checkpoint, newest_good, remove_leftovers
+from en2py.data.cache import digest, write_atomically
+from en2py.data.prepare import Prepared
+from en2py.errors import UserError
+from en2py.evaluation.plots import plot_curves
+from en2py.identity import config_digest, differences, run_name
+from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
+from en2py.module import Seq2SeqModule
+from en2py.scoring import score_split, write_scores
+from en2py.warm_start import copy_weights
+
+log = logging.getLogger(__name__)
+
+# A checkpoint is gone on with under these as they were; anything else is `init_from`.
+_PROTECTED = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab", "model",
+              "embeddings", "loss")  # fmt: skip
+_STUDENTS_FILE = (
+    "for the students' file: python train.py data=english_python data.path=english_python_data.txt"
+)
+
+
+class Run:
+    """A run's place and name; made before anything is written.
+
+    Args:
+        cfg: The composed config.
+        overrides: As typed.
+        choices: The option taken in each group.
+    """
+
+    def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
+        self.start = load_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else None
+        if self.start is not None:
+            cfg, choices = _continue_config(cfg, overrides, choices, self.start)
+        self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        self.overrides, self.choices = overrides, choices
+        self.name = run_name(self.config, choices)
+        self.folder = Path(self.config["output"]) / self.config["study"] / self.name
+        self.result_file = self.folder / "result.json"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run's lock; a second process with the very same choices is told so."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder.parent / f".{self.name}.lock", timeout=0)
+        try:
+            with lock:
+                yield
+        except Timeout:
+            raise UserError(
+                f"this very run is going on in another process: {self.folder}; "
+                "wait for it, or change a choice (seed=2, say)"
+            ) from None
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return the stored result of a run that came to its end."""
+        try:
+            result: dict[str, Any] = json.loads(self.result_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return result if result.get("config_sha256") == config_digest(self.config) else None
+
+    def attempt(self) -> int:
+        """Count the earlier attempts that `fresh=true` set aside."""
+        return len(list(self.folder.parent.glob(f"{self.name}.old*")))
+
+    def set_aside(self) -> None:
+        """Move the folder of an earlier attempt out of the way, keeping it."""
+        if self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.name}.old{self.attempt() + 1}"))
+
+    def wandb_id(self) -> str:
+        """Return the W&B id: the same run goes on under it, a fresh one gets another."""
+        return digest([self.config["study"], self.name, self.attempt()])[:10]
+
+
+def train(cfg: DictConfig) -> float:
+    """Run what a config says and return the best validation NLL.
+
+    Raises:
+        UserError: For what a person can mend.
+    """
+    hydra = HydraConfig.get()
+    choices = {k: str(v) for k, v in hydra.runtime.choices.items() if not k.startswith("hydra")}
+    run = Run(cfg, list(hydra.overrides.task), choices)
+    _name_the_data(run)
+    with run.alone():
+        if not run.config["fresh"] and (result := run.finished()) is not None:
+            show.console.print(f"this run is finished: {run.folder} (fresh=true trains it anew)")
+            show.results("test", result["test"])
+            return float(result["best"]["val/nll"])
+        if run.config["fresh"]:
+            run.set_aside()
+        try:
+            return _train(run)
+        finally:
+            finish_wandb()
+
+
+def _train(run: Run) -> float:
+    config, folder = run.config, run.folder
+    started = time.monotonic()
+    show.config_tree(config, run.choices)
+    prepared, from_cache = build.prepare_data(config)
+    show.data_table(prepared.report.to_dict(), from_cache)
+    _write_start(run, prepared)
+
+    stored = build.stored_record(config, run.choices, prepared, run.name)
+    module = build.new_module(config, prepared, stored)
+    datamodule = build.datamodule(config, prepared)
+    resume, path = _resume_point(run)
+    if resume is not None:
+        _check_same_data(resume, prepared)
+        datamodule.resume_from(resume)
+        show.console.print(f"going on from {path} (step {resume['global_step']:,})")
+    elif config["init_from"]:
+        notes = copy_weights(load_checkpoint(config["init_from"]), module)
+        show.console.print("\n".join(notes))
+
+    until = resume["global_step"] if resume and run.start is None else None
+    loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
+    if config["logger"].get("wandb"):
+        loggers.append(_wandb(run))
+    trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
+    _describe(module, trainer, stored)
+    pl.seed_everything(config["seed"], verbose=False)
+    trainer.fit(module, datamodule, ckpt_path=path)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+    seconds = time.monotonic() - started
+    plot_curves(folder / "metrics.csv", folder / "curves.png")
+    best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
+    best = load_checkpoint(best_file)
+    module.load_state_dict(best["state_dict"])
+    scores = score_split(module, datamodule, trainer, "test")
+    write_scores(folder, scores)
+    for logger in loggers[1:]:
+        logger.log_metrics({f"test/{k}": v for k, v in scores.values.items()})
+    result = _result(run, prepared, best, scores.values, trainer, seconds)
+    write_atomically(run.result_file, json.dumps(result, indent=2).encode())
+    show.samples(scores.samples(3))
+    show.results("test, by the best checkpoint", scores.values)
+    show.console.print(f"everything is in {folder}")
+    return float(result["best"]["val/nll"])
+
+
+def _continue_config(
+    cfg: DictConfig, overrides: list[str], choices: dict[str, str], checkpoint: dict[str, Any]
+) -> tuple[DictConfig, dict[str, str]]:
+    """Return the checkpoint's own config with what was typed on top of it.
+
+    Raises:
+        UserError: If what was typed changes what the weights depend on.
+    """
+    stored = checkpoint["en2py"]
+    merged = OmegaConf.create(escape(stored["config"]))
+    taken = dict(stored["choices"])
+    for override in overrides:
+        group = override.lstrip("+~").split("=")[0].split("@")[0]
+        key = group.replace("/", ".")
+        if key == "experiment":
+            raise UserError("experiment= and ckpt_path= exclude each other: the checkpoint knows its own")
+        if key == "data.path" and cfg.data.name != stored["config"]["data"]["name"]:
+            continue
+        OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+        if group in choices:
+            taken[group] = choices[group]
+    for key in ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger"):
+        OmegaConf.update(merged, key, cfg[key], merge=False, force_add=True)
+    config = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(config, dict)
+    found = [
+        line
+        for key in _PROTECTED
+        for line in differences(stored["config"][key], config[key], key)
+    ]
+    if found:
+        raise UserError(
+            f"the checkpoint '{cfg.ckpt_path}' was trained with other choices "
+            f"(checkpoint, now): {'; '.join(found[:8])}; "
+            "leave them out to go on from it, or take init_from= to start from its weights"
+        )
+    done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if 0 <= config["trainer"]["max_epochs"] <= done:
+        raise UserError(
+            f"the checkpoint '{cfg.ckpt_path}' has done all its {done} epochs: "
+            f"say how far to go, for example trainer.max_epochs={2 * done}"
+        )
+    return merged, taken
+
+
+def _resume_point(run: Run) -> tuple[dict[str, Any] | None, str | None]:
+    """Return where to go on: in this run's own folder, else from the checkpoint that was named."""
+    folder = run.folder / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    own = newest_good(folder)
+    if own is not None:
+        return load_checkpoint(own), str(own)
+    if run.start is None:
+        return None, None
+    source = Path(run.config["ckpt_path"])
+    best = source.parent / "best.ckpt"
+    if best.exists() and best != source:  # its best may stay the best
+        write_atomically(folder / "best.ckpt", best.read_bytes())
+    return run.start, str(source)
+
+
+def _check_same_data(checkpoint: Mapping[str, Any], prepared: Prepared) -> None:
+    stored = checkpoint["en2py"]
+    same = stored["split_hash"] == prepared.split_hash
+    if not same or stored["tgt_vocab"] != prepared.tgt_vocab.to_dict():
+        raise UserError(
+            "the checkpoint was trained on other data: the file, the cleaning rules or this "
+            "version of Python changed; take init_from= to start from its weights"
+        )
+
+
+def _name_the_data(run: Run) -> None:
+    data = run.config["data"]
+    where = data.get("path") or data.get("root")
+    line = f"data: {data['name']}" + (f" from {where}" if where else "")
+    if data["name"] == "tasks":
+        line += f", made by our own grammar; {_STUDENTS_FILE}"
+    show.console.print(line, soft_wrap=True)
+
+
+def _write_start(run: Run, prepared: Prepared) -> None:
+    """Write what is known before training: config, overrides, vocabularies, data report."""
+    folder = run.folder
+    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(escape(run.config)).encode())
+    write_atomically(folder / "overrides.txt", "".join(f"{o}\n" for o in run.overrides).encode())
+    for side, vocab in (("src", prepared.src_vocab), ("tgt", prepared.tgt_vocab)):
+        rows = dict(zip(vocab.tokens, vocab.counts, strict=True))
+        text = json.dumps(rows, indent=0, ensure_ascii=False)
+        write_atomically(folder / "vocab" / f"{side}.json", text.encode("utf-8", "backslashreplace"))
+    report = {**prepared.report.to_dict(), "split_hash": prepared.split_hash}
+    write_atomically(folder / "data_report.json", json.dumps(report, indent=1).encode())
+
+
+def _wandb(run: Run) -> Any:
+    tags = [f"{group}={run.choices[group]}" for group in ("data", "model", "embeddings", "loss")]
+    return wandb_logger(
+        project=run.config["logger"]["wandb"]["project"],
+        folder=run.folder.parent,
+        run=run.name,
+        run_id=run.wandb_id(),
+        study=run.config["study"],
+        tags=[*tags, f"seed={run.config['seed']}"],
+        config={**run.config, "choices": run.choices},
+        log_checkpoints=run.config["logger"]["wandb"]["log_checkpoints"],
+    )
+
+
+def _describe(module: Seq2SeqModule, trainer: pl.Trainer, stored: Mapping[str, Any]) -> None:
+    parameters = list(module.model.parameters())
+    total = sum(p.numel() for p in parameters)
+    learned = sum(p.numel() for p in parameters if p.requires_grad)
+    coverage = "".join(
+        f"; {share:.1%} of the {'English' if side == 'src' else 'Python'} vocabulary has a vector"
+        for side, share in stored.get("coverage", {}).items()
+    )
+    device = trainer.strategy.root_device
+    show.console.print(
+        f"parameters: {total:,} ({learned:,} learn){coverage}; "
+        f"device: {device}, precision: {trainer.precision}"
+    )
+
+
+def _result(
+    run: Run,
+    prepared: Prepared,
+    best: Mapping[str, Any],
+    test: Mapping[str, Any],
+    trainer: pl.Trainer,
+    seconds: float,
+) -> dict[str, Any]:
+    logger: Any = trainer.loggers[0]
+    rows = [row for row in logger.rows if row.get("val/nll")]
+    best_row = min(rows, key=lambda row: float(row["val/nll"]))
+    return {
+        "run": run.name,
+        "study": run.config["study"],
+        "choices": run.choices,
+        "overrides": run.overrides,
+        "seed": run.config["seed"],
+        "config_sha256": config_digest(run.config),
+        "split_hash": prepared.split_hash,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "best": {"epoch": int(best["epoch"]) + 1, **{k: float(v) for k, v in best_row.items() if v}},
+        "test": dict(test),
+        "seconds": round(seconds, 1),
+        "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
+    }
