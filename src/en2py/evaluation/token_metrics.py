@@ -1,0 +1,120 @@
+"""Metrics of predicted tokens that carry their state through an epoch.
+
+Shape letters: N real target tokens (EOS in, padding out), V target vocabulary, C token classes.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from en2py.data.vocab import SPECIAL_TOKENS, Vocab
+from en2py.evaluation.code_tokens import TOKEN_CLASSES, token_class
+
+BITS_PER_BYTE = 8
+
+
+def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
+    """Return the price in bits of the tokens that a vocabulary does not hold.
+
+    A model that says `<unk>` has not said the token; to be compared with one that has, it pays for
+    the spelling: its UTF-8 bytes and an end mark, each as one of 256.
+
+    Args:
+        tokens: The tokens of a reference program.
+        vocab: The target vocabulary.
+    """
+    unknown = [token for token in tokens if token not in vocab]
+    return BITS_PER_BYTE * sum(len(token.encode(errors="surrogatepass")) + 1 for token in unknown)
+
+
+class TokenMetrics(Metric):
+    """Plain NLL, perplexity, accuracy and bits per character, also per token class.
+
+    Sums are kept per class in float64, so that the cut into batches makes no difference.
+
+    Args:
+        vocab: The target vocabulary.
+    """
+
+    full_state_update = False
+    nll: Tensor
+    correct: Tensor
+    count: Tensor
+    characters: Tensor
+    spelling: Tensor
+    unknown: Tensor
+    _classes: Tensor
+    _lengths: Tensor
+
+    def __init__(self, vocab: Vocab) -> None:
+        super().__init__()
+        # Apple's GPUs have no float64.
+        dtype = torch.float32 if torch.backends.mps.is_available() else torch.float64
+        for name in ("nll", "correct", "count"):
+            self.add_state(name, torch.zeros(len(TOKEN_CLASSES), dtype=dtype), dist_reduce_fx="sum")
+        for name in ("characters", "spelling", "unknown"):
+            self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
+        classes = torch.tensor([TOKEN_CLASSES.index(token_class(t)) for t in vocab.tokens])
+        # Layout words and the like stand for one line break or change of indentation.
+        lengths = [
+            0 if t in SPECIAL_TOKENS else 1 if token_class(t) == "layout" else len(t)
+            for t in vocab.tokens
+        ]
+        self.unk_id = vocab.unk_id
+        self.register_buffer("_classes", F.one_hot(classes, len(TOKEN_CLASSES)), persistent=False)
+        self.register_buffer("_lengths", torch.tensor(lengths), persistent=False)
+
+    def update(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        n_characters: int | None = None,
+        spelling_bits: int = 0,
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            logits: Scores before softmax, `[N, V]`.
+            targets: The right ids, `[N]`.
+            n_characters: Characters of the reference programs of this batch, as the source
+                gave them: bits per character can then be compared across tokenizers. Where None,
+                the characters of the target tokens are counted.
+            spelling_bits: Price of the targets that are `<unk>`, from the function of that name.
+        """
+        nll = F.cross_entropy(logits.float(), targets, reduction="none")  # [N]
+        classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
+        right = logits.argmax(dim=-1) == targets  # [N]
+        self.nll += nll.to(classes.dtype) @ classes  # [C]
+        self.correct += right.to(classes.dtype) @ classes
+        self.count += classes.sum(dim=0)
+        self.unknown += (targets == self.unk_id).sum()
+        self.spelling += spelling_bits
+        self.characters += self._lengths[targets].sum() if n_characters is None else n_characters
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the values over all batches.
+
+        Returns:
+            `nll` (nats a token), `ppl`, `accuracy`, `bpc` (bits a character), `unk_targets` (share
+            of targets that are `<unk>`), and for each class of tokens that was seen
+            `nll_<class>` and `accuracy_<class>`.
+        """
+        nll = self.nll.sum() / self.count.sum()
+        bits = self.nll.sum() / math.log(2) + self.spelling
+        values = {
+            "nll": nll,
+            "ppl": nll.exp(),
+            "accuracy": self.correct.sum() / self.count.sum(),
+            "bpc": bits / self.characters,
+            "unk_targets": self.unknown / self.count.sum(),
+        }
+        for i, name in enumerate(TOKEN_CLASSES):
+            if self.count[i]:
+                values[f"nll_{name}"] = self.nll[i] / self.count[i]
+                values[f"accuracy_{name}"] = self.correct[i] / self.count[i]
+        return values
