@@ -6,11 +6,12 @@ same rows. BLEU, chrF and their kin lie between 0 and 100, as in the literature;
 lies between 0 and 1.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from en2py.data.syntax import ast_text, ast_text_renamed, compiles, parse
+from en2py.data.syntax import NOT_A_PROGRAM, ast_text, ast_text_renamed, parse
 from en2py.data.vocab import UNK
 from en2py.evaluation.bleu import (
     Counts,
@@ -34,9 +35,17 @@ class Program:
         self.text = text.strip("\n").rstrip()
 
     @cached_property
-    def compiles(self) -> bool:
-        """Tell whether Python accepts the program."""
-        return compiles(self.text)
+    def error(self) -> str | None:
+        """Say why Python does not accept the program, None where it does."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                compile(self.text, "<code>", "exec", dont_inherit=True)
+            except NOT_A_PROGRAM as error:
+                line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
+                reason = error.msg if isinstance(error, SyntaxError) else error
+                return f"{type(error).__name__}: {reason}{line}"
+        return None
 
     @cached_property
     def tree(self) -> str | None:
@@ -57,19 +66,33 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Row:
+    """What was found of one pair.
+
+    Attributes:
+        verdict: In words: `exact`, `exact up to layout`, `same up to names`, `compiles`, or why
+            it does not.
+        answers: Metric to answer, for metrics that judge pairs one by one; None where
+            the pair cannot be asked.
+    """
+
+    verdict: str
+    answers: dict[str, Answer]
+
+
+@dataclass(frozen=True)
 class Scores:
     """What came out of `score`.
 
     Attributes:
         values: Metric to value over all pairs; without the metrics that no pair can be asked.
-        rows: Metric to verdict, per pair, for metrics that judge pairs one by one; None
-            where a pair cannot be asked.
+        rows: What was found of each pair.
         counts: Metric to a row of summable numbers per pair, for `metric_value`.
         signatures: How the metrics of the BLEU family were computed.
     """
 
     values: dict[str, float]
-    rows: list[dict[str, Answer]]
+    rows: list[Row]
     counts: dict[str, list[Counts]]
     signatures: dict[str, str]
 
@@ -83,7 +106,7 @@ def score(
     references: Sequence[str],
     *,
     known: Sequence[Sequence[str]] | None = None,
-    train: TrainingCode | None = None,
+    training_codes: Sequence[str] | TrainingCode | None = None,
 ) -> Scores:
     """Judge generated programs.
 
@@ -91,7 +114,8 @@ def score(
         outputs: One program per pair.
         references: The right program of each pair.
         known: All right programs that are known for each description; adds the metrics `*_any`.
-        train: The training programs; adds `copied` and `crystal_bleu`.
+        training_codes: The training programs; adds `copied` and `crystal_bleu`. Who scores many
+            times hands over `TrainingCode(codes)`, which takes a second to make.
 
     Returns:
         Values, verdicts and counts; the same for the same texts, byte for byte.
@@ -107,7 +131,7 @@ def score(
         return Scores({}, [], {}, {})
     programs = [Program(text) for text in outputs]
     wanted = [Program(text) for text in references]
-    rows: list[dict[str, Answer]] = [
+    answers: list[dict[str, Answer]] = [
         {name: judge(output, reference) for name, judge in VERDICTS.items()}
         for output, reference in zip(programs, wanted, strict=True)
     ]
@@ -120,17 +144,25 @@ def score(
     if known is not None:
         right = [list(dict.fromkeys([r, *k])) for r, k in zip(references, known, strict=True)]
         family["bleu_any"] = bleu_counts(outputs, right)
-        for row, output, texts in zip(rows, programs, right, strict=True):
+        for row, output, texts in zip(answers, programs, right, strict=True):
             judged = [Program(text) for text in texts]
             for name in JUDGED_BY_ANY:
                 row[f"{name}_any"] = any(VERDICTS[name](output, program) for program in judged)
-    if train is not None:
+    if training_codes is not None:
+        seen = training_codes
+        train = seen if isinstance(seen, TrainingCode) else TrainingCode(seen)
         family["crystal_bleu"] = crystal_counts(outputs, singles, train)
-        for row, text in zip(rows, outputs, strict=True):
+        for row, text in zip(answers, outputs, strict=True):
             row["copied"] = train.holds(text)
-    counts: dict[str, list[Counts]] = {name: [_once(row[name]) for row in rows] for name in rows[0]}
+    counts: dict[str, list[Counts]] = {
+        name: [_once(row[name]) for row in answers] for name in answers[0]
+    }
     counts |= {name: list(table) for name, (table, _) in family.items()}
     signatures = {name: signature for name, (_, signature) in family.items()}
+    rows = [
+        Row(_in_words(output, reference), row)
+        for output, reference, row in zip(programs, wanted, answers, strict=True)
+    ]
     return Scores(_values(counts), rows, counts, signatures)
 
 
@@ -156,6 +188,16 @@ def edit_similarity(a: str, b: str) -> float:
     return 2 * (len(a) - unmatched.bit_count()) / total if total else 1.0
 
 
+def _in_words(output: Program, reference: Program) -> str:
+    if output.text == reference.text:
+        return "exact"
+    if _same(output.tree, reference.tree):
+        return "exact up to layout"
+    if _same(output.renamed, reference.renamed):
+        return "same up to names"
+    return "compiles" if output.error is None else f"does not compile ({output.error})"
+
+
 def _same(tree: str | None, wanted: str | None) -> bool:
     return wanted is not None and tree == wanted  # broken texts have no tree to be equal by
 
@@ -170,7 +212,7 @@ VERDICTS: dict[str, Callable[[Program, Program], Answer]] = {
     "exact_match": lambda output, reference: output.text == reference.text,
     "exact_match_ast": lambda output, reference: _same(output.tree, reference.tree),
     "exact_match_renamed": lambda output, reference: _same(output.renamed, reference.renamed),
-    "compiles": lambda output, reference: output.compiles,
+    "compiles": lambda output, reference: output.error is None,
     "edit_similarity": lambda output, reference: edit_similarity(output.text, reference.text),
     "function_name": _same_name,
     "has_unk": lambda output, reference: UNK in output.text,
