@@ -1,0 +1,298 @@
+"""A resolved config -> None, or `UserError` in one sentence; without torch, so it takes a second.
+
+Which keys a section may have and of which type their values are, the code says that it calls
+(`signatures.py`); sections that call nothing are held against the file that they come from. This
+file adds what no annotation says: ranges and choices (`rules.py`), files that must exist, and what
+goes together.
+"""
+
+import fnmatch
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from en2py.errors import UserError, did_you_mean
+from en2py.rules import CHOICES, RULES
+from en2py.signatures import WORDS, parameters
+
+ALLOWED = ("en2py.", "torch.optim.", "pytorch_lightning.")  # a `_target_` is code that will run
+
+
+FILES = ("path", "ckpt_path", "init_from", "prompts")  # must exist, by the last part of a key
+FOLDERS = ("root",)
+WRITTEN = ("output", "cache", "folder")  # may be made
+
+
+def check(cfg: DictConfig, config_name: str = "train") -> None:
+    """Refuse what a person got wrong, before anything is read, written or imported.
+
+    Args:
+        cfg: The composed config.
+        config_name: The file of `conf/` that it was composed from.
+
+    Raises:
+        UserError: With the value, the reason and the remedy.
+    """
+    _check_missing(cfg)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_targets(plain)
+    _check_types(plain, config_name)
+    for key, value in _leaves(plain):
+        _check_value(key, value)
+    _check_shapes(plain)
+    _check_starts(plain)
+    _check_sweep(plain)
+    for key, value in _leaves(plain):
+        _check_path(key, value, several=config_name == "evaluate")
+
+
+def check_targets(config: Mapping[str, Any]) -> None:
+    """Refuse a config that would call something other than this project's parts.
+
+    Args:
+        config: Plain containers; a checkpoint's stored config as well as a new one.
+
+    Raises:
+        UserError: If a `_target_` lies outside of the allowed packages.
+    """
+    for key, target in _leaves(config):
+        if key.rpartition(".")[2] == "_target_" and not str(target).startswith(ALLOWED):
+            raise UserError(f"{key}={target}: only {', '.join(a + '*' for a in ALLOWED)} may run")
+
+
+def expand_paths(text: str) -> list[Path]:
+    """Find the files that a path, a comma list or a glob pattern names.
+
+    Args:
+        text: As typed; a file of exactly this name comes first.
+
+    Returns:
+        The files in the order given, those of a pattern sorted; a missing one as it was written.
+    """
+    if Path(text).exists():
+        return [Path(text)]
+    found: list[Path] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        part = os.path.expanduser(part)
+        found += [Path(p) for p in sorted(glob.glob(part, recursive=True))] or [Path(part)]
+    return found
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that is not a section, with its dotted key; a list is one value."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, value
+        for inner in value if isinstance(value, list) else ():
+            if isinstance(inner, Mapping):
+                yield from _leaves(inner, key)
+
+
+def _check_missing(cfg: DictConfig) -> None:
+    # Sorted by depth: `data.source.path: ${data.path}` is missing only because `data.path` is.
+    for key in sorted(OmegaConf.missing_keys(cfg), key=lambda k: k.count(".")):
+        kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
+        raise UserError(f"{key} is needed: add {key}={kind}")
+
+
+def _check_types(config: Mapping[str, Any], config_name: str) -> None:
+    """Hold each value against the type that its place asks for."""
+    for key, section in _sections(config):
+        if "_target_" in section:
+            _check_call(key, section)
+    for key, default in _defaults(config_name):
+        value: Any = config
+        for name in key.split("."):
+            if not isinstance(value, Mapping) or name not in value:
+                break  # taken out on purpose, or told already
+            value = value[name]
+        else:
+            _check_like(key, value, default)
+
+
+def _sections(config: Mapping[str, Any], key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield key, config
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _sections(value, f"{key}.{name}" if key else str(name))
+
+
+def _check_call(at: str, section: Mapping[str, Any]) -> None:
+    known = parameters(str(section["_target_"]))
+    for name, value in section.items():
+        if known is None or name in ("_target_", "_partial_", "_convert_", "_recursive_"):
+            continue
+        if name not in known:
+            raise UserError(
+                f"{at}.{name}: {section['_target_']} takes no {name}{did_you_mean(name, known)}"
+            )
+        annotation = known[name]
+        if annotation is not None and not annotation.accepts(value):
+            raise UserError(f"{at}.{name}={_typed(value)}: expected {annotation.words()}")
+
+
+def _defaults(config_name: str) -> Iterator[tuple[str, Any]]:
+    """Yield what the files say that this config was composed from, sections before their keys."""
+    conf = Path(__file__).resolve().parents[2] / "conf"
+    files = {"": conf / f"{config_name}.yaml"}
+    if HydraConfig.initialized():
+        choices = HydraConfig.get().runtime.choices
+        files |= {
+            group: conf / group / f"{option}.yaml"
+            for group, option in choices.items()
+            if option is not None and not str(group).startswith(("hydra", "experiment"))
+        }
+    for group, file in files.items():
+        if not file.is_file():
+            continue
+        prefix = str(group).replace("/", ".")
+        raw: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        if prefix:
+            yield prefix, raw
+        for key, section in _sections(raw if isinstance(raw, dict) else {}):
+            if "_target_" in section:
+                continue  # its signature knows better
+            for name, default in section.items():
+                if name not in ("defaults", "hydra"):
+                    yield ".".join(filter(None, (prefix, key, str(name)))), default
+
+
+def _check_like(key: str, value: Any, default: Any) -> None:
+    if isinstance(default, dict):
+        if not isinstance(value, Mapping) and value is not None:
+            names = ", ".join(f"{key}.{name}" for name in default)
+            raise UserError(f"{key}={_typed(value)}: a section, not a value; set one of {names}")
+        return
+    kind = type(default).__name__
+    if (
+        default is None
+        or value is None
+        or (isinstance(default, str) and default[:2] in ("??", "${"))
+    ):
+        return
+    numbers = {"int", "float"}  # 5 for a default of 0.5, and 0.5 minutes for 5
+    if type(value).__name__ != kind and not {type(value).__name__, kind} <= numbers:
+        raise UserError(f"{key}={_typed(value)}: expected {WORDS.get(kind, 'a list in brackets')}")
+
+
+def _check_value(key: str, value: Any) -> None:
+    name = key.rpartition(".")[2]
+    rule = next((rule for like, rule in RULES.items() if fnmatch.fnmatchcase(name, like)), None)
+    if rule is not None and value is not None and value != "???":
+        for item in value if isinstance(value, list) else [value]:
+            if not rule.test(item):
+                raise UserError(f"{key}={_typed(item)}: expected {rule.words}")
+    choices = CHOICES.get(key)
+    if choices is not None and value is not None and str(value) not in choices:
+        raise UserError(f"{key}={_typed(value)}: no such choice{did_you_mean(str(value), choices)}")
+    if name in ("prompt", *FILES, *FOLDERS) and isinstance(value, str) and not value.strip():
+        raise UserError(f"{key} is empty: give it a value, or leave it out")
+
+
+def _check_shapes(config: Mapping[str, Any]) -> None:
+    for key, section in _sections(config):
+        d_model, n_heads = section.get("d_model"), section.get("n_heads")
+        if isinstance(d_model, int) and isinstance(n_heads, int) and d_model % n_heads:
+            near = [h for h in range(1, d_model + 1) if d_model % h == 0]
+            best = min(near, key=lambda h: abs(h - n_heads))
+            raise UserError(
+                f"{key}.n_heads={n_heads}: does not divide {key}.d_model={d_model}; "
+                f"the nearest number of heads that does is {best}"
+            )
+        ratios = section.get("ratios")
+        if isinstance(ratios, list) and (len(ratios) != 3 or abs(sum(ratios) - 1) > 1e-6):
+            raise UserError(
+                f"{key}.ratios={_typed(ratios)}: expected three numbers (train, val, test) "
+                f"that sum to 1; these {len(ratios)} sum to {sum(ratios):g}"
+            )
+
+
+def _check_starts(config: Mapping[str, Any]) -> None:
+    if config.get("ckpt_path") and config.get("init_from"):
+        raise UserError(
+            "ckpt_path and init_from exclude each other: ckpt_path goes on with the same run, "
+            "init_from starts a new one from its weights"
+        )
+    if config.get("ckpt_path") and config.get("fresh"):
+        raise UserError(
+            "fresh=true and ckpt_path exclude each other: fresh trains from the start, ckpt_path "
+            "goes on; for new training from known weights there is init_from=FILE"
+        )
+    if config.get("prompt") is not None and config.get("prompts") is not None:
+        raise UserError("prompt and prompts exclude each other: give one text or a file of them")
+
+
+def _check_sweep(config: Mapping[str, Any]) -> None:
+    if not HydraConfig.initialized():
+        return
+    hydra = HydraConfig.get()
+    params = hydra.sweeper.get("params")
+    if hydra.mode == RunMode.RUN and params:
+        raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
+    strategy = str((config.get("trainer") or {}).get("strategy", ""))
+    spawned = ("fork", "spawn", "notebook")
+    if hydra.mode == RunMode.MULTIRUN and "ddp" in strategy and not strategy.endswith(spawned):
+        raise UserError(
+            f"trainer.strategy={strategy} starts the whole command once a device, which repeats a "
+            "sweep; in a sweep use trainer.strategy=ddp_spawn"
+        )
+
+
+def _check_path(key: str, value: Any, *, several: bool) -> None:
+    name = key.rpartition(".")[2]
+    if not isinstance(value, str):
+        return
+    if name in WRITTEN and "." not in key:
+        _check_writable(key, Path(value))
+    elif name in FILES:
+        wide = several and name == "ckpt_path"
+        for path in expand_paths(value) if wide else [Path(value)]:
+            _check_exists(key, path)
+            if path.is_dir() and not wide:
+                raise UserError(f"{key}={path}: this is a folder, expected a file")
+            if path.is_file() and path.stat().st_size == 0:
+                raise UserError(f"{key}={path}: this file is empty")
+    elif name in FOLDERS:
+        _check_exists(key, Path(value))
+        if not Path(value).is_dir():
+            raise UserError(f"{key}={value}: this is a file, expected a folder")
+
+
+def _check_exists(key: str, path: Path) -> None:
+    if path.exists():
+        return
+    above = path.parent
+    while not above.exists():
+        path, above = above, above.parent
+    if above.is_file():
+        raise UserError(f"{key}={path}: {above} is a file, not a folder")
+    names = sorted(entry.name for entry in above.iterdir())[:10_000]
+    near = did_you_mean(path.name, names)
+    told = near if near.startswith("; did") else ""
+    raise UserError(f"{key}: {path} does not exist (looked in {above.resolve()}){told}")
+
+
+def _check_writable(key: str, path: Path) -> None:
+    while not path.exists():
+        path = path.parent
+    if not path.is_dir():
+        raise UserError(f"{key}: {path} is a file, expected a folder")
+    if not os.access(path, os.W_OK):
+        raise UserError(f"{key}: {path} may not be written to; take another folder: {key}=FOLDER")
+
+
+def _typed(value: Any) -> str:
+    """Show a value as one types it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(_typed(item) for item in value)}]"
+    return str(value)

@@ -1,0 +1,264 @@
+"""The command line around Hydra: text as it was typed, one sentence for a mistake, exit codes.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a bug or a fault of the machine: the traceback stands on stderr |
+| 2 | a mistake of the person at the keyboard: one sentence on stderr, nothing written |
+| 130, 143 | Ctrl-C, SIGTERM |
+
+A sweep ends with the largest code among its runs, after all of them had their turn.
+"""
+
+import functools
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from en2py.errors import UserError
+from en2py.refusals import explain, rehearse
+
+ROOT = Path(__file__).resolve().parents[2]  # the checkout: the package is installed in place
+CONF = ROOT / "conf"
+
+# Values of these keys reach the program as typed: Hydra's grammar would refuse or rewrite them.
+# A key counts by its last part, so `path` stands for `data.path` and `embeddings.path` too.
+TEXTS = ("prompt", "study", "baseline")
+PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export")
+
+# Registered on import and not in `command`, because a launcher's worker process imports this
+# module when it unpickles the job, and composes the job's config right afterwards.
+OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
+
+log = logging.getLogger("en2py")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run of a sweep that did not end well.
+
+    Attributes:
+        overrides: What the run was asked for.
+        reason: One sentence.
+        code: The exit code that it would have had on its own.
+    """
+
+    overrides: tuple[str, ...]
+    reason: str
+    code: int
+
+
+_failures: list[Failure] = []  # of the sweep in this process; a process runs one command
+
+
+def command(
+    door: Callable[[DictConfig], Any],
+    config_name: str,
+    *,
+    argv: Sequence[str] | None = None,
+    after_sweep: Callable[[Path], None] | None = None,
+) -> int:
+    """Run one of the programs from its command line.
+
+    Args:
+        door: What the program does with a checked config; called once a run.
+        config_name: The file of `conf/` without its suffix; also the program's name.
+        argv: Program and arguments, `sys.argv` where none are given.
+        after_sweep: Called with the folder of the sweep when its last run is over, failed or not.
+
+    Returns:
+        The exit code, see the head of this file.
+    """
+    given = list(sys.argv if argv is None else argv)
+    sys.argv = [*(given[:1] or [f"{config_name}.py"])]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, instead of printing and leaving
+    _failures.clear()
+    overrides: list[str] = []
+    try:
+        options, overrides = separate(given[1:])
+        overrides = [as_typed(override) for override in overrides]
+        if {"--help", "-h"} & set(options):
+            overrides.append(f"hydra/help={config_name}")
+        sys.argv += options + overrides
+        folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
+        job: Any = functools.partial(_run, door, config_name)
+        job.__module__ = config_name  # Hydra names the job after it
+        # Absolute, or a program started from another folder finds no config.
+        main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+        try:
+            main(job)()
+        finally:
+            if folder is not None and after_sweep is not None and folder.is_dir():
+                after_sweep(folder)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except SystemExit as stop:
+        return _code(stop)
+    except Exception as error:
+        if _failures:
+            return _summarise()
+        reason = explain(error, config_name, overrides, CONF)
+        if reason is None:
+            raise
+        return refuse(reason)
+    return 0
+
+
+def refuse(reason: str) -> int:
+    """Tell a mistake in one line on stderr.
+
+    Args:
+        reason: What was wrong, the value, what to do.
+
+    Returns:
+        2, the exit code for it.
+    """
+    print(" ".join(reason.split()), file=sys.stderr)
+    return 2
+
+
+def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take a command line apart into options and overrides.
+
+    Hydra loses overrides that stand behind an option (`seed=1 -m model=tiny`); in this order it
+    does not.
+
+    Args:
+        arguments: The command line without the program.
+
+    Returns:
+        What starts with a dash, with its values, and the overrides.
+
+    Raises:
+        UserError: If an option or a word is not known.
+    """
+    overrides = [a for a in arguments if a[:1] in ("~", "+") or ("=" in a and a[:1] != "-")]
+    options = [a for a in arguments if a not in overrides]
+    parsed, unknown = get_args_parser().parse_known_args(options)
+    for option in unknown:
+        name = option.lstrip("-").split("=")[0].replace("-", "_")
+        raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
+    for word in parsed.overrides:
+        raise UserError(
+            f"'{word}' is not of the form key=value; a text with spaces stands in quotes: "
+            'prompt="add two numbers"'
+        )
+    return options, overrides
+
+
+def as_typed(override: str) -> str:
+    r"""Rewrite the override of a text so that Hydra hands its value over unchanged.
+
+    `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars read the value: OmegaConf's
+    takes `${` for an interpolation unless a backslash stands before it, and Hydra's ends the text
+    at a quote unless a backslash stands before it; both read the backslashes before that mark in
+    pairs. Backslashes elsewhere stand for themselves.
+
+    Args:
+        override: One `key=value` of the command line, with `+` or `++` before it or not.
+
+    Returns:
+        The override for Hydra; any other override comes back as it is.
+    """
+    match = re.fullmatch(r"(\+{0,2}([\w.]+))=(.*)", override, flags=re.DOTALL)
+    if match is None:
+        return override
+    key, path, text = match.groups()
+    name = path.rsplit(".", 1)[-1]
+    if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
+        return override
+    if name in PATHS:
+        text = os.path.expanduser(text)  # the shell does it for words of their own only
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    text = re.sub(r"(\\+)\Z", r"\1\1", text)
+    return f"{key}='{text}'"
+
+
+def _is_sweep(options: Sequence[str]) -> bool:
+    parsed, _ = get_args_parser().parse_known_args(options)
+    return bool(parsed.multirun)
+
+
+def _rehearse_sweep(config_name: str, overrides: Sequence[str]) -> Path:
+    """Compose what a sweep starts from, before Hydra writes the sweep's record over the last one.
+
+    Returns:
+        The folder of the sweep.
+    """
+    composed = rehearse(config_name, overrides, CONF)
+    return Path(str(composed.hydra.sweep.dir))
+
+
+def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -> Any:
+    """Check and do one run; in a sweep remember how it failed and go on."""
+    settings = HydraConfig.get()
+    alone = settings.mode == RunMode.RUN
+    words: Any = OmegaConf.to_container(settings.overrides.task)  # unresolved, as typed
+    overrides = [str(word) for word in words]
+    try:
+        from en2py.checks import check
+
+        check(cfg, config_name)
+        return door(cfg)
+    except Exception as error:
+        reason = explain(error, config_name, overrides, CONF)
+        if alone:
+            if reason is None:
+                raise
+            sys.exit(refuse(reason))  # raised, Hydra would put a line of its own before it
+        if reason is None:
+            log.exception("run failed: %s", " ".join(overrides))
+        _remember(overrides, error, reason)
+        raise
+
+
+def _remember(overrides: Sequence[str], error: Exception, reason: str | None) -> None:
+    """Note a failed run: now on stderr, beside the runs for later, and for the end."""
+    told = " ".join((reason or f"{type(error).__name__}: {error}").split())
+    failure = Failure(tuple(overrides), told, 1 if reason is None else 2)
+    _failures.append(failure)
+    line = f"failed: {' '.join(overrides)}: {told}"
+    print(line, file=sys.stderr)
+    folder = Path(str(HydraConfig.get().sweep.dir))
+    with (folder / "failed.log").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def _summarise() -> int:
+    """Print what failed in a sweep and return its exit code."""
+    print(f"\n{len(_failures)} of the sweep's runs failed:", file=sys.stderr)
+    for failure in _failures:
+        print(f"  {' '.join(failure.overrides)}\n    {failure.reason}", file=sys.stderr)
+    return min(failure.code for failure in _failures)  # a bug (1) outweighs a mistake (2)
+
+
+def _code(stop: SystemExit) -> int:
+    """Give the exit code of a program that was stopped.
+
+    Lightning turns SIGTERM into a `SystemExit` without a code and Ctrl-C into code 1.
+    """
+    if type(stop).__name__ == "SIGTERMException":  # by name: importing it costs seconds
+        return 143
+    cause: BaseException | None = stop
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return 130
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(stop.code, str):
+        return refuse(stop.code)
+    return stop.code or 0

@@ -1,0 +1,207 @@
+"""What Hydra and OmegaConf raise, told in one sentence with the nearest valid name."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from en2py.errors import UserError, did_you_mean
+
+
+def explain(
+    error: BaseException, config_name: str, overrides: Sequence[str], conf: Path
+) -> str | None:
+    """Say in one sentence what the person at the keyboard got wrong.
+
+    Args:
+        error: What was raised while the config was composed or a run was made from it.
+        config_name: The config that was composed.
+        overrides: The command line's `key=value` words.
+        conf: The folder of the configs.
+
+    Returns:
+        The sentence; None where the error is a bug of ours or a fault of the machine.
+    """
+    if isinstance(error, UserError | PermissionError | NotADirectoryError):
+        return str(error)
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing costs seconds
+        return str(error)
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    if isinstance(error, OverrideParseException):
+        return _grammar(error)
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error, conf)
+    chain = list(_chain(error))
+    if isinstance(error, InstantiationException):
+        return _instantiation(error, chain)
+    for link in chain:
+        if isinstance(link, ConfigAttributeError | ConfigKeyError) and link.full_key:
+            return _unknown_key(str(link.full_key), config_name, overrides, conf)
+        if isinstance(link, MissingMandatoryValue):
+            return f"{link.full_key} is needed: add {link.full_key}=VALUE"
+    if isinstance(error, HydraException):
+        return _composition(error, chain, config_name, conf)
+    return f"{error.full_key}: {_first_line(error)}" if error.full_key else _first_line(error)
+
+
+def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
+    """Compose the config of a command line; of a sweep, with the first value of each axis.
+
+    Args:
+        config_name: The file of `conf/` without its suffix.
+        overrides: The command line's `key=value` words.
+        conf: The folder of the configs.
+
+    Returns:
+        The config, Hydra's own settings under `hydra`.
+    """
+    first = []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        line = str(override.input_line)
+        if override.is_sweep_override():
+            if not override.is_discrete_sweep():
+                continue  # an interval has no first value
+            line = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+        first.append(line)
+    with initialize_config_dir(str(conf), version_base="1.3", job_name=config_name):
+        return compose(config_name, first, return_hydra_config=True)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _grammar(error: OverrideParseException) -> str:
+    return (
+        f"{error.override}: this value cannot be read ({_first_line(error)}); where it is meant "
+        "as a text, it stands in quotes inside of quotes: key='\"text\"'"
+    )
+
+
+def _missing_option(error: MissingConfigException, conf: Path) -> str:
+    missing = error.missing_cfg_file
+    if missing is None:
+        return _first_line(error)
+    group, _, option = missing.rpartition("/")
+    options = set(error.options or ())
+    for folder in (conf, conf.parent / "experiments"):  # the second is a search path, not listed
+        options |= {path.stem for path in (folder / group).glob("*.yaml")}
+    if not group or not options:
+        return _first_line(error)
+    return f"{group}={option}: no such option{did_you_mean(option, options)}"
+
+
+def _instantiation(error: InstantiationException, chain: Sequence[BaseException]) -> str | None:
+    """Tell a wrong argument; any other error inside a part is a bug and keeps its traceback."""
+    for link in chain:
+        if isinstance(link, UserError):
+            return str(link)
+    inner = chain[1] if len(chain) > 1 else None
+    if inner is not None and not isinstance(inner, TypeError | ValueError | ImportError):
+        return None
+    where = str(error).partition("full_key: ")[2].strip()
+    told = str(inner) if inner is not None else _first_line(error)
+    return f"{where}: {told}" if where else told
+
+
+def _composition(
+    error: HydraException, chain: Sequence[BaseException], config_name: str, conf: Path
+) -> str:
+    text = str(error)
+    if "Ambiguous value for argument" in text:
+        override = text.split("'", 1)[1].split("'\n")[0]
+        return (
+            f"{override} names several values: add -m for a run of each, or write "
+            f"{override.replace('=', '=[', 1)}] for a list"
+        )
+    if "No match in the defaults list" in text:
+        group = text.split("Could not override '", 1)[1].split("'")[0]
+        return _unknown_group(group, conf)
+    if "Could not append to config" in text:
+        key = text.split("'", 2)[1]
+        return f"+{key}: {key} is there already; write it without the plus"
+    if "Could not delete from config" in text:
+        key = text.split("'", 2)[1]
+        return _unknown_key(key, config_name, [], conf) if "does not exist" in text else text
+    for link in chain[1:]:
+        if isinstance(link, OmegaConfBaseException):
+            return f"{_first_line(error)}: {_first_line(link)}"
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _unknown_group(group: str, conf: Path) -> str:
+    below = [known for known in _groups(conf) if known.startswith(f"{group}/")]
+    if below:
+        return f"{group}: not a group itself; did you mean {' or '.join(below)}?"
+    return f"{group}: no such group{did_you_mean(group, _groups(conf))}"
+
+
+def _groups(conf: Path) -> list[str]:
+    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
+    folders = {folder for folder in folders if folder.split("/")[0] != "hydra"}
+    return sorted(folders | {"experiment"})  # that one lies beside conf/
+
+
+def _unknown_key(key: str, config_name: str, overrides: Sequence[str], conf: Path) -> str:
+    """Name the nearest key of the config that the rest of the command line makes."""
+    rest = [o for o in overrides if o.lstrip("+~").split("=")[0] != key]
+    try:
+        cfg = rehearse(config_name, rest, conf)
+    except (HydraException, OmegaConfBaseException):
+        cfg = rehearse(config_name, [], conf)  # more than one mistake: tell the first
+    keys = [known for known in _keys(cfg) if known.split(".")[0] != "hydra"]
+    told = f"{key}: no such key{_nearest_key(key, keys + _groups(conf))}"
+    if key.startswith("trainer.") and key.count(".") == 1:
+        told += f" Any other argument of Lightning's Trainer is added with a plus: +{key}=VALUE"
+    return told
+
+
+def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in cfg:
+        path = f"{prefix}{name!s}"
+        yield path
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_interpolation()):
+            yield from _keys(node, f"{path}.")
+
+
+def _nearest_key(key: str, keys: Sequence[str]) -> str:
+    """Prefer the same name in another section, then a similar key, then the section's keys."""
+    section, _, name = key.rpartition(".")
+    same = [known for known in keys if known.rpartition(".")[2] == name]
+    siblings = [known for known in keys if section and known.rpartition(".")[0] == section]
+    near = (
+        same
+        or difflib.get_close_matches(key, siblings, n=1, cutoff=0.6)
+        or difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
+        or [k for k in keys if difflib.SequenceMatcher(None, k.split(".")[-1], name).ratio() > 0.75]
+    )
+    if near:
+        return f"; did you mean {' or '.join(near[:3])}?"
+    if siblings:
+        return f"; {section} has: {', '.join(known.rpartition('.')[2] for known in siblings)}"
+    return f"; at the top there are: {', '.join(k for k in keys if '.' not in k)}"
