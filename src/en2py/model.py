@@ -1,0 +1,440 @@
+"""Encoder-decoder Transformer (Vaswani et al., 2017, "Attention Is All You Need").
+
+The order is the paper's: attention (3.2), feed-forward (3.3), embeddings and positions (3.4, 3.5),
+the layers (3.1); then the whole model and what decoding remembers.
+
+Shape letters: B batch, S source length, T target length, D d_model, H heads, K size of a head,
+V target vocabulary, L layers; in decoding W hypotheses per source, C positions there is room for.
+Masks are boolean; True means the position may be attended to. Padding stands at the end of a row.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["pre", "post"]
+Positions = Literal["learned", "sinusoidal"]
+Tying = Literal["none", "tgt"]
+ALL, QUERIES, KEYS_AND_VALUES = slice(0, 3), slice(0, 1), slice(1, 3)  # of a fused projection
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What every layer has to know; the arguments of `Transformer` explain the words."""
+
+    d_model: int
+    d_ff: int
+    n_heads: int
+    dropout: float
+    attention_dropout: float
+    norm: Norm
+
+
+# ------------------------------------------------------------------------ attention, section 3.2
+
+
+def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+    """Return softmax(q k^T / sqrt(K)), equation 1, of `[B, H, T, K]` and `[B, H, S, K]`."""
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # [B, H, T, S]
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return scores.softmax(-1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention, section 3.2.2."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.n_heads = sizes.n_heads
+        self.dropout = sizes.attention_dropout
+        self.qkv = nn.Linear(sizes.d_model, 3 * sizes.d_model)  # one product instead of three
+        self.out = nn.Linear(sizes.d_model, sizes.d_model)
+
+    def project(self, x: Tensor, parts: slice = ALL) -> Tensor:
+        """Map `[B, T, D]` to queries, keys, values or some of them, `[parts, B, H, T, K]`."""
+        if parts == ALL:
+            x = self.qkv(x)
+        else:
+            rows = slice(parts.start * x.shape[-1], parts.stop * x.shape[-1])
+            x = F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows])
+        x = x.view(*x.shape[:2], parts.stop - parts.start, self.n_heads, -1)
+        return x.permute(2, 0, 3, 1, 4)
+
+    def mix(
+        self,
+        q: Tensor,
+        kv: Tensor,
+        mask: Tensor | None = None,
+        is_causal: bool = False,
+        maps: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Attend, join the heads and project.
+
+        Args:
+            q: Queries, `[B, H, T, K]`.
+            kv: Keys and values, `[2, B, H, S, K]`.
+            mask: What may be attended to, broadcast to `[B, H, T, S]`.
+            is_causal: In place of a mask: nobody sees later positions; kernels skip that half.
+            maps: Where to append the weights. Given, they are made explicitly, which is slower.
+
+        Returns:
+            `[B, T, D]`.
+        """
+        k, v = kv
+        if maps is None:
+            dropout = self.dropout if self.training else 0.0
+            x = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
+        else:
+            if is_causal:
+                mask = q.new_ones(q.shape[2], k.shape[2]).tril().bool()
+            maps.append(attention_weights(q, k, mask))
+            x = maps[-1] @ v
+        out: Tensor = self.out(x.transpose(1, 2).flatten(2))  # [B, H, T, K] -> [B, T, D]
+        return out
+
+
+# --------------------------------------------------------------------- feed-forward, section 3.3
+
+
+class FeedForward(nn.Sequential):
+    """Two linear maps with a ReLU between, equation 2."""
+
+    def __init__(self, d_model: int, d_ff: int) -> None:
+        super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(inplace=True), nn.Linear(d_ff, d_model))
+
+
+# ----------------------------------------------------- embeddings and positions, sections 3.4, 3.5
+
+
+def sinusoids(max_len: int, d_model: int) -> Tensor:
+    """Return the fixed positions of section 3.5, `[max_len, D]`: sines in the even columns."""
+    rates = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = torch.arange(max_len)[:, None] * rates  # [max_len, D / 2]
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :d_model]
+
+
+class Embedding(nn.Module):
+    """Token ids to vectors that know their position; a table of another width is projected."""
+
+    def __init__(
+        self, n_tokens: int, width: int, max_len: int, positions: Positions, sizes: Sizes
+    ) -> None:
+        super().__init__()
+        d_model = sizes.d_model
+        self.scale = math.sqrt(d_model)  # section 3.4
+        self.table = nn.Embedding(n_tokens, width)
+        self.widen = nn.Identity() if width == d_model else nn.Linear(width, d_model, bias=False)
+        self.positions: Tensor
+        if positions == "learned":
+            self.positions = nn.Parameter(torch.empty(max_len, d_model))
+        else:
+            self.register_buffer("positions", sinusoids(max_len, d_model), persistent=False)
+        self.dropout = nn.Dropout(sizes.dropout)
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """Embed rows `[B, T]` whose first token stands at position `start`, as `[B, T, D]`."""
+        end, room = start + ids.shape[1], len(self.positions)
+        if end > room:
+            raise ValueError(f"{end} tokens, but the model has {room} positions for them")
+        x: Tensor = self.widen(self.table(ids)) * self.scale + self.positions[start:end]
+        x = self.dropout(x)
+        return x
+
+
+# ---------------------------------------------------------------------------- layers, section 3.1
+
+
+class Residual(nn.Module):
+    """What surrounds a sublayer: dropout, the sum, and a norm after it (the paper) or in front."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(sizes.d_model)
+        self.dropout = nn.Dropout(sizes.dropout)
+        self.pre = sizes.norm == "pre"
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `x` `[B, T, D]` with the sublayer's result added."""
+        y: Tensor = x + self.dropout(sublayer(self.norm(x) if self.pre else x))
+        return y if self.pre else self.norm(y)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.self_attention = Attention(sizes)
+        self.feed_forward = FeedForward(sizes.d_model, sizes.d_ff)
+        self.residuals = nn.ModuleList(Residual(sizes) for _ in range(2))
+
+    def forward(self, x: Tensor, src_mask: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """Map `[B, S, D]` to `[B, S, D]`; `src_mask` is `[B, 1, 1, S]`."""
+
+        def look_around(y: Tensor) -> Tensor:
+            qkv = self.self_attention.project(y)
+            return self.self_attention.mix(qkv[0], qkv[1:], src_mask, maps=maps)
+
+        out: Tensor = self.residuals[1](self.residuals[0](x, look_around), self.feed_forward)
+        return out
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention to earlier tokens, attention to the memory, then feed-forward."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.self_attention = Attention(sizes)
+        self.cross_attention = Attention(sizes)
+        self.feed_forward = FeedForward(sizes.d_model, sizes.d_ff)
+        self.residuals = nn.ModuleList(Residual(sizes) for _ in range(3))
+
+    def forward(
+        self,
+        x: Tensor,
+        memory_kv: Tensor,
+        src_mask: Tensor,
+        recall: Callable[[Tensor], tuple[Tensor, Tensor | None]] | None = None,
+        maps: tuple[list[Tensor], list[Tensor]] | None = None,
+    ) -> Tensor:
+        """Map `[B, T, D]` to `[B, T, D]`.
+
+        Args:
+            x: A whole target; in decoding the newest token of W hypotheses, `[B, W, D]`.
+            memory_kv: Keys and values of the memory, `[2, B, H, S, K]`.
+            src_mask: Real source positions, `[B, 1, 1, S]`.
+            recall: In decoding: newest keys and values in, those of all tokens and a mask out.
+            maps: Where to append the weights of self-attention and of cross-attention.
+        """
+        self_maps, cross_maps = maps or (None, None)
+
+        def look_back(y: Tensor) -> Tensor:
+            qkv = self.self_attention.project(y)
+            if recall is not None:
+                return self.self_attention.mix(qkv[0], *recall(qkv[1:]))
+            return self.self_attention.mix(qkv[0], qkv[1:], is_causal=True, maps=self_maps)
+
+        def look_at_memory(y: Tensor) -> Tensor:
+            q = self.cross_attention.project(y, QUERIES)[0]
+            return self.cross_attention.mix(q, memory_kv, src_mask, maps=cross_maps)
+
+        x = self.residuals[0](x, look_back)
+        x = self.residuals[1](x, look_at_memory)
+        out: Tensor = self.residuals[2](x, self.feed_forward)
+        return out
+
+
+# --------------------------------------------------------------------------------- the whole model
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Attention weights: encoder `[L,B,H,S,S]`, decoder `[L,B,H,T,T]`, cross `[L,B,H,T,S]`."""
+
+    encoder: Tensor
+    decoder: Tensor
+    cross: Tensor
+
+
+class Cache:
+    """What decoding remembers of B sources with W hypotheses each.
+
+    The hypotheses of a source share one store: slot `t * W + w` holds position t of hypothesis w,
+    and `path` marks the slots on the way of each. So a hypothesis that goes on from another one
+    (beam search) takes over a row of booleans, and no keys or values are copied.
+    """
+
+    def __init__(self, memory_kv: list[Tensor], src_mask: Tensor, width: int, max_len: int) -> None:
+        _, n_src, n_heads, _, d_head = memory_kv[0].shape
+        slots = max_len * width
+        self.memory_kv = memory_kv  # [2, B, H, S, K] per layer, made once
+        self.src_mask = src_mask  # [B, 1, 1, S]
+        self.kv = [kv.new_empty(2, n_src, n_heads, slots, d_head) for kv in memory_kv]
+        self.path = src_mask.new_zeros(n_src, 1, width, slots)
+        self.width = width
+        self.length = 0  # tokens read so far
+
+    def open(self) -> None:
+        """Make room for one more token: each newest slot lies on the way of its own hypothesis."""
+        own = torch.eye(self.width, dtype=torch.bool, device=self.path.device)
+        self.path[..., self.length * self.width :][..., : self.width] = own
+        self.length += 1
+
+    def recall(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Store the newest keys and values `[2, B, H, W, K]`; return all, and what each may see."""
+        end = self.length * self.width
+        self.kv[layer][..., end - self.width : end, :] = kv
+        return self.kv[layer][..., :end, :], None if self.width == 1 else self.path[..., :end]
+
+    def reorder(self, parents: Tensor) -> None:
+        """Let each hypothesis go on from one of its source's hypotheses, `parents` `[B, W]`."""
+        self.path = self.path.gather(2, parents[:, None, :, None].expand_as(self.path))
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these sources in this order, `rows` `[B']`; one named twice is doubled."""
+        end = self.length * self.width
+        for layer, kv in enumerate(self.kv):
+            self.memory_kv[layer] = self.memory_kv[layer].index_select(1, rows)
+            self.kv[layer] = kv.new_empty(2, len(rows), *kv.shape[2:])
+            self.kv[layer][..., :end, :] = kv[..., :end, :].index_select(1, rows)
+        self.src_mask, self.path = self.src_mask[rows], self.path[rows]
+
+
+class Transformer(nn.Module):
+    """The model; vocabularies are known before it is made.
+
+    Args:
+        n_src: Size of the source vocabulary.
+        n_tgt: Size of the target vocabulary.
+        pad_id: The id that fills rows, the same on both sides.
+        d_model: Width of the model.
+        d_ff: Width inside feed-forward.
+        n_heads: Heads per attention; must divide `d_model`.
+        n_encoder_layers: Number of encoder layers.
+        n_decoder_layers: Number of decoder layers.
+        dropout: Probability of dropping a number after each sublayer and embedding (section 5.4).
+        max_src_len: Most source tokens.
+        max_tgt_len: Most target tokens.
+        positions: Learned ones or the paper's sinusoids.
+        norm: Layer norm in front of each sublayer and behind each stack, or as in the paper after
+            each sublayer.
+        tie_embeddings: "tgt" shares one table between the decoder's embedding and `projection`.
+        attention_dropout: Probability of dropping an attention weight. The paper has none, and on
+            CPU it costs the fast kernel (1.6 times the attention's time).
+        src_width: Width of the source token table where it is not `d_model`; it is projected.
+        tgt_width: The same for the target token table.
+    """
+
+    def __init__(
+        self,
+        n_src: int,
+        n_tgt: int,
+        pad_id: int,
+        *,
+        d_model: int,
+        d_ff: int,
+        n_heads: int,
+        n_encoder_layers: int,
+        n_decoder_layers: int,
+        dropout: float,
+        max_src_len: int,
+        max_tgt_len: int,
+        positions: Positions,
+        norm: Norm,
+        tie_embeddings: Tying,
+        attention_dropout: float = 0.0,
+        src_width: int | None = None,
+        tgt_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"d_model ({d_model}) is not divisible by n_heads ({n_heads})")
+        for name, value, kind in (
+            ("positions", positions, Positions),
+            ("norm", norm, Norm),
+            ("tie_embeddings", tie_embeddings, Tying),
+        ):
+            if value not in get_args(kind):
+                raise ValueError(f"{name} is '{value}'; choose {' or '.join(get_args(kind))}")
+        if tie_embeddings == "tgt" and (tgt_width or d_model) != d_model:
+            raise ValueError(f"tie_embeddings: tgt_width ({tgt_width}) is not d_model ({d_model})")
+        sizes = Sizes(d_model, d_ff, n_heads, dropout, attention_dropout, norm)
+        src_width, tgt_width = src_width or d_model, tgt_width or d_model
+        self.pad_id = pad_id
+        self.src_embedding = Embedding(n_src, src_width, max_src_len, positions, sizes)
+        self.tgt_embedding = Embedding(n_tgt, tgt_width, max_tgt_len, positions, sizes)
+        self.encoder = nn.ModuleList(EncoderLayer(sizes) for _ in range(n_encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(sizes) for _ in range(n_decoder_layers))
+        self.encoder_norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
+        self.projection = nn.Linear(d_model, n_tgt)
+        self.apply(initialise)
+        if tie_embeddings == "tgt":
+            self.projection.weight = self.tgt_embedding.table.weight
+
+    def src_mask(self, src: Tensor) -> Tensor:
+        """Return True at the real tokens of `src` `[B, S]`, as `[B, 1, 1, S]`."""
+        return (src != self.pad_id)[:, None, None]
+
+    def encode(self, src: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """Map source ids `[B, S]` to the memory `[B, S, D]`; `maps` takes the layers' weights."""
+        x = self.src_embedding(src)
+        mask = self.src_mask(src)
+        for layer in self.encoder:
+            x = layer(x, mask, maps)
+        memory: Tensor = self.encoder_norm(x)
+        return memory
+
+    def memory_kv(self, memory: Tensor) -> list[Tensor]:
+        """Return each decoder layer's keys and values of the memory, `[2, B, H, S, K]`."""
+        layers: Iterable[Any] = self.decoder  # a ModuleList does not know what it holds
+        return [layer.cross_attention.project(memory, KEYS_AND_VALUES) for layer in layers]
+
+    def decode(
+        self,
+        tgt_in: Tensor,
+        memory: Tensor,
+        src_mask: Tensor,
+        maps: tuple[list[Tensor], list[Tensor]] | None = None,
+    ) -> Tensor:
+        """Map target ids `[B, T]` and the memory `[B, S, D]` to hidden vectors `[B, T, D]`."""
+        x = self.tgt_embedding(tgt_in)
+        for layer, memory_kv in zip(self.decoder, self.memory_kv(memory), strict=True):
+            x = layer(x, memory_kv, src_mask, maps=maps)
+        hidden: Tensor = self.decoder_norm(x)
+        return hidden
+
+    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to hidden vectors `[B, T, D]`.
+
+        Logits are `projection(hidden)`; they are left to the caller, who needs few of the rows.
+        """
+        return self.decode(tgt_in, self.encode(src), self.src_mask(src))
+
+    @torch.no_grad()
+    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> AttentionMaps:
+        """Return what attends to what; in eval mode the weights are those of `forward`."""
+        around, back, across = [], [], []  # type: tuple[list[Tensor], list[Tensor], list[Tensor]]
+        memory = self.encode(src, around)
+        self.decode(tgt_in, memory, self.src_mask(src), (back, across))
+        return AttentionMaps(torch.stack(around), torch.stack(back), torch.stack(across))
+
+    def start(self, src: Tensor, width: int = 1, max_len: int | None = None) -> Cache:
+        """Read sources `[B, S]`; make room for `width` hypotheses of `max_len` tokens each."""
+        room = len(self.tgt_embedding.positions)
+        if max_len is not None and max_len > room:
+            raise ValueError(f"max_len ({max_len}) is more than the model's {room} positions")
+        memory_kv = [kv.contiguous() for kv in self.memory_kv(self.encode(src))]
+        return Cache(memory_kv, self.src_mask(src), width, max_len or room)
+
+    def step(self, ids: Tensor, cache: Cache) -> Tensor:
+        """Map each hypothesis's newest token, `[B * W]`, to logits of its next, `[B * W, V]`."""
+        x = self.tgt_embedding(ids[:, None], cache.length)  # [B * W, 1, D]
+        x = x.view(-1, cache.width, x.shape[-1])  # [B, W, D]
+        cache.open()
+        for i, layer in enumerate(self.decoder):
+            x = layer(x, cache.memory_kv[i], cache.src_mask, partial(cache.recall, i))
+        logits: Tensor = self.projection(self.decoder_norm(x).flatten(0, 1))
+        return logits
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a module's weights anew: Glorot for matrices, embeddings of unit size after scaling."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, Attention):
+        for matrix in module.qkv.weight.chunk(3):  # each as if it stood alone
+            nn.init.xavier_uniform_(matrix)
+    elif isinstance(module, Embedding):
+        nn.init.normal_(module.table.weight, std=1 / module.scale)
+        if isinstance(module.positions, nn.Parameter):
+            nn.init.normal_(module.positions, std=1 / module.scale)
