@@ -24,6 +24,7 @@ from en2py.evaluation.bleu import (
     conala_value,
     crystal_counts,
 )
+from en2py.evaluation.code_tokens import layout_tokens
 
 Answer = bool | float | None
 
@@ -36,15 +37,18 @@ class Program:
 
     @cached_property
     def error(self) -> str | None:
-        """Say why Python does not accept the program, None where it does."""
+        """Say why this is no program, None where it is; an empty text is none either."""
+        if not layout_tokens(self.text):
+            return "nothing was written"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 compile(self.text, "<code>", "exec", dont_inherit=True)
+            except SyntaxError as error:
+                place = f", line {error.lineno}" if error.lineno else ""
+                return f"{type(error).__name__}: {error.msg}{place}"
             except NOT_A_PROGRAM as error:
-                line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
-                reason = error.msg if isinstance(error, SyntaxError) else error
-                return f"{type(error).__name__}: {reason}{line}"
+                return f"{type(error).__name__}: {error}"
         return None
 
     @cached_property
