@@ -1,0 +1,259 @@
+"""Python values as data: what may cross from untrusted code into the program that judges it.
+
+A value is written as JSON with tags. `null`, booleans, strings and numbers stand for themselves
+where JSON keeps them exactly; everything else is `[tag, content]`. Only exact built-in types and a
+few of the standard library are written, each by reading its storage: no method of a foreign class
+is called, so a class cannot answer for itself. Whatever else comes is `["opaque", type name]` and
+equals nothing.
+
+Standard library only, and no import from the package: `encode` runs in the sandbox's workers.
+"""
+
+import collections
+import datetime
+import decimal
+import fractions
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+Value = Any  # JSON, as told above
+
+MAX_NODES: Final = 20_000
+MAX_DEPTH: Final = 60
+MAX_ITEMS: Final = 1_000  # of an iterator, which may have no end
+_EXACT_INT: Final = 1 << 53
+_REL, _ABS = 5e-10, 1e-12  # nine significant digits; below 1e-12 a rounding error of zero
+
+_SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple", collections.deque: "deque"}
+_SETS: dict[type, str] = {set: "set", frozenset: "set"}  # Python calls them equal, so one tag
+_DICTS: Final = (dict, collections.Counter, collections.OrderedDict, collections.defaultdict)
+_ITERATORS: Final[tuple[type, ...]] = (
+    range,
+    map,
+    filter,
+    zip,
+    enumerate,
+    reversed,
+    type(_ for _ in ()),
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+    type(iter([])),
+    type(iter(())),
+    type(iter("")),
+    type(iter(range(0))),
+    type(reversed([])),
+    itertools.permutations,
+    itertools.combinations,
+    itertools.product,
+    itertools.chain,
+)
+_BY_REPR: Final = (
+    datetime.date,
+    datetime.datetime,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    fractions.Fraction,
+)
+
+
+class _TooLarge(Exception):
+    """More nodes than a value may have."""
+
+
+def encode(value: object) -> Value:
+    """Write a value as data; raises only what an iterator in it raises when it is read."""
+    budget = iter(range(MAX_NODES))
+    try:
+        return _encode(value, budget, 0)
+    except _TooLarge:
+        return ["opaque", "too large"]
+    except RecursionError:
+        return ["opaque", "too deep"]
+
+
+def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
+    if next(budget, None) is None:
+        raise _TooLarge
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    kind = type(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if isinstance(value, int) and kind is int:
+        return value if -_EXACT_INT < value < _EXACT_INT else ["int", hex(value)]
+    if isinstance(value, float) and kind is float:
+        return ["float", repr(value)]
+    if isinstance(value, complex) and kind is complex:
+        return ["complex", [repr(value.real), repr(value.imag)]]
+    if isinstance(value, bytes | bytearray) and kind in (bytes, bytearray):
+        return ["bytes", value.hex()]
+
+    def inner(item: object) -> Value:
+        return _encode(item, budget, depth + 1)
+
+    if kind in _SEQUENCES:
+        return [_SEQUENCES[kind], [inner(item) for item in value]]  # type: ignore[attr-defined]
+    if kind in _SETS:
+        written = [inner(item) for item in value]  # type: ignore[attr-defined]
+        return ["set", sorted(written, key=_text)]
+    if kind in _DICTS:
+        stored: dict[object, object] = value  # type: ignore[assignment]
+        return ["dict", [[inner(key), inner(item)] for key, item in dict.items(stored)]]
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple is read as a tuple
+        return ["tuple", [inner(item) for item in tuple.__iter__(value)]]
+    if kind in _ITERATORS:
+        items = list(itertools.islice(iter(value), MAX_ITEMS + 1))  # type: ignore[call-overload]
+        if len(items) > MAX_ITEMS:
+            return ["opaque", f"{kind.__name__} of more than {MAX_ITEMS} items"]
+        return ["iterator", [inner(item) for item in items]]
+    if kind in _BY_REPR:
+        return ["repr", repr(value)]
+    return ["opaque", str(type.__getattribute__(kind, "__name__"))[:80]]
+
+
+def _text(value: Value) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+_SCALARS: dict[str, Callable[[Any], object]] = {
+    "int": lambda text: int(text, 16),
+    "float": float,
+    "complex": lambda parts: complex(float(parts[0]), float(parts[1])),
+    "bytes": bytes.fromhex,
+}
+_CONTAINERS: dict[str, Callable[[list[Any]], object]] = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "deque": collections.deque,
+}
+
+
+class Opaque:
+    """What came without its content; equal to nothing, not even itself."""
+
+    def __init__(self, kind: str, content: str = "") -> None:
+        self.kind, self.content = kind, content
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"{self.kind} came without its content")
+
+    def __repr__(self) -> str:
+        return self.content or f"<{self.kind}>"
+
+
+def decode(value: Value) -> Any:
+    """Turn data into a built-in value again.
+
+    Raises:
+        ValueError: If the data are not what `encode` writes; they come from an untrusted process.
+    """
+    try:
+        return _decode(value, 0)
+    except (TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not a written value: {str(value)[:80]}") from error
+
+
+def _decode(value: Value, depth: int) -> Any:
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if depth > MAX_DEPTH + 2 or not (isinstance(value, list) and len(value) == 2):
+        raise ValueError(f"not a written value: {str(value)[:80]}")
+    tag, content = value
+    if tag in _SCALARS:
+        return _SCALARS[tag](content)
+    if tag in _CONTAINERS:
+        return _CONTAINERS[tag]([_decode(item, depth + 1) for item in content])
+    if tag == "dict":
+        return {_decode(key, depth + 1): _decode(item, depth + 1) for key, item in content}
+    if tag == "iterator":
+        return Opaque("iterator", f"iter({[_decode(item, depth + 1) for item in content]!r})")
+    if tag in ("opaque", "repr"):
+        return Opaque(str(content)[:80], str(content)[:200] if tag == "repr" else "")
+    raise ValueError(f"unknown tag {tag!r}")
+
+
+def is_comparable(value: Value) -> bool:
+    """Whether a value carries its whole content, so that a comparison says something."""
+    if not isinstance(value, list):
+        return True
+    tag, content = value
+    if tag == "opaque":
+        return False
+    if tag == "dict":
+        return all(is_comparable(part) for item in content for part in item)
+    if tag in ("list", "tuple", "set", "deque", "iterator"):
+        return all(is_comparable(item) for item in content)
+    return True
+
+
+def same(one: Value, other: Value) -> bool:
+    """Whether two written values are equal as Python sees it, floats to nine significant digits.
+
+    `1 == 1.0` and `True == 1` hold; a list is not a tuple; an opaque value equals nothing.
+    """
+    number, twin = _number(one), _number(other)
+    if number is not None and twin is not None:
+        if isinstance(number, int) and isinstance(twin, int):
+            return number == twin
+        return _close(number, twin)
+    if number is not None or twin is not None:
+        return False
+    if not (isinstance(one, list) and isinstance(other, list)):
+        return bool(one == other)
+    (tag, content), (other_tag, other_content) = one, other
+    if tag != other_tag or tag == "opaque":
+        return False
+    if tag == "dict":
+        return len(content) == len(other_content) and all(
+            same(key, other_key) and same(item, other_item)
+            for (key, item), (other_key, other_item) in zip(
+                sorted(content, key=lambda pair: _key(pair[0])),
+                sorted(other_content, key=lambda pair: _key(pair[0])),
+                strict=True,
+            )
+        )
+    if tag in ("list", "tuple", "set", "deque", "iterator"):
+        if tag == "set":
+            content, other_content = sorted(content, key=_key), sorted(other_content, key=_key)
+        return len(content) == len(other_content) and all(map(same, content, other_content))
+    return bool(content == other_content)
+
+
+def _number(value: Value) -> int | float | complex | None:
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, list) and value[0] in ("int", "float", "complex"):
+        number = decode(value)
+        return number if isinstance(number, int | float | complex) else None
+    return None
+
+
+def _close(one: complex, other: complex) -> bool:
+    if isinstance(one, complex) or isinstance(other, complex):
+        one, other = complex(one), complex(other)
+        return _close(one.real, other.real) and _close(one.imag, other.imag)
+    try:
+        both_nan = math.isnan(one) and math.isnan(other)
+        return both_nan or math.isclose(one, other, rel_tol=_REL, abs_tol=_ABS)
+    except OverflowError:  # an int beyond the floats
+        return False
+
+
+def _key(value: Value) -> str:
+    """Order parts so that equal ones meet: 1, True and 1.0 get one text."""
+    number = _number(value)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return _text(value) if number is None else str(number)
