@@ -1,0 +1,322 @@
+import io
+import json
+import os
+import pathlib
+import tokenize
+import warnings
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU, CHRF
+
+from en2py.data.syntax import parse
+from en2py.evaluation.bleu import TrainingCode, bleu_value, crystal_counts
+from en2py.evaluation.code_tokens import (
+    DEDENT,
+    INDENT,
+    NEWLINE,
+    conala_tokens,
+    layout_tokens,
+    token_class,
+)
+from en2py.evaluation.metrics import edit_similarity, metric_value, score
+
+ADD = "def add(a, b):\n    return a + b"
+PLUS = "def plus(x, y):\n    return x + y"
+LOOP = "total = 0\nfor n in [1, 2]:\n    if n:\n        total += n\nprint('a  b', total)"
+OUTPUTS = [ADD, PLUS, "def f(:\n  return 'a  b'", LOOP.replace("  ", ""), ""]
+REFERENCES = [ADD, ADD, ADD, LOOP, "x = 1"]
+
+
+def value(name, output, reference, **settings):
+    return score([output], [reference], **settings).values.get(name)
+
+
+# -- tokens -----------------------------------------------------------------------------------
+
+
+def stdlib_tokens(code):
+    layout = {tokenize.NEWLINE: NEWLINE, tokenize.INDENT: INDENT, tokenize.DEDENT: DEDENT}
+    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
+    tokens, nested, start = [], 0, (0, 0)
+    lines = code.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind == "FSTRING_START":  # Python 3.12 cuts f-strings, 3.11 does not
+            nested, start = nested + 1, start if nested else token.start
+        elif kind == "FSTRING_END":
+            nested -= 1
+            if not nested:
+                (first, a), (last, b) = start, token.end
+                text = lines[first - 1 : last]
+                text[-1] = text[-1][:b]
+                text[0] = text[0][a:]
+                tokens.append("".join(text))
+        elif not nested and token.type not in skipped:
+            tokens.append(layout.get(token.type, token.string))
+    return tokens
+
+
+def valid_codes():
+    import json as package
+
+    for path in sorted(pathlib.Path(package.__file__).parents[1].glob("*.py"))[:40]:
+        yield path.read_text(encoding="utf-8")
+    if "EN2PY_DATA" in os.environ:
+        path = pathlib.Path(os.environ["EN2PY_DATA"], "mbpp", "mbpp.jsonl")
+        yield from (
+            json.loads(line)["code"].replace("\r\n", "\n") for line in path.open(encoding="utf-8")
+        )
+
+
+def test_tokens_of_valid_programs_are_those_of_tokenize():
+    for code in valid_codes():
+        if parse(code) is not None:
+            assert layout_tokens(code) == stdlib_tokens(code)
+
+
+def test_broken_code_keeps_its_layout():
+    assert layout_tokens("def f(:\n  x = 'a\n  y") == [
+        *("def", "f", "(", ":", NEWLINE, INDENT, "x", "=", "'", "a", NEWLINE, "y", NEWLINE, DEDENT)
+    ]
+
+
+@given(st.text())
+def test_any_text_has_tokens(text):
+    tokens = layout_tokens(text)
+    assert tokens.count(INDENT) <= tokens.count(NEWLINE)
+    assert score([text], ["x = 1"]).values["exact_match"] in (0, 1)
+
+
+def test_conala_tokens_split_words_at_case_changes_and_know_one_quote():
+    code = "x_1 = getName('a \"b\"')\n"
+    assert conala_tokens(code) == [
+        *("x_1", "=", "get", "Name", "(", "`", "a", "`", "b", "`", "`", ")")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("token", "kind"),
+    [
+        ("def", "keyword"),
+        ("None", "keyword"),
+        ("match", "identifier"),
+        ("naïve", "identifier"),
+        ("==", "operator"),
+        ("(", "operator"),
+        ("...", "operator"),
+        ("1e-5j", "literal"),
+        ("0xff", "literal"),
+        ("rb'x\\''", "literal"),
+        ('"""a\nb"""', "literal"),
+        ("<nl>", "layout"),
+        ("\n    ", "layout"),
+        ("ĊĠĠĠ", "layout"),
+        ("Ġreturn", "keyword"),
+        ("<unk>", "other"),
+        ("<eos>", "other"),
+        ("# note", "other"),
+        ("'open", "other"),
+    ],
+)
+def test_class_of_a_token(token, kind):
+    assert token_class(token) == kind
+
+
+# -- verdicts ---------------------------------------------------------------------------------
+
+
+def test_exact_match_of_the_text_forgives_blank_ends_only():
+    assert value("exact_match", f"\n{ADD}\n\n", ADD) == 1
+    assert value("exact_match", ADD.replace("a + b", "a+b"), ADD) == 0
+
+
+def test_exact_match_of_the_tree_forgives_layout_but_no_name():
+    assert value("exact_match_ast", ADD.replace("a + b", "(a+b)  # sum"), ADD) == 1
+    assert value("exact_match_ast", PLUS, ADD) == 0
+
+
+def test_exact_match_up_to_names_forgives_names_but_no_other_program():
+    assert value("exact_match_renamed", PLUS, ADD) == 1
+    assert value("exact_match_renamed", PLUS.replace("x + y", "y + x"), ADD) == 0
+
+
+def test_two_broken_programs_have_no_tree_in_common():
+    scores = score(["x ="], ["y ="])
+    assert scores.values["exact_match_ast"] == scores.values["exact_match_renamed"] == 0
+
+
+@pytest.mark.parametrize("code", ["return 1", "x = = 1", "a\0b", "(" * 500, "", "# only words"])
+def test_what_python_refuses_does_not_compile(code):
+    assert value("compiles", code, ADD) == 0
+
+
+def test_compiling_is_quiet_about_odd_strings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert value("compiles", r"x = '\d' is 'y'", ADD) == 1
+
+
+def test_stripping_the_indentation_costs_bleu_and_chrf_but_not_conala_bleu():
+    flat = "\n".join(line.strip() for line in LOOP.splitlines())
+    values = score([flat], [LOOP]).values
+    assert values["bleu_conala"] == 100
+    assert values["bleu"] < 90
+    assert values["chrf"] < 99
+
+
+def test_function_name_is_asked_only_where_there_is_one():
+    assert value("function_name", ADD, f"import os\n{ADD}") == 1
+    assert value("function_name", PLUS, ADD) == 0
+    assert value("function_name", ADD, "x = 1") is None
+    assert score([ADD, ADD], [ADD, "x = 1"]).values["function_name"] == 1
+
+
+def test_unknown_words_in_an_output_are_counted():
+    assert value("has_unk", "print(<unk>)", ADD) == 1
+    assert value("has_unk", "print(unk)", ADD) == 0
+
+
+def test_copied_is_any_training_program_token_for_token():
+    training = [ADD, LOOP]
+    assert value("copied", ADD.replace("a + b", "a+b  # sum"), PLUS, training_codes=training) == 1
+    assert value("copied", PLUS, PLUS, training_codes=training) == 0
+    assert value("copied", PLUS, PLUS) is None
+
+
+def test_any_of_the_known_codes_will_do():
+    values = score([LOOP, LOOP], [ADD, ADD], known=[[PLUS, LOOP], []]).values
+    assert values["exact_match"] == 0
+    assert values["exact_match_any"] == 0.5
+    assert values["bleu_any"] > values["bleu"]
+
+
+def lcs_length(a, b):
+    row = [0] * (len(b) + 1)
+    for x in a:
+        left = [0]
+        for j, y in enumerate(b):
+            left.append(row[j] + 1 if x == y else max(row[j + 1], left[j]))
+        row = left
+    return row[-1]
+
+
+@given(st.text("abc", max_size=80), st.text("abcd", max_size=80))
+def test_edit_similarity_is_that_of_the_longest_common_subsequence(a, b):
+    total = len(a) + len(b)
+    assert edit_similarity(a, b) == (2 * lcs_length(a, b) / total if total else 1)
+
+
+# -- the BLEU family --------------------------------------------------------------------------
+
+
+def layout_text(code):
+    return " ".join(token.replace(" ", "␣") for token in layout_tokens(code))
+
+
+@pytest.mark.parametrize(("name", "metric"), [("bleu", BLEU(tokenize="none")), ("chrf", CHRF())])
+def test_sums_of_counts_are_the_corpus_score_of_sacrebleu(name, metric):
+    scores = score(OUTPUTS, REFERENCES)
+    expected = metric.corpus_score(
+        [layout_text(code) for code in OUTPUTS], [[layout_text(code) for code in REFERENCES]]
+    )
+    assert scores.values[name] == pytest.approx(expected.score, rel=1e-12)
+    assert scores.signatures[name] == f"pre:python-layout-1|{metric.get_signature()}"
+
+
+def test_several_references_are_those_of_sacrebleu():
+    known = [[PLUS], [], [PLUS, LOOP], [], []]
+    streams = [REFERENCES, [PLUS, None, PLUS, None, None], [None, None, LOOP, None, None]]
+    metric = BLEU(tokenize="none")
+    expected = metric.corpus_score(
+        [layout_text(code) for code in OUTPUTS],
+        [[code and layout_text(code) for code in stream] for stream in streams],
+    )
+    values = score(OUTPUTS, REFERENCES, known=known).values
+    assert values["bleu_any"] == pytest.approx(expected.score, rel=1e-12)
+
+
+def test_white_space_in_a_string_is_part_of_its_token():
+    assert value("bleu", "print('a b c d e')", "print('a  b c d e')") < 50
+
+
+def test_crystal_bleu_without_common_ngrams_is_bleu():
+    scores = score(OUTPUTS, REFERENCES, training_codes=TrainingCode([ADD, LOOP], k=0))
+    assert scores.values["crystal_bleu"] == pytest.approx(scores.values["bleu"], rel=1e-12)
+
+
+def test_crystal_bleu_by_hand():
+    train = TrainingCode(["(", "(", ")"], k=2)
+    assert train.common == {(NEWLINE,), ("(",)}
+    ((length, wanted, *ngrams),), signature = crystal_counts(["x ( y )"], [["a ( y )"]], train)
+    assert (length, wanted) == (5, 5)  # with the line's end
+    # Of x ( y ) ⏎ the words y ) match, x does not; of 4, 3, 2 longer n-grams one each does not.
+    assert ngrams == [2, 3, 2, 1, 3, 4, 3, 2]
+    assert signature.endswith("|k:2")
+
+
+def test_common_ngrams_do_not_depend_on_the_order_of_the_programs():
+    codes = [ADD, PLUS, LOOP]
+    assert TrainingCode(codes, k=20).common == TrainingCode(codes[::-1], k=20).common
+
+
+def test_bleu_value_by_hand():
+    # Nothing found of orders 3 and 4 is smoothed to 1/2 and 1/4 of a match.
+    mean = (2 / 4 * 1 / 3 * 0.5 / 2 * 0.25 / 1) ** 0.25
+    assert bleu_value([4, 4, 2, 1, 0, 0, 4, 3, 2, 1]) == pytest.approx(100 * mean)
+    assert bleu_value([4, 4, 4, 3, 2, 1, 4, 3, 2, 1]) == 100
+    assert bleu_value([4, 8, 4, 3, 2, 1, 4, 3, 2, 1]) == pytest.approx(100 / 2.718281828459)
+
+
+# -- rows and buckets -------------------------------------------------------------------------
+
+
+def test_values_over_a_bucket_are_those_of_its_pairs_alone():
+    scores = score(OUTPUTS, REFERENCES, known=[[]] * 5, training_codes=[ADD, PLUS])
+    places = [0, 2, 3]
+    alone = score(
+        [OUTPUTS[i] for i in places],
+        [REFERENCES[i] for i in places],
+        known=[[]] * 3,
+        training_codes=[ADD, PLUS],
+    )
+    assert scores.of(places) == alone.values
+
+
+def test_counts_of_each_metric_sum_up_to_its_value():
+    scores = score(OUTPUTS, REFERENCES, training_codes=[ADD])
+    for name, rows in scores.counts.items():
+        total = [sum(column) for column in zip(*rows, strict=True)]
+        assert metric_value(name, total) == scores.values[name]
+
+
+def test_verdicts_in_words():
+    verdicts = Counter(row.verdict.split(":")[0] for row in score(OUTPUTS, REFERENCES).rows)
+    assert verdicts == {
+        "exact": 1,
+        "same up to names": 1,
+        "does not compile (SyntaxError": 1,
+        "does not compile (IndentationError": 1,
+        "does not compile (nothing was written)": 1,
+    }
+
+
+def test_scoring_again_gives_the_same_bytes():
+    first, again = (
+        json.dumps([s.values, s.counts, s.signatures])
+        for s in (score(OUTPUTS, REFERENCES, training_codes=[ADD, LOOP]) for _ in range(2))
+    )
+    assert first == again
+
+
+def test_nothing_to_score_has_no_values():
+    assert score([], []).values == {}
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="1 outputs but 2 references"):
+        score(["x"], ["x", "y"])
+    with pytest.raises(ValueError, match="2 references but known codes for 1 pairs"):
+        score(["x", "y"], ["x", "y"], known=[[]])
