@@ -31,7 +31,7 @@ _NUMBER = (
     rf"(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][-+]?{_DIGITS})?[jJ]?"
 )
 _LEXEMES = re.compile(
-    rf"(?P<skip>[ \t\f\r]+|\\\r?\n|\#[^\n]*)|(?P<newline>\n)"
+    rf"(?P<skip>[ \t\f]+|\\\n|\#[^\n]*)|(?P<newline>\n)"
     rf"|(?P<token>{_STRING}|{_NUMBER}|[^\W\d]\w*"
     rf"|{'|'.join(map(re.escape, _LONG_OPERATORS.split()))}|\S)",
     re.DOTALL,
@@ -56,6 +56,7 @@ def layout_tokens(code: str) -> list[str]:
     Returns:
         The tokens; empty for a text without code.
     """
+    code = code.replace("\r\n", "\n").replace("\r", "\n")  # as Python's parser does
     lexemes = list(_LEXEMES.finditer(code))
     paired = _paired_brackets(lexemes)
     tokens: list[str] = []
