@@ -85,43 +85,54 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of ours onto the CPU, or say in one sentence why not.
 
     Raises:
-        UserError: If the file is missing, damaged, or not one of ours.
+        UserError: If the file is missing, damaged, or not one of ours; it names the newest good one.
     """
     path = Path(path)
+    try:
+        return _load(path)
+    except UserError as error:
+        folder = path if path.is_dir() else path.parent
+        other = newest_good(folder) if folder.is_dir() else None
+        hint = f"; the newest good one there is '{other}'" if other else ""
+        raise UserError(f"{error}{hint}") from None
+
+
+def _load(path: Path) -> dict[str, Any]:
     if not path.exists():
-        raise UserError(f"there is no checkpoint '{path}'{_newest(path)}")
+        raise UserError(f"there is no checkpoint '{path}'")
     if path.is_dir():
-        raise UserError(f"'{path}' is a folder, not a checkpoint{_newest(path / 'x')}")
+        raise UserError(f"'{path}' is a folder, not a checkpoint")
     if path.stat().st_size == 0:
-        raise UserError(f"the checkpoint '{path}' is empty (0 bytes){_newest(path)}")
+        raise UserError(f"the checkpoint '{path}' is empty (0 bytes)")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"'{path}' is not a checkpoint, or only the start of one{_newest(path)}")
+        raise UserError(f"'{path}' is not a checkpoint, or only the start of one")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"the checkpoint '{path}' is damaged or holds more than tensors and plain containers, "
-            f"and was not loaded{_newest(path)}"
+            "and was not loaded"
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile):
-        raise UserError(f"the checkpoint '{path}' is damaged{_newest(path)}") from None
-    if not isinstance(checkpoint, dict) or "en2py" not in checkpoint:
+    except Exception as error:  # whatever a damaged archive makes of the reader
+        raise UserError(f"the checkpoint '{path}' is damaged ({type(error).__name__})") from None
+    record = checkpoint.get("en2py") if isinstance(checkpoint, dict) else None
+    if not isinstance(record, dict):
         raise UserError(f"'{path}' was not written by en2py: it holds no 'en2py' record")
-    if checkpoint["en2py"].get("format") != FORMAT:
+    if record.get("format") != FORMAT:
         raise UserError(
-            f"the checkpoint '{path}' has format {checkpoint['en2py'].get('format')}, "
-            f"this version reads format {FORMAT}: train it anew, or use the version it came from"
+            f"the checkpoint '{path}' has format {record.get('format')}, this version reads format "
+            f"{FORMAT}: train it anew, or use the version it came from"
         )
     expected = checkpoint.pop(_CHECKSUM, None)
     if checksum(checkpoint) != expected:
-        raise UserError(f"the checkpoint '{path}' is damaged: its checksum differs{_newest(path)}")
+        raise UserError(f"the checkpoint '{path}' is damaged: its checksum differs")
     return checkpoint
 
 
 def is_good(path: Path) -> bool:
     """Tell whether a file is a whole checkpoint of ours."""
     try:
-        load_checkpoint(path)
+        _load(path)
     except UserError:
         return False
     return True
@@ -137,10 +148,3 @@ def remove_leftovers(folder: Path) -> None:
     """Delete what a killed writer left behind."""
     for file in folder.glob(".*.tmp"):
         file.unlink(missing_ok=True)
-
-
-def _newest(path: Path) -> str:
-    if not path.parent.is_dir():
-        return ""
-    other = newest_good(path.parent)
-    return f"; the newest good one beside it is '{other}'" if other and other != path else ""

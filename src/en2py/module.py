@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
 from en2py.data.batch import Batch, Example, collate
@@ -131,13 +130,15 @@ class Seq2SeqModule(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         hidden, targets = self._hidden(batch)
-        self.eval_losses[f"{split}_split"].update(
-            self.loss(hidden, self.model.projection, targets), weight=targets.numel()
+        loss: Any = self.eval_losses[f"{split}_split"]
+        loss.update(self.loss(hidden, self.model.projection, targets), weight=targets.numel())
+        metrics: Any = self.eval_metrics[f"{split}_split"]
+        metrics.update(
+            self.model.projection(hidden),
+            targets,
+            n_characters=batch.n_characters,
+            spelling_bits=batch.spelling_bits,
         )
-        nll_logits = F.linear(
-            hidden.float(), self.model.projection.weight, self.model.projection.bias
-        )
-        self.eval_metrics[f"{split}_split"].update(nll_logits, targets)
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for both sides, and how far apart they are."""

@@ -14,11 +14,21 @@ from en2py.data.vocab import Vocab
 
 @dataclass(frozen=True)
 class Example:
-    """One pair as ids, without BOS and EOS; `index` is its place in its split."""
+    """One pair as ids, without BOS and EOS.
+
+    Attributes:
+        index: Its place in its split.
+        src: Source ids.
+        tgt: Target ids.
+        n_characters: Length of the program as text, for bits per character.
+        spelling_bits: Price of the target tokens that the vocabulary does not hold.
+    """
 
     index: int
     src: Sequence[int]
     tgt: Sequence[int]
+    n_characters: int = 0
+    spelling_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Batch:
         tgt: Target ids, BOS in front and EOS at the end, `[B, T + 1]`.
         pad_id: The id that fills.
         n_tokens: Real target tokens (EOS in, BOS and padding out), known without asking the device.
+        n_characters: Of all programs, as text.
+        spelling_bits: Price of all unknown target tokens.
     """
 
     indices: Tensor
@@ -38,6 +50,8 @@ class Batch:
     tgt: Tensor
     pad_id: int
     n_tokens: int
+    n_characters: int
+    spelling_bits: int
 
     @property
     def tgt_in(self) -> Tensor:
@@ -79,6 +93,8 @@ def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
         tgt=_pad(tgt, vocab.pad_id),
         pad_id=vocab.pad_id,
         n_tokens=sum(map(len, tgt)) - len(tgt),
+        n_characters=sum(example.n_characters for example in examples),
+        spelling_bits=sum(example.spelling_bits for example in examples),
     )
 
 

@@ -11,6 +11,7 @@ from en2py.data.batch import Batch, Example, collate
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import Vocab
+from en2py.evaluation.token_metrics import spelling_bits
 
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
 
@@ -124,7 +125,7 @@ class PairDataModule(pl.LightningDataModule):
         self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
         self.eval_split = "test"  # what is tested and predicted
         self._readable = {  # EOS takes a place on each side
-            name: [e for e in prepared.examples(name) if len(e.src) < max_src_len]
+            name: [e for e in self._examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
         }
         self.examples = {
@@ -136,6 +137,19 @@ class PairDataModule(pl.LightningDataModule):
         n_sample = min(len(self.examples["val"]), len(self.examples["train"]))
         order = torch.randperm(len(self.examples["train"]), generator=sample)[:n_sample].tolist()
         self.examples["train_sample"] = [self.examples["train"][i] for i in sorted(order)]
+
+    def _examples(self, split: str) -> list[Example]:
+        src_vocab, tgt_vocab = self.prepared.src_vocab, self.prepared.tgt_vocab
+        return [
+            Example(
+                index=i,
+                src=src_vocab.encode(item.src),
+                tgt=tgt_vocab.encode(item.tgt),
+                n_characters=len(item.pair.code),
+                spelling_bits=spelling_bits(item.tgt, tgt_vocab),
+            )
+            for i, item in enumerate(self.prepared.splits[split])
+        ]
 
     def sample(self, split: str, n: int) -> list[Pair]:
         """Return the pairs of `n` examples spread evenly over a split; the same ones each time."""

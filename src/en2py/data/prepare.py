@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from en2py.data.batch import Example
 from en2py.data.cleaning import clean
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import Splits
@@ -55,13 +54,6 @@ class Prepared:
     def pairs(self, split: str) -> list[Pair]:
         """Return the pairs of a split."""
         return [item.pair for item in self.splits[split]]
-
-    def examples(self, split: str) -> list[Example]:
-        """Return the pairs of a split as ids."""
-        return [
-            Example(i, self.src_vocab.encode(item.src), self.tgt_vocab.encode(item.tgt))
-            for i, item in enumerate(self.splits[split])
-        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, for the cache."""

@@ -1,0 +1,59 @@
+"""What tests share: 12 hand-written pairs, their vocabularies, a tiny model, an empty W&B."""
+
+import os
+
+os.environ.setdefault("WANDB_MODE", "disabled")
+
+import pytest
+import torch
+
+from en2py.data.pairs import Pair
+from en2py.data.vocab import Vocab
+
+PAIRS = [
+    ("add two numbers", "def add(a, b):\n    return a + b\n"),
+    ("subtract two numbers", "def subtract(a, b):\n    return a - b\n"),
+    ("multiply two numbers", "def multiply(a, b):\n    return a * b\n"),
+    ("return the larger of two numbers", "def larger(a, b):\n    return a if a > b else b\n"),
+    ("reverse a string", "def reverse(text):\n    return text[::-1]\n"),
+    ("count the words in a string", "def count_words(text):\n    return len(text.split())\n"),
+    ("check whether a number is even", "def is_even(n):\n    return n % 2 == 0\n"),
+    ("print the numbers from 1 to 5", "for i in range(1, 6):\n    print(i)\n"),
+    (
+        "sum the squares of a list",
+        "def sum_squares(values):\n    total = 0\n    for value in values:\n"
+        "        total += value * value\n    return total\n",
+    ),
+    ("merge two dictionaries", "def merge(a, b):\n    return {**a, **b}\n"),
+    (
+        "find the factorial of a number",
+        "def factorial(n):\n    if n < 2:\n        return 1\n    return n * factorial(n - 1)\n",
+    ),
+    ("greet a person by name", "def greet(name):\n    print('hello, ' + name)\n"),
+]
+
+
+@pytest.fixture
+def pairs() -> list[Pair]:
+    return [
+        Pair(id=f"hand/{i}", description=text, code=code, source="hand")
+        for i, (text, code) in enumerate(PAIRS)
+    ]
+
+
+@pytest.fixture
+def src_vocab(pairs: list[Pair]) -> Vocab:
+    return Vocab.build((pair.description.split() for pair in pairs), min_freq=1)
+
+
+@pytest.fixture
+def tgt_vocab(pairs: list[Pair]) -> Vocab:
+    from en2py.data.tokenizers import PythonTokenizer
+
+    tokenizer = PythonTokenizer()
+    return Vocab.build((tokenizer.tokenize(pair.code) for pair in pairs), min_freq=1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # two test processes share two cores
