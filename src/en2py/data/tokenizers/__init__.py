@@ -1,9 +1,20 @@
 """Tokenizers, all of one shape (`Tokenizer`).
 
-None of these imports loads spaCy or Hugging Face's library; making a tokenizer that needs one does.
+None of these imports loads spaCy or the `tokenizers` library; the first use of a tokenizer that
+needs one does.
 """
 
+from en2py.data.tokenizers.bpe import BpeTokenizer
+from en2py.data.tokenizers.english import EnglishTokenizer
 from en2py.data.tokenizers.python import PythonTokenizer
 from en2py.data.tokenizers.shape import Tokenizer
+from en2py.data.tokenizers.spacy import SpacyDefaultTokenizer, SpacyPythonTokenizer
 
-__all__ = ["PythonTokenizer", "Tokenizer"]
+__all__ = [
+    "BpeTokenizer",
+    "EnglishTokenizer",
+    "PythonTokenizer",
+    "SpacyDefaultTokenizer",
+    "SpacyPythonTokenizer",
+    "Tokenizer",
+]

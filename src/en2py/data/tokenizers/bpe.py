@@ -1,0 +1,68 @@
+"""Byte-level byte-pair encoding (Sennrich et al., 2016; bytes as in GPT-2), learned from text."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from en2py.data.tokenizers.shape import encodable
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Pieces
+
+
+class BpeTokenizer:
+    """Pieces of words for either side; every text comes back exactly, spaces and all.
+
+    A piece shows its bytes by printable letters, a space by `Ġ` and a newline by `Ċ`.
+
+    Args:
+        vocab_size: Number of pieces, the 256 single bytes included; few texts may yield fewer.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        if vocab_size < 256:
+            raise ValueError(f"vocab_size ({vocab_size}) is less than the 256 single bytes")
+        self.vocab_size = vocab_size
+        self._pieces: Pieces | None = None
+
+    @property
+    def pieces(self) -> "Pieces":
+        """The learned encoding."""
+        if self._pieces is None:
+            raise ValueError("a BpeTokenizer has to be fitted, or loaded, before it is used")
+        return self._pieces
+
+    def fit(self, texts: Iterable[str]) -> None:
+        """Learn the pieces; the same texts give the same pieces."""
+        from tokenizers import Tokenizer as Pieces
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        pieces = Pieces(models.BPE())
+        pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        pieces.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocab_size,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        pieces.train_from_iterator(map(encodable, texts), trainer)
+        self._pieces = pieces
+
+    def tokenize(self, text: str) -> list[str]:
+        """Cut a text into pieces."""
+        tokens: list[str] = self.pieces.encode(encodable(text)).tokens
+        return tokens
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """Join pieces; bytes that are no UTF-8 become replacement characters."""
+        text: str = self.pieces.decoder.decode([encodable(token) for token in tokens])
+        return text
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the learned encoding as JSON text, nothing before `fit`."""
+        return {} if self._pieces is None else {"pieces": self._pieces.to_str()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        from tokenizers import Tokenizer as Pieces
+
+        self._pieces = Pieces.from_str(state["pieces"]) if state else None
