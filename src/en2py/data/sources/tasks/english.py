@@ -1,0 +1,89 @@
+"""Sentences: openings, endings of verbs, articles."""
+
+import re
+from random import Random
+
+from en2py.data.sources.tasks.task import Task
+
+# {what} is "function" or the like; a clause follows, with its verbs as "returns" or as "return".
+THAT = (
+    "write a {python}{what} that",
+    "write a {python}{what} which",
+    "create a {python}{what} that",
+    "define a {what} that",
+    "implement a {what} that",
+    "make a {python}{what} that",
+    "i need a {what} that",
+    "please write a {python}{what} that",
+)
+TO = (
+    "write a {python}{what} to",
+    "write a {what} in python to",
+    "create a {what} to",
+    "define a {what} to",
+    "a {python}{what} to",
+)
+# These leave the choice of a function to the reader, so they go with plain functions only.
+TO_PLAIN = (
+    "write a python program to",
+    "write a program to",
+    "python program to",
+    "write python code to",
+    "python code to",
+    "how to",
+)
+TAKES_THAT = (
+    "write a {python}{what} that takes {takes} and",
+    "define a {what} which takes {takes} and",
+    "write a {what} which accepts {takes} and",
+    "create a {python}{what} that receives {takes} and",
+    "given {takes}, write a {python}{what} that",
+    "implement a {what} that takes {takes} and",
+)
+TAKES_TO_PLAIN = ("given {takes},", "for {takes},")
+
+IRREGULAR = {"have": "has", "do": "does", "go": "goes", "be": "is"}
+
+
+def third_person(verb: str) -> str:
+    """Give a verb the ending that "a function that ..." asks for."""
+    if verb in IRREGULAR:
+        return IRREGULAR[verb]
+    if re.search(r"(s|sh|ch|x|z)$", verb):
+        return verb + "es"
+    return verb[:-1] + "ies" if re.search(r"[^aeiou]y$", verb) else verb + "s"
+
+
+def inflect(clause: str, third: bool) -> str:
+    """Write the `[verbs]` of a clause in the third person or as they are."""
+    return re.sub(r"\[(\w+)\]", lambda m: third_person(m[1]) if third else m[1], clause)
+
+
+def articles(text: str) -> str:
+    """Write "an" before a vowel."""
+    return re.sub(r"\b([Aa]) (?=(?:[aeioAEIO]|u(?!s|ni))[a-z])", r"\1n ", text)
+
+
+def sentence(rng: Random, task: Task) -> str:
+    """Draw a sentence that asks for a task."""
+    what = rng.choice(task.what)
+    plain = what == "function"
+    if task.takes and rng.random() < 0.4:
+        where, third = task.inside, not (plain and rng.random() < 0.25)
+        opening = rng.choice(TAKES_THAT if third else TAKES_TO_PLAIN)
+    else:
+        where, third = task.outside, rng.random() < 0.5
+        opening = rng.choice(THAT if third else TO + TO_PLAIN * plain)
+    opening = opening.replace("{python}", rng.choice(("", "python ")))
+    opening = opening.replace("{what}", what)
+    if "{takes}" in opening:
+        opening = opening.replace("{takes}", rng.choice(task.takes))
+    clause = task.say(rng).replace("{where}", rng.choice(where))
+    how = rng.choice(task.how)
+    text = f"{opening} {inflect(clause, third)}{' ' + how if how else ''}"
+    if opening == "how to":
+        text += " in python"
+    text = articles(re.sub(r" +", " ", text).strip())
+    if rng.random() < 0.4:
+        text = text[0].upper() + text[1:]
+    return text + "." if rng.random() < 0.15 else text

@@ -1,0 +1,107 @@
+"""Draw tasks, run their programs, word their descriptions."""
+
+import ast
+from collections import Counter
+from random import Random
+
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.sources.tasks.english import sentence
+from en2py.data.sources.tasks.families import FAMILIES
+from en2py.data.sources.tasks.task import Task, normal_form
+from en2py.errors import UserError
+
+N_TESTS = 3
+N_WORDINGS = 3  # descriptions of one program, at most
+N_TRIES = 25  # of arguments for one program
+EMPTY = ("[]", "None", "''", "{}")
+MOST_PAIRS = 20_000  # more would begin to repeat themselves
+
+
+def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
+    """Make described programming tasks; needs no file.
+
+    Args:
+        report: Receives counts and facts.
+        n_pairs: How many pairs to make.
+        seed: Same seed, same pairs.
+
+    Raises:
+        UserError: If `n_pairs` is not between 1 and 20,000.
+    """
+    if not 1 <= n_pairs <= MOST_PAIRS:
+        raise UserError(f"data.source.n_pairs is {n_pairs}; choose 1 to {MOST_PAIRS}")
+    rng = Random(seed)
+    weights = [weight for _, weight in FAMILIES]
+    families = [family for family, _ in FAMILIES]
+    asked: set[str] = set()  # one question has one answer
+    pairs: list[Pair] = []
+    while len(pairs) < n_pairs:
+        task = rng.choices(families, weights)[0](rng)
+        if task is None:
+            continue
+        code = normal_form(task.code)
+        tests = draw_tests(rng, task, code)
+        if not tests:
+            continue
+        for _ in range(N_WORDINGS):
+            text = sentence(rng, task)
+            key = text.lower().rstrip(".")
+            if len(pairs) == n_pairs or key in asked:
+                continue
+            asked.add(key)
+            pairs.append(
+                Pair(
+                    id=f"tasks/{len(pairs):05d}",
+                    description=text,
+                    code=code,
+                    source="tasks",
+                    tests=tests,
+                    family=task.family,
+                    combination="|".join(task.parts),
+                )
+            )
+    report.read("tasks", len(pairs))
+    report.facts["tasks"] = {
+        "families": len({pair.family for pair in pairs}),
+        "combinations": len({pair.combination for pair in pairs}),
+        "programs": len({pair.code for pair in pairs}),
+    }
+    return pairs
+
+
+def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
+    """Draw tests that a program passes: its own answers to drawn arguments.
+
+    Returns:
+        Three `assert` statements with answers as different as could be found; none where the
+        program always answers the same, or hardly ever answers at all.
+    """
+    scope: dict[str, object] = {}
+    exec(compile(code, "<task>", "exec", dont_inherit=True), scope)  # our own program
+    found: dict[str, str] = {}
+    for _ in range(N_TRIES):
+        call = task.call(rng)
+        try:
+            answer = repr(eval(call, scope))
+        except (ValueError, IndexError, ZeroDivisionError, TypeError):
+            continue  # an empty list has no largest element: draw other arguments
+        if len(answer) < 120 and _is_literal(answer):
+            found.setdefault(call, answer)
+        if len(found) >= N_TESTS and len(set(found.values())) >= N_TESTS:
+            break
+    if len(found) < N_TESTS or len(set(found.values())) < 2:
+        return ()
+    seen: Counter[str] = Counter()
+    order: list[tuple[int, int, str, str]] = []
+    for call, answer in found.items():  # new answers before known ones, telling before empty ones
+        order.append((seen[answer] + 2 * (answer in EMPTY), len(order), call, answer))
+        seen[answer] += 1
+    return tuple(f"assert {call} == {answer}" for _, _, call, answer in sorted(order)[:N_TESTS])
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return False
+    return True

@@ -1,0 +1,299 @@
+"""Where streams come from: lists, ranges, digits, divisors, dictionaries, texts, tables."""
+
+from dataclasses import dataclass
+from random import Random
+
+# What a list of numbers may hold. Prices and the like are only compared, added to and multiplied.
+NUMBER_NOUNS = (("number", "numbers"),) * 5 + (("integer", "integers"), ("value", "values"))
+MEASURED_NOUNS = (
+    ("score", "scores"),
+    ("price", "prices"),
+    ("mark", "marks"),
+    ("age", "ages"),
+    ("temperature", "temperatures"),
+)
+WORD_NOUNS = (("word", "words"),) * 3 + (("string", "strings"), ("name", "names"))
+LIST_NAMES = ("nums", "data", "items")
+COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
+DIGIT_CHECKS = ("even", "odd", "prime", "not_equal", "divisible")
+NATURAL_CHECKS = ("even", "odd", "prime", "not_equal", "divisible", "not_divisible", "ends_in")
+NATURAL_CHECKS += ("greater", "at_least", "palindrome_number", "two_digits")
+SMALL_CHANGES = (
+    "square",
+    "cube",
+    "double",
+    "triple",
+    "times",
+    "plus",
+    "minus",
+    "remainder",
+    "string",
+)
+NATURAL_CHANGES = (*SMALL_CHANGES, "last_digit", "digit_sum", "halve", "negate", "binary")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Elements to go through.
+
+    Attributes:
+        name: The primitive.
+        kind: What an element is: `number`, `word` or `char`.
+        noun: An element in English.
+        nouns: Several of them.
+        var: An element in Python.
+        code: What to iterate over.
+        params: Parameters of the function.
+        inputs: Kinds of the arguments.
+        takes: Ways to name the input: `a list of numbers`.
+        outside: Where the elements are, if the input has not been named yet: ` in a list`.
+        inside: The same, if it has.
+        outer: A loop around it, `for row in rows`; empty where there is none.
+        condition: What an element must fulfil to belong to the source; empty where all do.
+        counter: For a `while` loop: what goes before it, its condition, first line and last line.
+        recursion: When nothing is left, the first element, the rest; empty where that has no form.
+        recurs: Sinks for which recursion reads well.
+        measured: Elements are prices or the like.
+        checks: Names of the checks that make sense; empty for all.
+        changes: Names of the changes that make sense; empty for all.
+    """
+
+    name: str
+    kind: str
+    noun: str
+    nouns: str
+    var: str
+    code: str
+    params: str
+    inputs: tuple[str, ...]
+    takes: tuple[str, ...]
+    outside: tuple[str, ...]
+    inside: tuple[str, ...]
+    outer: str = ""
+    condition: str = ""
+    counter: tuple[str, ...] = ()
+    recursion: tuple[str, ...] = ()
+    recurs: tuple[str, ...] = ()
+    measured: bool = False
+    checks: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+def number_list(rng: Random, part: str = "") -> Source:
+    """Draw a list of numbers; `part` may be `first` or `last`, for a few of them only."""
+    measured = not part and rng.random() < 0.2
+    noun, nouns = rng.choice(MEASURED_NOUNS if measured else NUMBER_NOUNS)
+    called = rng.choice(LIST_NAMES) if not part and rng.random() < 0.12 else ""
+    name = called or nouns
+    which = f" called {called}" if called else ""
+    code, at = name, f" in a list{which}"
+    outside: tuple[str, ...] = (at, at, f" of a list{which}", f" from a list{which}")
+    inside: tuple[str, ...] = ("", " in it", " in the list")
+    if part:
+        n = rng.choice([*COUNTS])
+        code = f"{name}[:{n}]" if part == "first" else f"{name}[-{n}:]"
+        outside = (f" among the {part} {COUNTS[n]} elements of a list",)
+        inside = (f" among its {part} {COUNTS[n]} elements",)
+    return Source(
+        name=f"{part}_part" if part else "list",
+        kind="number",
+        noun=noun,
+        nouns=nouns,
+        var=noun,
+        code=code,
+        params=name,
+        inputs=("measures" if measured else "numbers",),
+        takes=(f"a list of {nouns}{which}",),
+        outside=outside,
+        inside=inside,
+        recursion=() if part else (f"not {name}", f"{name}[0]", f"{name}[1:]"),
+        recurs=("sum", "product", "count", "list"),
+        measured=measured,
+    )
+
+
+def word_list(rng: Random) -> Source:
+    """Draw a list of words."""
+    noun, nouns = rng.choice(WORD_NOUNS)
+    return Source(
+        name="words",
+        kind="word",
+        noun=noun,
+        nouns=nouns,
+        var=noun,
+        code=nouns,
+        params=nouns,
+        inputs=("words",),
+        takes=(f"a list of {nouns}",),
+        outside=(" in a list", " in a list", " of a list", " from a list"),
+        inside=("", " in it", " in the list"),
+        recursion=(f"not {nouns}", f"{nouns}[0]", f"{nouns}[1:]"),
+        recurs=("sum", "count", "list"),
+    )
+
+
+def amounts(rng: Random) -> Source:
+    """Draw the values of a dictionary."""
+    measured = rng.random() < 0.5
+    noun, nouns = rng.choice(MEASURED_NOUNS) if measured else ("value", "values")
+    of = f" of {nouns}" if measured else ""
+    name = nouns if measured else "data"
+    return Source(
+        name="dict_values",
+        kind="number",
+        noun=noun,
+        nouns=nouns,
+        var=noun,
+        code=f"{name}.values()",
+        params=name,
+        inputs=("prices" if measured else "amounts",),
+        takes=(f"a dictionary{of}",),
+        outside=(f" in a dictionary{of}", f" of a dictionary{of}"),
+        inside=("", " in it", " in the dictionary"),
+        measured=measured,
+    )
+
+
+RANGE = Source(
+    name="range",
+    kind="number",
+    noun="number",
+    nouns="numbers",
+    var="number",
+    code="range(1, n + 1)",
+    params="n",
+    inputs=("natural",),
+    takes=("a number n", "an integer n"),
+    outside=(" from 1 to n",),
+    inside=(" from 1 to n",),
+    counter=("number = 1", "number <= n", "", "number += 1"),
+    recursion=("n == 0", "n", "n - 1"),
+    recurs=("sum", "product", "count"),
+    checks=NATURAL_CHECKS,
+    changes=NATURAL_CHANGES,
+)
+SPAN = Source(
+    name="span",
+    kind="number",
+    noun="number",
+    nouns="numbers",
+    var="number",
+    code="range(start, end + 1)",
+    params="start, end",
+    inputs=("small", "natural"),
+    takes=("two numbers start and end",),
+    outside=(" from start to end",),
+    inside=(" from start to end",),
+    counter=("number = start", "number <= end", "", "number += 1"),
+    checks=NATURAL_CHECKS,
+    changes=NATURAL_CHANGES,
+)
+DIGITS = Source(
+    name="digits",
+    kind="number",
+    noun="digit",
+    nouns="digits",
+    var="digit",
+    code="map(int, str(number))",
+    params="number",
+    inputs=("digits",),
+    takes=("a number", "a positive integer"),
+    outside=(" of a number", " in a number"),
+    inside=("", " of the number"),
+    counter=("", "number > 0", "digit = number % 10", "number //= 10"),
+    recursion=("number == 0", "number % 10", "number // 10"),
+    recurs=("sum", "product", "count"),
+    checks=DIGIT_CHECKS,
+    changes=SMALL_CHANGES,
+)
+DIVISORS = Source(
+    name="divisors",
+    kind="number",
+    noun="divisor",
+    nouns="divisors",
+    var="divisor",
+    code="range(1, number + 1)",
+    params="number",
+    inputs=("natural",),
+    takes=("a number", "a positive integer"),
+    outside=(" of a number",),
+    inside=("", " of the number"),
+    condition="number % divisor == 0",
+    counter=("divisor = 1", "divisor <= number", "", "divisor += 1"),
+    checks=NATURAL_CHECKS,
+    changes=NATURAL_CHANGES,
+)
+ROWS = Source(
+    name="rows",
+    kind="number",
+    noun="number",
+    nouns="numbers",
+    var="number",
+    code="row",
+    params="rows",
+    inputs=("rows",),
+    takes=("a list of lists of numbers", "a matrix"),
+    outside=(" in a list of lists", " in a matrix"),
+    inside=("", " in it"),
+    outer="for row in rows",
+)
+SENTENCE = Source(
+    name="sentence",
+    kind="word",
+    noun="word",
+    nouns="words",
+    var="word",
+    code="sentence.split()",
+    params="sentence",
+    inputs=("sentence",),
+    takes=("a sentence",),
+    outside=(" in a sentence", " of a sentence"),
+    inside=("", " in it", " in the sentence"),
+)
+KEYS = Source(
+    name="dict_keys",
+    kind="word",
+    noun="key",
+    nouns="keys",
+    var="key",
+    code="data",
+    params="data",
+    inputs=("amounts",),
+    takes=("a dictionary",),
+    outside=(" of a dictionary", " in a dictionary"),
+    inside=("", " in it", " of the dictionary"),
+)
+TEXT = Source(
+    name="text",
+    kind="char",
+    noun="character",
+    nouns="characters",
+    var="char",
+    code="text",
+    params="text",
+    inputs=("text",),
+    takes=("a string", "a text"),
+    outside=(" in a string", " of a string", " in a text"),
+    inside=("", " in it"),
+    recursion=("not text", "text[0]", "text[1:]"),
+    recurs=("count", "list", "string"),
+)
+
+DRAWERS = (
+    number_list,
+    number_list,
+    number_list,
+    lambda rng: number_list(rng, "first"),
+    lambda rng: number_list(rng, "last"),
+    amounts,
+    word_list,
+    word_list,
+)
+FIXED = (RANGE, SPAN, DIGITS, DIVISORS, ROWS, SENTENCE, KEYS, TEXT, TEXT)
+
+
+def draw_source(rng: Random) -> Source:
+    """Draw a source."""
+    drawn = rng.choice([*DRAWERS, *FIXED])
+    return drawn if isinstance(drawn, Source) else drawn(rng)

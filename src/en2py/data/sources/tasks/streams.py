@@ -1,0 +1,166 @@
+"""Streams: elements from a source are kept or changed, then gathered.
+
+"the sum of the squares of the even numbers in a list" is a source (a list), a filter (even), a map
+(square) and a sink (sum). The same stream can be written as one expression, as a loop, with
+recursion, or with `map` and `filter`; the description says which.
+"""
+
+from random import Random
+
+from en2py.data.sources.tasks import inputs
+from en2py.data.sources.tasks.sinks import SINKS, YIELD, Sink
+from en2py.data.sources.tasks.sources import Source, draw_source
+from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
+from en2py.data.sources.tasks.task import Task, block, fill, function
+
+HOW = {
+    "short": ("",),
+    "loop": ("with a loop", "using a loop", "with a for loop", "using a for loop"),
+    "while": ("with a while loop", "using a while loop"),
+    "recursion": ("recursively", "using recursion", "with recursion"),
+    "functional": ("using lambda functions", "with lambda functions", "using lambdas"),
+    "generator": ("",),
+}
+STYLES = ("short",) * 5 + ("loop",) * 4 + ("while", "recursion", "functional", "generator")
+SHORT_LIST = ("", "", "using a list comprehension", "with a list comprehension")
+
+
+def say(rng: Random, source: Source, stages: Stages, sink: Sink) -> str:
+    """Draw a clause for a whole stream."""
+    if stages.nameable and (stages.order in ("plain", "filter", "property") or rng.random() < 0.6):
+        return fill(rng.choice(sink.says), np=phrase(rng, source, stages, sink.ordinal))
+    return f"{steps(rng, source, stages)} and {rng.choice(sink.then)}"
+
+
+def clauses(source: Source, stages: Stages) -> str:
+    """Write the inside of a comprehension: `x ** 2 for x in numbers if x > 5`."""
+    outer = f"{source.outer} " if source.outer else ""
+    conditions = [c for c in (source.condition, stages.condition(source.var)) if c]
+    test = f" if {' and '.join(f'({c})' for c in conditions)}" if conditions else ""
+    return f"{stages.value(source.var)} {outer}for {source.var} in {source.code}{test}"
+
+
+def short(source: Source, stages: Stages, sink: Sink) -> list[str]:
+    """Write a stream as one expression."""
+    if not sink.short:
+        return loop(source, stages, sink)
+    if stages.order == "plain" and not source.outer and not source.condition:
+        return [fill(line, source=source.code) for line in sink.lazy]
+    return [fill(line, each=clauses(source, stages)) for line in sink.short]
+
+
+def loop(source: Source, stages: Stages, sink: Sink) -> list[str]:
+    """Write a stream as a `for` loop."""
+    inner = f"for {source.var} in {source.code}:\n{block([_guarded(source, stages, sink.step)])}"
+    outer = f"{source.outer}:\n{block([inner])}" if source.outer else inner
+    return [*sink.start, outer, *sink.end]
+
+
+def while_loop(source: Source, stages: Stages, sink: Sink) -> list[str]:
+    """Write a stream as a `while` loop over a counter or over the digits of a number."""
+    before, test, take, move = source.counter
+    lines = [line for line in (take, _guarded(source, stages, sink.step), move) if line]
+    whole = f"while {test}:\n{block(lines)}"
+    return [*sink.start, *([before] if before else []), whole, *sink.end]
+
+
+def recursion(source: Source, stages: Stages, sink: Sink) -> list[str]:
+    """Write a stream as a function that treats the first element and calls itself on the rest."""
+    empty, first, rest = source.recursion
+    again = f"{sink.name}({rest})"
+    joined = f"return {fill(sink.join, value=stages.value(first), rest=again)}"
+    lines = [f"if {empty}:\n{block([f'return {sink.unit}'])}"]
+    if condition := stages.condition(first):
+        return [*lines, f"if {condition}:\n{block([joined])}", f"return {again}"]
+    return [*lines, joined]
+
+
+def functional(source: Source, stages: Stages, sink: Sink) -> list[str]:
+    """Write a stream with `map` and `filter`."""
+    x, code = source.var, source.code
+    if stages.order == "map filter" and stages.check and stages.change:
+        code = f"map(lambda {x}: {stages.change.on(x)}, {code})"
+        code = f"filter(lambda {x}: {stages.check.on(x)}, {code})"
+        return [fill(line, source=code) for line in sink.lazy]
+    if condition := stages.condition(x):
+        code = f"filter(lambda {x}: {condition}, {code})"
+    if (value := stages.value(x)) != x:
+        code = f"map(lambda {x}: {value}, {code})"
+    return [fill(line, source=code) for line in sink.lazy]
+
+
+def generator(source: Source, stages: Stages, sink: Sink) -> list[str]:
+    """Write a stream as a generator."""
+    return loop(source, stages, sink)
+
+
+def _guarded(source: Source, stages: Stages, step: str) -> str:
+    """Write what a loop does with an element, under its conditions."""
+    lines = fill(step, value=stages.value(source.var))
+    for condition in (stages.condition(source.var), source.condition):
+        if condition:
+            lines = f"if {condition}:\n{block([lines])}"
+    return lines
+
+
+WRITERS = {
+    "short": short,
+    "loop": loop,
+    "while": while_loop,
+    "recursion": recursion,
+    "functional": functional,
+    "generator": generator,
+}
+
+
+def writable(style: str, source: Source, stages: Stages, sink: Sink) -> bool:
+    """Tell whether a stream can be written in a style, and would be."""
+    one_loop = not source.outer and not source.condition
+    match style:
+        case "short":
+            return stages.order != "plain" or not one_loop or bool(sink.lazy)
+        case "loop":
+            return bool(sink.step) and bool(sink.short)
+        case "while":
+            return bool(sink.step and sink.short and source.counter)
+        case "recursion":
+            return bool(sink.join and source.recursion) and sink.family in source.recurs
+        case "functional":
+            return bool(sink.lazy) and one_loop and stages.order != "plain"
+        case _:
+            return sink.family == "list" and source.name != "first_part"
+
+
+def stream(rng: Random) -> Task | None:
+    """Draw a stream; None where the parts drawn do not go together."""
+    sink, source, style = rng.choice(SINKS), draw_source(rng), rng.choice(STYLES)
+    stages = draw_stages(rng, source)
+    if stages is None or stages.order not in sink.orders:
+        return None
+    changed = stages.change.to if stages.change and stages.order != "property" else source.kind
+    if changed not in sink.kinds or not writable(style, source, stages, sink):
+        return None
+    if sink.ordinal and stages.change and not stages.nameable and stages.order == "property":
+        return None
+    if style == "generator":
+        sink = YIELD
+    lines = WRITERS[style](source, stages, sink)
+    code = function(sink.name, source.params, *lines)
+    call = f"list({sink.name}(%s))" if style == "generator" else f"{sink.name}(%s)"
+    how = SHORT_LIST if style == "short" and sink.family == "list" else HOW[style]
+    what = {
+        "recursion": ("function", "function", "recursive function"),
+        "generator": ("generator",),
+    }
+    return Task(
+        family=f"{sink.family} of {source.name}",
+        parts=(f"over:{source.name}", *stages.parts, sink.family),
+        code=code,
+        say=lambda rng: say(rng, source, stages, sink),
+        call=lambda rng: call % inputs.arguments(rng, source.inputs, code),
+        takes=source.takes,
+        outside=source.outside,
+        inside=source.inside,
+        what=what.get(style, ("function",)),
+        how=how,
+    )

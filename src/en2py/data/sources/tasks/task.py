@@ -1,0 +1,82 @@
+"""What a described task is made of, and the normal form of its program."""
+
+import ast
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+# Functions that a primitive may call; they are written above the program that needs them.
+HELPERS = {
+    "is_prime": "def is_prime(n):\n    return n > 1 and all(n % d != 0 for d in range(2, n))",
+    "factorial": "def factorial(n):\n    return 1 if n == 0 else n * factorial(n - 1)",
+    "fibonacci": (
+        "def fibonacci(n):\n    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)"
+    ),
+    "math": "import math",
+}
+
+# A call with a generator as its only argument: brackets up to three deep inside it.
+_DEEP = r"(?:[^()\n]|\((?:[^()\n]|\((?:[^()\n]|\([^()\n]*\))*\))*\))*"
+GENERATOR_ARGUMENT = re.compile(rf"(\w)\(\(({_DEEP} for {_DEEP})\)\)")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A program with everything that is needed to describe and to test it.
+
+    Attributes:
+        family: The kind of task.
+        parts: Names of the primitives that the program combines, without their values.
+        code: The program, any layout; see `normal_form`.
+        say: Draws one of the ways to say what the program does, as a clause such as
+            `[find] the sum of the even numbers{where}`: verbs in brackets still want their ending,
+            `{where}` is left open because the sentence may have said "takes a list" before.
+        call: Draws an expression that uses the program, for one test.
+        takes: Ways to say what the function is given, `a list of numbers`; may be empty.
+        outside: What `{where}` becomes if the sentence has not named the input yet.
+        inside: What it becomes if it has.
+        what: Ways to call the program: `function`, `recursive function`, `generator`.
+        how: Ways to ask for the style of the program, `with a loop`; empty for the usual style.
+    """
+
+    family: str
+    parts: tuple[str, ...]
+    code: str
+    say: Callable[[Random], str]
+    call: Callable[[Random], str]
+    takes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ("",)
+    inside: tuple[str, ...] = ("",)
+    what: tuple[str, ...] = ("function",)
+    how: tuple[str, ...] = ("",)
+
+
+def fill(template: str, **values: object) -> str:
+    """Put values into `{name}` slots; other braces stay, since code has braces of its own."""
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", str(value))
+    return template
+
+
+def block(lines: Sequence[str], depth: int = 1) -> str:
+    """Indent lines by `depth` levels and join them."""
+    return "\n".join("    " * depth + line for text in lines for line in text.split("\n"))
+
+
+def function(name: str, params: str, *body: str) -> str:
+    """Write a function from its lines."""
+    return f"def {name}({params}):\n{block(body)}"
+
+
+def normal_form(code: str) -> str:
+    """Write the helpers that a program calls above it, and drop needless brackets."""
+    needed = [text for name, text in HELPERS.items() if re.search(rf"\b{name}\b", code)]
+    return _single_brackets(ast.unparse(ast.parse("\n".join([*needed, code])))) + "\n"
+
+
+def _single_brackets(code: str) -> str:
+    """Write `sum(x for x in y)` where `ast.unparse` writes `sum((x for x in y))`."""
+    while match := GENERATOR_ARGUMENT.search(code):
+        code = f"{code[: match.start()]}{match[1]}({match[2]}){code[match.end() :]}"
+    return code
