@@ -1,0 +1,93 @@
+"""Learning rates over training; each is stepped once an update.
+
+The optimiser's own rate is the highest that a schedule reaches (`noam` sets its own). `warmup` is
+the share of all steps that the rise takes, so it fits runs of any length. A schedule's state is the
+number of steps done: a run that goes on under another length follows the new length's curve.
+"""
+
+import math
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+
+def constant(optimizer: Optimizer, *, total_steps: int, warmup: float) -> LRScheduler:
+    """Rise in a line, then stay."""
+    rise = _rise(warmup, total_steps)
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / rise))
+
+
+def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float, final: float) -> LRScheduler:
+    """Rise in a line, then fall along half a cosine to `final` times the highest rate.
+
+    Loshchilov and Hutter (2017), equation 5, without restarts.
+    """
+    _check_share("final", final)
+    rise = _rise(warmup, total_steps)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return _half_cosine(1.0, final, (step + 1 - rise) / max(1, total_steps - rise))
+
+    return LambdaLR(optimizer, factor)
+
+
+def one_cycle(
+    optimizer: Optimizer, *, total_steps: int, warmup: float, start: float, final: float
+) -> LRScheduler:
+    """Rise from `start` times the highest rate, then fall to `final` times it, along half cosines.
+
+    Smith and Topin (2018), with the cosines of torch's `OneCycleLR` and without its momentum.
+    """
+    _check_share("start", start)
+    _check_share("final", final)
+    _check_share("warmup", warmup)
+    top = warmup * total_steps - 1  # the step of the highest rate
+
+    def factor(step: int) -> float:
+        if step < top:
+            return _half_cosine(start, 1.0, step / top)
+        return _half_cosine(1.0, final, (step - top) / max(1, total_steps - 1 - top))
+
+    return LambdaLR(optimizer, factor)
+
+
+def noam(
+    optimizer: Optimizer, *, total_steps: int, d_model: int, warmup_steps: int, scale: float
+) -> LRScheduler:
+    """Rise in a line for `warmup_steps`, then fall with the root of the step.
+
+    Vaswani et al. (2017), equation 3, times `scale`; the optimiser's own rate does not matter.
+    """
+    if warmup_steps < 1:
+        raise ValueError(f"warmup_steps ({warmup_steps}) is not above 0")
+
+    def rate(step: int) -> float:
+        n = step + 1
+        return scale / math.sqrt(d_model) * min(1 / math.sqrt(n), n / warmup_steps**1.5)
+
+    # LambdaLR multiplies a group's own rate, which is divided out here.
+    own: list[float] = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+
+    def factor(own_rate: float) -> Callable[[int], float]:
+        return lambda step: rate(step) / own_rate
+
+    return LambdaLR(optimizer, [factor(own_rate) for own_rate in own])
+
+
+def _rise(warmup: float, total_steps: int) -> int:
+    """Return the number of steps until the highest rate, at least 1."""
+    _check_share("warmup", warmup)
+    return max(1, round(warmup * total_steps))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} ({value}) is not in [0, 1]")
+
+
+def _half_cosine(first: float, last: float, way: float) -> float:
+    """Return the value after a share of the way from `first` to `last`; beyond the end it stays."""
+    return last + (first - last) * (1 + math.cos(math.pi * min(1.0, way))) / 2
