@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.text_files import MAX_LINE, read_text
@@ -75,6 +75,12 @@ def test_ten_megabyte_line_is_refused_with_line_and_limit(write):
         read_text(path)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_long_line_is_named_by_its_number_under_any_line_end(write, end):
+    with pytest.raises(UserError, match="line 3: .* longer than 9 bytes"):
+        read_text(write(end.join([b"1", b"2", b"x" * 20])), max_line=9)
+
+
 def test_long_line_is_refused_before_the_rest_is_read(write, monkeypatch):
     path = write(b"x" * 100)
     monkeypatch.setattr("en2py.data.text_files.BLOCK", 8)
@@ -129,6 +135,7 @@ def test_device_is_refused():
         read_text("/dev/zero")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_text_or_one_sentence(content):
     with tempfile.TemporaryDirectory() as folder:

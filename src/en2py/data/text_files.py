@@ -95,28 +95,27 @@ def find_file(path: str | os.PathLike[str]) -> Path:
 
 def _read_bytes(file: Path, max_line: int | None) -> bytes:
     """Read the file block by block, so that a limit stops the reading and not the memory."""
-    blocks, n_bytes, n_lines, line_length = [], 0, 0, 0
+    data, line_start = bytearray(), 0
     try:
         for block in _blocks(file):
-            blocks.append(block)
-            n_bytes += len(block)
-            if n_bytes > MAX_FILE:
+            for line_end in _line_ends(block):
+                if max_line is not None and len(data) + line_end - line_start > max_line:
+                    number = _line_of(bytes(data + block), line_start)
+                    raise UserError(
+                        f"{file}, line {number:,}: the line is longer than {max_line:,} bytes;"
+                        " a file of pairs has shorter lines, break it or leave it out"
+                    )
+                if line_end < len(block):
+                    line_start = len(data) + line_end + 1
+            data += block
+            if len(data) > MAX_FILE:
                 raise UserError(
                     f"{file} is larger than {MAX_FILE:,} bytes, more than is read at once;"
                     " split it into several files"
                 )
-            for length, ended in _line_lengths(block):
-                line_length += length
-                if max_line is not None and line_length > max_line:
-                    raise UserError(
-                        f"{file}, line {n_lines + 1:,}: the line is longer than {max_line:,} bytes;"
-                        " a file of pairs has shorter lines, break it or leave it out"
-                    )
-                if ended:
-                    n_lines, line_length = n_lines + 1, 0
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror or error}") from None
-    return b"".join(blocks)
+    return bytes(data)
 
 
 def _blocks(file: Path) -> Iterator[bytes]:
@@ -125,11 +124,10 @@ def _blocks(file: Path) -> Iterator[bytes]:
             yield block
 
 
-def _line_lengths(block: bytes) -> Iterator[tuple[int, bool]]:
-    """Yield the length of each line of a block and whether the line ends in it."""
-    *lines, rest = re.split(rb"[\r\n]", block)
-    yield from ((len(line), True) for line in lines)
-    yield len(rest), False
+def _line_ends(block: bytes) -> Iterator[int]:
+    """Yield where each line of a block ends; the last goes on in the next block."""
+    yield from (end.start() for end in re.finditer(rb"[\r\n]", block))
+    yield len(block)
 
 
 def _refuse_other_encodings(file: Path, data: bytes) -> None:

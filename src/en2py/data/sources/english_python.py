@@ -48,7 +48,8 @@ TASK = re.compile(
 # How comments inside a program begin, where the program does not show it by the names it uses.
 REMARK = re.compile(
     r"""print(?:ing)?\s+(?:the\s+)?(?:final\s+|initial\s+|original\s+)?(?:results?|values?)\b
-    | printing\b | initiali[sz] | (?:re)?converting\s+to\b | generates\s+key | driv(?:er|en)\b | main\s+code | this\s+(?:function|will)\b
+    | printing\b | initiali[sz] | (?:re)?converting\s+to\b | generates\s+key | driv(?:er|en)\b
+    | main\s+code | this\s+(?:function|will)\b
     | using\b | (?:to\s+)?tak(?:e|ing)\s+(?:a\s+|the\s+)?(?:input|list)\b | import(?:ing)?\b
     | uncomment\b | chang(?:e|ed)\s+(?:this|num)\b | (?:input|output|example|note)\s*: | input\s+age
     | display\s+the\s+result | iterat\w+\s+(?:through|rows|over|each) | accept\s+user\s+input
@@ -109,6 +110,9 @@ def parse_pairs(lines: Sequence[str], report: DataReport) -> list[Pair]:
     }
     for role in (MARKER, CODING, NUMBER):
         _drop_lines([i for i, r in enumerate(roles) if r == role], role, len(lines), report)
+    remarks = [i for i, role in enumerate(roles) if role == COMMENT and lines[i].startswith("#")]
+    report.read(f"{NAME}: comments at the margin kept in the code", len(lines))
+    report.changed(f"{NAME}: comments at the margin kept in the code", len(remarks))
     blocks = _blocks(lines, roles, report)
     blocks = _join_going_on(blocks, lines, report)
     return _pairs(blocks, lines, report)

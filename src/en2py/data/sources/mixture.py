@@ -1,0 +1,57 @@
+"""Several sources as one; validation and test come from the first (see `en2py.data.splits`)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from en2py.data.pairs import DataReport, Pair
+from en2py.errors import UserError
+
+
+def read(
+    report: DataReport, *, sources: Mapping[str, Callable[[DataReport], list[Pair]]]
+) -> list[Pair]:
+    """Read the sources one after the other.
+
+    Each pair's `source` becomes its key in the mapping, and its id starts with it, so ids stay
+    unique when one reader is used twice (two files through `jsonl`).
+
+    Args:
+        report: Takes the counts of every source.
+        sources: Readers by name; the first is the main one.
+
+    Raises:
+        UserError: If there is no source, or one of them refuses its file.
+    """
+    if not sources:
+        raise UserError("data.sources is empty; a mixture needs at least one source, the main one")
+    pairs: list[Pair] = []
+    for name, source in sources.items():
+        own = DataReport()
+        taken = source(own)
+        pairs += [replace(pair, id=_own_id(name, pair.id), source=name) for pair in taken]
+        _merge(report, name, own)
+        report.read(f"mixture: {name}", len(taken))
+    report.facts["mixture: main source"] = next(iter(sources))
+    return pairs
+
+
+def _own_id(name: str, pair_id: str) -> str:
+    """Put the name of the source in front of an id, in place of the reader's."""
+    return f"{name}/{pair_id.partition('/')[2] or pair_id}"
+
+
+def _merge(report: DataReport, name: str, own: DataReport) -> None:
+    """Take the counts of one source, told from those of a source with the same reader."""
+    for rule, step in own.steps.items():
+        rule = _own_rule(name, rule)
+        report.read(rule, step.read)
+        report.changed(rule, step.changed)
+        taken = report.steps[rule]
+        taken.dropped += step.dropped
+        taken.reasons.update(step.reasons)
+    report.dropped_ids |= {_own_id(name, pair_id): why for pair_id, why in own.dropped_ids.items()}
+    report.facts |= {_own_rule(name, fact): value for fact, value in own.facts.items()}
+
+
+def _own_rule(name: str, rule: str) -> str:
+    return f"{name}: {rule.partition(': ')[2] or rule}"

@@ -1,0 +1,164 @@
+"""Pairs mined from source trees: what is taken, the code that comes out, each rule's count."""
+
+import ast
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from en2py.data.pairs import DataReport
+from en2py.data.sources import stdlib
+from en2py.data.syntax import ast_text, parse
+from en2py.errors import UserError
+
+MODULE = '''
+import typing
+
+def double(x):
+    """Return twice the number x.  More is said here."""
+
+    return 2 * x
+
+class Shop:
+    @property
+    def total(self):
+        """Sum up ``prices`` of :attr:`items`
+
+        at once."""
+        text = """
+  kept as it is
+"""
+        return text
+
+    def __len__(self):
+        """Return the number of items."""
+        return 3
+
+    def stub(self):
+        """Return what the heirs return."""
+        raise NotImplementedError
+
+def outer():
+    def inner():
+        """Return one more than nothing."""
+        return 1
+
+def short():
+    """Add."""
+    return 1
+
+def same(x):
+    """Same as double, but slower."""
+    return x + x
+
+def one_line(x): """Return x as it came in."""; return x
+
+def long(x):
+    """Return a very long text."""
+    return "%s"
+
+def undocumented(x):
+    return x
+''' % ("x" * 1000)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "b.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "t.py").write_text(MODULE)
+    return str(tmp_path)
+
+
+def test_documented_functions_become_pairs(tree):
+    pairs = stdlib.read(DataReport(), root=tree)
+    assert [(pair.id, pair.description) for pair in pairs] == [
+        ("stdlib/b.py:4", "Return twice the number x"),
+        ("stdlib/b.py:11", "Sum up prices of items"),
+    ]
+
+
+def test_code_is_the_function_at_the_margin_without_its_docstring(tree):
+    codes = [pair.code for pair in stdlib.read(DataReport(), root=tree)]
+    assert codes == [
+        "def double(x):\n    return 2 * x",
+        '@property\ndef total(self):\n    text = """\n  kept as it is\n"""\n    return text',
+    ]
+
+
+def test_each_rule_counts_what_it_drops(tree):
+    report = DataReport()
+    stdlib.read(report, root=tree)
+    dropped = {name: dict(s.reasons) for name, s in report.steps.items() if s.dropped}
+    assert dropped == {
+        "stdlib: files": {"does not parse": 1},
+        "stdlib: nested functions": {"stands in another function": 1},
+        "stdlib: special methods": {"Python calls it, nobody asks for it": 1},
+        "stdlib: stubs": {"only raises NotImplementedError": 1},
+        "stdlib: one-line bodies": {"docstring and code on one line": 1},
+        "stdlib: descriptions": {"fewer than 3 words": 1, "points to another function": 1},
+        "stdlib: length": {"more than 1,000 characters": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("docstring", "sentence"),
+    [
+        ("Return x. And more.", "Return x"),
+        ("Return x, e.g. 3, at once.", "Return x, e.g. 3, at once"),
+        ("split(text, sep=None) -> list of str\n\nCut a text.", "Cut a text"),
+        ("Return the\n    next item.\n\n    Long story.", "Return the next item"),
+        ("Return `x' or ``y`` or *z*:", "Return x or y or z"),
+        ("", ""),
+    ],
+)
+def test_first_sentence_of_a_docstring(docstring, sentence):
+    assert stdlib.first_sentence(docstring) == sentence
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_first_sentence_of_any_docstring_is_one_line(docstring):
+    assert len(stdlib.first_sentence(docstring).splitlines()) <= 1
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_any_python_file_gives_pairs_or_a_user_error(text):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "a.py").write_text(text, encoding="utf-8", errors="replace")
+        with pytest.raises(UserError, match="holds no pair"):
+            stdlib.read(DataReport(), root=folder)
+
+
+@pytest.mark.parametrize("name", ["missing", "b.py"])
+def test_root_that_is_no_folder_is_refused(tree, name):
+    with pytest.raises(UserError, match="data.root="):
+        stdlib.read(DataReport(), root=f"{tree}/{name}")
+
+
+@pytest.mark.parametrize("package", ["email", "multiprocessing", "unittest"])
+def test_code_has_the_tree_of_the_function_without_its_docstring(package):
+    root = Path(ast.__file__).parent / package
+    trees: dict[str, dict[int, ast.AST]] = {}
+    wrong = []
+    for pair in stdlib.read(DataReport(), root=str(root)):
+        file, line = pair.id.removeprefix("stdlib/").rsplit(":", 1)
+        if file not in trees:
+            tree = parse((root / file).read_text(encoding="utf-8"))
+            trees[file] = {n.lineno: n for n in ast.walk(tree) if isinstance(n, stdlib.Function)}
+        function = trees[file][int(line)]
+        function.body = function.body[1:]
+        if ast_text(pair.code) != ast.dump(ast.Module([function], [])):
+            wrong.append(pair.id)
+    assert trees and wrong == []
+
+
+@pytest.mark.slow
+def test_library_gives_thousands_of_pairs_that_parse():
+    pairs = stdlib.read(DataReport(), root=None)
+    assert len({pair.id for pair in pairs}) == len(pairs) > 3500
+    assert [pair.id for pair in pairs if parse(pair.code) is None] == []
