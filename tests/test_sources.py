@@ -76,6 +76,13 @@ def test_the_same_id_twice_is_refused(write):
         jsonl.read(DataReport(), path=path, id_field="n", **OPTIONS)
 
 
+def test_missing_optional_field_is_refused_with_the_setting_that_turns_it_off(write):
+    path = write(lines({"text": "t", "code": "1", "test": []}))
+    words = "no record has a field 'tests'; did you mean 'test'.*data.source.tests_field=null"
+    with pytest.raises(UserError, match=words):
+        jsonl.read(DataReport(), path=path, **OPTIONS | {"tests_field": "tests"})
+
+
 def test_one_file_a_split(write):
     files = {
         "train": write(lines({"text": "a", "code": "1"}), "a.json"),

@@ -56,8 +56,13 @@ def read(
         if split:
             _check_split(split, "the settings")
         places = _records(str(file))
-        wanted = [code_field, tests_field, setup_field, id_field, split_field]
-        _check_fields(str(file), places, fields, [field for field in wanted if field is not None])
+        optional = {
+            "tests_field": tests_field,
+            "setup_field": setup_field,
+            "id_field": id_field,
+            "split_field": split_field,
+        }
+        _check_fields(str(file), places, fields, code_field, optional)
         for n, (where, record) in enumerate(places, start=1):
             own_id = record.get(id_field) if id_field is not None else None
             number = n if own_id is None else own_id
@@ -138,19 +143,31 @@ def _object(record: Any, where: str) -> Record:
 
 
 def _check_fields(
-    file: str, places: Sequence[tuple[str, Record]], alternatives: list[str], wanted: list[str]
+    file: str,
+    places: Sequence[tuple[str, Record]],
+    alternatives: Sequence[str],
+    code_field: str,
+    optional: Mapping[str, str | None],
 ) -> None:
     """Refuse a field name that no record has; a single record without it is counted later."""
     known = {field for _, record in places for field in record}
     if not known:
         raise UserError(f"{file} holds no pair: {len(places):,} records without a field")
-    for field in wanted:
-        if field not in known:
-            raise UserError(f"{file}: no record has a field {field!r}{did_you_mean(field, known)}")
     if not known.intersection(alternatives):
         names = " or ".join(map(repr, alternatives))
         near = did_you_mean(alternatives[0] if alternatives else "", known)
         raise UserError(f"{file}: no record has a field {names}{near}")
+    if code_field not in known:
+        raise UserError(
+            f"{file}: no record has a field {code_field!r}{did_you_mean(code_field, known)}"
+        )
+    for setting, field in optional.items():
+        if field is not None and field not in known:
+            near = did_you_mean(field, known)
+            raise UserError(
+                f"{file}: no record has a field {field!r}{near} (data.source.{setting}=null is"
+                " for records without one)"
+            )
 
 
 def _wrong(
@@ -211,7 +228,9 @@ def _check_ids(pairs: Sequence[Pair], files: str) -> None:
     seen: set[str] = set()
     for pair in pairs:
         if pair.id in seen:
-            raise UserError(f"{files}: two records have the id {pair.id!r}; set id_field=null")
+            raise UserError(
+                f"{files}: two records have the id {pair.id!r}; data.source.id_field=null counts them instead"
+            )
         seen.add(pair.id)
 
 
