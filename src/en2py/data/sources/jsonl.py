@@ -229,7 +229,8 @@ def _check_ids(pairs: Sequence[Pair], files: str) -> None:
     for pair in pairs:
         if pair.id in seen:
             raise UserError(
-                f"{files}: two records have the id {pair.id!r}; data.source.id_field=null counts them instead"
+                f"{files}: two records have the id {pair.id!r};"
+                " data.source.id_field=null counts the records instead"
             )
         seen.add(pair.id)
 
