@@ -178,6 +178,7 @@ class _Worker:
             "PYTHONHASHSEED": str(hash_seed),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
+            "MALLOC_ARENA_MAX": "1",  # or each thread takes 64 MB of the address space
             "HOME": self.scratch,
             "TZ": "UTC",
         }

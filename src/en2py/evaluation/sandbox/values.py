@@ -28,7 +28,6 @@ _EXACT_INT: Final = 1 << 53
 _REL, _ABS = 5e-10, 1e-12  # nine significant digits; below 1e-12 a rounding error of zero
 
 _SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple", collections.deque: "deque"}
-_SETS: dict[type, str] = {set: "set", frozenset: "set"}  # Python calls them equal, so one tag
 _DICTS: Final = (dict, collections.Counter, collections.OrderedDict, collections.defaultdict)
 _ITERATORS: Final[tuple[type, ...]] = (
     range,
@@ -90,30 +89,36 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
         return ["float", repr(value)]
     if isinstance(value, complex) and kind is complex:
         return ["complex", [repr(value.real), repr(value.imag)]]
-    if isinstance(value, bytes | bytearray) and kind in (bytes, bytearray):
+    if isinstance(value, bytes | bytearray) and (kind is bytes or kind is bytearray):
         return ["bytes", value.hex()]
 
     def inner(item: object) -> Value:
         return _encode(item, budget, depth + 1)
 
-    if kind in _SEQUENCES:
-        return [_SEQUENCES[kind], [inner(item) for item in value]]  # type: ignore[attr-defined]
-    if kind in _SETS:
+    for plain, tag in _SEQUENCES.items():
+        if kind is plain:
+            return [tag, [inner(item) for item in value]]  # type: ignore[attr-defined]
+    if kind is set or kind is frozenset:  # Python calls them equal, so one tag
         written = [inner(item) for item in value]  # type: ignore[attr-defined]
         return ["set", sorted(written, key=_text)]
-    if kind in _DICTS:
+    if _is_one_of(kind, _DICTS):
         stored: dict[object, object] = value  # type: ignore[assignment]
         return ["dict", [[inner(key), inner(item)] for key, item in dict.items(stored)]]
     if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple is read as a tuple
         return ["tuple", [inner(item) for item in tuple.__iter__(value)]]
-    if kind in _ITERATORS:
+    if _is_one_of(kind, _ITERATORS):
         items = list(itertools.islice(iter(value), MAX_ITEMS + 1))  # type: ignore[call-overload]
         if len(items) > MAX_ITEMS:
             return ["opaque", f"{kind.__name__} of more than {MAX_ITEMS} items"]
         return ["iterator", [inner(item) for item in items]]
-    if kind in _BY_REPR:
+    if _is_one_of(kind, _BY_REPR):
         return ["repr", repr(value)]
     return ["opaque", str(type.__getattribute__(kind, "__name__"))[:80]]
+
+
+def _is_one_of(kind: type, kinds: tuple[type, ...]) -> bool:
+    """Compare by identity: `in` would ask the classes' own `__eq__`."""
+    return any(kind is one for one in kinds)
 
 
 def _text(value: Value) -> str:
