@@ -6,6 +6,7 @@ file adds what no annotation says: ranges and choices (`rules.py`), files that m
 goes together.
 """
 
+import difflib
 import fnmatch
 import glob
 import os
@@ -42,9 +43,9 @@ def check(cfg: DictConfig, config_name: str = "train") -> None:
     _check_missing(cfg)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     check_targets(plain)
-    _check_types(plain, config_name)
     for key, value in _leaves(plain):
         _check_value(key, value)
+    _check_types(plain, config_name)
     _check_shapes(plain)
     _check_starts(plain)
     _check_sweep(plain)
@@ -97,25 +98,37 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _check_missing(cfg: DictConfig) -> None:
-    # Sorted by depth: `data.source.path: ${data.path}` is missing only because `data.path` is.
-    for key in sorted(OmegaConf.missing_keys(cfg), key=lambda k: k.count(".")):
-        kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
-        raise UserError(f"{key} is needed: add {key}={kind}")
+    # Unresolved, because `data.source.path: ${data.path}` is missing only if `data.path` is.
+    written: Any = OmegaConf.to_container(cfg, resolve=False)
+    for key, value in _leaves(written):
+        if value == "???":
+            kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
+            raise UserError(f"{key} is needed: add {key}={kind}")
 
 
 def _check_types(config: Mapping[str, Any], config_name: str) -> None:
     """Hold each value against the type that its place asks for."""
     for key, section in _sections(config):
         if "_target_" in section:
-            _check_call(key, section)
+            _check_call(key, section, null_is_later=config_name == "evaluate")
     for key, default in _defaults(config_name):
-        value: Any = config
-        for name in key.split("."):
-            if not isinstance(value, Mapping) or name not in value:
-                break  # taken out on purpose, or told already
-            value = value[name]
-        else:
+        value = _select(config, key)
+        if value is not _ABSENT:
             _check_like(key, value, default)
+        elif "." not in key:
+            raise UserError(f"{key} is needed; take {key}=null or ~{key} off the command line")
+
+
+_ABSENT = object()
+
+
+def _select(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return _ABSENT  # taken out on purpose
+        value = value[name]
+    return value
 
 
 def _sections(config: Mapping[str, Any], key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -125,16 +138,20 @@ def _sections(config: Mapping[str, Any], key: str = "") -> Iterator[tuple[str, M
             yield from _sections(value, f"{key}.{name}" if key else str(name))
 
 
-def _check_call(at: str, section: Mapping[str, Any]) -> None:
-    known = parameters(str(section["_target_"]))
+def _check_call(at: str, section: Mapping[str, Any], *, null_is_later: bool) -> None:
+    """Hold a section against what it calls; in an evaluation null stands for `as trained`."""
+    try:
+        known = parameters(str(section["_target_"]))
+    except UserError as error:
+        raise UserError(f"{at}._target_={section['_target_']}: {error}") from None
     for name, value in section.items():
         if known is None or name in ("_target_", "_partial_", "_convert_", "_recursive_"):
             continue
         if name not in known:
-            raise UserError(
-                f"{at}.{name}: {section['_target_']} takes no {name}{did_you_mean(name, known)}"
-            )
-        annotation = known[name]
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            told = f"; the nearest names are {', '.join(near)}" if near else ""
+            raise UserError(f"{at}.{name}: {section['_target_']} takes no {name}{told}")
+        annotation = None if value is None and null_is_later else known[name]
         if annotation is not None and not annotation.accepts(value):
             raise UserError(f"{at}.{name}={_typed(value)}: expected {annotation.words()}")
 
@@ -142,18 +159,19 @@ def _check_call(at: str, section: Mapping[str, Any]) -> None:
 def _defaults(config_name: str) -> Iterator[tuple[str, Any]]:
     """Yield what the files say that this config was composed from, sections before their keys."""
     conf = Path(__file__).resolve().parents[2] / "conf"
+    primary: Any = OmegaConf.to_container(OmegaConf.load(conf / f"{config_name}.yaml"))
+    usual = [entry for entry in primary["defaults"] if isinstance(entry, dict)]
     files = {"": conf / f"{config_name}.yaml"}
-    if HydraConfig.initialized():
-        choices = HydraConfig.get().runtime.choices
-        files |= {
-            group: conf / group / f"{option}.yaml"
-            for group, option in choices.items()
-            if option is not None and not str(group).startswith(("hydra", "experiment"))
-        }
-    for group, file in files.items():
-        if not file.is_file():
+    for group, option in ((g, o) for entry in usual for g, o in entry.items()):
+        if option is None or group == "hydra" or " " in group:
             continue
-        prefix = str(group).replace("/", ".")
+        if HydraConfig.initialized():
+            option = HydraConfig.get().runtime.choices.get(group) or option
+        files[group] = conf / group / f"{option}.yaml"
+    for group, file in files.items():
+        prefix = group.replace("/", ".")
+        if not file.is_file():
+            continue  # from a search path: an experiment's own option
         raw: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         if prefix:
             yield prefix, raw
@@ -167,7 +185,7 @@ def _defaults(config_name: str) -> Iterator[tuple[str, Any]]:
 
 def _check_like(key: str, value: Any, default: Any) -> None:
     if isinstance(default, dict):
-        if not isinstance(value, Mapping) and value is not None:
+        if not isinstance(value, Mapping) and (value is not None or "." not in key):
             names = ", ".join(f"{key}.{name}" for name in default)
             raise UserError(f"{key}={_typed(value)}: a section, not a value; set one of {names}")
         return
@@ -186,7 +204,7 @@ def _check_like(key: str, value: Any, default: Any) -> None:
 def _check_value(key: str, value: Any) -> None:
     name = key.rpartition(".")[2]
     rule = next((rule for like, rule in RULES.items() if fnmatch.fnmatchcase(name, like)), None)
-    if rule is not None and value is not None and value != "???":
+    if rule is not None and value is not None:
         for item in value if isinstance(value, list) else [value]:
             if not rule.test(item):
                 raise UserError(f"{key}={_typed(item)}: expected {rule.words}")

@@ -7,7 +7,8 @@
 | 2 | a mistake of the person at the keyboard: one sentence on stderr, nothing written |
 | 130, 143 | Ctrl-C, SIGTERM |
 
-A sweep ends with the largest code among its runs, after all of them had their turn.
+A sweep gives every run its turn. It ends with 1 if one of them met a bug, else with 2 if one was
+refused.
 """
 
 import functools
@@ -27,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.errors import UserError
-from en2py.refusals import explain, rehearse
+from en2py.refusals import explain, groups_of, options_of, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout: the package is installed in place
 CONF = ROOT / "conf"
@@ -40,6 +41,8 @@ PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache",
 # Registered on import and not in `command`, because a launcher's worker process imports this
 # module when it unpickles the job, and composes the job's config right afterwards.
 OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
+OmegaConf.register_new_resolver("options", lambda group: _listed(group), replace=True)
+OmegaConf.register_new_resolver("groups", lambda: _groups(), replace=True)
 
 log = logging.getLogger("en2py")
 
@@ -187,6 +190,15 @@ def as_typed(override: str) -> str:
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)
     text = re.sub(r"(\\+)\Z", r"\1\1", text)
     return f"{key}='{text}'"
+
+
+def _listed(group: str) -> str:
+    return ", ".join(options_of(group, CONF)) or "none yet"
+
+
+def _groups() -> str:
+    """Return the groups and their options as lines of the help text."""
+    return "\n  ".join(f"{group}: {_listed(group)}" for group in groups_of(CONF))
 
 
 def _is_sweep(options: Sequence[str]) -> bool:

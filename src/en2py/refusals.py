@@ -12,7 +12,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -41,6 +41,8 @@ def explain(
         return str(error)
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing costs seconds
         return str(error)
+    if isinstance(error, ValueError) and _raised_by_hydra(error):
+        return _not_an_option(overrides, conf) or str(error)
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     if isinstance(error, OverrideParseException):
@@ -83,11 +85,40 @@ def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConf
         return compose(config_name, first, return_hydra_config=True)
 
 
+def groups_of(conf: Path) -> list[str]:
+    """List the config groups, Hydra's own left out.
+
+    Args:
+        conf: The folder of the configs.
+    """
+    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
+    folders = {folder for folder in folders if folder.split("/")[0] != "hydra"}
+    return sorted(folders | {"experiment"})  # that one lies beside conf/
+
+
+def options_of(group: str, conf: Path) -> list[str]:
+    """List the options of a config group.
+
+    Args:
+        group: Its folder, `tokenizer/src`.
+        conf: The folder of the configs; `experiments/` beside it is searched too, as by Hydra.
+    """
+    folders = (conf, conf.parent / "experiments")
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     link: BaseException | None = error
     while link is not None:
         yield link
         link = link.__cause__ or link.__context__
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_globals["__name__"].split(".")[0] == "hydra"
 
 
 def _first_line(error: BaseException) -> str:
@@ -107,12 +138,21 @@ def _missing_option(error: MissingConfigException, conf: Path) -> str:
     if missing is None:
         return _first_line(error)
     group, _, option = missing.rpartition("/")
-    options = set(error.options or ())
-    for folder in (conf, conf.parent / "experiments"):  # the second is a search path, not listed
-        options |= {path.stem for path in (folder / group).glob("*.yaml")}
-    if not group or not options:
+    options = options_of(group, conf) if group else []
+    if not options:
         return _first_line(error)
     return f"{group}={option}: no such option{did_you_mean(option, options)}"
+
+
+def _not_an_option(overrides: Sequence[str], conf: Path) -> str | None:
+    """Tell a group that is given a number, which Hydra refuses without naming it."""
+    for override in overrides:
+        group, _, option = override.lstrip("+").partition("=")
+        if group in groups_of(conf) and option not in options_of(group, conf):
+            return (
+                f"{group}={option}: no such option{did_you_mean(option, options_of(group, conf))}"
+            )
+    return None
 
 
 def _instantiation(error: InstantiationException, chain: Sequence[BaseException]) -> str | None:
@@ -154,16 +194,10 @@ def _composition(
 
 
 def _unknown_group(group: str, conf: Path) -> str:
-    below = [known for known in _groups(conf) if known.startswith(f"{group}/")]
+    below = [known for known in groups_of(conf) if known.startswith(f"{group}/")]
     if below:
         return f"{group}: not a group itself; did you mean {' or '.join(below)}?"
-    return f"{group}: no such group{did_you_mean(group, _groups(conf))}"
-
-
-def _groups(conf: Path) -> list[str]:
-    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
-    folders = {folder for folder in folders if folder.split("/")[0] != "hydra"}
-    return sorted(folders | {"experiment"})  # that one lies beside conf/
+    return f"{group}: no such group{did_you_mean(group, groups_of(conf))}"
 
 
 def _unknown_key(key: str, config_name: str, overrides: Sequence[str], conf: Path) -> str:
@@ -173,11 +207,28 @@ def _unknown_key(key: str, config_name: str, overrides: Sequence[str], conf: Pat
         cfg = rehearse(config_name, rest, conf)
     except (HydraException, OmegaConfBaseException):
         cfg = rehearse(config_name, [], conf)  # more than one mistake: tell the first
+    owners = _options_with(key, conf)
+    if owners:
+        return owners
     keys = [known for known in _keys(cfg) if known.split(".")[0] != "hydra"]
-    told = f"{key}: no such key{_nearest_key(key, keys + _groups(conf))}"
+    told = f"{key}: no such key{_nearest_key(key, keys + groups_of(conf))}"
     if key.startswith("trainer.") and key.count(".") == 1:
         told += f" Any other argument of Lightning's Trainer is added with a plus: +{key}=VALUE"
     return told
+
+
+def _options_with(key: str, conf: Path) -> str:
+    """Say which other options of a group have a key that the one in use has not."""
+    section, _, name = key.rpartition(".")
+    group = section.replace(".", "/")
+    if group not in groups_of(conf):
+        return ""
+    files = sorted((conf / group).glob("*.yaml"))
+    owners = [file.stem for file in files if name in list(OmegaConf.load(file))]  # `???` too
+    if not owners:
+        return ""
+    takes = f"{', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+    return f"{key}: the {group} in use has no {name}; {takes}: add {group}={owners[-1]}"
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -204,4 +255,4 @@ def _nearest_key(key: str, keys: Sequence[str]) -> str:
         return f"; did you mean {' or '.join(near[:3])}?"
     if siblings:
         return f"; {section} has: {', '.join(known.rpartition('.')[2] for known in siblings)}"
-    return f"; at the top there are: {', '.join(k for k in keys if '.' not in k)}"
+    return f"; at the top there are: {', '.join(dict.fromkeys(k for k in keys if '.' not in k))}"

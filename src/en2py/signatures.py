@@ -68,11 +68,10 @@ def parameters(target: str) -> dict[str, Annotation | None] | None:
     Raises:
         UserError: If there is no such module or name.
     """
-    module, name = _module_of(target)
-    if not name or "." in name:
-        return None
-    found = _find(module, name)
-    if found is None:
+    module, names = _module_of(target)
+    name, _, attribute = names.partition(".")
+    found = _find(module, name) if name else None
+    if found is None or attribute:
         return None
     module, definition = found
     if isinstance(definition, ast.ClassDef):
@@ -113,7 +112,7 @@ def _module_of(target: str) -> tuple[str, str]:
     for cut in range(len(parts), 0, -1):
         if _file(".".join(parts[:cut])) is not None:
             return ".".join(parts[:cut]), ".".join(parts[cut:])
-    raise UserError(f"_target_={target}: there is no module {parts[0]}")
+    raise UserError(f"{target}: there is no module {parts[0]}")
 
 
 @functools.cache
@@ -148,11 +147,11 @@ def _find(module: str, name: str) -> tuple[str, Definition] | None:
         return None
     node = definitions.get(name)
     if node is None:
-        below = _file(f"{module}.{name}")
-        if below is not None:
-            return None
-        names = [known for known in definitions if not known.startswith("_")]
-        raise UserError(f"_target_={module}.{name}: no such name{did_you_mean(name, names)}")
+        path = _file(module)
+        below = path.parent.glob("*") if path and path.name == "__init__.py" else ()
+        names = [*definitions, *(p.stem for p in below)]
+        known = [known for known in names if not known.startswith("_")]
+        raise UserError(f"{module} has no {name}{did_you_mean(name, known)}")
     if not isinstance(node, ast.ImportFrom):
         return module, node
     original = next(a.name for a in node.names if (a.asname or a.name) == name)
@@ -238,6 +237,8 @@ def _words(node: ast.expr, module: str) -> Iterator[str]:
             yield WORDS[name]
         elif name == "Literal":
             yield f"one of {', '.join(str(c.value) for c in inner if isinstance(c, ast.Constant))}"
+        elif name in ("tuple", "Tuple") and inner and not isinstance(inner[-1], ast.Constant):
+            yield f"a list of {len(inner)} in brackets"
         elif name in _LISTS:
             yield "a list in brackets"
         elif name in _MAPPINGS:
