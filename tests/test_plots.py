@@ -1,0 +1,111 @@
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from en2py.evaluation.plots import attention_figure, curves_figure, plot_attention, plot_curves
+
+ROWS = [
+    {"step": "9", "epoch": "0", "train/loss": "3.5", "val/nll": "", "lr": "0.1"},
+    {"step": "9", "epoch": "0", "train/loss": "", "val/nll": "2.5", "lr": ""},
+    {"step": "19", "epoch": "1", "train/loss": "2.5", "val/nll": "2.0", "lr": ""},
+    {"step": "29", "epoch": "2", "train/loss": "nan", "val/nll": "2.25", "lr": ""},
+]
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a glyph that the font lacks, among others
+        yield
+
+
+def attention(*shape):
+    weights = np.random.default_rng(0).random(shape)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def panels(figure):
+    return {axes.get_title(loc="left"): axes for axes in figure.axes}
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_curves_have_a_panel_for_each_kind_that_was_logged():
+    assert list(panels(curves_figure(ROWS))) == ["Token NLL", "Training criterion"]
+
+
+def test_curves_leave_gaps_and_nans_out():
+    (line,) = panels(curves_figure(ROWS))["Training criterion"].lines
+    assert line.get_xydata().tolist() == [[9, 3.5], [19, 2.5]]
+
+
+def test_the_lowest_validation_nll_is_marked():
+    _, mark = panels(curves_figure(ROWS))["Token NLL"].lines
+    assert mark.get_xydata().tolist() == [[19, 2.0]]
+
+
+def test_curves_file_is_a_picture(tmp_path):
+    lines = [",".join(ROWS[0]), *(",".join(row.values()) for row in ROWS)]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines))
+    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+    height, width, _ = imread(tmp_path / "curves.png").shape
+    assert width > height > 300
+
+
+def test_curves_of_nothing_say_so(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,epoch\n")
+    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+    assert curves_figure([]).texts[0].get_text() == "no curve was logged"
+
+
+def test_attention_has_a_panel_per_head_with_its_weights():
+    weights = attention(3, 2, 4)
+    figure = attention_figure(weights, ["x", "y"], ["a", "b", "c", "d"], title="cross")
+    shown = panels(figure)
+    for k in range(3):
+        assert np.array_equal(shown[f"head {k + 1}"].images[0].get_array(), weights[k])
+
+
+def test_attention_averaged_has_one_panel():
+    weights = attention(3, 2, 4)
+    figure = attention_figure(weights, ["x", "y"], ["a"] * 4, title="cross", average=True)
+    (image,) = panels(figure)["mean of 3 heads"].images
+    assert np.allclose(image.get_array(), weights.mean(axis=0))
+
+
+def test_attention_labels_can_be_read():
+    keys = ["<nl>", "<indent>", "\n  ", "a b", "$x$", "数", "x" * 40, ""]
+    figure = attention_figure(attention(1, 1, 8), ["def"], keys, title="cross")
+    assert texts(panels(figure)["head 1"]) == [
+        *("newline", "indent", r"\n··", "a·b", "$x$", r"\u6570", "x" * 17 + "…", "''"),
+        "def",
+    ]
+    figure.canvas.draw()
+
+
+def test_sixty_tokens_are_labelled_each_at_eight_points():
+    figure = attention_figure(attention(1, 60, 60), ["q"] * 60, ["k"] * 60, title="decoder")
+    labels = panels(figure)["head 1"].texts
+    assert len(labels) == 120
+    assert {label.get_fontsize() for label in labels} == {8}
+
+
+def test_labels_of_long_texts_thin_out_and_the_picture_stays_printable():
+    figure = attention_figure(attention(2, 350, 300), ["q"] * 350, ["k"] * 300, title="cross")
+    assert 50 < len(panels(figure)["head 1"].texts) < 400
+    assert max(figure.get_size_inches()) < 60
+
+
+def test_attention_is_written_layer_by_layer(tmp_path):
+    paths = plot_attention("cross", attention(2, 2, 3, 4), ["x"] * 3, ["a"] * 4, tmp_path / "maps")
+    assert [path.name for path in paths] == ["cross-layer1.png", "cross-layer2.png"]
+    assert all(imread(path).ndim == 3 for path in paths)
+
+
+def test_attention_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\[1, 2, 3\] do not fit 2 queries and 4 keys"):
+        attention_figure(attention(1, 2, 3), ["x"] * 2, ["a"] * 4, title="cross")
