@@ -348,7 +348,7 @@ def test_mixed_in_pairs_give_no_held_out_pair_away(split):
 
 def test_the_source_that_came_first_is_the_main_one_even_in_another_order():
     pairs, report = corpus(), DataReport()
-    report.facts["main_source"] = "a"
+    report.facts["mixture: main source"] = "a"
     splits = group_split([*mixed_in(pairs), *pairs], report, ratios=RATIOS, seed=3)
     assert {p.source for p in splits.test} == {"a"}
 

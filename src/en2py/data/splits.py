@@ -167,7 +167,7 @@ def _sources(
     """Tell the first source's pairs from those mixed in, the first source before the others."""
     if not pairs:
         raise UserError("there is no pair to split")
-    first = report.facts.get("main_source", pairs[0].source)
+    first = report.facts.get("mixture: main source", pairs[0].source)
     ordered = sorted(pairs, key=lambda pair: pair.source != first)
     if unique:
         ordered = remove_duplicates(ordered, report)

@@ -1,0 +1,96 @@
+"""Steps that repair what is written wrongly: characters, descriptions, Python 2."""
+
+import logging
+import re
+from dataclasses import replace
+from functools import cache
+
+import ftfy
+from fissix.pgen2.parse import ParseError
+from fissix.pgen2.tokenize import TokenError
+from fissix.refactor import RefactoringTool, get_fixers_from_package
+
+from en2py.data.cleaning.rewriting import first_that_parses, refuse_pathological, tree_text
+from en2py.data.pairs import Pair
+
+# What word processors write in place of code: quotes, dashes, operators, white space.
+TYPOGRAPHY = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u02bc", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+        **dict.fromkeys("\u00a0\u2002\u2003\u2009\u202f\u3000", " "),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", ""),
+        **{"\u00d7": "*", "\u00f7": "/", "\u2215": "/", "\u2217": "*", "\u2026": "..."},
+        **{"\u2264": "<=", "\u2265": ">=", "\u2260": "!=", "\u2236": ":"},
+        **{"\uff08": "(", "\uff09": ")", "\uff0c": ",", "\uff1a": ":", "\uff1b": ";"},
+    }
+)
+
+# `12.`, `12)`, `Q3:`, `Problem 4 -`; but neither `2 lists` nor `3.5` nor `2-D`.
+NUMBERING = re.compile(
+    r"""(?:[\#*\-\u2022\s]+ | (?:(?:q|que|ques|question|problem|exercise|task|program)\.?\s*)?
+    \d+\s*(?:[.):]+(?!\d)|\s-+\s)\s*)+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+TRAILING = " .:;,"  # not `#` or `*`: "replace each punctuation with #"
+
+
+def repair_characters(pair: Pair) -> Pair:
+    """Repair wrongly decoded text (mojibake), and typographic quotes and signs used as code.
+
+    Descriptions are repaired by ftfy. In code that parses only wrongly decoded characters are
+    replaced (they stand in strings); code that does not parse gets plain quotes, minus signs and
+    spaces if it parses then.
+    """
+    if pair.description.isascii() and pair.code.isascii():
+        return pair
+    description = ftfy.fix_text(pair.description, unescape_html=False)
+    pair = replace(pair, description=description)
+    if pair.code.isascii():
+        return pair
+    decoded = ftfy.fix_encoding(pair.code)
+    if tree_text(decoded) is not None:
+        return replace(pair, code=decoded)
+    return first_that_parses(pair, (decoded.translate(TYPOGRAPHY),))
+
+
+def repair_description(pair: Pair) -> Pair:
+    """Bring a description into one form: single spaces, no numbering before, no full stop after."""
+    text = " ".join(pair.description.split())
+    if numbering := NUMBERING.match(text):
+        text = text[numbering.end() :]
+    return replace(pair, description=text.rstrip(TRAILING))
+
+
+def repair_python2(pair: Pair) -> Pair:
+    """Translate Python 2 to 3 by fissix, where the code does not parse and does so afterwards."""
+    if tree_text(pair.code) is not None:
+        return pair
+    refuse_pathological(pair.code)
+    try:
+        code = str(_translator().refactor_string(pair.code + "\n", "<code>"))
+    except (ParseError, TokenError, IndentationError, RecursionError, ValueError, KeyError):
+        return pair  # no Python 2 either
+    return first_that_parses(pair, (code.rstrip("\n"),))
+
+
+@cache
+def _translator() -> RefactoringTool:
+    """Build the translator once per process: it takes half a second."""
+    logging.getLogger("RefactoringTool").setLevel(logging.CRITICAL)
+    logging.getLogger("lib2to3.driver").setLevel(logging.CRITICAL)
+    return _Quiet(sorted(get_fixers_from_package("fissix.fixes")))
+
+
+class _Quiet(RefactoringTool):  # type: ignore[misc]
+    """A translator that prints nothing; the caller sees only whether the result parses."""
+
+    def log_error(self, msg: str, *args: object, **kwargs: object) -> None:
+        raise ParseError(msg, None, None, None)
+
+    def log_message(self, msg: str, *args: object) -> None:
+        pass
+
+    def log_debug(self, msg: str, *args: object) -> None:
+        pass

@@ -1,0 +1,142 @@
+"""Steps that take something away from a program: comments, docstrings, driver code."""
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterable
+from dataclasses import replace
+
+from en2py.data.cleaning.rewriting import tree_text, with_same_tree
+from en2py.data.pairs import Pair
+from en2py.data.syntax import NOT_A_PROGRAM, parse
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def remove_comments(pair: Pair) -> Pair:
+    """Remove comments, and the lines that hold nothing else."""
+    if "#" not in pair.code or tree_text(pair.code) is None:
+        return pair
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(pair.code).readline))
+    except (tokenize.TokenError, *NOT_A_PROGRAM):
+        return pair
+    lines: list[str | None] = [*pair.code.split("\n")]
+    for token in tokens:
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = token.line[:column].rstrip() or None
+    return with_same_tree(pair, "\n".join(line for line in lines if line is not None))
+
+
+def remove_docstrings(pair: Pair) -> Pair:
+    """Remove docstrings and other strings that stand alone as statements.
+
+    A body of nothing else becomes `pass`; a program of nothing else becomes empty.
+    """
+    tree = parse(pair.code)
+    if tree is None:
+        return pair
+    cuts = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+    return _without(pair, tree, cuts)
+
+
+def remove_driver(pair: Pair) -> Pair:
+    """Remove what runs after the last definition: calls, prints, tests, `if __name__ == ...`.
+
+    Imports stay, and what binds a name that a definition uses. A program without definitions stays.
+    """
+    tree = parse(pair.code)
+    if tree is None:
+        return pair
+    last = max((i for i, s in enumerate(tree.body) if isinstance(s, Definition)), default=None)
+    if last is None:
+        return pair
+    wanted = {
+        name
+        for statement in tree.body[: last + 1]
+        for node in ast.walk(statement)
+        if (name := getattr(node, "id", None) or getattr(node, "name", None))
+    }
+    cuts = [
+        statement
+        for i, statement in enumerate(tree.body)
+        if (i > last and not _supplies(statement, wanted)) or _is_main_guard(statement)
+    ]
+    return _without(pair, tree, cuts)
+
+
+def _supplies(statement: ast.stmt, wanted: set[str]) -> bool:
+    """Tell whether a statement of a module imports, or binds a name that definitions use."""
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return True
+    bound = {
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    return isinstance(statement, (ast.Assign, ast.AnnAssign)) and bool(bound & wanted)
+
+
+def _is_main_guard(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "'__name__'" in ast.dump(statement.test)
+
+
+def _without(pair: Pair, tree: ast.Module, cuts: Iterable[ast.stmt]) -> Pair:
+    """Cut statements out of the text; keep the pair if another tree than expected comes out."""
+    gone = set(cuts)
+    if not gone:
+        return pair
+    # Lines as bytes: the columns of a tree count bytes.
+    lines = [line.encode() for line in pair.code.split("\n")]
+    for body in sorted(_bodies(tree), key=lambda body: body[0].lineno, reverse=True):
+        _cut(lines, body, gone, is_module=body is tree.body)
+    code = b"\n".join(lines).decode().strip("\n")
+    for body in list(_bodies(tree)):
+        kept = [statement for statement in body if statement not in gone]
+        body[:] = kept if kept or body is tree.body else [ast.Pass()]
+    return replace(pair, code=code) if tree_text(code) == _text_of(tree) else pair
+
+
+def _bodies(tree: ast.Module) -> Iterable[list[ast.stmt]]:
+    """Yield all lists of statements that are not empty."""
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(node, name, None)
+            if isinstance(body, list) and body:
+                yield body
+
+
+def _text_of(tree: ast.Module) -> str | None:
+    try:
+        return tree_text(ast.unparse(tree))
+    except NOT_A_PROGRAM:
+        return None
+
+
+def _cut(lines: list[bytes], body: list[ast.stmt], gone: set[ast.stmt], is_module: bool) -> None:
+    """Cut the statements of one body, the last first, so that positions before it stay true."""
+    whole = all(statement in gone for statement in body) and not is_module
+    for i in reversed(range(len(body))):
+        statement = body[i]
+        if statement not in gone:
+            continue
+        start_row, end_row = statement.lineno - 1, (statement.end_lineno or 0) - 1
+        before = lines[start_row][: statement.col_offset]
+        after = lines[end_row][statement.end_col_offset or 0 :]
+        rest = after.lstrip(b" \t;")
+        if whole and i == 0:
+            new = [before + b"pass" + after]
+        elif before.strip() and (not rest or rest.startswith(b"#")):
+            new = [before.rstrip(b" \t;") + (b"  " + rest if rest else b"")]
+        elif before.strip() or rest:
+            new = [before + rest]
+        else:
+            new = []
+        lines[start_row : end_row + 1] = new

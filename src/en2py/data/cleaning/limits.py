@@ -1,0 +1,47 @@
+"""Steps that drop pairs: code that is no program, texts too short or too long."""
+
+from en2py.data.cleaning.pipeline import Drop
+from en2py.data.cleaning.rewriting import tree_text
+from en2py.data.pairs import Pair
+
+
+def must_parse(pair: Pair) -> Pair:
+    """Drop code that does not parse.
+
+    Raises:
+        Drop: If it does not.
+    """
+    if tree_text(pair.code) is None:
+        raise Drop("does not parse")
+    return pair
+
+
+def limit_lengths(
+    pair: Pair,
+    *,
+    min_description: int,
+    max_description: int | None,
+    min_code: int,
+    max_code: int | None,
+) -> Pair:
+    """Drop pairs whose texts are too short or too long.
+
+    Args:
+        pair: The pair.
+        min_description: Fewest characters of a description.
+        max_description: Most characters of a description; None for no limit.
+        min_code: Fewest characters of a code.
+        max_code: Most characters of a code; None for no limit.
+
+    Raises:
+        Drop: If a text is outside.
+    """
+    for name, text, least, most in (
+        ("description", pair.description, min_description, max_description),
+        ("code", pair.code, min_code, max_code),
+    ):
+        if len(text) < least:
+            raise Drop(f"{name} under {least:,} characters")
+        if most is not None and len(text) > most:
+            raise Drop(f"{name} over {most:,} characters")
+    return pair
