@@ -66,7 +66,11 @@ def noam(
 
     def rate(step: int) -> float:
         n = step + 1
-        return scale / math.sqrt(d_model) * min(1 / math.sqrt(n), n / warmup_steps**1.5)
+        return (
+            scale
+            / math.sqrt(d_model)
+            * min(1 / math.sqrt(n), n / warmup_steps / math.sqrt(warmup_steps))
+        )
 
     # LambdaLR multiplies a group's own rate, which is divided out here.
     own: list[float] = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
