@@ -1,0 +1,78 @@
+"""Which function of a program is the one to call."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+Callee = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function at the top of a program: `def name(...)` or `name = lambda ...`."""
+
+    name: str
+    node: Callee
+
+    @property
+    def parameters(self) -> list[ast.arg]:
+        """The positional parameters, in order."""
+        return [*self.node.args.posonlyargs, *self.node.args.args]
+
+    @property
+    def n_required(self) -> int:
+        """How many positional parameters have no default."""
+        return len(self.parameters) - len(self.node.args.defaults)
+
+    def takes(self, n: int) -> bool:
+        """Whether `n` positional arguments fit, and nothing else is asked for."""
+        if any(default is None for default in self.node.args.kw_defaults):
+            return False
+        return self.n_required <= n and (
+            n <= len(self.parameters) or self.node.args.vararg is not None
+        )
+
+
+def functions(tree: ast.Module) -> list[Function]:
+    """List the functions at the top of a program, in order; of equal names the last counts."""
+    found: dict[str, Function] = {}
+    for function in _functions(tree):
+        found.pop(function.name, None)
+        found[function.name] = function
+    return list(found.values())
+
+
+def _functions(tree: ast.Module) -> Iterator[Function]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield Function(node.name, node)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield Function(target.id, node.value)
+
+
+def entry_function(tree: ast.Module, n_arguments: int | None = None) -> Function | None:
+    """Choose the function that the others serve.
+
+    That is the last one no other function calls; a ring of functions that call each other counts
+    by its last. With `n_arguments`, functions that take as many are preferred.
+
+    Args:
+        tree: The program.
+        n_arguments: How many arguments it will be given; None: not known.
+
+    Returns:
+        The function, None where the program has none.
+    """
+    known = functions(tree)
+    if n_arguments is not None:
+        known = [function for function in known if function.takes(n_arguments)] or known
+    called = {
+        name.id
+        for function in known
+        for name in ast.walk(function.node)
+        if isinstance(name, ast.Name) and name.id != function.name
+    }
+    free = [function for function in known if function.name not in called] or known
+    return free[-1] if free else None

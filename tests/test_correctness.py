@@ -1,0 +1,253 @@
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from en2py.data.pairs import DataReport, Pair
+from en2py.errors import UserError
+from en2py.evaluation.asserts import constant, split_test
+from en2py.evaluation.correctness import mean_pass_at_k, pass_at_k, passes_tests
+from en2py.evaluation.entry import entry_function
+from en2py.evaluation.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    try:
+        with Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="kernel") as opened:
+            yield opened
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+def pair(*tests: str, code: str = "def add(a, b):\n    return a + b") -> Pair:
+    return Pair("hand/0", "add two numbers", code, "hand", tests)
+
+
+ADD = pair("assert add(1, 2) == 3", "assert add(-1, 1) == 0")
+
+
+def verdict(sandbox: Sandbox, prediction: str, against: Pair = ADD):
+    return passes_tests([prediction], [against], sandbox)[0]
+
+
+# verdicts
+
+
+def test_the_reference_passes(sandbox):
+    own = verdict(sandbox, ADD.code)
+    assert (own.passed, own.n_passed, own.n_tests, own.n_inside, own.problem) == (True, 2, 2, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "problem"),
+    [
+        ("def add(a, b): return a - b", "wrong value"),
+        ("def add(a, b): return a +", "does not parse"),
+        ("def add(a, b): return a / 0", "ZeroDivisionError"),
+        ("def add(a):\n    return a", "TypeError"),
+        ("x = 1", "NameError"),
+        ("while True: pass", "timeout"),
+        ("raise SystemExit", "SystemExit"),
+        ("import os\nos._exit(0)", "left the process"),
+        ("def add(a, b): return str(a + b)", "wrong value"),
+        ("def f(:", "does not parse"),
+        ("", "NameError"),
+    ],
+)
+def test_a_failure_is_named(prediction, problem, sandbox):
+    own = verdict(sandbox, prediction)
+    assert (own.passed, own.problem) == (False, problem)
+
+
+def test_the_failing_test_is_shown(sandbox):
+    own = verdict(sandbox, "def add(a, b): return 3")
+    assert own.n_passed == 1
+    assert own.failing == "add(-1, 1) gave 3; asserted: add(-1, 1) == 0"
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        "class Yes:\n    def __eq__(self, other): return True\ndef add(a, b): return Yes()",
+        "import builtins\nbuiltins.AssertionError = None\ndef add(a, b): return None",
+        "import gc\ndef add(a, b): return [o for o in gc.get_objects() if o == 3][:1]",
+        "def add(a, b):\n    import sys\n    f = sys._getframe()\n    while f:\n"
+        "        if '== 3' in repr(f.f_locals): return 3\n        f = f.f_back",
+    ],
+)
+def test_a_cheat_fails(prediction, sandbox):
+    assert not verdict(sandbox, prediction).passed
+
+
+def test_verdicts_keep_the_order(sandbox):
+    predictions = [ADD.code, "def add(a, b): return 0", ADD.code]
+    passed = [own.passed for own in passes_tests(predictions, [ADD] * 3, sandbox)]
+    assert passed == [True, False, True]
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        "def plus(x, y): return x + y",
+        "plus = lambda x, y: x + y",
+        "def one(): pass\ndef plus(x, y): return x + y\ndef other(z): pass",
+        "def main(x, y): return plus(x, y)\ndef plus(x, y): return x + y",
+    ],
+)
+def test_the_function_may_have_another_name(prediction, sandbox):
+    assert verdict(sandbox, prediction).passed
+
+
+def test_the_name_of_the_reference_goes_first(sandbox):
+    assert verdict(sandbox, "def add(a, b): return a + b\ndef other(a, b): return 0").passed
+
+
+def test_names_that_the_program_has_are_left_alone(sandbox):
+    own = pair("assert add(1, len([1])) == 2")
+    assert verdict(sandbox, "def plus(a, b): return a + b", own).passed
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("def f(): pass", "f"),
+        ("def f(): pass\ndef g(): f()", "g"),
+        ("def g(): f()\ndef f(): pass", "g"),
+        ("def f(): return f()", "f"),
+        ("def f(): g()\ndef g(): f()", "g"),
+        ("def f(a): pass\nx = lambda a, b: 1", "x"),
+        ("class A:\n    def f(self): pass", None),
+        ("", None),
+    ],
+)
+def test_the_entry_is_what_no_other_calls(code, name):
+    entry = entry_function(ast.parse(code))
+    assert (entry and entry.name) == name
+
+
+def test_the_entry_fits_the_arguments():
+    tree = ast.parse("def f(a, b=1, *, c=2): pass\ndef g(a): pass\ndef h(a, *, b): pass")
+    assert entry_function(tree, 2).name == "f"
+
+
+# tests cut in two
+
+
+@pytest.mark.parametrize(
+    ("test", "call", "right", "wrong"),
+    [
+        ("f(1) == 3", "f(1)", 3, 4),
+        ("3 == f(1)", "f(1)", 3, 4),
+        ("f(1) != 3", "f(1)", 4, 3),
+        ("f(1) < 3", "f(1)", 2, 3),
+        ("3 < f(1)", "f(1)", 4, 3),
+        ("f(1) is None", "f(1)", None, 0),
+        ("f(1) in (1, 2)", "f(1)", 2, 3),
+        ("2 in f(1)", "f(1)", [2], [3]),
+        ("2 not in f(1)", "f(1)", [3], [2]),
+        ("f(1) == -1.5", "f(1)", -1.5, 1.5),
+        ("f(1) == set([1, 2])", "f(1)", {1, 2}, {1}),
+        ("f(1) == float('inf')", "f(1)", float("inf"), 0.0),
+        ("f(1) == 1 / 3", "f(1)", 1 / 3, 0.3),
+        ("sorted(f(1)) == [1]", "sorted(f(1))", [1], [2]),
+        ("math.isclose(f(1), 1.0, rel_tol=0.1)", "f(1)", 1.05, 1.2),
+        ("abs(f(1) - 3.0) < 1e-3", "f(1)", 3.0001, 3.1),
+        ("f(1)", "not not f(1)", True, False),
+        ("not f(1)", "not not f(1)", False, True),
+    ],
+)
+def test_a_test_is_cut(test, call, right, wrong):
+    check = split_test(ast.parse(f"assert {test}").body[0])
+    assert ast.unparse(check.call) == call
+    assert (check.holds(right), check.holds(wrong), check.inside) == (True, False, False)
+
+
+@pytest.mark.parametrize("test", ["f(1) == f(2)", "f(1) == 1 and f(2) == 2", "0 < f(1) < 3"])
+def test_other_tests_are_evaluated_inside(test):
+    assert split_test(ast.parse(f"assert {test}").body[0]).inside
+
+
+def test_a_mirrored_comparison_runs(sandbox):
+    own = pair("assert add(1, 2) == add(2, 1)", "assert 0 < add(1, 1) < 3")
+    told = verdict(sandbox, ADD.code, own)
+    assert (told.passed, told.n_inside) == (True, 2)
+
+
+def test_a_set_up_runs_first(sandbox):
+    own = pair("import math\nhalf = 0.5\nassert add(math.floor(half), 1) == 1")
+    assert verdict(sandbox, ADD.code, own).passed
+
+
+@pytest.mark.parametrize(
+    "text", ["f(1)", "x", "set(x)", "open('a')", "int('a')", "[1] / 2", "1 / 0"]
+)
+def test_what_is_no_constant_is_said_to_be_none(text):
+    with pytest.raises(ValueError):
+        constant(ast.parse(text, mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    ("tests", "words"), [((), "hand/0 has no tests"), (("x = 1",), "no assert"), (("assert (",), "parse")]
+)  # fmt: skip
+def test_a_pair_without_tests_is_refused(tests, words, sandbox):
+    with pytest.raises(ValueError, match=words):
+        verdict(sandbox, ADD.code, pair(*tests))
+
+
+# pass@k
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k", "expected"),
+    [
+        (1, 1, 1, 1.0),
+        (4, 1, 1, 0.25),
+        (4, 2, 2, 1 - 1 / 6),  # C(2,2) / C(4,2)
+        (10, 3, 5, 1 - 21 / 252),  # C(7,5) / C(10,5)
+        (5, 0, 5, 0.0),
+        (5, 4, 2, 1.0),
+    ],
+)
+def test_pass_at_k_counts_combinations(n, c, k, expected):
+    assert pass_at_k(n, c, k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_pass_at_k_is_a_mean_over_problems():
+    assert mean_pass_at_k([[True, False], [False, False]], 1) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(1, 2, 1), (1, 0, 2), (1, 0, 0), (0, 0, 1)])
+def test_pass_at_k_refuses_impossible_counts(n, c, k):
+    with pytest.raises(ValueError, match=f"pass@{k} of {c}"):
+        pass_at_k(n, c, k)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("EN2PY_DATA" not in os.environ, reason="EN2PY_DATA names no folder of datasets")
+def test_the_references_of_mbpp_pass(sandbox):
+    from en2py.data.sources import jsonl
+
+    pairs = jsonl.read(
+        DataReport(),
+        name="mbpp",
+        path=str(Path(os.environ["EN2PY_DATA"]) / "mbpp/mbpp.jsonl"),
+        description_field="text",
+        code_field="code",
+        tests_field="test_list",
+        setup_field="test_setup_code",
+        id_field="task_id",
+    )[:200]
+    failed = [
+        (own.id, told.problem)
+        for own, told in zip(
+            pairs, passes_tests([own.code for own in pairs], pairs, sandbox), strict=True
+        )
+        if not told.passed
+    ]
+    assert failed == []
