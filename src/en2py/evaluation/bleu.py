@@ -33,7 +33,7 @@ class TrainingCode:
         for code in codes:
             tokens = layout_tokens(code)
             self.programs.add(tuple(tokens))
-            counts.update(_ngrams(tokens))
+            counts.update(ngrams(tokens))
         # Ties go by spelling, so that the order of the programs makes no difference.
         common = heapq.nsmallest(k, counts.items(), key=lambda item: (-item[1], item[0]))
         self.common = {ngram for ngram, _ in common}
@@ -84,9 +84,9 @@ def crystal_counts(
     rows = []
     for output, (reference,) in zip(outputs, references, strict=True):
         tokens, wanted = layout_tokens(output), layout_tokens(reference)
-        possible = _ngrams(wanted)
+        possible = ngrams(wanted)
         correct, total = [0] * NGRAM_ORDER, [0] * NGRAM_ORDER
-        for ngram, count in _ngrams(tokens).items():
+        for ngram, count in ngrams(tokens).items():
             if ngram not in train.common:
                 total[len(ngram) - 1] += count
                 correct[len(ngram) - 1] += min(count, possible[ngram])
@@ -146,7 +146,8 @@ def _without_blanks(token: str) -> str:
     return re.sub(r"\s", lambda m: "␣" if m[0] == " " else f"\\u{ord(m[0]):04x}", token)
 
 
-def _ngrams(tokens: Sequence[str]) -> Counter[Ngram]:
+def ngrams(tokens: Sequence[str]) -> Counter[Ngram]:
+    """Count the n-grams of 1 to 4 tokens."""
     return Counter(
         tuple(tokens[i : i + n])
         for n in range(1, NGRAM_ORDER + 1)

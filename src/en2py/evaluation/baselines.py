@@ -1,0 +1,177 @@
+"""What needs no training: looking the answer up, one answer for all, and how far copying can go.
+
+Each is called as `f(train, test, **settings)` and returns one program per test pair, so that its
+row of a table comes out of the same code as a model's.
+
+Shape letters: N training programs, M test pairs, F features.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+from en2py.data.duplicates import core_description
+from en2py.data.pairs import Pair
+from en2py.data.syntax import ast_text
+from en2py.evaluation.bleu import NGRAM_ORDER, Ngram, bleu_value, ngrams
+from en2py.evaluation.code_tokens import layout_tokens
+
+_ROWS = 256  # test pairs compared at once: memory stays small whatever the size of the data
+_WORDS = r"\w+|[^\w\s]"
+
+Similarities = NDArray[np.float64]
+
+
+def retrieval(
+    train: Sequence[Pair],
+    test: Sequence[Pair],
+    *,
+    words: tuple[int, int] = (1, 2),
+    characters: tuple[int, int] = (3, 5),
+) -> list[str]:
+    """Answer with the code of the nearest training description by TF-IDF.
+
+    The similarity is the mean of two cosines: over n-grams of words, and over n-grams of
+    characters within words. Of equals the first training pair is taken.
+
+    Args:
+        train: Where to look.
+        test: Whose descriptions are asked.
+        words: Shortest and longest n-gram of words.
+        characters: Shortest and longest n-gram of characters.
+    """
+    vectorizers = (
+        TfidfVectorizer(ngram_range=words, token_pattern=_WORDS, sublinear_tf=True),
+        TfidfVectorizer(ngram_range=characters, analyzer="char_wb", sublinear_tf=True),
+    )
+    known, asked = _descriptions(train), _descriptions(test)
+    features = sparse.hstack([v.fit_transform(known) for v in vectorizers]).tocsr()  # [N, F]
+    queries = sparse.hstack([v.transform(asked) for v in vectorizers]).tocsr()  # [M, F]
+    return _nearest(train, _products(queries, features))
+
+
+def bm25(
+    train: Sequence[Pair], test: Sequence[Pair], *, k1: float = 1.5, b: float = 0.75
+) -> list[str]:
+    """Answer with the code of the best training description by Okapi BM25 over words.
+
+    Robertson and Zaragoza (2009), "The Probabilistic Relevance Framework: BM25 and Beyond",
+    equation 3.15, with the idf that cannot be negative.
+
+    Args:
+        train: Where to look.
+        test: Whose descriptions are asked.
+        k1: How soon repeating a word stops to help.
+        b: How much a long description is marked down, 0 to 1.
+    """
+    vectorizer = CountVectorizer(token_pattern=_WORDS)
+    counts = vectorizer.fit_transform(_descriptions(train)).tocsr().astype(float)  # [N, F]
+    queries = vectorizer.transform(_descriptions(test)).tocsr()  # [M, F]
+    n_having = np.bincount(counts.indices, minlength=counts.shape[1])  # [F]
+    idf = np.log1p((len(train) - n_having + 0.5) / (n_having + 0.5))
+    lengths = np.asarray(counts.sum(axis=1)).ravel()  # [N]
+    penalty = k1 * (1 - b + b * lengths / max(1.0, lengths.mean()))
+    per_entry = np.repeat(penalty, np.diff(counts.indptr))
+    counts.data = idf[counts.indices] * counts.data * (k1 + 1) / (counts.data + per_entry)
+    return _nearest(train, _products(queries, counts))
+
+
+def constant(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
+    """Answer every description with one program: the training program with the best BLEU.
+
+    It is compared with all training programs; the test split is not looked at. What a table shows
+    for it is what a score gives away for nothing.
+    """
+    tokens = [layout_tokens(pair.code) for pair in train]
+    # min(a, b) is the number of t with t <= a and t <= b. So the matches of a program with all
+    # others are a sum over its (n-gram, t) of how many programs have the n-gram t times or more.
+    having: Counter[tuple[Ngram, int]] = Counter()
+    for program in tokens:
+        having.update(_occurrences(program))
+    n_wanted = sum(map(len, tokens))
+
+    def bleu(place: int) -> float:
+        correct, total = [0] * NGRAM_ORDER, [0] * NGRAM_ORDER
+        for occurrence in _occurrences(tokens[place]):
+            order = len(occurrence[0]) - 1
+            correct[order] += having[occurrence]
+            total[order] += len(train)
+        return bleu_value([len(tokens[place]) * len(train), n_wanted, *correct, *total])
+
+    best = max(range(len(train)), key=bleu)
+    return [train[best].code] * len(test)
+
+
+def best_copy(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
+    """Answer with the training program that is nearest to the right one: no baseline but a bound.
+
+    Nearest by BLEU of the single pair, with one added to matches and totals above single tokens
+    (Lin and Och, 2004). No system that copies training programs whole can do better, give or take
+    the difference between BLEU per pair and BLEU of the split.
+    """
+    codes = [layout_tokens(pair.code) for pair in train]
+    wanted = [layout_tokens(pair.code) for pair in test]
+    vectorizer = CountVectorizer(analyzer=_occurrences, binary=True, dtype=np.float64)
+    have, want = vectorizer.fit_transform(codes).tocsr(), vectorizer.transform(wanted).tocsr()
+    orders = np.empty(have.shape[1], dtype=int)
+    for (ngram, _), place in vectorizer.vocabulary_.items():
+        orders[place] = len(ngram)
+    have_n = [have[:, orders == n] for n in range(1, NGRAM_ORDER + 1)]
+    want_n = [want[:, orders == n] for n in range(1, NGRAM_ORDER + 1)]
+    lengths = np.array([max(1, len(code)) for code in codes], dtype=float)  # [N]
+
+    def similarities() -> Iterator[Similarities]:
+        for first in range(0, len(test), _ROWS):
+            rows = slice(first, first + _ROWS)
+            log_bleu = 0.0
+            for n in range(1, NGRAM_ORDER + 1):
+                added = 0 if n == 1 else 1
+                matches = (want_n[n - 1][rows] @ have_n[n - 1].T).toarray() + added  # [rows, N]
+                total = np.maximum(lengths - n + 1, 0) + added
+                log_bleu = log_bleu + np.log(np.maximum(matches, 1e-9) / total) / NGRAM_ORDER
+            longer = np.array([[len(code)] for code in wanted[rows]]) / lengths
+            yield log_bleu + np.minimum(0, 1 - longer)
+
+    return _nearest(train, similarities())
+
+
+def second_human(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
+    """Answer with another person's code for the same description, where there is one.
+
+    Returns:
+        The first program that differs as a syntax tree, of the training split or else of the test
+        split; empty text where nobody else wrote the task, and such pairs are not to be scored.
+    """
+    written: dict[str, dict[str | None, str]] = {}  # task -> tree -> the first code with it
+    for pair in (*train, *test):
+        task = written.setdefault(core_description(pair.description), {})
+        task.setdefault(ast_text(pair.code), pair.code)
+
+    def other(pair: Pair) -> str:
+        task = core_description(pair.description)
+        trees = written[task] if task else {}
+        return next((code for tree, code in trees.items() if tree != ast_text(pair.code)), "")
+
+    return [other(pair) for pair in test]
+
+
+def _descriptions(pairs: Sequence[Pair]) -> list[str]:
+    return [pair.description.lower() for pair in pairs]
+
+
+def _products(queries: sparse.csr_matrix, features: sparse.csr_matrix) -> Iterator[Similarities]:
+    for first in range(0, queries.shape[0], _ROWS):
+        yield (queries[first : first + _ROWS] @ features.T).toarray()  # [rows, N]
+
+
+def _nearest(train: Sequence[Pair], similarities: Iterator[Similarities]) -> list[str]:
+    return [train[place].code for rows in similarities for place in rows.argmax(axis=1)]
+
+
+def _occurrences(tokens: Sequence[str]) -> list[tuple[Ngram, int]]:
+    """Return each n-gram with 1, 2, ... up to how often it occurs."""
+    return [(ngram, t) for ngram, count in ngrams(tokens).items() for t in range(1, count + 1)]
