@@ -193,8 +193,9 @@ def test_what_is_no_constant_is_said_to_be_none(text):
 
 
 @pytest.mark.parametrize(
-    ("tests", "words"), [((), "hand/0 has no tests"), (("x = 1",), "no assert"), (("assert (",), "parse")]
-)  # fmt: skip
+    ("tests", "words"),
+    [((), "hand/0 has no tests"), (("x = 1",), "no assert"), (("assert (",), "not parse")],
+)
 def test_a_pair_without_tests_is_refused(tests, words, sandbox):
     with pytest.raises(ValueError, match=words):
         verdict(sandbox, ADD.code, pair(*tests))
