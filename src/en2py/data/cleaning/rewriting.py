@@ -11,9 +11,9 @@ from en2py.data.syntax import ast_text
 # One pair passes several steps in a row, so the tree of a code is asked for several times.
 tree_text = lru_cache(maxsize=64)(ast_text)
 
-# Above these, autopep8 and fissix take minutes; the longest of 4,468 student programs has 2,439
-# characters, its longest line 377.
-MAX_CHARACTERS = 20_000
+# Above these, autopep8 and fissix may take minutes. The longest of the students' programs has 2,439
+# characters, the longest line 197.
+MAX_CHARACTERS = 10_000
 MAX_LINE = 1_000
 MAX_NESTING = 40
 
