@@ -1,0 +1,145 @@
+import math
+
+import numpy as np
+import pytest
+
+from en2py.evaluation.metrics import metric_value, score
+from en2py.evaluation.statistics import (
+    cluster_bootstrap,
+    mean_of,
+    over_seeds,
+    paired_bootstrap,
+    paired_over_seeds,
+)
+
+
+def ones(answers):
+    return [[float(answer), 1.0] for answer in answers]
+
+
+def simulated(rng, n_clusters, size):
+    """Answers that are right or wrong by clusters, nine times in ten; their true mean is 1/2."""
+    rights = rng.random(n_clusters) < 0.5
+    flips = rng.random((n_clusters, size)) < 0.1
+    answers = np.where(flips, ~rights[:, None], rights[:, None]).ravel()
+    return ones(answers), np.repeat(np.arange(n_clusters), size).tolist()
+
+
+def test_interval_of_a_share_is_the_binomial_one():
+    # 36 of 100 independent pairs: 0.36 -+ 1.96 * sqrt(0.36 * 0.64 / 100) = 0.266 .. 0.454
+    counts = ones([1] * 36 + [0] * 64)
+    interval = cluster_bootstrap(counts, range(100), seed=0, n_resamples=4000)
+    assert interval.value == 0.36
+    assert interval.low == pytest.approx(0.266, abs=0.012)
+    assert interval.high == pytest.approx(0.454, abs=0.012)
+    assert interval.n == 100
+
+
+def test_repeating_every_pair_in_its_cluster_leaves_the_interval_alone():
+    counts = ones([1, 0, 0, 1, 1, 0, 0, 0])
+    once = cluster_bootstrap(counts, range(8), seed=1)
+    thrice = cluster_bootstrap(counts * 3, [*range(8)] * 3, seed=1)
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    held = {"clusters": 0, "pairs": 0}
+    for _ in range(200):
+        counts, clusters = simulated(rng, n_clusters=60, size=8)
+        for name, labels in (("clusters", clusters), ("pairs", range(len(counts)))):
+            interval = cluster_bootstrap(counts, labels, seed=0, n_resamples=300)
+            held[name] += interval.low <= 0.5 <= interval.high
+    assert 0.90 <= held["clusters"] / 200 <= 0.985
+    assert held["pairs"] / 200 < 0.75  # what clusters are there to prevent
+
+
+def test_the_interval_of_bleu_comes_from_summed_counts():
+    codes = [f"x{i} = f({i}) + {i % 3}" for i in range(30)]
+    outputs = [code.replace("f", "g") if i % 2 else code for i, code in enumerate(codes)]
+    scores = score(outputs, codes)
+    interval = cluster_bootstrap(
+        scores.counts["bleu"], range(30), lambda counts: metric_value("bleu", counts), seed=0
+    )
+    assert interval.value == pytest.approx(scores.values["bleu"])
+    assert interval.low < interval.value < interval.high < 100
+
+
+def test_pairs_that_cannot_be_asked_count_for_nothing():
+    counts = [*ones([1, 1, 0, 0]), [0.0, 0.0], [0.0, 0.0]]
+    interval = cluster_bootstrap(counts, range(6), seed=0)
+    assert interval.value == 0.5
+    assert math.isnan(mean_of([0.0, 0.0]))
+
+
+def test_same_seed_same_interval():
+    counts = ones([0.12, 0.31, 0.43, 0.84, 0.55])
+    assert cluster_bootstrap(counts, "abcde", seed=3) == cluster_bootstrap(counts, "abcde", seed=3)
+    assert cluster_bootstrap(counts, "abcde", seed=3) != cluster_bootstrap(counts, "abcde", seed=4)
+
+
+def test_one_cluster_has_no_interval():
+    interval = cluster_bootstrap(ones([1, 0]), ["a", "a"], seed=0)
+    assert interval.value == 0.5
+    assert math.isnan(interval.low) and math.isnan(interval.high)
+    assert not interval.excludes_zero
+
+
+def test_a_run_that_is_better_everywhere_differs_for_sure():
+    a, b = ones([0.1, 0.5, 0.9, 0.3]), ones([0.3, 0.7, 1.1, 0.5])
+    difference = paired_bootstrap(a, b, range(4), seed=0)
+    assert (difference.value, difference.low, difference.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert difference.excludes_zero
+
+
+def test_equal_runs_do_not_differ():
+    rng = np.random.default_rng(0)
+    a, b = (ones(rng.random(200) < 0.5) for _ in range(2))
+    assert not paired_bootstrap(a, b, range(200), seed=0).excludes_zero
+
+
+def test_pairing_cancels_what_is_hard_for_both():
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=200)
+    a, b = ones(hard), ones(hard + 0.1 + 0.05 * rng.normal(size=200))
+    paired = paired_bootstrap(a, b, range(200), seed=0)
+    apart = cluster_bootstrap(a, range(200), seed=0)
+    assert paired.high - paired.low < 0.1 * (apart.high - apart.low)
+    assert paired.low < 0.1 < paired.high
+
+
+def test_mean_over_seeds_has_the_interval_of_the_t_table():
+    # Mean 2, standard error 1 / sqrt(3), t(0.975, 2) = 4.3027
+    interval = over_seeds([1.0, 2.0, 3.0])
+    half = 4.302653 / math.sqrt(3)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((2, 2 - half, 2 + half))
+    assert interval.n == 3
+
+
+def test_one_seed_has_no_interval():
+    interval = over_seeds([0.5])
+    assert interval.value == 0.5
+    assert math.isnan(interval.low) and math.isnan(interval.high)
+
+
+def test_differences_are_paired_by_seed():
+    a = {1: 0.10, 2: 0.50, 3: 0.90, 4: 0.0}
+    b = {3: 0.95, 1: 0.14, 2: 0.56, 9: 1.0}
+    difference = paired_over_seeds(a, b)
+    assert difference.value == pytest.approx(0.05)
+    assert difference.n == 3
+    half = 4.302653 * 0.01 / math.sqrt(3)
+    assert difference.low == pytest.approx(0.05 - half)
+    assert difference.excludes_zero
+
+
+def test_what_cannot_be_computed_is_refused():
+    with pytest.raises(ValueError, match=r"shape \[2, 2\] do not fit 3 cluster labels"):
+        cluster_bootstrap(ones([1, 0]), "abc", seed=0)
+    with pytest.raises(ValueError, match="no pair to resample"):
+        cluster_bootstrap(np.zeros((0, 2)), [], seed=0)
+    with pytest.raises(ValueError, match=r"A ran \[1\], B ran \[2\]"):
+        paired_over_seeds({1: 0.0}, {2: 0.0})
+    with pytest.raises(ValueError, match="at least one value"):
+        over_seeds([])
