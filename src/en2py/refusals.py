@@ -227,8 +227,8 @@ def _options_with(key: str, conf: Path) -> str:
     owners = [file.stem for file in files if name in list(OmegaConf.load(file))]  # `???` too
     if not owners:
         return ""
-    takes = f"{', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
-    return f"{key}: the {group} in use has no {name}; {takes}: add {group}={owners[-1]}"
+    choices = " or ".join(f"{group}={owner}" for owner in owners)
+    return f"{key}: the {group} in use has no {name}; add {choices}"
 
 
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -240,19 +240,23 @@ def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from _keys(node, f"{path}.")
 
 
+def _similar(name: str, names: Sequence[str], cutoff: float) -> list[str]:
+    return difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+
+
 def _nearest_key(key: str, keys: Sequence[str]) -> str:
     """Prefer the same name in another section, then a similar key, then the section's keys."""
     section, _, name = key.rpartition(".")
-    same = [known for known in keys if known.rpartition(".")[2] == name]
+    last = {known: known.rpartition(".")[2] for known in keys}
     siblings = [known for known in keys if section and known.rpartition(".")[0] == section]
     near = (
-        same
-        or difflib.get_close_matches(key, siblings, n=1, cutoff=0.6)
-        or difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
-        or [k for k in keys if difflib.SequenceMatcher(None, k.split(".")[-1], name).ratio() > 0.75]
+        [known for known in keys if last[known] == name]
+        or [k for k in siblings if last[k] in _similar(name, [last[s] for s in siblings], 0.6)]
+        or _similar(key, keys, 0.85)
+        or [known for known in keys if last[known] in _similar(name, list(last.values()), 0.75)]
     )
     if near:
         return f"; did you mean {' or '.join(near[:3])}?"
     if siblings:
-        return f"; {section} has: {', '.join(known.rpartition('.')[2] for known in siblings)}"
+        return f"; {section} has: {', '.join(last[known] for known in siblings)}"
     return f"; at the top there are: {', '.join(dict.fromkeys(k for k in keys if '.' not in k))}"
