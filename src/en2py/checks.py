@@ -253,7 +253,7 @@ def _check_sweep(config: Mapping[str, Any]) -> None:
         return
     hydra = HydraConfig.get()
     params = hydra.sweeper.get("params")
-    if hydra.mode == RunMode.RUN and params:
+    if hydra.mode != RunMode.MULTIRUN and params:
         raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
     strategy = str((config.get("trainer") or {}).get("strategy", ""))
     spawned = ("fork", "spawn", "notebook")
