@@ -45,6 +45,7 @@ def check(cfg: DictConfig, config_name: str = "train") -> None:
     check_targets(plain)
     for key, value in _leaves(plain):
         _check_value(key, value)
+    _check_steps(plain)
     _check_types(plain, config_name)
     _check_shapes(plain)
     _check_starts(plain)
@@ -231,6 +232,23 @@ def _check_shapes(config: Mapping[str, Any]) -> None:
                 f"{key}.ratios={_typed(ratios)}: expected three numbers (train, val, test) "
                 f"that sum to 1; these {len(ratios)} sum to {sum(ratios):g}"
             )
+
+    longest, room = _select(config, "decoding.max_len"), _select(config, "model.max_tgt_len")
+    if isinstance(longest, int) and isinstance(room, int) and longest > room:
+        raise UserError(
+            f"decoding.max_len={longest}: more than the model can write, model.max_tgt_len={room}"
+        )
+
+
+def _check_steps(config: Mapping[str, Any]) -> None:
+    """Hold the members of the lists of parts: each is a part, or switched off."""
+    for group in ("cleaning", "callbacks"):
+        for name, step in (config.get(group) or {}).items():
+            if step is not None and not (isinstance(step, Mapping) and "_target_" in step):
+                raise UserError(
+                    f"{group}.{name}={_typed(step)}: expected null, which switches it off, or a "
+                    f"section with a _target_, as in conf/{group}/"
+                )
 
 
 def _check_starts(config: Mapping[str, Any]) -> None:

@@ -138,9 +138,9 @@ def _missing_option(error: MissingConfigException, conf: Path) -> str:
     if missing is None:
         return _first_line(error)
     group, _, option = missing.rpartition("/")
-    options = options_of(group, conf) if group else []
-    if not options:
+    if group not in groups_of(conf):
         return _first_line(error)
+    options = options_of(group, conf)
     return f"{group}={option}: no such option{did_you_mean(option, options)}"
 
 
