@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from en2py import sweep
 from en2py.cli import command
 
 
@@ -16,4 +17,5 @@ def main(cfg: DictConfig) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(command(main, "train"))
+    sweep.begin()
+    sys.exit(command(main, "train", after_sweep=sweep.summary))

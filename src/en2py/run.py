@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py import build, show
@@ -25,7 +26,8 @@ from en2py.evaluation.plots import plot_curves
 from en2py.identity import config_digest, differences, run_name
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
-from en2py.scoring import score_split, write_scores
+from en2py.scoring import draw_attention, score_split, write_scores
+from en2py.sweep import sign
 from en2py.warm_start import copy_weights
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,8 @@ def train(cfg: DictConfig) -> float:
     run = Run(cfg, list(hydra.overrides.task), choices)
     _name_the_data(run)
     with run.alone():
+        if hydra.mode == RunMode.MULTIRUN:
+            sign(run.folder.parent, run.name, run.overrides)
         if not run.config["fresh"] and (result := run.finished()) is not None:
             show.console.print(f"this run is finished: {run.folder} (fresh=true trains it anew)")
             show.results("test", result["test"])

@@ -22,10 +22,9 @@ from en2py.data.prepare import Prepared
 from en2py.data.text_files import read_text
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
-from en2py.evaluation.bleu import TrainingCode
 from en2py.evaluation.metrics import Scores, score
 from en2py.evaluation.plots import plot_attention
-from en2py.evaluation.samples import samples_page, verdict
+from en2py.evaluation.samples import samples_page
 from en2py.module import Seq2SeqModule
 
 
@@ -54,7 +53,7 @@ class SplitScores:
         """Return (description, reference, output, verdict) of `n` pairs, spread over the split."""
         step = max(1, len(self.pairs) // n)
         chosen = list(zip(self.pairs, self.predictions, self.scores.rows, strict=True))[::step][:n]
-        return [(p.description, p.code, output, verdict(output, row)) for p, output, row in chosen]
+        return [(p.description, p.code, output, row.verdict) for p, output, row in chosen]
 
 
 def score_split(
@@ -81,7 +80,7 @@ def score_split(
     scores = score(
         predictions,
         [pair.code for pair in pairs],
-        train=TrainingCode([pair.code for pair in prepared.pairs("train")]),
+        training_codes=[pair.code for pair in prepared.pairs("train")],
     )
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
     return SplitScores(pairs, candidates, scores, {"n": len(pairs), **values, **scores.values})
@@ -211,11 +210,9 @@ def draw_attention(
     for place in places[::step][:n_maps]:
         labels, maps = module.attention(scored.pairs[place].description, scored.predictions[place])
         for kind in kinds:
-            for layer, weights in enumerate(maps[kind]):  # [H, T, S]
-                path = folder / "attention" / f"{place:05d}-{kind}-layer{layer + 1}.png"
-                rows, columns = labels[kind]
-                plot_attention(weights, rows, columns, path)
-                files.append(path)
+            rows, columns = labels[kind]
+            target = folder / "attention" / f"sample{place:05d}"
+            files += plot_attention(kind, maps[kind], rows, columns, target)
     return files
 
 

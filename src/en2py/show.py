@@ -69,9 +69,9 @@ def data_table(report: Mapping[str, Any], from_cache: bool) -> None:
         f"{facts['vocab']['tgt']:,} Python; unknown in test: {unknown['src']:.1%} of the English, "
         f"{unknown['tgt']:.1%} of the Python tokens"
     )
-    if facts.get("leakage"):
-        leaks = ", ".join(f"{key} {share:.1%}" for key, share in facts["leakage"].items())
-        console.print(f"test pairs with a twin in train: {leaks}")
+    leakage = facts["leakage"]["test"]
+    leaks = ", ".join(f"{share:.1%} by {key.replace('_', ' ')}" for key, share in leakage.items())
+    console.print(f"test pairs that train gives away: {leaks}")
 
 
 def results(title: str, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,94 @@
+from collections import Counter
+
+import pytest
+import torch
+
+from en2py.data.batch import Example, collate
+from en2py.data.datamodule import EpochBatches
+from en2py.data.vocab import Vocab
+
+LENGTHS = [(3 + i % 11, 4 + (i * 7) % 60) for i in range(200)]
+
+
+def epoch(n: int, seed: int = 1, world: int = 1, rank: int = 0, skip: int = 0) -> list[list[int]]:
+    batches = EpochBatches(LENGTHS, 256, seed, rank, world)
+    batches.set_epoch(n)
+    batches.skip = skip
+    return list(batches)
+
+
+def test_an_epoch_holds_every_pair_once() -> None:
+    assert sorted(i for batch in epoch(0) for i in batch) == list(range(len(LENGTHS)))
+
+
+def test_the_order_is_a_function_of_seed_and_epoch() -> None:
+    assert epoch(3) == epoch(3)
+    assert epoch(3) != epoch(4)
+    assert epoch(3, seed=1) != epoch(3, seed=2)
+
+
+def test_batches_change_their_company_from_epoch_to_epoch() -> None:
+    assert {frozenset(b) for b in epoch(0)} != {frozenset(b) for b in epoch(1)}
+
+
+def test_every_epoch_has_as_many_batches_as_it_says() -> None:
+    batches = EpochBatches(LENGTHS, 256, seed=1)
+    for n in range(5):
+        batches.set_epoch(n)
+        assert len(list(batches)) == len(batches)
+
+
+def test_no_batch_passes_the_budget() -> None:
+    for batch in epoch(0):
+        width = max(LENGTHS[i][1] for i in batch)
+        assert len(batch) * width <= 256 or len(batch) == 1
+
+
+def test_a_pair_longer_than_the_budget_goes_alone() -> None:
+    batches = EpochBatches([(3, 500), (3, 5), (3, 500)], 256, seed=1)
+    assert sorted(map(len, batches)) == [1, 1, 1]
+
+
+def test_padding_costs_little() -> None:
+    padded = sum(len(b) * max(LENGTHS[i][1] for i in b) for b in epoch(0))
+    assert padded / sum(tgt for _, tgt in LENGTHS) < 1.25
+
+
+def test_a_resumed_epoch_goes_on_where_it_stopped() -> None:
+    assert epoch(2, skip=5) == epoch(2)[5:]
+
+
+def test_the_skip_counts_once() -> None:
+    batches = EpochBatches(LENGTHS, 256, seed=1)
+    batches.skip = 5
+    assert len(list(batches)) == len(batches) - 5
+    assert len(list(batches)) == len(batches)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_an_epoch_in_equal_steps(world: int) -> None:
+    parts = [epoch(0, world=world, rank=rank) for rank in range(world)]
+    assert len({len(part) for part in parts}) == 1
+    counts = Counter(i for part in parts for batch in part for i in batch)
+    assert sorted(counts) == list(range(len(LENGTHS)))
+
+
+def test_ranks_evaluate_every_pair_exactly_once() -> None:
+    parts = [
+        i
+        for rank in range(3)
+        for batch in EpochBatches(LENGTHS, 256, None, rank, 3)
+        for i in batch
+    ]
+    assert sorted(parts) == list(range(len(LENGTHS)))
+
+
+def test_collate_pads_shifts_and_counts(tgt_vocab: Vocab) -> None:
+    v = tgt_vocab
+    batch = collate([Example(7, [4, 5], [6], 10, 3), Example(2, [4], [5, 6, 7], 5, 0)], v)
+    assert batch.src.tolist() == [[4, 5, v.eos_id], [4, v.eos_id, v.pad_id]]
+    assert batch.tgt_in.tolist() == [[v.bos_id, 6, v.eos_id, v.pad_id], [v.bos_id, 5, 6, 7]]
+    assert batch.tgt_out.tolist() == [[6, v.eos_id, v.pad_id, v.pad_id], [5, 6, 7, v.eos_id]]
+    assert batch.n_tokens == int(batch.tgt_mask.sum()) == 6
+    assert (batch.n_characters, batch.spelling_bits) == (15, 3)
+    assert torch.equal(batch.indices, torch.tensor([7, 2]))
