@@ -3,25 +3,35 @@
 import re
 from random import Random
 
-from en2py.data.sources.tasks.task import Task
+from en2py.data.sources.tasks.task import CLASS, FUNCTION, Task
 
 # {what} is "function" or the like; a clause follows, with its verbs as "returns" or as "return".
 THAT = (
-    "write a {python}{what} that",
-    "write a {python}{what} which",
-    "create a {python}{what} that",
+    "write a {what} that",
+    "write a {what} which",
+    "create a {what} that",
     "define a {what} that",
     "implement a {what} that",
-    "make a {python}{what} that",
+    "make a {what} that",
     "i need a {what} that",
-    "please write a {python}{what} that",
+    "please write a {what} that",
 )
 TO = (
-    "write a {python}{what} to",
+    "write a {what} to",
     "write a {what} in python to",
     "create a {what} to",
     "define a {what} to",
-    "a {python}{what} to",
+    "a {what} to",
+)
+# A class has a name: "write a class Stack over a list with the method pop".
+NAMED = (
+    "write a {what}",
+    "create a {what}",
+    "define a {what}",
+    "implement a {what}",
+    "make a {what}",
+    "i need a {what}",
+    "please write a {what}",
 )
 # These leave the choice of a function to the reader, so they go with plain functions only.
 TO_PLAIN = (
@@ -33,11 +43,11 @@ TO_PLAIN = (
     "how to",
 )
 TAKES_THAT = (
-    "write a {python}{what} that takes {takes} and",
+    "write a {what} that takes {takes} and",
     "define a {what} which takes {takes} and",
     "write a {what} which accepts {takes} and",
-    "create a {python}{what} that receives {takes} and",
-    "given {takes}, write a {python}{what} that",
+    "create a {what} that receives {takes} and",
+    "given {takes}, write a {what} that",
     "implement a {what} that takes {takes} and",
 )
 TAKES_TO_PLAIN = ("given {takes},", "for {takes},")
@@ -55,7 +65,8 @@ def third_person(verb: str) -> str:
 
 
 def inflect(clause: str, third: bool) -> str:
-    """Write the `[verbs]` of a clause in the third person or as they are."""
+    """Write the verbs of a clause: `[verb]` in the third person or as it is, `<verb>` in it."""
+    clause = re.sub(r"<(\w+)>", lambda m: third_person(m[1]), clause)
     return re.sub(r"\[(\w+)\]", lambda m: third_person(m[1]) if third else m[1], clause)
 
 
@@ -67,15 +78,17 @@ def articles(text: str) -> str:
 def sentence(rng: Random, task: Task) -> str:
     """Draw a sentence that asks for a task."""
     what = rng.choice(task.what)
-    plain = what == "function"
-    if task.takes and rng.random() < 0.4:
+    plain = what == FUNCTION
+    if what == CLASS:
+        where, third, opening = task.outside, False, rng.choice(NAMED)
+    elif task.takes and rng.random() < 0.4:
         where, third = task.inside, not (plain and rng.random() < 0.25)
         opening = rng.choice(TAKES_THAT if third else TAKES_TO_PLAIN)
     else:
         where, third = task.outside, rng.random() < 0.5
         opening = rng.choice(THAT if third else TO + TO_PLAIN * plain)
-    opening = opening.replace("{python}", rng.choice(("", "python ")))
-    opening = opening.replace("{what}", what)
+    python = "" if "python" in opening else rng.choice(("", "python "))
+    opening = opening.replace("{what}", what.replace("{python}", python))
     if "{takes}" in opening:
         opening = opening.replace("{takes}", rng.choice(task.takes))
     clause = task.say(rng).replace("{where}", rng.choice(where))

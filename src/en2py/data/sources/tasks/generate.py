@@ -83,7 +83,7 @@ def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
         call = task.call(rng)
         try:
             answer = repr(eval(call, scope))
-        except (ValueError, IndexError, ZeroDivisionError, TypeError):
+        except (ValueError, IndexError, ZeroDivisionError, TypeError, KeyError):
             continue  # an empty list has no largest element: draw other arguments
         if len(answer) < 120 and _is_literal(answer):
             found.setdefault(call, answer)

@@ -1,15 +1,21 @@
 """Arguments for tests: drawn so that conditions hold for some elements and not for others."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from random import Random
 from typing import Any
 
+from en2py.data.sources.tasks.primitives import CITIES
+
 WORDS = (
     "apple level banana noon cherry radar orange civic lemon kayak melon table chair house river "
     "tree stone cloud hat cat dog bird otter panda tiger eagle moon sun star echo area idea "
-    "umbrella ocean elephant music code data test paper pencil robot school teacher summer winter bread"
+    "umbrella ocean elephant music code data test paper pencil robot school teacher "
+    "summer winter bread"
 ).split()
+NAMES = ("anna", "ben", "carla", "daniel", "emma", "hugo", "laura", "oscar", "paul", "tom")
+PRODUCT_NAMES = ("apple", "bread", "cheese", "honey", "lemon", "milk", "orange", "rice", "tea")
 SENTENCES = (
     "the quick brown fox jumps over the lazy dog",
     "a stitch in time saves nine",
@@ -59,6 +65,12 @@ def draw_argument(rng: Random, kind: str, code: str) -> Any:
             return rng.choice([rng.randint(1, 12), rng.randint(5, 30)])
         case "small":
             return rng.randint(1, 6)
+        case "hundred":
+            return rng.choice((rng.randint(20, 99), rng.randint(100, 600)))
+        case "numeral":
+            return rng.choice((str(number(rng, code)), rng.choice(("abc", "", "x7", "ten"))))
+        case "similar":
+            return rng.choice(("ab", "ba", "Ab", "aba", "abba", "BA", "level", "a b", "noon"))
         case "digits":
             return rng.randint(100, 99999)
         case "numbers":
@@ -83,7 +95,19 @@ def draw_argument(rng: Random, kind: str, code: str) -> Any:
             names = rng.sample(WORDS, rng.randint(3, 5))
             return [(name, number(rng, code)) for name in names]
         case "rows":
-            return [[number(rng, code) for _ in range(3)] for _ in range(rng.randint(2, 4))]
+            sizes = [rng.randint(1, 5) for _ in range(rng.randint(2, 4))]
+            return [[number(rng, code) for _ in range(size)] for size in sizes]
+        case "small_dict":
+            return {name: number(rng, code) for name in rng.sample(WORDS[:8], rng.randint(2, 4))}
+        case "dict_of_lists":
+            names = rng.sample(WORDS, rng.randint(2, 3))
+            return {name: [number(rng, code) for _ in range(rng.randint(2, 4))] for name in names}
+        case "few":
+            return [rng.randint(1, 20) for _ in range(rng.randint(4, 7))]
+        case "people":
+            return [_person(rng, code) for _ in range(rng.randint(2, 4))]
+        case "products":
+            return [_product(rng, code) for _ in range(rng.randint(2, 4))]
         case "nested":
             flat = [number(rng, code) for _ in range(5)]
             return [flat[0], flat[1:3], [flat[3], [flat[4]]]]
@@ -100,3 +124,18 @@ def _words(rng: Random, code: str, size: int) -> list[str]:
     letters = re.findall(r"'([a-z])'", code)
     fits = [word for word in WORDS if any(letter in word for letter in letters)]
     return [rng.choice(fits if fits and rng.random() < 0.5 else WORDS) for _ in range(size)]
+
+
+def _person(rng: Random, code: str) -> dict[str, Any]:
+    city = rng.choice(CITIES)
+    return {"name": rng.choice(NAMES), "age": abs(number(rng, code)), "city": city}
+
+
+def _product(rng: Random, code: str) -> dict[str, Any]:
+    stock = rng.choice((0, 1, 5, 8))
+    return {"name": rng.choice(PRODUCT_NAMES), "price": abs(number(rng, code)), "stock": stock}
+
+
+def caller(name: str, kinds: tuple[str, ...], code: str) -> Callable[[Random], str]:
+    """Return what draws calls of a function."""
+    return lambda rng: f"{name}({arguments(rng, kinds, code)})"

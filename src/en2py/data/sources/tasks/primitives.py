@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
-VALUES = {
-    "k": (2, 3, 4, 5, 6, 7, 8, 9, 10),  # factors, lengths
+NUMBERS = {
+    "k": (3, 4, 5, 6, 7, 8, 9, 10),  # divisors
+    "n": (3, 4, 5, 6, 7),  # lengths of words
+    "p": (2, 3, 4),  # times, first letters
+    "f": (4, 5, 6, 7, 8, 9, 10),  # factors; twice and three times have words of their own
     "t": (5, 10, 12, 15, 18, 20, 25, 30, 40, 50),  # thresholds
-    "c": tuple("abcdehlmnoprst"),  # letters
     "b": (1, 2, 3, 4),  # lower ends
     "d": (0, 1, 2, 3, 5, 7, 9),  # digits
 }
+CITIES = ("Paris", "London", "Rome", "Berlin", "Madrid")
+LETTERS = "abcdehlmnoprst"
 
 
 @dataclass(frozen=True)
@@ -163,26 +167,26 @@ CHECKS = (
     ),
     Check(
         "longer",
-        "len({x}) > {k}",
-        "len({x}) <= {k}",
+        "len({x}) > {n}",
+        "len({x}) <= {n}",
         "word",
-        after=("longer than {k} letters", "longer than {k} characters"),
-        verbs=("have more than {k} letters",),
+        after=("longer than {n} letters", "longer than {n} characters"),
+        verbs=("have more than {n} letters",),
     ),
     Check(
         "shorter",
-        "len({x}) < {k}",
-        "len({x}) >= {k}",
+        "len({x}) < {n}",
+        "len({x}) >= {n}",
         "word",
-        after=("shorter than {k} letters", "shorter than {k} characters"),
-        verbs=("have fewer than {k} letters",),
+        after=("shorter than {n} letters", "shorter than {n} characters"),
+        verbs=("have fewer than {n} letters",),
     ),
     Check(
         "length",
-        "len({x}) == {k}",
-        "len({x}) != {k}",
+        "len({x}) == {n}",
+        "len({x}) != {n}",
         "word",
-        verbs=("have exactly {k} letters", "have {k} letters"),
+        verbs=("have exactly {n} letters", "have {n} letters"),
     ),
     Check(
         "palindrome",
@@ -236,6 +240,60 @@ CHECKS = (
         "{x} not in '{c}{e}'",
         "char",
         after=('equal to "{c}" or "{e}"',),
+    ),
+    Check(
+        "long_row",
+        "len({x}) > {b}",
+        "len({x}) <= {b}",
+        "row",
+        verbs=("have more than {b} elements",),
+    ),
+    Check(
+        "contains_number",
+        "{d} in {x}",
+        "{d} not in {x}",
+        "row",
+        verbs=("contain {d}", "contain the number {d}"),
+    ),
+    Check("lacks_number", "{d} not in {x}", "{d} in {x}", "row", verbs=("do not contain {d}",)),
+    Check("older", "{x}['age'] > {t}", "{x}['age'] <= {t}", "person", after=("older than {t}",)),
+    Check(
+        "younger", "{x}['age'] < {t}", "{x}['age'] >= {t}", "person", after=("younger than {t}",)
+    ),
+    Check(
+        "name_starts",
+        "{x}['name'].startswith('{c}')",
+        "not {x}['name'].startswith('{c}')",
+        "person",
+        verbs=('have a name that starts with "{c}"',),
+    ),
+    Check(
+        "from_city",
+        "{x}['city'] == '{v}'",
+        "{x}['city'] != '{v}'",
+        "person",
+        after=("from {v}",),
+        verbs=("live in {v}",),
+    ),
+    Check(
+        "costly",
+        "{x}['price'] > {t}",
+        "{x}['price'] <= {t}",
+        "product",
+        after=("more expensive than {t}",),
+        verbs=("cost more than {t}",),
+    ),
+    Check(
+        "cheap",
+        "{x}['price'] < {t}",
+        "{x}['price'] >= {t}",
+        "product",
+        after=("cheaper than {t}",),
+        verbs=("cost less than {t}",),
+    ),
+    Check("in_stock", "{x}['stock'] > 0", "{x}['stock'] <= 0", "product", after=("in stock",)),
+    Check(
+        "sold_out", "{x}['stock'] == 0", "{x}['stock'] != 0", "product", adjectives=("sold out",)
     ),
 )
 
@@ -337,13 +395,13 @@ CHANGES = (
     ),
     Change(
         "prefix",
-        "{x}[:{k}]",
-        ("[keep] the first {k} letters of {it}", "[cut] {it} to {k} letters"),
+        "{x}[:{p}]",
+        ("[keep] the first {p} letters of {it}", "[cut] {it} to {p} letters"),
         kind="word",
         to="word",
     ),
     Change("drop_first", "{x}[1:]", ("[remove] the first letter of {it}",), kind="word", to="word"),
-    Change("repeat", "{x} * {k}", ("[repeat] {it} {k} times",), kind="word", to="word"),
+    Change("repeat", "{x} * {p}", ("[repeat] {it} {p} times",), kind="word", to="word"),
     Change("append", "{x} + '{c}'", ('[add] "{c}" to the end of {it}',), kind="word", to="word"),
     Change(
         "replace",
@@ -382,6 +440,91 @@ CHANGES = (
         kind="char",
         to="char",
     ),
+    Change("row_sum", "sum({x})", ("[add] up {it}",), (("sums", "sum"),), kind="row"),
+    Change(
+        "row_max",
+        "max({x})",
+        ("[find] the largest element of {it}",),
+        (("maximums", "maximum"),),
+        kind="row",
+    ),
+    Change(
+        "row_min",
+        "min({x})",
+        ("[find] the smallest element of {it}",),
+        (("minimums", "minimum"),),
+        kind="row",
+    ),
+    Change(
+        "row_length",
+        "len({x})",
+        ("[count] the elements of {it}",),
+        (("lengths", "length"),),
+        kind="row",
+    ),
+    Change(
+        "row_first",
+        "{x}[0]",
+        ("[take] the first element of {it}",),
+        (("first elements", "first element"),),
+        kind="row",
+    ),
+    Change(
+        "row_last",
+        "{x}[-1]",
+        ("[take] the last element of {it}",),
+        (("last elements", "last element"),),
+        kind="row",
+    ),
+    Change("row_sorted", "sorted({x})", ("[sort] {it}",), kind="row", to="row"),
+    Change("row_reversed", "{x}[::-1]", ("[reverse] {it}",), kind="row", to="row"),
+    Change(
+        "person_name",
+        "{x}['name']",
+        ("[take] the name of {it}",),
+        (("names", "name"),),
+        kind="person",
+        to="word",
+    ),
+    Change(
+        "person_age", "{x}['age']", ("[take] the age of {it}",), (("ages", "age"),), kind="person"
+    ),
+    Change(
+        "person_city",
+        "{x}['city']",
+        ("[take] the city of {it}",),
+        (("cities", "city"),),
+        kind="person",
+        to="word",
+    ),
+    Change(
+        "product_name",
+        "{x}['name']",
+        ("[take] the name of {it}",),
+        (("names", "name"),),
+        kind="product",
+        to="word",
+    ),
+    Change(
+        "product_price",
+        "{x}['price']",
+        ("[take] the price of {it}",),
+        (("prices", "price"),),
+        kind="product",
+    ),
+    Change(
+        "product_stock",
+        "{x}['stock']",
+        ("[take] the stock of {it}",),
+        (("stocks", "stock"),),
+        kind="product",
+    ),
+    Change(
+        "product_worth",
+        "{x}['price'] * {x}['stock']",
+        ("[multiply] the price by the stock of {it}",),
+        kind="product",
+    ),
 )
 
 PrimitiveT = TypeVar("PrimitiveT", Check, Change)
@@ -389,13 +532,9 @@ PrimitiveT = TypeVar("PrimitiveT", Check, Change)
 
 def draw(rng: Random, primitive: PrimitiveT) -> PrimitiveT:
     """Draw the values of a primitive."""
-    first, second = rng.sample(VALUES["c"], 2)
-    values = {name: str(rng.choice(VALUES[name])) for name in ("k", "t", "b", "d")}
-    values |= {
-        "c": first,
-        "e": second,
-        "f": str(rng.choice(VALUES["k"][2:])),
-    }  # 2, 3: double, triple
+    first, second = rng.sample(LETTERS, 2)
+    values = {name: str(rng.choice(numbers)) for name, numbers in NUMBERS.items()}
+    values |= {"c": first, "e": second, "v": rng.choice(CITIES)}
 
     def put(field: object) -> object:
         if isinstance(field, tuple):

@@ -84,7 +84,7 @@ SINKS = (
     Sink(
         family="count",
         name="count_items",
-        kinds=("number", "word", "char"),
+        kinds=("number", "word", "char", "row", "person", "product"),
         says=("[count] the {np}", "[count] all {np}", *_give("the number of {np}")),
         then=("[count] them",),
         orders=FILTERED,
@@ -147,7 +147,7 @@ SINKS = (
     Sink(
         family="list",
         name="get_list",
-        kinds=("number", "word", "char"),
+        kinds=("number", "word", "char", "row", "person", "product"),
         says=(
             "[return] the {np}",
             "[return] a list of the {np}",
@@ -232,7 +232,7 @@ SINKS = (
     Sink(
         family="first",
         name="find_first",
-        kinds=("number", "word", "char"),
+        kinds=("number", "word", "char", "row", "person", "product"),
         says=_give("the {np}"),
         then=("[return] the first result",),
         orders=("filter", "filter map", "map filter", "property"),
@@ -244,7 +244,7 @@ SINKS = (
     Sink(
         family="last",
         name="find_last",
-        kinds=("number", "word"),
+        kinds=("number", "word", "char", "row", "person", "product"),
         says=_give("the {np}"),
         then=("[return] the last result",),
         orders=("filter", "filter map", "map filter", "property"),

@@ -1,7 +1,12 @@
 """Where streams come from: lists, ranges, digits, divisors, dictionaries, texts, tables."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from random import Random
+
+from en2py.data.sources.tasks.inputs import caller
+from en2py.data.sources.tasks.primitives import Change, Check
+from en2py.data.sources.tasks.task import Task
 
 # What a list of numbers may hold. Prices and the like are only compared, added to and multiplied.
 NUMBER_NOUNS = (("number", "numbers"),) * 5 + (("integer", "integers"), ("value", "values"))
@@ -16,8 +21,17 @@ WORD_NOUNS = (("word", "words"),) * 3 + (("string", "strings"), ("name", "names"
 LIST_NAMES = ("nums", "data", "items")
 COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
-DIGIT_CHECKS = ("even", "odd", "prime", "not_equal", "divisible")
-NATURAL_CHECKS = ("even", "odd", "prime", "not_equal", "divisible", "not_divisible", "ends_in")
+DIGIT_CHECKS = ("even", "odd", "prime", "not_equal")
+DIGIT_CHANGES = ("square", "cube", "double", "triple", "times", "plus", "string")
+NATURAL_CHECKS: tuple[str, ...] = (
+    "even",
+    "odd",
+    "prime",
+    "not_equal",
+    "divisible",
+    "not_divisible",
+    "ends_in",
+)
 NATURAL_CHECKS += ("greater", "at_least", "palindrome_number", "two_digits")
 SMALL_CHANGES = (
     "square",
@@ -79,6 +93,33 @@ class Source:
     checks: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
+    def allows(self, primitive: Check | Change) -> bool:
+        """Tell whether a primitive makes sense for these elements."""
+        names = self.checks if isinstance(primitive, Check) else self.changes
+        return not names or primitive.name in names
+
+    def task(
+        self,
+        family: str,
+        parts: tuple[str, ...],
+        code: str,
+        say: Callable[[Random], str],
+        how: tuple[str, ...] = ("",),
+    ) -> Task:
+        """Make a task of a program with one function over these elements."""
+        name = code.partition("(")[0].removeprefix("def ")
+        return Task(
+            family=family,
+            parts=(f"over:{self.name}", *parts),
+            code=code,
+            say=say,
+            call=caller(name, self.inputs, code),
+            takes=self.takes,
+            outside=self.outside,
+            inside=self.inside,
+            how=how,
+        )
+
 
 def number_list(rng: Random, part: str = "") -> Source:
     """Draw a list of numbers; `part` may be `first` or `last`, for a few of them only."""
@@ -88,7 +129,7 @@ def number_list(rng: Random, part: str = "") -> Source:
     name = called or nouns
     which = f" called {called}" if called else ""
     code, at = name, f" in a list{which}"
-    outside: tuple[str, ...] = (at, at, f" of a list{which}", f" from a list{which}")
+    outside: tuple[str, ...] = (at, at, f" from a list{which}")
     inside: tuple[str, ...] = ("", " in it", " in the list")
     if part:
         n = rng.choice([*COUNTS])
@@ -126,7 +167,7 @@ def word_list(rng: Random) -> Source:
         params=nouns,
         inputs=("words",),
         takes=(f"a list of {nouns}",),
-        outside=(" in a list", " in a list", " of a list", " from a list"),
+        outside=(" in a list", " in a list", " from a list"),
         inside=("", " in it", " in the list"),
         recursion=(f"not {nouns}", f"{nouns}[0]", f"{nouns}[1:]"),
         recurs=("sum", "count", "list"),
@@ -205,7 +246,7 @@ DIGITS = Source(
     recursion=("number == 0", "number % 10", "number // 10"),
     recurs=("sum", "product", "count"),
     checks=DIGIT_CHECKS,
-    changes=SMALL_CHANGES,
+    changes=DIGIT_CHANGES,
 )
 DIVISORS = Source(
     name="divisors",
@@ -280,7 +321,76 @@ TEXT = Source(
     recurs=("count", "list", "string"),
 )
 
-DRAWERS = (
+TABLE = replace(
+    ROWS,
+    name="table",
+    kind="row",
+    noun="row",
+    nouns="rows",
+    var="row",
+    code="rows",
+    outer="",
+    outside=(" of a matrix", " in a matrix", " of a list of lists"),
+)
+PEOPLE = Source(
+    name="people",
+    kind="person",
+    noun="person",
+    nouns="people",
+    var="person",
+    code="people",
+    params="people",
+    inputs=("people",),
+    takes=("a list of people with name, age and city", "a list of dictionaries of people"),
+    outside=(" in a list of dictionaries", " in a list"),
+    inside=("", " in it"),
+)
+PRODUCTS = Source(
+    name="products",
+    kind="product",
+    noun="product",
+    nouns="products",
+    var="product",
+    code="products",
+    params="products",
+    inputs=("products",),
+    takes=("a list of products with name, price and stock", "a list of dictionaries of products"),
+    outside=(" in a list of dictionaries", " in a list"),
+    inside=("", " in it"),
+)
+LEFT = Source(
+    name="common",
+    kind="number",
+    noun="number",
+    nouns="numbers",
+    var="number",
+    code="first",
+    params="first, second",
+    inputs=("few", "few"),
+    takes=("two lists of numbers", "two lists"),
+    outside=(" in both of two lists",),
+    inside=(" in both lists", " in both"),
+    condition="number in second",
+)
+ONLY = replace(
+    LEFT,
+    name="only_first",
+    outside=(" in one list but not in another",),
+    inside=(" in the first list but not in the second", " in the first but not in the second"),
+    condition="number not in second",
+)
+BOTH = replace(
+    LEFT,
+    name="joined",
+    code="first + second",
+    outside=(" in two lists together", " in two lists"),
+    inside=(" in both lists together", " in them"),
+    condition="",
+)
+
+FIXED: tuple[Source, ...] = (TABLE, TABLE, PEOPLE, PEOPLE, PRODUCTS, PRODUCTS, LEFT, ONLY, BOTH)
+FIXED += (RANGE, SPAN, DIGITS, DIVISORS, ROWS, SENTENCE, KEYS, TEXT, TEXT)
+DRAWERS: tuple[Callable[[Random], Source], ...] = (
     number_list,
     number_list,
     number_list,
@@ -289,11 +399,10 @@ DRAWERS = (
     amounts,
     word_list,
     word_list,
+    *([lambda rng: rng.choice(FIXED)] * len(FIXED)),
 )
-FIXED = (RANGE, SPAN, DIGITS, DIVISORS, ROWS, SENTENCE, KEYS, TEXT, TEXT)
 
 
 def draw_source(rng: Random) -> Source:
     """Draw a source."""
-    drawn = rng.choice([*DRAWERS, *FIXED])
-    return drawn if isinstance(drawn, Source) else drawn(rng)
+    return rng.choice(DRAWERS)(rng)

@@ -15,7 +15,16 @@ SMALL_CHECKS = ("even", "odd", "prime", "divisible", "not_equal")
 NEVER_NEGATIVE = ("square", "absolute", "factorial")
 LETTERS = ("first_letter", "last_letter", "binary", "string", "char_code")
 # Nouns that may stay unsaid: "the vowels in a string", but not "the palindromes of a number".
-GENERIC: tuple[str, ...] = ("number", "numbers", "integer", "integers", "word", "words", "string", "strings")
+GENERIC: tuple[str, ...] = (
+    "number",
+    "numbers",
+    "integer",
+    "integers",
+    "word",
+    "words",
+    "string",
+    "strings",
+)
 GENERIC += ("character", "characters")
 
 
@@ -51,6 +60,13 @@ class Stages:
     def value(self, x: str) -> str:
         """Write what is gathered for an element."""
         return self.change.on(x) if self.change and self.order != "property" else x
+
+    def opposite(self, x: str) -> str:
+        """Write what holds for the elements that are not kept."""
+        if self.check is None:
+            return "False"
+        late = self.order in ("map filter", "property")
+        return self.check.fails_on(self.change.on(x) if self.change and late else x)
 
     def condition(self, x: str) -> str:
         """Write the condition on an element; empty where all are kept."""

@@ -11,7 +11,7 @@ from en2py.data.sources.tasks import inputs
 from en2py.data.sources.tasks.sinks import SINKS, YIELD, Sink
 from en2py.data.sources.tasks.sources import Source, draw_source
 from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
-from en2py.data.sources.tasks.task import Task, block, fill, function
+from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function
 
 HOW = {
     "short": ("",),
@@ -149,8 +149,8 @@ def stream(rng: Random) -> Task | None:
     call = f"list({sink.name}(%s))" if style == "generator" else f"{sink.name}(%s)"
     how = SHORT_LIST if style == "short" and sink.family == "list" else HOW[style]
     what = {
-        "recursion": ("function", "function", "recursive function"),
-        "generator": ("generator",),
+        "recursion": (FUNCTION, FUNCTION, "recursive {python}function"),
+        "generator": ("{python}generator",),
     }
     return Task(
         family=f"{sink.family} of {source.name}",
@@ -161,6 +161,6 @@ def stream(rng: Random) -> Task | None:
         takes=source.takes,
         outside=source.outside,
         inside=source.inside,
-        what=what.get(style, ("function",)),
+        what=what.get(style, (FUNCTION,)),
         how=how,
     )

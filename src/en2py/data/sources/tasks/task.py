@@ -16,6 +16,7 @@ HELPERS = {
     "math": "import math",
 }
 
+FUNCTION, CLASS = "{python}function", "{python}class"
 # A call with a generator as its only argument: brackets up to three deep inside it.
 _DEEP = r"(?:[^()\n]|\((?:[^()\n]|\((?:[^()\n]|\([^()\n]*\))*\))*\))*"
 GENERATOR_ARGUMENT = re.compile(rf"(\w)\(\(({_DEEP} for {_DEEP})\)\)")
@@ -36,7 +37,7 @@ class Task:
         takes: Ways to say what the function is given, `a list of numbers`; may be empty.
         outside: What `{where}` becomes if the sentence has not named the input yet.
         inside: What it becomes if it has.
-        what: Ways to call the program: `function`, `recursive function`, `generator`.
+        what: Ways to call the program, with a place for the word "python": `{python}generator`.
         how: Ways to ask for the style of the program, `with a loop`; empty for the usual style.
     """
 
@@ -48,7 +49,7 @@ class Task:
     takes: tuple[str, ...] = ()
     outside: tuple[str, ...] = ("",)
     inside: tuple[str, ...] = ("",)
-    what: tuple[str, ...] = ("function",)
+    what: tuple[str, ...] = (FUNCTION,)
     how: tuple[str, ...] = ("",)
 
 
@@ -72,7 +73,8 @@ def function(name: str, params: str, *body: str) -> str:
 def normal_form(code: str) -> str:
     """Write the helpers that a program calls above it, and drop needless brackets."""
     needed = [text for name, text in HELPERS.items() if re.search(rf"\b{name}\b", code)]
-    return _single_brackets(ast.unparse(ast.parse("\n".join([*needed, code])))) + "\n"
+    text = _single_brackets(ast.unparse(ast.parse("\n".join([*needed, code]))))
+    return re.sub(r"^(class .*:)\n\n", r"\1\n", text, flags=re.MULTILINE) + "\n"
 
 
 def _single_brackets(code: str) -> str:

@@ -1,0 +1,183 @@
+"""The generator of described tasks: its programs run, and its test split cannot be looked up."""
+
+import ast
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_union
+
+from en2py.data.pairs import DataReport
+from en2py.data.sources.tasks import read
+from en2py.data.splits import composition_split
+from en2py.data.syntax import ast_text_renamed
+from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
+from en2py.errors import UserError
+
+N_PAIRS = 10_000
+SHAPE = re.compile(r"assert .+ == .+", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return read(DataReport(), n_pairs=N_PAIRS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def splits(made):
+    return composition_split(made, DataReport(), ratios=[0.7, 0.15, 0.15], seed=1)
+
+
+def failing(pair):
+    """Return the tests of a pair that its own program does not pass."""
+    scope = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(pair.code, scope)
+        for test in pair.tests:
+            try:
+                exec(test, scope)
+            except AssertionError:
+                yield test
+
+
+def test_as_many_pairs_as_asked_for(made):
+    assert len(made) == N_PAIRS
+    assert len({(pair.description, pair.code) for pair in made}) == N_PAIRS
+    assert [pair.id for pair in made[:2]] == ["tasks/00000", "tasks/00001"]
+
+
+def test_at_least_60_families(made):
+    assert len({pair.family for pair in made}) >= 60
+
+
+def test_at_least_1500_programs_up_to_names(made):
+    assert len({ast_text_renamed(code) for code in {pair.code for pair in made}}) >= 1500
+
+
+def test_every_program_passes_its_own_tests(made):
+    assert [(pair.code, test) for pair in made for test in failing(pair)] == []
+
+
+def test_every_pair_has_three_tests_of_the_same_shape(made):
+    assert all(len(pair.tests) >= 3 for pair in made)
+    assert all(SHAPE.fullmatch(test) for pair in made for test in pair.tests)
+    for pair in made[:500]:
+        for test in pair.tests:
+            comparison = ast.parse(test).body[0].test
+            assert isinstance(comparison.ops[0], ast.Eq)
+            ast.literal_eval(comparison.comparators[0])
+
+
+def test_tests_tell_answers_apart(made):
+    answers = [{test.rpartition(" == ")[2] for test in pair.tests} for pair in made]
+    assert all(len(different) >= 2 for different in answers)
+
+
+def test_one_description_asks_for_one_program(made):
+    programs = defaultdict(set)
+    for pair in made:
+        words = re.sub(r"[.\s]+", " ", pair.description.lower()).strip()
+        programs[words].add(ast_text_renamed(pair.code))
+    assert [words for words, several in programs.items() if len(several) > 1] == []
+
+
+def test_programs_mostly_combine_several_primitives(made):
+    sizes = Counter(len(pair.combination.split("|")) for pair in made)
+    assert sizes[1] == 0
+    assert sum(n for size, n in sizes.items() if size >= 3) >= 0.9 * len(made)
+
+
+def test_same_seed_same_pairs_whatever_the_hash_seed():
+    script = (
+        "import hashlib, json; from en2py.data.pairs import DataReport;"
+        "from en2py.data.sources.tasks import read;"
+        "pairs = [p.to_dict() for p in read(DataReport(), n_pairs=300, seed=3)];"
+        "print(hashlib.sha256(json.dumps(pairs).encode()).hexdigest())"
+    )
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1")
+    }
+    assert len(hashes) == 1
+
+
+def test_another_seed_makes_other_pairs():
+    one, two = (read(DataReport(), n_pairs=20, seed=seed) for seed in (1, 2))
+    assert {pair.description for pair in one}.isdisjoint(pair.description for pair in two)
+
+
+def test_the_report_counts_what_was_made():
+    report = DataReport()
+    pairs = read(report, n_pairs=50, seed=1)
+    assert report.steps["tasks"].read == 50
+    assert report.facts["tasks"]["families"] == len({pair.family for pair in pairs})
+
+
+@pytest.mark.parametrize("n_pairs", [0, -3, 1_000_000])
+def test_an_impossible_number_of_pairs_is_refused(n_pairs):
+    with pytest.raises(UserError, match=f"n_pairs is {n_pairs}"):
+        read(DataReport(), n_pairs=n_pairs, seed=1)
+
+
+def test_held_out_combinations_are_new_and_their_primitives_are_not(splits):
+    trained = {pair.combination for pair in splits.train}
+    primitives = {part for combination in trained for part in combination.split("|")}
+    for pair in splits.test:
+        assert pair.combination not in trained
+        assert primitives.issuperset(pair.combination.split("|"))
+
+
+def test_retrieval_answers_at_most_a_fifth_of_the_test_split(splits):
+    tfidf = make_union(
+        TfidfVectorizer(ngram_range=(1, 2)),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)),
+    )
+    known = tfidf.fit_transform(pair.description for pair in splits.train)
+    asked = tfidf.transform(pair.description for pair in splits.test)
+    nearest = (asked @ known.T).toarray().argmax(axis=1)
+    hits = sum(
+        ast_text_renamed(pair.code) == ast_text_renamed(splits.train[i].code)
+        for pair, i in zip(splits.test, nearest, strict=True)
+    )
+    assert hits <= 0.2 * len(splits.test)
+
+
+def test_test_words_and_code_tokens_were_all_trained(splits):
+    for tokenizer, field in (
+        (EnglishTokenizer(lowercase=True), "description"),
+        (PythonTokenizer(), "code"),
+    ):
+        seen = {t for pair in splits.train for t in tokenizer.tokenize(getattr(pair, field))}
+        asked = Counter(t for pair in splits.test for t in tokenizer.tokenize(getattr(pair, field)))
+        unknown = sum(n for token, n in asked.items() if token not in seen)
+        assert unknown <= 0.001 * asked.total()
+
+
+def test_vocabularies_stay_small(made):
+    english, python = EnglishTokenizer(lowercase=True), PythonTokenizer()
+    assert len({t for pair in made for t in english.tokenize(pair.description)}) < 1500
+    assert len({t for pair in made for t in python.tokenize(pair.code)}) < 600
+
+
+def test_programs_are_short(made):
+    sizes = sorted(len(PythonTokenizer().tokenize(pair.code)) for pair in made)
+    assert sizes[len(sizes) // 20] >= 15
+    assert sizes[-len(sizes) // 20] <= 100
+
+
+def test_descriptions_are_one_line_of_plain_english(made):
+    for pair in made:
+        assert re.fullmatch(r"[A-Za-z].*[\w\".!#*_-]", pair.description), pair.description
+        assert not re.search(r"[\[\]{}<>]|  | [,.]", pair.description), pair.description
+        assert not re.search(r"\b[Aa] [aeio]\w", pair.description), pair.description
