@@ -221,12 +221,12 @@ def merge(rng: Random) -> Task | None:
     code = function("merge_dicts", "first, second", *lines)
 
     def say(rng: Random) -> str:
-        where = "value in the first" if on_value else "key"
         if only:
-            which = f"whose {where} {check.predicate(rng, False)}"
+            which = "whose value in the first " if on_value else ""
+            which += check.predicate(rng, not on_value)
             rule = rng.choice(ways).replace("values of common keys", "two values")
             rule = rule.replace("value of common keys", "of the two values")
-            return f"[take] the common keys of two dictionaries {which} and {rule}"
+            return f"[take] the keys that are in both of two dictionaries and {which} and {rule}"
         where = "value" if on_value else "key"
         return (
             f"[merge] into one dictionary the entries of another whose {where} "

@@ -92,7 +92,9 @@ def sentence(rng: Random, task: Task) -> str:
     if "{takes}" in opening:
         opening = opening.replace("{takes}", rng.choice(task.takes))
     clause = task.say(rng).replace("{where}", rng.choice(where))
-    how = rng.choice(task.how)
+    if opening == "how to":
+        clause = clause.replace("[return] True if", "[check] if")
+    how = "" if "recursive" in what else rng.choice(task.how)
     text = f"{opening} {inflect(clause, third)}{' ' + how if how else ''}"
     if opening == "how to":
         text += " in python"

@@ -210,12 +210,9 @@ def partition(rng: Random) -> Task | None:
     code = function("split_list", source.params, *lines)
 
     def say(rng: Random) -> str:
-        those = phrase(rng, source, stages)
-        verb = rng.choice(("[separate] the", "[split] off the", "[divide] a list into the"))
-        if verb.endswith("into the"):
-            those = those.replace("{where}", "")
+        verb = rng.choice(("[separate]", "[split] off"))
         rest = rng.choice(("from the others", "from the rest"))
-        first = f"{verb} {those} {'and the others' if 'into' in verb else rest}"
+        first = f"{verb} the {phrase(rng, source, stages)} {rest}"
         if not result:
             return first + rng.choice((" and [return] both lists", ""))
         return f"{first} and [return] the {'sums' if result == 'sum' else 'lengths'} of both lists"

@@ -129,7 +129,8 @@ def kept(
         return f"{lead}{noun}{{where}}"
     options = [f"{lead}{text} {noun}{{where}}" for text in check.adjectives] * 4
     options += [f"{lead}{noun} {text}{{where}}" for text in check.after]
-    options += [f"{lead}{noun}{{where}} that {check.predicate(rng, not one)}"]
+    that = "who" if source.kind == "person" else "that"
+    options += [f"{lead}{noun}{{where}} {that} {check.predicate(rng, not one)}"]
     if noun in GENERIC:
         options += [f"{lead}{text[one]}{{where}}" for text in check.nouns] * 3
     return rng.choice(options)
