@@ -158,22 +158,33 @@ def _is_near(one: dict[int, int], size: int, other: dict[int, int], other_size: 
     return 10 * common >= 7 * (size + other_size - common)
 
 
-def remove_duplicates(pairs: Sequence[Pair], report: DataReport) -> list[Pair]:
+def first_of_duplicates(
+    pairs: Sequence[Pair], prints: Sequence[Fingerprint], report: DataReport
+) -> list[int]:
     """Keep the first of the pairs that say the same and have the same syntax tree.
 
     "The same" is the description's words, whatever their case, numbers and punctuation. Other
     descriptions of the same program stay: they are paraphrases.
+
+    Args:
+        pairs: All pairs.
+        prints: Their fingerprints.
+        report: Counts the others as dropped.
+
+    Returns:
+        The positions of the pairs to keep.
     """
-    kept, seen = [], set()
-    exact = {}
+    kept = []
+    seen: set[tuple[str, str]] = set()
+    texts: set[tuple[str, str]] = set()
     report.read("duplicates", len(pairs))
-    for pair in pairs:
-        key = (description_key(pair.description), ast_text(pair.code) or pair.code)
+    for i, (pair, print_) in enumerate(zip(pairs, prints, strict=True)):
+        key = (print_.description, print_.answer)
         if key not in seen:
             seen.add(key)
-            exact[pair.description, pair.code] = pair.id
-            kept.append(pair)
-        elif (pair.description, pair.code) in exact:
+            texts.add((pair.description, pair.code))
+            kept.append(i)
+        elif (pair.description, pair.code) in texts:
             report.dropped("duplicates", pair.id, "same description and code")
         else:
             report.dropped("duplicates", pair.id, "same words and syntax tree")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from en2py.data.duplicates import (
     Fingerprint,
     fingerprint,
+    first_of_duplicates,
     group_twins,
     leakage_of,
-    remove_duplicates,
 )
 from en2py.data.pairs import DataReport, Pair
 from en2py.errors import UserError
@@ -60,14 +60,14 @@ def random_split(
         ratios: Shares of train, validation and test; they add up to 1.
         seed: Of the shuffle.
     """
-    main, others = _sources(pairs, report)
+    main, others, prints = _sources(pairs, report, unique=False)
     sizes = _sizes(len(main), ratios)
     order = random.Random(seed).sample(range(len(main)), len(main))
     part = [""] * len(main)
     slots = [name for name in NAMES for _ in range(sizes[name])]
     for i, name in zip(order, slots, strict=True):
         part[i] = name
-    return _finish([*main, *others], [*part, *["train"] * len(others)])
+    return _finish([*main, *others], [*part, *["train"] * len(others)], prints)
 
 
 def group_split(
@@ -81,8 +81,7 @@ def group_split(
         ratios: Shares of train, validation and test; they add up to 1.
         seed: Decides which group goes where.
     """
-    main, others = _sources(pairs, report, unique=True)
-    prints = [fingerprint(pair) for pair in [*main, *others]]
+    main, others, prints = _sources(pairs, report, unique=True)
     groups = group_twins(prints[: len(main)])
     part = _assign(groups, ratios, seed)
     report.facts["groups"] = {"n": len(set(groups)), "largest": max(Counter(groups).values())}
@@ -106,13 +105,12 @@ def composition_split(
     Raises:
         UserError: If the source names no combinations or too few to hold some out.
     """
-    main, others = _sources(pairs, report, unique=True)
+    main, others, prints = _sources(pairs, report, unique=True)
     if bare := [pair for pair in main if not pair.combination]:
         raise UserError(
             f"split=composition needs pairs that name the primitives they combine, but "
             f"'{bare[0].id}' of source '{bare[0].source}' names none; use split=group"
         )
-    prints = [fingerprint(pair) for pair in [*main, *others]]
     combinations = [tuple(sorted(set(pair.combination.split("|")))) for pair in main]
     part = _hold_out(combinations, [p.renamed for p in prints], ratios, seed)
     for name in NAMES[1:]:
@@ -142,14 +140,13 @@ def official_split(
     Raises:
         UserError: If a pair has no split.
     """
-    main, others = _sources(pairs, report)
+    main, others, prints = _sources(pairs, report, unique=False)
     if bare := [pair for pair in main if pair.split not in NAMES]:
         raise UserError(
             f"split=official needs train, val or test at every pair, but '{bare[0].id}' has "
             f"'{bare[0].split}'; use split=group"
         )
     part = [pair.split for pair in main]
-    prints = [fingerprint(pair) for pair in [*main, *others]]
     _sizes(len(main), ratios)  # refuses wrong ratios
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
@@ -162,19 +159,27 @@ def official_split(
 
 
 def _sources(
-    pairs: Sequence[Pair], report: DataReport, unique: bool = False
-) -> tuple[list[Pair], list[Pair]]:
-    """Tell the first source's pairs from those mixed in, the first source before the others."""
+    pairs: Sequence[Pair], report: DataReport, unique: bool
+) -> tuple[list[Pair], list[Pair], list[Fingerprint]]:
+    """Tell the first source's pairs from those mixed in; with the fingerprints of both, in order.
+
+    Args:
+        pairs: All pairs.
+        report: Names the first source of a mixture; counts the duplicates.
+        unique: Whether to remove duplicates.
+    """
     if not pairs:
         raise UserError("there is no pair to split")
     first = report.facts.get("mixture: main source", pairs[0].source)
     ordered = sorted(pairs, key=lambda pair: pair.source != first)
+    prints = [fingerprint(pair) for pair in ordered]
     if unique:
-        ordered = remove_duplicates(ordered, report)
+        kept = first_of_duplicates(ordered, prints, report)
+        ordered, prints = [ordered[i] for i in kept], [prints[i] for i in kept]
     main = [pair for pair in ordered if pair.source == first]
     if not main:
         raise UserError(f"no pair of the first source '{first}' is left to validate and test on")
-    return main, ordered[len(main) :]
+    return main, ordered[len(main) :], prints
 
 
 def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
@@ -304,11 +309,8 @@ def _mix_in(
     )
 
 
-def _finish(
-    pairs: Sequence[Pair], part: Sequence[str], prints: Sequence[Fingerprint] | None = None
-) -> Splits:
+def _finish(pairs: Sequence[Pair], part: Sequence[str], prints: Sequence[Fingerprint]) -> Splits:
     """Measure the leakage and hand the splits out."""
-    prints = prints or [fingerprint(pair) for pair in pairs]
     split: dict[str, list[Pair]] = {name: [] for name in NAMES}
     split_prints: dict[str, list[Fingerprint]] = {name: [] for name in NAMES}
     for pair, name, print_ in zip(pairs, part, prints, strict=True):
