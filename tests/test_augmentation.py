@@ -19,7 +19,8 @@ SCOPES = [
     "total = 1\ndef add(step):\n    global total\n    total += step\nadd(2)\nadd(step=3)\n"
     "out = total",
     "def counter():\n    count = 0\n    def up(by=1):\n        nonlocal count\n"
-    "        count += by\n        return count\n    return up\nup = counter()\nup()\nout = up(by=5)",
+    "        count += by\n        return count\n    return up\nup = counter()\nup()\n"
+    "out = up(by=5)",
     "item = 5\nout = [item for item in range(3)], item, {item: 1 for item in 'ab'}, item",
     "def f(end):\n    print('', end=end and '')\n    return dict(end=1)['end']\nout = f(2)",
     "class A:\n    size = 3\n    def grow(self, size):\n        self.size = size + A.size\n"

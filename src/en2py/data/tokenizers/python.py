@@ -8,6 +8,7 @@ import io
 import re
 import token as kinds
 import tokenize
+import warnings
 from collections.abc import Iterator, Sequence
 
 from en2py.data.syntax import parse
@@ -64,8 +65,12 @@ class PythonTokenizer(RuleTokenizer):
 
 def _standard(text: str) -> list[str] | None:
     """Return the tokens that the standard library finds, or None where it finds an error."""
+    if "\0" in text:  # a SystemError in Python 3.12 and 3.13
+        return None
     try:
-        return list(_standard_tokens(text))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12 talks of odd escapes in f-strings
+            return list(_standard_tokens(text))
     except (tokenize.TokenError, SyntaxError, ValueError, RecursionError):
         return None
 
@@ -94,6 +99,8 @@ def _standard_tokens(text: str) -> Iterator[str]:
             yield _LAYOUT[tok.type]
         elif tok.string.isidentifier():
             name, name_end = tok.string, tok.end
+        elif tok.type == kinds.ERRORTOKEN and tok.string.isspace():
+            continue  # Python 3.11, before a rare letter
         elif tok.type == kinds.ERRORTOKEN:
             raise SyntaxError(f"no Python token: {tok.string!r}")
         else:
