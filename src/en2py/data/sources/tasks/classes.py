@@ -2,8 +2,9 @@
 
 from random import Random
 
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import draw_argument
-from en2py.data.sources.tasks.primitives import draw_change, draw_check
 from en2py.data.sources.tasks.sources import NUMBER_NOUNS
 from en2py.data.sources.tasks.task import CLASS, Task, block, function
 
@@ -284,6 +285,3 @@ def filtered_class(rng: Random) -> Task | None:
     parts += [f"filter:{two.name}"] if {"any", "count"} & {*used} else []
     parts += [f"map:{change.name}"] if "map" in used else []
     return Task("class of numbers", tuple(parts), code, say, call, what=(CLASS,))
-
-
-CLASS_FAMILIES = ((container, 2.5), (record, 2.5), (filtered_class, 1.5))

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from random import Random
 
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import Check, draw_change, draw_check
+from en2py.data.sources.tasks.primitives import Check
 from en2py.data.sources.tasks.sources import MEASURED_NOUNS
 from en2py.data.sources.tasks.streams import HOW
 from en2py.data.sources.tasks.task import Task, block, function
@@ -317,13 +319,3 @@ def lists_in_dict(rng: Random) -> Task | None:
         *((f"{keep}:{check.name}",) if keep != "none" else ()),
     )
     return Task("dict of lists", parts, code, say, caller("reduce_lists", ("dict_of_lists",), code))
-
-
-DICT_FAMILIES = (
-    (transform, 4.0),
-    (names, 2.0),
-    (dict_order, 2.0),
-    (merge, 1.5),
-    (zipped, 1.0),
-    (lists_in_dict, 1.5),
-)

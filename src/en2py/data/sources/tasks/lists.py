@@ -1,161 +1,21 @@
-"""Tasks on lists beyond plain streams: questions, positions, groups, orders, replacements."""
+"""Tasks on lists: positions, splitting in two, replacing, stopping early, lists in lists."""
 
 from random import Random
 
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import draw_change, draw_check
 from en2py.data.sources.tasks.sinks import SINKS
-from en2py.data.sources.tasks.sources import (
-    Source,
-    amounts,
-    draw_source,
-    number_list,
-    word_list,
-)
-from en2py.data.sources.tasks.stages import Stages, draw_stages, idle, kept, phrase
-from en2py.data.sources.tasks.streams import HOW, clauses
-from en2py.data.sources.tasks.task import Task, block, fill, function
-
-REDUCTIONS = {
-    "sum": "sum",
-    "product": "product",
-    "count": "number",
-    "max": "largest",
-    "min": "smallest",
-}
+from en2py.data.sources.tasks.source import Source
+from en2py.data.sources.tasks.sources import number_list, word_list
+from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
+from en2py.data.sources.tasks.streams import HOW
+from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function
 
 
 def listed(rng: Random) -> Source:
     """Draw a list of numbers or of words."""
     return rng.choice((number_list, number_list, word_list))(rng)
-
-
-def question(rng: Random) -> Task | None:
-    """Ask whether any or all elements pass: "whether all even numbers are greater than 5"."""
-    source = draw_source(rng)
-    which = rng.choice(("any", "all"))
-    style = rng.choice(("short", "short", "loop"))
-    first = draw_check(rng, source.kind, source.measured) if rng.random() < 0.5 else None
-    change = draw_change(rng, source.kind) if rng.random() < 0.3 and not source.measured else None
-    check = draw_check(rng, change.to if change else source.kind, source.measured)
-    if change and (not change.nouns or idle(change, check) or not source.allows(change)):
-        return None
-    if not change and not source.allows(check) or (first and not source.allows(first)):
-        return None
-    if source.outer or source.condition or (first and first.name == check.name):
-        return None
-    x, value = source.var, change.on(source.var) if change else source.var
-    test = check.on(value)
-    given = f" if {first.on(x)}" if first else ""
-    early = which == "any"  # what the first telling element decides
-    if style == "short":
-        body = [f"return {which}({test} for {x} in {source.code}{given})"]
-    else:
-        ends = check.fails_on(value) if which == "all" else test
-        inner = f"if {ends}:\n{block([f'return {early}'])}"
-        inner = f"if {first.on(x)}:\n{block([inner])}" if first else inner
-        body = [f"for {x} in {source.code}:\n{block([inner])}", f"return {not early}"]
-    code = function(f"check_{which}", source.params, *body)
-
-    def say(rng: Random) -> str:
-        each = "any" if which == "any" else rng.choice(("each", "every"))
-        subject = kept(rng, source, first, each=each)
-        if change:
-            subject = f"the {change.nouns[0][1]} of {subject}"
-        verb = rng.choice(
-            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
-        )
-        return f"{verb} {subject} {check.predicate(rng, False)}"
-
-    return source.task(
-        f"{which} of {source.name}",
-        (*((f"filter:{first.name}",) if first else ()),)
-        + (*((f"by:{change.name}",) if change else ()), which, f"filter:{check.name}"),
-        code,
-        say,
-        how=HOW[style],
-    )
-
-
-def total(source: Source, stages: Stages, name: str) -> str:
-    """Write one of the REDUCTIONS of a stream as an expression."""
-    sink = next(sink for sink in SINKS if sink.family == name)
-    if stages.order == "plain":
-        return fill(sink.lazy[0], source=source.code).removeprefix("return ")
-    return fill(sink.short[0], each=clauses(source, stages)).removeprefix("return ")
-
-
-def comparison(rng: Random) -> Task | None:
-    """Ask a question about a sum: "whether the sum of the squares is greater than 50"."""
-    source = draw_source(rng)
-    name = rng.choice([*REDUCTIONS])
-    stages = draw_stages(
-        rng, source, ("filter",) if name == "count" else ("filter", "map", "filter map")
-    )
-    check = draw_check(rng, "number", measured=rng.random() < 0.5)
-    if stages is None or not stages.nameable or check.name in ("prime", "palindrome_number"):
-        return None
-    if name != "count" and (stages.change.to if stages.change else source.kind) != "number":
-        return None
-    code = function("check_value", source.params, f"return {check.on(total(source, stages, name))}")
-
-    def say(rng: Random) -> str:
-        verb = rng.choice(
-            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
-        )
-        what = f"the {REDUCTIONS[name]} of {'' if name == 'count' else 'the '}"
-        return f"{verb} {what}{phrase(rng, source, stages)} {check.predicate(rng, False)}"
-
-    parts = (*stages.parts, name, f"check:{check.name}")
-    return source.task(f"check {name} of {source.name}", parts, code, say)
-
-
-def two_totals(rng: Random) -> Task | None:
-    """Combine two sums: "the difference between the sum of the even and of the odd numbers"."""
-    source = rng.choice((number_list, number_list, amounts))(rng)
-    names = rng.sample(("sum", "count", "max", "min", "product"), 2)
-    names = rng.choice((names, names[:1] * 2, names[:1] * 2))
-    both = [
-        draw_stages(rng, source, ("filter",) if name == "count" else ("filter", "map", "plain"))
-        for name in names
-    ]
-    one, two = both
-    if one is None or two is None or not (one.nameable and two.nameable):
-        return None
-    numbers = all(stages.change is None or stages.change.to == "number" for stages in (one, two))
-    if not numbers or (names[0] == names[1] and one.parts == two.parts):
-        return None
-    op, name, verbs, glue = rng.choice(
-        (
-            (
-                "-",
-                "minus",
-                ("[find] the difference between", "[return] the difference between"),
-                "and",
-            ),
-            (
-                ">",
-                "exceeds",
-                ("[check] whether", "[check] if", "[return] True if"),
-                "is greater than",
-            ),
-            (",", "both", ("[return] a tuple with", "[find] both"), "and"),
-        )
-    )
-    first, second = total(source, one, names[0]), total(source, two, names[1])
-    code = function("compare_parts", source.params, f"return ({first} {op} {second})")
-
-    def say(rng: Random) -> str:
-        sides = []
-        for stages, reduction in zip((one, two), names, strict=True):
-            article = "" if reduction == "count" else "the "
-            what = phrase(rng, source, stages)
-            sides.append(f"the {REDUCTIONS[reduction]} of {article}{what}")
-        first = sides[0].replace("{where}", "")
-        return f"{rng.choice(verbs)} {first} {glue} {sides[1]}"
-
-    parts = (name, *one.parts, names[0], *two.parts, names[1])
-    return source.task(f"two totals of {source.name}", parts, code, say)
 
 
 def position(rng: Random) -> Task | None:
@@ -230,9 +90,7 @@ def partition(rng: Random) -> Task | None:
 
 def replacement(rng: Random) -> Task | None:
     """Change some elements and leave or change the others."""
-    source = rng.choice((number_list, number_list, amounts, word_list))(rng)
-    if source.name == "dict_values":
-        return None
+    source = listed(rng)
     check = draw_check(rng, source.kind, source.measured)
     same = source.kind
     change = draw_change(rng, same, to=same, measured=source.measured)
@@ -267,129 +125,6 @@ def replacement(rng: Random) -> Task | None:
     parts: tuple[str, ...] = (f"filter:{check.name}", "replace", f"map:{change.name}")
     parts += (f"else:{other.name}",) if other else ()
     return source.task(f"replace in {source.name}", parts, code, say, how=HOW[style])
-
-
-def dictionary(rng: Random) -> Task | None:
-    """Make a dictionary of elements and what is made of them: "each even number to its square"."""
-    source = draw_source(rng)
-    stages = draw_stages(rng, source, ("map", "filter map", "filter map"))
-    if stages is None or stages.change is None or not stages.change.nouns or source.measured:
-        return None
-    if source.outer or source.condition or source.name == "dict_keys":
-        return None
-    change, x = stages.change, source.var
-    test = f" if {stages.condition(x)}" if stages.check else ""
-    code = function(
-        "make_dict", source.params, f"return {{{x}: {change.on(x)} for {x} in {source.code}{test}}}"
-    )
-
-    def say(rng: Random) -> str:
-        many, one = change.nouns[0]
-        if rng.random() < 0.5:
-            each = kept(rng, source, stages.check, each=rng.choice(("each", "every")))
-            opening = rng.choice(
-                ("[map]", "[return] a dictionary that maps", "[build] a dictionary from")
-            )
-            return f"{opening} {each} to its {one}"
-        opening = rng.choice(("[return] a dictionary with", "[create] a dictionary of"))
-        return f"{opening} the {kept(rng, source, stages.check)} and their {many}"
-
-    return source.task(f"dictionary of {source.name}", (*stages.parts, "dict"), code, say)
-
-
-def grouping(rng: Random) -> Task | None:
-    """Group or count elements by something: "group the even numbers by their last digit"."""
-    source = draw_source(rng)
-    key = draw_change(rng, source.kind)
-    check = draw_check(rng, source.kind, source.measured) if rng.random() < 0.75 else None
-    if not key.nouns or (check and not source.allows(check)) or not source.allows(key):
-        return None
-    if source.outer or source.condition or key.name in ("double", "factorial"):
-        return None
-    x, count = source.var, rng.random() < 0.4
-    if count:
-        inner, name = f"key = {key.on(x)}\nresult[key] = result.get(key, 0) + 1", "count_by"
-    else:
-        inner, name = f"result.setdefault({key.on(x)}, []).append({x})", "group_by"
-    inner = f"if {check.on(x)}:\n{block([inner])}" if check else inner
-    lines = ["result = {}", f"for {x} in {source.code}:\n{block([inner])}", "return result"]
-    code = function(name, source.params, *lines)
-
-    def say(rng: Random) -> str:
-        verb = rng.choice(("[count]",) if count else ("[group]", "[group]", "[collect]"))
-        by = rng.choice((f"by {key.nouns[0][1]}", f"by their {key.nouns[0][1]}"))
-        end = rng.choice(("", " in a dictionary"))
-        return f"{verb} the {kept(rng, source, check)} {by}{end}"
-
-    parts = (*((f"filter:{check.name}",) if check else ()), name, f"by:{key.name}")
-    return source.task(f"{name} of {source.name}", parts, code, say)
-
-
-def order(rng: Random) -> Task | None:
-    """Sort by something, or find the element where it is largest."""
-    source = draw_source(rng)
-    key = draw_change(rng, source.kind)
-    check = draw_check(rng, source.kind, source.measured) if rng.random() < 0.75 else None
-    if not key.nouns or (check and not source.allows(check)) or not source.allows(key):
-        return None
-    if source.outer or source.condition or key.name in ("double", "cube", "factorial", "char_code"):
-        return None
-    x, kind = source.var, rng.choice(("sort", "sort_down", "largest", "smallest"))
-    inner = f"[{x} for {x} in {source.code} if {check.on(x)}]" if check else source.code
-    call = {"sort": "sorted", "sort_down": "sorted", "largest": "max", "smallest": "min"}[kind]
-    by = "len" if key.code == "len({x})" else f"lambda {x}: {key.on(x)}"
-    down = ", reverse=True" if kind == "sort_down" else ""
-    code = function(f"{kind}_by", source.params, f"return {call}({inner}, key={by}{down})")
-
-    def say(rng: Random) -> str:
-        noun = key.nouns[0][1]
-        if call == "sorted":
-            by = rng.choice((f"by {noun}", f"by their {noun}"))
-            end = " in descending order" if down else rng.choice(("", " in ascending order"))
-            return f"[sort] the {kept(rng, source, check)} {by}{end}"
-        verb = rng.choice(("find", "return", "get"))
-        most = rng.choice(
-            {"largest": ("largest", "highest"), "smallest": ("smallest", "lowest")}[kind]
-        )
-        which = kept(rng, source, check, which="the")
-        return f"[{verb}] {which} with the {most} {noun}"
-
-    parts = (*((f"filter:{check.name}",) if check else ()), f"by:{key.name}", f"order:{kind}")
-    return source.task(f"{kind} by of {source.name}", parts, code, say)
-
-
-def running(rng: Random) -> Task | None:
-    """List what a total is after each element: "the running totals of the squares"."""
-    source = rng.choice((number_list, number_list, amounts, draw_source))(rng)
-    stages = draw_stages(rng, source, ("filter", "map", "filter map", "plain"))
-    if stages is None or source.kind != "number" or source.outer or source.condition:
-        return None
-    if not stages.nameable or (stages.change and stages.change.to != "number"):
-        return None
-    name, start, step, says = rng.choice(
-        (
-            ("total", "0", "total += {v}", ("running totals", "cumulative sums")),
-            ("product", "1", "product *= {v}", ("running products", "cumulative products")),
-            ("largest", "float('-inf')", "largest = max(largest, {v})", ("running maximums",)),
-        )
-    )
-    inner = f"{fill(step, v=stages.value(source.var))}\nresult.append({name})"
-    if condition := stages.condition(source.var):
-        inner = f"if {condition}:\n{block([inner])}"
-    lines = [
-        f"{name} = {start}",
-        "result = []",
-        f"for {source.var} in {source.code}:\n{block([inner])}",
-    ]
-    code = function("get_running", source.params, *lines, "return result")
-
-    def say(rng: Random) -> str:
-        verb = rng.choice(("find", "return", "compute", "list"))
-        return f"[{verb}] the {rng.choice(says)} of the {phrase(rng, source, stages)}"
-
-    return source.task(
-        f"running {name} of {source.name}", (*stages.parts, f"running:{name}"), code, say
-    )
 
 
 def until(rng: Random) -> Task | None:
@@ -448,21 +183,5 @@ def nested(rng: Random) -> Task | None:
         takes=("a nested list", f"a nested list of {source.nouns}"),
         outside=(" in a nested list",),
         inside=("", " in it"),
-        what=("{python}function", "recursive {python}function"),
+        what=(FUNCTION, "recursive {python}function"),
     )
-
-
-LIST_FAMILIES = (
-    (question, 3.0),
-    (comparison, 2.5),
-    (two_totals, 2.5),
-    (position, 2.0),
-    (partition, 2.0),
-    (replacement, 2.5),
-    (dictionary, 1.5),
-    (grouping, 2.0),
-    (order, 2.5),
-    (running, 1.0),
-    (until, 2.0),
-    (nested, 1.5),
-)

@@ -1,14 +1,14 @@
-"""Tasks on one, two or three numbers: arithmetic, questions, labels, searches, sequences."""
+"""Tasks on one or two numbers: arithmetic, questions, labels, conversions."""
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import CHANGES, Change, draw, draw_change, draw_check
-from en2py.data.sources.tasks.sources import NATURAL_CHANGES
+from en2py.data.sources.tasks.primitives import Change
 from en2py.data.sources.tasks.stages import idle
-from en2py.data.sources.tasks.task import FUNCTION, Task, block, function, normal_form
+from en2py.data.sources.tasks.task import FUNCTION, Task, function
 
 OPERATIONS = (
     ("plus", "{a} + {b}", "sum"),
@@ -28,7 +28,7 @@ LABELS = (
 )
 
 
-def _change(rng: Random) -> Change | None:
+def nameable_change(rng: Random) -> Change | None:
     """Draw something to do to a plain number, with a noun for what comes out."""
     change = draw_change(rng, "number", to="number")
     return change if change.nouns and change.name != "factorial" else None
@@ -37,7 +37,7 @@ def _change(rng: Random) -> Change | None:
 def arithmetic(rng: Random) -> Task | None:
     """Combine two numbers: "the sum of the squares of two numbers"."""
     name, template, noun = rng.choice(OPERATIONS)
-    change = _change(rng) if rng.random() < 0.7 else None
+    change = nameable_change(rng) if rng.random() < 0.7 else None
     after = draw_change(rng, "number", to="number") if rng.random() < 0.6 else None
     check = draw_check(rng, "number") if not after and rng.random() < 0.6 else None
     if (after and not (after.nouns or after.measured)) or not (change or after or check):
@@ -68,7 +68,7 @@ def arithmetic(rng: Random) -> Task | None:
     )
     parts += (f"then:{after.name}",) if after else ()
     parts += (f"check:{check.name}",) if check else ()
-    return _task(
+    return number_task(
         "arithmetic" if not check else "check of two", parts, code, say, ("number", "number")
     )
 
@@ -76,7 +76,7 @@ def arithmetic(rng: Random) -> Task | None:
 def checks(rng: Random) -> Task | None:
     """Ask two things of a number: "whether a number is even and greater than 10"."""
     one, two = draw_check(rng, "number"), draw_check(rng, "number")
-    change = _change(rng) if rng.random() < 0.4 else None
+    change = nameable_change(rng) if rng.random() < 0.4 else None
     if one.name == two.name or {one.name, two.name} in ({"even", "odd"}, {"positive", "negative"}):
         return None
     if change and idle(change, two):
@@ -107,14 +107,14 @@ def checks(rng: Random) -> Task | None:
 
     parts: tuple[str, ...] = ("over:one", f"check:{one.name}", word.replace(" ", "_"))
     parts += (f"by:{change.name}",) if change else ()
-    return _task("checks", (*parts, f"check:{two.name}"), code, say, ("number",))
+    return number_task("checks", (*parts, f"check:{two.name}"), code, say, ("number",))
 
 
 def label(rng: Random) -> Task | None:
     """Name a number: 'return "big" if a number is greater than 20 and "small" otherwise'."""
     one = draw_check(rng, "number")
     two = draw_check(rng, "number") if rng.random() < 0.5 else None
-    change = _change(rng) if rng.random() < 0.35 else None
+    change = nameable_change(rng) if rng.random() < 0.35 else None
     if (two and two.name == one.name) or (change and idle(change, one)):
         return None
     yes, no = rng.choice(LABELS)
@@ -136,160 +136,7 @@ def label(rng: Random) -> Task | None:
 
     parts = ("over:one", *((f"by:{change.name}",) if change else ()), f"check:{one.name}", "label")
     parts += (f"check:{two.name}", "label_two") if two else ()
-    return _task("label", parts, code, say, ("number",))
-
-
-def next_number(rng: Random) -> Task | None:
-    """Search upwards: "the smallest number greater than n that is prime and ends in 3"."""
-    one, two = draw_check(rng, "number"), draw_check(rng, "number") if rng.random() < 0.6 else None
-    change = _change(rng) if rng.random() < 0.5 else None
-    usual = ("even", "odd", "divisible", "not_divisible", "ends_in", "prime", "palindrome_number")
-    if one.name not in usual or (two and (two.name not in usual or two.name == one.name)):
-        return None
-    if change and (idle(change, one) or change.name not in NATURAL_CHANGES):
-        return None
-    down = rng.random() < 0.3
-    x = change.on("n") if change else "n"
-    tests = [one.on(x), *([two.on("n")] if two else [])]
-    test = " and ".join(f"({test})" for test in tests)
-    move = "n -= 1" if down else "n += 1"
-    if not found(test, range(1, 20) if down else range(700, 900)):
-        return None
-    code = function("find_number", "n", move, f"while not ({test}):\n    {move}", "return n")
-
-    def say(rng: Random) -> str:
-        verb = rng.choice(("find", "return", "get"))
-        side = (
-            "largest number less than n"
-            if down
-            else rng.choice(("smallest number greater than n", "first number after n"))
-        )
-        which = f"whose {change.nouns[0][1]}" if change else "that"
-        end = f" and {'that ' if change else ''}{two.predicate(rng, False)}" if two else ""
-        return f"[{verb}] the {side} {which} {one.predicate(rng, False)}{end}"
-
-    parts = ("search_down" if down else "search_up", *((f"by:{change.name}",) if change else ()))
-    parts += (f"filter:{one.name}", *((f"filter:{two.name}",) if two else ()))
-    return _task("next number", parts, code, say, ("hundred",), takes=("a number n",))
-
-
-def found(test: str, where: range) -> bool:
-    """Tell whether a search will end: whether some number `n` there passes a test."""
-    scope: dict[str, Any] = {}
-    exec(normal_form(f"test = lambda n: {test}"), scope)  # our own program
-    return any(scope["test"](n) for n in where)
-
-
-def first_numbers(rng: Random) -> Task | None:
-    """Collect the first n numbers that pass: "the squares of the first n odd numbers"."""
-    check = draw_check(rng, "number")
-    usual = ("even", "odd", "divisible", "not_divisible", "ends_in", "prime", "palindrome_number")
-    change = _change(rng) if rng.random() < 0.7 else None
-    if check.name not in usual or (
-        change and change.name not in (*NATURAL_CHANGES, "cube", "square")
-    ):
-        return None
-    total = rng.random() < 0.5
-    value = change.on("number") if change else "number"
-    step = f"total += {value}\ncount += 1" if total else f"result.append({value})"
-    loop = f"if {check.on('number')}:\n{block([step])}\nnumber += 1"
-    start = ["total = 0", "count = 0"] if total else ["result = []"]
-    test = "count < n" if total else "len(result) < n"
-    end = "return total" if total else "return result"
-    name = "get_sum" if total else "get_list"
-    code = function(name, "n", *start, "number = 1", f"while {test}:\n{block([loop])}", end)
-
-    def say(rng: Random) -> str:
-        words = [f"first n {text} numbers" for text in check.adjectives]
-        words += [f"first n positive numbers that {check.predicate(rng, True)}"]
-        what = f"the {rng.choice(words)}"
-        what = f"the {change.nouns[0][0]} of {what}" if change else what
-        if total:
-            return f"[{rng.choice(('find', 'return', 'compute', 'calculate'))}] the sum of {what}"
-        return f"[{rng.choice(('find', 'return', 'get'))}] {what}"
-
-    parts = ("over:first_n", f"filter:{check.name}", *((f"map:{change.name}",) if change else ()))
-    parts += ("sum" if total else "list",)
-    return _task("first numbers", parts, code, say, ("small",), takes=("a number n",))
-
-
-def repetition(rng: Random) -> Task | None:
-    """Repeat a step: "how many times a number can be halved before it is less than 5"."""
-    up = rng.random() < 0.5
-    name = rng.choice(("double", "triple", "times", "plus") if up else ("halve", "minus"))
-    change = draw(rng, next(change for change in CHANGES if change.name == name))
-    limit = rng.choice((100, 200, 500, 1000)) if up else rng.choice((5, 10, 20, 50))
-    second = draw_change(rng, "number", measured=True) if up and rng.random() < 0.7 else None
-    if second and second.name in (name, "minus"):
-        return None
-    count = rng.random() < 0.5
-    moves = [f"n = {change.on('n')}", *([f"n = {second.on('n')}"] if second else [])]
-    test = f"n < {limit}" if up else f"n > {limit}"
-    if count:
-        body = block([*moves, "steps += 1"])
-        lines = ["steps = 0", f"while {test}:\n{body}", "return steps"]
-    else:
-        lines = [f"while {test}:\n{block(moves)}", "return n"]
-    code = function("count_steps" if count else "repeat_steps", "n", *lines)
-
-    def say(rng: Random) -> str:
-        first = change.verb(rng, "a number")
-        then = f" and {second.verb(rng, 'it')}" if second else ""
-        stop = f"it is {'at least' if up else 'at most'} {limit}"
-        if count:
-            return f"{first}{then} until {stop} and [count] the steps"
-        return f"{first}{then} until {stop} and [return] the result"
-
-    parts = ("repeat", f"map:{name}", *((f"map:{second.name}",) if second else ()))
-    parts += ("limit:up" if up else "limit:down", "count" if count else "result")
-    return _task("repetition", parts, code, say, ("natural" if up else "hundred",))
-
-
-def sequence(rng: Random) -> Task | None:
-    """Continue a sequence in which each term is made of the one before."""
-    steps = ("double", "triple", "plus", "minus", "times", "negate", "halve")
-    one, two = (draw_change(rng, "number") for _ in range(2))
-    if one.name not in steps or two.name not in steps or one.name == two.name:
-        return None
-    start = rng.choice((1, 2, 3, 5, 10))
-    style = rng.choice(("loop", "recursion", "list"))
-    if style == "recursion":
-        code = function(
-            "get_term",
-            "n",
-            f"if n == 1:\n    return {start}",
-            f"return {two.on(one.on('get_term(n - 1)'))}",
-        )
-    elif style == "loop":
-        body = f"term = {two.on(one.on('term'))}"
-        code = function(
-            "get_term", "n", f"term = {start}", f"for _ in range(n - 1):\n    {body}", "return term"
-        )
-    else:
-        body = f"terms.append({two.on(one.on('terms[-1]'))})"
-        code = function(
-            "get_terms",
-            "n",
-            f"terms = [{start}]",
-            f"for _ in range(n - 1):\n    {body}",
-            "return terms",
-        )
-
-    def say(rng: Random) -> str:
-        what = "the first n terms" if style == "list" else "the nth term"
-        verb = rng.choice(("find", "return", "compute"))
-        does = f"{one.verb(rng, 'the one before')} and {two.verb(rng, 'it')}"
-        base = does.replace("[", "").replace("]", "")
-        return f"[{verb}] {what} of a sequence: start with {start} and for each new term {base}"
-
-    how = {
-        "loop": ("with a loop", "using a loop"),
-        "recursion": ("recursively", "using recursion"),
-        "list": ("",),
-    }
-    name = "list" if style == "list" else "term"
-    parts = ("sequence", f"map:{one.name}", f"map:{two.name}", name)
-    return _task("sequence", parts, code, say, ("small",), takes=("a number n",), how=how[style])
+    return number_task("label", parts, code, say, ("number",))
 
 
 def chain(rng: Random) -> Task | None:
@@ -358,7 +205,7 @@ def guarded(rng: Random) -> Task | None:
         return f"{clause} {check.predicate(rng, False)}"
 
     parts = ("over:one", f"guard:{kind}", f"filter:{check.name}", f"map:{change.name}")
-    return _task(f"guard with {kind}", parts, code, say, ("number",))
+    return number_task(f"guard with {kind}", parts, code, say, ("number",))
 
 
 def parsed(rng: Random) -> Task | None:
@@ -382,10 +229,10 @@ def parsed(rng: Random) -> Task | None:
         return f"{start}, {does}, or [return] {kind} {fails}"
 
     parts = ("parse", *(f"map:{name}" for name in names), f"default:{kind}")
-    return _task("parse", parts, code, say, ("numeral",))
+    return number_task("parse", parts, code, say, ("numeral",))
 
 
-def _task(
+def number_task(
     family: str,
     parts: tuple[str, ...],
     code: str,
@@ -395,19 +242,6 @@ def _task(
     takes: tuple[str, ...] = (),
     how: tuple[str, ...] = ("",),
 ) -> Task:
+    """Make a task of a program with one function."""
     name = code.partition("(")[0].removeprefix("def ")
     return Task(family, parts, code, say, caller(name, kinds, code), takes=takes, how=how)
-
-
-NUMBER_FAMILIES = (
-    (arithmetic, 3.0),
-    (checks, 2.5),
-    (label, 2.5),
-    (next_number, 1.5),
-    (first_numbers, 1.5),
-    (repetition, 1.5),
-    (sequence, 2.0),
-    (chain, 3.0),
-    (guarded, 2.0),
-    (parsed, 1.0),
-)

@@ -1,9 +1,8 @@
 """What becomes of a stream: a number, a list, a text."""
 
-from dataclasses import dataclass
+from en2py.data.sources.tasks.sink import Sink
 
 FILTERED = ("filter", "property")
-ALL = ("plain", "filter", "map", "filter map", "map filter", "property")
 CHANGED = ("filter", "map", "filter map", "map filter", "property")
 
 
@@ -13,43 +12,6 @@ def _find(what: str) -> tuple[str, ...]:
 
 def _give(what: str) -> tuple[str, ...]:
     return tuple(f"[{verb}] {what}" for verb in ("find", "return", "get"))
-
-
-@dataclass(frozen=True)
-class Sink:
-    """What becomes of a stream, in English and in the ways to write it.
-
-    Attributes:
-        family: The primitive.
-        name: Name of a function that does it.
-        kinds: What it can gather.
-        says: Clauses around `{np}`, `squares of the even numbers in a list`.
-        then: What to do with "the results" of steps told before.
-        orders: Orders of stages that it makes sense after.
-        short: Lines around `{each}`, `x for x in numbers`; empty where there is no short form.
-        lazy: Lines around `{source}`, any iterable.
-        start: Before a loop.
-        step: For each element of a loop, with `{value}`; empty where there is no loop.
-        end: After it.
-        join: What recursion returns: `{value}` and the outcome for the `{rest}`; may be empty.
-        unit: What recursion returns when nothing is left.
-        ordinal: `first` where a single element is asked for.
-    """
-
-    family: str
-    name: str
-    kinds: tuple[str, ...]
-    says: tuple[str, ...]
-    then: tuple[str, ...]
-    orders: tuple[str, ...] = ALL
-    short: tuple[str, ...] = ()
-    lazy: tuple[str, ...] = ()
-    start: tuple[str, ...] = ()
-    step: str = ""
-    end: tuple[str, ...] = ()
-    join: str = ""
-    unit: str = ""
-    ordinal: str = ""
 
 
 SINKS = (
@@ -354,6 +316,7 @@ SINKS = (
         end=("return counts",),
     ),
 )
+
 
 # What a generator does: no list is built, so it stands in no table.
 YIELD = Sink(

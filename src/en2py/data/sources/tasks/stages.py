@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from random import Random
 
-from en2py.data.sources.tasks.primitives import Change, Check, draw_change, draw_check
-from en2py.data.sources.tasks.sources import Source
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.primitives import Change, Check
+from en2py.data.sources.tasks.source import Source
 
 ORDERS: tuple[str, ...] = ("plain",) + ("filter",) * 4 + ("map",) * 3 + ("filter map",) * 7
 ORDERS += ("map filter",) * 3 + ("property",) * 3

@@ -8,8 +8,10 @@ recursion, or with `map` and `filter`; the description says which.
 from random import Random
 
 from en2py.data.sources.tasks import inputs
-from en2py.data.sources.tasks.sinks import SINKS, YIELD, Sink
-from en2py.data.sources.tasks.sources import Source, draw_source
+from en2py.data.sources.tasks.sink import Sink
+from en2py.data.sources.tasks.sinks import SINKS, YIELD
+from en2py.data.sources.tasks.source import Source
+from en2py.data.sources.tasks.sources import draw_source
 from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
 from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function
 

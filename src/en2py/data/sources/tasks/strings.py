@@ -2,8 +2,10 @@
 
 from random import Random
 
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import LETTERS, draw_change, draw_check
+from en2py.data.sources.tasks.primitives import LETTERS
 from en2py.data.sources.tasks.sources import SENTENCE, TEXT
 from en2py.data.sources.tasks.stages import kept
 from en2py.data.sources.tasks.streams import HOW
@@ -222,6 +224,3 @@ def masked(rng: Random) -> Task | None:
 
     parts = (f"filter:{check.name}", "mask", f"star:{star}" if star else f"map:{change.name}")
     return source.task(f"mask {source.name}", parts, code, say, how=HOW[style])
-
-
-STRING_FAMILIES = ((text_steps, 6.0), (text_pair, 2.0), (text_checks, 2.0), (masked, 3.0))

@@ -1,0 +1,132 @@
+"""Tasks that arrange elements: as a dictionary, in groups, in an order, as running totals."""
+
+from random import Random
+
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
+from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
+from en2py.data.sources.tasks.task import Task, block, fill, function
+
+
+def dictionary(rng: Random) -> Task | None:
+    """Make a dictionary of elements and what is made of them: "each even number to its square"."""
+    source = draw_source(rng)
+    stages = draw_stages(rng, source, ("map", "filter map", "filter map"))
+    if stages is None or stages.change is None or not stages.change.nouns or source.measured:
+        return None
+    if source.outer or source.condition or source.name == "dict_keys":
+        return None
+    change, x = stages.change, source.var
+    test = f" if {stages.condition(x)}" if stages.check else ""
+    code = function(
+        "make_dict", source.params, f"return {{{x}: {change.on(x)} for {x} in {source.code}{test}}}"
+    )
+
+    def say(rng: Random) -> str:
+        many, one = change.nouns[0]
+        if rng.random() < 0.5:
+            each = kept(rng, source, stages.check, each=rng.choice(("each", "every")))
+            opening = rng.choice(
+                ("[map]", "[return] a dictionary that maps", "[build] a dictionary from")
+            )
+            return f"{opening} {each} to its {one}"
+        opening = rng.choice(("[return] a dictionary with", "[create] a dictionary of"))
+        return f"{opening} the {kept(rng, source, stages.check)} and their {many}"
+
+    return source.task(f"dictionary of {source.name}", (*stages.parts, "dict"), code, say)
+
+
+def grouping(rng: Random) -> Task | None:
+    """Group or count elements by something: "group the even numbers by their last digit"."""
+    source = draw_source(rng)
+    key = draw_change(rng, source.kind)
+    check = draw_check(rng, source.kind, source.measured) if rng.random() < 0.75 else None
+    if not key.nouns or (check and not source.allows(check)) or not source.allows(key):
+        return None
+    if source.outer or source.condition or key.name in ("double", "factorial"):
+        return None
+    x, count = source.var, rng.random() < 0.4
+    if count:
+        inner, name = f"key = {key.on(x)}\nresult[key] = result.get(key, 0) + 1", "count_by"
+    else:
+        inner, name = f"result.setdefault({key.on(x)}, []).append({x})", "group_by"
+    inner = f"if {check.on(x)}:\n{block([inner])}" if check else inner
+    lines = ["result = {}", f"for {x} in {source.code}:\n{block([inner])}", "return result"]
+    code = function(name, source.params, *lines)
+
+    def say(rng: Random) -> str:
+        verb = rng.choice(("[count]",) if count else ("[group]", "[group]", "[collect]"))
+        by = rng.choice((f"by {key.nouns[0][1]}", f"by their {key.nouns[0][1]}"))
+        end = rng.choice(("", " in a dictionary"))
+        return f"{verb} the {kept(rng, source, check)} {by}{end}"
+
+    parts = (*((f"filter:{check.name}",) if check else ()), name, f"by:{key.name}")
+    return source.task(f"{name} of {source.name}", parts, code, say)
+
+
+def order(rng: Random) -> Task | None:
+    """Sort by something, or find the element where it is largest."""
+    source = draw_source(rng)
+    key = draw_change(rng, source.kind)
+    check = draw_check(rng, source.kind, source.measured) if rng.random() < 0.75 else None
+    if not key.nouns or (check and not source.allows(check)) or not source.allows(key):
+        return None
+    if source.outer or source.condition or key.name in ("double", "cube", "factorial", "char_code"):
+        return None
+    x, kind = source.var, rng.choice(("sort", "sort_down", "largest", "smallest"))
+    inner = f"[{x} for {x} in {source.code} if {check.on(x)}]" if check else source.code
+    call = {"sort": "sorted", "sort_down": "sorted", "largest": "max", "smallest": "min"}[kind]
+    by = "len" if key.code == "len({x})" else f"lambda {x}: {key.on(x)}"
+    down = ", reverse=True" if kind == "sort_down" else ""
+    code = function(f"{kind}_by", source.params, f"return {call}({inner}, key={by}{down})")
+
+    def say(rng: Random) -> str:
+        noun = key.nouns[0][1]
+        if call == "sorted":
+            by = rng.choice((f"by {noun}", f"by their {noun}"))
+            end = " in descending order" if down else rng.choice(("", " in ascending order"))
+            return f"[sort] the {kept(rng, source, check)} {by}{end}"
+        verb = rng.choice(("find", "return", "get"))
+        most = rng.choice(
+            {"largest": ("largest", "highest"), "smallest": ("smallest", "lowest")}[kind]
+        )
+        which = kept(rng, source, check, which="the")
+        return f"[{verb}] {which} with the {most} {noun}"
+
+    parts = (*((f"filter:{check.name}",) if check else ()), f"by:{key.name}", f"order:{kind}")
+    return source.task(f"{kind} by of {source.name}", parts, code, say)
+
+
+def running(rng: Random) -> Task | None:
+    """List what a total is after each element: "the running totals of the squares"."""
+    source = rng.choice((number_list, number_list, amounts, draw_source))(rng)
+    stages = draw_stages(rng, source, ("filter", "map", "filter map", "plain"))
+    if stages is None or source.kind != "number" or source.outer or source.condition:
+        return None
+    if not stages.nameable or (stages.change and stages.change.to != "number"):
+        return None
+    name, start, step, says = rng.choice(
+        (
+            ("total", "0", "total += {v}", ("running totals", "cumulative sums")),
+            ("product", "1", "product *= {v}", ("running products", "cumulative products")),
+            ("largest", "float('-inf')", "largest = max(largest, {v})", ("running maximums",)),
+        )
+    )
+    inner = f"{fill(step, v=stages.value(source.var))}\nresult.append({name})"
+    if condition := stages.condition(source.var):
+        inner = f"if {condition}:\n{block([inner])}"
+    lines = [
+        f"{name} = {start}",
+        "result = []",
+        f"for {source.var} in {source.code}:\n{block([inner])}",
+    ]
+    code = function("get_running", source.params, *lines, "return result")
+
+    def say(rng: Random) -> str:
+        verb = rng.choice(("find", "return", "compute", "list"))
+        return f"[{verb}] the {rng.choice(says)} of the {phrase(rng, source, stages)}"
+
+    return source.task(
+        f"running {name} of {source.name}", (*stages.parts, f"running:{name}"), code, say
+    )

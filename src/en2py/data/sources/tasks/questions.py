@@ -1,0 +1,148 @@
+"""Tasks that ask something of a whole stream: any, all, totals compared with each other."""
+
+from random import Random
+
+from en2py.data.sources.tasks.changes import draw_change
+from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.sinks import SINKS
+from en2py.data.sources.tasks.source import Source
+from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
+from en2py.data.sources.tasks.stages import Stages, draw_stages, idle, kept, phrase
+from en2py.data.sources.tasks.streams import HOW, clauses
+from en2py.data.sources.tasks.task import Task, block, fill, function
+
+REDUCTIONS = {
+    "sum": "sum",
+    "product": "product",
+    "count": "number",
+    "max": "largest",
+    "min": "smallest",
+}
+
+
+def question(rng: Random) -> Task | None:
+    """Ask whether any or all elements pass: "whether all even numbers are greater than 5"."""
+    source = draw_source(rng)
+    which = rng.choice(("any", "all"))
+    style = rng.choice(("short", "short", "loop"))
+    first = draw_check(rng, source.kind, source.measured) if rng.random() < 0.5 else None
+    change = draw_change(rng, source.kind) if rng.random() < 0.3 and not source.measured else None
+    check = draw_check(rng, change.to if change else source.kind, source.measured)
+    if change and (not change.nouns or idle(change, check) or not source.allows(change)):
+        return None
+    if not change and not source.allows(check) or (first and not source.allows(first)):
+        return None
+    if source.outer or source.condition or (first and first.name == check.name):
+        return None
+    x, value = source.var, change.on(source.var) if change else source.var
+    test = check.on(value)
+    given = f" if {first.on(x)}" if first else ""
+    early = which == "any"  # what the first telling element decides
+    if style == "short":
+        body = [f"return {which}({test} for {x} in {source.code}{given})"]
+    else:
+        ends = check.fails_on(value) if which == "all" else test
+        inner = f"if {ends}:\n{block([f'return {early}'])}"
+        inner = f"if {first.on(x)}:\n{block([inner])}" if first else inner
+        body = [f"for {x} in {source.code}:\n{block([inner])}", f"return {not early}"]
+    code = function(f"check_{which}", source.params, *body)
+
+    def say(rng: Random) -> str:
+        each = "any" if which == "any" else rng.choice(("each", "every"))
+        subject = kept(rng, source, first, each=each)
+        if change:
+            subject = f"the {change.nouns[0][1]} of {subject}"
+        verb = rng.choice(
+            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
+        )
+        return f"{verb} {subject} {check.predicate(rng, False)}"
+
+    return source.task(
+        f"{which} of {source.name}",
+        (*((f"filter:{first.name}",) if first else ()),)
+        + (*((f"by:{change.name}",) if change else ()), which, f"filter:{check.name}"),
+        code,
+        say,
+        how=HOW[style],
+    )
+
+
+def total(source: Source, stages: Stages, name: str) -> str:
+    """Write one of the REDUCTIONS of a stream as an expression."""
+    sink = next(sink for sink in SINKS if sink.family == name)
+    if stages.order == "plain":
+        return fill(sink.lazy[0], source=source.code).removeprefix("return ")
+    return fill(sink.short[0], each=clauses(source, stages)).removeprefix("return ")
+
+
+def comparison(rng: Random) -> Task | None:
+    """Ask a question about a sum: "whether the sum of the squares is greater than 50"."""
+    source = draw_source(rng)
+    name = rng.choice([*REDUCTIONS])
+    stages = draw_stages(
+        rng, source, ("filter",) if name == "count" else ("filter", "map", "filter map")
+    )
+    check = draw_check(rng, "number", measured=rng.random() < 0.5)
+    if stages is None or not stages.nameable or check.name in ("prime", "palindrome_number"):
+        return None
+    if name != "count" and (stages.change.to if stages.change else source.kind) != "number":
+        return None
+    code = function("check_value", source.params, f"return {check.on(total(source, stages, name))}")
+
+    def say(rng: Random) -> str:
+        verb = rng.choice(
+            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
+        )
+        what = f"the {REDUCTIONS[name]} of {'' if name == 'count' else 'the '}"
+        return f"{verb} {what}{phrase(rng, source, stages)} {check.predicate(rng, False)}"
+
+    parts = (*stages.parts, name, f"check:{check.name}")
+    return source.task(f"check {name} of {source.name}", parts, code, say)
+
+
+def two_totals(rng: Random) -> Task | None:
+    """Combine two sums: "the difference between the sum of the even and of the odd numbers"."""
+    source = rng.choice((number_list, number_list, amounts))(rng)
+    names = rng.sample(("sum", "count", "max", "min", "product"), 2)
+    names = rng.choice((names, names[:1] * 2, names[:1] * 2))
+    both = [
+        draw_stages(rng, source, ("filter",) if name == "count" else ("filter", "map", "plain"))
+        for name in names
+    ]
+    one, two = both
+    if one is None or two is None or not (one.nameable and two.nameable):
+        return None
+    numbers = all(stages.change is None or stages.change.to == "number" for stages in (one, two))
+    if not numbers or (names[0] == names[1] and one.parts == two.parts):
+        return None
+    op, name, verbs, glue = rng.choice(
+        (
+            (
+                "-",
+                "minus",
+                ("[find] the difference between", "[return] the difference between"),
+                "and",
+            ),
+            (
+                ">",
+                "exceeds",
+                ("[check] whether", "[check] if", "[return] True if"),
+                "is greater than",
+            ),
+            (",", "both", ("[return] a tuple with", "[find] both"), "and"),
+        )
+    )
+    first, second = total(source, one, names[0]), total(source, two, names[1])
+    code = function("compare_parts", source.params, f"return ({first} {op} {second})")
+
+    def say(rng: Random) -> str:
+        sides = []
+        for stages, reduction in zip((one, two), names, strict=True):
+            article = "" if reduction == "count" else "the "
+            what = phrase(rng, source, stages)
+            sides.append(f"the {REDUCTIONS[reduction]} of {article}{what}")
+        first = sides[0].replace("{where}", "")
+        return f"{rng.choice(verbs)} {first} {glue} {sides[1]}"
+
+    parts = (name, *one.parts, names[0], *two.parts, names[1])
+    return source.task(f"two totals of {source.name}", parts, code, say)
