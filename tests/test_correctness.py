@@ -234,6 +234,8 @@ def test_pass_at_k_refuses_impossible_counts(n, c, k):
 def test_the_references_of_mbpp_pass(sandbox):
     from en2py.data.sources import jsonl
 
+    sandbox.timeout_s = 10.0
+
     pairs = jsonl.read(
         DataReport(),
         name="mbpp",

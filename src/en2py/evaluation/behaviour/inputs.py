@@ -32,7 +32,11 @@ def choices(function: Function, n: int) -> list[Kinds]:
     combined = set(itertools.product(*ranked))
     combined |= {(kind,) * n for kind in POOLS}  # arguments of one kind are common
     found = [
-        Kinds(kinds, sum(own[kind] for own, kind in zip(weights, kinds, strict=True)))
+        Kinds(
+            kinds,
+            sum(own[kind] for own, kind in zip(weights, kinds, strict=True))
+            + 0.5 * (n > 1 and len(set(kinds)) == 1),
+        )
         for kinds in combined
     ]
     found.sort(key=lambda choice: (-choice.weight, choice.kinds))
@@ -82,6 +86,14 @@ def _place(chance: random.Random, size: int) -> int:
     return min(int(size * chance.random() ** 1.3), size - 1)
 
 
+def _value(text: str) -> object:
+    try:
+        value: object = ast.literal_eval(text)
+    except ValueError:  # set() or a function
+        return None
+    return value
+
+
 def _relate(
     chance: random.Random, names: list[str], kinds: tuple[str, ...], values: list[str]
 ) -> None:
@@ -97,6 +109,10 @@ def _relate(
     if sequence is None:
         return
     items = ast.literal_eval(sequence)
+    twins = [place for place, value in enumerate(values) if type(items) is type(_value(value))]
+    if len(twins) > 1 and chance.random() < 0.2:  # a part of the other: sublists, substrings
+        start = chance.randrange(len(items) + 1)
+        values[twins[1]] = repr(items[start : start + chance.randrange(1, 4)])
     for place, (name, kind) in enumerate(zip(names, kinds, strict=False)):
         if kind not in ("int", "character") or chance.random() < 0.35 or not items:
             continue

@@ -9,6 +9,8 @@ from en2py.evaluation.entry import entry_function, functions
 from en2py.evaluation.sandbox import Job, Outcome, Sandbox
 from en2py.evaluation.sandbox.values import decode, same
 
+PREDICTION_CALL_S = 0.5  # processor seconds for one input; the reference had a fifth of it
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -71,7 +73,7 @@ def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
         known = len(functions(tree))
         return None, f"takes another number of arguments{'' if known == 1 else ' in all functions'}"
     calls = tuple(f"{entry.name}({own})" for own in oracle.inputs)
-    return Job(definitions(tree), calls), ""
+    return Job(definitions(tree), calls, call_timeout_s=PREDICTION_CALL_S, restarts=False), ""
 
 
 def _judge_script(outcome: Outcome, oracle: Oracle) -> Verdict:

@@ -151,7 +151,7 @@ _HINTS: dict[str, str] = {
     "li a x "
     "ls lis input arr1 arr2 l1 l2 iterable lists vector v integers samples points marks scores "
     "collection "
-    "weights prices heights args stack queue my alist",
+    "weights prices heights args stack queue alist",
     "list of texts": "words strings names sentences lines texts list lst strs keys tokens arr",
     "list of floats": "values data numbers samples weights probabilities scores prices list x",
     "mixed list": "list lst nested items data l",
@@ -185,8 +185,9 @@ _ANNOTATIONS = {
 _METHODS: dict[str, str] = {
     method: kind
     for kind, methods in {
-        "text": "split lower upper strip isdigit isalpha title replace join startswith endswith isupper "
-        "islower swapcase find capitalize isspace isalnum encode casefold splitlines lstrip rstrip",
+        "text": "split lower upper strip isdigit isalpha title replace join startswith endswith "
+        "isupper islower swapcase find capitalize isspace isalnum encode casefold splitlines "
+        "lstrip rstrip",
         "list": "append sort insert extend reverse pop remove",
         "dict": "keys values items get update setdefault popitem",
         "set": "union intersection difference add issubset discard symmetric_difference",
@@ -236,7 +237,9 @@ def _weigh_uses(name: str, body: ast.AST, weights: dict[str, float]) -> None:
     for node in ast.walk(body):
         if isinstance(node, ast.Attribute) and is_it(node.value):
             if kind := _METHODS.get(node.attr):
-                weights[kind] += 2
+                weights[kind] += 3
+            for number in _NUMBERS:
+                weights[number] -= 3
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id == "range" and any(map(is_it, node.args)):
                 weights["int"] += 3

@@ -116,6 +116,7 @@ class Worker:
             first += calls + 1
             if (
                 ended in ("", NOT_LOADED)
+                or not job["restarts"]
                 or calls < 0
                 or first >= len(job["calls"])
                 or min(cpu_left, wall_left) < 0.01

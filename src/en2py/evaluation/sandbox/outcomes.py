@@ -22,6 +22,7 @@ class Job:
         timeout_s: Processor seconds for everything; None: the sandbox's. Four times as long by the
         clock.
         call_timeout_s: Processor seconds for one call; None: no limit but `timeout_s`.
+        restarts: Whether the calls after one that killed its process are made in a fresh one.
     """
 
     code: str
@@ -29,6 +30,7 @@ class Job:
     stdin: str = ""
     timeout_s: float | None = None
     call_timeout_s: float | None = None
+    restarts: bool = True
 
 
 @dataclass(frozen=True)

@@ -231,6 +231,7 @@ class _Worker:
             "stdin": job.stdin,
             "timeout_s": timeout_s,
             "call_timeout_s": job.call_timeout_s,
+            "restarts": job.restarts,
             "nonce": self.nonce,
         }
         self.deadline = time.monotonic() + timeout_s * _WALL_PER_CPU + _GRACE_S

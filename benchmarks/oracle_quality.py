@@ -1,0 +1,98 @@
+"""The error bars of "behaves like the reference": admitted, mutants killed, strangers accepted.
+
+    python benchmarks/oracle_quality.py english_python PATH [--pairs N] [--show N]
+    python benchmarks/oracle_quality.py jsonl PATH --description text --code code
+
+Pairs are read and repaired as far as parsing needs it (characters, tabs, indentation, Python 2).
+"""
+
+import argparse
+import functools
+import time
+
+from en2py.data.cleaning import characters, layout, limits, pipeline
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.sources import english_python, jsonl
+from en2py.evaluation.behaviour import admit, count_reasons
+from en2py.evaluation.behaviour.mutants import measure
+from en2py.evaluation.sandbox import Sandbox
+
+
+def read(options: argparse.Namespace) -> list[Pair]:
+    report = DataReport()
+    if options.source == "english_python":
+        pairs = english_python.read(report, path=options.path, url="", sha256="")
+    else:
+        pairs = jsonl.read(
+            report,
+            name="jsonl",
+            path=options.path,
+            description_field=options.description,
+            code_field=options.code,
+            tests_field=None,
+        )
+    steps = {
+        "characters": characters.repair_characters,
+        "tabs": functools.partial(layout.expand_tabs, size=4),
+        "dedent": layout.dedent,
+        "python 2": characters.repair_python2,
+        "parses": limits.must_parse,
+    }
+    return pipeline.clean(pairs, steps, report)[: options.pairs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", choices=["english_python", "jsonl"])
+    parser.add_argument("path")
+    parser.add_argument("--description", default="text")
+    parser.add_argument("--code", default="code")
+    parser.add_argument("--pairs", type=int, default=None, help="only the first N pairs")
+    parser.add_argument("--show", type=int, default=0, help="print N survivors and N strangers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--min-level", default="full")
+    options = parser.parse_args()
+    pairs = read(options)
+    codes = [pair.code for pair in pairs]
+    settings = {
+        "timeout_s": 3.0,
+        "memory_mb": 512,
+        "workers": None,
+        "min_level": options.min_level,
+    }
+    with Sandbox(**settings) as sandbox, Sandbox(**settings, hash_seed=1) as other:
+        print(sandbox.describe())
+        began = time.monotonic()
+        admissions = admit(codes, sandbox, other)
+        took = time.monotonic() - began
+        functions = [own for own in admissions if own.kind == "function"]
+        admitted = [own for own in functions if own.oracle is not None]
+        scripts = [own for own in admissions if own.kind == "script"]
+        by_code = {
+            code: own for code, own in zip(codes, admissions, strict=True) if own.kind == "function"
+        }
+        distinct = {code: own.oracle for code, own in by_code.items() if own.oracle is not None}
+        print(
+            f"{len(admitted)} of {len(codes)} pairs carry an oracle for a function"
+            f" ({len(admitted) / len(codes):.1%}; {len(admitted) / len(functions):.1%} of the"
+            f" {len(functions)} function pairs; {len(distinct)} of {len(by_code)} distinct"
+            f" functions), in {took:.0f} s"
+        )
+        testable = sum(own.oracle is not None for own in scripts)
+        print(f"{testable} of {len(scripts)} scripts are testable")
+        for reason, count in count_reasons(admissions).items():
+            print(f"{count:6d}  {reason}")
+        quality = measure(list(distinct), list(distinct.values()), sandbox, options.seed)
+    killed, accepted = quality.n_killed, quality.n_accepted
+    print(f"{killed} of {quality.n_mutants} mutants killed ({killed / quality.n_mutants:.1%})")
+    print(
+        f"{accepted} of {quality.n_strangers} strangers accepted"
+        f" ({accepted / quality.n_strangers:.2%})"
+    )
+    for title, examples in (("SURVIVOR", quality.survivors), ("STRANGER", quality.accepted)):
+        for reference, program in examples[: options.show]:
+            print(f"\n--- {title}; the reference:\n{reference}\n--- and it:\n{program}")
+
+
+if __name__ == "__main__":
+    main()

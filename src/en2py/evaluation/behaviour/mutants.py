@@ -1,0 +1,172 @@
+"""Mutation analysis: how sharp are the oracles, and how just?
+
+A mutant is a reference with one small step changed; an oracle that still accepts it did not look
+there. A stranger is another task's function with as many parameters; an oracle that accepts it
+looked at too little. Some mutants do what the reference does and cannot be told apart, so the first
+figure has a ceiling below one; both stand beside the metric as its error bars.
+"""
+
+import ast
+import copy
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from en2py.data.syntax import ast_text_renamed, parse
+from en2py.evaluation.behaviour.judge import behaves_like
+from en2py.evaluation.behaviour.oracle import Oracle
+from en2py.evaluation.entry import entry_function
+from en2py.evaluation.sandbox import Sandbox
+
+N_MUTANTS = 5  # of each reference, drawn from all its one-step mutants
+N_STRANGERS = 8  # for each reference
+
+_SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
+    ast.Add: (ast.Sub, ast.Mult),
+    ast.Sub: (ast.Add,),
+    ast.Mult: (ast.Add, ast.FloorDiv),
+    ast.Div: (ast.Mult,),
+    ast.FloorDiv: (ast.Mult,),
+    ast.Mod: (ast.FloorDiv,),
+    ast.Pow: (ast.Mult,),
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.And: (ast.Or,),
+    ast.Or: (ast.And,),
+}
+_Change = Callable[[], None]
+
+
+def mutants(code: str) -> list[str]:
+    """Write all one-step mutants of a program's entry function that are other programs.
+
+    Steps: another operator or comparison, a constant one further, a condition turned round, a
+    statement left out, a returned value lost, `break` for `continue`.
+
+    Args:
+        code: A program with an entry function.
+
+    Returns:
+        The mutants as programs, in the order of their places.
+    """
+    tree = parse(code)
+    entry = None if tree is None else entry_function(tree)
+    if tree is None or entry is None:
+        return []
+    place = next(
+        number for number, node in enumerate(ast.walk(tree)) if node is entry.node
+    )  # the same walk over a copy leads to the same node
+    found: dict[str, None] = {}
+    for step in range(sum(1 for _ in _changes(entry.node))):
+        other = copy.deepcopy(tree)
+        twin = next(node for number, node in enumerate(ast.walk(other)) if number == place)
+        change = next(own for number, own in enumerate(_changes(twin)) if number == step)
+        change()
+        text = ast.unparse(ast.fix_missing_locations(other))
+        if parse(text) is not None and text != ast.unparse(tree):
+            found[text] = None
+    return list(found)
+
+
+def _changes(function: ast.AST) -> Iterator[_Change]:
+    """List the steps as functions that change the tree in place."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
+            for other in _SWAPS.get(type(node.op), ()):
+                yield _setting(node, "op", other())
+        elif isinstance(node, ast.Compare):
+            for place, op in enumerate(node.ops):
+                for other in _SWAPS.get(type(op), ()):
+                    ops = [*node.ops[:place], other(), *node.ops[place + 1 :]]
+                    yield _setting(node, "ops", ops)
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, bool):
+                yield _setting(node, "value", not node.value)
+            elif isinstance(node.value, int | float):
+                yield _setting(node, "value", node.value + 1)
+                yield _setting(node, "value", node.value - 1)
+        if isinstance(node, ast.If | ast.While | ast.IfExp):
+            yield _setting(node, "test", ast.UnaryOp(ast.Not(), node.test))
+        elif isinstance(node, ast.Return) and node.value is not None:
+            yield _setting(node, "value", None)
+        for name in ("body", "orelse"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                for place, statement in enumerate(block):
+                    if isinstance(statement, ast.Break | ast.Continue):
+                        twin = ast.Continue() if isinstance(statement, ast.Break) else ast.Break()
+                        yield _setting(node, name, [*block[:place], twin, *block[place + 1 :]])
+                    elif isinstance(statement, ast.Assign | ast.AugAssign | ast.Expr) and not (
+                        isinstance(statement, ast.Expr)
+                        and isinstance(statement.value, ast.Constant)
+                    ):
+                        rest = [*block[:place], ast.Pass(), *block[place + 1 :]]
+                        yield _setting(node, name, rest)
+
+
+def _setting(node: ast.AST, name: str, value: object) -> _Change:
+    return lambda: setattr(node, name, value)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The metric's error bars: of `n_mutants` `n_killed`, of `n_strangers` `n_accepted`."""
+
+    n_mutants: int
+    n_killed: int
+    n_strangers: int
+    n_accepted: int
+    survivors: tuple[tuple[str, str], ...]  # reference, mutant
+    accepted: tuple[tuple[str, str], ...]  # reference, stranger
+
+
+def measure(
+    codes: Sequence[str], oracles: Sequence[Oracle], sandbox: Sandbox, seed: int
+) -> Quality:
+    """Judge mutants and strangers of each distinct reference.
+
+    Args:
+        codes: References that carry an oracle for a function; repeats are skipped.
+        oracles: Their oracles.
+        sandbox: Where everything runs.
+        seed: Draws the mutants and the strangers.
+    """
+    chance = random.Random(seed)
+    distinct = dict(zip(codes, oracles, strict=True))
+    by_arity: dict[int, list[str]] = {}
+    for code, oracle in distinct.items():
+        by_arity.setdefault(oracle.n_arguments, []).append(code)
+    same_program = {code: ast_text_renamed(code) for code in distinct}
+    mutations: list[tuple[str, str]] = []
+    strangers: list[tuple[str, str]] = []
+    for code, oracle in distinct.items():
+        own = mutants(code)
+        mutations += [(code, other) for other in chance.sample(own, min(N_MUTANTS, len(own)))]
+        others = by_arity[oracle.n_arguments]
+        for other in chance.sample(others, min(N_STRANGERS + 1, len(others)))[:N_STRANGERS]:
+            if same_program[other] != same_program[code]:
+                strangers.append((code, other))
+    survivors, accepted = (
+        tuple(
+            pair
+            for pair, verdict in zip(
+                pairs,
+                behaves_like(
+                    [other for _, other in pairs], [distinct[own] for own, _ in pairs], sandbox
+                ),
+                strict=True,
+            )
+            if verdict.behaves
+        )
+        for pairs in (mutations, strangers)
+    )
+    n_killed = len(mutations) - len(survivors)
+    return Quality(len(mutations), n_killed, len(strangers), len(accepted), survivors, accepted)
