@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from en2py.model import Attention, Transformer, attention_weights
+from en2py.model import Attention, Dropout, Transformer, attention_weights
 
 PAD, BOS = 0, 2
 
@@ -287,12 +287,42 @@ def test_dropout_is_on_in_training_alone(setting):
     assert not torch.equal(model(src, tgt), model(src, tgt))
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_hides_its_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    x = torch.ones(401, 499)  # not a multiple of four
+    dropped = Dropout(p).train()(x)
+    assert (dropped == 0).double().mean().item() == pytest.approx(p, abs=0.005)
+    assert dropped.unique().tolist() == pytest.approx([0, 1 / (1 - p)], rel=1e-4)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+
+
+def test_dropout_hides_the_same_numbers_in_the_gradient():
+    x = torch.ones(50, 7, requires_grad=True)
+    dropped = Dropout(0.5).train()(x)
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped)
+
+
+def test_dropout_depends_on_the_seed_alone():
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        draws.append(Dropout(0.5).train()(torch.ones(99)))
+    assert torch.equal(*draws)
+
+
+def test_dropout_keeps_the_precision():
+    assert Dropout(0.1).train()(torch.ones(8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
 # ------------------------------------------------------------------------------------ refusals
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"dropout": 1.0}, r"dropout \(1.0\) is not in \[0, 1\)"),
         ({"n_heads": 5}, r"d_model \(16\) is not divisible by n_heads \(5\)"),
         ({"norm": "mid"}, "norm is 'mid'; choose pre or post"),
         ({"positions": "none"}, "positions is 'none'; choose learned or sinusoidal"),
