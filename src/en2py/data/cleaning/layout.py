@@ -98,8 +98,10 @@ def _formatted(code: str, ignore: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it compiles what it writes
             return str(autopep8_library.fix_code(code, options=options)).rstrip("\n")
-    except (*NOT_A_PROGRAM, tokenize.TokenError, IndexError, KeyError):
-        return code  # it stumbles over some broken codes
+    except (
+        Exception
+    ):  # on broken code it fails in many ways: IndexError, AssertionError, TokenError
+        return code
 
 
 @cache
