@@ -5,7 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from en2py.errors import UserError
-from en2py.evaluation.behaviour import Admission, Oracle, admit, behaves_like, count_reasons
+from en2py.evaluation.behaviour import (
+    Admission,
+    Oracle,
+    admit,
+    behaves_like,
+    count_reasons,
+    problems_of_scripts,
+)
 from en2py.evaluation.behaviour.inputs import choices, draw
 from en2py.evaluation.behaviour.mutants import measure, mutants
 from en2py.evaluation.behaviour.oracle import definitions
@@ -229,6 +236,12 @@ def test_the_driver_of_a_function_is_left_out():
     assert definitions(ast.parse(code)).count("\n") < 10
     assert "print" not in definitions(ast.parse(code))
     assert "def f(a)" in definitions(ast.parse(code))
+
+
+def test_scripts_run_or_tell_why_not(sandboxes):
+    programs = ["print(1)", "exit()", "exit(3)", "1 / 0", "print(", "while True: pass"]
+    told = problems_of_scripts(programs, sandboxes[0])
+    assert told == ["", "", "SystemExit", "ZeroDivisionError", "SyntaxError", "timeout"]
 
 
 # error bars

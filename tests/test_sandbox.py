@@ -252,6 +252,18 @@ def test_a_closed_sandbox_says_so():
         opened.run([])
 
 
+def test_an_interrupted_run_closes_the_sandbox():
+    def jobs():
+        yield Job("x = 1")
+        raise KeyboardInterrupt
+
+    with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
+        with pytest.raises(KeyboardInterrupt):
+            opened.run(jobs())
+        with pytest.raises(RuntimeError, match="closed"):
+            opened.run([])
+
+
 def test_closing_leaves_no_process_and_no_folder():
     with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
         pid, scratch = opened._pool[0].process.pid, Path(opened._pool[0].scratch)

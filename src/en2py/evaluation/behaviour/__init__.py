@@ -1,7 +1,15 @@
 """Behaves like the reference: correctness where a dataset has no tests."""
 
 from en2py.evaluation.behaviour.admission import Admission, admit, count_reasons
-from en2py.evaluation.behaviour.judge import Verdict, behaves_like
+from en2py.evaluation.behaviour.judge import Verdict, behaves_like, problems_of_scripts
 from en2py.evaluation.behaviour.oracle import Oracle
 
-__all__ = ["Admission", "Oracle", "Verdict", "admit", "behaves_like", "count_reasons"]
+__all__ = [
+    "Admission",
+    "Oracle",
+    "Verdict",
+    "admit",
+    "behaves_like",
+    "count_reasons",
+    "problems_of_scripts",
+]

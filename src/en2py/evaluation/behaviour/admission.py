@@ -52,6 +52,9 @@ class Admission:
 def admit(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> list[Admission]:
     """Make oracles of references, each distinct text once.
 
+    Inputs on which the reference needs more than `CALL_S` are left out, so a slower machine may
+    keep others: make oracles once and keep them with the data.
+
     Args:
         codes: The references.
         sandbox: Where they run.

@@ -123,6 +123,8 @@ POOLS: dict[str, list[str]] = {
 # Tried in this order where nothing tells one kind from another.
 PRIOR = list(POOLS)
 _NUMBERS = ("int", "float")
+# Not taken for what a longer text or any number does as well, unless something speaks for them.
+_SPECIAL = ("character", "digits", "bool", "function", "none")
 
 # Words in a parameter's name -> kinds, the likelier first.
 _HINTS: dict[str, str] = {
@@ -208,7 +210,7 @@ def evidence(parameter: ast.arg, body: ast.AST) -> dict[str, float]:
     """
     weights = dict.fromkeys(POOLS, 0.0)
     for rank, kind in enumerate(PRIOR):
-        weights[kind] -= rank / 100
+        weights[kind] -= rank / 100 + 1.0 * (kind in _SPECIAL)
     if parameter.annotation is not None:
         written = ast.unparse(parameter.annotation).removeprefix("typing.").strip("'\"")
         kind = _ANNOTATIONS.get(written) or _ANNOTATIONS.get(written.partition("[")[0], "")

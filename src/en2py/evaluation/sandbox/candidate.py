@@ -43,7 +43,7 @@ class _Streams:
     """Fresh standard streams for each call."""
 
     def __init__(self, stdin: str) -> None:
-        self.stdin = stdin.encode()
+        self.stdin = stdin.encode(errors="replace")
 
     def open(self) -> None:
         self.sink = _Sink()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -72,7 +72,7 @@ class Sandbox:
             self.level = level_of(self.layers)
             if LEVELS.index(self.level) < LEVELS.index(min_level):
                 raise UserError(_refusal(self.layers, self.level, min_level))
-            for _ in range((workers or len_cores()) - 1):
+            for _ in range((workers or _n_cores()) - 1):
                 self._pool.append(_Worker(memory_mb, hash_seed))
         except BaseException:
             self.close()
@@ -104,12 +104,20 @@ class Sandbox:
     def run(self, jobs: Iterable[Job]) -> list[Outcome]:
         """Run jobs, each in a fresh process, and return their outcomes in the jobs' order.
 
+        Interrupted, the sandbox closes: answers under way could meet the wrong job.
+
         Raises:
             RuntimeError: If the sandbox is closed, or a worker cannot be started again.
         """
         if not self._pool:
             raise RuntimeError("this sandbox is closed; open a new one")
-        jobs = list(jobs)
+        try:
+            return self._run(list(jobs))
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self, jobs: list[Job]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(jobs)
         waiting = iter(enumerate(jobs))
         with selectors.DefaultSelector() as selector:
@@ -149,7 +157,7 @@ class Sandbox:
         return [outcome for outcome in outcomes if outcome is not None]
 
 
-def len_cores() -> int:
+def _n_cores() -> int:
     """Count the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -274,8 +282,3 @@ class _Worker:
         self.errors.close()
         self.process.wait()
         shutil.rmtree(self.scratch, ignore_errors=True)
-
-
-def run_one(sandbox: Sandbox, code: str, calls: Sequence[str] = (), stdin: str = "") -> Outcome:
-    """Run one program; a shorthand for `run` with a single job."""
-    return sandbox.run([Job(code, tuple(calls), stdin)])[0]

@@ -62,8 +62,8 @@ def leave_root(folder: str, needed: str) -> str:
         return f"root without capabilities: only root can read {needed}"
     os.chown(folder, NOBODY, NOBODY)
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setgid(NOBODY)  # as root these set the saved ids too
+    os.setuid(NOBODY)
     if sys.platform == "linux":
         # A change of user hides /proc/self from its own process, and the identity map is written
         # there.
