@@ -1,7 +1,6 @@
 """Draw tasks, run their programs, word their descriptions."""
 
 import ast
-from collections import Counter
 from random import Random
 
 from en2py.data.pairs import DataReport, Pair
@@ -91,12 +90,12 @@ def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
             break
     if len(found) < N_TESTS or len(set(found.values())) < 2:
         return ()
-    seen: Counter[str] = Counter()
-    order: list[tuple[int, int, str, str]] = []
+    seen: set[str] = set()
+    order: list[tuple[bool, bool, int, str, str]] = []
     for call, answer in found.items():  # new answers before known ones, telling before empty ones
-        order.append((seen[answer] + 2 * (answer in EMPTY), len(order), call, answer))
-        seen[answer] += 1
-    return tuple(f"assert {call} == {answer}" for _, _, call, answer in sorted(order)[:N_TESTS])
+        order.append((answer in seen, answer in EMPTY, len(order), call, answer))
+        seen.add(answer)
+    return tuple(f"assert {call} == {answer}" for *_, call, answer in sorted(order)[:N_TESTS])
 
 
 def _is_literal(text: str) -> bool:
