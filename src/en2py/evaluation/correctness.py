@@ -48,7 +48,8 @@ def passes_tests(
     """Run each prediction against the tests of its pair.
 
     The function may be named otherwise than in the reference: where the program lacks a name that
-    the tests call and the reference defines, its own entry function is called instead.
+    the tests call and the reference defines, its own entry function is called instead. A class has
+    to bear its name: descriptions that want a class name it.
 
     Args:
         predictions: Program texts.
