@@ -53,7 +53,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
         with cleaning_progress() as progress:
             prepared = prepare(
                 read=make(config["data"]["source"]),
-                cleaning={name: make(step) for name, step in config["cleaning"].items() if step},
+                cleaning=_cleaning(config["cleaning"]),
                 split=make(config["split"]),
                 augment=make(config["augmentation"]),
                 src_tokenizer=src_tokenizer,
@@ -67,6 +67,11 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
     record, from_cache = cached(Path(config["cache"]), "data", key, build)
     return Prepared.from_dict(record), from_cache
+
+
+def _cleaning(section: Config) -> dict[str, Any]:
+    """Return the steps that are switched on, in order."""
+    return {name: make(section["steps"][name]) for name, use in section["use"].items() if use}
 
 
 def word_vectors(config: Config, prepared: Prepared) -> Vectors:

@@ -1,6 +1,9 @@
 """What a run does besides training: exact resume, checkpoints, samples, progress."""
 
 import math
+import signal
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +73,13 @@ class BestCheckpoint(Checkpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """Overwrites `last.ckpt` at the end of each epoch, every so many minutes, and on a stop.
+    """Overwrites `last.ckpt` at the end of each epoch, every so many minutes, and on a signal.
+
+    It saves only where training can go on exactly: between two batches, or after the validation
+    that ends an epoch. Lightning would skip that validation if it went on from before it.
+
+    SIGINT (Ctrl-C), SIGTERM and SIGUSR1 are answered at the next such place: save, then leave with
+    exit code 130 or 143. A second one is taken as it comes.
 
     Args:
         path: The file.
@@ -82,11 +91,24 @@ class LastCheckpoint(Checkpoint):
         self.path = path
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
         self._saved_at = time.monotonic()
-        self._saved_step = -1
+        self._signal = 0
+        self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock and listen for signals."""
         self._saved_at = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                self._handlers[number] = signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._signal = number
+        self._listen_no_more()
+        print(f"{signal.Signals(number).name}: saving, then leaving", file=sys.stderr, flush=True)
+
+    def _listen_no_more(self) -> None:
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
 
     def on_train_batch_end(
         self,
@@ -96,29 +118,35 @@ class LastCheckpoint(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save if it is time."""
-        step = trainer.global_step
-        by_step = self.every_n_steps and step != self._saved_step and step % self.every_n_steps == 0
+        """Save if it is time, or if somebody asks."""
+        if batch_idx + 1 >= trainer.num_training_batches:
+            return  # validation comes first, then the end of the epoch saves
+        by_step = self.every_n_steps and (batch_idx + 1) % self.every_n_steps == 0
         due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
-        if by_step or trainer.strategy.broadcast(due):  # all ranks save, or none
+        # Broadcast, for all ranks save, or none does.
+        if by_step or trainer.strategy.broadcast(bool(due or self._signal)):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""
         self._save(trainer)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the signals back."""
+        self._listen_no_more()
+
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Save on a signal or an error."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.global_step:
-            self._save(trainer)
+        """Give the signals back; the last checkpoint is the last place to go on from."""
+        self._listen_no_more()
 
     def _save(self, trainer: pl.Trainer) -> None:
-        weights = trainer.lightning_module.parameters()
-        if all(bool(torch.isfinite(weight).all()) for weight in weights):
-            trainer.save_checkpoint(self.path)
-        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        trainer.save_checkpoint(self.path)
+        self._saved_at = time.monotonic()
+        if self._signal:
+            ctrl_c = self._signal == signal.SIGINT
+            raise SystemExit(130 if ctrl_c else 143)
 
 
 class StopAtNonFinite(Callback):
@@ -189,8 +217,9 @@ class Throughput(Callback):
         self.lines = lines
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of the run."""
+        """Start the clocks; a run resumed inside an epoch sees no start of that epoch."""
         self._started, self._first_epoch = time.perf_counter(), trainer.current_epoch
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of an epoch."""
@@ -210,13 +239,13 @@ class Throughput(Callback):
         self._seconds, self._ended = self._seconds + now - self._ended, now
         self._tokens += batch.n_tokens
         if batch_idx % 10 == 0:
-            trainer.progress_bar_metrics["tok/s"] = round(self._tokens / self._seconds)
+            trainer.progress_bar_metrics["tok/s"] = round(self._tokens / max(self._seconds, 1e-9))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's throughput, and print its line."""
         done = trainer.current_epoch + 1
         metrics = trainer.callback_metrics
-        pl_module.log("tokens_per_second", self._tokens / self._seconds)
+        pl_module.log("tokens_per_second", self._tokens / max(self._seconds, 1e-9))
         if not (self.lines and trainer.is_global_zero):
             return
         each = (time.perf_counter() - self._started) / (done - self._first_epoch)
@@ -227,7 +256,7 @@ class Throughput(Callback):
                 for name in ("val/nll", "train/nll", "val/exact_match_renamed")
                 if name in metrics
             ),
-            f"{self._tokens / self._seconds:,.0f} tokens/s",
+            f"{self._tokens / max(self._seconds, 1e-9):,.0f} tokens/s",
             f"{each * ((trainer.max_epochs or done) - done):.0f} s left",
         ]
         print("  ".join(words), flush=True)

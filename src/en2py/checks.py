@@ -242,13 +242,19 @@ def _check_shapes(config: Mapping[str, Any]) -> None:
 
 def _check_steps(config: Mapping[str, Any]) -> None:
     """Hold the members of the lists of parts: each is a part, or switched off."""
-    for group in ("cleaning", "callbacks"):
-        for name, step in (config.get(group) or {}).items():
-            if step is not None and not (isinstance(step, Mapping) and "_target_" in step):
-                raise UserError(
-                    f"{group}.{name}={_typed(step)}: expected null, which switches it off, or a "
-                    f"section with a _target_, as in conf/{group}/"
-                )
+    cleaning = config.get("cleaning") or {}
+    for name in cleaning.get("use") or {}:
+        if name not in (cleaning.get("steps") or {}):
+            raise UserError(
+                f"cleaning.use.{name}: there is no cleaning.steps.{name}"
+                f"{did_you_mean(name, cleaning['steps'])}"
+            )
+    for name, step in (config.get("callbacks") or {}).items():
+        if step is not None and not (isinstance(step, Mapping) and "_target_" in step):
+            raise UserError(
+                f"callbacks.{name}={_typed(step)}: expected null, which switches it off, or a "
+                "section with a _target_, as in conf/callbacks/"
+            )
 
 
 def _check_starts(config: Mapping[str, Any]) -> None:

@@ -88,6 +88,10 @@ class Seq2SeqModule(pl.LightningModule):
         self.train_loss.update(loss.detach(), weight=targets.numel())
         return loss
 
+    def on_train_start(self) -> None:
+        """Freeze as the epoch demands; a run resumed inside an epoch sees no start of it."""
+        self._freeze(self.current_epoch)
+
     def on_train_epoch_start(self) -> None:
         """Let the token tables learn once their frozen epochs are over."""
         self._freeze(self.current_epoch)

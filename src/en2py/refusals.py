@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     HydraException,
@@ -81,8 +82,12 @@ def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConf
                 continue  # an interval has no first value
             line = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
         first.append(line)
-    with initialize_config_dir(str(conf), version_base="1.3", job_name=config_name):
-        return compose(config_name, first, return_hydra_config=True)
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job's, if any
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3", job_name=config_name):
+            return compose(config_name, first, return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def groups_of(conf: Path) -> list[str]:

@@ -103,7 +103,8 @@ def train(cfg: DictConfig) -> float:
     """
     hydra = HydraConfig.get()
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if not k.startswith("hydra")}
-    run = Run(cfg, list(hydra.overrides.task), choices)
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # as typed, `${` and all
+    run = Run(cfg, overrides, choices)
     _name_the_data(run)
     with run.alone():
         if hydra.mode == RunMode.MULTIRUN:
@@ -147,9 +148,7 @@ def _train(run: Run) -> float:
     trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
     _describe(module, trainer, stored)
     pl.seed_everything(config["seed"], verbose=False)
-    trainer.fit(module, datamodule, ckpt_path=path)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
 
     seconds = time.monotonic() - started
     plot_curves(folder / "metrics.csv", folder / "curves.png")

@@ -105,7 +105,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any] | None:
     """
     checkpoint = load_checkpoint(cfg.ckpt_path)
     stored = checkpoint["en2py"]
-    if cfg.decoding is not None:
+    if cfg.get("decoding") is not None:
         limit = stored["config"]["model"]["max_tgt_len"]
         decoding: Any = OmegaConf.to_container(cfg.decoding, resolve=True)
         stored["config"]["decoding"] = {**decoding, "max_len": decoding["max_len"] or limit}
@@ -163,7 +163,7 @@ def _score(
             "note: the data or the rules are not those of the training run (their split hash "
             "differs), so test pairs may have been trained on"
         )
-    folder = Path(cfg.folder or Path(cfg.ckpt_path).parent.parent / f"evaluate-{cfg.split}")
+    folder = Path(cfg.folder or Path(cfg.ckpt_path).parent.parent / f"evaluate-{cfg.part}")
     trainer = pl.Trainer(
         accelerator=cfg.trainer.accelerator,
         devices=cfg.trainer.devices,
@@ -174,12 +174,12 @@ def _score(
         enable_checkpointing=False,
         plugins=[CheckedIO()],
     )
-    show.console.print(f"{stored['run']}: {cfg.split} split of {config['data']['name']}")
-    scored = score_split(module, build.datamodule(config, prepared), trainer, cfg.split)
+    show.console.print(f"{stored['run']}: {cfg.part} split of {config['data']['name']}")
+    scored = score_split(module, build.datamodule(config, prepared), trainer, cfg.part)
     write_scores(folder, scored)
     record = {
         "run": stored["run"],
-        "split": cfg.split,
+        "split": cfg.part,
         "split_hash": prepared.split_hash,
         "scores": scored.values,
         "signatures": scored.scores.signatures,
@@ -187,7 +187,7 @@ def _score(
     write_atomically(folder / "results.json", json.dumps(record, indent=2).encode())
     draw_attention(module, scored, folder, list(cfg.attention), cfg.n_maps)
     show.samples(scored.samples(3))
-    show.results(f"{cfg.split}, {stored['run']}", scored.values)
+    show.results(f"{cfg.part}, {stored['run']}", scored.values)
     show.console.print(f"everything is in {folder}")
     return record
 

@@ -1,0 +1,326 @@
+"""Whole runs through the command line's own path, small enough for a test."""
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from en2py.checkpoints import load_checkpoint
+from en2py.cli import command
+from en2py.module import Seq2SeqModule
+
+EVERY_STEP = "checkpoints.every_n_steps=1"
+Go = Callable[..., int]
+SMALL = [
+    "data=jsonl",
+    "split=random",
+    "model=tiny",
+    "model.d_model=32",
+    "model.d_ff=64",
+    "model.n_heads=2",
+    "model.dropout=0.2",
+    "batch.max_tokens=200",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "callbacks.samples.n_samples=2",
+    "callbacks.samples.every_n_epochs=1",
+    "decoding.max_len=12",
+    "logger=csv",
+    "processes=1",
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Forty small programs, so that an epoch has a few batches."""
+    path = tmp_path / "pairs.jsonl"
+    names = ["total", "value", "number", "item"]
+    lines = [
+        {
+            "description": f"write a function that adds {i} to a {name}",
+            "code": f"def add({name}):\n    return {name} + {i}\n",
+        }
+        for name in names
+        for i in range(10)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def go(tmp_path: Path, data: Path) -> Go:
+    def run(*overrides: str, door: str = "train", out: str = "out") -> int:
+        if door == "train":
+            from train import main
+
+            fixed = [*SMALL, f"data.path={data}", f"output={tmp_path / out}"]
+        else:
+            from evaluate import main
+
+            fixed = ["trainer.accelerator=cpu"]
+        keys = {o.split("=")[0] for o in overrides}
+        kept = [o for o in fixed if o.split("=")[0] not in keys]
+        words = [f"{door}.py", *kept, f"cache={tmp_path / 'cache'}", *overrides]
+        return command(main, door, argv=words)
+
+    return run
+
+
+def folder_of(tmp_path: Path, out: str = "out") -> Path:
+    (folder,) = (f for f in (tmp_path / out / "adhoc").iterdir() if f.is_dir())
+    return folder
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """Return the rows without the one column that is a time."""
+    with open(folder / "metrics.csv") as file:
+        return [{k: v for k, v in r.items() if k != "tokens_per_second"} for r in csv.DictReader(file)]
+
+
+def assert_equal(a: Any, b: Any, at: str = "") -> None:
+    assert type(a) is type(b), at
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), at
+        for key in a:
+            assert_equal(a[key], b[key], f"{at}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), at
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{at}/{i}")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), at
+    else:
+        assert a == b, at
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, optimiser, schedule, metric states, records, best epoch: all equal."""
+    for name in ("last.ckpt", "best.ckpt"):
+        one, two = (load_checkpoint(folder / "checkpoints" / name) for folder in (a, b))
+        for key in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch",
+                    "global_step"):  # fmt: skip
+            assert_equal(one[key], two[key], f"{name}/{key}")
+    assert metrics(a) == metrics(b)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (a, b)]
+    for result in results:
+        result.pop("seconds")
+        result["best"].pop("tokens_per_second")
+        result.pop("overrides")
+    assert results[0] == results[1]
+
+
+class Stop(RuntimeError):
+    """What a test throws into a run."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
+    """Make a hook of the module raise at its n-th call."""
+    original = getattr(Seq2SeqModule, hook)
+    calls = iter(range(1, 10**6))
+
+    def hooked(self: Seq2SeqModule, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise Stop(f"{hook} {call}")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Seq2SeqModule, hook, hooked)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_that_it_promises(go: Go, tmp_path: Path) -> None:
+    assert go() == 0
+    folder = folder_of(tmp_path)
+    assert folder.name.startswith("jsonl-tiny-none-plain-seed1-")
+    for name in ("config.yaml", "overrides.txt", "metrics.csv", "curves.png", "data_report.json",
+                 "samples.md", "predictions.jsonl", "result.json", "vocab/src.json",
+                 "vocab/tgt.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):  # fmt: skip
+        assert (folder / name).stat().st_size > 0, name
+    result = json.loads((folder / "result.json").read_text())
+    assert {"nll", "exact_match_renamed", "compiles", "bleu"} <= result["test"].keys()
+    assert {"val/nll", "train/nll", "gap/nll", "val/bpc"} <= result["best"].keys()
+
+
+@pytest.mark.slow
+def test_the_same_command_again_shows_the_stored_result(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go()
+    before = (folder_of(tmp_path) / "result.json").read_bytes()
+    stop_at(monkeypatch, "training_step", 1)
+    assert go() == 0
+    assert "this run is finished" in capsys.readouterr().out
+    assert (folder_of(tmp_path) / "result.json").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("hook", "call"),
+    [("training_step", 2), ("training_step", 3), ("training_step", 4), ("training_step", 9),
+     ("on_validation_epoch_end", 2), ("on_train_epoch_end", 1)],
+)  # fmt: skip
+def test_a_stopped_run_ends_as_if_it_had_not_been(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, call: int, workers: int
+) -> None:
+    assert go(out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, call)
+        with pytest.raises(Stop):
+            go(f"batch.num_workers={workers}", EVERY_STEP, out="stopped")
+    assert go(f"batch.num_workers={workers}", out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+def test_fresh_trains_anew_and_keeps_the_old_folder(go: Go, tmp_path: Path) -> None:
+    go()
+    folder = folder_of(tmp_path)
+    assert go("fresh=true") == 0
+    assert folder.with_name(folder.name + ".old1").is_dir()
+    assert_same_run(folder, folder.with_name(folder.name + ".old1"))
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_under_another_length(go: Go, tmp_path: Path) -> None:
+    constant = "scheduler=constant"
+    go("trainer.max_epochs=2", constant, out="short")
+    go("trainer.max_epochs=3", constant, out="long")
+    last = folder_of(tmp_path, "short") / "checkpoints" / "last.ckpt"
+    assert go(f"ckpt_path={last}", "trainer.max_epochs=3", constant, out="further") == 0
+    one, two = (
+        load_checkpoint(folder_of(tmp_path, out) / "checkpoints" / "last.ckpt")
+        for out in ("long", "further")
+    )
+    assert_equal(one["state_dict"], two["state_dict"])
+    assert_equal(one["optimizer_states"], two["optimizer_states"])
+
+
+@pytest.mark.slow
+def test_going_on_with_another_loss_is_refused_with_the_difference(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go()
+    last = folder_of(tmp_path) / "checkpoints" / "last.ckpt"
+    assert go(f"ckpt_path={last}", "loss=smoothed", "trainer.max_epochs=4") == 2
+    message = capsys.readouterr().err
+    assert "loss.label_smoothing: 0.0, 0.1" in message and "init_from=" in message
+    assert go(f"ckpt_path={last}") == 2
+    assert "trainer.max_epochs=6" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_warm_start_copies_shared_tokens_and_lists_the_rest(
+    go: Go, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go()
+    best = folder_of(tmp_path) / "checkpoints" / "best.ckpt"
+    other = tmp_path / "other.jsonl"
+    other.write_text(data.read_text().replace("adds", "sums").replace("add(", "sum_up("))
+    assert go(f"init_from={best}", f"data.path={other}", out="warm") == 0
+    out = capsys.readouterr().out
+    assert "0 start anew" in out and "tokens are known" in out
+
+
+@pytest.mark.slow
+def test_evaluate_repeats_the_score_of_training(go: Go, tmp_path: Path) -> None:
+    go()
+    folder = folder_of(tmp_path)
+    assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", door="evaluate") == 0
+    again = json.loads((folder / "evaluate-test" / "results.json").read_text())
+    result = json.loads((folder / "result.json").read_text())
+    assert again["scores"] == pytest.approx(result["test"], rel=1e-6)
+    assert again["split_hash"] == result["split_hash"]
+    assert list((folder / "evaluate-test" / "attention").rglob("cross-layer*.png"))
+
+
+@pytest.mark.slow
+def test_prompts_give_code_alone_on_stdout(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go()
+    best = f"ckpt_path={folder_of(tmp_path) / 'checkpoints' / 'best.ckpt'}"
+    capsys.readouterr()
+    prompt = "add 3 to (a, b), don't say x == 'y' or ${z}"
+    assert go(best, f"prompt={prompt}", door="evaluate") == 0
+    one = capsys.readouterr()
+    assert "words that the model does not know" in one.err
+    file = tmp_path / "prompts.txt"
+    file.write_text(f"{prompt}\n\nadds 1 to a total\n")
+    assert go(best, f"prompts={file}", door="evaluate") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["description"] for line in lines] == [prompt, "adds 1 to a total"]
+    assert lines[0]["code"].rstrip("\n") == one.out.rstrip("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [("", "prompt"), ("add " * 200, "at most"), ("xyzzy qwrty", "knows no word")],
+)
+def test_a_prompt_that_cannot_be_read_is_told(
+    go: Go, tmp_path: Path, prompt: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go()
+    best = f"ckpt_path={folder_of(tmp_path) / 'checkpoints' / 'best.ckpt'}"
+    capsys.readouterr()
+    assert go(best, f"prompt={prompt}", door="evaluate") == 2
+    streams = capsys.readouterr()
+    assert reason in streams.err and streams.out == "" and streams.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Seq2SeqModule.training_step
+
+    def spoiled(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = original(self, batch, batch_idx)
+        return loss * float("nan") if self.global_step == 4 else loss
+
+    monkeypatch.setattr(Seq2SeqModule, "training_step", spoiled)
+    with pytest.raises(ArithmeticError, match="step 4"):
+        go()
+    for path in (folder_of(tmp_path) / "checkpoints").glob("*.ckpt"):
+        weights = load_checkpoint(path)["state_dict"].values()
+        assert all(torch.isfinite(w).all() for w in weights if w.is_floating_point())
+
+
+@pytest.mark.slow
+def test_load_gives_a_model_that_generates(go: Go, tmp_path: Path) -> None:
+    import en2py
+
+    go()
+    model = en2py.load(folder_of(tmp_path) / "checkpoints" / "best.ckpt")
+    texts = ["adds 1 to a total", "adds 2 to a value", "adds 3"]
+    together = model.generate(texts)
+    assert len(together) == 3
+    assert together == [model.generate([text])[0] for text in texts]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGUSR1", 143), ("SIGINT", 130)])
+def test_a_signal_saves_and_leaves_and_the_run_goes_on_from_there(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, code: int
+) -> None:
+    assert go(out="whole") == 0
+    with monkeypatch.context() as patch:
+        original = Seq2SeqModule.training_step
+
+        def hit(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
+            if self.global_step == 4:
+                os.kill(os.getpid(), getattr(signal, number))
+            return original(self, batch, batch_idx)
+
+        patch.setattr(Seq2SeqModule, "training_step", hit)
+        assert go(out="stopped") == code
+    last = folder_of(tmp_path, "stopped") / "checkpoints" / "last.ckpt"
+    assert load_checkpoint(last)["global_step"] == 5
+    assert go(out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
