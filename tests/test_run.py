@@ -80,7 +80,9 @@ def folder_of(tmp_path: Path, out: str = "out") -> Path:
 def metrics(folder: Path) -> list[dict[str, str]]:
     """Return the rows without the one column that is a time."""
     with open(folder / "metrics.csv") as file:
-        return [{k: v for k, v in r.items() if k != "tokens_per_second"} for r in csv.DictReader(file)]
+        return [
+            {k: v for k, v in r.items() if k != "tokens_per_second"} for r in csv.DictReader(file)
+        ]
 
 
 def assert_equal(a: Any, b: Any, at: str = "") -> None:

@@ -182,7 +182,7 @@ def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
     )
 
 
-def precision(wanted: str) -> str:
+def precision(wanted: str) -> Any:
     """Return the precision for `auto`: bf16 where the hardware multiplies it fast, else fp32."""
     if wanted != "auto":
         return wanted
@@ -242,8 +242,8 @@ def load(path: str | Path) -> Seq2SeqModule:
 def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:
     """Return the module that a loaded checkpoint describes, with its weights, in eval mode."""
     stored = checkpoint["en2py"]
-    vocabs = (Vocab.from_dict(stored[f"{side}_vocab"]) for side in ("src", "tgt"))
-    module = module_from(stored["config"], *vocabs, stored)
+    src_vocab, tgt_vocab = (Vocab.from_dict(stored[f"{side}_vocab"]) for side in ("src", "tgt"))
+    module = module_from(stored["config"], src_vocab, tgt_vocab, stored)
     module.load_state_dict(checkpoint["state_dict"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return module.to(device).eval()

@@ -34,7 +34,9 @@ class BatchNoise(Callback):
     ) -> None:
         """Seed the generators for this batch."""
         epoch = trainer.current_epoch
-        seed = ((self.seed * 1_000_003 + epoch) * 1_000_003 + batch_idx) * 8191 + trainer.global_rank
+        seed = (
+            (self.seed * 1_000_003 + epoch) * 1_000_003 + batch_idx
+        ) * 8191 + trainer.global_rank
         torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed is 100 times slower
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed % 2**63)
@@ -150,7 +152,14 @@ class LastCheckpoint(Checkpoint):
 
 
 class StopAtNonFinite(Callback):
-    """Ends training when a gradient is not finite, before the weights take it in."""
+    """Ends training when a gradient is not finite, before the weights take it in.
+
+    On a GPU the answer is read one step late, so that the step need not wait for it, and once more
+    before a checkpoint is written.
+    """
+
+    def __init__(self) -> None:
+        self._late: torch.Tensor | None = None
 
     def on_before_optimizer_step(
         self,
@@ -159,12 +168,25 @@ class StopAtNonFinite(Callback):
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Look at the norm of the gradients, one number for all of them."""
-        norms = torch._foreach_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
-        if not math.isfinite(torch.stack(norms).sum().item()):
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        norm: torch.Tensor | None = torch.stack(torch._foreach_norm(gradients)).sum()
+        if pl_module.device.type != "cpu":
+            norm, self._late = self._late, norm
+        if norm is not None and not math.isfinite(norm.item()):
             raise NonFiniteLoss(
                 f"the loss is not finite at step {trainer.global_step} "
                 f"(learning rate {optimizer.param_groups[0]['lr']:.3g}): take a smaller "
                 "optimizer.lr, a longer warm-up or a smaller trainer.gradient_clip_val"
+            )
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep weights that are not finite out of every checkpoint."""
+        if self._late is not None and not math.isfinite(self._late.item()):
+            raise NonFiniteLoss(
+                f"the loss is not finite at step {trainer.global_step}: nothing is saved; the "
+                "last checkpoint is from before it"
             )
 
 
@@ -198,9 +220,7 @@ class SampleGenerations(Callback):
             value = float(scores.values[name])
             module.log(f"val/{name}", value, prog_bar=name == "exact_match_renamed")
         columns = ["epoch", "description", "reference", "output"]
-        rows = [
-            [epoch, p.description, p.code, t] for p, t in zip(pairs, texts, strict=True)
-        ]
+        rows = [[epoch, p.description, p.code, t] for p, t in zip(pairs, texts, strict=True)]
         for logger in trainer.loggers:
             if hasattr(logger, "log_table"):
                 logger.log_table("val/samples", columns=columns, data=rows[:16])

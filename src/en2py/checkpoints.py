@@ -85,7 +85,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of ours onto the CPU, or say in one sentence why not.
 
     Raises:
-        UserError: If the file is missing, damaged, or not one of ours; it names the newest good one.
+        UserError: If the file is missing, damaged or not ours; it names the newest good one.
     """
     path = Path(path)
     try:
@@ -107,7 +107,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):
         raise UserError(f"'{path}' is not a checkpoint, or only the start of one")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"the checkpoint '{path}' is damaged or holds more than tensors and plain containers, "

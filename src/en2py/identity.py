@@ -1,4 +1,4 @@
-"""One function decides what a run is: its folder, the skip rule and the W&B id all come from here."""
+"""What a run is, decided in one place: folder, skip rule and W&B id all come from here."""
 
 import copy
 from collections.abc import Mapping
@@ -25,11 +25,9 @@ _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value names a 
 
 
 def without_paths(value: Any, key: str = "") -> Any:
-    """Replace the paths in a config by the SHA-256 of what lies there: content counts, not place."""
+    """Replace the paths in a config by the SHA-256 of what lies there."""
     if isinstance(value, Mapping):
-        return {
-            k: without_paths(v, key if key in _FILES else str(k)) for k, v in value.items()
-        }
+        return {k: without_paths(v, key if key in _FILES else str(k)) for k, v in value.items()}
     if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
         return file_digest(Path(value).expanduser())
     return value

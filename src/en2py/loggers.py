@@ -86,7 +86,14 @@ def wandb_mode() -> str:
 
 
 def wandb_logger(
-    *, project: str, folder: Path, run: str, run_id: str, study: str, tags: list[str], config: Any,
+    *,
+    project: str,
+    folder: Path,
+    run: str,
+    run_id: str,
+    study: str,
+    tags: list[str],
+    config: Any,
     log_checkpoints: bool,
 ) -> WandbLogger:
     """Return the W&B logger of a run; the same run id goes on with the same W&B run."""

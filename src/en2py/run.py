@@ -1,4 +1,4 @@
-"""One run from config to result: prepare, train or resume, test the best checkpoint, write it down."""
+"""One run from config to result: prepare, train or resume, test the best checkpoint."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ from en2py.evaluation.plots import plot_curves
 from en2py.identity import config_digest, differences, run_name
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
-from en2py.scoring import draw_attention, score_split, write_scores
+from en2py.scoring import score_split, write_scores
 from en2py.sweep import sign
 from en2py.warm_start import copy_weights
 
@@ -115,10 +115,38 @@ def train(cfg: DictConfig) -> float:
             return float(result["best"]["val/nll"])
         if run.config["fresh"]:
             run.set_aside()
-        try:
-            return _train(run)
-        finally:
-            finish_wandb()
+        with _log_file(run.folder / "run.log"):
+            try:
+                return _train(run)
+            except UserError:
+                raise
+            except Exception:
+                log.exception("the run failed")
+                raise
+            finally:
+                finish_wandb()
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Send what libraries say and warn of to a file: the terminal is for the run's own words."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
+    spoken, lightning.handlers = lightning.handlers, []  # it would speak on stderr too
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(level)
+        lightning.handlers = spoken
+        handler.close()
 
 
 def _train(run: Run) -> float:
@@ -182,20 +210,29 @@ def _continue_config(
         group = override.lstrip("+~").split("=")[0].split("@")[0]
         key = group.replace("/", ".")
         if key == "experiment":
-            raise UserError("experiment= and ckpt_path= exclude each other: the checkpoint knows its own")
+            raise UserError(
+                "experiment= and ckpt_path= exclude each other: the checkpoint knows its own"
+            )
         if key == "data.path" and cfg.data.name != stored["config"]["data"]["name"]:
             continue
         OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
         if group in choices:
             taken[group] = choices[group]
-    for key in ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger"):
+    for key in (
+        "ckpt_path",
+        "init_from",
+        "study",
+        "fresh",
+        "output",
+        "cache",
+        "processes",
+        "logger",
+    ):
         OmegaConf.update(merged, key, cfg[key], merge=False, force_add=True)
     config = OmegaConf.to_container(merged, resolve=True)
     assert isinstance(config, dict)
     found = [
-        line
-        for key in _PROTECTED
-        for line in differences(stored["config"][key], config[key], key)
+        line for key in _PROTECTED for line in differences(stored["config"][key], config[key], key)
     ]
     if found:
         raise UserError(
@@ -256,7 +293,9 @@ def _write_start(run: Run, prepared: Prepared) -> None:
     for side, vocab in (("src", prepared.src_vocab), ("tgt", prepared.tgt_vocab)):
         rows = dict(zip(vocab.tokens, vocab.counts, strict=True))
         text = json.dumps(rows, indent=0, ensure_ascii=False)
-        write_atomically(folder / "vocab" / f"{side}.json", text.encode("utf-8", "backslashreplace"))
+        write_atomically(
+            folder / "vocab" / f"{side}.json", text.encode("utf-8", "backslashreplace")
+        )
     report = {**prepared.report.to_dict(), "split_hash": prepared.split_hash}
     write_atomically(folder / "data_report.json", json.dumps(report, indent=1).encode())
 
@@ -311,7 +350,10 @@ def _result(
         "split_hash": prepared.split_hash,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "best": {"epoch": int(best["epoch"]) + 1, **{k: float(v) for k, v in best_row.items() if v}},
+        "best": {
+            "epoch": int(best["epoch"]) + 1,
+            **{k: float(v) for k, v in best_row.items() if v},
+        },
         "test": dict(test),
         "seconds": round(seconds, 1),
         "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},

@@ -117,7 +117,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any] | None:
         lines = [line.strip() for line in read_text(cfg.prompts).splitlines()]
         lines = [line for line in lines if line]
         for line, found in zip(lines, _answers(module, lines), strict=True):
-            record = {"description": line, "code": found[0]}
+            record: dict[str, Any] = {"description": line, "code": found[0]}
             if len(found) > 1:
                 record["candidates"] = found
             print(json.dumps(record))
@@ -149,9 +149,7 @@ def _answers(module: Seq2SeqModule, descriptions: list[str]) -> list[list[str]]:
     return [[module.text(h) for h in found] for found in module.candidates(descriptions)]
 
 
-def _score(
-    cfg: DictConfig, module: Seq2SeqModule, checkpoint: dict[str, Any]
-) -> dict[str, Any]:
+def _score(cfg: DictConfig, module: Seq2SeqModule, checkpoint: dict[str, Any]) -> dict[str, Any]:
     stored = checkpoint["en2py"]
     config = {**stored["config"], "cache": cfg.cache, "processes": cfg.processes}
     if cfg.data.path is not None:

@@ -35,7 +35,7 @@ def config_tree(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
 
 def _grow(tree: Tree, key: str, value: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     for name, item in value.items():
-        if name == "_partial_":
+        if name in ("_partial_", "_target_"):
             continue
         if isinstance(item, Mapping):
             branch = tree.add(Text(f"{name}{_choice(f'{key}/{name}', choices)}"))
@@ -96,7 +96,7 @@ def number(name: str, value: float) -> str:
 
 
 def samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """Print a few descriptions with what was written for them: description, reference, output, verdict."""
+    """Print a few pairs, each as (description, reference, output, verdict)."""
     for description, reference, output, verdict in rows:
         console.print(Text(f"\n# {description}", style="bold"))
         console.print(Text(output or "(nothing)"))

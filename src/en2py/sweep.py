@@ -39,7 +39,8 @@ def summary(folder: Path) -> None:
     if not runs:
         return
     results = {run: _result(folder / run / "result.json") for run in runs}
-    axes = _varied({run: dict(o.split("=", 1) for o in o_s if "=" in o) for run, o_s in runs.items()})
+    typed = {run: dict(o.split("=", 1) for o in words if "=" in o) for run, words in runs.items()}
+    axes = _varied(typed)
     table = Table(title=f"{folder.name}: {len(runs)} runs", title_justify="left")
     for column in (*axes, "state"):
         table.add_column(column, overflow="fold")
@@ -48,8 +49,7 @@ def summary(folder: Path) -> None:
     ranked = sorted(runs, key=lambda run: (results[run] or {}).get("val/nll", float("inf")))
     for run in ranked:
         figures = results[run]
-        values = dict(o.split("=", 1) for o in runs[run] if "=" in o)
-        cells = [Text(values.get(axis, "")) for axis in axes]
+        cells = [Text(typed[run].get(axis, "")) for axis in axes]
         state = Text("finished" if figures else "not finished")
         numbers = [number(f, figures[f]) if figures and f in figures else "" for f in _FIGURES]
         table.add_row(*cells, state, *numbers)

@@ -64,5 +64,7 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
     lines += [f"  anew: {name}" for name in anew]
     for side, (theirs, ours) in vocabs.items():
         shared = sum(token in theirs for token in ours.tokens)
-        lines.append(f"  {side}: {shared:,} of {len(ours):,} tokens are known, the others start anew")
+        lines.append(
+            f"  {side}: {shared:,} of {len(ours):,} tokens are known, the others start anew"
+        )
     return lines

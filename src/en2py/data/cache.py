@@ -31,7 +31,9 @@ def file_digest(path: str | Path) -> str:
     """Return the SHA-256 of a file; of a folder, that of its files' names and contents."""
     path = Path(path)
     if path.is_dir():
-        return digest({str(f.relative_to(path)): file_digest(f) for f in sorted(path.rglob("*.py"))})
+        return digest(
+            {str(f.relative_to(path)): file_digest(f) for f in sorted(path.rglob("*.py"))}
+        )
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -29,11 +29,13 @@ class Vocab:
 
     @classmethod
     def build(cls, sentences: Iterable[Sequence[str]], min_freq: int) -> "Vocab":
-        """Collect the tokens seen at least `min_freq` times, most frequent first, ties by spelling."""
+        """Collect the tokens seen `min_freq` times or more, the frequent first, ties by spelling."""
         counter = Counter(token for sentence in sentences for token in sentence)
         for token in SPECIAL_TOKENS:
             counter.pop(token, None)
-        kept = sorted((t for t, n in counter.items() if n >= min_freq), key=lambda t: (-counter[t], t))
+        kept = sorted(
+            (t for t, n in counter.items() if n >= min_freq), key=lambda t: (-counter[t], t)
+        )
         return cls([*SPECIAL_TOKENS, *kept], [0] * len(SPECIAL_TOKENS) + [counter[t] for t in kept])
 
     def __len__(self) -> int:

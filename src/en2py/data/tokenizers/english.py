@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from en2py.data.tokenizers.shape import RuleTokenizer, encodable
+from en2py.data.tokenizers.spacy import words
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -44,14 +45,11 @@ class EnglishTokenizer(RuleTokenizer):
     def tokenize(self, text: str) -> list[str]:
         """Cut a description into tokens; white space is none."""
         text = encodable(text)
-        words = [word for word in _english().tokenizer(text) if not word.is_space]
+        found = [(i, word.text) for i, word in words(_english(), text) if not word.is_space]
         if not self.lowercase:
-            return [word.text for word in words]
-        quoted = [match.span() for match in _QUOTED.finditer(text)]
-        return [
-            word.text if any(a <= word.idx < b for a, b in quoted) else word.text.lower()
-            for word in words
-        ]
+            return [word for _, word in found]
+        quoted = {i for match in _QUOTED.finditer(text) for i in range(*match.span())}
+        return [word if i in quoted else word.lower() for i, word in found]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         """Write tokens as a readable line; the spaces of the original are not known any more."""

@@ -1,7 +1,7 @@
 """Python code to tokens by spaCy: with rules of ours, and as its English rules cut it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,13 @@ from en2py.data.tokenizers.shape import RuleTokenizer, encodable
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
+    from spacy.tokens import Doc, Token
 
 # spaCy cuts at white space; of what lies between, these peel off one lexeme after the other.
 _LEXEME = re.compile(
     r"""
       0[xXoObB][\da-fA-F_]+
-    | (?: \d[\d_]*\.?[\d_]* | \.\d[\d_]* ) (?: [eE][+-]?\d[\d_]* )? [jJ]?
+    | (?: \d[\d_]*(?:\.[\d_]*)? | \.\d[\d_]* ) (?: [eE][+-]?\d[\d_]* )? [jJ]?
     | \w+
     | \*\*= | //= | >>= | <<= | \.\.\.
     | [-+*/%&|^@<>=!:]= | -> | \*\* | // | << | >>
@@ -35,6 +36,19 @@ _COMMENT_OR_STRING = re.compile(
 )
 
 
+# spaCy's time grows with the square of a word's length and worse: 5,000 `#` take eight seconds.
+_LONG_WORD = re.compile(r"\S{200}(?=\S)")
+
+
+def words(tokenizer: "Callable[[str], Doc]", text: str) -> "Iterator[tuple[int, Token]]":
+    """Yield spaCy's tokens of a text, each with its place in it; overlong words come in parts."""
+    start = 0
+    for end in [*(match.end() for match in _LONG_WORD.finditer(text)), len(text)]:
+        for word in tokenizer(text[start:end]):
+            yield start + word.idx, word
+        start = end
+
+
 class SpacyPythonTokenizer(RuleTokenizer):
     """Code by spaCy's `Tokenizer` with rules for Python; every text comes back exactly.
 
@@ -49,11 +63,11 @@ class SpacyPythonTokenizer(RuleTokenizer):
         tokens: list[str] = []
         end = 0  # of the string that the last token opened
         strings.reverse()
-        for word in _python()(text):
-            if word.idx < end:
+        for start, word in words(_python(), text):
+            if start < end:
                 tokens[-1] += word.text_with_ws
                 continue
-            if strings and strings[-1][0] == word.idx:
+            if strings and strings[-1][0] == start:
                 end = strings.pop()[1]
             tokens.append(word.text_with_ws)
         return tokens
@@ -72,7 +86,7 @@ class SpacyDefaultTokenizer(RuleTokenizer):
 
     def tokenize(self, text: str) -> list[str]:
         """Cut code as if it were English."""
-        return [word.text for word in _english()(encodable(text))]
+        return [word.text for _, word in words(_english(), encodable(text))]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         """Join tokens by spaces."""

@@ -1,6 +1,5 @@
 """Draw tasks, run their programs, word their descriptions."""
 
-import ast
 from random import Random
 
 from en2py.data.pairs import DataReport, Pair
@@ -10,8 +9,10 @@ from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.errors import UserError
 
 N_TESTS = 3
-N_WORDINGS = 3  # descriptions of one program, at most
+N_WORDINGS = 2  # descriptions of one program, at most
 N_TRIES = 25  # of arguments for one program
+ENOUGH = 6  # calls after which two different answers will do
+LONGEST_ANSWER = 120  # characters
 EMPTY = ("[]", "None", "''", "{}")
 MOST_PAIRS = 20_000  # more would begin to repeat themselves
 
@@ -84,11 +85,12 @@ def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
             answer = repr(eval(call, scope))
         except (ValueError, IndexError, ZeroDivisionError, TypeError, KeyError):
             continue  # an empty list has no largest element: draw other arguments
-        if len(answer) < 120 and _is_literal(answer):
+        if len(answer) < LONGEST_ANSWER:
             found.setdefault(call, answer)
-        if len(found) >= N_TESTS and len(set(found.values())) >= N_TESTS:
+        n_answers = len(set(found.values()))
+        if len(found) >= N_TESTS and n_answers >= (N_TESTS if len(found) < ENOUGH else 2):
             break
-    if len(found) < N_TESTS or len(set(found.values())) < 2:
+    else:
         return ()
     seen: set[str] = set()
     order: list[tuple[bool, bool, int, str, str]] = []
@@ -96,11 +98,3 @@ def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
         order.append((answer in seen, answer in EMPTY, len(order), call, answer))
         seen.add(answer)
     return tuple(f"assert {call} == {answer}" for *_, call, answer in sorted(order)[:N_TESTS])
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return False
-    return True
