@@ -252,6 +252,18 @@ def test_spacy_takes_no_quote_in_a_comment_for_a_string():
     assert tokens == ["# ", "don", "'", "t", "\n", "x ", "= ", "'it is'"]
 
 
+def test_spacy_keeps_a_string_whole_that_is_longer_than_a_word_may_be():
+    literal = "'" + "ab#" * 300 + " c'"
+    tokenizer = SpacyPythonTokenizer()
+    assert tokenizer.tokenize(f"x={literal} + 1") == ["x", "=", literal + " ", "+ ", "1"]
+
+
+def test_english_takes_overlong_words_in_parts():
+    tokens = EnglishTokenizer(lowercase=True).tokenize("A" * 450 + " 'B" + "C" * 300 + "'")
+    assert [len(token) for token in tokens] == [200, 200, 50, 1, 199, 102, 1]
+    assert tokens[-2] == "C" * 102
+
+
 def test_spacy_default_joins_by_spaces():
     tokenizer = SpacyDefaultTokenizer()
     assert tokenizer.detokenize(tokenizer.tokenize("x = f(1)")) == "x = f(1 )"
