@@ -17,7 +17,7 @@ from en2py.data.sources.tasks import (
 from en2py.data.sources.tasks.task import Task
 
 FAMILIES: tuple[tuple[Callable[[Random], Task | None], float], ...] = (
-    (streams.stream, 30.0),
+    (streams.stream, 40.0),
     (questions.question, 3.0),
     (questions.comparison, 2.5),
     (questions.two_totals, 2.5),
@@ -50,7 +50,7 @@ FAMILIES: tuple[tuple[Callable[[Random], Task | None], float], ...] = (
     (dicts.merge, 1.5),
     (dicts.zipped, 1.0),
     (dicts.lists_in_dict, 1.5),
-    (classes.container, 2.5),
-    (classes.record, 2.5),
+    (classes.container, 2.0),
+    (classes.record, 2.0),
     (classes.filtered_class, 1.5),
 )

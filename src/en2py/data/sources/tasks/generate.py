@@ -36,9 +36,9 @@ def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
     asked: set[str] = set()  # one question has one answer
     pairs: list[Pair] = []
     while len(pairs) < n_pairs:
-        task = rng.choices(families, weights)[0](rng)
-        if task is None:
-            continue
+        family, task = rng.choices(families, weights)[0], None
+        while task is None:  # parts that do not go together: draw again, or weights would not hold
+            task = family(rng)
         code = normal_form(task.code)
         tests = draw_tests(rng, task, code)
         if not tests:

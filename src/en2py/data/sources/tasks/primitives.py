@@ -104,7 +104,7 @@ def draw(rng: Random, primitive: PrimitiveT) -> PrimitiveT:
     def put(field: object) -> object:
         if isinstance(field, tuple):
             return tuple(put(item) for item in field)
-        if not isinstance(field, str):
+        if not isinstance(field, str) or "{" not in field:
             return field
         return re.sub(r"\{(\w)\}", lambda m: values.get(m[1], m[0]), field)
 
