@@ -251,6 +251,18 @@ def test_sinusoids_are_not_stored():
     assert not [key for key in make(positions="sinusoidal").state_dict() if "positions" in key]
 
 
+def test_tokens_and_learned_positions_start_at_unit_size():
+    embedding = make(d_model=64, max_src_len=50).src_embedding
+    assert (embedding.table.weight * embedding.scale).std().item() == pytest.approx(1, abs=0.1)
+    assert embedding.positions.std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_fused_projections_start_as_three_matrices():
+    weight = make(d_model=64).encoder[0].self_attention.qkv.weight
+    bound = (6 / (64 + 64)) ** 0.5  # Glorot's for a 64 x 64 matrix
+    assert weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+
+
 def test_same_seed_gives_the_same_weights():
     for a, b in zip(make().parameters(), make().parameters(), strict=True):
         assert torch.equal(a, b)
