@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 
@@ -20,13 +22,14 @@ from en2py.data.syntax import ast_text_renamed
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.errors import UserError
 
-N_PAIRS = 10_000
+CONFIG = OmegaConf.load(Path(__file__).parents[1] / "conf/data/tasks.yaml")
+N_PAIRS = CONFIG.source.n_pairs  # the default data, all of it
 SHAPE = re.compile(r"assert .+ == .+", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def made():
-    return read(DataReport(), n_pairs=N_PAIRS, seed=1)
+    return read(DataReport(), n_pairs=N_PAIRS, seed=CONFIG.source.seed)
 
 
 @pytest.fixture(scope="module")

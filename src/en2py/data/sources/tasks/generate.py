@@ -33,7 +33,7 @@ def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
     rng = Random(seed)
     weights = [weight for _, weight in FAMILIES]
     families = [family for family, _ in FAMILIES]
-    asked: set[str] = set()  # one question has one answer
+    answers: dict[str, str] = {}  # description -> program
     pairs: list[Pair] = []
     while len(pairs) < n_pairs:
         family, task = rng.choices(families, weights)[0], None
@@ -46,9 +46,10 @@ def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
         for _ in range(N_WORDINGS):
             text = sentence(rng, task)
             key = text.lower().rstrip(".")
-            if len(pairs) == n_pairs or key in asked:
+            assert answers.get(key, code) == code, f"two programs for: {text}"
+            if len(pairs) == n_pairs or key in answers:
                 continue
-            asked.add(key)
+            answers[key] = code
             pairs.append(
                 Pair(
                     id=f"tasks/{len(pairs):05d}",
