@@ -202,6 +202,7 @@ def test_another_program_may_behave_the_same(prediction, reference, oracles, san
         ("def f(name): return 'hello, ' + name", GREET, "another value"),
         ("raise ValueError", FACTORIAL, "no function"),
         ("class A(1): pass\ndef f(n): return n", FACTORIAL, "TypeError"),
+        ("def f(n): return 10 ** 5000", FACTORIAL, "another value"),
         ("print(0)", SCRIPT, "another output"),
         ("print(1 / 0)", SCRIPT, "ZeroDivisionError"),
         ("class Yes:\n    def __eq__(self, other): return True\ndef f(n): return Yes()",

@@ -15,7 +15,7 @@ from attacks import ATTACKS, TIMEOUT_S, Ground, attack, close_ground, open_groun
 from en2py.errors import UserError
 from en2py.evaluation.sandbox import Job, Sandbox, parent, seccomp
 from en2py.evaluation.sandbox.outcomes import read_outcome
-from en2py.evaluation.sandbox.values import decode, encode, same
+from en2py.evaluation.sandbox.values import decode, encode, same, tell
 
 SRC = Path(__file__).parents[1] / "src"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's walls are Linux's")
@@ -309,6 +309,11 @@ def test_values_come_back(value):
     assert decode(json.loads(json.dumps(encode(value)))) == value
 
 
+@pytest.mark.parametrize("value", [[10**5000], {10**5000}, {1: "x" * 1000}])
+def test_every_value_can_be_told(value):
+    assert 0 < len(tell(encode(value))) <= 300
+
+
 def test_a_class_cannot_answer_for_itself():
     class Yes(int):
         def __eq__(self, other):
@@ -323,7 +328,8 @@ def test_a_class_cannot_answer_for_itself():
 
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
-    [(1, 1.0, True), (True, 1, True), (0.1 + 0.2, 0.3, True), (1.0, 1.00000001, False), ([1],
+    [({10**5000: {10**5000}}, {10**5000: {10**5000}}, True),
+     (1, 1.0, True), (True, 1, True), (0.1 + 0.2, 0.3, True), (1.0, 1.00000001, False), ([1],
      (1,), False),
      ({1, 2.0}, {2, 1}, True), ({1: 2}, {1.0: 2.0}, True), ({"a": 1, "b": 2}, {"b": 2, "a": 1},
      True),

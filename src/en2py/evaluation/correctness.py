@@ -18,7 +18,7 @@ from en2py.data.syntax import parse
 from en2py.evaluation.asserts import Check, split_test
 from en2py.evaluation.entry import entry_function, functions
 from en2py.evaluation.sandbox import Job, Outcome, Result, Sandbox
-from en2py.evaluation.sandbox.values import decode
+from en2py.evaluation.sandbox.values import decode, tell
 
 
 @dataclass(frozen=True)
@@ -174,5 +174,5 @@ def _holds(check: Check, result: Result) -> bool:
 
 def _told(result: Result) -> str:
     if result.finished:
-        return f"gave {decode(result.value)!r}"[:300]
+        return f"gave {tell(result.value)}"
     return f"ended with {result.problem}" + (f": {result.message}" if result.message else "")

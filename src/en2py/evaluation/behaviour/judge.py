@@ -7,7 +7,7 @@ from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
 from en2py.evaluation.entry import entry_function, functions
 from en2py.evaluation.sandbox import Job, Outcome, Sandbox
-from en2py.evaluation.sandbox.values import decode, same
+from en2py.evaluation.sandbox.values import same, tell
 
 PREDICTION_CALL_S = 0.5  # processor seconds for one input; the reference had a fifth of it
 
@@ -125,5 +125,5 @@ def _difference(answer: Answer, expected: Answer) -> str:
 
 def _told(answer: Answer) -> str:
     """Tell an answer to a person."""
-    value = repr(decode(answer.value))[:150]
+    value = tell(answer.value)[:150]
     return f"{value}, printing {answer.printed[:100]!r}" if answer.printed else value

@@ -189,6 +189,14 @@ def _decode(value: Value, depth: int) -> Any:
     raise ValueError(f"unknown tag {tag!r}")
 
 
+def tell(value: Value) -> str:
+    """Write a value for a person, cut to 300 characters."""
+    try:
+        return repr(decode(value))[:300]
+    except ValueError:
+        return "a number of thousands of digits"
+
+
 def is_comparable(value: Value) -> bool:
     """Whether a value carries its whole content, so that a comparison says something."""
     if not isinstance(value, list):
@@ -261,4 +269,6 @@ def _key(value: Value) -> str:
     number = _number(value)
     if isinstance(number, float) and number.is_integer():
         number = int(number)
+    if isinstance(number, int):
+        return hex(number)  # Python refuses to write huge ones in decimal
     return _text(value) if number is None else str(number)
