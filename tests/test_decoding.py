@@ -210,7 +210,7 @@ def test_unk_is_written_where_it_is_allowed(model, search):
     model.projection.bias.data[UNK] = 50.0
     settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
     found = search(model, sources(2), VOCAB, **{**settings, "allow_unk": True})
-    assert found[0][0].ids[:3] == [UNK] * 3
+    assert any(UNK in hypothesis.ids for hypothesis in found[0])
 
 
 @pytest.mark.parametrize("search", [greedy, beam, sample])
