@@ -27,7 +27,15 @@ HYDRA = {"hydra", "omegaconf"}
 HEAVY = {"torch", "pytorch_lightning", "spacy", "gensim", "wandb", "matplotlib", "torchmetrics"}
 PART_ROOMS = ("model", "losses", "decoding", "embeddings", "schedules", "evaluation")
 LIGHTNING_FILES = ("module.py", "callbacks.py", "data/datamodule.py")
-HYDRA_FILES = ("run.py", "build.py", "scoring.py", "checks.py", "cli.py", "refusals.py")
+HYDRA_FILES = (
+    "run.py",
+    "resume.py",
+    "build.py",
+    "scoring.py",
+    "checks.py",
+    "cli.py",
+    "refusals.py",
+)
 WANDB_FILES = ("callbacks.py", "loggers.py", "evaluation/report.py")
 
 # Above 350 lines a file needs a reason.

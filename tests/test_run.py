@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 
+from en2py import loggers, sweep
 from en2py.checkpoints import load_checkpoint
 from en2py.cli import command
 from en2py.module import Seq2SeqModule
 
+ROOT = Path(__file__).parents[1]
 EVERY_STEP = "checkpoints.every_n_steps=1"
 Go = Callable[..., int]
 SMALL = [
@@ -36,40 +40,51 @@ SMALL = [
 ]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Forty small programs, so that an epoch has a few batches."""
-    path = tmp_path / "pairs.jsonl"
-    names = ["total", "value", "number", "item"]
+def runner(folder: Path) -> Go:
+    """Return the two doors as a function; what they read and write lies in one folder.
+
+    Its data are forty small programs, so that an epoch has a few batches.
+    """
+    data = folder / "pairs.jsonl"
     lines = [
         {
             "description": f"write a function that adds {i} to a {name}",
             "code": f"def add({name}):\n    return {name} + {i}\n",
         }
-        for name in names
+        for name in ("total", "value", "number", "item")
         for i in range(10)
     ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-
-@pytest.fixture
-def go(tmp_path: Path, data: Path) -> Go:
     def run(*overrides: str, door: str = "train", out: str = "out") -> int:
         if door == "train":
             from train import main
 
-            fixed = [*SMALL, f"data.path={data}", f"output={tmp_path / out}"]
+            fixed = [*SMALL, f"data.path={data}", f"output={folder / out}"]
         else:
             from evaluate import main
 
             fixed = ["trainer.accelerator=cpu"]
         keys = {o.split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
-        words = [f"{door}.py", *kept, f"cache={tmp_path / 'cache'}", *overrides]
+        words = [f"{door}.py", *kept, f"cache={folder / 'cache'}", *overrides]
         return command(main, door, argv=words)
 
     return run
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Go:
+    return runner(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Go, Path]:
+    """A finished run that tests may look at but not change, and the doors beside it."""
+    folder = tmp_path_factory.mktemp("whole")
+    door = runner(folder)
+    assert door() == 0
+    return door, folder_of(folder)
 
 
 def folder_of(tmp_path: Path, out: str = "out") -> Path:
@@ -135,9 +150,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_leaves_all_that_it_promises(go: Go, tmp_path: Path) -> None:
-    assert go() == 0
-    folder = folder_of(tmp_path)
+def test_a_run_leaves_all_that_it_promises(whole: tuple[Go, Path]) -> None:
+    folder = whole[1]
     assert folder.name.startswith("jsonl-tiny-none-plain-seed1-")
     for name in ("config.yaml", "overrides.txt", "metrics.csv", "curves.png", "data_report.json",
                  "samples.md", "predictions.jsonl", "result.json", "vocab/src.json",
@@ -150,14 +164,16 @@ def test_a_run_leaves_all_that_it_promises(go: Go, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_command_again_shows_the_stored_result(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Go, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    go()
-    before = (folder_of(tmp_path) / "result.json").read_bytes()
+    go, folder = whole
+    before = (folder / "result.json").read_bytes()
     stop_at(monkeypatch, "training_step", 1)
     assert go() == 0
     assert "this run is finished" in capsys.readouterr().out
-    assert (folder_of(tmp_path) / "result.json").read_bytes() == before
+    assert (folder / "result.json").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -168,15 +184,20 @@ def test_the_same_command_again_shows_the_stored_result(
      ("on_validation_epoch_end", 2), ("on_train_epoch_end", 1)],
 )  # fmt: skip
 def test_a_stopped_run_ends_as_if_it_had_not_been(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, call: int, workers: int
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hook: str,
+    call: int,
+    workers: int,
 ) -> None:
-    assert go(out="whole") == 0
     with monkeypatch.context() as patch:
         stop_at(patch, hook, call)
         with pytest.raises(Stop):
             go(f"batch.num_workers={workers}", EVERY_STEP, out="stopped")
     assert go(f"batch.num_workers={workers}", out="stopped") == 0
-    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    assert_same_run(whole[1], folder_of(tmp_path, "stopped"))
 
 
 @pytest.mark.slow
@@ -205,10 +226,10 @@ def test_a_finished_run_goes_on_under_another_length(go: Go, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_going_on_with_another_loss_is_refused_with_the_difference(
-    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Go, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go()
-    last = folder_of(tmp_path) / "checkpoints" / "last.ckpt"
+    go, folder = whole
+    last = folder / "checkpoints" / "last.ckpt"
     assert go(f"ckpt_path={last}", "loss=smoothed", "trainer.max_epochs=4") == 2
     message = capsys.readouterr().err
     assert "loss.label_smoothing: 0.0, 0.1" in message and "init_from=" in message
@@ -218,21 +239,21 @@ def test_going_on_with_another_loss_is_refused_with_the_difference(
 
 @pytest.mark.slow
 def test_warm_start_copies_shared_tokens_and_lists_the_rest(
-    go: Go, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go()
-    best = folder_of(tmp_path) / "checkpoints" / "best.ckpt"
+    best = whole[1] / "checkpoints" / "best.ckpt"
     other = tmp_path / "other.jsonl"
-    other.write_text(data.read_text().replace("adds", "sums").replace("add(", "sum_up("))
+    other.write_text(
+        (tmp_path / "pairs.jsonl").read_text().replace("adds", "sums").replace("add(", "sum_up(")
+    )
     assert go(f"init_from={best}", f"data.path={other}", out="warm") == 0
     out = capsys.readouterr().out
     assert "0 start anew" in out and "tokens are known" in out
 
 
 @pytest.mark.slow
-def test_evaluate_repeats_the_score_of_training(go: Go, tmp_path: Path) -> None:
-    go()
-    folder = folder_of(tmp_path)
+def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
+    go, folder = whole
     assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", door="evaluate") == 0
     again = json.loads((folder / "evaluate-test" / "results.json").read_text())
     result = json.loads((folder / "result.json").read_text())
@@ -243,10 +264,10 @@ def test_evaluate_repeats_the_score_of_training(go: Go, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_prompts_give_code_alone_on_stdout(
-    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Go, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go()
-    best = f"ckpt_path={folder_of(tmp_path) / 'checkpoints' / 'best.ckpt'}"
+    go, folder = whole
+    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
     capsys.readouterr()
     prompt = "add 3 to (a, b), don't say x == 'y' or ${z}"
     assert go(best, f"prompt={prompt}", door="evaluate") == 0
@@ -266,10 +287,10 @@ def test_prompts_give_code_alone_on_stdout(
     [("", "prompt"), ("add " * 200, "at most"), ("xyzzy qwrty", "knows no word")],
 )
 def test_a_prompt_that_cannot_be_read_is_told(
-    go: Go, tmp_path: Path, prompt: str, reason: str, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Go, Path], prompt: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go()
-    best = f"ckpt_path={folder_of(tmp_path) / 'checkpoints' / 'best.ckpt'}"
+    go, folder = whole
+    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
     capsys.readouterr()
     assert go(best, f"prompt={prompt}", door="evaluate") == 2
     streams = capsys.readouterr()
@@ -295,11 +316,10 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(
 
 
 @pytest.mark.slow
-def test_load_gives_a_model_that_generates(go: Go, tmp_path: Path) -> None:
+def test_load_gives_a_model_that_generates(whole: tuple[Go, Path]) -> None:
     import en2py
 
-    go()
-    model = en2py.load(folder_of(tmp_path) / "checkpoints" / "best.ckpt")
+    model = en2py.load(whole[1] / "checkpoints" / "best.ckpt")
     texts = ["adds 1 to a total", "adds 2 to a value", "adds 3"]
     together = model.generate(texts)
     assert len(together) == 3
@@ -309,9 +329,13 @@ def test_load_gives_a_model_that_generates(go: Go, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGUSR1", 143), ("SIGINT", 130)])
 def test_a_signal_saves_and_leaves_and_the_run_goes_on_from_there(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, code: int
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: str,
+    code: int,
 ) -> None:
-    assert go(out="whole") == 0
     with monkeypatch.context() as patch:
         original = Seq2SeqModule.training_step
 
@@ -325,4 +349,86 @@ def test_a_signal_saves_and_leaves_and_the_run_goes_on_from_there(
     last = folder_of(tmp_path, "stopped") / "checkpoints" / "last.ckpt"
     assert load_checkpoint(last)["global_step"] == 5
     assert go(out="stopped") == 0
+    assert_same_run(whole[1], folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+def test_a_second_process_with_the_same_choices_is_told_so(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original = Seq2SeqModule.training_step
+    codes: list[int] = []
+
+    def meanwhile(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if not codes:
+            code = "import sys; from en2py.cli import command; from train import main;"
+            words = ["train.py", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
+                     f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]  # fmt: skip
+            code += f"sys.exit(command(main, 'train', argv={words!r}))"
+            codes.append(subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode)
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Seq2SeqModule, "training_step", meanwhile)
+    assert go() == 0
+    assert codes == [2]
+
+
+@pytest.mark.slow
+def test_a_sweep_records_separate_runs_and_ends_with_a_table(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    loggers.wandb_mode.cache_clear()
+    sweep.begin()
+    assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
+    study = tmp_path / "out" / "adhoc"
+    assert len(list(study.glob("wandb/offline-run-*"))) == 2
+    assert len(list(study.glob("jsonl-*/result.json"))) == 2
+    sweep.summary(study)
+    table = capsys.readouterr().out
+    assert "adhoc: 2 runs" in table and "smoothed" in table and "ranked by val/nll" in table
+    monkeypatch.setattr(Seq2SeqModule, "training_step", None)  # nothing is trained again
+    assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
+
+
+@pytest.mark.slow
+def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
+    assert len(list((tmp_path / "out" / "adhoc").glob("jsonl-*/result.json"))) == 1
+    assert "model.n_heads=7" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["embeddings=joint", "embeddings.freeze_epochs=1", "embeddings.vectors.epochs=1"],
+        ["callbacks=ema"],
+        ["loss=weighted_smoothed", "scheduler=noam", "decoding=beam", "decoding.max_len=12"],
+        ["model.norm=post", "model.positions=sinusoidal", "model.tie_embeddings=tgt",
+         "tokenizer/src=bpe", "tokenizer/tgt=bpe", "scheduler=one_cycle"],
+        ["tokenizer/tgt=spacy", "augmentation=rename", "trainer.accumulate_grad_batches=2",
+         "decoding=sample", "decoding.max_len=12"],
+    ],
+    ids=lambda choices: choices[0],
+)  # fmt: skip
+def test_choices_train_stop_and_go_on_to_the_same_end(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
+) -> None:
+    assert go(*choices, out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 6)
+        with pytest.raises(Stop):
+            go(*choices, EVERY_STEP, out="stopped")
+    assert go(*choices, out="stopped") == 0
     assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    best = folder_of(tmp_path, "whole") / "checkpoints" / "best.ckpt"
+    assert go(f"ckpt_path={best}", door="evaluate") == 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake at the command line or in a file: one sentence with the value, the reason, the remedy.
+    """A mistake at the command line or in a file: one sentence with value, reason and remedy.
 
     Only the code around `main` catches it, prints the sentence and exits with code 2.
     """

@@ -16,6 +16,7 @@ _IRRELEVANT = (
     "cache",
     "processes",
     "checkpoints",
+    "sandbox",
     "choices",
     "batch.num_workers",
     "trainer.accelerator",

@@ -256,12 +256,16 @@ class Seq2SeqModule(pl.LightningModule):
 
 
 def fill_tables(model: Transformer, vectors: Vectors) -> list[str]:
-    """Copy word vectors into the token tables and name the sides that were filled."""
+    """Copy word vectors into the token tables and name the sides that were filled.
+
+    A table is scaled by one factor to the spread of fresh ones, `1 / sqrt(d_model)`: word2vec's own
+    depends on its settings, and the model adds positions to the vectors. Angles stay.
+    """
     filled = []
     for side, table in (("src", vectors.src), ("tgt", vectors.tgt)):
         if table is not None:
             weight = getattr(model, f"{side}_embedding").table.weight
             with torch.no_grad():
-                weight.copy_(table)
+                weight.copy_(table / (table.std() * getattr(model, f"{side}_embedding").scale))
             filled.append(side)
     return filled

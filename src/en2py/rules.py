@@ -89,10 +89,14 @@ RULES: dict[str, Rule] = {
     "ratios": number("(0, 1)"),
     "temperature": number("(0, inf)"),
     "top_p": number("(0, 1]"),
+    "timeout_s": number("(0, inf)"),
+    "memory_mb": whole(64),
+    "workers": whole(1),
     "length_penalty": number("[0, inf)"),
 }
 _PRECISIONS = "auto 32-true 32 16-mixed 16-true 16 bf16-mixed bf16-true bf16 64-true 64"
 CHOICES: dict[str, tuple[str, ...]] = {
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": tuple(_PRECISIONS.split()),
+    "sandbox.min_level": ("full", "kernel", "process"),
 }

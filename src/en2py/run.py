@@ -18,23 +18,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py import build, show
 from en2py.build import escape
-from en2py.checkpoints import load_checkpoint, newest_good, remove_leftovers
+from en2py.checkpoints import load_checkpoint
 from en2py.data.cache import digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.plots import plot_curves
-from en2py.identity import config_digest, differences, run_name
+from en2py.identity import config_digest, run_name
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
-from en2py.scoring import score_split, write_scores
+from en2py.resume import check_same_data, continue_config, resume_point
+from en2py.scoring import draw_attention, score_split, write_scores
 from en2py.sweep import sign
 from en2py.warm_start import copy_weights
 
 log = logging.getLogger(__name__)
 
-# A checkpoint is gone on with under these as they were; anything else is `init_from`.
-_PROTECTED = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab", "model",
-              "embeddings", "loss")  # fmt: skip
 _STUDENTS_FILE = (
     "for the students' file: python train.py data=english_python data.path=english_python_data.txt"
 )
@@ -52,7 +50,7 @@ class Run:
     def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
         self.start = load_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else None
         if self.start is not None:
-            cfg, choices = _continue_config(cfg, overrides, choices, self.start)
+            cfg, choices = continue_config(cfg, overrides, choices, self.start)
         self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         self.overrides, self.choices = overrides, choices
         self.name = run_name(self.config, choices)
@@ -110,7 +108,7 @@ def train(cfg: DictConfig) -> float:
         if hydra.mode == RunMode.MULTIRUN:
             sign(run.folder.parent, run.name, run.overrides)
         if not run.config["fresh"] and (result := run.finished()) is not None:
-            show.console.print(f"this run is finished: {run.folder} (fresh=true trains it anew)")
+            show.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
             show.results("test", result["test"])
             return float(result["best"]["val/nll"])
         if run.config["fresh"]:
@@ -160,14 +158,14 @@ def _train(run: Run) -> float:
     stored = build.stored_record(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, stored)
     datamodule = build.datamodule(config, prepared)
-    resume, path = _resume_point(run)
+    resume, path = resume_point(run.folder, run.start, run.config["ckpt_path"])
     if resume is not None:
-        _check_same_data(resume, prepared)
+        check_same_data(resume, prepared)
         datamodule.resume_from(resume)
-        show.console.print(f"going on from {path} (step {resume['global_step']:,})")
+        show.say(f"going on from {path} (step {resume['global_step']:,})")
     elif config["init_from"]:
         notes = copy_weights(load_checkpoint(config["init_from"]), module)
-        show.console.print("\n".join(notes))
+        show.say("\n".join(notes))
 
     until = resume["global_step"] if resume and run.start is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
@@ -183,97 +181,18 @@ def _train(run: Run) -> float:
     best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
-    scores = score_split(module, datamodule, trainer, "test")
+    scores = score_split(module, datamodule, trainer, "test", config["sandbox"])
     write_scores(folder, scores)
+    pictures = draw_attention(module, scores, folder, ["cross"], n_maps=1)
     for logger in loggers[1:]:
         logger.log_metrics({f"test/{k}": v for k, v in scores.values.items()})
+        logger.log_image("attention", [str(picture) for picture in pictures])
     result = _result(run, prepared, best, scores.values, trainer, seconds)
     write_atomically(run.result_file, json.dumps(result, indent=2).encode())
     show.samples(scores.samples(3))
     show.results("test, by the best checkpoint", scores.values)
-    show.console.print(f"everything is in {folder}")
+    show.say(f"everything is in {folder}")
     return float(result["best"]["val/nll"])
-
-
-def _continue_config(
-    cfg: DictConfig, overrides: list[str], choices: dict[str, str], checkpoint: dict[str, Any]
-) -> tuple[DictConfig, dict[str, str]]:
-    """Return the checkpoint's own config with what was typed on top of it.
-
-    Raises:
-        UserError: If what was typed changes what the weights depend on.
-    """
-    stored = checkpoint["en2py"]
-    merged = OmegaConf.create(escape(stored["config"]))
-    taken = dict(stored["choices"])
-    for override in overrides:
-        group = override.lstrip("+~").split("=")[0].split("@")[0]
-        key = group.replace("/", ".")
-        if key == "experiment":
-            raise UserError(
-                "experiment= and ckpt_path= exclude each other: the checkpoint knows its own"
-            )
-        if key == "data.path" and cfg.data.name != stored["config"]["data"]["name"]:
-            continue
-        OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
-        if group in choices:
-            taken[group] = choices[group]
-    for key in (
-        "ckpt_path",
-        "init_from",
-        "study",
-        "fresh",
-        "output",
-        "cache",
-        "processes",
-        "logger",
-    ):
-        OmegaConf.update(merged, key, cfg[key], merge=False, force_add=True)
-    config = OmegaConf.to_container(merged, resolve=True)
-    assert isinstance(config, dict)
-    found = [
-        line for key in _PROTECTED for line in differences(stored["config"][key], config[key], key)
-    ]
-    if found:
-        raise UserError(
-            f"the checkpoint '{cfg.ckpt_path}' was trained with other choices "
-            f"(checkpoint, now): {'; '.join(found[:8])}; "
-            "leave them out to go on from it, or take init_from= to start from its weights"
-        )
-    done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if 0 <= config["trainer"]["max_epochs"] <= done:
-        raise UserError(
-            f"the checkpoint '{cfg.ckpt_path}' has done all its {done} epochs: "
-            f"say how far to go, for example trainer.max_epochs={2 * done}"
-        )
-    return merged, taken
-
-
-def _resume_point(run: Run) -> tuple[dict[str, Any] | None, str | None]:
-    """Return where to go on: in this run's own folder, else from the checkpoint that was named."""
-    folder = run.folder / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    own = newest_good(folder)
-    if own is not None:
-        return load_checkpoint(own), str(own)
-    if run.start is None:
-        return None, None
-    source = Path(run.config["ckpt_path"])
-    best = source.parent / "best.ckpt"
-    if best.exists() and best != source:  # its best may stay the best
-        write_atomically(folder / "best.ckpt", best.read_bytes())
-    return run.start, str(source)
-
-
-def _check_same_data(checkpoint: Mapping[str, Any], prepared: Prepared) -> None:
-    stored = checkpoint["en2py"]
-    same = stored["split_hash"] == prepared.split_hash
-    if not same or stored["tgt_vocab"] != prepared.tgt_vocab.to_dict():
-        raise UserError(
-            "the checkpoint was trained on other data: the file, the cleaning rules or this "
-            "version of Python changed; take init_from= to start from its weights"
-        )
 
 
 def _name_the_data(run: Run) -> None:
@@ -282,7 +201,7 @@ def _name_the_data(run: Run) -> None:
     line = f"data: {data['name']}" + (f" from {where}" if where else "")
     if data["name"] == "tasks":
         line += f", made by our own grammar; {_STUDENTS_FILE}"
-    show.console.print(line, soft_wrap=True)
+    show.say(line)
 
 
 def _write_start(run: Run, prepared: Prepared) -> None:
@@ -323,7 +242,7 @@ def _describe(module: Seq2SeqModule, trainer: pl.Trainer, stored: Mapping[str, A
         for side, share in stored.get("coverage", {}).items()
     )
     device = trainer.strategy.root_device
-    show.console.print(
+    show.say(
         f"parameters: {total:,} ({learned:,} learn){coverage}; "
         f"device: {device}, precision: {trainer.precision}"
     )

@@ -6,6 +6,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from en2py.data.prepare import Prepared
 from en2py.data.text_files import read_text
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
+from en2py.evaluation.correctness import Verdict, passes_tests
 from en2py.evaluation.metrics import Scores, score
 from en2py.evaluation.plots import plot_attention
 from en2py.evaluation.samples import samples_page
+from en2py.evaluation.sandbox import Sandbox
 from en2py.module import Seq2SeqModule
 
 
@@ -37,12 +40,15 @@ class SplitScores:
         candidates: Generated programs per pair, best first; empty where the model cannot read it.
         scores: Metrics of the texts, per pair and in all.
         values: All figures by name, those of the tokens too.
+        tests: How each best program did on its pair's tests; None where there are none, or no
+            sandbox to run them in.
     """
 
     pairs: list[Pair]
     candidates: list[list[str]]
     scores: Scores
     values: dict[str, Any]
+    tests: list[Verdict | None]
 
     @property
     def predictions(self) -> list[str]:
@@ -52,12 +58,26 @@ class SplitScores:
     def samples(self, n: int) -> list[tuple[str, str, str, str]]:
         """Return (description, reference, output, verdict) of `n` pairs, spread over the split."""
         step = max(1, len(self.pairs) // n)
-        chosen = list(zip(self.pairs, self.predictions, self.scores.rows, strict=True))[::step][:n]
-        return [(p.description, p.code, output, row.verdict) for p, output, row in chosen]
+        chosen = list(zip(self.pairs, self.predictions, self.verdicts(), strict=True))[::step][:n]
+        return [(p.description, p.code, output, verdict) for p, output, verdict in chosen]
+
+    def verdicts(self) -> list[str]:
+        """Return what is to be said of each best program, in words."""
+        said = []
+        for row, test in zip(self.scores.rows, self.tests, strict=True):
+            word = row.verdict
+            if test is not None and word != "exact":
+                word += ", passes its tests" if test.passed else f", fails: {test.failing}"
+            said.append(word)
+        return said
 
 
 def score_split(
-    module: Seq2SeqModule, datamodule: PairDataModule, trainer: pl.Trainer, split: str
+    module: Seq2SeqModule,
+    datamodule: PairDataModule,
+    trainer: pl.Trainer,
+    split: str,
+    sandbox: Mapping[str, Any],
 ) -> SplitScores:
     """Score a module on a split of its data.
 
@@ -66,6 +86,7 @@ def score_split(
         datamodule: With the data.
         trainer: Knows device and precision.
         split: `train`, `val` or `test`.
+        sandbox: Settings of the sandbox that programs are run in, where pairs have tests.
     """
     datamodule.eval_split = split
     (logged,) = trainer.test(module, datamodule, verbose=False)
@@ -83,7 +104,32 @@ def score_split(
         training_codes=[pair.code for pair in prepared.pairs("train")],
     )
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
-    return SplitScores(pairs, candidates, scores, {"n": len(pairs), **values, **scores.values})
+    tests = _run_tests(predictions, pairs, sandbox)
+    ran = [verdict.passed for verdict in tests if verdict is not None]
+    passed = {"passes_tests": sum(ran) / len(ran)} if ran else {}
+    every = {"n": len(pairs), **values, **scores.values, **passed}
+    return SplitScores(pairs, candidates, scores, every, tests)
+
+
+def _run_tests(
+    predictions: list[str], pairs: list[Pair], settings: Mapping[str, Any]
+) -> list[Verdict | None]:
+    """Run programs against the tests of their pairs, where there are any and a sandbox to do it."""
+    tested = [i for i, pair in enumerate(pairs) if pair.tests]
+    verdicts: list[Verdict | None] = [None] * len(pairs)
+    if not tested:
+        return verdicts
+    try:
+        with Sandbox(**settings) as sandbox:
+            found = passes_tests(
+                [predictions[i] for i in tested], [pairs[i] for i in tested], sandbox
+            )
+    except UserError as refusal:  # a machine without the walls: the other scores stand
+        show.say(f"generated programs were not run: {refusal}")
+        return verdicts
+    for i, verdict in zip(tested, found, strict=True):
+        verdicts[i] = verdict
+    return verdicts
 
 
 def write_scores(folder: Path, scored: SplitScores) -> None:
@@ -91,8 +137,8 @@ def write_scores(folder: Path, scored: SplitScores) -> None:
     page = samples_page(scored.pairs, scored.predictions, scored.scores)
     write_atomically(folder / "samples.md", page.encode("utf-8", "backslashreplace"))
     lines = [
-        json.dumps({"id": pair.id, "description": pair.description, "candidates": found})
-        for pair, found in zip(scored.pairs, scored.candidates, strict=True)
+        json.dumps({"id": p.id, "description": p.description, "verdict": verdict, "candidates": c})
+        for p, c, verdict in zip(scored.pairs, scored.candidates, scored.verdicts(), strict=True)
     ]
     write_atomically(folder / "predictions.jsonl", "".join(f"{x}\n" for x in lines).encode())
 
@@ -157,7 +203,7 @@ def _score(cfg: DictConfig, module: Seq2SeqModule, checkpoint: dict[str, Any]) -
     config["batch"] = OmegaConf.to_container(cfg.batch)
     prepared = _with_vocabs(build.prepare_data(config)[0], stored)
     if prepared.split_hash != stored["split_hash"]:
-        show.console.print(
+        show.say(
             "note: the data or the rules are not those of the training run (their split hash "
             "differs), so test pairs may have been trained on"
         )
@@ -172,8 +218,10 @@ def _score(cfg: DictConfig, module: Seq2SeqModule, checkpoint: dict[str, Any]) -
         enable_checkpointing=False,
         plugins=[CheckedIO()],
     )
-    show.console.print(f"{stored['run']}: {cfg.part} split of {config['data']['name']}")
-    scored = score_split(module, build.datamodule(config, prepared), trainer, cfg.part)
+    show.say(f"{stored['run']}: {cfg.part} split of {config['data']['name']}")
+    scored = score_split(
+        module, build.datamodule(config, prepared), trainer, cfg.part, dict(cfg.sandbox)
+    )
     write_scores(folder, scored)
     record = {
         "run": stored["run"],
@@ -186,7 +234,7 @@ def _score(cfg: DictConfig, module: Seq2SeqModule, checkpoint: dict[str, Any]) -
     draw_attention(module, scored, folder, list(cfg.attention), cfg.n_maps)
     show.samples(scored.samples(3))
     show.results(f"{cfg.part}, {stored['run']}", scored.values)
-    show.console.print(f"everything is in {folder}")
+    show.say(f"everything is in {folder}")
     return record
 
 

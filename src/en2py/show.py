@@ -13,6 +13,11 @@ from rich.tree import Tree
 console = Console(highlight=False)
 
 
+def say(text: str) -> None:
+    """Print a line as it is: long paths stay whole, and brackets in them mean nothing."""
+    console.print(text, soft_wrap=True, markup=False)
+
+
 @contextmanager
 def cleaning_progress() -> Iterator[Callable[[int, int], None]]:
     """Show a bar while pairs are cleaned; the function it gives takes (done, in all)."""
@@ -64,14 +69,14 @@ def data_table(report: Mapping[str, Any], from_cache: bool) -> None:
     facts = report["facts"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in facts["sizes"].items())
     unknown = facts["out_of_vocabulary"]["test"]
-    console.print(
+    say(
         f"pairs: {sizes}; vocabulary: {facts['vocab']['src']:,} English, "
         f"{facts['vocab']['tgt']:,} Python; unknown in test: {unknown['src']:.1%} of the English, "
         f"{unknown['tgt']:.1%} of the Python tokens"
     )
     leakage = facts["leakage"]["test"]
     leaks = ", ".join(f"{share:.1%} by {key.replace('_', ' ')}" for key, share in leakage.items())
-    console.print(f"test pairs that train gives away: {leaks}")
+    say(f"test pairs that train gives away: {leaks}")
 
 
 def results(title: str, values: Mapping[str, Any]) -> None:
@@ -85,12 +90,23 @@ def results(title: str, values: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+_SHARES = (
+    "exact_match",
+    "compiles",
+    "passes_tests",
+    "function_name",
+    "accuracy",
+    "copied",
+    "unk",
+    "similarity",
+)
+
+
 def number(name: str, value: float) -> str:
     """Write a score the way its kind is written: a share in per cent, a loss with three digits."""
     if isinstance(value, int):
         return f"{value:,}"
-    shares = ("exact_match", "compiles", "accuracy", "copied", "unk", "similarity")
-    if any(word in name for word in shares):
+    if any(word in name for word in _SHARES):
         return f"{value:.1%}"
     return f"{value:.1f}" if "bleu" in name or "chrf" in name else f"{value:.3f}"
 

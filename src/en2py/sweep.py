@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from en2py.show import console, number
+from en2py.show import console, number, say
 
 _ID = "EN2PY_SWEEP"  # inherited by the worker processes of a launcher
 _FIGURES = ("val/nll", "test/nll", "test/exact_match_renamed", "test/bleu", "test/compiles")
@@ -54,7 +54,7 @@ def summary(folder: Path) -> None:
         numbers = [number(f, figures[f]) if figures and f in figures else "" for f in _FIGURES]
         table.add_row(*cells, state, *numbers)
     console.print(table)
-    console.print("ranked by val/nll; test figures are of each run's best checkpoint")
+    say("ranked by val/nll; test figures are of each run's best checkpoint")
 
 
 def _varied(runs: Mapping[str, Mapping[str, str]]) -> list[str]:

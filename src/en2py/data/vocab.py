@@ -29,7 +29,7 @@ class Vocab:
 
     @classmethod
     def build(cls, sentences: Iterable[Sequence[str]], min_freq: int) -> "Vocab":
-        """Collect the tokens seen `min_freq` times or more, the frequent first, ties by spelling."""
+        """Collect the tokens seen `min_freq` times or more; frequent first, ties by spelling."""
         counter = Counter(token for sentence in sentences for token in sentence)
         for token in SPECIAL_TOKENS:
             counter.pop(token, None)
