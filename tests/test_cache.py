@@ -18,9 +18,7 @@ def test_another_key_is_another_entry(tmp_path: Path) -> None:
     assert cached(tmp_path, "x", {"a": 2}, lambda: {"v": 2}) == ({"v": 2}, False)
 
 
-def test_a_changed_rule_is_another_entry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_rule_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
     monkeypatch.setattr(cache, "code_version", lambda: "other rules")
     assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 2}, False)

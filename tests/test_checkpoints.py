@@ -89,9 +89,7 @@ def test_a_payload_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_failed_write_keeps_the_earlier_file(
-    good: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_earlier_file(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 

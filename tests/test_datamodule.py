@@ -75,10 +75,7 @@ def test_ranks_share_an_epoch_in_equal_steps(world: int) -> None:
 
 def test_ranks_evaluate_every_pair_exactly_once() -> None:
     parts = [
-        i
-        for rank in range(3)
-        for batch in EpochBatches(LENGTHS, 256, None, rank, 3)
-        for i in batch
+        i for rank in range(3) for batch in EpochBatches(LENGTHS, 256, None, rank, 3) for i in batch
     ]
     assert sorted(parts) == list(range(len(LENGTHS)))
 
