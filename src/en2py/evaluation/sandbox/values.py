@@ -254,10 +254,10 @@ def _number(value: Value) -> int | float | complex | None:
 
 
 def _close(one: complex, other: complex) -> bool:
-    if isinstance(one, complex) or isinstance(other, complex):
-        one, other = complex(one), complex(other)
-        return _close(one.real, other.real) and _close(one.imag, other.imag)
     try:
+        if isinstance(one, complex) or isinstance(other, complex):
+            one, other = complex(one), complex(other)
+            return _close(one.real, other.real) and _close(one.imag, other.imag)
         both_nan = math.isnan(one) and math.isnan(other)
         return both_nan or math.isclose(one, other, rel_tol=_REL, abs_tol=_ABS)
     except OverflowError:  # an int beyond the floats
