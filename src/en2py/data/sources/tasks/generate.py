@@ -1,5 +1,12 @@
 """Draw tasks, run their programs, word their descriptions."""
 
+import itertools
+import math
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from random import Random
 
 from en2py.data.pairs import DataReport, Pair
@@ -8,8 +15,8 @@ from en2py.data.sources.tasks.families import FAMILIES
 from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.errors import UserError
 
+CHUNK = 1000  # pairs that one process draws at a time
 N_TESTS = 3
-N_WORDINGS = 2  # descriptions of one program, at most
 N_TRIES = 25  # of arguments for one program
 ENOUGH = 6  # calls after which two different answers will do
 LONGEST_ANSWER = 120  # characters
@@ -30,30 +37,57 @@ def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
     """
     if not 1 <= n_pairs <= MOST_PAIRS:
         raise UserError(f"data.source.n_pairs is {n_pairs}; choose 1 to {MOST_PAIRS}")
+    answers: dict[str, str] = {}  # description -> program
+    pairs: list[Pair] = []
+    for drawn in _chunks(n_pairs, seed):
+        for pair in drawn:
+            key = pair.description.lower().rstrip(".")
+            assert answers.get(key, pair.code) == pair.code, f"two programs for: {key}"
+            if len(pairs) < n_pairs and key not in answers:
+                answers[key] = pair.code
+                pairs.append(replace(pair, id=f"tasks/{len(pairs):05d}"))
+        if len(pairs) == n_pairs:
+            break
+    report.read("tasks", len(pairs))
+    report.facts["tasks"] = {
+        "families": len({pair.family for pair in pairs}),
+        "combinations": len({pair.combination for pair in pairs}),
+        "programs": len({pair.code for pair in pairs}),
+    }
+    return pairs
+
+
+def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
+    """Draw chunks until nobody asks for more; a chunk depends on the seed and its number alone."""
+    seeds = (f"{seed}/{number}" for number in itertools.count())
+    likely = [next(seeds) for _ in range(math.ceil(1.03 * n_pairs / CHUNK))]
+    if len(likely) > 1:
+        # Spawned, for a process that has run torch must not fork.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+            yield from pool.map(draw_pairs, likely)
+    else:
+        yield from map(draw_pairs, likely)
+    yield from map(draw_pairs, seeds)  # where more repeated themselves than usual
+
+
+def draw_pairs(seed: str) -> list[Pair]:
+    """Draw a chunk of pairs, one program each; some may repeat others."""
     rng = Random(seed)
     weights = [weight for _, weight in FAMILIES]
     families = [family for family, _ in FAMILIES]
-    answers: dict[str, str] = {}  # description -> program
     pairs: list[Pair] = []
-    while len(pairs) < n_pairs:
+    while len(pairs) < CHUNK:
         family, task = rng.choices(families, weights)[0], None
         while task is None:  # parts that do not go together: draw again, or weights would not hold
             task = family(rng)
         code = normal_form(task.code)
         tests = draw_tests(rng, task, code)
-        if not tests:
-            continue
-        for _ in range(N_WORDINGS):
-            text = sentence(rng, task)
-            key = text.lower().rstrip(".")
-            assert answers.get(key, code) == code, f"two programs for: {text}"
-            if len(pairs) == n_pairs or key in answers:
-                continue
-            answers[key] = code
+        if tests:
             pairs.append(
                 Pair(
-                    id=f"tasks/{len(pairs):05d}",
-                    description=text,
+                    id="",
+                    description=sentence(rng, task),
                     code=code,
                     source="tasks",
                     tests=tests,
@@ -61,12 +95,6 @@ def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
                     combination="|".join(task.parts),
                 )
             )
-    report.read("tasks", len(pairs))
-    report.facts["tasks"] = {
-        "families": len({pair.family for pair in pairs}),
-        "combinations": len({pair.combination for pair in pairs}),
-        "programs": len({pair.code for pair in pairs}),
-    }
     return pairs
 
 
