@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from en2py.model import Attention, Dropout, Transformer, attention_weights
+from en2py.model import (
+    Attention,
+    Dropout,
+    Transformer,
+    attention_weights,
+    rotate,
+    rotations,
+)
 
 PAD, BOS = 0, 2
 
@@ -33,9 +40,10 @@ def rows(n_tokens: int, lengths: list[int], seed: int = 0) -> Tensor:
     return ids
 
 
-@pytest.fixture(params=["pre", "post"])
+@pytest.fixture(params=[("pre", "learned"), ("post", "learned"), ("pre", "rotary")])
 def model(request) -> Transformer:
-    return make(norm=request.param)
+    norm, positions = request.param
+    return make(norm=norm, positions=positions)
 
 
 @pytest.mark.parametrize("lengths", [[3, 7, 5], [4], [1], [1, 1]])
@@ -73,7 +81,7 @@ def test_every_source_token_is_seen_by_every_target_token(model):
     assert (model(src, tgt) != model(changed, tgt)).any(-1).all()
 
 
-@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
 def test_order_of_tokens_matters(positions):
     model = make(positions=positions)
     src, tgt = rows(20, [6]), rows(30, [5])
@@ -128,6 +136,18 @@ def test_model_equals_torch_layers_with_the_same_weights(norm):
     expected = model.decoder_norm(y)
     torch.testing.assert_close(model.encode(src)[~hidden], memory[~hidden], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(model(src, tgt), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_rotary_scores_depend_on_the_distance_alone():
+    q, k = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0))
+    turns = rotations(20, 8)
+
+    def score(i: int, j: int) -> Tensor:
+        return (rotate(q, turns[:, i : i + 1]) * rotate(k, turns[:, j : j + 1])).sum()
+
+    torch.testing.assert_close(score(2, 5), score(12, 15))
+    torch.testing.assert_close(score(4, 4), (q * k).sum())
+    assert not torch.allclose(score(2, 5), score(5, 2))
 
 
 # ------------------------------------------------------------------------------ attention maps
@@ -337,7 +357,7 @@ def test_dropout_keeps_the_precision():
         ({"dropout": 1.0}, r"dropout \(1.0\) is not in \[0, 1\)"),
         ({"n_heads": 5}, r"d_model \(16\) is not divisible by n_heads \(5\)"),
         ({"norm": "mid"}, "norm is 'mid'; choose pre or post"),
-        ({"positions": "none"}, "positions is 'none'; choose learned or sinusoidal"),
+        ({"positions": "none"}, "positions is 'none'; choose learned or sinusoidal or rotary"),
         ({"tie_embeddings": "all"}, "tie_embeddings is 'all'; choose none or tgt"),
         ({"tie_embeddings": "tgt", "tgt_width": 8}, r"tgt_width \(8\) is not d_model \(16\)"),
     ],

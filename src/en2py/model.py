@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["pre", "post"]
-Positions = Literal["learned", "sinusoidal"]
+Positions = Literal["learned", "sinusoidal", "rotary"]
 Tying = Literal["none", "tgt"]
 ALL, QUERIES, KEYS_AND_VALUES = slice(0, 3), slice(0, 1), slice(1, 3)  # of a fused projection
 
@@ -57,15 +57,24 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(sizes.d_model, 3 * sizes.d_model)  # one product instead of three
         self.out = nn.Linear(sizes.d_model, sizes.d_model)
 
-    def project(self, x: Tensor, parts: slice = ALL) -> list[Tensor]:
-        """Map `[B, T, D]` to queries, keys, values or some of them, `[B, H, T, K]` each."""
+    def project(self, x: Tensor, parts: slice = ALL, turns: Tensor | None = None) -> list[Tensor]:
+        """Map `[B, T, D]` to queries, keys, values or some of them, `[B, H, T, K]` each.
+
+        Args:
+            x: What is projected.
+            parts: Which of the three.
+            turns: Rotary positions of queries and keys, `[2, T, K / 2]`; None for no such.
+        """
         if parts == ALL:
             x = self.qkv(x)
         else:
             rows = slice(parts.start * x.shape[-1], parts.stop * x.shape[-1])
             x = F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows])
         x = x.view(*x.shape[:2], parts.stop - parts.start, self.n_heads, -1)  # [B, T, parts, H, K]
-        return [part.transpose(1, 2) for part in x.unbind(2)]
+        heads = [part.transpose(1, 2) for part in x.unbind(2)]
+        if turns is not None:
+            heads[:2] = [rotate(part, turns) for part in heads[:2]]
+        return heads
 
     def mix(
         self,
@@ -145,6 +154,23 @@ def sinusoids(max_len: int, d_model: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :d_model]
 
 
+def rotations(max_len: int, d_head: int) -> Tensor:
+    """Return cosines and sines of rotary positions, `[2, max_len, K / 2]`; see `rotate`."""
+    rates = 10000.0 ** (-torch.arange(0, d_head, 2) / d_head)
+    angles = torch.arange(max_len)[:, None] * rates  # [max_len, K / 2]
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn pairs of columns of `[B, H, T, K]` by their position (Su et al., 2021, equation 34).
+
+    The product of a turned query and a turned key depends on how far apart they are, not on where.
+    """
+    cos, sin = turns.to(x.dtype)  # [T, K / 2]
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
 class Embedding(nn.Module):
     """Token ids to vectors that know their position; a table of another width is projected."""
 
@@ -157,10 +183,15 @@ class Embedding(nn.Module):
         self.table = nn.Embedding(n_tokens, width)
         self.widen = nn.Identity() if width == d_model else nn.Linear(width, d_model, bias=False)
         self.positions: Tensor
+        self.rotary = positions == "rotary"
         if positions == "learned":
             self.positions = nn.Parameter(torch.empty(max_len, d_model))
-        else:
+        elif positions == "sinusoidal":
             self.register_buffer("positions", sinusoids(max_len, d_model), persistent=False)
+        else:  # they are not added, but turn queries and keys
+            self.register_buffer("positions", torch.zeros(max_len, 1), persistent=False)
+            turns = rotations(max_len, d_model // sizes.n_heads)
+            self.register_buffer("rotations", turns, persistent=False)
         self.dropout = Dropout(sizes.dropout)
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
@@ -171,6 +202,11 @@ class Embedding(nn.Module):
         x: Tensor = self.widen(self.table(ids)) * self.scale + self.positions[start:end]
         x = self.dropout(x)
         return x
+
+    def turns(self, start: int, n: int) -> Tensor | None:
+        """Return the rotary positions `start` to `start + n`, `[2, n, K / 2]`; None without."""
+        rotations: Tensor = self.rotations  # type: ignore[assignment]
+        return rotations[:, start : start + n] if self.rotary else None
 
 
 # ---------------------------------------------------------------------------- layers, section 3.1
@@ -200,11 +236,17 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(sizes.d_model, sizes.d_ff)
         self.residuals = nn.ModuleList(Residual(sizes) for _ in range(2))
 
-    def forward(self, x: Tensor, src_mask: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        src_mask: Tensor,
+        turns: Tensor | None = None,
+        maps: list[Tensor] | None = None,
+    ) -> Tensor:
         """Map `[B, S, D]` to `[B, S, D]`; `src_mask` is `[B, 1, 1, S]`."""
 
         def look_around(y: Tensor) -> Tensor:
-            q, k, v = self.self_attention.project(y)
+            q, k, v = self.self_attention.project(y, turns=turns)
             return self.self_attention.mix(q, k, v, src_mask, maps=maps)
 
         out: Tensor = self.residuals[1](self.residuals[0](x, look_around), self.feed_forward)
@@ -226,6 +268,7 @@ class DecoderLayer(nn.Module):
         x: Tensor,
         memory_kv: list[Tensor],
         src_mask: Tensor,
+        turns: Tensor | None = None,
         recall: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]] | None = None,
         maps: tuple[list[Tensor], list[Tensor]] | None = None,
     ) -> Tensor:
@@ -235,13 +278,14 @@ class DecoderLayer(nn.Module):
             x: A whole target; in decoding the newest token of W hypotheses, `[B, W, D]`.
             memory_kv: Keys and values of the memory, `[B, H, S, K]` each.
             src_mask: Real source positions, `[B, 1, 1, S]`.
+            turns: Rotary positions of the target, if there are any.
             recall: In decoding: newest keys and values in, those of all tokens and a mask out.
             maps: Where to append the weights of self-attention and of cross-attention.
         """
         self_maps, cross_maps = maps or (None, None)
 
         def look_back(y: Tensor) -> Tensor:
-            q, k, v = self.self_attention.project(y)
+            q, k, v = self.self_attention.project(y, turns=turns)
             if recall is not None:
                 return self.self_attention.mix(q, *recall(k, v))
             return self.self_attention.mix(q, k, v, is_causal=True, maps=self_maps)
@@ -331,7 +375,8 @@ class Transformer(nn.Module):
         dropout: Probability of dropping a number after each sublayer and embedding (section 5.4).
         max_src_len: Most source tokens.
         max_tgt_len: Most target tokens.
-        positions: Learned ones or the paper's sinusoids.
+        positions: Learned ones, the paper's sinusoids, or rotary ones (Su et al., 2021), which say
+            how far apart two tokens are.
         norm: Layer norm in front of each sublayer and behind each stack, or as in the paper after
             each sublayer.
         tie_embeddings: "tgt" shares one table between the decoder's embedding and `projection`.
@@ -365,6 +410,8 @@ class Transformer(nn.Module):
         super().__init__()
         if d_model % n_heads:
             raise ValueError(f"d_model ({d_model}) is not divisible by n_heads ({n_heads})")
+        if positions == "rotary" and d_model // n_heads % 2:
+            raise ValueError(f"positions is 'rotary', but a head has {d_model // n_heads} columns")
         for name, value, kind in (
             ("positions", positions, Positions),
             ("norm", norm, Norm),
@@ -396,8 +443,9 @@ class Transformer(nn.Module):
         """Map source ids `[B, S]` to the memory `[B, S, D]`; `maps` takes the layers' weights."""
         x = self.src_embedding(src)
         mask = self.src_mask(src)
+        turns = self.src_embedding.turns(0, src.shape[1])
         for layer in self.encoder:
-            x = layer(x, mask, maps)
+            x = layer(x, mask, turns, maps)
         memory: Tensor = self.encoder_norm(x)
         return memory
 
@@ -415,8 +463,9 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Map target ids `[B, T]` and the memory `[B, S, D]` to hidden vectors `[B, T, D]`."""
         x = self.tgt_embedding(tgt_in)
+        turns = self.tgt_embedding.turns(0, tgt_in.shape[1])
         for layer, memory_kv in zip(self.decoder, self.memory_kv(memory), strict=True):
-            x = layer(x, memory_kv, src_mask, maps=maps)
+            x = layer(x, memory_kv, src_mask, turns, maps=maps)
         hidden: Tensor = self.decoder_norm(x)
         return hidden
 
@@ -447,9 +496,10 @@ class Transformer(nn.Module):
         """Map each hypothesis's newest token, `[B * W]`, to logits of its next, `[B * W, V]`."""
         x = self.tgt_embedding(ids[:, None], cache.length)  # [B * W, 1, D]
         x = x.view(-1, cache.width, x.shape[-1])  # [B, W, D]
+        turns = self.tgt_embedding.turns(cache.length, 1)  # all stand at the same place
         cache.open()
         for i, layer in enumerate(self.decoder):
-            x = layer(x, cache.memory_kv[i], cache.src_mask, partial(cache.recall, i))
+            x = layer(x, cache.memory_kv[i], cache.src_mask, turns, partial(cache.recall, i))
         logits: Tensor = self.projection(self.decoder_norm(x).flatten(0, 1))
         return logits
 

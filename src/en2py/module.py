@@ -3,7 +3,8 @@
 Shape letters: B batch, S source length, T target length, D d_model, N real target tokens.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -204,16 +205,23 @@ class Seq2SeqModule(pl.LightningModule):
             examples.append(Example(i, self.src_vocab.encode(tokens), ()))
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
-        training = self.training
-        self.eval()
-        for first in range(0, len(examples), max_rows):
-            rows = examples[first : first + max_rows]
-            src = collate(rows, self.tgt_vocab).src.to(self.device)
-            results = (search or self.search)(self.model, src, self.tgt_vocab)
-            for example, hypotheses in zip(rows, results, strict=True):
-                found[example.index] = hypotheses
-        self.train(training)
+        with self._without_dropout():
+            for first in range(0, len(examples), max_rows):
+                rows = examples[first : first + max_rows]
+                src = collate(rows, self.tgt_vocab).src.to(self.device)
+                results = (search or self.search)(self.model, src, self.tgt_vocab)
+                for example, hypotheses in zip(rows, results, strict=True):
+                    found[example.index] = hypotheses
         return found
+
+    @contextmanager
+    def _without_dropout(self) -> Iterator[None]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(training)
 
     def text(self, hypothesis: Hypothesis) -> str:
         """Return the program that a hypothesis spells."""
@@ -238,7 +246,8 @@ class Seq2SeqModule(pl.LightningModule):
         tgt = tgt[: self.model.tgt_embedding.positions.shape[0] - 1]
         example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))
         batch = collate([example], self.tgt_vocab).to(self.device)
-        maps = self.model.attention_maps(batch.src, batch.tgt_in)
+        with self._without_dropout():
+            maps = self.model.attention_maps(batch.src, batch.tgt_in)
         # A row is what is being written: the token that comes out at that place.
         read, written = [*src, EOS], [*tgt, EOS]
         labels = {

@@ -55,6 +55,7 @@ RULES: dict[str, Rule] = {
     "max_len": whole(2),
     "*_min_freq": whole(1),
     "max_tokens": whole(1),
+    "max_pairs": whole(1),
     "num_workers": whole(0),
     "processes": whole(1),
     "vocab_size": whole(256),  # a piece a byte, at least

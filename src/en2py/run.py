@@ -258,7 +258,7 @@ def _result(
 ) -> dict[str, Any]:
     logger: Any = trainer.loggers[0]
     rows = [row for row in logger.rows if row.get("val/nll")]
-    best_row = min(rows, key=lambda row: float(row["val/nll"]))
+    best_row = min(rows, key=lambda row: float(row["val/nll"]), default={})
     return {
         "run": run.name,
         "study": run.config["study"],

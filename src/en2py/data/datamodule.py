@@ -104,6 +104,7 @@ class PairDataModule(pl.LightningDataModule):
     Args:
         prepared: The data.
         max_tokens: Target tokens a batch, padding included.
+        max_pairs: Train on the first so many pairs alone; None for all.
         num_workers: Loader processes; 0 is fastest, for the data lies in memory.
         seed: Of the order of training batches.
         max_src_len: Longest source the model can read, in tokens with EOS.
@@ -115,6 +116,7 @@ class PairDataModule(pl.LightningDataModule):
         prepared: Prepared,
         *,
         max_tokens: int,
+        max_pairs: int | None,
         num_workers: int,
         seed: int,
         max_src_len: int,
@@ -132,6 +134,7 @@ class PairDataModule(pl.LightningDataModule):
             name: [e for e in examples if len(e.tgt) < max_tgt_len]
             for name, examples in self._readable.items()
         }
+        self.examples["train"] = self.examples["train"][:max_pairs]
         self._resume: tuple[int, int] | None = None
         sample = torch.Generator().manual_seed(0)  # the same sample whatever the run's seed
         n_sample = min(len(self.examples["val"]), len(self.examples["train"]))
