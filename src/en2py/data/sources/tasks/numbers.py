@@ -45,7 +45,7 @@ def arithmetic(rng: Random) -> Task | None:
     if after and after.name == "factorial":
         return None
     a, b = (change.on("a"), change.on("b")) if change else ("a", "b")
-    value = template.replace("{a}", a).replace("{b}", b)
+    value = template.replace("{a}", f"({a})").replace("{b}", f"({b})")
     value = after.on(value) if after else check.on(value) if check else value
     code = function("check_pair" if check else "combine", "a, b", f"return {value}")
 

@@ -40,7 +40,7 @@ SINKS = (
         start=("product = 1",),
         step="product *= {value}",
         end=("return product",),
-        join="{value} * {rest}",
+        join="({value}) * {rest}",
         unit="1",
     ),
     Sink(

@@ -57,6 +57,7 @@ class Source:
         counter: For a `while` loop: what goes before it, its condition, first line and last line.
         recursion: When nothing is left, the first element, the rest; empty where that has no form.
         recurs: Sinks for which recursion reads well.
+        backwards: The `while` loop meets the last element first.
         measured: Elements are prices or the like.
         checks: Names of the checks that make sense; empty for all.
         changes: Names of the changes that make sense; empty for all.
@@ -78,6 +79,7 @@ class Source:
     counter: tuple[str, ...] = ()
     recursion: tuple[str, ...] = ()
     recurs: tuple[str, ...] = ()
+    backwards: bool = False
     measured: bool = False
     checks: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()

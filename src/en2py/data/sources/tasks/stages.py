@@ -14,6 +14,7 @@ ORDERS += ("map filter",) * 3 + ("property",) * 3
 # Checks that tell nothing new about what these changes leave: a last digit is never above 20.
 SMALL = ("last_digit", "n_digits", "remainder", "length", "digit_sum", "count_letter")
 SMALL_CHECKS = ("even", "odd", "prime", "divisible", "not_equal")
+NEVER = (("remainder", "divisible"), ("last_digit", "divisible"), ("n_digits", "divisible"))
 NEVER_NEGATIVE = ("square", "absolute", "factorial")
 LETTERS = ("first_letter", "last_letter", "binary", "string", "char_code")
 # Nouns that may stay unsaid: "the vowels in a string", but not "the palindromes of a number".
@@ -101,7 +102,7 @@ def draw_stages(rng: Random, source: Source, orders: tuple[str, ...] = ORDERS) -
 def idle(change: Change, check: Check) -> bool:
     """Tell whether a check on what a change leaves would be an odd thing to ask for."""
     if change.name in SMALL:
-        return check.name not in SMALL_CHECKS
+        return check.name not in SMALL_CHECKS or (change.name, check.name) in NEVER
     if change.name in NEVER_NEGATIVE and check.name in ("positive", "negative", "prime"):
         return True
     if change.name in ("double", "times") and check.name in ("even", "odd", "prime"):

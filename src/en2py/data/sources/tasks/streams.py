@@ -24,6 +24,7 @@ HOW = {
     "generator": ("",),
 }
 STYLES = ("short",) * 5 + ("loop",) * 4 + ("while", "recursion", "functional", "generator")
+IN_ORDER = ("list", "first", "last", "string")  # sinks that the order of the elements matters to
 SHORT_LIST = ("", "", "using a list comprehension", "with a list comprehension")
 
 
@@ -124,7 +125,8 @@ def writable(style: str, source: Source, stages: Stages, sink: Sink) -> bool:
         case "loop":
             return bool(sink.step) and bool(sink.short)
         case "while":
-            return bool(sink.step and sink.short and source.counter)
+            turned = source.backwards and sink.family in IN_ORDER
+            return bool(sink.step and sink.short and source.counter) and not turned
         case "recursion":
             return bool(sink.join and source.recursion) and sink.family in source.recurs
         case "functional":

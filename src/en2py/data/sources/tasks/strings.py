@@ -150,7 +150,7 @@ def text_pair(rng: Random) -> Task | None:
             ("inside", "{l} in {r}", ("[check] whether the first result occurs in the second",)),
         )
     )
-    value = template.replace("{l}", f"({left})").replace("{r}", f"({right})")
+    value = template.replace("{l}", left).replace("{r}", right)  # binds rightly in all of them
     code = function("combine_texts", "a, b", f"return {value}")
 
     def say(rng: Random) -> str:
