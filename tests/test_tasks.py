@@ -30,6 +30,7 @@ from en2py.data.syntax import ast_text_renamed
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.errors import UserError
 
+pytestmark = pytest.mark.slow  # all of the default data is made, split and run
 CONFIG = OmegaConf.load(Path(__file__).parents[1] / "conf/data/tasks.yaml")
 N_PAIRS = CONFIG.source.n_pairs  # the default data, all of it
 SHAPE = re.compile(r"assert .+ == .+", re.DOTALL)
