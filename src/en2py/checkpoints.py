@@ -7,7 +7,6 @@ from a stranger can be damaged or wrong, but it cannot run code.
 import hashlib
 import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from en2py.data.cache import atomic_file
 from en2py.errors import UserError
 
 FORMAT = 1  # raised when older checkpoints stop loading
@@ -59,17 +59,8 @@ class CheckedIO(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint beside its target, sync it and rename it."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save({**checkpoint, _CHECKSUM: checksum(checkpoint)}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with atomic_file(path) as file:
+            torch.save({**checkpoint, _CHECKSUM: checksum(checkpoint)}, file)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # or the rename itself may be lost with the power

@@ -3,11 +3,11 @@
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+from en2py.data.cache import write_atomically
 from en2py.errors import UserError
 
 TIMEOUT = 10  # seconds without an answer
@@ -51,7 +51,7 @@ def fetch(url: str, sha256: str, *, option: str, timeout: float = TIMEOUT) -> Pa
             f"{url} has changed: its SHA-256 is {found}, not {sha256}; get the original, {remedy}"
         )
     try:
-        _write(file, content)
+        write_atomically(file, content)
     except OSError as error:
         raise UserError(
             f"the download cannot be kept in {file.parent} ({error.strerror or error}); set"
@@ -76,18 +76,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError) or str(error) == ENDED_EARLY:
         return f"no network, or the server is away: {getattr(error, 'reason', error)}"
     return f"{type(error).__name__}: {error}"
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that nobody ever reads half a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(content)
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        os.replace(name, file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
