@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -110,7 +111,7 @@ def train(cfg: DictConfig) -> float:
         if not run.config["fresh"] and (result := run.finished()) is not None:
             show.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
             show.results("test", result["test"])
-            return float(result["best"]["val/nll"])
+            return float(result["best"].get("val/nll", math.inf))
         if run.config["fresh"]:
             run.set_aside()
         with _log_file(run.folder / "run.log"):
@@ -192,7 +193,7 @@ def _train(run: Run) -> float:
     show.samples(scores.samples(3))
     show.results("test, by the best checkpoint", scores.values)
     show.say(f"everything is in {folder}")
-    return float(result["best"]["val/nll"])
+    return float(result["best"].get("val/nll", math.inf))
 
 
 def _name_the_data(run: Run) -> None:
@@ -257,8 +258,8 @@ def _result(
     seconds: float,
 ) -> dict[str, Any]:
     logger: Any = trainer.loggers[0]
-    rows = [row for row in logger.rows if row.get("val/nll")]
-    best_row = min(rows, key=lambda row: float(row["val/nll"]), default={})
+    rows: list[dict[str, str]] = [row for row in logger.rows if row.get("val/nll")]
+    best_row: dict[str, str] = min(rows, key=lambda row: float(row["val/nll"]), default={})
     return {
         "run": run.name,
         "study": run.config["study"],

@@ -1,6 +1,7 @@
 """The table at the end of a sweep: one row a run, what varied as columns."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,4 +71,4 @@ def _result(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     test = {f"test/{name}": value for name, value in record["test"].items()}
-    return {"val/nll": record["best"]["val/nll"], **test}
+    return {"val/nll": record["best"].get("val/nll", math.inf), **test}
