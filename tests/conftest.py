@@ -10,6 +10,8 @@ import torch
 from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab
 
+torch.set_num_threads(1)  # two test processes share two cores; and sums keep their order
+
 PAIRS = [
     ("add two numbers", "def add(a, b):\n    return a + b\n"),
     ("subtract two numbers", "def subtract(a, b):\n    return a - b\n"),
@@ -52,8 +54,3 @@ def tgt_vocab(pairs: list[Pair]) -> Vocab:
 
     tokenizer = PythonTokenizer()
     return Vocab.build((tokenizer.tokenize(pair.code) for pair in pairs), min_freq=1)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)  # two test processes share two cores

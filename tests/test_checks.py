@@ -68,7 +68,7 @@ VALUES = [
         "takes no deterministic_; the nearest names are deterministic",
     ),
     ("trainer.enable_model_summary", 3, "expected true or false or null"),
-    ("model.n_heads", 7, "does not divide model.d_model=256; the nearest"),
+    ("model.n_heads", 7, "does not divide model.d_model=128; the nearest"),
     ("model.d_model", True, "model.d_model=true: expected a whole number"),
     ("model.dropout", 1.0, "a number at least 0 and below 1"),
     ("model.dropout", -0.1, "a number at least 0 and below 1"),
@@ -87,8 +87,8 @@ VALUES = [
     ("split.ratios", [0.5, 0.5], "expected three numbers"),
     ("decoding.max_len", 1000, "more than the model can write, model.max_tgt_len=256"),
     ("callbacks.samples", True, "expected null, which switches it off"),
-    ("cleaning.use.autopep8", "maybe", "true or false"),
-    ("cleaning.use.autopep", True, "there is no cleaning.steps.autopep; did you mean 'autopep8'?"),
+    ("cleaning.use.must_parse", "maybe", "true or false"),
+    ("cleaning.use.must_pars", True, "no cleaning.steps.must_pars; did you mean 'must_parse'?"),
     ("scheduler.warmup", 2, "scheduler.warmup=2: expected a number at least 0 and at most 1"),
     ("seed", -1, "from 0 to 4294967295"),
     ("seed", 2**32, "from 0 to 4294967295"),
@@ -161,7 +161,7 @@ def test_sweep_in_an_experiment_wants_m() -> None:
 
 
 def test_ddp_in_a_sweep() -> None:
-    cfg = composed("train", "trainer=ddp", "hydra.mode=MULTIRUN")
+    cfg = composed("train", "+trainer.strategy=ddp", "hydra.mode=MULTIRUN")
     assert "ddp_spawn" in refused(cfg)
 
 
