@@ -103,10 +103,10 @@ def each_value(overrides: list[str], existing: Path) -> Iterator[list[str]]:
 
 
 def test_experiments_have_the_last_word() -> None:
-    """`_self_` after `experiment` would silently undo its plain values."""
+    """`_self_` behind a group would silently undo the plain values of its options."""
     lines = OmegaConf.load(CONF / "train.yaml").defaults
     names = ["_self_" if line == "_self_" else next(iter(line)) for line in lines]
-    assert names[-2:] == ["_self_", "experiment"]
+    assert names[0] == "_self_" and names[-1] == "experiment"
 
 
 def test_choice_on_the_command_line_beats_that_of_the_data() -> None:

@@ -205,8 +205,10 @@ class Embedding(nn.Module):
 
     def turns(self, start: int, n: int) -> Tensor | None:
         """Return the rotary positions `start` to `start + n`, `[2, n, K / 2]`; None without."""
-        rotations: Tensor = self.rotations  # type: ignore[assignment]
-        return rotations[:, start : start + n] if self.rotary else None
+        if not self.rotary:
+            return None
+        table: Tensor = self.rotations  # type: ignore[assignment]
+        return table[:, start : start + n]
 
 
 # ---------------------------------------------------------------------------- layers, section 3.1
