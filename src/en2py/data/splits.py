@@ -62,7 +62,7 @@ def random_split(
     """
     main, others, prints = _sources(pairs, report, unique=False)
     sizes = _sizes(len(main), ratios)
-    order = random.Random(seed).sample(range(len(main)), len(main))
+    order = sorted(range(len(main)), key=lambda i: _lot(main[i].id, seed))
     part = [""] * len(main)
     slots = [name for name in NAMES for _ in range(sizes[name])]
     for i, name in zip(order, slots, strict=True):
@@ -83,7 +83,7 @@ def group_split(
     """
     main, others, prints = _sources(pairs, report, unique=True)
     groups = group_twins(prints[: len(main)])
-    part = _assign(groups, ratios, seed)
+    part = _assign(main, groups, ratios, seed)
     report.facts["groups"] = {"n": len(set(groups)), "largest": max(Counter(groups).values())}
     return _mix_in(main, part, others, prints, report, bridges=NAMES)
 
@@ -152,7 +152,8 @@ def official_split(
         trained = [i for i, name in enumerate(part) if name == "train"]
         groups = group_twins([prints[i] for i in trained])
         whole = ratios[0] + ratios[1]
-        cut = _assign(groups, (ratios[0] / whole, ratios[1] / whole, 0.0), seed)
+        owners = [main[i] for i in trained]
+        cut = _assign(owners, groups, (ratios[0] / whole, ratios[1] / whole, 0.0), seed)
         for i, name in zip(trained, cut, strict=True):
             part[i] = name
     return _mix_in(main, part, others, prints, report, bridges=NAMES)
@@ -195,26 +196,33 @@ def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
     return {"train": n - val - test, "val": val, "test": test}
 
 
-def _assign(groups: Sequence[int], ratios: Sequence[float], seed: int) -> list[str]:
-    """Give whole groups to splits at random, in proportion to the room that each has left.
+def _assign(
+    pairs: Sequence[Pair], groups: Sequence[int], ratios: Sequence[float], seed: int
+) -> list[str]:
+    """Give whole groups to splits at random.
 
-    Large groups come first, so that the small ones level the sizes.
+    A group's place depends on its pairs' ids, not on what else is there. So other cleaning rules,
+    which drop a few other pairs, leave nearly all pairs in the split where they were, and such runs
+    can be compared on the test pairs that they share.
     """
     room = _sizes(len(groups), ratios)
-    rng = random.Random(seed)
     members: dict[int, list[int]] = defaultdict(list)
     for i, group in enumerate(groups):
         members[group].append(i)
-    order = list(members.values())
-    rng.shuffle(order)
-    order.sort(key=len, reverse=True)
+    lot = {group: min(_lot(pairs[i].id, seed) for i in own) for group, own in members.items()}
     part = [""] * len(groups)
-    for positions in order:
-        name = _draw(rng, room, len(positions)) or max(NAMES, key=room.__getitem__)
-        room[name] -= len(positions)
-        for i in positions:
+    for group in sorted(members, key=lot.__getitem__):
+        size = len(members[group])
+        name = next((name for name in reversed(NAMES) if room[name] >= size), "train")
+        room[name] -= size
+        for i in members[group]:
             part[i] = name
     return part
+
+
+def _lot(pair_id: str, seed: int) -> str:
+    """Draw a lot for a pair: uniform over pairs and seeds, the same wherever it is drawn."""
+    return hashlib.sha256(f"{seed} {pair_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _draw(rng: random.Random, room: dict[str, int], size: int) -> str:
