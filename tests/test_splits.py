@@ -182,7 +182,7 @@ def test_a_random_split_keeps_duplicates():
 def test_other_pairs_that_are_gone_hardly_move_a_pair(split):
     pairs = corpus(300)
     whole = split(pairs, DataReport(), ratios=RATIOS, seed=1)
-    rest = split(pairs[::9] + pairs[1::3], DataReport(), ratios=RATIOS, seed=1)
+    rest = split([p for i, p in enumerate(pairs) if i % 100], DataReport(), ratios=RATIOS, seed=1)
     before = {p.id: name for name, part in by_name(whole).items() for p in part}
     after = {p.id: name for name, part in by_name(rest).items() for p in part}
     stayed = [before[i] == name for i, name in after.items() if i in before]
