@@ -1,7 +1,7 @@
 """What a run is, decided in one place: folder, skip rule and W&B id all come from here."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,26 @@ def without_paths(value: Any, key: str = "") -> Any:
 
 def config_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of all in a resolved config that can change the result."""
+    return digest(_relevant(config))
+
+
+def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:
+    """Return all that a run chose but for its seed: groups as `loss`, values as `model.d_ff`.
+
+    Runs with equal settings are the same configuration.
+
+    Args:
+        config: The resolved config, plain containers.
+        choices: The option taken in each group.
+    """
+    found = {group: choice for group, choice in choices.items() if choice != "None"}
+    found.pop("logger", None)
+    found |= {key: _written(value) for key, value in _leaves(_relevant(config))}
+    del found["seed"]
+    return found
+
+
+def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
     for dotted in _IRRELEVANT:
         *parents, last = dotted.split(".")
@@ -43,7 +63,25 @@ def config_digest(config: Mapping[str, Any]) -> str:
         for name in parents:
             section = section.get(name) or {}
         section.pop(last, None)
-    return digest(without_paths(relevant))
+    return without_paths(relevant)
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            if name != "_partial_":
+                yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    elif value is not None:
+        yield key, value
+
+
+def _written(value: Any) -> str:
+    """Write a value as one types it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    return str(value)
 
 
 def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:

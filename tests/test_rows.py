@@ -1,0 +1,183 @@
+"""Runs taken together: axes, means with intervals, paired differences, ranks."""
+
+import math
+
+import pytest
+
+from en2py.evaluation.rows import (
+    Metrics,
+    RunFigures,
+    axes,
+    configurations,
+    fixed,
+    make_rows,
+    reference_name,
+)
+from en2py.identity import settings
+
+N = 40
+
+
+def share(n_right: int, n: int = N) -> list[list[float]]:
+    return [[float(i < n_right), 1.0] for i in range(n)]
+
+
+def value(metric: str, counts) -> float:
+    return counts[0] / counts[1] if counts[1] else math.nan
+
+
+METRICS = Metrics(value=value, shares={"compiles"}, clusters=range(N))
+
+
+def run(seed, n_right, *, nll=1.0, counted=True, **chosen) -> RunFigures:
+    own = {"loss": "plain", "model": "tiny", "model.d_model": "32", "model.dropout": "0.1"}
+    return RunFigures(
+        name=f"data-{chosen.get('loss', 'plain')}-seed{seed}-abc",
+        kind="model",
+        seed=seed,
+        settings=own | {key.replace("__", "."): text for key, text in chosen.items()},
+        values={"compiles": n_right / N},
+        counts={"compiles": share(n_right)} if counted else {},
+        validation={"nll": nll},
+    )
+
+
+def baseline(n_right, name="retrieval") -> RunFigures:
+    counts = {"compiles": share(n_right)}
+    return RunFigures(name, "baseline", None, {}, {"compiles": n_right / N}, counts)
+
+
+def test_a_value_that_follows_from_a_choice_is_no_axis():
+    runs = [run(1, 1, embeddings__dim="32")]
+    runs += [run(1, 1, model="wide", model__d_model="64", embeddings__dim="64")]
+    assert axes(runs) == ["model"]
+
+
+def test_a_value_of_its_own_is_an_axis():
+    runs = [run(1, 1), run(1, 1, model__dropout="0.3"), run(1, 1, loss="smoothed")]
+    assert axes(runs) == ["loss", "model.dropout"]
+
+
+def test_a_value_beside_its_choice_is_an_axis_where_it_differs_within_the_choice():
+    runs = [run(1, 1), run(1, 1, model="wide", model__d_model="64"), run(1, 1, model__d_model="48")]
+    assert axes(runs) == ["model", "model.d_model"]
+
+
+def test_what_is_fixed_is_said_once_with_choices_first():
+    runs = [run(1, 1), run(1, 1, model__dropout="0.3"), baseline(3)]
+    assert list(fixed(runs)) == ["loss", "model", "model.d_model"]
+
+
+def test_seeds_of_one_configuration_are_one_row():
+    runs = [run(2, 20), run(1, 10), run(3, 30), run(1, 5, loss="smoothed")]
+    assert [[one.seed for one in own] for own in configurations(runs)] == [[1, 2, 3], [1]]
+    first, _ = make_rows(runs, METRICS)
+    figure = first.figures["compiles"]
+    # Mean 1/2, standard error 0.25 / sqrt(3), t(0.975, 2) = 4.3027
+    half = 4.302653 * 0.25 / math.sqrt(3)
+    assert (figure.value, figure.low, figure.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    assert (figure.over, figure.n, figure.k, figure.of) == ("seeds", 3, 60, 120)
+    assert figure.by_seed == {"1": 0.25, "2": 0.5, "3": 0.75}
+    assert first.name == "loss=plain"
+
+
+def test_a_single_seed_has_the_interval_of_its_clusters():
+    (row,) = make_rows([run(1, 20)], METRICS)
+    figure = row.figures["compiles"]
+    assert figure.over == "clusters" and figure.n == N
+    # 20 of 40: 0.5 -+ 1.96 * sqrt(0.25 / 40)
+    assert figure.low == pytest.approx(0.345, abs=0.03)
+    assert figure.high == pytest.approx(0.655, abs=0.03)
+    assert row.name == "data-plain" and row.differences == {}
+
+
+def test_a_single_seed_without_counts_has_no_interval():
+    row = make_rows([run(1, 20, counted=False), run(1, 30, counted=False, loss="x")], METRICS)[1]
+    assert row.figures["compiles"].low is None
+    assert row.differences["compiles"].value == pytest.approx(0.25)
+    assert not row.differences["compiles"].is_one
+
+
+def test_differences_are_paired_by_seed():
+    runs = [run(1, 10), run(2, 20), run(3, 30)]
+    runs += [run(seed, 10 * seed + 2, nll=2.0, loss="smoothed") for seed in (1, 2, 3)]
+    first, second = make_rows(runs, METRICS)
+    assert first.differences == {}
+    difference = second.differences["compiles"]
+    assert (difference.over, difference.is_one) == ("seeds", True)
+    assert (difference.low, difference.value) == pytest.approx((0.05, 0.05))
+
+
+def test_without_shared_seeds_differences_are_paired_by_cluster():
+    close, far = (make_rows([run(1, 20), baseline(n)], METRICS)[1] for n in (21, 35))
+    assert close.differences["compiles"].over == far.differences["compiles"].over == "clusters"
+    assert close.differences["compiles"].value == pytest.approx(1 / N)
+    assert not close.differences["compiles"].is_one
+    assert far.differences["compiles"].is_one and far.differences["compiles"].low > 0
+
+
+def test_a_baseline_is_compared_with_the_mean_of_the_seeds():
+    row = make_rows([run(1, 10), run(2, 20), baseline(30)], METRICS)[-1]
+    assert row.differences["compiles"].value == pytest.approx((30 - 15) / N)
+
+
+def test_pairs_that_were_not_asked_are_left_out_of_a_difference():
+    half = baseline(0)
+    counts = [[1.0, 1.0] if i < 10 else [0.0, 0.0] for i in range(N)]
+    half = RunFigures("human", "baseline", None, {}, {"compiles": 1.0}, {"compiles": counts})
+    row = make_rows([run(1, 5), half], METRICS)[1]
+    assert row.figures["compiles"].value == 1.0
+    assert row.differences["compiles"].value == pytest.approx(0.5)  # 5 of the 10 it was asked
+
+
+def test_what_cannot_be_compared_has_no_difference():
+    other = run(1, 20, loss="smoothed", nll=3.0)
+    apart = RunFigures(**{**vars(other), "apart": ["compiles"], "notes": ["another tokenizer"]})
+    row = make_rows([run(1, 10), apart], METRICS)[1]
+    assert row.differences == {} and row.notes == ["another tokenizer"]
+    assert row.figures["compiles"].value == 0.5
+
+
+def test_rows_are_ranked_by_validation_and_baselines_stand_last():
+    runs = [baseline(9, "b"), run(1, 39, nll=2.0), run(1, 1, nll=1.0, loss="smoothed"), baseline(1)]
+    rows = make_rows(runs, METRICS)
+    assert [row.name for row in rows] == ["loss=smoothed", "loss=plain", "b", "retrieval"]
+    assert reference_name(runs) == "loss=plain"
+
+
+def test_a_run_without_validation_is_ranked_behind_the_others():
+    known, unknown = run(1, 1, loss="smoothed"), run(1, 1)
+    unknown = RunFigures(**{**vars(unknown), "validation": {}})
+    assert [row.name for row in make_rows([unknown, known], METRICS)][0] == "loss=smoothed"
+
+
+def test_baselines_alone_make_a_table():
+    (row,) = make_rows([baseline(10)], METRICS)
+    assert row.differences == {} and row.figures["compiles"].k == 10
+    assert reference_name([baseline(10)]) == "" and fixed([baseline(10)]) == {}
+
+
+def test_buckets_are_means_over_seeds():
+    runs = [
+        RunFigures(**{**vars(run(seed, 1)), "groups": {"new": {"compiles": seed / 4}}})
+        for seed in (1, 2)
+    ]
+    assert make_rows(runs, METRICS)[0].groups == {"new": {"compiles": 0.375}}
+
+
+def test_settings_hold_all_that_matters_but_the_seed(tmp_path):
+    file = tmp_path / "pairs.txt"
+    file.write_text("x")
+    config = {
+        "seed": 3,
+        "study": "s",
+        "cache": "c",
+        "loss": {"_partial_": True, "w": 0.5},
+        "split": {"ratios": [0.8, 0.2], "strict": True},
+        "data": {"path": str(file)},
+    }
+    found = settings(config, {"loss": "plain", "logger": "csv", "experiment": "None"})
+    path = found.pop("data.path")
+    assert len(path) == 64 and path != str(file)
+    assert found == {"loss": "plain", "loss.w": "0.5", "split.ratios": "[0.8, 0.2]",
+                     "split.strict": "true"}  # fmt: skip
