@@ -55,15 +55,15 @@ def fenced(code: str) -> str:
     """
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}python\n{_visible(code.rstrip())}\n{fence}"
+    return f"{fence}python\n{visible(code.rstrip())}\n{fence}"
 
 
 def escaped(text: str) -> str:
     """Return text for a line of Markdown that means only itself."""
-    return _MARKS.sub(r"\\\1", _visible(" ".join(text.split())))
+    return _MARKS.sub(r"\\\1", visible(" ".join(text.split())))
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Write out what is not text: control characters and halves of surrogate pairs."""
     keep = "\n\t"
     return "".join(
