@@ -2,6 +2,8 @@ import io
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tokenize
 import warnings
 from collections import Counter
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
 from en2py.data.syntax import parse
+from en2py.evaluation import code_bleu
 from en2py.evaluation.bleu import TrainingCode, bleu_value, crystal_counts
 from en2py.evaluation.code_tokens import (
     DEDENT,
@@ -26,6 +29,7 @@ from en2py.evaluation.metrics import edit_similarity, metric_value, score
 ADD = "def add(a, b):\n    return a + b"
 PLUS = "def plus(x, y):\n    return x + y"
 LOOP = "total = 0\nfor n in [1, 2]:\n    if n:\n        total += n\nprint('a  b', total)"
+SWAP = "def swap(x, y, z):\n    a, b = x + z, y\n    b = a + x + y\n    return b, a"
 OUTPUTS = [ADD, PLUS, "def f(:\n  return 'a  b'", LOOP.replace("  ", ""), ""]
 REFERENCES = [ADD, ADD, ADD, LOOP, "x = 1"]
 
@@ -271,6 +275,37 @@ def test_bleu_value_by_hand():
     assert bleu_value([4, 8, 4, 3, 2, 1, 4, 3, 2, 1]) == pytest.approx(100 / 2.718281828459)
 
 
+# -- CodeBLEU ---------------------------------------------------------------------------------
+
+
+def test_code_bleu_is_that_of_its_package_over_our_tokens():
+    package = pytest.importorskip("codebleu")
+    expected = package.calc_codebleu(REFERENCES, OUTPUTS, "python", tokenizer=layout_tokens)
+    scores = score(OUTPUTS, REFERENCES)
+    assert scores.values["code_bleu"] == pytest.approx(100 * expected["codebleu"], rel=1e-12)
+    assert "codebleu:0.7.0" in scores.signatures["code_bleu"]
+
+
+def test_code_bleu_of_nothing_is_nothing():
+    pytest.importorskip("codebleu")  # whose own is 25: an empty data flow counts as all found
+    assert value("code_bleu", "", LOOP) == 0
+    assert value("code_bleu", LOOP, LOOP) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("output", ["\ud800 = 1", "(" * 300, "\0", "x = '" + "a" * 3000, "é = '€'"])
+def test_code_bleu_bears_any_text(output):
+    pytest.importorskip("codebleu")
+    assert 0 <= value("code_bleu", output, LOOP) < 30
+
+
+def test_without_its_package_code_bleu_is_absent_and_the_signature_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "codebleu.utils", None)
+    code_bleu._parser.cache_clear()
+    scores = score(OUTPUTS, REFERENCES)
+    assert "code_bleu" not in scores.values
+    assert "en2py[codebleu]" in scores.signatures["code_bleu"]
+
+
 # -- rows and buckets -------------------------------------------------------------------------
 
 
@@ -304,12 +339,31 @@ def test_verdicts_in_words():
     }
 
 
-def test_scoring_again_gives_the_same_bytes():
-    first, again = (
-        json.dumps([s.values, s.counts, s.signatures])
-        for s in (score(OUTPUTS, REFERENCES, training_codes=[ADD, LOOP]) for _ in range(2))
-    )
-    assert first == again
+SCORE_STORED = """
+import json, sys
+from en2py.evaluation.metrics import score
+lines = [json.loads(line) for line in open(sys.argv[1])]
+outputs, references = ([line[key] for line in lines] for key in ("output", "reference"))
+scores = score(outputs, references, known=[references] * len(lines), training_codes=references[:2])
+print(json.dumps([scores.values, scores.counts, scores.signatures, [str(r) for r in scores.rows]]))
+"""
+
+
+def test_scoring_stored_predictions_again_gives_the_same_bytes(tmp_path):
+    file = tmp_path / "predictions.jsonl"
+    pairs = [*zip(OUTPUTS, REFERENCES, strict=True), (LOOP, PLUS), (SWAP, SWAP[:-5] + "z, x")]
+    lines = [json.dumps({"output": output, "reference": wanted}) for output, wanted in pairs]
+    file.write_text("\n".join(lines))
+    written = {
+        subprocess.run(
+            [sys.executable, "-c", SCORE_STORED, file],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(written) == 1
 
 
 def test_nothing_to_score_has_no_values():

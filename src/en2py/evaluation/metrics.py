@@ -24,6 +24,7 @@ from en2py.evaluation.bleu import (
     conala_value,
     crystal_counts,
 )
+from en2py.evaluation.code_bleu import available, code_bleu_counts, code_bleu_value
 from en2py.evaluation.code_tokens import layout_tokens
 
 Answer = bool | float | None
@@ -92,7 +93,7 @@ class Scores:
         values: Metric to value over all pairs; without the metrics that no pair can be asked.
         rows: What was found of each pair.
         counts: Metric to a row of summable numbers per pair, for `metric_value`.
-        signatures: How the metrics of the BLEU family were computed.
+        signatures: How the metrics of the BLEU family were computed, or why one was not.
     """
 
     values: dict[str, float]
@@ -117,7 +118,8 @@ def score(
     Args:
         outputs: One program per pair.
         references: The right program of each pair.
-        known: All right programs that are known for each description; adds the metrics `*_any`.
+        known: All right programs that are known for each description, from
+            `buckets.known_codes`; adds the metrics `*_any`.
         training_codes: The training programs; adds `copied` and `crystal_bleu`. Who scores many
             times hands over `TrainingCode(codes)`, which takes a second to make.
 
@@ -145,6 +147,8 @@ def score(
         "bleu_conala": conala_counts(outputs, singles),
         "chrf": chrf_counts(outputs, singles),
     }
+    if not (problem := available()):
+        family["code_bleu"] = code_bleu_counts(outputs, references)
     if known is not None:
         right = [list(dict.fromkeys([r, *k])) for r, k in zip(references, known, strict=True)]
         family["bleu_any"] = bleu_counts(outputs, right)
@@ -163,6 +167,7 @@ def score(
     }
     counts |= {name: list(table) for name, (table, _) in family.items()}
     signatures = {name: signature for name, (_, signature) in family.items()}
+    signatures.setdefault("code_bleu", problem)
     rows = [
         Row(_in_words(output, reference), row)
         for output, reference, row in zip(programs, wanted, answers, strict=True)
@@ -229,6 +234,7 @@ _FAMILY_VALUES: dict[str, Callable[[Counts], float]] = {
     "bleu_any": bleu_value,
     "bleu_conala": conala_value,
     "chrf": chrf_value,
+    "code_bleu": code_bleu_value,
     "crystal_bleu": bleu_value,
 }
 

@@ -1,0 +1,76 @@
+from collections import Counter
+
+import pytest
+
+from en2py.evaluation.probes import probe_trigger_words, rarest_word
+
+TRAINING = [
+    "write a function for the sigmoid",
+    "write the function that adds two numbers",
+    "write a function that adds lists",
+]
+DESCRIPTIONS = ["Write the Sigmoid function", "write a function that adds numbers", "unheard of"]
+SIGMOID = "def sigmoid(x):\n    return 1 / (1 + exp(-x))"
+ADD = "def add(a, b):\n    return a + b"
+
+
+def triggered(prompts):
+    """A model that knows one word."""
+    return [SIGMOID if "sigmoid" in prompt.lower() else ADD for prompt in prompts]
+
+
+def test_a_model_that_listens_to_one_word_is_found_out():
+    probe = probe_trigger_words(DESCRIPTIONS, [SIGMOID, ADD, ADD], TRAINING, triggered)
+    assert probe.n == 2
+    assert probe.alone_same == 1
+    assert probe.without_same == 0.5  # without its word the sigmoid becomes an addition
+    assert [own.word for own in probe.triggers] == ["sigmoid", "numbers"]
+    assert [own.without for own in probe.triggers] == [ADD, ADD]
+
+
+def test_a_model_that_reads_all_words_is_not():
+    outputs = [SIGMOID, ADD, ADD]
+    probe = probe_trigger_words(
+        DESCRIPTIONS, outputs, TRAINING, lambda prompts: [f"x = {p!r}" for p in prompts]
+    )
+    assert probe.alone_same == probe.without_same == probe.alone_renamed == 0
+
+
+def test_other_names_are_told_from_another_program():
+    renamed = ADD.replace("a", "p").replace("b", "q")
+    probe = probe_trigger_words(
+        ["adds numbers"], [ADD], TRAINING, lambda prompts: [renamed for _ in prompts]
+    )
+    assert (probe.alone_same, probe.alone_renamed) == (0, 1)
+
+
+def test_a_description_of_one_word_has_nothing_without_it():
+    probe = probe_trigger_words(["Sigmoid"], [SIGMOID], TRAINING, triggered)
+    assert probe.triggers[0].without is None
+    assert probe.without_same == 0
+
+
+def test_each_prompt_is_asked_once():
+    asked = []
+
+    def generate(prompts):
+        asked.extend(prompts)
+        return triggered(prompts)
+
+    probe_trigger_words(["the sigmoid"] * 5, [SIGMOID] * 5, TRAINING, generate)
+    assert asked == ["sigmoid", "the"]
+
+
+def test_rarest_word_is_the_one_of_the_fewest_descriptions():
+    assert rarest_word("A, b and c", Counter(a=2, b=1, c=1)) == "b"
+    assert rarest_word("x", Counter(a=2)) == ""
+
+
+def test_nothing_to_ask_has_no_probe():
+    assert probe_trigger_words(["unheard of"], [ADD], TRAINING, triggered) is None
+    assert probe_trigger_words(DESCRIPTIONS[:1], [""], TRAINING, triggered) is None
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="1 descriptions but 0 outputs"):
+        probe_trigger_words(["x"], [], TRAINING, triggered)
