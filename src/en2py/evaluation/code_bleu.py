@@ -121,7 +121,9 @@ def _data_flow(code: str) -> list[tuple[str, str, list[str]]]:
 
     flow = get_data_flow(code, [_parser(), DFG_python])
     # The package makes the lists from sets: their order would change with the hash seed.
-    ordered = [(name, place, how, sorted(names), []) for name, place, how, names, _ in flow]
+    ordered: list[Any] = [
+        (name, place, how, sorted(names), []) for name, place, how, names, _ in flow
+    ]
     found: list[tuple[str, str, list[str]]] = normalize_dataflow(ordered)
     return found
 

@@ -142,7 +142,7 @@ def score(
         for output, reference in zip(programs, wanted, strict=True)
     ]
     singles = [[reference] for reference in references]
-    family = {
+    family: dict[str, tuple[Sequence[Counts], str]] = {
         "bleu": bleu_counts(outputs, singles),
         "bleu_conala": conala_counts(outputs, singles),
         "chrf": chrf_counts(outputs, singles),
