@@ -22,6 +22,7 @@ OTHERS = [
 
 TEXT = {"autopep8", "spacy", "tokenizers", "ftfy", "fissix", "sklearn", "filelock"}
 PARTS = {"torch", "torchmetrics", "gensim", "sacrebleu", "matplotlib", "sklearn", "numpy", "scipy"}
+PARTS |= {"jinja2", "markupsafe", "pygments"}  # report pages
 PARTS |= {"codebleu", "tree_sitter"}
 LIGHTNING = {"pytorch_lightning", "torchmetrics", "torch", "wandb"}
 HYDRA = {"hydra", "omegaconf"}

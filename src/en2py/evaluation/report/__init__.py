@@ -1,0 +1,1 @@
+"""Pages that tell what a comparison found, made from its `Results` alone."""
