@@ -64,6 +64,8 @@ class Seq2SeqModule(pl.LightningModule):
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
         self.stored = stored
+        # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
+        self.tested: dict[int, list[list[float]]] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
@@ -129,21 +131,32 @@ class Seq2SeqModule(pl.LightningModule):
         """Count the token metrics of a batch of the validation split or the training sample."""
         self._evaluate(batch, EVAL_SPLITS[dataloader_idx])
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count the token metrics of a batch of the test split."""
-        self._evaluate(batch, "test")
+    def on_test_start(self) -> None:
+        """Forget what was tested before."""
+        self.tested = {}
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the token metrics of a batch of the test split, in all and pair by pair."""
+        logits, targets = self._evaluate(batch, "test")
+        metrics: Any = self.eval_metrics["test_split"]
+        owners = torch.arange(len(batch.indices), device=logits.device)[:, None]
+        owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
+        table = metrics.by_pair(logits, targets, owners, len(batch.indices))
+        self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
+
+    def _evaluate(self, batch: Batch, split: str) -> tuple[Tensor, Tensor]:
         hidden, targets = self._hidden(batch)
         loss: Any = self.eval_losses[f"{split}_split"]
         loss.update(self.loss(hidden, self.model.projection, targets), weight=targets.numel())
         metrics: Any = self.eval_metrics[f"{split}_split"]
+        logits = self.model.projection(hidden)  # [N, V]
         metrics.update(
-            self.model.projection(hidden),
+            logits,
             targets,
             n_characters=batch.n_characters,
             spelling_bits=batch.spelling_bits,
         )
+        return logits, targets
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for both sides, and how far apart they are."""

@@ -4,7 +4,7 @@ Shape letters: N real target tokens (EOS in, padding out), V target vocabulary, 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,6 +29,35 @@ def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
     """
     unknown = [token for token in tokens if token not in vocab]
     return BITS_PER_BYTE * sum(len(token.encode(errors="surrogatepass")) + 1 for token in unknown)
+
+
+def token_counts(
+    table: Sequence[Sequence[float]] | None, n_characters: int, spelling: int
+) -> dict[str, list[float]]:
+    """Turn one pair's row of `TokenMetrics.by_pair` into counts that may be added up.
+
+    Args:
+        table: `[3, C + 1]`; None where the model has no positions for the pair: all counts are 0.
+        n_characters: Of the reference program.
+        spelling: Price of its unknown tokens in bits.
+
+    Returns:
+        Metric to [sum, number]; the value of `ppl` is the exponential of that mean.
+    """
+    width = len(TOKEN_CLASSES) + 1
+    n, nll, right = table or [[0.0] * width] * 3
+    total, sum_nll = math.fsum(n[:-1]), math.fsum(nll)
+    counts = {
+        "nll": [sum_nll, total],
+        "ppl": [sum_nll, total],
+        "accuracy": [math.fsum(right), total],
+        "bpc": [sum_nll / math.log(2) + spelling, n_characters] if table else [0.0, 0.0],
+        "unk_targets": [n[-1], total],
+    }
+    for i, name in enumerate(TOKEN_CLASSES):
+        counts[f"nll_{name}"] = [nll[i], n[i]]
+        counts[f"accuracy_{name}"] = [right[i], n[i]]
+    return counts
 
 
 class TokenMetrics(Metric):
@@ -95,6 +124,29 @@ class TokenMetrics(Metric):
         self.unknown += (targets == self.unk_id).sum()
         self.spelling += spelling_bits
         self.characters += self._lengths[targets].sum() if n_characters is None else n_characters
+
+    def by_pair(self, logits: Tensor, targets: Tensor, owners: Tensor, n_pairs: int) -> Tensor:
+        """Count a batch pair by pair; nothing is added to the state.
+
+        Args:
+            logits: Scores before softmax, `[N, V]`.
+            targets: The right ids, `[N]`.
+            owners: To which of the batch's pairs each target belongs, `[N]`.
+            n_pairs: Number of pairs, B.
+
+        Returns:
+            Tokens, NLL and right tokens of each pair and class, and its `<unk>` targets in a last
+            column of the first row, `[B, 3, C + 1]`.
+        """
+        classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
+        nll = F.cross_entropy(logits.float(), targets, reduction="none").to(classes.dtype)  # [N]
+        right = (logits.argmax(dim=-1) == targets).to(classes.dtype)  # [N]
+        unknown = (targets == self.unk_id).to(classes.dtype)  # [N]
+        rows = torch.stack([classes, nll[:, None] * classes, right[:, None] * classes], dim=1)
+        rows = F.pad(rows, (0, 1))  # [N, 3, C + 1]
+        rows[:, 0, -1] = unknown
+        table = rows.new_zeros(n_pairs, *rows.shape[1:])
+        return table.index_add_(0, owners, rows)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the values over all batches.
