@@ -108,6 +108,17 @@ def test_differences_are_paired_by_seed():
     assert (difference.low, difference.value) == pytest.approx((0.05, 0.05))
 
 
+def test_validation_has_differences_paired_by_seed_too():
+    runs = [run(1, 9, nll=1.0), run(2, 9, nll=2.0)]
+    runs += [run(1, 9, nll=0.5, loss="smoothed"), run(2, 9, nll=1.51, loss="smoothed")]
+    runs += [run(7, 9, nll=0.4, loss="weighted")]
+    found = {row.name: row.differences.get("val/nll") for row in make_rows(runs, METRICS)}
+    assert found["loss=plain"] is None
+    assert found["loss=smoothed"].value == pytest.approx(-0.495)
+    assert found["loss=smoothed"].is_one and found["loss=smoothed"].over == "seeds"
+    assert found["loss=weighted"].low is None and not found["loss=weighted"].is_one
+
+
 def test_without_shared_seeds_differences_are_paired_by_cluster():
     close, far = (make_rows([run(1, 20), baseline(n)], METRICS)[1] for n in (21, 35))
     assert close.differences["compiles"].over == far.differences["compiles"].over == "clusters"
@@ -132,7 +143,9 @@ def test_pairs_that_were_not_asked_are_left_out_of_a_difference():
 
 def test_what_cannot_be_compared_has_no_difference():
     other = run(1, 20, loss="smoothed", nll=3.0)
-    apart = RunFigures(**{**vars(other), "apart": ["compiles"], "notes": ["another tokenizer"]})
+    apart = RunFigures(
+        **{**vars(other), "apart": ["compiles", "nll"], "notes": ["another tokenizer"]}
+    )
     row = make_rows([run(1, 10), apart], METRICS)[1]
     assert row.differences == {} and row.notes == ["another tokenizer"]
     assert row.figures["compiles"].value == 0.5

@@ -66,7 +66,8 @@ class ResultRow:
         figures: Metric to figure, of the test part.
         validation: Metric to figure, of validation, where the runs know it; rows are ranked by
             `nll` here.
-        differences: Metric to difference from the first model row.
+        differences: Metric to difference from the reference row; `val/<metric>` is that of
+            validation.
         failures: Why programs are wrong, in a few words, to how many (of the first seed).
         groups: Bucket (`seen descriptions`, `new descriptions`) to metric to value.
         notes: What a reader has to know of this row, such as a figure that cannot be compared.

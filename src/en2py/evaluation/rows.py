@@ -210,6 +210,16 @@ def _row(
             for metric in shared
             if metric not in apart
             and (difference := _difference(metric, own, reference or (), metrics)) is not None
+        }
+        | {
+            f"val/{metric}": _difference_by_seed(
+                {run.seed: run.validation[metric] for run in own},
+                {run.seed: run.validation[metric] for run in reference or ()},
+            )
+            for metric in first.validation
+            if metric not in apart
+            and reference
+            and all(metric in run.validation for run in (*own, *reference))
         },
         failures=dict(first.failures),
         groups={
@@ -264,18 +274,28 @@ def _difference(
         {run.seed: run.values[metric] for run in side if run.seed is not None}
         for side in (own, reference)
     )
-    plain = _mean(run.values[metric] for run in own) - _mean(
-        run.values[metric] for run in reference
-    )
-    if len(ours.keys() & theirs.keys()) >= 2:
-        interval, over = paired_over_seeds(theirs, ours), "seeds"
-    elif all(metric in run.counts for run in (*own, *reference)):
-        interval, over = _by_clusters(metric, own, reference, metrics), "clusters"
-    else:
-        return Difference(plain, None, None, "seeds", False)
+    paired = len(ours.keys() & theirs.keys()) >= 2
+    if paired or not all(metric in run.counts for run in (*own, *reference)):
+        return _difference_by_seed(
+            {run.seed: run.values[metric] for run in own},
+            {run.seed: run.values[metric] for run in reference},
+        )
+    interval = _by_clusters(metric, own, reference, metrics)
     if math.isnan(interval.value):
         return None
-    return Difference(interval.value, *_ends(interval), over, interval.excludes_zero)
+    return Difference(interval.value, *_ends(interval), "clusters", interval.excludes_zero)
+
+
+def _difference_by_seed(
+    ours: Mapping[int | None, float], theirs: Mapping[int | None, float]
+) -> Difference:
+    """Compare in pairs of seeds; with fewer than two there is no interval."""
+    pairs = [{s: v for s, v in side.items() if s is not None} for side in (theirs, ours)]
+    if len(pairs[0].keys() & pairs[1].keys()) < 2:
+        plain = _mean(ours.values()) - _mean(theirs.values())
+        return Difference(plain, None, None, "seeds", False)
+    interval = paired_over_seeds(*pairs)
+    return Difference(interval.value, *_ends(interval), "seeds", interval.excludes_zero)
 
 
 def _by_clusters(
