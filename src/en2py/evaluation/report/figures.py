@@ -1,4 +1,4 @@
-"""Pictures of a comparison as SVG: dots with intervals, learning curves, the effect of an axis.
+"""Learning curves with seed bands, and the effect of a setting, as SVG.
 
 Every function returns the text of one `<svg>`; `svg.standalone` makes a file of it.
 """
@@ -8,65 +8,22 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from en2py.evaluation.report.svg import CHAR, Drawing, Scale, path, scale, tick_text
-from en2py.evaluation.report.tables import colour_of, sorted_seeds
+from en2py.evaluation.report.svg import (
+    CHAR,
+    SIDE,
+    TOP,
+    WIDTH,
+    Drawing,
+    Scale,
+    path,
+    scale,
+    tick_text,
+)
+from en2py.evaluation.report.tables import colour_of
 from en2py.evaluation.report.words import Metric, figure_of, metric
 from en2py.evaluation.results import ResultRow
 
 Points = list[tuple[float, float]]
-
-WIDTH = 360.0  # px: a phone, or a third of a desk's page
-_SIDE = 10.0
-_TOP = 30.0
-
-
-def dot_plot(
-    rows: Sequence[ResultRow], name: str, *, reference: str = "", width: float = WIDTH
-) -> str:
-    """Draw a metric: a dot a row, its 95 % interval as a bar, its seeds as small dots.
-
-    Args:
-        rows: Models, then baselines; rows that lack the metric are passed over.
-        name: The metric; `val/<metric>` asks for validation.
-        reference: Name of the row whose value goes through the picture as a line.
-        width: In px.
-
-    Raises:
-        ValueError: If no row has the metric.
-    """
-    how = metric(name)
-    shown = [(i, row, f) for i, row in enumerate(rows) if (f := figure_of(row, name)) is not None]
-    shown = [(i, row, f) for i, row, f in shown if math.isfinite(f.value)]
-    if not shown:
-        raise ValueError(f"no row has the metric {name!r}")
-    values: list[float | None] = []
-    for _, _, figure in shown:
-        values += [figure.value, figure.low, figure.high, *figure.by_seed.values()]
-    within = (0.0, 1.0) if how.unit == "%" else (0.0, math.inf)
-    values = [v if v is None else min(max(v, within[0]), within[1]) for v in values]
-    x = scale(
-        [None if v is None else v * how.scale for v in values],
-        _SIDE,
-        width - _SIDE,
-        within=(within[0], within[1] * how.scale),
-    )
-    height = _TOP + 34 * len(shown) + 26
-    said = "; ".join(
-        f"{row.name} {how.write(f.value)}"
-        + (f" ({how.interval(f.low, f.high)})" if how.interval(f.low, f.high) else "")
-        for _, row, f in shown
-    )
-    drawing = Drawing(width, height, f"{how.head}, a dot a row with its 95 % interval", said)
-    drawing.write(_SIDE, 16, _headline(how), "title")
-    bottom = height - 22
-    _x_axis(drawing, x, _TOP, bottom)
-    for _, row, figure in shown:
-        if row.name == reference:
-            at = x(figure.value * how.scale)
-            drawing.line(at, _TOP, at, bottom, "reference")
-    for k, (i, row, _) in enumerate(shown):
-        _dot_line(drawing, x, how, row, name, _TOP + 34 * k, colour_of(rows, i), width)
-    return drawing.text()
 
 
 def learning_curves(
@@ -102,25 +59,25 @@ def learning_curves(
     how = metric(column.partition("/")[2])
     part = {"val": "validation", "train": "training sample"}.get(column.partition("/")[0], "")
     title = f"{how.head}, {part}" if part else how.head
-    top = _TOP + (17 * len(lines) + 6 if legend else 0)
+    top = TOP + (17 * len(lines) + 6 if legend else 0)
     height = top + 170 + 38
     ends = [f"{row.name} ends at {how.write(_mean_line(runs)[-1][1])}" for row, _, _, runs in lines]
     drawing = Drawing(width, height, f"{title}, by epoch", "; ".join(ends))
-    drawing.write(_SIDE, 16, title, "title")
+    drawing.write(0, 16, title, "title")
     every = [point for _, _, _, runs in lines for points in runs for point in points]
     last = max(epoch for epoch, _ in every)
-    # The first tenth falls so steeply that the rest would be flat.
-    settled = [v * how.scale for epoch, v in every if epoch > last / 10] or [v for _, v in every]
+    # The first fifth falls so steeply that the rest would be flat.
+    settled = [v * how.scale for epoch, v in every if epoch > last / 5] or [v for _, v in every]
     y = scale(settled, height - 38, top)
-    left = _SIDE + CHAR * max(len(tick_text(t, y.ticks)) for t in y.ticks) + 6
-    x = scale([min(e for e, _ in every), last], left, width - _SIDE, integer=True, n_ticks=6)
-    x = Scale(min(e for e, _ in every), max(last, 1e-9), left, width - _SIDE, x.ticks)
-    _y_axis(drawing, y, left, width - _SIDE)
+    left = CHAR * max(len(tick_text(t, y.ticks)) for t in y.ticks) + 6
+    x = scale([min(e for e, _ in every), last], left, width - SIDE, integer=True, n_ticks=6)
+    x = Scale(min(e for e, _ in every), max(last, 1e-9), left, width - SIDE, x.ticks)
+    _y_axis(drawing, y, left, width - SIDE)
     for tick in x.ticks:
         if x.low <= tick <= x.high:
             drawing.write(x(tick), height - 22, tick_text(tick, x.ticks), "tick middle")
-    drawing.write((left + width - _SIDE) / 2, height - 7, "epoch", "tick middle")
-    box = (left, top, width - _SIDE - left, height - 38 - top)
+    drawing.write((left + width - SIDE) / 2, height - 7, "epoch", "tick middle")
+    box = (left, top, width - SIDE - left, height - 38 - top)
     inner = drawing.add("svg", x=box[0], y=box[1], width=box[2], height=box[3])
     inner.set("viewBox", " ".join(f"{side:g}" for side in box))
     outer, drawing.root = drawing.root, inner
@@ -129,9 +86,9 @@ def learning_curves(
     drawing.root = outer
     if legend:
         for k, (row, colour, style, _) in enumerate(lines):
-            at = _TOP + 17 * k
-            drawing.line(_SIDE, at + 4, _SIDE + 18, at + 4, f"mean s{colour} {style}")
-            drawing.write(_SIDE + 25, at + 8, row.name, "label", width - 2 * _SIDE - 25)
+            at = TOP + 17 * k
+            drawing.line(0, at + 4, 18, at + 4, f"mean s{colour} {style}")
+            drawing.write(25, at + 8, row.name, "label", width - 25)
     return drawing.text()
 
 
@@ -161,14 +118,14 @@ def marginal_effect(
     whole = [line for line in lines.values() if len(line) == len(values)]
     means = {value: fmean(line[value] for line in whole) for value in values} if whole else {}
     said = "; ".join(f"{value} {how.write(mean)}" for value, mean in means.items())
-    height = _TOP + 190.0
+    height = TOP + 190.0
     drawing = Drawing(width, height, f"{how.head} by {axis}", said or "no combination is complete")
-    drawing.write(_SIDE, 16, f"{_headline(how)} by {axis}", "title", width)
+    drawing.write(0, 16, f"{how.headline} by {axis}", "title", width)
     bottom = height - 36
-    y = scale([v * how.scale for line in lines.values() for v in line.values()], bottom, _TOP + 6)
-    left = _SIDE + CHAR * max(len(tick_text(t, y.ticks)) for t in y.ticks) + 6
-    _y_axis(drawing, y, left, width - _SIDE)
-    step = (width - _SIDE - left) / len(values)
+    y = scale([v * how.scale for line in lines.values() for v in line.values()], bottom, TOP + 6)
+    left = CHAR * max(len(tick_text(t, y.ticks)) for t in y.ticks) + 6
+    _y_axis(drawing, y, left, width - SIDE)
+    step = (width - SIDE - left) / len(values)
     place = {value: left + step * (k + 0.5) for k, value in enumerate(values)}
     for value, at in place.items():
         drawing.write(at, height - 18, value, "tick middle", step - 2)
@@ -186,50 +143,6 @@ def marginal_effect(
             drawing.add("circle", "dot s1", tip=tip, cx=cx, cy=cy, r=5)
             drawing.write(cx, cy - 10, how.write(means[value]), "value middle")
     return drawing.text()
-
-
-def _headline(how: Metric) -> str:
-    return how.head + {1: " ↑", -1: " ↓", 0: ""}[how.better]
-
-
-def _dot_line(
-    drawing: Drawing,
-    x: Scale,
-    how: Metric,
-    row: ResultRow,
-    name: str,
-    top: float,
-    colour: int | None,
-    width: float,
-) -> None:
-    """Draw a row's name, value, interval, seeds and mean."""
-    figure = figure_of(row, name)
-    assert figure is not None
-    style = f"s{colour}" if colour else "baseline"
-    value = how.write(figure.value)
-    drawing.write(_SIDE, top + 12, row.name, f"label {style}", width - 3 * _SIDE - 8 * len(value))
-    drawing.write(width - _SIDE, top + 12, value, "value end")
-    y = top + 23
-    if figure.low is not None and figure.high is not None:
-        low, high = (min(max(e * how.scale, x.low), x.high) for e in (figure.low, figure.high))
-        drawing.line(x(low), y, x(high), y, f"interval {style}")
-    for seed, one in sorted_seeds(figure.by_seed):
-        if len(figure.by_seed) > 1:
-            at = x(one * how.scale)
-            drawing.add(
-                "circle", f"seed {style}", f"seed {seed}: {how.write(one)}", cx=at, cy=y, r=2
-            )
-    interval = how.interval(figure.low, figure.high)
-    tip = f"{row.name}: {value}{f' ({interval})' if interval else ''}"
-    at = x(min(max(figure.value * how.scale, x.low), x.high))
-    drawing.add("circle", f"dot {style}", tip, cx=at, cy=y, r=4.5)
-
-
-def _x_axis(drawing: Drawing, x: Scale, top: float, bottom: float) -> None:
-    for tick in x.ticks:
-        drawing.line(x(tick), top, x(tick), bottom, "grid")
-        place = "start" if x(tick) < 24 else "end" if x(tick) > x.end - 14 else "middle"
-        drawing.write(x(tick), bottom + 15, tick_text(tick, x.ticks), f"tick {place}")
 
 
 def _y_axis(drawing: Drawing, y: Scale, left: float, right: float) -> None:

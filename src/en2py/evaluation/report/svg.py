@@ -14,7 +14,11 @@ from matplotlib.ticker import MaxNLocator
 
 from en2py.evaluation.samples import visible
 
-CHAR = 6.1  # mean width of a letter at 11.5 px, in px
+# All in px. A picture is as wide as a phone, or a third of a desk's page.
+WIDTH = 360.0
+SIDE = 6.0  # room for half a dot
+TOP = 30.0  # room for a title
+CHAR = 6.1  # mean width of a letter at 11.5 px
 
 
 class Drawing:

@@ -164,7 +164,7 @@ def differences_table(
     others = [row for row in rows if row.name != reference and row.differences]
     shown = [name for name in metrics if any(name in row.differences for row in others)]
     columns = [Column("row", numeric=False)]
-    columns += [Column(metric(name).head, metric(name).about) for name in shown]
+    columns += [Column(metric(name).change_head, metric(name).about) for name in shown]
     lines = [
         Line(
             [

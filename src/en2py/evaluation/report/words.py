@@ -37,14 +37,26 @@ class Metric:
         """Return the label with its unit."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
+    @property
+    def headline(self) -> str:
+        """Return the label with its unit and which way is better."""
+        return self.head + {1: " ↑", -1: " ↓", 0: ""}[self.better]
+
+    @property
+    def change_head(self) -> str:
+        """Return the heading of differences; those between per cents are points."""
+        return self.headline.replace(", %", ", points")
+
     def write(self, value: float | None) -> str:
         """Write a value; what is missing or no number is a dash."""
         return number(value, self.digits, self.scale)
 
     def interval(self, low: float | None, high: float | None) -> str:
-        """Write an interval, empty where there is none."""
+        """Write an interval, empty where there is none; Student's of a share is cut at 0 and 1."""
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
             return ""
+        if self.unit == "%":
+            low, high = max(low, 0.0), min(high, 1.0)
         ends = self.write(low), self.write(high)
         return " to ".join(ends) if MINUS in "".join(ends) else "–".join(ends)
 
