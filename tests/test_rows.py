@@ -81,6 +81,12 @@ def test_seeds_of_one_configuration_are_one_row():
     assert first.name == "loss=plain"
 
 
+def test_a_seed_that_comes_again_is_a_row_of_its_own():
+    rows = make_rows([run(1, 10), run(2, 20), run(1, 30)], METRICS)
+    assert [row.name for row in rows] == ["data-plain", "data-plain (2)"]
+    assert rows[1].figures["compiles"].value == 0.75
+
+
 def test_a_single_seed_has_the_interval_of_its_clusters():
     (row,) = make_rows([run(1, 20)], METRICS)
     figure = row.figures["compiles"]

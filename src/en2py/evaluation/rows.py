@@ -104,12 +104,17 @@ def axes(runs: Sequence[RunFigures]) -> list[str]:
 
 
 def configurations(runs: Sequence[RunFigures]) -> list[list[RunFigures]]:
-    """Put runs with equal settings together, by seed; of equal seeds too, the first counts."""
-    found: dict[Hashable, dict[int | None, RunFigures]] = {}
+    """Put runs with equal settings together, by seed; a seed that comes again starts a new one."""
+    found: dict[Hashable, list[dict[int | None, RunFigures]]] = {}
     for run in runs:
         key = (run.kind, tuple(sorted(run.settings.items())), run.name * (run.kind == BASELINE))
-        found.setdefault(key, {}).setdefault(run.seed, run)
-    return [[own[seed] for seed in sorted(own, key=lambda s: s or 0)] for own in found.values()]
+        own = found.setdefault(key, [])
+        place = next((seeds for seeds in own if run.seed not in seeds), None)
+        if place is None:
+            own.append(place := {})
+        place[run.seed] = run
+    groups = [seeds for own in found.values() for seeds in own]
+    return [[seeds[seed] for seed in sorted(seeds, key=lambda s: s or 0)] for seeds in groups]
 
 
 def make_rows(
