@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from en2py.model import (
     Attention,
     Dropout,
+    Rows,
     Transformer,
     attention_weights,
     rotate,
@@ -172,8 +173,8 @@ def test_attention_maps_sum_to_one_and_skip_what_is_hidden(model):
 def test_explicit_weights_give_what_the_fused_kernel_gives(model):
     src, tgt = rows(20, [5, 3]), rows(30, [6, 6])
     around, back, across = [], [], []
-    memory = model.encode(src, around)
-    hidden = model.decode(tgt, memory, model.src_mask(src), (back, across))
+    memory_kv = model.memory_kv(model.encode(src, maps=around))
+    hidden = model.decode(tgt, memory_kv, model.src_mask(src), maps=(back, across))
     torch.testing.assert_close(hidden, model(src, tgt), atol=1e-5, rtol=1e-4)
 
 
@@ -183,6 +184,46 @@ def test_attention_weights_by_hand():
     e = torch.tensor(0.5).exp()  # one score is 1 / sqrt(4), the others are 0
     expected = torch.tensor([e, 1.0, 0.0, 1.0]) / (e + 2)
     torch.testing.assert_close(attention_weights(q, k, mask)[0, 0, 0], expected)
+
+
+# ------------------------------------------------------------------ padding kept out of the work
+
+
+@pytest.mark.parametrize("lengths", [[3, 7, 5], [4], [1, 1]])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_without_padding_hidden_vectors_and_gradients_stay(model, lengths, precision):
+    src, tgt = rows(20, lengths), rows(30, lengths[::-1])
+    real = tgt != PAD
+    places = [(side != PAD).flatten().nonzero().squeeze(1) for side in (src, tgt)]
+    weigh = torch.randn(int(real.sum()), 16)
+    found = []
+    for hidden in (lambda: model(src, tgt)[real], lambda: model.hidden(src, tgt, *places)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            out = hidden()
+        found.append((out, *torch.autograd.grad((out * weigh).sum(), trained(model))))
+    atol = 1e-5 if precision == torch.float32 else 0.1
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, atol=atol, rtol=1e-4)
+
+
+def trained(model: Transformer) -> list[nn.Parameter]:
+    return [p for name, p in model.named_parameters() if not name.startswith("projection")]
+
+
+def test_rows_keep_to_their_places():
+    packed = torch.arange(1.0, 7.0).view(3, 2)
+    layout = Rows(torch.tensor([0, 2, 3]), torch.Size([2, 2]))
+    padded = layout.pad(packed)
+    assert padded.tolist() == [[[1, 2], [0, 0]], [[3, 4], [5, 6]]]
+    assert torch.equal(layout.pack(padded), packed)
+    assert layout.columns.tolist() == [0, 0, 1]
+
+
+def test_bf16_attention_is_close_to_fp32s(model):
+    src, tgt = rows(20, [12, 7]), rows(30, [10, 10])
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model(src, tgt)
+    torch.testing.assert_close(hidden, model(src, tgt), atol=0.1, rtol=0)
 
 
 # -------------------------------------------------------------------------------- cached steps

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 
 LAYOUT_TOKENS = frozenset({"<nl>", "<indent>", "<dedent>"})  # line structure as words
-PIECE_ROWS = 256
+PIECE_ROWS = 128
 LARGE = 2_000_000  # logits; fewer (8 MB) stay in the processor's cache without our help
 
 
@@ -122,13 +122,15 @@ def linear_cross_entropy(
             hidden, projection.weight, projection.bias, targets, weights, label_smoothing
         )
         return in_pieces
-    return F.cross_entropy(
-        projection(hidden), targets, weight=weights, label_smoothing=label_smoothing
-    )
+    logits = projection(hidden).float()
+    return F.cross_entropy(logits, targets, weight=weights, label_smoothing=label_smoothing)
 
 
 class _InPieces(torch.autograd.Function):
-    """Linear map and cross-entropy, a few rows at a time, gradients made on the way forward."""
+    """Linear map and cross-entropy, a few rows at a time, gradients made on the way forward.
+
+    Products run in the precision of autocast, the softmax and all sums in at least float32.
+    """
 
     @staticmethod
     def forward(
@@ -140,27 +142,37 @@ class _InPieces(torch.autograd.Function):
         weights: Tensor | None,
         label_smoothing: float,
     ) -> Tensor:
-        total = len(targets) if weights is None else weights[targets].sum()
-        loss, d_hidden = torch.zeros((), device=hidden.device), torch.empty_like(hidden)
-        d_matrix, d_bias = torch.zeros_like(matrix), torch.zeros_like(bias)
-        for start in range(0, len(hidden), PIECE_ROWS):
-            rows = slice(start, start + PIECE_ROWS)
-            logits = F.linear(hidden[rows], matrix, bias)  # [PIECE_ROWS, V]
-            with torch.enable_grad():
-                piece = F.cross_entropy(
-                    logits.requires_grad_(),
-                    targets[rows],
-                    weight=weights,
-                    label_smoothing=label_smoothing,
-                    reduction="sum",
-                )
-                (d_logits,) = torch.autograd.grad(piece / total, logits)
-            loss += piece.detach()
-            d_hidden[rows] = d_logits @ matrix
-            d_matrix += d_logits.T @ hidden[rows]
-            d_bias += d_logits.sum(0)
-        ctx.save_for_backward(d_hidden, d_matrix, d_bias)
-        return loss / total
+        n_tokens, exact = len(matrix), matrix.dtype
+        fast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else exact
+        rows, table, shift = hidden.to(fast), matrix.to(fast), bias.to(fast)
+        if weights is None:
+            weights = torch.ones(n_tokens, dtype=exact)
+        share = label_smoothing / n_tokens * weights  # [V], what each token gets of any target
+        own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], what the target itself gets
+        total = weights[targets].sum()
+        loss = torch.zeros((), dtype=exact)
+        d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix)
+        d_bias = torch.zeros_like(bias)
+        with torch.autocast("cpu", enabled=False):
+            for start in range(0, len(rows), PIECE_ROWS):
+                here = slice(start, start + PIECE_ROWS)
+                target, mass = targets[here, None], own[here] / total  # [PIECE_ROWS, 1] each
+                logits = F.linear(rows[here], table, shift)  # [PIECE_ROWS, V]
+                d_logits = logits.log_softmax(-1, dtype=exact)
+                loss -= (d_logits.gather(1, target) * mass).sum()
+                if label_smoothing:
+                    loss -= (d_logits @ share).sum() / total
+                # By the logits: softmax times all that a row's targets weigh, less each target.
+                d_logits.exp_().mul_(mass + share.sum() / total)
+                d_logits.scatter_add_(1, target, -mass)
+                if label_smoothing:
+                    d_logits -= share / total
+                d_bias += d_logits.sum(0)
+                d_logits = d_logits.to(fast)
+                d_rows[here] = d_logits @ table
+                d_table += d_logits.T @ rows[here]
+        ctx.save_for_backward(d_rows.to(hidden.dtype), d_table, d_bias)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
