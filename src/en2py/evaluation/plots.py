@@ -253,12 +253,16 @@ def _colour(token: str) -> str:
     return _LAYOUT if token_class(token) == "layout" else _WORD
 
 
-def _label(token: str) -> str:
+def token_label(token: str) -> str:
     """Write a token so that it can be read: layout in words, blanks as dots, long ones cut."""
     text = _SHOWN_AS.get(token, token).translate(_SHOWN_CHARS)
-    if len(text) > _LABEL_CHARS:
-        text = f"{text[: _LABEL_CHARS - 1]}…"
+    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
+
+
+def _label(token: str) -> str:
+    """Write a token with the letters that the font has."""
     glyphs = get_font(findfont(_FONT))
+    text = token_label(token)
     return "".join(c if glyphs.get_char_index(ord(c)) else f"\\u{ord(c):04x}" for c in text)
 
 

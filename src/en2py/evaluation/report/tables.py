@@ -247,6 +247,12 @@ def colour_of(rows: Sequence[ResultRow], place: int) -> int | None:
     return sum(row.kind == "model" for row in rows[:place]) % 8 + 1
 
 
+def legend(rows: Sequence[ResultRow]) -> list[tuple[int, str]]:
+    """Return number of colour and name of the model rows."""
+    found = [(colour_of(rows, i), row.name) for i, row in enumerate(rows)]
+    return [(colour, name) for colour, name in found if colour is not None]
+
+
 def unique_notes(rows: Sequence[ResultRow]) -> list[str]:
     """Return the notes of rows, each once, in order; their places are their numbers."""
     return list(dict.fromkeys(note for row in rows for note in row.notes))

@@ -117,9 +117,10 @@ def metric(name: str) -> Metric:
         known = METRICS[stem]
         about = f"{known.about} Against any of the programs known for the description."
         return _like(known, f"{known.label} (any)", about)
-    if name.startswith("pass@") or name.startswith("pass_at_"):
-        k = name.removeprefix("pass@").removeprefix("pass_at_")
-        return _share(f"pass@{k}", 1, f"Chance that one of {k} sampled programs passes its tests.")
+    verb, at, k = name.partition("@")
+    if at and verb in ("pass", "behaves"):
+        does = {"pass": "passes its tests", "behaves": "behaves like the reference"}[verb]
+        return _share(name, 1, f"Chance that one of {k} sampled programs {does}.")
     return Metric(name.replace("_", " "))
 
 
@@ -167,8 +168,10 @@ METRICS = {
     "exact_match_ast": _share("exact tree", 1, "Same syntax tree as the reference."),
     "exact_match": _share("exact text", 1, "Same text as the reference."),
     "compiles": _share("compiles", 1, "Python compiles it."),
-    "runs": _share("runs", 1, "Runs as a script without an exception."),
-    "same_output": _share("same output", 1, "Prints what the reference prints, run as a script."),
+    "script_runs": _share("script runs", 1, "Runs as a script without an exception."),
+    "script_output": _share(
+        "script output", 1, "Prints what the reference prints, run as a script."
+    ),
     "bleu": _score("BLEU", "BLEU of sacrebleu over Python's own tokens with layout words."),
     "crystal_bleu": _score(
         "CrystalBLEU", "BLEU without the n-grams that are most frequent in the training code."
