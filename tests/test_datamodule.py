@@ -87,5 +87,7 @@ def test_collate_pads_shifts_and_counts(tgt_vocab: Vocab) -> None:
     assert batch.tgt_in.tolist() == [[v.bos_id, 6, v.eos_id, v.pad_id], [v.bos_id, 5, 6, 7]]
     assert batch.tgt_out.tolist() == [[6, v.eos_id, v.pad_id, v.pad_id], [5, 6, 7, v.eos_id]]
     assert batch.n_tokens == int(batch.tgt_mask.sum()) == 6
+    assert batch.src_places.tolist() == [0, 1, 2, 3, 4]
+    assert batch.tgt_places.tolist() == [0, 1, 4, 5, 6, 7]
     assert (batch.n_characters, batch.spelling_bits) == (15, 3)
     assert torch.equal(batch.indices, torch.tensor([7, 2]))

@@ -111,17 +111,18 @@ def linear_cross_entropy(
 
     Args:
         hidden: Hidden vectors, `[N, D]`.
-        projection: To logits, `[N, V]`; has a bias.
+        projection: To logits, `[N, V]`; has a bias. In evaluation `nn.Identity` does for logits.
         targets: Token ids, `[N]`.
         weights: Weight of each token, `[V]`.
         label_smoothing: Share of each target spread over all tokens.
     """
-    n_logits = len(hidden) * projection.out_features
-    if torch.is_grad_enabled() and hidden.device.type == "cpu" and n_logits > LARGE:
-        in_pieces: Tensor = _InPieces.apply(  # type: ignore[no-untyped-call]
-            hidden, projection.weight, projection.bias, targets, weights, label_smoothing
-        )
-        return in_pieces
+    if torch.is_grad_enabled() and hidden.device.type == "cpu":
+        matrix, bias = projection.weight, projection.bias
+        if len(hidden) * len(matrix) > LARGE:
+            in_pieces: Tensor = _InPieces.apply(  # type: ignore[no-untyped-call]
+                hidden, matrix, bias, targets, weights, label_smoothing
+            )
+            return in_pieces
     logits = projection(hidden).float()
     return F.cross_entropy(logits, targets, weight=weights, label_smoothing=label_smoothing)
 

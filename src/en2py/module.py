@@ -114,6 +114,25 @@ class Seq2SeqModule(pl.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients by their norm, in bf16 too.
+
+        Lightning refuses to under mixed precision if the optimiser is fused, for in fp16 it would
+        see gradients that are still scaled; bf16 scales nothing.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled or gradient_clip_algorithm == "value":
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+        elif gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def _freeze(self, epoch: int) -> None:
         learn = 0 <= self._freeze_epochs <= epoch
         for table in self._tables:
@@ -121,9 +140,9 @@ class Seq2SeqModule(pl.LightningModule):
 
     def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return hidden states `[N, D]` and targets `[N]` at the real target positions."""
-        hidden = self.model(batch.src, batch.tgt_in)  # [B, T, D]
-        real = batch.tgt_mask
-        return hidden[real], batch.tgt_out[real]
+        places = batch.tgt_places
+        hidden = self.model.hidden(batch.src, batch.tgt_in, batch.src_places, places)
+        return hidden, batch.tgt_out.flatten()[places]
 
     # -- evaluation -------------------------------------------------------------------------------
 
@@ -145,11 +164,12 @@ class Seq2SeqModule(pl.LightningModule):
         self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
 
     def _evaluate(self, batch: Batch, split: str) -> tuple[Tensor, Tensor]:
-        hidden, targets = self._hidden(batch)
+        with self._unmixed():
+            hidden, targets = self._hidden(batch)
+            logits = self.model.projection(hidden)  # [N, V]
         loss: Any = self.eval_losses[f"{split}_split"]
-        loss.update(self.loss(hidden, self.model.projection, targets), weight=targets.numel())
+        loss.update(self.loss(logits, nn.Identity(), targets), weight=targets.numel())
         metrics: Any = self.eval_metrics[f"{split}_split"]
-        logits = self.model.projection(hidden)  # [N, V]
         metrics.update(
             logits,
             targets,
@@ -183,7 +203,8 @@ class Seq2SeqModule(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) for each source."""
-        results = self.search(self.model, batch.src, self.tgt_vocab)
+        with self._unmixed():
+            results = self.search(self.model, batch.src, self.tgt_vocab)
         return [
             (index, [self.text(hypothesis) for hypothesis in hypotheses])
             for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
@@ -218,7 +239,7 @@ class Seq2SeqModule(pl.LightningModule):
             examples.append(Example(i, self.src_vocab.encode(tokens), ()))
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
-        with self._without_dropout():
+        with self._without_dropout(), self._unmixed():
             for first in range(0, len(examples), max_rows):
                 rows = examples[first : first + max_rows]
                 src = collate(rows, self.tgt_vocab).src.to(self.device)
@@ -226,6 +247,13 @@ class Seq2SeqModule(pl.LightningModule):
                 for example, hypotheses in zip(rows, results, strict=True):
                     found[example.index] = hypotheses
         return found
+
+    def _unmixed(self) -> torch.autocast:
+        """Compute in the precision of the weights, whatever training does.
+
+        So a figure or a program does not depend on who asks: `train.py`, `evaluate.py`, a notebook.
+        """
+        return torch.autocast(self.device.type, enabled=False)
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
@@ -259,7 +287,7 @@ class Seq2SeqModule(pl.LightningModule):
         tgt = tgt[: self.model.tgt_embedding.positions.shape[0] - 1]
         example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))
         batch = collate([example], self.tgt_vocab).to(self.device)
-        with self._without_dropout():
+        with self._without_dropout(), self._unmixed():
             maps = self.model.attention_maps(batch.src, batch.tgt_in)
         # A row is what is being written: the token that comes out at that place.
         read, written = [*src, EOS], [*tgt, EOS]

@@ -39,6 +39,9 @@ class Batch:
         indices: Place of each pair in its split, `[B]`.
         src: Source ids, EOS at the end, `[B, S]`.
         tgt: Target ids, BOS in front and EOS at the end, `[B, T + 1]`.
+        src_lengths: Real tokens of each source with EOS, `[B]`; stays in the host's memory, so that
+            nobody has to ask the device how many places are real.
+        tgt_lengths: Real tokens of each target with EOS, without BOS; the same.
         pad_id: The id that fills.
         n_tokens: Real target tokens (EOS in, BOS and padding out), known without asking the device.
         n_characters: Of all programs, as text.
@@ -48,6 +51,8 @@ class Batch:
     indices: Tensor
     src: Tensor
     tgt: Tensor
+    src_lengths: Tensor
+    tgt_lengths: Tensor
     pad_id: int
     n_tokens: int
     n_characters: int
@@ -73,6 +78,16 @@ class Batch:
         """True at real target tokens (EOS in, padding out), `[B, T]`."""
         return self.tgt_out != self.pad_id
 
+    @property
+    def src_places(self) -> Tensor:
+        """Where real tokens stand in the flattened `src`, `[M]`."""
+        return _places(self.src_mask, self.src_lengths)
+
+    @property
+    def tgt_places(self) -> Tensor:
+        """Where real tokens stand in the flattened `tgt_out`, `[N]`."""
+        return _places(self.tgt_mask, self.tgt_lengths)
+
     def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """Return the batch on a device; Lightning calls this."""
         return replace(
@@ -91,11 +106,17 @@ def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
         indices=torch.tensor([example.index for example in examples]),
         src=_pad(src, vocab.pad_id),
         tgt=_pad(tgt, vocab.pad_id),
+        src_lengths=torch.tensor([len(ids) for ids in src]),
+        tgt_lengths=torch.tensor([len(ids) - 1 for ids in tgt]),
         pad_id=vocab.pad_id,
         n_tokens=sum(map(len, tgt)) - len(tgt),
         n_characters=sum(example.n_characters for example in examples),
         spelling_bits=sum(example.spelling_bits for example in examples),
     )
+
+
+def _places(mask: Tensor, lengths: Tensor) -> Tensor:
+    return torch.nonzero_static(mask.flatten(), size=int(lengths.sum())).squeeze(1)
 
 
 def _pad(rows: list[list[int]], pad_id: int) -> Tensor:
