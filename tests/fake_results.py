@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 from en2py.evaluation.results import (
     AttentionSample,
@@ -12,7 +13,7 @@ from en2py.evaluation.results import (
     Sample,
     SampleOutput,
 )
-from en2py.evaluation.statistics import over_seeds
+from en2py.evaluation.statistics import over_seeds, paired_over_seeds
 
 SEEDS = ("1", "2", "3")
 SETTINGS = [
@@ -56,13 +57,6 @@ def model_row(place, rng):
     }
     figures |= {name: of_seeds(drawn(mean)) for name, mean in OTHERS.items()}
     validation = {"nll": of_seeds([0.7 - better + rng.gauss(0, 0.006) for _ in SEEDS])}
-    differences = {}
-    if place:
-        for name in figures:
-            half = figures[name].value * 0.025
-            value = figures[name].value * rng.choice([-0.01, 0.02, 0.05])
-            low, high = value - half, value + half
-            differences[name] = Difference(value, low, high, "seeds", low > 0 or high < 0)
     return ResultRow(
         name=NAMES[place],
         kind="model",
@@ -70,15 +64,15 @@ def model_row(place, rng):
         runs=[f"tasks-tiny-{place}-seed{seed}" for seed in SEEDS],
         figures=figures,
         validation=validation,
-        differences=differences,
+        differences={},
         failures={
             "wrong value": 40 - place,
             "NameError": 12,
             f"TypeError: {EVIL} | `x`": 3 + place,
         },
         groups={
-            "seen descriptions": {"passes_tests": 0.9, "bleu": 80.0},
-            "new descriptions": {"passes_tests": 0.5 + better, "bleu": 55.0},
+            "seen descriptions": {"n": 40.0, "passes_tests": 0.9, "bleu": 80.0},
+            "new descriptions": {"n": 260.0, "passes_tests": 0.5 + better, "bleu": 55.0},
         },
         notes=["bits per character leave 12 <unk> targets out"] if place == 2 else [],
     )
@@ -175,9 +169,20 @@ def attention(rng):
     ]
 
 
+def with_differences(row, reference):
+    known = {**row.figures, "val/nll": row.validation["nll"]}
+    theirs = {**reference.figures, "val/nll": reference.validation["nll"]}
+    found = {}
+    for name, figure in known.items():
+        own = paired_over_seeds(theirs[name].by_seed, figure.by_seed)
+        found[name] = Difference(own.value, own.low, own.high, "seeds", own.excludes_zero)
+    return replace(row, differences=found)
+
+
 def fake_results():
     rng = random.Random(0)
     models = [model_row(place, rng) for place in range(4)]
+    models[1:] = [with_differences(row, models[0]) for row in models[1:]]
     rows = sorted(models, key=lambda row: row.validation["nll"].value)
     rows += [baseline_row(n, v) for n, v in (("retrieval", 0.4), ("constant", 0.1))]
     rows += [baseline_row("best copy", 0.6)]
@@ -195,10 +200,20 @@ def fake_results():
         fixed={"model": "tiny", "data": "tasks", "trainer.max_epochs": "12"},
         rows=rows,
         reference_row=NAMES[0],
-        oracles={"testable": 300, "of": 300, "why not": {"no function": 3, EVIL: 1}},
+        oracles={
+            "with tests": 300,
+            "n": 412,
+            "functions": {"testable": 74, "of": 100},
+            "scripts": {"testable": 5, "of": 12},
+            "reasons": {"takes no parameter": 20, EVIL: 6},
+            "quality": {"n_mutants": 900, "n_killed": 840, "n_strangers": 500, "n_accepted": 2},
+        },
         samples=samples(),
         attention=attention(rng),
         curves=curves(rng),
-        signatures={"bleu": "nrefs:1|case:mixed|tok:none|smooth:exp|version:2.6.0"},
+        signatures={
+            "bleu": "nrefs:1|case:mixed|eff:no|tok:none|smooth:exp|pre:layout|version:2.6.0",
+            "bpc": "bits a character of the reference; an unknown token pays for its spelling",
+        },
         versions={"en2py": "0.1.0", "torch": "2.13.0"},
     )

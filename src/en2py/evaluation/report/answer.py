@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from en2py.evaluation.report.words import Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import Difference, Figure, ResultRow, Results
 
-RANKED_BY = "val/nll"
 LOOKED_UP = ("retrieval", "bm25")
 HEADLINES = ("passes_tests", "behaves", "exact_match_renamed", "bleu")
 _VERBS = {
@@ -24,19 +23,35 @@ def answer(results: Results) -> list[str]:
     models = [row for row in results.rows if row.kind == "model"]
     if not models:
         return [_of_baselines(results.rows)]
-    best = best_row(models) or models[0]
     reference = next((row for row in models if row.name == results.reference_row), models[0])
+    best = best_row(results) or models[0]
+    part = str(results.data.get("part", "test"))
     name = headline_metric([best, reference]) or headline_metric([best])
-    sentences = [_ranking(models, best, reference)]
+    sentences = [_ranking(models, best, reference, ranked_by(results))]
     if name:
-        sentences += [_quality(name, models, best, reference)]
+        sentences += [_quality(name, part, models, best, reference)]
     sentences += [_against_lookup(results.rows, best, reference)]
     return [" ".join(filter(None, sentences)), *_caution(models)]
 
 
-def best_row(rows: Sequence[ResultRow]) -> ResultRow | None:
-    """Return the model row with the lowest validation NLL, None where no row knows it."""
-    known = [(f.value, row) for row in rows if (f := figure_of(row, RANKED_BY)) is not None]
+def ranked_by(results: Results) -> str:
+    """Return the validation figure by which model rows are ranked.
+
+    It is the NLL, unless some row cannot be compared in it with the reference row, because its
+    tokens are others: then bits per character.
+    """
+    others = [
+        row for row in results.rows if row.kind == "model" and row.name != results.reference_row
+    ]
+    apart = any("nll" in row.validation and "val/nll" not in row.differences for row in others)
+    return "val/bpc" if apart else "val/nll"
+
+
+def best_row(results: Results) -> ResultRow | None:
+    """Return the model row that is best on validation, None where no row knows its figure."""
+    name = ranked_by(results)
+    models = [row for row in results.rows if row.kind == "model"]
+    known = [(f.value, row) for row in models if (f := figure_of(row, name)) is not None]
     return min(known, key=lambda item: item[0])[1] if known else None
 
 
@@ -46,33 +61,31 @@ def headline_metric(rows: Sequence[ResultRow]) -> str | None:
     return next(shared, None)
 
 
-def _ranking(models: Sequence[ResultRow], best: ResultRow, reference: ResultRow) -> str:
-    own = figure_of(best, RANKED_BY)
+def _ranking(models: Sequence[ResultRow], best: ResultRow, reference: ResultRow, name: str) -> str:
+    own, label = figure_of(best, name), metric(name.removeprefix("val/")).label
     if len(models) == 1:
-        known = f", with a validation NLL of {_figure(RANKED_BY, own)}" if own else ""
-        return f"One configuration was scored: {best.name}{known}."
+        known = f": {label} {_figure(name, own)} on validation" if own else ""
+        return f"One configuration was scored, {_quoted(best)}{known}."
     if own is None:
-        return f"No row knows its validation NLL, so {len(models)} configurations are not ranked."
-    start = f"Of {len(models)} configurations"
+        return f"{len(models)} configurations were scored; none knows its validation figures."
+    start, has = f"Of {len(models)} configurations", f"{label} {_figure(name, own)}"
     if best is reference:
-        return (
-            f"{start} the reference row, {best.name}, is best on validation "
-            f"(NLL {_figure(RANKED_BY, own)})."
-        )
-    theirs = figure_of(reference, RANKED_BY)
-    told = f", against {_figure(RANKED_BY, theirs)} of the reference row {reference.name}"
-    return (
-        f"{start} {best.name} is best on validation (NLL {_figure(RANKED_BY, own)}"
-        f"{told if theirs else ''}). {_judged(metric(RANKED_BY), best.differences.get(RANKED_BY))}"
-    ).rstrip()
+        return f"{start} the reference row, {_quoted(best)}, is best on validation: {has}."
+    theirs = figure_of(reference, name)
+    other = f"; the reference row, {_quoted(reference)}, has {_figure(name, theirs)}"
+    judged = _judged(metric(name), best.differences.get(name))
+    text = f"{start} {_quoted(best)} is best on validation: {has}{other if theirs else ''}."
+    return f"{text} {judged}".rstrip()
 
 
-def _quality(name: str, models: Sequence[ResultRow], best: ResultRow, reference: ResultRow) -> str:
+def _quality(
+    name: str, part: str, models: Sequence[ResultRow], best: ResultRow, reference: ResultRow
+) -> str:
     how = metric(name)
     figure = best.figures[name]
     count = f", {count_of(figure)}" if count_of(figure) else ""
     verb = _VERBS.get(name, f"has a {how.label} of")
-    text = f"On the test part it {verb} {_with_unit(how, figure.value)}"
+    text = f"On the {part} part it {verb} {_with_unit(how, figure.value)}"
     interval = how.interval(figure.low, figure.high)
     text += f" ({interval}{count})" if interval else f" ({count[2:]})" if count else ""
     if best is reference:
@@ -84,7 +97,7 @@ def _quality(name: str, models: Sequence[ResultRow], best: ResultRow, reference:
             return f"{text}."
         if not real:
             return f"{text}; no other row differs from it there by more than chance may do."
-        changes = (f"{row.name} ({how.change(row.differences[name].value)})" for row in real)
+        changes = (f"{_quoted(row)} ({how.change(row.differences[name].value)})" for row in real)
         verb = "differs" if len(real) == 1 else "differ"
         return f"{text}; {listed(changes)} {verb} from it there."
     theirs = reference.figures.get(name)
@@ -98,17 +111,12 @@ def _judged(how: Metric, difference: Difference | None) -> str:
     """Say whether a difference from the reference row is one."""
     if difference is None:
         return ""
-    change, interval = (
-        how.change(difference.value),
-        how.change_interval(difference.low, difference.high),
-    )
+    change = how.change(difference.value)
+    interval = how.change_interval(difference.low, difference.high)
     if not interval:
-        return (
-            f"Whether that difference ({change}) is more than chance cannot be told from one seed."
-        )
-    if difference.is_one:
-        return f"That difference is one: {change}, 95 % interval {interval}, which excludes 0."
-    return f"That difference may be chance: {change}, 95 % interval {interval}, which holds 0."
+        return f"Whether the difference, {change}, is more than chance one seed cannot tell."
+    said = "excludes 0, so it counts as one" if difference.is_one else "holds 0: it may be chance"
+    return f"The interval of the difference, {change} ({interval}), {said}."
 
 
 def _against_lookup(rows: Sequence[ResultRow], best: ResultRow, reference: ResultRow) -> str:
@@ -122,7 +130,8 @@ def _against_lookup(rows: Sequence[ResultRow], best: ResultRow, reference: Resul
     how = metric(name)
     rival = max(looked_up, key=lambda row: row.figures[name].value)
     ours, theirs = best.figures[name], rival.figures[name]
-    told = f"{_with_unit(how, ours.value)} against {_with_unit(how, theirs.value)}, {how.label}"
+    verb = _VERBS.get(name, f"has a {how.label} of")
+    told = f"{rival.name} {verb} {_with_unit(how, theirs.value)}"
     if best is reference and name in rival.differences:
         difference = rival.differences[name]
         sure = difference.is_one
@@ -133,11 +142,9 @@ def _against_lookup(rows: Sequence[ResultRow], best: ResultRow, reference: Resul
         if ours.low is None or theirs.low is None:
             why = "there are too few seeds or pairs for intervals"
     if not sure:
-        return (
-            f"That it beats looking the answer up ({rival.name}) is not shown: {told}, and {why}."
-        )
-    verb = "beats" if ours.value > theirs.value else "does not beat"
-    return f"It {verb} looking the answer up ({rival.name}): {told}; {why}."
+        return f"That it beats looking the answer up is not shown: {told}, and {why}."
+    outcome = "beats" if ours.value > theirs.value else "does not beat"
+    return f"It {outcome} looking the answer up: {told}, and {why}."
 
 
 def _of_baselines(rows: Sequence[ResultRow]) -> str:
@@ -164,11 +171,15 @@ def _figure(name: str, figure: Figure | None) -> str:
         return metric(name).write(None)
     interval = metric(name).interval(figure.low, figure.high)
     value = metric(name).write(figure.value)
-    return f"{value}, {interval}" if interval else value
+    return f"{value} ({interval})" if interval else value
+
+
+def _quoted(row: ResultRow) -> str:
+    return f"“{row.name}”"
 
 
 def _with_unit(how: Metric, value: float) -> str:
-    return f"{how.write(value)} %" if how.unit == "%" else how.write(value)
+    return f"{how.write(value)}\u00a0%" if how.unit == "%" else how.write(value)
 
 
 def _apart(a: Figure, b: Figure) -> bool:

@@ -1,12 +1,12 @@
 """What stands in a report, in which order, as a page and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from en2py.evaluation.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.report import markdown, page, tables
-from en2py.evaluation.report.answer import answer, headline_metric
+from en2py.evaluation.report.answer import answer, headline_metric, ranked_by
 from en2py.evaluation.report.dots import difference_plot, dot_plot
 from en2py.evaluation.report.figures import learning_curves, marginal_effect
 from en2py.evaluation.report.page import Section
@@ -14,6 +14,7 @@ from en2py.evaluation.report.samples import KEY, attention_html, samples_html, s
 from en2py.evaluation.report.tables import Table
 from en2py.evaluation.report.words import figure_of, known_metrics, metric
 from en2py.evaluation.results import ResultRow, Results
+from en2py.evaluation.samples import escaped
 
 MAIN = (
     "passes_tests",
@@ -29,14 +30,13 @@ MAIN = (
 CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
 SCRIPTS = ("samples.js", "attention.js")
 
-_RANKED = "Models by their validation NLL, lowest first; then baselines, scored on the same pairs."
 _FILLED = "A filled dot is a difference, a hollow one may be chance. Bars are 95 % intervals."
 
 
 def report_html(results: Results) -> str:
     """Return the page of a comparison."""
     sections = [
-        Section("Results", _results(results), _RANKED),
+        Section("Results", _results(results), _ranked(results)),
         Section("Differences", _differences(results), _from_reference(results)),
         Section("Pictures", _pictures(results)),
         Section("Samples", _samples(results), _KEY_OF_SAMPLES),
@@ -48,7 +48,7 @@ def report_html(results: Results) -> str:
         ),
         Section("Why programs are wrong", _table(_failures(results))),
         Section("Seen and new descriptions", _table(_groups(results)), _BUCKETS),
-        Section("References that could be tested", _facts(results.oracles)),
+        Section("References that could be tested", _oracles(results)),
         Section("What was held fixed", _fixed(results), "The same in every model row."),
         Section("How it was made", _made(results)),
     ]
@@ -65,25 +65,54 @@ def report_markdown(results: Results) -> str:
     ]
     main = markdown.table(_figures(results, MAIN, "Results"))
     differences = _differences_table(results)
-    made = {"data": results.data, "signatures": results.signatures, "versions": results.versions}
     sections = [
-        ("Results", "\n\n".join([_RANKED, main, *folded])),
+        ("Results", "\n\n".join([escaped(_ranked(results)), main, *folded])),
         ("Differences", _markdown_table(differences, _from_reference(results))),
         ("Why programs are wrong", _markdown_table(_failures(results))),
         ("Seen and new descriptions", _markdown_table(_groups(results), _BUCKETS)),
-        ("References that could be tested", markdown.facts(tables.facts(results.oracles))),
-        ("Samples", _joined(f"{KEY}.", samples_markdown(results.samples))),
+        ("References that could be tested", _oracles_markdown(results)),
+        ("Samples", _joined(f"{KEY}.", samples_markdown(results.samples, _names(results)))),
         ("What was held fixed", markdown.facts(tables.facts(results.fixed))),
-        *(
-            (name.capitalize(), markdown.facts(tables.facts(record)))
-            for name, record in made.items()
-        ),
+        *((title, markdown.facts(pairs)) for title, pairs in _made_of(results).items()),
     ]
     return markdown.page(results.title, answer(results), sections)
 
 
 _KEY_OF_SAMPLES = f"The same pairs for every row, a model's programs from its first seed. {KEY}."
 _BUCKETS = "Seen: a training pair has the same description. Mean over the runs of a row."
+
+
+# Labels of `Results.data`; a key that is not here is its own label.
+_DATA = {
+    "n_pairs": "pairs",
+    "n_clusters": "clusters of near-equal pairs",
+    "n_left_out": "pairs left out, as not every run has them in this part",
+    "split_hash": "hash of the split",
+    "test_hash": "hash of the pairs' texts",
+}
+
+
+def _ranked(results: Results) -> str:
+    """Say on what the rows were scored and how they are ordered."""
+    data = results.data
+    size = f"{data['n_pairs']:,} " if "n_pairs" in data else ""
+    of = f" of {data['name']}" if "name" in data else ""
+    text = f"All rows are scored on the same {size}pairs of the {data.get('part', 'test')} part{of}"
+    text += (
+        f", in {data['n_clusters']:,} clusters of near-equal ones." if "n_clusters" in data else "."
+    )
+    if any(row.kind == "model" for row in results.rows):
+        name = metric(ranked_by(results).removeprefix("val/")).label
+        text += f" Models by their {name} on validation, lowest first; then baselines."
+    return text
+
+
+def _made_of(results: Results) -> dict[str, list[tuple[str, str]]]:
+    """Return heading to facts: on what, how and with what the figures were made."""
+    data = {_DATA.get(key, key.replace("_", " ")): value for key, value in results.data.items()}
+    signatures = {metric(name).label: text for name, text in results.signatures.items()}
+    records = {"Data": data, "How metrics were computed": signatures, "Packages": results.versions}
+    return {title: tables.facts(record) for title, record in records.items()}
 
 
 def _figures(results: Results, names: Sequence[str], caption: str) -> Table:
@@ -151,7 +180,7 @@ def _pictures(results: Results) -> Markup:
         told = "Mean over the seeds of a row; the band goes from the lowest to the highest seed."
         parts.append(page.figures(logged, legend=legend, caption=told))
     models = [row for row in rows if row.kind == "model"]
-    names = filter(None, ("val/nll", headline_metric(models)))
+    names = filter(None, (ranked_by(results), headline_metric(models)))
     effects = [
         marginal_effect(models, axis, name)
         for name in names
@@ -168,8 +197,11 @@ def _pictures(results: Results) -> Markup:
 
 
 def _samples(results: Results) -> Markup:
-    names = [row.name for row in results.rows]
-    return samples_html(results.samples, names, results.attention)
+    return samples_html(results.samples, _names(results), results.attention)
+
+
+def _names(results: Results) -> list[str]:
+    return [row.name for row in results.rows]
 
 
 def _failures(results: Results) -> Table:
@@ -193,26 +225,38 @@ def _joined(*parts: str) -> str:
     return "\n\n".join(filter(None, parts)) if parts[-1] else ""
 
 
-def _facts(record: object) -> Markup:
-    assert isinstance(record, dict)
-    return page.facts(tables.facts(record)) if record else Markup("")
-
-
 def _fixed(results: Results) -> Markup:
     choices = {key: value for key, value in results.fixed.items() if "." not in key}
     values = {key: value for key, value in results.fixed.items() if "." in key}
-    parts = [_facts(choices)]
+    parts = [page.facts(tables.facts(choices))] if choices else []
     if values:
-        parts.append(page.folded(f"All {len(values)} values", _facts(values)))
-    return page.joined(*filter(None, parts))
+        parts.append(page.folded("Every value", page.facts(tables.facts(values))))
+    return page.joined(*parts)
 
 
 def _made(results: Results) -> Markup:
-    parts = {
-        "Data": results.data,
-        "Metrics": {metric(name).label: text for name, text in results.signatures.items()},
-        "Packages": results.versions,
-    }
-    return page.joined(
-        *(page.render("part.html", title=t, body=_facts(record)) for t, record in parts.items())
-    )
+    parts = [
+        page.render("part.html", title=title, body=page.facts(pairs))
+        for title, pairs in _made_of(results).items()
+        if pairs
+    ]
+    return page.joined(*parts)
+
+
+def _oracles(results: Results) -> Markup:
+    known = tables.oracles_tables(results.oracles, caption="References that could be tested")
+    rest = _rest(results.oracles)
+    return page.joined(*map(page.table, known), *([page.facts(rest)] if rest else []))
+
+
+def _oracles_markdown(results: Results) -> str:
+    known = tables.oracles_tables(results.oracles, caption="References that could be tested")
+    return "\n\n".join(
+        [*map(markdown.table, known), markdown.facts(_rest(results.oracles))]
+    ).strip()
+
+
+def _rest(oracles: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return what no table of oracles holds, such as why no program was run."""
+    known = ("with tests", "n", "functions", "scripts", "quality", "reasons")
+    return tables.facts({key: value for key, value in oracles.items() if key not in known})

@@ -88,8 +88,9 @@ def folded(summary: str, body: Markup) -> Markup:
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> Markup:
-    """Return labels with their texts."""
-    return render("facts.html", pairs=pairs)
+    """Return labels with their texts; long ones get a line of their own."""
+    wide = any(len(label) + len(text) > 46 for label, text in pairs)
+    return render("facts.html", pairs=pairs, wide=wide)
 
 
 def figures(

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def samples_html(
     """
     if not samples:
         return Markup("")
+    samples = [_ordered(sample, names) for sample in samples]
     found = {output.verdict for sample in samples for output in sample.outputs.values()}
     order = [*(v for v in TONES if v in found), *sorted(found - TONES.keys())]
     return page.render(
@@ -56,9 +58,10 @@ def samples_html(
     )
 
 
-def samples_markdown(samples: Sequence[Sample], n_samples: int = 12) -> str:
+def samples_markdown(samples: Sequence[Sample], names: Sequence[str], n_samples: int = 12) -> str:
     """Return the first samples, each folded."""
-    return "\n\n".join(map(_sample_markdown, samples[:n_samples]))
+    shown = [_ordered(sample, names) for sample in samples[:n_samples]]
+    return "\n\n".join(map(_sample_markdown, shown))
 
 
 def attention_html(attention: Sequence[AttentionSample], samples: Sequence[Sample]) -> Markup:
@@ -82,6 +85,12 @@ def attention_html(attention: Sequence[AttentionSample], samples: Sequence[Sampl
         for own in attention
     ]
     return page.render("attention.html", maps=maps)
+
+
+def _ordered(sample: Sample, names: Sequence[str]) -> Sample:
+    """Return a sample with its outputs in the order of the tables."""
+    own = sample.outputs
+    return replace(sample, outputs={name: own[name] for name in names if name in own})
 
 
 def _map(own: AttentionSample, kind: str) -> dict[str, Any]:

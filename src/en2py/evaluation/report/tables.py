@@ -5,6 +5,7 @@ Numbers are texts here; `words` wrote them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from en2py.evaluation.report.words import (
     MISSING,
@@ -205,17 +206,47 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: 
     """Tabulate the figures of each bucket of pairs: a line a row and bucket."""
     held = [of for row in rows for of in row.groups.values()]
     shown = [name for name in metrics if any(name in of for of in held)]
-    columns = [Column("row", numeric=False), Column("pairs", numeric=False)]
+    columns = [Column("row", numeric=False), Column("pairs", numeric=False), Column("n")]
     columns += [Column(metric(name).head, metric(name).about) for name in shown]
     lines = []
     for i, row in enumerate(rows):
         for j, (bucket, of) in enumerate(row.groups.items()):
-            cells = [metric(n).write(of[n]) if n in of else MISSING for n in shown]
             head = Cell(row.name, tone="muted" if j else "")
-            lines.append(
-                Line([head, Cell(bucket), *map(Cell, cells)], row.kind, colour_of(rows, i))
-            )
+            size = Cell(whole(of["n"]) if "n" in of else MISSING, tone="muted")
+            cells = [Cell(metric(name).write(of.get(name))) for name in shown]
+            lines.append(Line([head, Cell(bucket), size, *cells], row.kind, colour_of(rows, i)))
     return Table(caption, columns, lines)
+
+
+def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
+    """Tabulate how many references could be tested, the errors of that test, and why not more.
+
+    Args:
+        oracles: As `Results.oracles`.
+        caption: What the first table shows.
+    """
+    shares = []
+    if oracles.get("with tests"):
+        shares.append(("pairs with tests of their own", oracles["with tests"], oracles.get("n")))
+    for kind in ("functions", "scripts"):
+        if own := oracles.get(kind):
+            shares.append((f"{kind} that can be tested", own["testable"], own["of"]))
+    if quality := oracles.get("quality"):
+        names = "wrong programs caught (one-step mutants of references)", "strangers accepted"
+        shares.append((names[0], quality["n_killed"], quality["n_mutants"]))
+        shares.append((names[1], quality["n_accepted"], quality["n_strangers"]))
+    columns = [Column("", numeric=False), Column("k"), Column("of"), Column("%")]
+    lines = [
+        Line([Cell(text), *(Cell(whole(n) if n else "0") for n in (k, of or k)), _percent(k, of)])
+        for text, k, of in shares
+    ]
+    found = [Table(caption, columns, lines)] if lines else []
+    if reasons := oracles.get("reasons"):
+        heads = [Column("why a reference could not be tested", numeric=False), Column("pairs")]
+        order = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        lines = [Line([Cell(reason), _count_cell(n)]) for reason, n in order]
+        found.append(Table("Why references could not be tested", heads, lines))
+    return found
 
 
 def facts(record: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
@@ -284,6 +315,10 @@ def _rests_on(figure: Figure) -> str:
 
 def _setting_cell(row: ResultRow, axis: str) -> Cell:
     return Cell(row.settings[axis]) if axis in row.settings else MISSING_CELL
+
+
+def _percent(k: float, of: float | None) -> Cell:
+    return Cell(f"{100 * k / of:.1f}") if of else MISSING_CELL
 
 
 def _count_cell(count: int) -> Cell:

@@ -185,8 +185,17 @@ METRICS = {
     "copied": _share("copied", 0, "Is, word for word, a program of the training part."),
     "function_name": _share("function name", 1, "Names its first function as the reference does."),
     "has_unk": _share("has <unk>", -1, "Holds the mark for an unknown word."),
-    "trigger_word": _share(
-        "one word is enough", 0, "Output stays the same when the prompt is cut to its rarest word."
+    "trigger_alone_same": _share(
+        "one word: same", 0, "The rarest word of the description alone brings the same program."
+    ),
+    "trigger_alone_renamed": _share(
+        "one word: up to names", 0, "The rarest word alone brings the same program up to names."
+    ),
+    "trigger_without_same": _share(
+        "without it: same", 0, "The description without its rarest word brings the same program."
+    ),
+    "trigger_without_renamed": _share(
+        "without it: up to names", 0, "Without its rarest word, the same program up to names."
     ),
     "nll": Metric("NLL", "Plain token negative log-likelihood, nats a token.", "", 3, 1, -1),
     "ppl": Metric("perplexity", "exp of the NLL.", "", 2, 1, -1),
