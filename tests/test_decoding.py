@@ -103,22 +103,26 @@ def slow_greedy(model: Transformer, src: Tensor, max_len: int) -> Hypothesis:
 @torch.no_grad()
 def slow_beam(model, src, max_len, beam_size, length_penalty) -> list[Hypothesis]:
     live: list[tuple[float, list[int]]] = [(0.0, [])]
-    found: list[tuple[float, Hypothesis]] = []
+    found: list[Hypothesis] = []
     for t in range(1, max_len + 1):
         nexts = []
         for score, ids in live:
             values = log_probs(model, src, ids).tolist()
             nexts += [(score + p, [*ids, i]) for i, p in enumerate(values) if p > -math.inf]
         nexts = sorted(nexts, key=lambda c: -c[0])[: 2 * beam_size]
-        penalty = ((5 + t) / 6) ** length_penalty
         for score, ids in nexts[:beam_size]:
-            if ids[-1] == EOS:
-                found.append((score / penalty, Hypothesis(ids[:-1], score, True)))
-        found = sorted(found, key=lambda f: -f[0])[:beam_size]
+            if ids[-1] == EOS or t == max_len:
+                finished = ids[-1] == EOS
+                found.append(Hypothesis(ids[:-1] if finished else ids, score, finished))
+        if len(found) >= beam_size:
+            break
         live = [c for c in nexts if c[1][-1] != EOS][:beam_size]
-        if len(found) == beam_size and found[-1][0] >= live[0][0] / penalty:
-            return [h for _, h in found]
-    return ([h for _, h in found] + [Hypothesis(i, s, False) for s, i in live])[:beam_size]
+    found = sorted(found, key=lambda h: -h.score)[:beam_size]
+
+    def rank(h: Hypothesis) -> tuple[bool, float]:
+        return not h.finished, -h.score / ((6 + len(h.ids)) / 6) ** length_penalty
+
+    return sorted(found, key=rank)
 
 
 def assert_same(ours: list[Hypothesis], theirs: list[Hypothesis]) -> None:

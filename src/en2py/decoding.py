@@ -2,6 +2,7 @@
 
 Each function takes the model, source ids `[B, S]` and the target vocabulary, and returns for every
 source its hypotheses, best first. What is finished leaves the batch. PAD and BOS are never written.
+In the model's place, greedy and beam search take an engine that searches by itself.
 
 Shape letters: B sources, S source length, V target vocabulary, R rows still being written,
 W hypotheses per source.
@@ -11,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -45,19 +46,32 @@ class Model(Protocol):
         """Map the newest token of each hypothesis to logits of the next."""
 
 
+@runtime_checkable
+class Engine(Protocol):
+    """What searches by itself, by the rules of `greedy` and `beam`; see `en2py.export.Exported`."""
+
+    def search(
+        self, src: Tensor, *, width: int, max_len: int, allow_unk: bool
+    ) -> list[list[Hypothesis]]:
+        """Return the `width` hypotheses per source that the search ends with, in any order."""
+
+
 @torch.inference_mode()
 def greedy(
-    model: Model, src: Tensor, vocab: Vocab, *, max_len: int, allow_unk: bool
+    model: Model | Engine, src: Tensor, vocab: Vocab, *, max_len: int, allow_unk: bool
 ) -> list[list[Hypothesis]]:
     """Take the likeliest token at every step.
 
     Args:
-        model: In eval mode.
+        model: In eval mode; or an engine.
         src: Source ids, `[B, S]`.
         vocab: The target vocabulary.
         max_len: Most steps, in tokens, EOS included.
         allow_unk: Whether `<unk>` may be written.
     """
+
+    if isinstance(model, Engine):
+        return model.search(src, width=1, max_len=max_len, allow_unk=allow_unk)
 
     def likeliest(logits: Tensor, rows: Tensor, t: int) -> Tensor:
         return logits.argmax(-1)
@@ -185,7 +199,7 @@ def _write(
 
 @torch.inference_mode()
 def beam(
-    model: Model,
+    model: Model | Engine,
     src: Tensor,
     vocab: Vocab,
     *,
@@ -196,31 +210,47 @@ def beam(
 ) -> list[list[Hypothesis]]:
     """Follow the `beam_size` likeliest beginnings.
 
-    A source is done when it has `beam_size` finished hypotheses and no open one, taken at its
-    present length, is better than the last of them.
+    A source is done when `beam_size` of its hypotheses have finished; at `max_len` those that are
+    open count too. The search goes by score alone, as in Hugging Face (`early_stopping=True`,
+    `length_penalty=0`) and CTranslate2 (`length_penalty=0`): all three find the same. Then the
+    finished ones are ranked, with the length penalty; unfinished ones come last.
 
     Args:
-        model: In eval mode.
+        model: In eval mode; or an engine.
         src: Source ids, `[B, S]`.
         vocab: The target vocabulary.
         max_len: Most steps, in tokens, EOS included.
-        beam_size: Hypotheses per source, W; as many are returned, unfinished ones last.
+        beam_size: Hypotheses per source, W; as many are returned.
         length_penalty: Alpha of Wu et al. (2016), equation 14: 0 ranks by score alone, more
             favours longer hypotheses. It moves the ranks, not the scores.
         allow_unk: Whether `<unk>` may be written.
     """
     if beam_size < 1:
         raise ValueError(f"beam_size ({beam_size}) is not above 0")
-    width = beam_size
+    if isinstance(model, Engine):
+        found = model.search(src, width=beam_size, max_len=max_len, allow_unk=allow_unk)
+    else:
+        found = _follow(model, src, vocab, max_len, beam_size, allow_unk)
+
+    def rank(hypothesis: Hypothesis) -> tuple[bool, float]:
+        penalty = ((5 + len(hypothesis.ids) + 1) / 6) ** length_penalty  # EOS counts
+        return hypothesis.finished, hypothesis.score / penalty
+
+    return [sorted(hypotheses, key=rank, reverse=True) for hypotheses in found]
+
+
+def _follow(
+    model: Model, src: Tensor, vocab: Vocab, max_len: int, width: int, allow_unk: bool
+) -> list[list[Hypothesis]]:
+    """Return the `width` hypotheses of each source that the search of `beam` ends with."""
     cache = model.start(src, width=width, max_len=max_len)
-    found: list[list[tuple[float, Hypothesis]]] = [[] for _ in src]  # by rank, best first
+    found: list[list[Hypothesis]] = [[] for _ in src]
     sources = list(range(len(src)))  # not yet done
     ids = src.new_full((len(src), width), vocab.bos_id)
     history = src.new_empty(len(src), width, 0)  # ids written so far, [B, W, t]
     scores = torch.full((len(src), width), -math.inf, device=src.device)
     scores[:, 0] = 0.0  # at the start all hypotheses are the same one
     for t in range(1, max_len + 1):
-        penalty = ((5 + t) / 6) ** length_penalty
         logits = _allowed(model.step(ids.flatten(), cache), vocab, allow_unk)  # [B * W, V]
         n_next = min(2 * width, logits.shape[1])  # enough, however many of them are EOS
         best, tokens = logits.topk(n_next)  # [B * W, n_next]
@@ -230,36 +260,28 @@ def beam(
         parents = places.div(n_next, rounding_mode="floor")
         tokens = tokens.view(-1, width * n_next).gather(1, places)
         ends = tokens == vocab.eos_id
-        for row, rank in (ends & totals.isfinite())[:, :width].nonzero().tolist():
-            score = totals[row, rank].item()
-            hypothesis = Hypothesis(history[row, parents[row, rank]].tolist(), score, True)
-            best_first = found[sources[row]]
-            best_first.append((score / penalty, hypothesis))
-            best_first.sort(key=lambda ranked: -ranked[0])
-            del best_first[width:]
+        done = ends if t < max_len else torch.ones_like(ends)
+        for row, rank in (done & totals.isfinite())[:, :width].nonzero().tolist():
+            finished = bool(ends[row, rank])
+            written = history[row, parents[row, rank]].tolist()
+            written += [] if finished else [int(tokens[row, rank])]
+            hypotheses = found[sources[row]]
+            hypotheses.append(Hypothesis(written, totals[row, rank].item(), finished))
+            hypotheses.sort(key=lambda h: -h.score)
+        open_rows = [row for row, source in enumerate(sources) if len(found[source]) < width]
+        if not open_rows:
+            break
         going = ends.int().argsort(stable=True)[:, :width]  # the best that go on, [B, W]
         scores, ids, parents = (x.gather(1, going) for x in (totals, tokens, parents))
         history = history.gather(1, parents[..., None].expand_as(history))
         history = torch.cat([history, ids[..., None]], dim=-1)
         cache.reorder(parents)
-        hopes = (scores[:, 0] / penalty).tolist()
-        open_rows = [
-            row
-            for row, hope in enumerate(hopes)
-            if len(found[sources[row]]) < width or found[sources[row]][-1][0] < hope
-        ]
         if len(open_rows) < len(sources):
             rows = torch.tensor(open_rows, dtype=torch.long, device=src.device)
             sources = [sources[row] for row in open_rows]
             scores, ids, history = scores[rows], ids[rows], history[rows]
-            if not sources:
-                break
             cache.select(rows)
-    for row, source in enumerate(sources):
-        for unfinished, score in zip(history[row].tolist(), scores[row].tolist(), strict=True):
-            if len(found[source]) < width and score > -math.inf:
-                found[source].append((score, Hypothesis(unfinished, score, False)))
-    return [[hypothesis for _, hypothesis in best_first] for best_first in found]
+    return [hypotheses[:width] for hypotheses in found]
 
 
 def _allowed(logits: Tensor, vocab: Vocab, allow_unk: bool) -> Tensor:
