@@ -114,7 +114,8 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Return the place of a value, in px."""
-        share = (value - self.low) / (self.high - self.low)
+        span = self.high - self.low or 1.0  # a curve of one epoch has none
+        share = (value - self.low) / span
         return self.start + share * (self.end - self.start)
 
 
