@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from en2py.data.batch import Example, collate
+from en2py.data.batch import Example, Store, collate
 from en2py.data.datamodule import EpochBatches
 from en2py.data.vocab import Vocab
 
@@ -91,3 +91,21 @@ def test_collate_pads_shifts_and_counts(tgt_vocab: Vocab) -> None:
     assert batch.tgt_places.tolist() == [0, 1, 4, 5, 6, 7]
     assert (batch.n_characters, batch.spelling_bits) == (15, 3)
     assert torch.equal(batch.indices, torch.tensor([7, 2]))
+
+
+def test_a_store_gathers_what_collate_makes(tgt_vocab: Vocab) -> None:
+    examples = [
+        Example(7, [4, 5], [6], 10, 3),
+        Example(2, [4], [5, 6, 7], 5, 0),
+        Example(3, [5], [], 0, 1),
+    ]
+    store = Store(examples, tgt_vocab)
+    assert len(store) == 3
+    for places in ([0, 1, 2], [2, 0], [1], [2]):
+        ours, plain = store.batch(places), collate([examples[i] for i in places], tgt_vocab)
+        for name, value in vars(plain).items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(getattr(ours, name), value), name
+                assert getattr(ours, name).dtype == value.dtype, name
+            else:
+                assert getattr(ours, name) == value, name

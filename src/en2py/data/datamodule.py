@@ -7,10 +7,9 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from en2py.data.batch import Batch, Example, collate
+from en2py.data.batch import Batch, Example, Store
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
-from en2py.data.vocab import Vocab
 from en2py.evaluation.token_metrics import spelling_bits
 
 _SAMPLE = 500  # pairs of the training sample: the mean of 20,000 tokens is close enough
@@ -18,17 +17,16 @@ _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
 
 
 class Examples(Dataset[Batch]):
-    """Pairs as ids; an item is a whole batch, asked for by the places of its pairs."""
+    """Pairs in a store; an item is a whole batch, asked for by the places of its pairs."""
 
-    def __init__(self, examples: Sequence[Example], vocab: Vocab) -> None:
-        self.examples = examples
-        self.vocab = vocab
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.store)
 
     def __getitem__(self, places: list[int]) -> Batch:
-        return collate([self.examples[i] for i in places], self.vocab)
+        return self.store.batch(places)
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -106,7 +104,7 @@ class PairDataModule(pl.LightningDataModule):
         prepared: The data.
         max_tokens: Target tokens a batch, padding included.
         max_pairs: Train on the first so many pairs alone; None for all.
-        num_workers: Loader processes; 0 is fastest, for the data lies in memory.
+        num_workers: Loader processes; 0 is fastest, for the data lies beside the model.
         seed: Of the order of training batches.
         max_src_len: Longest source the model can read, in tokens with EOS.
         max_tgt_len: Longest target it can write, in tokens with EOS.
@@ -202,6 +200,11 @@ class PairDataModule(pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    def _device(self) -> torch.device | None:
+        """Return where the ids lie: beside the model, unless other processes make the batches."""
+        here = self.trainer is not None and not self.num_workers
+        return self.trainer.strategy.root_device if here else None  # type: ignore[union-attr]
+
     def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
         lengths = [(len(e.src) + 1, len(e.tgt) + 1) for e in self.examples[split]]
         return EpochBatches(lengths, self.max_tokens, seed, *self._place())
@@ -211,7 +214,7 @@ class PairDataModule(pl.LightningDataModule):
 
     def _loader_of(self, examples: Sequence[Example], batches: EpochBatches) -> DataLoader[Batch]:
         return DataLoader(
-            Examples(examples, self.prepared.tgt_vocab),
+            Examples(Store(examples, self.prepared.tgt_vocab, self._device())),
             sampler=batches,
             batch_size=None,  # an item is a batch
             num_workers=self.num_workers,
