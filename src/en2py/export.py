@@ -66,9 +66,8 @@ class Exported:
             max_input_length=0,
             disable_unk=not allow_unk,
             suppress_sequences=[[PAD], [BOS]],
-            length_penalty=0,
-            # Above 1, so that it goes on until `width` are found, and not to the first best one.
-            patience=1 if width == 1 else 1.001,
+            # Of no effect on a score, but with 0 it would go on until the best beam has ended.
+            length_penalty=1e-9,
             return_scores=True,
         )
         return [
