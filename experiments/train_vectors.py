@@ -11,6 +11,7 @@ file. It is written in word2vec's format: text, or binary if its name ends in `.
 
 import argparse
 import ast
+import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def sentences(roots: list[Path], max_words: int) -> Iterator[list[str]]:
                 if line in seen or " " not in line:
                     continue
                 seen.add(line)
-                words = [word for word in tokenizer.tokenize(line[:5000]) if not word.isspace()]
+                # Interned, or each occurrence of a word would be kept as a string of its own.
+                words = [sys.intern(w) for w in tokenizer.tokenize(line[:5000]) if not w.isspace()]
                 yield words
                 n_words += len(words)
                 if n_words >= max_words:

@@ -42,17 +42,11 @@ def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfi
     cfg = cfg.copy()
     with open_dict(cfg):
         del cfg["hydra"]
-    if needed := [key for key in ("data.path", "embeddings.path") if is_missing(cfg, key)]:
-        return checked(config_name, [*overrides, *(f"{k}='{existing}'" for k in needed)], existing)
+    missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.endswith(".path"))
+    if missing:
+        return checked(config_name, [*overrides, *(f"{k}='{existing}'" for k in missing)], existing)
     check(cfg, config_name)
     return cfg
-
-
-def is_missing(cfg: DictConfig, key: str) -> bool:
-    section, name = key.split(".")
-    return (
-        section in cfg and name in list(cfg[section]) and OmegaConf.is_missing(cfg[section], name)
-    )
 
 
 def made(section: Any) -> Iterator[Any]:

@@ -1,0 +1,103 @@
+"""Who stands near whom: nearest tokens across both sides, before training and after it.
+
+    python experiments/neighbours.py outputs/STUDY/RUN/checkpoints/best.ckpt WORD ... [--path FILE]
+
+For each English word its nearest English and nearest Python tokens by cosine, in the vectors that
+the run started from and in the tables that it learned; and over all English words that are Python
+tokens too, how often the token of the same spelling is the nearest one of the other side, and
+where it ranks. Vectors of two separate spaces cannot be compared: their ranks are those of chance
+until training has brought the sides together. Joint vectors start with it: a string of both sides
+has one vector there, so before training each of these ranks is 1.
+"""
+
+import argparse
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import torch
+
+from en2py import build
+from en2py.checkpoints import load_checkpoint
+from en2py.data.vocab import SPECIAL_TOKENS, Vocab
+from en2py.embeddings import Vectors, nearest
+
+
+def learned(state: Mapping[str, torch.Tensor], src_vocab: Vocab, tgt_vocab: Vocab) -> Vectors:
+    """Return the token tables of a checkpoint as vectors."""
+    src, tgt = (state[f"model.{side}_embedding.table.weight"].float() for side in ("src", "tgt"))
+    found = [torch.arange(len(vocab)) >= len(SPECIAL_TOKENS) for vocab in (src_vocab, tgt_vocab)]
+    return Vectors(src, tgt, *found)
+
+
+def show(title: str, vectors: Vectors, src_vocab: Vocab, tgt_vocab: Vocab, words: Any) -> None:
+    print(f"\n{title}")
+    if vectors.src is None:
+        print("  none on the English side")
+        return
+    for word in words:
+        try:
+            found = nearest(
+                vectors, src_vocab, tgt_vocab, word, "src", len(src_vocab) + len(tgt_vocab)
+            )
+        except ValueError as error:
+            print(f"  {error}")
+            continue
+        for side, name in (("src", "English"), ("tgt", "Python")):
+            near = [f"{token!r} {cosine:.2f}" for s, token, cosine in found if s == side][:6]
+            print(f"  {word:<12} {name:<8} {', '.join(near) or 'no vectors of this width'}")
+    ranks = ranks_of_twins(vectors, src_vocab, tgt_vocab)
+    if ranks:
+        first = sum(rank == 1 for rank in ranks) / len(ranks)
+        print(
+            f"  {len(ranks)} words are tokens of both sides: their twin is the nearest Python token"
+            f" of {first:.1%}; median rank {median(ranks):.0f} of {int(vectors.tgt_found.sum())}"
+        )
+
+
+def ranks_of_twins(vectors: Vectors, src_vocab: Vocab, tgt_vocab: Vocab) -> list[int]:
+    """Return for each word of both sides the rank of its Python twin among all Python tokens."""
+    if vectors.src is None or vectors.tgt is None or vectors.src.shape[1] != vectors.tgt.shape[1]:
+        return []
+    src = torch.nn.functional.normalize(vectors.src, dim=1)
+    tgt = torch.nn.functional.normalize(vectors.tgt, dim=1)
+    ranks = []
+    for i, word in enumerate(src_vocab.tokens):
+        if vectors.src_found[i] and word in tgt_vocab and word not in SPECIAL_TOKENS:
+            j = tgt_vocab.encode([word])[0]
+            if vectors.tgt_found[j]:
+                cosines = tgt @ src[i]
+                ranks.append(1 + int((cosines > cosines[j])[vectors.tgt_found].sum()))
+    return ranks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint")
+    parser.add_argument("words", nargs="*", default=["sum", "list", "string", "reverse"])
+    parser.add_argument("--path", help="where the data lies now, if not where it was")
+    parser.add_argument("--cache", help="folder of prepared data, if not the run's own")
+    options = parser.parse_args()
+    checkpoint = load_checkpoint(options.checkpoint)
+    stored = checkpoint["en2py"]
+    config = stored["config"]
+    if options.cache:
+        config["cache"] = options.cache
+    if options.path:
+        config["data"]["path"] = config["data"]["source"]["path"] = options.path
+    prepared, _ = build.prepare_data(config)
+    print(f"{stored['run']}: embeddings={stored['choices']['embeddings']}")
+    if prepared.split_hash != stored["split_hash"]:
+        print(
+            "note: the data are not those of the training run, so the vectors before it are others"
+        )
+    start, sides = build.word_vectors(config, prepared), (prepared.src_vocab, prepared.tgt_vocab)
+    show("before training", start, *sides, options.words)
+    own = Vocab.from_dict(stored["src_vocab"]), Vocab.from_dict(stored["tgt_vocab"])
+    show("after training", learned(checkpoint["state_dict"], *own), *own, options.words)
+
+
+if __name__ == "__main__":
+    main()

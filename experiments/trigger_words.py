@@ -1,0 +1,58 @@
+"""Does one word bring the whole program? The probe of documented experiment 004.
+
+    python experiments/trigger_words.py outputs/STUDY/RUN/checkpoints/best.ckpt [--path FILE]
+
+Test descriptions are cut to their rarest word, and read again without that word; told is how often
+the model writes the same program as for the whole description. Prints shares and a few examples.
+"""
+
+import argparse
+
+from en2py import build
+from en2py.checkpoints import load_checkpoint
+from en2py.evaluation.probes import probe_trigger_words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint")
+    parser.add_argument("--path", help="where the data lies now, if not where it was")
+    parser.add_argument("--cache", help="folder of prepared data, if not the run's own")
+    parser.add_argument("--pairs", type=int, default=200, help="most descriptions to ask")
+    parser.add_argument("--show", type=int, default=5, help="examples to print")
+    options = parser.parse_args()
+    checkpoint = load_checkpoint(options.checkpoint)
+    config = checkpoint["en2py"]["config"]
+    if options.cache:
+        config["cache"] = options.cache
+    if options.path:
+        config["data"]["path"] = config["data"]["source"]["path"] = options.path
+    prepared, _ = build.prepare_data(config)
+    module = build.module_of(checkpoint)
+    room = config["model"]["max_src_len"] - 1
+    readable = [item for item in prepared.splits["test"] if 0 < len(item.src) <= room]
+    step = max(1, len(readable) // options.pairs)
+    asked = [item.pair.description for item in readable[::step][: options.pairs]]
+    probe = probe_trigger_words(
+        asked,
+        module.generate(asked),
+        [pair.description for pair in prepared.pairs("train")],
+        module.generate,
+    )
+    if probe is None:
+        print("no description has a word that training has, or nothing was written")
+        return
+    print(f"{probe.n} of {len(asked)} test descriptions asked. The same program")
+    print(f"  from the rarest word alone:  {probe.alone_same:6.1%}, names aside", end=" ")
+    print(f"{probe.alone_renamed:.1%}")
+    print(f"  without that word:           {probe.without_same:6.1%}, names aside", end=" ")
+    print(f"{probe.without_renamed:.1%}")
+    same = [own for own in probe.triggers if own.whole.strip() == own.alone.strip()]
+    for own in same[: options.show]:
+        print(f"\n{own.word!r} brings what this brings: {asked[own.place]}\n{own.whole.rstrip()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The documented experiments: their README, their recipes, their scripts."""
+
+import ast
+import random
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from experiments import eval_metrics, neighbours, train_vectors, try_all
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from en2py import build
+from en2py.cli import ROOT, as_typed, separate
+from en2py.data.syntax import ast_text_renamed, parse
+from en2py.embeddings import Vectors
+from test_configs import checked
+
+HERE = ROOT / "experiments"
+README = (HERE / "README.md").read_text(encoding="utf-8")
+SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:])
+SCRIPTED = {"eval_metrics"}  # nothing is trained
+WITHOUT_RECIPE = {"combinations"}  # the defaults are its recipe
+ASKED = (
+    "seed_002 seed_003 seed_004 loss_functions embedding_sources model_sizes transformer_variants"
+    " schedules tokenizers eval_metrics cleaning duplicates augmentation data_mixture"
+).split()
+
+
+@pytest.fixture(autouse=True)
+def _no_config_left() -> Iterator[None]:
+    yield
+    HydraConfig.instance().cfg = None
+
+
+@pytest.fixture
+def existing(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.txt"
+    path.write_text("there")
+    return path
+
+
+def test_every_experiment_has_a_section_and_a_recipe() -> None:
+    recipes = {path.stem for path in (HERE / "experiment").glob("*.yaml")}
+    assert set(ASKED) <= set(SECTIONS)
+    assert recipes == set(SECTIONS) - SCRIPTED - WITHOUT_RECIPE
+
+
+@pytest.mark.parametrize("name", sorted(set(SECTIONS) - WITHOUT_RECIPE - SCRIPTED))
+def test_section_has_question_commands_and_table(name: str) -> None:
+    text = SECTIONS[name]
+    assert all(f"*{part}.*" in text for part in ("Question", "Fixed", "Table", "Conclusion"))
+    commands = re.findall(r"^python train\.py (.*)$", text, flags=re.MULTILINE)
+    assert all(f"experiment={name} " in command for command in commands)
+    assert any(try_all.TWO_CORES in command for command in commands)
+    assert any(try_all.TWO_CORES not in command for command in commands)
+    pending = "table pending" in text
+    assert pending or "| --- |" in text
+
+
+def each_job(words: list[str]) -> Iterator[list[str]]:
+    """Yield the first job of a sweep, and for each other value of an axis a job with it."""
+    axes = []
+    for override in OverridesParser.create().parse_overrides(words):
+        values = [str(override.input_line)]
+        if override.is_sweep_override():
+            values = [
+                f"{override.get_key_element()}={value}"
+                for value in override.sweep_string_iterator()
+            ]
+        axes.append(values)
+    yield [values[0] for values in axes]
+    for place, values in enumerate(axes):
+        if not values[0].startswith("seed="):
+            for value in values[1:]:
+                yield [value if i == place else own[0] for i, own in enumerate(axes)]
+
+
+@pytest.mark.parametrize("name", sorted(SECTIONS))
+def test_every_configuration_of_a_command_is_accepted(name: str, existing: Path) -> None:
+    found = re.findall(r"^python train\.py (.*)$", SECTIONS[name], flags=re.MULTILINE)
+    jobs = set()
+    for line in found:
+        _, words = separate(shlex.split(line.split("   #")[0]))
+        words = [re.sub(r"path=.*", f"path={existing}", word) for word in words]
+        each = [tuple(job) for job in each_job([as_typed(word) for word in words])]
+        # The small commands have the values of the others.
+        jobs |= set(each[:1] if try_all.TWO_CORES in line else each)
+    for job in jobs:
+        checked("train", list(job), existing)
+    assert jobs or name in SCRIPTED
+
+
+def test_seed_003_has_the_documented_number_of_parameters(existing: Path) -> None:
+    config = OmegaConf.to_container(checked("train", ["experiment=seed_003"], existing))
+    model = build.make(config["model"])(1195, 4412, 0, src_width=768, tgt_width=768)
+    for side in (model.src_embedding, model.tgt_embedding):  # filled by word2vec, so frozen
+        side.table.requires_grad_(False)
+    assert config["embeddings"]["freeze_epochs"] == -1
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 24_149_820
+
+
+def test_mixtures_start_from_the_same_file_as_the_students_data() -> None:
+    alone = OmegaConf.load(ROOT / "conf" / "data" / "english_python.yaml").source
+    mixed = OmegaConf.load(HERE / "data" / "english_python_and.yaml").source.sources.english_python
+    assert mixed == alone
+
+
+# -- eval_metrics ---------------------------------------------------------------------------------
+
+CODE = """def mean(values, *rest):
+    total = 0
+    for v in values:
+        total += v
+    return total / len(values)
+"""
+
+
+def damage(name: str, code: str = CODE) -> str | None:
+    return eval_metrics.DAMAGE[name](code, random.Random(1))
+
+
+def test_stripped_indentation_keeps_the_lines() -> None:
+    damaged = damage("indentation stripped")
+    assert damaged.split("\n") == [line.strip() for line in CODE.splitlines()]
+    assert damage("indentation stripped", "x = 1\n") is None
+
+
+def test_changed_names_are_the_same_program_up_to_names() -> None:
+    damaged = damage("names changed")
+    assert ast_text_renamed(damaged) == ast_text_renamed(CODE)
+    assert not {"mean", "values", "total"} & set(re.findall(r"\w+", damaged))
+    assert damage("names changed", "print(1)\n") is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_operator_is_changed_and_the_program_still_parses(seed: int) -> None:
+    damaged = eval_metrics.change_operator(CODE, random.Random(seed))
+    kinds = [sorted(type(n).__name__ for n in ast.walk(ast.parse(c))) for c in (CODE, damaged)]
+    assert parse(damaged) is not None and "*rest" in damaged
+    assert kinds[0] != kinds[1] and len(kinds[0]) == len(kinds[1])
+    assert eval_metrics.change_operator("def f(*a):\n    return a\n", random.Random(seed)) is None
+
+
+def test_shuffled_lines_are_the_same_lines() -> None:
+    damaged = damage("lines shuffled")
+    assert damaged != CODE.rstrip("\n")
+    assert sorted(damaged.split("\n")) == sorted(CODE.rstrip("\n").split("\n"))
+    assert damage("lines shuffled", "x = 1\n\nx = 1\n") is None
+
+
+# -- the other scripts ----------------------------------------------------------------------------
+
+
+def test_vectors_are_trained_on_docstrings_and_pages(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a.py").write_text(
+        '"""Sum the list.\n\nReturn the sum."""\nx = "not a docstring"\n'
+    )
+    (tmp_path / "b.md").write_text("Reverse the list.\n\nSum the list.\n")
+    (tmp_path / "broken.py").write_text("def (")
+    file = tmp_path / "out" / "english.vec"
+    monkeypatch.setattr(
+        "sys.argv",
+        ["", str(file), "--root", str(tmp_path), "--dim", "4", "--min-count", "1"],
+    )
+    train_vectors.main()
+    count, *lines = file.read_text().splitlines()
+    assert {line.split()[0] for line in lines} == set("sum the list . return reverse".split())
+    assert count == "6 4"
+
+
+def test_twins_rank_first_where_both_sides_share_a_space(src_vocab, tgt_vocab) -> None:
+    import torch
+
+    rows = {token: torch.randn(8) for token in (*src_vocab.tokens, *tgt_vocab.tokens)}
+    tables = [torch.stack([rows[t] for t in v.tokens]) for v in (src_vocab, tgt_vocab)]
+    found = [torch.ones(len(v), dtype=torch.bool) for v in (src_vocab, tgt_vocab)]
+    ranks = neighbours.ranks_of_twins(Vectors(*tables, *found), src_vocab, tgt_vocab)
+    assert len(ranks) >= 3 and set(ranks) == {1}
+    apart = Vectors(-tables[0], tables[1], *found)
+    assert set(neighbours.ranks_of_twins(apart, src_vocab, tgt_vocab)) == {int(found[1].sum())}
+
+
+def test_commands_are_cut_to_a_few_steps() -> None:
+    files = {"mbpp.path": None, "embeddings.path": "v.vec", "data.path": "d.txt"}
+    pretrained = ["-m", "experiment=seed_002", "embeddings.path=glove.txt", "seed=1,2,3"]
+    assert try_all.brief(pretrained, files, "out") == [
+        *("-m", "experiment=seed_002", "embeddings.path=v.vec", "data.path=d.txt"),
+        *try_all.BRIEF,
+        "output=out",
+    ]
+    assert try_all.brief(["data.source.sources.mbpp.path=x"], files, "out") is None
+    names = {name for name, _ in try_all.commands(two_cores=False)}
+    assert names == set(SECTIONS) - SCRIPTED
