@@ -43,7 +43,7 @@ def report_html(results: Results) -> str:
         Section(
             "Attention",
             attention_html(results.attention, results.samples),
-            "Each line of a map is a token that looks; the darker a cell, the more of its look "
+            "Each line of a map is a token that looks, the colour of a cell how much of its look "
             "goes there. Point, tap or use the arrow keys.",
         ),
         Section("Why programs are wrong", _table(_failures(results))),
@@ -160,7 +160,8 @@ def _differences(results: Results) -> Markup:
 
 
 def _pictures(results: Results) -> Markup:
-    rows, curves = results.rows, results.curves
+    rows = results.rows
+    curves = {run: results.curves.get(run, []) for row in rows for run in row.runs}
     shown = [name for name in MAIN if any(figure_of(row, name) for row in rows)]
     dots = [dot_plot(rows, name, reference=results.reference_row) for name in shown]
     parts = [
@@ -217,7 +218,7 @@ def _table(content: Table) -> Markup:
 
 
 def _markdown_table(content: Table, lead: str = "") -> str:
-    return _joined(lead, markdown.table(content)) if content.lines else ""
+    return _joined(escaped(lead), markdown.table(content)) if content.lines else ""
 
 
 def _joined(*parts: str) -> str:

@@ -1,9 +1,10 @@
 """The parts of a report as Markdown, as GitHub reads it."""
 
+import html
 from collections.abc import Iterable, Sequence
 
 from en2py.evaluation.report.tables import Cell, Table
-from en2py.evaluation.samples import escaped
+from en2py.evaluation.samples import escaped, visible
 
 
 def table(content: Table) -> str:
@@ -34,8 +35,9 @@ def page(title: str, answer: Sequence[str], sections: Iterable[tuple[str, str]])
 
 
 def folded(summary: str, body: str) -> str:
-    """Write a part that opens on a click."""
-    return f"<details><summary>{escaped(summary)}</summary>\n\n{body}\n\n</details>"
+    """Write a part that opens on a click; its summary is HTML, so it is escaped as such."""
+    line = html.escape(visible(" ".join(summary.split())))
+    return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
 
 
 def _cell(cell: Cell) -> str:

@@ -115,7 +115,8 @@ def joined(*parts: Markup) -> Markup:
 
 def coloured(code: str) -> Markup:
     """Return Python code with its syntax in classes; broken code too."""
-    return Markup(highlight(visible(code.strip("\n").rstrip()), _LEXER, _FORMATTER))
+    text = visible(code.strip("\n").rstrip())
+    return Markup(highlight(text, _LEXER, _FORMATTER).removesuffix("\n"))
 
 
 def template_text(name: str) -> str:

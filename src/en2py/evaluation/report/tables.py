@@ -227,7 +227,8 @@ def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
     """
     shares = []
     if oracles.get("with tests"):
-        shares.append(("pairs with tests of their own", oracles["with tests"], oracles.get("n")))
+        n_pairs = oracles["with tests"] + oracles.get("n", 0)
+        shares.append(("pairs with tests of their own", oracles["with tests"], n_pairs))
     for kind in ("functions", "scripts"):
         if own := oracles.get(kind):
             shares.append((f"{kind} that can be tested", own["testable"], own["of"]))
@@ -237,7 +238,7 @@ def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
         shares.append((names[1], quality["n_accepted"], quality["n_strangers"]))
     columns = [Column("", numeric=False), Column("k"), Column("of"), Column("%")]
     lines = [
-        Line([Cell(text), *(Cell(whole(n) if n else "0") for n in (k, of or k)), _percent(k, of)])
+        Line([Cell(text), Cell(whole(k)), Cell(whole(of)), _percent(k, of)])
         for text, k, of in shares
     ]
     found = [Table(caption, columns, lines)] if lines else []
@@ -317,7 +318,7 @@ def _setting_cell(row: ResultRow, axis: str) -> Cell:
     return Cell(row.settings[axis]) if axis in row.settings else MISSING_CELL
 
 
-def _percent(k: float, of: float | None) -> Cell:
+def _percent(k: float, of: float) -> Cell:
     return Cell(f"{100 * k / of:.1f}") if of else MISSING_CELL
 
 

@@ -35,17 +35,17 @@ class Metric:
     @property
     def head(self) -> str:
         """Return the label with its unit."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
+        return f"{self.label},\u00a0{self.unit}" if self.unit else self.label
 
     @property
     def headline(self) -> str:
         """Return the label with its unit and which way is better."""
-        return self.head + {1: " ↑", -1: " ↓", 0: ""}[self.better]
+        return self.head + {1: "\u00a0↑", -1: "\u00a0↓", 0: ""}[self.better]
 
     @property
     def change_head(self) -> str:
         """Return the heading of differences; those between per cents are points."""
-        return self.headline.replace(", %", ", points")
+        return self.headline.replace(",\u00a0%", ",\u00a0points")
 
     def write(self, value: float | None) -> str:
         """Write a value; what is missing or no number is a dash."""
