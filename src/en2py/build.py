@@ -182,7 +182,7 @@ def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
     )
 
 
-def precision(wanted: str) -> Any:
+def precision(wanted: str, accelerator: str = "auto") -> Any:
     """Return the precision for `auto`: bf16 where the hardware multiplies it fast, else fp32.
 
     The hardware is asked what it can do and not how fast it is just now: on a busy machine a
@@ -190,7 +190,7 @@ def precision(wanted: str) -> Any:
     """
     if wanted != "auto":
         return wanted
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and accelerator != "cpu":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
         ask = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.10 cannot tell
@@ -226,7 +226,8 @@ def trainer(
         )
     if interactive:
         callbacks.append(RichProgressBar())
-    settings = {**config["trainer"], "precision": precision(config["trainer"]["precision"])}
+    settings = dict(config["trainer"])
+    settings["precision"] = precision(settings["precision"], settings["accelerator"])
     made = make(settings)(
         callbacks=callbacks,
         logger=loggers,

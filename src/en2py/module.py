@@ -70,7 +70,8 @@ class Seq2SeqModule(pl.LightningModule):
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
         # Persistent: an epoch's mean survives a stop in the middle of the epoch.
-        self.train_loss = MeanMetric()
+        # Not looked through for NaN, for that would wait for the device in every step.
+        self.train_loss = MeanMetric(nan_strategy="disable")
         self.train_loss.persistent(True)
         self.eval_metrics = nn.ModuleDict(
             {name: TokenMetrics(tgt_vocab) for name in ("val_split", "train_split", "test_split")}
