@@ -1,0 +1,46 @@
+"""What bf16 costs in quality: final validation NLL in both precisions, seed by seed, full runs.
+
+    python benchmarks/precision_quality.py data=english_python data.path=FILE model=small
+    python benchmarks/precision_quality.py trainer.max_epochs=2 loss=smoothed  # as for train.py
+
+Each is an ordinary run under outputs/precision, so what is finished is not trained again.
+"""
+
+import hashlib
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+SEEDS = (1, 2, 3)
+PRECISIONS = ("32-true", "bf16-mixed")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    best: dict[str, dict[int, float]] = {precision: {} for precision in PRECISIONS}
+    for seed in SEEDS:
+        for precision in PRECISIONS:
+            best[precision][seed] = best_nll([*sys.argv[1:], f"seed={seed}"], precision)
+    for precision, by_seed in best.items():
+        values = list(by_seed.values())
+        told = ", ".join(f"{value:.4f}" for value in values)
+        mean, spread = statistics.mean(values), statistics.stdev(values)
+        print(f"{precision:<12}{mean:.4f} (sd {spread:.4f}): {told}")
+    pairs = [best[PRECISIONS[1]][seed] - best[PRECISIONS[0]][seed] for seed in SEEDS]
+    print(f"bf16 less fp32, same seed: {', '.join(f'{pair:+.4f}' for pair in pairs)}")
+
+
+def best_nll(words: list[str], precision: str) -> float:
+    """Train with these words of the command line; return the best epoch's validation NLL."""
+    words = [*words, f"trainer.precision={precision}", "logger=csv", "callbacks.samples=null"]
+    folder = ROOT / "outputs" / "precision" / hashlib.sha256(repr(words).encode()).hexdigest()[:10]
+    command = [sys.executable, str(ROOT / "train.py"), *words, f"output={folder}"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    (result,) = folder.glob("*/*/result.json")
+    return float(json.loads(result.read_text())["best"]["val/nll"])
+
+
+if __name__ == "__main__":
+    main()
