@@ -6,6 +6,7 @@ import pytest
 
 from en2py.data import cache
 from en2py.data.cache import cached, digest, file_digest, write_atomically
+from en2py.errors import Fault
 
 
 def test_the_second_call_does_not_build(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_atomic_write_keeps_the_old_file_when_it_fails(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Fault, match="needs 3 bytes"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -28,7 +28,7 @@ LIGHTNING = {"pytorch_lightning", "torchmetrics", "torch", "wandb"}
 HYDRA = {"hydra", "omegaconf"}
 HEAVY = {"torch", "pytorch_lightning", "spacy", "gensim", "wandb", "matplotlib", "torchmetrics"}
 PART_ROOMS = ("model", "losses", "decoding", "embeddings", "schedules", "evaluation")
-LIGHTNING_FILES = ("module.py", "callbacks.py", "data/datamodule.py")
+LIGHTNING_FILES = ("module.py", "callbacks.py", "data/datamodule.py", "faults.py")
 HYDRA_FILES = (
     "run.py",
     "resume.py",

@@ -11,24 +11,26 @@ import torch
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
-from en2py.callbacks import BatchNoise, BestCheckpoint, LastCheckpoint, StopAtNonFinite, Throughput
+from en2py.callbacks import BatchNoise, BestCheckpoint, LastCheckpoint, Throughput
 from en2py.checkpoints import FORMAT, CheckedIO, load_checkpoint
-from en2py.checks import check_targets
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.embeddings import Vectors
+from en2py.faults import StopAtNonFinite
 from en2py.identity import without_paths
 from en2py.module import Seq2SeqModule, fill_tables
 from en2py.show import cleaning_progress
+from en2py.targets import check_targets
 
 Config = Mapping[str, Any]
 
 
 def make(section: Any) -> Any:
     """Instantiate a config section; `_convert_` keeps Hydra's containers out of our objects."""
+    check_targets(section)  # a stranger's checkpoint brings its own config
     return instantiate(section, _convert_="all")
 
 
@@ -207,7 +209,7 @@ def trainer(
     best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
     callbacks: list[Callback] = [
         BatchNoise(config["seed"]),
-        StopAtNonFinite(),
+        StopAtNonFinite(config["faults"]["skip_batches"]),
         Throughput(lines=not interactive),
         *(make(callback) for callback in config["callbacks"].values() if callback),
         best,

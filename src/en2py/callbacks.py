@@ -1,6 +1,7 @@
 """What a run does besides training: exact resume, checkpoints, samples, progress."""
 
 import math
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
+from en2py import signals
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics import score
 
@@ -75,18 +77,19 @@ class BestCheckpoint(Checkpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """Overwrites `last.ckpt` at the end of each epoch, every so many minutes, and on a signal.
+    """Overwrites `last.ckpt` before each validation, after each epoch, every so often, on a signal.
 
-    It saves only where training can go on exactly: between two batches, or after the validation
-    that ends an epoch. Lightning would skip that validation if it went on from before it.
+    It saves only where training can go on exactly: between two updates, before a validation, and
+    after the epoch that it ends.
 
     SIGINT (Ctrl-C), SIGTERM and SIGUSR1 are answered at the next such place: save, then leave with
-    exit code 130 or 143. A second one is taken as it comes.
+    exit code 130 or 143. Inside of a validation nothing is left to save. A second one is taken as
+    it comes.
 
     Args:
         path: The file.
         every_n_minutes: A kill costs at most this much work (or one epoch, if that is shorter).
-        every_n_steps: Also after this many updates; None for no such rule.
+        every_n_steps: Also after this many batches; None for no such rule.
     """
 
     def __init__(self, path: Path, every_n_minutes: float, every_n_steps: int | None) -> None:
@@ -94,19 +97,26 @@ class LastCheckpoint(Checkpoint):
         self.every_n_minutes, self.every_n_steps = every_n_minutes, every_n_steps
         self._saved_at = time.monotonic()
         self._signal = 0
+        self._validating = False
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and listen for signals."""
         self._saved_at = time.monotonic()
+        self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            for number in signals.ASKING:
                 self._handlers[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._process:
+            return  # a loader's worker; it ends with us
         self._signal = number
         self._listen_no_more()
-        print(f"{signal.Signals(number).name}: saving, then leaving", file=sys.stderr, flush=True)
+        words = "leaving" if self._validating else "saving, then leaving"
+        print(f"{signal.Signals(number).name}: {words}", file=sys.stderr, flush=True)
+        if self._validating:
+            signals.leave(number)
 
     def _listen_no_more(self) -> None:
         while self._handlers:
@@ -121,13 +131,33 @@ class LastCheckpoint(Checkpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time, or if somebody asks."""
-        if batch_idx + 1 >= trainer.num_training_batches:
-            return  # validation comes first, then the end of the epoch saves
-        by_step = self.every_n_steps and (batch_idx + 1) % self.every_n_steps == 0
+        done = batch_idx + 1
+        if done >= trainer.num_training_batches or _validates_after(done, trainer):
+            return  # validation comes first, or the end of the epoch: they save
+        if done % trainer.accumulate_grad_batches:
+            return  # gradients that wait for their update are in no checkpoint
+        by_step = self.every_n_steps and done % self.every_n_steps == 0
         due = time.monotonic() - self._saved_at > 60 * self.every_n_minutes
         # Broadcast, for all ranks save, or none does.
         if by_step or trainer.strategy.broadcast(bool(due or self._signal)):
             self._save(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save as if the first validation batch had been begun, so that all are done on the way on.
+
+        From a checkpoint of before the validation Lightning goes on after it.
+        """
+        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        progress.total.reset()
+        progress.increment_ready()
+        progress.increment_started()
+        self._save(trainer)
+        progress.reset()
+        self._validating = True
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Wait with an answer for the end of the epoch from here on."""
+        self._validating = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""
@@ -147,51 +177,12 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
         if self._signal:
-            ctrl_c = self._signal == signal.SIGINT
-            raise SystemExit(130 if ctrl_c else 143)
+            signals.leave(self._signal)
 
 
-class StopAtNonFinite(Callback):
-    """Ends training when a gradient is not finite, before the weights take it in.
-
-    On a GPU the answer is read one step late, so that the step need not wait for it, and once more
-    before a checkpoint is written.
-    """
-
-    def __init__(self) -> None:
-        self._late: torch.Tensor | None = None
-
-    def on_before_optimizer_step(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
-        """Look at the norm of the gradients, one number for all of them."""
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        norm: torch.Tensor | None = torch.stack(torch._foreach_norm(gradients)).sum()
-        if pl_module.device.type != "cpu":
-            norm, self._late = self._late, norm
-        if norm is not None and not math.isfinite(norm.item()):
-            raise NonFiniteLoss(
-                f"the loss is not finite at step {trainer.global_step} "
-                f"(learning rate {optimizer.param_groups[0]['lr']:.3g}): take a smaller "
-                "optimizer.lr, a longer warm-up or a smaller trainer.gradient_clip_val"
-            )
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Keep weights that are not finite out of every checkpoint."""
-        if self._late is not None and not math.isfinite(self._late.item()):
-            raise NonFiniteLoss(
-                f"the loss is not finite at step {trainer.global_step}: nothing is saved; the "
-                "last checkpoint is from before it"
-            )
-
-
-class NonFiniteLoss(ArithmeticError):
-    """The loss or a gradient became NaN or infinite."""
+def _validates_after(n_batches: int, trainer: pl.Trainer) -> bool:
+    every = trainer.val_check_batch  # None where time decides
+    return every is not None and n_batches % every == 0
 
 
 class SampleGenerations(Callback):

@@ -9,16 +9,18 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from en2py.data.cache import atomic_file
+from en2py.data.cache import atomic_file, disk_full, is_disk_full
 from en2py.errors import UserError
 
 FORMAT = 1  # raised when older checkpoints stop loading
-_CHECKSUM = "en2py_checksum"
+_SEALED = "en2py_sealed"  # in every checkpoint that ends with a checksum of the whole file
+_CHECKSUM = "en2py_checksum"  # of the content, in those written before there was a seal
+_SEAL = 64  # characters of the checksum at the end of the file
 
 
 def checksum(value: Any) -> str:
@@ -47,6 +49,55 @@ def _feed(state: Any, value: Any) -> None:
         state.update(f"{type(value).__name__} {value!r}\0".encode("utf-8", "surrogatepass"))
 
 
+class _Summed:
+    """A file that counts and sums what goes into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sum, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:
+        self.sum.update(data)
+        self.size += len(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _write(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """Write a checkpoint with the checksum of the whole file as its end.
+
+    A checkpoint is a zip archive, whose last field is a comment behind its own length.
+    """
+    summed: Any = _Summed(file)
+    torch.save({**checkpoint, _SEALED: True}, summed)
+    file.seek(-2, os.SEEK_END)
+    file.write(_SEAL.to_bytes(2, "little") + summed.sum.hexdigest().encode())
+
+
+def _size(checkpoint: dict[str, Any]) -> int:
+    """Return how many bytes a checkpoint takes as a file."""
+    with open(os.devnull, "wb") as nowhere:
+        summed: Any = _Summed(nowhere)
+        torch.save({**checkpoint, _SEALED: True}, summed)
+        size: int = summed.size + _SEAL
+    return size
+
+
+def _seal_holds(path: Path) -> bool | None:
+    """Tell whether a file is the one that its checksum was made of; None if it has none."""
+    state, left = hashlib.sha256(), path.stat().st_size - _SEAL - 2
+    with open(path, "rb") as file:
+        while left > 0 and (piece := file.read(min(left, 1 << 20))):
+            state.update(piece)
+            left -= len(piece)
+        length, seal = file.read(2), file.read()
+    if length != _SEAL.to_bytes(2, "little"):
+        return None
+    state.update(bytes(2))  # the length of the comment, as the archive was written
+    return state.hexdigest().encode() == seal
+
+
 class CheckedIO(TorchCheckpointIO):
     """Lightning's way to write and read checkpoints, with a checksum inside and an atomic rename.
 
@@ -57,15 +108,24 @@ class CheckedIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint beside its target, sync it and rename it."""
+        """Write a checkpoint beside its target, sync it and rename it.
+
+        Raises:
+            Fault: If the disk is full; an earlier file of this name is as it was.
+        """
         path = Path(path)
-        with atomic_file(path) as file:
-            torch.save({**checkpoint, _CHECKSUM: checksum(checkpoint)}, file)
-        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # or the rename itself may be lost with the power
-        finally:
-            os.close(folder)
+            with atomic_file(path) as file:
+                _write(checkpoint, file)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # or the rename itself may be lost with the power
+            finally:
+                os.close(folder)
+        except Exception as error:  # torch makes a RuntimeError of it
+            if not is_disk_full(error):
+                raise
+            raise disk_full(path, _size(checkpoint)) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, **_: Any) -> dict[str, Any]:  # type: ignore[override]
         """Read a checkpoint and check it."""
@@ -97,6 +157,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise UserError(f"the checkpoint '{path}' is empty (0 bytes)")
     if not zipfile.is_zipfile(path):
         raise UserError(f"'{path}' is not a checkpoint, or only the start of one")
+    seal = _seal_holds(path)
+    if seal is False:
+        raise UserError(f"the checkpoint '{path}' is damaged: its checksum differs")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -115,7 +178,8 @@ def _load(path: Path) -> dict[str, Any]:
             f"{FORMAT}: train it anew, or use the version it came from"
         )
     expected = checkpoint.pop(_CHECKSUM, None)
-    if checksum(checkpoint) != expected:
+    whole = seal if checkpoint.pop(_SEALED, False) else checksum(checkpoint) == expected
+    if not whole:
         raise UserError(f"the checkpoint '{path}' is damaged: its checksum differs")
     return checkpoint
 
@@ -133,9 +197,3 @@ def newest_good(folder: Path) -> Path | None:
     """Return the most recently written whole checkpoint of a folder."""
     files = sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True)
     return next((file for file in files if is_good(file)), None)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed writer left behind."""
-    for file in folder.glob(".*.tmp"):
-        file.unlink(missing_ok=True)

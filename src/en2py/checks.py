@@ -21,9 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from en2py.errors import UserError, did_you_mean
 from en2py.rules import CHOICES, RULES
 from en2py.signatures import WORDS, parameters
-
-ALLOWED = ("en2py.", "torch.optim.", "pytorch_lightning.")  # a `_target_` is code that will run
-
+from en2py.targets import check_targets
 
 FILES = ("path", "ckpt_path", "init_from", "prompts")  # must exist, by the last part of a key
 FOLDERS = ("root",)
@@ -52,20 +50,6 @@ def check(cfg: DictConfig, config_name: str = "train") -> None:
     _check_sweep(plain)
     for key, value in _leaves(plain):
         _check_path(key, value, several=config_name == "evaluate")
-
-
-def check_targets(config: Mapping[str, Any]) -> None:
-    """Refuse a config that would call something other than this project's parts.
-
-    Args:
-        config: Plain containers; a checkpoint's stored config as well as a new one.
-
-    Raises:
-        UserError: If a `_target_` lies outside of the allowed packages.
-    """
-    for key, target in _leaves(config):
-        if key.rpartition(".")[2] == "_target_" and not str(target).startswith(ALLOWED):
-            raise UserError(f"{key}={target}: only {', '.join(a + '*' for a in ALLOWED)} may run")
 
 
 def expand_paths(text: str) -> list[Path]:

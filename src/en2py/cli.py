@@ -3,7 +3,7 @@
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | a bug or a fault of the machine: the traceback stands on stderr |
+| 1 | a fault of the machine or the training: one sentence; or a bug: its traceback on stderr |
 | 2 | a mistake of the person at the keyboard: one sentence on stderr, nothing written |
 | 130, 143 | Ctrl-C, SIGTERM |
 
@@ -28,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.errors import UserError
-from en2py.refusals import explain, groups_of, options_of, rehearse
+from en2py.refusals import exit_code, explain, groups_of, options_of, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout: the package is installed in place
 CONF = ROOT / "conf"
@@ -117,21 +117,22 @@ def command(
         reason = explain(error, config_name, overrides, CONF)
         if reason is None:
             raise
-        return refuse(reason)
+        return refuse(reason, exit_code(error))
     return 0
 
 
-def refuse(reason: str) -> int:
-    """Tell a mistake in one line on stderr.
+def refuse(reason: str, code: int = 2) -> int:
+    """Tell a mistake or a fault in one line on stderr.
 
     Args:
         reason: What was wrong, the value, what to do.
+        code: The exit code for it.
 
     Returns:
-        2, the exit code for it.
+        The exit code.
     """
     print(" ".join(reason.split()), file=sys.stderr)
-    return 2
+    return code
 
 
 def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -232,7 +233,8 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         if alone:
             if reason is None:
                 raise
-            sys.exit(refuse(reason))  # raised, Hydra would put a line of its own before it
+            # Raised, Hydra would put a line of its own before it.
+            sys.exit(refuse(reason, exit_code(error)))
         if reason is None:
             log.exception("run failed: %s", " ".join(overrides))
         _remember(overrides, error, reason)
@@ -242,7 +244,7 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
 def _remember(overrides: Sequence[str], error: Exception, reason: str | None) -> None:
     """Note a failed run: now on stderr, beside the runs for later, and for the end."""
     told = " ".join((reason or f"{type(error).__name__}: {error}").split())
-    failure = Failure(tuple(overrides), told, 1 if reason is None else 2)
+    failure = Failure(tuple(overrides), told, 1 if reason is None else exit_code(error))
     _failures.append(failure)
     line = f"failed: {' '.join(overrides)}: {told}"
     print(line, file=sys.stderr)

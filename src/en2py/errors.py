@@ -11,6 +11,14 @@ class UserError(Exception):
     """
 
 
+class Fault(Exception):
+    """What the machine or the training itself did: one sentence, and what can be done about it.
+
+    Nothing on the command line was wrong, so the program ends with exit code 1. What was saved is
+    whole, and the same command goes on from there.
+    """
+
+
 def did_you_mean(value: str, options: Iterable[str]) -> str:
     """Name the option nearest to a mistyped value, as a clause to append to an error.
 

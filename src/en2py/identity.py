@@ -16,6 +16,7 @@ _IRRELEVANT = (
     "cache",
     "processes",
     "checkpoints",
+    "faults",  # without which a run that they change would have no result
     "sandbox",
     "choices",
     "batch.num_workers",

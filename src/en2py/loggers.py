@@ -4,6 +4,9 @@ import csv
 import functools
 import io
 import os
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from en2py.data.cache import write_atomically
+from en2py.errors import Fault
 
 
 class MetricsFile(Logger):
@@ -68,6 +72,54 @@ class MetricsFile(Logger):
         writer.writerows(self.rows)
         write_atomically(self.path, text.getvalue().encode())
 
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write the file, if that is possible: a run that failed has its own error to tell."""
+        try:
+            self.save()
+        except Fault:
+            if status != "failed":
+                raise
+
+
+_START_SECONDS = 14.0  # that a start may wait for W&B in all
+_END_SECONDS = (
+    30.0  # that an end may wait for what is still to be sent; `wandb sync` sends the rest
+)
+
+
+def _spare(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a logger's method give the logger up at its first error, with a line, and do no more."""
+
+    @functools.wraps(method)
+    def spared(self: "SpareWandb", *args: Any, **kwargs: Any) -> Any:
+        if self.lost:
+            return None
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            self.lost = True
+            _tell(f"W&B is given up for this run ({_reason(error)}); metrics.csv has all numbers")
+
+    return spared
+
+
+class SpareWandb(WandbLogger):
+    """W&B beside training and never in its way: `metrics.csv` is the record, this a copy of it.
+
+    Attributes:
+        lost: After an error nothing is logged any more.
+    """
+
+    lost = False
+    log_hyperparams = _spare(WandbLogger.log_hyperparams)
+    log_metrics = _spare(WandbLogger.log_metrics)
+    log_table = _spare(WandbLogger.log_table)
+    log_image = _spare(WandbLogger.log_image)
+    after_save_checkpoint = _spare(WandbLogger.after_save_checkpoint)
+    save = _spare(WandbLogger.save)
+    finalize = _spare(WandbLogger.finalize)
+
 
 @functools.cache
 def wandb_mode() -> str:
@@ -79,7 +131,7 @@ def wandb_mode() -> str:
     try:
         return "online" if wandb.login(prompt=False, timeout=10) else "offline"
     except Exception as error:  # a refused key, no network: training matters more
-        print(f"W&B is not reachable ({type(error).__name__}), so this run is recorded offline")
+        _tell(f"W&B is not reachable ({_reason(error)}), so this run is recorded offline")
         return "offline"
 
 
@@ -95,25 +147,56 @@ def wandb_logger(
     log_checkpoints: bool,
 ) -> WandbLogger:
     """Return the W&B logger of a run; the same run id goes on with the same W&B run."""
-    folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("WANDB_SILENT", "true")  # our own output says where things are
-    return WandbLogger(
-        project=project,
-        name=run,
-        id=run_id,
-        group=study,
-        tags=tags,
-        save_dir=str(folder),
-        config=config,
-        resume="allow",
-        mode=wandb_mode(),
-        log_model=log_checkpoints,
-    )
+    started = time.monotonic()
+
+    def make(mode: str) -> SpareWandb:
+        from wandb import Settings
+
+        left = max(4.0, _START_SECONDS - (time.monotonic() - started))
+        return SpareWandb(
+            project=project,
+            name=run,
+            id=run_id,
+            group=study,
+            tags=tags,
+            save_dir=str(folder),
+            config=config,
+            resume="allow",
+            mode=mode,
+            log_model=log_checkpoints,
+            settings=Settings(init_timeout=left, finish_timeout=_END_SECONDS),
+        )
+
+    logger = make(wandb_mode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _ = logger.experiment
+    except Exception as error:
+        if wandb_mode() != "online":
+            logger.lost = True
+            _tell(f"W&B is left out of this run ({_reason(error)}); metrics.csv has all numbers")
+            return logger
+        _tell(f"W&B does not answer ({_reason(error)}), so this run is recorded offline")
+        logger = make("offline")
+    return logger
 
 
 def finish_wandb() -> None:
     """End the W&B run of this process, or the next job of a sweep would write into it."""
     import wandb
 
-    if wandb.run is not None:
-        wandb.finish()
+    try:
+        if wandb.run is not None:
+            wandb.finish()
+    except Exception as error:
+        _tell(f"W&B did not end well ({_reason(error)}); metrics.csv has all numbers")
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

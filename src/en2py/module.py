@@ -18,6 +18,7 @@ from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding import Hypothesis
 from en2py.embeddings import Vectors
 from en2py.evaluation.token_metrics import TokenMetrics
+from en2py.faults import fitting_loss
 from en2py.model import Transformer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
@@ -41,6 +42,10 @@ class Seq2SeqModule(pl.LightningModule):
             -1 for ever.
         frozen: The sides (`src`, `tgt`) that were filled.
         stored: Plain containers that every checkpoint carries (config, vocabularies, ...).
+
+    Attributes:
+        cut_batches: Make gradients in pieces when a batch does not fit into memory.
+        pieces: Into how many a batch is cut.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Seq2SeqModule(pl.LightningModule):
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
         self.stored = stored
+        self.cut_batches, self.pieces = False, 1
         # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
         self.tested: dict[int, list[list[float]]] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
@@ -85,12 +91,28 @@ class Seq2SeqModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean loss over the real target tokens of a batch."""
-        hidden, targets = self._hidden(batch)  # [N, D], [N]
-        loss: Tensor = self.loss(hidden, self.model.projection, targets)
+        if self.cut_batches:
+            loss, self.pieces = fitting_loss(self, self._loss, self._weight, batch, self.pieces)
+        else:
+            loss = self._loss(batch)
         if batch_idx == 0:
             self.train_loss.reset()
-        self.train_loss.update(loss.detach(), weight=targets.numel())
+        value = loss.detach()  # one that is not finite is left out of the epoch's mean
+        self.train_loss.update(
+            value.nan_to_num(0.0, 0.0, 0.0), weight=batch.n_tokens * value.isfinite()
+        )
         return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        hidden, targets = self._hidden(batch)  # [N, D], [N]
+        loss: Tensor = self.loss(hidden, self.model.projection, targets)
+        return loss
+
+    def _weight(self, batch: Batch) -> Tensor:
+        """Return what the mean of a batch's losses divides by."""
+        targets = batch.tgt_out[batch.tgt_mask]  # [N]
+        weights: Tensor | None = getattr(self.loss, "weights", None)
+        return torch.tensor(float(len(targets))) if weights is None else weights[targets].sum()
 
     def on_train_start(self) -> None:
         """Freeze as the epoch demands; a run resumed inside an epoch sees no start of it."""
@@ -304,6 +326,11 @@ class Seq2SeqModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add config and vocabularies: a checkpoint needs no other file."""
         checkpoint["en2py"] = self.stored
+        checkpoint["pieces"] = self.pieces
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Cut batches as they were cut."""
+        self.pieces = checkpoint.get("pieces", 1)
 
 
 def fill_tables(model: Transformer, vectors: Vectors) -> list[str]:

@@ -21,13 +21,14 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from en2py.errors import UserError, did_you_mean
+from en2py.data.cache import is_disk_full
+from en2py.errors import Fault, UserError, did_you_mean
 
 
 def explain(
     error: BaseException, config_name: str, overrides: Sequence[str], conf: Path
 ) -> str | None:
-    """Say in one sentence what the person at the keyboard got wrong.
+    """Say in one sentence what the person at the keyboard got wrong, or what the machine did.
 
     Args:
         error: What was raised while the config was composed or a run was made from it.
@@ -36,10 +37,12 @@ def explain(
         conf: The folder of the configs.
 
     Returns:
-        The sentence; None where the error is a bug of ours or a fault of the machine.
+        The sentence; None where the error is a bug of ours.
     """
-    if isinstance(error, UserError | PermissionError | NotADirectoryError):
+    if isinstance(error, UserError | Fault | PermissionError | NotADirectoryError):
         return str(error)
+    if isinstance(error, OSError) and is_disk_full(error):
+        return f"the disk is full: {error}; make room and type the same command again"
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing costs seconds
         return str(error)
     if isinstance(error, ValueError) and _raised_by_hydra(error):
@@ -61,6 +64,12 @@ def explain(
     if isinstance(error, HydraException):
         return _composition(error, chain, config_name, conf)
     return f"{error.full_key}: {_first_line(error)}" if error.full_key else _first_line(error)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return 2 for an error that `explain` tells of, but 1 where nobody at the keyboard erred."""
+    links = list(_chain(error))
+    return 1 if any(isinstance(link, Fault) for link in links) or is_disk_full(error) else 2
 
 
 def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
@@ -163,7 +172,7 @@ def _not_an_option(overrides: Sequence[str], conf: Path) -> str | None:
 def _instantiation(error: InstantiationException, chain: Sequence[BaseException]) -> str | None:
     """Tell a wrong argument; any other error inside a part is a bug and keeps its traceback."""
     for link in chain:
-        if isinstance(link, UserError):
+        if isinstance(link, UserError | Fault):
             return str(link)
     inner = chain[1] if len(chain) > 1 else None
     if inner is not None and not isinstance(inner, TypeError | ValueError | ImportError):
@@ -202,6 +211,11 @@ def _unknown_group(group: str, conf: Path) -> str:
     below = [known for known in groups_of(conf) if known.startswith(f"{group}/")]
     if below:
         return f"{group}: not a group itself; did you mean {' or '.join(below)}?"
+    if group in groups_of(conf):  # of another program, or of baselines without a checkpoint
+        return (
+            f"{group}: cannot be chosen here: a checkpoint brings its own; only baseline=NAME "
+            "without ckpt_path takes data, split, cleaning, tokenizer, augmentation and model"
+        )
     return f"{group}: no such group{did_you_mean(group, groups_of(conf))}"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.build import escape
-from en2py.checkpoints import load_checkpoint, newest_good, remove_leftovers
-from en2py.data.cache import write_atomically
+from en2py.checkpoints import load_checkpoint, newest_good
+from en2py.data.cache import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.identity import differences
@@ -18,7 +18,8 @@ _PROTECTED = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab",
               "embeddings", "loss", "seed")  # fmt: skip
 _PLACES = ("path", "root")  # a file may have moved; that it is the same one is checked later
 # What a person says of this run, not of the one that wrote the checkpoint.
-_OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger")
+_OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger",
+        "faults")  # fmt: skip
 
 
 def continue_config(
@@ -84,17 +85,18 @@ def resume_point(
     """
     folder = run_folder / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    own = newest_good(folder)
+    for place in (run_folder, run_folder / "vocab", folder):
+        remove_leftovers(place)
+    begun = start is None or (folder / "last.ckpt").exists()  # else best.ckpt is the copy below
+    own = newest_good(folder) if begun else None
     if own is not None:
         return load_checkpoint(own), str(own)
     if start is None or ckpt_path is None:
         return None, None
-    source = Path(ckpt_path)
-    best = source.parent / "best.ckpt"
-    if best.exists() and best != source:  # its best may stay the best
+    best = Path(ckpt_path).parent / "best.ckpt"
+    if best.exists():  # it may stay the best
         write_atomically(folder / "best.ckpt", best.read_bytes())
-    return start, str(source)
+    return start, ckpt_path
 
 
 def check_same_data(checkpoint: Mapping[str, Any], prepared: Prepared) -> None:

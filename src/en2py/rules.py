@@ -57,6 +57,7 @@ RULES: dict[str, Rule] = {
     "max_tokens": whole(1),
     "max_pairs": whole(1),
     "num_workers": whole(0),
+    "skip_batches": whole(0),
     "processes": whole(1),
     "vocab_size": whole(256),  # a piece a byte, at least
     "dim": whole(1),

@@ -17,13 +17,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import build, show
+from en2py import build, show, signals
 from en2py.build import escape
 from en2py.checkpoints import load_checkpoint
 from en2py.data.cache import digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.plots import plot_curves
+from en2py.faults import memory_told
 from en2py.identity import config_digest, run_name
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
@@ -105,7 +106,7 @@ def train(cfg: DictConfig) -> float:
     overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # as typed, `${` and all
     run = Run(cfg, overrides, choices)
     _name_the_data(run)
-    with run.alone():
+    with signals.answered(), run.alone():
         if hydra.mode == RunMode.MULTIRUN:
             sign(run.folder.parent, run.name, run.overrides)
         if not run.config["fresh"] and (result := run.finished()) is not None:
@@ -114,9 +115,12 @@ def train(cfg: DictConfig) -> float:
             return float(result["best"].get("val/nll", math.inf))
         if run.config["fresh"]:
             run.set_aside()
+        accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
+        memory = memory_told(run.config["batch"]["max_tokens"], accumulate)
         with _log_file(run.folder / "run.log"):
             try:
-                return _train(run)
+                with memory:
+                    return _train(run)
             except UserError:
                 raise
             except Exception:
@@ -131,6 +135,7 @@ def _log_file(path: Path) -> Iterator[None]:
     """Send what libraries say and warn of to a file: the terminal is for the run's own words."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # the disk is full
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
     spoken, lightning.handlers = lightning.handlers, []  # it would speak on stderr too
@@ -158,6 +163,7 @@ def _train(run: Run) -> float:
 
     stored = build.stored_record(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, stored)
+    module.cut_batches = config["faults"]["cut_batches"]
     datamodule = build.datamodule(config, prepared)
     resume, path = resume_point(run.folder, run.start, run.config["ckpt_path"])
     if resume is not None:

@@ -90,6 +90,24 @@ def parameters(target: str) -> dict[str, Annotation | None] | None:
     }
 
 
+def is_public_definition(target: str) -> bool:
+    """Tell whether a path names a public function or class of its own package.
+
+    Hydra follows any attribute, so `package.module.os.system` would be found too.
+
+    Args:
+        target: Its full public path.
+
+    Raises:
+        UserError: If there is no such module or name.
+    """
+    module, name = _module_of(target)
+    if not name.isidentifier() or any(part.startswith("_") for part in target.split(".")):
+        return False
+    found = _find(module, name)
+    return found is not None and isinstance(found[1], ast.FunctionDef | ast.ClassDef)
+
+
 def _file(module: str) -> Path | None:
     """Return the source file of a module without importing it or a package above it."""
     root, *rest = module.split(".")

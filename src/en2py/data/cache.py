@@ -4,10 +4,12 @@ An entry is built once, under a lock that dies with its holder, written beside i
 renamed: readers see the whole entry or none, however many runs start at once.
 """
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock
+
+from en2py.errors import Fault
 
 # What the prepared data depends on besides our own code: a new version means a new entry.
 _LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
@@ -76,9 +80,47 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file through `atomic_file`."""
-    with atomic_file(path) as file:
-        file.write(content)
+    """Write a whole file through `atomic_file`.
+
+    Raises:
+        Fault: If the disk is full.
+    """
+    try:
+        with atomic_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise disk_full(path, len(content)) from error
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it came from, says that there is no room on the disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def disk_full(path: Path, needed: int) -> Fault:
+    """Return what to say when a file of so many bytes does not fit; the earlier one is whole."""
+    free = shutil.disk_usage(path.parent).free
+    return Fault(
+        f"the disk is full: '{path}' needs {needed:,} bytes and {free:,} are free for it; what was "
+        "written before is whole, so make room and type the same command again"
+    )
+
+
+def remove_leftovers(folder: Path, of: str = "*") -> None:
+    """Delete what killed writers left behind in a folder; call it where nobody else writes.
+
+    Args:
+        folder: Where.
+        of: A pattern of the names that were to be written.
+    """
+    for file in folder.glob(f".{of}.*.tmp"):
+        file.unlink(missing_ok=True)
 
 
 def cached(
@@ -102,6 +144,7 @@ def cached(
     with FileLock(path.with_suffix(".lock")):  # released by the system if its holder is killed
         if (value := _read(path)) is not None:
             return value, True
+        remove_leftovers(folder, path.name)
         value = build()
         write_atomically(path, json.dumps(value, ensure_ascii=True).encode())
         return value, False

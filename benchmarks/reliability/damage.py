@@ -1,0 +1,76 @@
+"""Damage a real checkpoint in six ways, and flip single bits all over it; nothing is let in."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from runs import ROOT, finish, write_pairs
+
+from en2py.checkpoints import is_good
+
+
+def _damaged(good: bytes, folder: Path) -> dict[str, Path]:
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 8
+    contents = {
+        "half": good[: len(good) // 2],
+        "empty": b"",
+        "text": b"these are no weights\n" * 100,
+        "random": random.Random(1).randbytes(5000),
+        "bit": bytes(flipped),
+    }
+    paths = {kind: folder / f"{kind}.ckpt" for kind in (*contents, "stranger")}
+    for kind, content in contents.items():
+        paths[kind].write_bytes(content)
+    torch.save({"state_dict": {"w": torch.ones(3)}, "epoch": 1}, paths["stranger"])
+    return paths
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """Return the sentence for each kind of damage, and how many flipped bits were found."""
+    flips, chance = 200 if quick else 5000, random.Random(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pairs(folder)
+        run = finish(folder)
+        good = run / "checkpoints" / "best.ckpt"
+        content = good.read_bytes()
+        sentences, codes = {}, {}
+        for kind, path in _damaged(content, good.parent).items():
+            for door in ("train.py", "evaluate.py"):
+                done = subprocess.run(
+                    [sys.executable, str(ROOT / door), f"ckpt_path={path}"],
+                    capture_output=True, text=True, cwd=folder,
+                )  # fmt: skip
+                codes[f"{kind} {door}"] = done.returncode
+            told = done.stderr.strip()
+            assert "\n" not in told and path.name in told, told
+            sentences[kind] = told.replace(str(good.parent) + os.sep, "")
+            path.unlink()
+        target, missed = folder / "flipped.ckpt", []
+        started = time.process_time()
+        for _ in range(flips):
+            place = chance.randrange(len(content) * 8)
+            flipped = bytearray(content)
+            flipped[place // 8] ^= 1 << place % 8
+            target.write_bytes(flipped)
+            if is_good(target):
+                missed.append(place)
+    return {
+        "sentences": sentences,
+        "exit_codes": codes,
+        "bytes": len(content),
+        "flipped_bits": flips,
+        "missed": missed,
+        "cpu_ms_a_flip": round(1000 * (time.process_time() - started) / flips, 1),
+    }
+
+
+if __name__ == "__main__":
+    print(measure("--quick" in sys.argv))

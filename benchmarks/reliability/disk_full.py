@@ -1,0 +1,44 @@
+"""Train onto a small tmpfs until it is full; needs the right to mount one."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from runs import run_folder, start, wait, write_pairs
+
+from en2py.checkpoints import is_good
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """Return what was said for disks of several sizes, and which files were not whole."""
+    results: dict[str, Any] = {}
+    for kib in (1500, 2500) if quick else range(700, 4000, 300):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_pairs(folder)
+            disk = folder / "out"
+            disk.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(disk)]
+            if subprocess.run(mount, capture_output=True).returncode:
+                return {"skipped": "mounting a tmpfs is not permitted here"}
+            try:
+                code = wait(start(folder, "model.d_model=64", "checkpoints.keep_every_n_epochs=1"))
+                run = run_folder(folder)
+                told = (folder / "log").read_text().strip().splitlines()[-1]
+                files = list((run / "checkpoints").glob("*.ckpt"))
+                results[f"{kib} KiB"] = {
+                    "code": code,
+                    "told": told.replace(str(run), "RUN") if code else "",
+                    "whole_checkpoints": sum(map(is_good, files)),
+                    "broken": [f.name for f in files if not is_good(f)],
+                    "leftovers": [f.name for f in run.rglob(".*.tmp")],
+                }
+            finally:
+                subprocess.run(["umount", str(disk)], check=True)
+    return results
+
+
+if __name__ == "__main__":
+    print(measure("--quick" in sys.argv))

@@ -1,0 +1,92 @@
+"""Kill runs that save at every step, 200 times, with the temporary folder on another file system.
+
+After each kill every file under a final name must be whole, and the next start must go on from the
+newest good checkpoint and clear away what the killed one left.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from runs import finish, start, state, wait, write_pairs
+
+from en2py.checkpoints import is_good, load_checkpoint, newest_good
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob(".*.tmp"))
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """Return the counts of kills, broken files, wrong starts, leftovers and unequal ends."""
+    kills = 20 if quick else 200
+    chance = random.Random(1)
+    broken, wrong, left, unequal, finished, in_writes = [], [], [], [], 0, 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pairs(folder)
+        before = time.monotonic()
+        expected = state(finish(folder, out="whole"))
+        seconds = time.monotonic() - before
+        shared = Path("/dev/shm")
+        elsewhere = tempfile.mkdtemp(dir=shared) if shared.is_dir() else name
+        done = attempt = 0
+        while done < kills:
+            out = f"killed{attempt}"
+            newest, newest_step = None, 0
+            while done < kills:
+                log = folder / "log"
+                log.unlink(missing_ok=True)
+                number = start(folder, out=out, TMPDIR=elsewhere if done % 2 else name)
+                deadline = time.monotonic() + chance.uniform(0.1, 0.6) * seconds
+                ended = 0
+                while not ended and time.monotonic() < deadline:
+                    time.sleep(0.002)
+                    ended = os.waitpid(number, os.WNOHANG)[0]
+                if not ended:
+                    os.kill(number, signal.SIGKILL)
+                    wait(number)
+                    done += 1
+                said = log.read_text()
+                told = re.search(r"going on from (\S+) \(step ([\d,]+)\)", said)
+                if newest is not None and "parameters:" in said:
+                    got = (told.group(1), told.group(2).replace(",", "")) if told else None
+                    if got != (str(newest), str(newest_step)):
+                        wrong.append(f"kill {done}: {got}, the newest was {newest} {newest_step}")
+                runs = [f for f in (folder / out).rglob("checkpoints") if f.is_dir()]
+                if ended:
+                    break
+                if not runs:
+                    continue
+                broken += [str(f) for f in runs[0].glob("*.ckpt") if not is_good(f)]
+                in_writes += bool(_leftovers(runs[0].parent))
+                newest = newest_good(runs[0])
+                newest_step = load_checkpoint(newest)["global_step"] if newest else 0
+            run = finish(folder, out=out)
+            left += [str(f) for f in _leftovers(run)]
+            finished += 1
+            if state(run) != expected:
+                unequal.append(out)
+            attempt += 1
+        if elsewhere != name:
+            shutil.rmtree(elsewhere)
+    return {
+        "kills": done,
+        "in_the_middle_of_a_write": in_writes,
+        "broken_files": broken,
+        "wrong_starts": wrong,
+        "leftovers": left,
+        "runs_finished": finished,
+        "unequal_ends": unequal,
+    }
+
+
+if __name__ == "__main__":
+    print(measure("--quick" in sys.argv))

@@ -1,0 +1,111 @@
+"""Small runs as processes of their own: forked, so that each costs a second and not ten."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import en2py.run  # noqa: F401  before the forks: it takes seconds
+from en2py.checkpoints import checksum, load_checkpoint
+from en2py.cli import command
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # train.py
+torch.set_num_threads(1)
+os.environ.setdefault("WANDB_MODE", "disabled")
+WORDS = [
+    "data=jsonl", "split=random", "model=tiny", "model.d_model=32", "model.d_ff=64",
+    "model.n_heads=2", "model.dropout=0.2", "batch.max_tokens=200", "trainer.max_epochs=3",
+    "trainer.accelerator=cpu", "callbacks.samples.n_samples=2",
+    "callbacks.samples.every_n_epochs=1",
+    "decoding.max_len=12", "logger=csv", "processes=1", "checkpoints.every_n_steps=1",
+]  # fmt: skip
+
+
+def write_pairs(folder: Path) -> Path:
+    """Write forty small programs, which make an epoch of a few batches."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "pairs.jsonl"
+    lines = [
+        {
+            "description": f"write a function that adds {i} to a {name}",
+            "code": f"def add({name}):\n    return {name} + {i}\n",
+        }
+        for name in ("total", "value", "number", "item")
+        for i in range(10)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def start(folder: Path, *words: str, out: str = "out", before: Any = None, **env: str) -> int:
+    """Start a training run in a forked process and return its number.
+
+    Args:
+        folder: With `pairs.jsonl`; output, cache and `log` lie there too.
+        words: More overrides; the last of a key counts.
+        out: Folder of the output.
+        before: Called in the new process first.
+        env: More environment.
+    """
+    number = os.fork()
+    if number:
+        return number
+    code = 99
+    try:
+        os.environ.update(env)
+        log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        if before is not None:
+            before()
+        from train import main
+
+        given = [*WORDS, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}",
+                 f"output={folder / out}", *words]  # fmt: skip
+        last = {word.split("=")[0]: word for word in given}
+        code = command(main, "train", argv=["train.py", *last.values()])
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def wait(number: int) -> int:
+    """Wait for a process; return its exit code, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def finish(folder: Path, *words: str, out: str = "out", **more: Any) -> Path:
+    """Do a run to its end and return its folder."""
+    code = wait(start(folder, *words, out=out, **more))
+    assert code == 0, (code, words, (folder / "log").read_text()[-2000:])
+    return run_folder(folder, out)
+
+
+def run_folder(folder: Path, out: str = "out") -> Path:
+    """Return the folder of the one run that an output folder holds."""
+    (found,) = (f for f in (folder / out / "adhoc").iterdir() if f.is_dir())
+    return found
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """Return all that has to be equal in two runs that are the same: sums and metrics."""
+    found: dict[str, Any] = {}
+    for name in ("last.ckpt", "best.ckpt"):
+        checkpoint = load_checkpoint(folder / "checkpoints" / name)
+        for key in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch",
+                    "global_step"):  # fmt: skip
+            found[f"{name} {key}"] = checksum(checkpoint[key])
+    with open(folder / "metrics.csv") as file:
+        rows = [
+            {k: v for k, v in row.items() if k != "tokens_per_second"}
+            for row in csv.DictReader(file)
+        ]
+    found["metrics"] = checksum(rows)
+    result = json.loads((folder / "result.json").read_text())
+    found["test"] = checksum({k: v for k, v in result["test"].items()})
+    return found

@@ -1,0 +1,262 @@
+"""When training itself goes wrong: losses that are not finite, and memory that runs out."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from en2py.data.batch import Batch
+from en2py.errors import Fault
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is known of an update before it is made.
+
+    Attributes:
+        size: Norm of its gradients, or its loss.
+        step: Its number.
+        rate: Learning rate.
+        indices: Places of its pairs in the training split, a tensor a batch.
+    """
+
+    size: Tensor
+    step: int
+    rate: float
+    indices: list[Tensor]
+
+
+class StopAtNonFinite(Callback):
+    """Ends training when a gradient is not finite, before the weights take it in.
+
+    On a GPU the answer is read one step late, so that the step need not wait for it; weights are
+    looked at once more before a checkpoint is written.
+
+    Args:
+        skip: Leave out so many such updates before ending; then each step waits for its answer.
+    """
+
+    def __init__(self, skip: int) -> None:
+        self.skip, self.skipped = skip, 0
+        self._indices: list[Tensor] = []
+        self._loss = torch.zeros(())
+        self._late: Update | None = None
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Remember which pairs the next update learns from."""
+        self._indices.append(batch.indices)
+
+    def on_before_backward(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
+    ) -> None:
+        """Remember the loss."""
+        self._loss = loss.detach()
+
+    def on_before_optimizer_step(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Look at the norm of the gradients, one number for all of them."""
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        size = torch.stack(torch._foreach_norm(gradients)).sum()
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            size = self._loss  # under fp16 gradients may overflow: its scaler leaves them out
+        update: Update | None = Update(
+            size, trainer.global_step, optimizer.param_groups[0]["lr"], self._indices
+        )
+        self._indices = []
+        if pl_module.device.type != "cpu" and not self.skip:
+            update, self._late = self._late, update
+        if update is None or math.isfinite(update.size.item()):
+            return
+        told = _told(update, trainer)
+        if self.skipped >= self.skip:
+            raise NonFiniteLoss(
+                f"{told}; it reached no checkpoint: take a smaller optimizer.lr or a longer "
+                "warm-up, look at these pairs, or let "
+                f"faults.skip_batches={max(1, 2 * self.skip)} leave such batches out"
+            )
+        self.skipped += 1
+        for parameter in pl_module.parameters():
+            parameter.grad = None  # an optimiser leaves such a parameter as it is
+        print(f"{told}; left out ({self.skipped} of {self.skip})", flush=True)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep weights that are not finite out of every checkpoint."""
+        weights = [w for w in checkpoint["state_dict"].values() if w.is_floating_point()]
+        if math.isfinite(torch.stack(torch._foreach_norm(weights)).sum().item()):
+            return
+        told = _told(self._late, trainer) if self._late else "a weight is not finite"
+        raise NonFiniteLoss(
+            f"{told}: nothing is saved at step {trainer.global_step}, the last checkpoint is from "
+            "before it; take a smaller optimizer.lr or a longer warm-up"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many updates were left out."""
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.skipped = state_dict["skipped"]
+
+
+class NonFiniteLoss(Fault):
+    """The loss, a gradient or a weight became NaN or infinite."""
+
+
+def _told(update: Update, trainer: pl.Trainer) -> str:
+    pairs = trainer.datamodule.prepared.splits["train"]  # type: ignore[attr-defined]
+    ids = [pairs[i].pair.id for indices in update.indices for i in indices.tolist()]
+    return (
+        f"the loss or a gradient is not finite at step {update.step} "
+        f"(learning rate {update.rate:.3g}, pairs {', '.join(ids)})"
+    )
+
+
+# -- memory -------------------------------------------------------------------------------------
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+@contextmanager
+def memory_told(max_tokens: int, accumulate: int) -> Iterator[None]:
+    """Tell in one sentence that memory ran out, and what helps.
+
+    Args:
+        max_tokens: Target tokens a batch.
+        accumulate: Batches an update.
+
+    Raises:
+        Fault: In place of torch's own errors.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise Fault(
+            f"memory ran out with batches of {max_tokens:,} target tokens (batch.max_tokens): take "
+            f"batch.max_tokens={max(1, max_tokens // 2)} with "
+            f"trainer.accumulate_grad_batches={2 * accumulate}, which learns from as many tokens "
+            "an update; or faults.cut_batches=true, which goes on with this run and cuts batches "
+            "in halves when they do not fit; or a smaller model (model=tiny, model.max_tgt_len=)"
+        ) from error
+
+
+def fitting_loss(
+    module: pl.LightningModule,
+    loss_of: Callable[[Batch], Tensor],
+    weight_of: Callable[[Batch], Tensor],
+    batch: Batch,
+    n_pieces: int,
+) -> tuple[Tensor, int]:
+    """Return the loss of a batch whose gradients are made in as many pieces as memory asks for.
+
+    Args:
+        module: Whose parameters learn.
+        loss_of: Mean loss of a batch.
+        weight_of: Sum of the weights that the mean divides by.
+        batch: The batch.
+        n_pieces: With which to begin.
+
+    Returns:
+        A scalar whose gradients are there already, and the number of pieces, each of them with an
+        equal share of the pairs. One piece gives the very numbers of an ordinary step.
+    """
+    while True:
+        noise = _noise(module.device)
+        try:
+            return _loss_in_pieces(module, loss_of, weight_of, batch, n_pieces), n_pieces
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or n_pieces >= len(batch.indices):
+                raise
+        n_pieces *= 2
+        print(f"memory ran out: batches are cut in {n_pieces} from here on", flush=True)
+        if module.device.type == "cuda":
+            torch.cuda.empty_cache()
+        _restore(module.device, noise)
+
+
+def _loss_in_pieces(
+    module: pl.LightningModule,
+    loss_of: Callable[[Batch], Tensor],
+    weight_of: Callable[[Batch], Tensor],
+    batch: Batch,
+    n_pieces: int,
+) -> Tensor:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    gradients: list[Tensor | None] = [None] * len(parameters)
+    total = torch.zeros((), device=module.device)
+    pieces = _cut(batch, n_pieces)
+    weights = [weight_of(piece) for piece in pieces]
+    for piece, weight in zip(pieces, weights, strict=True):
+        loss = loss_of(piece)
+        if n_pieces > 1:
+            loss = loss * (weight / sum(weights))
+        with torch.autocast(module.device.type, enabled=False):
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for i, gradient in enumerate(found):
+            known = gradients[i]
+            if gradient is not None:
+                gradients[i] = gradient if known is None else known.add_(gradient)
+        total += loss.detach()
+        torch.clear_autocast_cache()  # it holds parts of the graph that was just used up
+    ready: Tensor = _Ready.apply(total, len(parameters), *parameters, *gradients)  # type: ignore[no-untyped-call]
+    return ready
+
+
+def _cut(batch: Batch, n_pieces: int) -> list[Batch]:
+    """Share the pairs of a batch out; its counts stay with the whole."""
+    tensors: dict[str, Any] = {k: v for k, v in vars(batch).items() if isinstance(v, Tensor)}
+    n_pairs = len(batch.indices)
+    size = -(-n_pairs // n_pieces)
+    return [
+        dataclasses.replace(batch, **{k: v[first : first + size] for k, v in tensors.items()})
+        for first in range(0, n_pairs, size)
+    ]
+
+
+class _Ready(torch.autograd.Function):
+    """A loss whose gradients were made on the way forward."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, n: int, *tensors: Tensor | None) -> Tensor:
+        ctx.save_for_backward(*tensors[n:])
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (scale,) = grads
+        found = [None if g is None else g * scale for g in ctx.saved_tensors]
+        return None, None, *found, *(None for _ in found)
+
+
+def _noise(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return torch.get_rng_state(), on_gpu
+
+
+def _restore(device: torch.device, noise: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(noise[0])
+    if noise[1] is not None:
+        torch.cuda.set_rng_state(noise[1], device)

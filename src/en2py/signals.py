@@ -1,0 +1,62 @@
+"""Signals that ask a run to leave: Ctrl-C, SIGTERM, SIGUSR1; and another turn from SLURM."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def leave(number: int) -> NoReturn:
+    """End the program with the exit code of a signal, after asking SLURM for another turn.
+
+    Args:
+        number: The signal; SIGUSR1 is what SLURM is told to send when the time is nearly up
+            (`--signal=USR1@90`), so the job is queued again. On SIGTERM SLURM does that itself,
+            or somebody has cancelled the job.
+    """
+    if number == signal.SIGUSR1:
+        _requeue()
+    raise SystemExit(130 if number == signal.SIGINT else 143)
+
+
+def _requeue() -> None:
+    """Put this SLURM job into the queue again; do nothing outside of SLURM."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        refusal = done.stderr.strip() or f"code {done.returncode}" if done.returncode else ""
+    except OSError as error:
+        refusal = str(error)
+    told = f"could not be queued again ({refusal})" if refusal else "is queued again"
+    print(f"SLURM job {job} {told}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Leave on SIGTERM and SIGUSR1 at once, with their exit code, while nothing is to be saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    here = os.getpid()
+
+    def at_once(number: int, frame: Any) -> None:
+        if os.getpid() != here:  # a worker process that inherited this
+            os._exit(143)
+        leave(number)
+
+    earlier = {n: signal.signal(n, at_once) for n in ASKING if n != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

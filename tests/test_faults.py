@@ -1,0 +1,185 @@
+"""What is done when losses are not finite or memory runs out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from en2py.checkpoints import load_checkpoint
+from en2py.module import Seq2SeqModule
+from test_run import EVERY_STEP, SMALL, Go, Stop, assert_same_run, folder_of, go, metrics, stop_at
+
+__all__ = ["go"]
+SHORT = ["trainer.max_epochs=2"]
+GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+def change_loss(patch: pytest.MonkeyPatch, step: int, change: Callable[[Tensor], Tensor]) -> None:
+    original = Seq2SeqModule._loss
+
+    def changed(self: Seq2SeqModule, batch: Any) -> Tensor:
+        loss = original(self, batch)
+        return change(loss) if self.global_step == step else loss
+
+    patch.setattr(Seq2SeqModule, "_loss", changed)
+
+
+def assert_finite(folder: Path) -> None:
+    files = list((folder / "checkpoints").glob("*.ckpt"))
+    assert files
+    for path in files:
+        weights = load_checkpoint(path)["state_dict"].values()
+        assert all(torch.isfinite(w).all() for w in weights if w.is_floating_point())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e38])
+def test_a_loss_that_is_not_finite_ends_the_run_within_a_step(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    factor: float,
+) -> None:
+    change_loss(monkeypatch, 4, lambda loss: loss * factor)
+    assert go(EVERY_STEP) == 1
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "not finite at step 4 (learning rate " in told
+    assert told.count("jsonl/") >= 2  # the ids of the batch's pairs
+    assert "faults.skip_batches=1" in told
+    assert load_checkpoint(folder_of(tmp_path) / "checkpoints" / "last.ckpt")["global_step"] == 4
+    assert_finite(folder_of(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_when_such_batches_may_be_left_out(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_loss(monkeypatch, 4, lambda loss: loss * float("nan"))
+    assert go(*SHORT) == 1
+    assert go(*SHORT, "faults.skip_batches=1") == 0  # the same run, by its name
+    assert "left out (1 of 1)" in capsys.readouterr().out
+    assert_finite(folder_of(tmp_path))
+    assert all(float(row["train/loss"]) > 0 for row in metrics(folder_of(tmp_path)) if row["epoch"])
+
+
+@pytest.mark.slow
+def test_no_more_batches_are_left_out_than_was_said(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (2, 3, 5):
+        change_loss(monkeypatch, step, lambda loss: loss * float("nan"))
+    assert go("faults.skip_batches=2") == 1
+    streams = capsys.readouterr()
+    assert streams.out.count("left out (") == 2
+    assert "at step 5" in streams.err
+    assert_finite(folder_of(tmp_path))
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_finite_are_not_saved(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = Seq2SeqModule.training_step
+
+    def spoiled(self: Seq2SeqModule, batch: Any, batch_idx: int) -> Tensor:
+        if self.global_step == 4:
+            with torch.no_grad():
+                self.model.projection.bias[0] = float("inf")
+        loss = original(self, batch, batch_idx)
+        return loss.nan_to_num() * 0  # its gradients are finite again
+
+    monkeypatch.setattr(Seq2SeqModule, "training_step", spoiled)
+    monkeypatch.setattr("torch._foreach_norm", finite_gradients(torch._foreach_norm))
+    assert go(EVERY_STEP) == 1
+    assert "a weight is not finite" in capsys.readouterr().err
+    assert_finite(folder_of(tmp_path))
+
+
+def finite_gradients(norms: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def measured(tensors: Any) -> Any:
+        found = norms(tensors)
+        return found if any(t.is_leaf for t in tensors) else [torch.zeros(()) for _ in found]
+
+    return measured
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [GPU, CPU], ids=["gpu", "cpu"])
+@pytest.mark.parametrize("hook", ["training_step", "validation_step", "predict_step"])
+def test_memory_that_runs_out_is_told_with_three_remedies(
+    go: Go,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    hook: str,
+) -> None:
+    def full(self: Seq2SeqModule, *args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Seq2SeqModule, hook, full)
+    assert go("trainer.max_epochs=1") == 1
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "batches of 200 target tokens" in told
+    assert "batch.max_tokens=100 with trainer.accumulate_grad_batches=2" in told
+    assert "faults.cut_batches=true" in told and "a smaller model" in told
+
+
+def little_memory(patch: pytest.MonkeyPatch, most: int, error: Exception) -> None:
+    """Let a training batch of more than so many pairs run out of memory."""
+    original = Seq2SeqModule._loss
+
+    def small(self: Seq2SeqModule, batch: Any) -> Tensor:
+        if len(batch.indices) > most and self.global_step >= 3:
+            torch.rand(1)  # noise that was drawn before memory ran out
+            raise error
+        return original(self, batch)
+
+    patch.setattr(Seq2SeqModule, "_loss", small)
+
+
+@pytest.mark.slow
+def test_batches_are_cut_and_the_run_ends_where_it_would_have(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = [*SHORT, "model.dropout=0", "loss=weighted_smoothed", "faults.cut_batches=true"]
+    assert go(*choices, out="roomy") == 0
+    with monkeypatch.context() as patch:
+        little_memory(patch, 3, GPU)
+        assert go(*choices, out="tight") == 0
+    assert "batches are cut in 4 from here on" in capsys.readouterr().out
+    rows = [metrics(folder_of(tmp_path, out)) for out in ("roomy", "tight")]
+    assert len(rows[0]) == len(rows[1]) > 0
+    for roomy, tight in zip(*rows, strict=True):
+        for name in ("train/loss", "val/nll", "lr"):
+            assert float(tight[name]) == pytest.approx(float(roomy[name]), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_with_cut_batches_goes_on_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = [*SHORT, "faults.cut_batches=true"]
+    little_memory(monkeypatch, 3, CPU)
+    assert go(*choices, out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 6)
+        with pytest.raises(Stop):
+            go(*choices, EVERY_STEP, out="stopped")
+    assert go(*choices, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+def test_permission_to_cut_changes_nothing_where_memory_suffices(go: Go, tmp_path: Path) -> None:
+    assert go(*SHORT, out="plain") == 0
+    assert go(*SHORT, "faults.cut_batches=true", out="may") == 0
+    assert_same_run(folder_of(tmp_path, "plain"), folder_of(tmp_path, "may"))
+
+
+def test_small_is_what_these_tests_assume() -> None:
+    assert "batch.max_tokens=200" in SMALL
