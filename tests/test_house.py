@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "en2py"
 FILES = sorted(SRC.rglob("*.py"))
-DOORS = [ROOT / "train.py", ROOT / "evaluate.py"]
+DOORS = [ROOT / "train.py", ROOT / "evaluate.py", ROOT / "demo.py"]
 OTHERS = [
     path
     for folder in ("tests", "benchmarks", "docs", "experiments", ".ci")
