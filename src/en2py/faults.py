@@ -25,12 +25,20 @@ class Update:
         step: Its number.
         rate: Learning rate.
         indices: Places of its pairs in the training split, a tensor a batch.
+        arrived: On a CUDA device, what says that `size` is in the host's memory.
     """
 
     size: Tensor
     step: int
     rate: float
     indices: list[Tensor]
+    arrived: torch.cuda.Event | None = None
+
+    def is_finite(self) -> bool:
+        """Tell whether the size is finite; wait for it, but not for what was begun after it."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return math.isfinite(self.size.item())
 
 
 class StopAtNonFinite(Callback):
@@ -72,13 +80,18 @@ class StopAtNonFinite(Callback):
         size = torch.stack(torch._foreach_norm(gradients)).sum()
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             size = self._loss  # under fp16 gradients may overflow: its scaler leaves them out
+        late, arrived = pl_module.device.type != "cpu" and not self.skip, None
+        if late and size.is_cuda:
+            # Sent off now: `item` in the next step would queue up behind all of that step's work.
+            size, arrived = size.to("cpu", non_blocking=True), torch.cuda.Event()
+            arrived.record()
         update: Update | None = Update(
-            size, trainer.global_step, optimizer.param_groups[0]["lr"], self._indices
+            size, trainer.global_step, optimizer.param_groups[0]["lr"], self._indices, arrived
         )
         self._indices = []
-        if pl_module.device.type != "cpu" and not self.skip:
+        if late:
             update, self._late = self._late, update
-        if update is None or math.isfinite(update.size.item()):
+        if update is None or update.is_finite():
             return
         told = _told(update, trainer)
         if self.skipped >= self.skip:
