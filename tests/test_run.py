@@ -411,10 +411,11 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
     "choices",
     [
         ["embeddings=joint", "embeddings.freeze_epochs=1", "embeddings.vectors.epochs=1"],
-        ["callbacks=ema"],
+        ["callbacks=ema", "trainer.precision=32-true"],
         ["loss=weighted_smoothed", "scheduler=noam", "decoding=beam", "decoding.max_len=12"],
         ["model.norm=post", "model.positions=sinusoidal", "model.tie_embeddings=tgt",
-         "tokenizer/src=bpe", "tokenizer/tgt=bpe", "scheduler=one_cycle"],
+         "tokenizer/src=bpe", "tokenizer/tgt=bpe", "scheduler=one_cycle",
+         "trainer.precision=bf16-mixed"],
         ["tokenizer/tgt=spacy", "augmentation=rename", "trainer.accumulate_grad_batches=2",
          "decoding=sample", "decoding.max_len=12"],
     ],
