@@ -15,7 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.answer import answer
+from en2py.evaluation.report.answer import answer, surely_best
 from en2py.evaluation.report.contents import report_html, report_markdown
 from en2py.evaluation.report.dots import difference_plot, dot_plot
 from en2py.evaluation.report.figures import learning_curves, marginal_effect
@@ -222,7 +222,7 @@ def test_markdown_tables_keep_their_cells():
         cells = 0 if token.type == "tr_open" else cells + (token.type in ("td_open", "th_open"))
         rows += [cells] if token.type == "tr_close" else []
     assert n_tables == 8
-    assert rows[:8] == [9] * 8  # a head, four models, three baselines
+    assert rows[:8] == [10] * 8  # a head, four models, three baselines
 
 
 def test_markdown_shows_a_program_once_for_all_who_wrote_it():
@@ -302,6 +302,19 @@ def test_a_bound_is_no_rival():
     model = row("a", figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
     bound = row("best_copy", kind="baseline", figures={"bleu": figure(60.0)})
     assert "looking the answer up" not in sentence(model, bound)
+
+
+def test_best_is_marked_only_where_the_difference_is_one():
+    reference = row("a", validation={"nll": figure(1.0)})
+    for is_one in (True, False):
+        told = {"val/nll": Difference(-0.1, -0.2, -0.05 if is_one else 0.05, "seeds", is_one)}
+        lower = row("b", validation={"nll": figure(0.9)}, differences=told)
+        assert surely_best(results(reference, lower)) == ("b" if is_one else "")
+        assert ("best on validation" in report_markdown(results(reference, lower))) or not is_one
+        told = {"val/nll": Difference(0.1, 0.05 if is_one else -0.05, 0.2, "seeds", is_one)}
+        higher = row("b", validation={"nll": figure(1.1)}, differences=told)
+        assert surely_best(results(reference, higher)) == ("a" if is_one else "")
+    assert surely_best(results(reference)) == ""
 
 
 def test_one_seed_is_said():

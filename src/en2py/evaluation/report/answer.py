@@ -55,6 +55,21 @@ def best_row(results: Results) -> ResultRow | None:
     return min(known, key=lambda item: item[0])[1] if known else None
 
 
+def surely_best(results: Results) -> str:
+    """Return the name of the row that may be marked as best on validation, empty where none may.
+
+    Its difference from the reference row has to be one; where the reference row itself is best,
+    the differences of all other rows.
+    """
+    best, name = best_row(results), ranked_by(results)
+    models = [row for row in results.rows if row.kind == "model"]
+    if best is None or len(models) < 2:
+        return ""
+    asked = [best] if best.name != results.reference_row else [r for r in models if r is not best]
+    found = [row.differences.get(name) for row in asked]
+    return best.name if all(one is not None and one.is_one for one in found) else ""
+
+
 def headline_metric(rows: Sequence[ResultRow]) -> str | None:
     """Return the metric that says most and that all rows have."""
     shared = (name for name in HEADLINES if all(name in row.figures for row in rows))

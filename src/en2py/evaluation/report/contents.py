@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from en2py.evaluation.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.report import markdown, page, tables
-from en2py.evaluation.report.answer import answer, headline_metric, ranked_by
+from en2py.evaluation.report.answer import answer, headline_metric, ranked_by, surely_best
 from en2py.evaluation.report.dots import difference_plot, dot_plot
 from en2py.evaluation.report.figures import learning_curves, marginal_effect
 from en2py.evaluation.report.page import Section
@@ -28,6 +28,7 @@ MAIN = (
     "bpc",
 )
 CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
+_MOST_AXES = 4  # more settings than these do not get a column each: they stand in the row's name
 SCRIPTS = ("samples.js", "attention.js")
 
 _FILLED = "A filled dot is a difference, a hollow one may be chance. Bars are 95 % intervals."
@@ -95,12 +96,14 @@ _DATA = {
 def _ranked(results: Results) -> str:
     """Say on what the rows were scored and how they are ordered."""
     data = results.data
-    size = f"{data['n_pairs']:,} " if "n_pairs" in data else ""
-    of = f" of {data['name']}" if "name" in data else ""
-    text = f"All rows are scored on the same {size}pairs of the {data.get('part', 'test')} part{of}"
-    text += (
-        f", in {data['n_clusters']:,} clusters of near-equal ones." if "n_clusters" in data else "."
+    part = f"the {data.get('part', 'test')} part" + (
+        f" of {data['name']}" if data.get("name") else ""
     )
+    text = f"Figures of {part}."
+    if "n_pairs" in data:
+        text = f"All rows are scored on the same {data['n_pairs']:,} pairs of {part}"
+        near = f", in {data['n_clusters']:,} clusters of near-equal ones"
+        text += f"{near if 'n_clusters' in data else ''}."
     if any(row.kind == "model" for row in results.rows):
         name = metric(ranked_by(results).removeprefix("val/")).label
         text += f" Models by their {name} on validation, lowest first; then baselines."
@@ -117,7 +120,12 @@ def _made_of(results: Results) -> dict[str, list[tuple[str, str]]]:
 
 def _figures(results: Results, names: Sequence[str], caption: str) -> Table:
     return tables.figures_table(
-        results.rows, names, caption=caption, reference=results.reference_row
+        results.rows,
+        names,
+        caption=caption,
+        reference=results.reference_row,
+        best=surely_best(results),
+        axes=results.axes if len(results.axes) <= _MOST_AXES else (),
     )
 
 

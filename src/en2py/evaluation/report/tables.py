@@ -111,13 +111,12 @@ def difference_cell(name: str, difference: Difference | None) -> Cell:
     return Cell(how.change(difference.value), small, tone, mark, about)
 
 
-def name_cell(row: ResultRow, *, notes: Sequence[str] = (), reference: bool = False) -> Cell:
-    """Write the name of a row, the number of its runs behind it."""
+def name_cell(row: ResultRow, *, notes: Sequence[str] = (), roles: Sequence[str] = ()) -> Cell:
+    """Write the name of a row; behind it the number of its runs and what it is in the table."""
     small = []
     if row.kind == "model":
         small.append("1 run" if len(row.runs) == 1 else f"{len(row.runs)} runs")
-    if reference:
-        small.append("reference row")
+    small += roles
     mark = "".join(f"[{notes.index(note) + 1}]" for note in row.notes if note in notes)
     return Cell(row.name, (", ".join(small),) if small else (), mark=mark)
 
@@ -128,6 +127,7 @@ def figures_table(
     *,
     caption: str,
     reference: str = "",
+    best: str = "",
     axes: Sequence[str] = (),
     counts: Sequence[str] = ("passes_tests", "behaves"),
 ) -> Table:
@@ -138,6 +138,7 @@ def figures_table(
         metrics: Columns; `val/<metric>` asks for validation. A metric that no row has is left out.
         caption: What the table shows.
         reference: Name of the reference row, which is marked.
+        best: Name of the row to be called best on validation.
         axes: Settings that get a column each, in place of the row's name.
         counts: Metrics with `k of n` in their cells.
     """
@@ -147,7 +148,10 @@ def figures_table(
     columns += [Column(metric(name).head, metric(name).about) for name in shown]
     lines = []
     for i, row in enumerate(rows):
-        head = name_cell(row, notes=notes, reference=row.name == reference)
+        roles = {"reference row": reference, "best on validation": best}
+        head = name_cell(
+            row, notes=notes, roles=[r for r, name in roles.items() if row.name == name]
+        )
         chosen = [_setting_cell(row, axis) for axis in axes] if row.settings else []
         if chosen:
             head, *chosen = [replace(chosen[0], small=head.small, mark=head.mark), *chosen[1:]]
