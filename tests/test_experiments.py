@@ -11,7 +11,7 @@ import pytest
 from experiments import eval_metrics, neighbours, train_vectors, try_all
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from en2py import build
 from en2py.cli import ROOT, as_typed, separate
@@ -101,6 +101,20 @@ def test_seed_003_has_the_documented_number_of_parameters(existing: Path) -> Non
         side.table.requires_grad_(False)
     assert config["embeddings"]["freeze_epochs"] == -1
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 24_149_820
+
+
+def test_cleaning_switches_one_step_at_a_time(existing: Path) -> None:
+    (line,) = re.findall(r"'cleaning\.use=(\S*unparse\S*space_brackets\S*)'", SECTIONS["cleaning"])
+    default = OmegaConf.load(ROOT / "conf" / "cleaning" / "default.yaml").use
+    switches = [value.strip("{}") for value in line.split(",")]
+    assert switches == ["", *(f"{step}:{str(not on).lower()}" for step, on in ordered(default))]
+    cfg = checked("train", ["experiment=cleaning", "cleaning.use={autopep8:false}"], existing)
+    assert cfg.cleaning.use == {**default, "autopep8": False}
+
+
+def ordered(default: DictConfig) -> list[tuple[str, bool]]:
+    """Put the steps that are on before those that are off."""
+    return sorted(default.items(), key=lambda item: not item[1])
 
 
 def test_mixtures_start_from_the_same_file_as_the_students_data() -> None:
