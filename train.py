@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py import sweep
+from en2py import ahead, sweep
 from en2py.cli import command
 
 
@@ -17,5 +17,4 @@ def main(cfg: DictConfig) -> Any:
 
 
 if __name__ == "__main__":
-    sweep.begin()
-    sys.exit(command(main, "train", after_sweep=sweep.summary))
+    sys.exit(command(main, "train", before_sweep=ahead.get_ready, after_sweep=sweep.summary))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import cli
+from en2py import cli, sweep
 from en2py.errors import UserError
 from en2py.refusals import rehearse
 
@@ -111,6 +111,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
 
     def start(door: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
         argv = ["train.py", *arguments, f"output={tmp_path}"]
+        more.setdefault("after_sweep", sweep.summary)
         return cli.command(door, "train", argv=argv, **more)
 
     yield start
@@ -177,7 +178,9 @@ def test_sweep_goes_on_after_a_mistake(started: Callable[..., int], capsys: Any)
 
     assert started(door, "-m", "seed=1,2,3") == 2
     assert seen == [1, 3]
-    assert "1 of the sweep's runs failed:\n  seed=2" in capsys.readouterr().err
+    streams = capsys.readouterr()
+    assert "2/3 seed=2: failed: two is refused" in streams.err
+    assert "2: two is refused\n1 of 3 runs failed" in streams.out
 
 
 def test_reason_stands_in_the_log_of_the_sweep(started: Callable[..., int], tmp_path: Path) -> None:
@@ -203,7 +206,12 @@ def test_refused_sweep_leaves_the_last_record(started: Callable[..., int], tmp_p
 
 def test_table_comes_after_a_sweep_with_failures(started: Callable[..., int]) -> None:
     folders: list[Path] = []
-    started(raising(UserError("no")), "-m", "seed=1,2", after_sweep=folders.append)
+
+    def after(folder: Path) -> int:
+        folders.append(folder)
+        return 7
+
+    assert started(raising(UserError("no")), "-m", "seed=1,2", after_sweep=after) == 7
     assert [folder.name for folder in folders] == ["adhoc"]
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,14 +218,14 @@ class SampleGenerations(Callback):
 
 
 class Throughput(Callback):
-    """Measures real target tokens per second and the time left; prints a line an epoch if asked.
+    """Measures real target tokens per second and the time left; tells it each epoch if asked.
 
     Args:
-        lines: Print one line an epoch, for terminals that cannot show a progress bar.
+        tell: Called with a line an epoch, for terminals that cannot show a progress bar.
     """
 
-    def __init__(self, lines: bool) -> None:
-        self.lines = lines
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        self.tell = tell
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clocks; a run resumed inside an epoch sees no start of that epoch."""
@@ -257,7 +257,7 @@ class Throughput(Callback):
         done = trainer.current_epoch + 1
         metrics = trainer.callback_metrics
         pl_module.log("tokens_per_second", self._tokens / max(self._seconds, 1e-9))
-        if not (self.lines and trainer.is_global_zero):
+        if self.tell is None or not trainer.is_global_zero:
             return
         each = (time.perf_counter() - self._started) / (done - self._first_epoch)
         words = [
@@ -270,4 +270,4 @@ class Throughput(Callback):
             f"{self._tokens / max(self._seconds, 1e-9):,.0f} tokens/s",
             f"{each * ((trainer.max_epochs or done) - done):.0f} s left",
         ]
-        print("  ".join(words), flush=True)
+        self.tell("  ".join(words))

@@ -11,23 +11,29 @@ A sweep gives every run its turn. It ends with 1 if one of them met a bug, else 
 refused.
 """
 
+import contextlib
 import functools
-import logging
+import gc
+import math
 import os
 import re
+import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.errors import UserError
+from en2py import sweep
+from en2py.errors import Fault, UserError
 from en2py.refusals import exit_code, explain, groups_of, options_of, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]  # the checkout: the package is installed in place
@@ -36,33 +42,35 @@ CONF = ROOT / "conf"
 # Values of these keys reach the program as typed: Hydra's grammar would refuse or rewrite them.
 # A key counts by its last part, so `path` stands for `data.path` and `embeddings.path` too.
 TEXTS = ("prompt", "study", "baseline")
-PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export")
+PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export",
+         "results")  # fmt: skip
 
 # Registered on import and not in `command`, because a launcher's worker process imports this
 # module when it unpickles the job, and composes the job's config right afterwards.
 OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
 OmegaConf.register_new_resolver("options", lambda group: _listed(group), replace=True)
 OmegaConf.register_new_resolver("groups", lambda: _groups(), replace=True)
+OmegaConf.register_new_resolver("cores", lambda most: min(sweep.n_cores(), most), replace=True)
 
-log = logging.getLogger("en2py")
+
+# Our files of launchers and of the search bear the names of the plugins' own, on purpose.
+warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
 
 
-@dataclass(frozen=True)
-class Failure:
+class RunFailed(Exception):
     """A run of a sweep that did not end well.
 
-    Attributes:
-        overrides: What the run was asked for.
+    It takes the place of the error itself, which may not survive the way between two processes, and
+    whose frames would keep the run's model in memory while the next one trains.
+
+    Args:
         reason: One sentence.
-        code: The exit code that it would have had on its own.
+        code: The exit code that the run would have had on its own.
     """
 
-    overrides: tuple[str, ...]
-    reason: str
-    code: int
-
-
-_failures: list[Failure] = []  # of the sweep in this process; a process runs one command
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason, code)
+        self.code = code
 
 
 def command(
@@ -70,7 +78,8 @@ def command(
     config_name: str,
     *,
     argv: Sequence[str] | None = None,
-    after_sweep: Callable[[Path], None] | None = None,
+    before_sweep: Callable[[list[DictConfig], int], None] | None = None,
+    after_sweep: Callable[[Path], int | None] | None = None,
 ) -> int:
     """Run one of the programs from its command line.
 
@@ -78,7 +87,10 @@ def command(
         door: What the program does with a checked config; called once a run.
         config_name: The file of `conf/` without its suffix; also the program's name.
         argv: Program and arguments, `sys.argv` where none are given.
-        after_sweep: Called with the folder of the sweep when its last run is over, failed or not.
+        before_sweep: Called with the configs of a sweep's missing runs, and how many of them will
+            go at once, before the first starts.
+        after_sweep: Called with the folder of the sweep when its last run is over, failed or not;
+            what it returns is the exit code where nothing else is wrong.
 
     Returns:
         The exit code, see the head of this file.
@@ -86,24 +98,29 @@ def command(
     given = list(sys.argv if argv is None else argv)
     sys.argv = [*(given[:1] or [f"{config_name}.py"])]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, instead of printing and leaving
-    _failures.clear()
     overrides: list[str] = []
     try:
         options, overrides = separate(given[1:])
         overrides = [as_typed(override) for override in overrides]
         if {"--help", "-h"} & set(options):
             overrides.append(f"hydra/help={config_name}")
+        config_name = config_of(config_name, overrides)
         sys.argv += options + overrides
         folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
+        if folder is not None:
+            sweep.begin()
         job: Any = functools.partial(_run, door, config_name)
         job.__module__ = config_name  # Hydra names the job after it
+        job.before_sweep = before_sweep  # for the sweeper, which is handed the job alone
         # Absolute, or a program started from another folder finds no config.
         main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+        code = 0
         try:
             main(job)()
         finally:
             if folder is not None and after_sweep is not None and folder.is_dir():
-                after_sweep(folder)
+                code = after_sweep(folder) or 0
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head`: the reader has what it wanted
@@ -111,14 +128,28 @@ def command(
         return 141
     except SystemExit as stop:
         return _code(stop)
+    except RunFailed as failure:
+        return failure.code
     except Exception as error:
-        if _failures:
-            return _summarise()
         reason = explain(error, config_name, overrides, CONF)
         if reason is None:
             raise
         return refuse(reason, exit_code(error))
     return 0
+
+
+def config_of(program: str, overrides: Sequence[str]) -> str:
+    """Return the config that a command line is composed from.
+
+    Without a checkpoint, baselines need to be told which data: they have a config of their own.
+
+    Args:
+        program: The program, whose name its usual config has.
+        overrides: The command line's `key=value` words.
+    """
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    alone = "baseline" in given and not given & {"ckpt_path", "results", "study"}
+    return "baseline" if program == "evaluate" and alone else program
 
 
 def refuse(reason: str, code: int = 2) -> int:
@@ -193,6 +224,18 @@ def as_typed(override: str) -> str:
     return f"{key}='{text}'"
 
 
+def typed(override: str) -> str:
+    """Undo `as_typed`."""
+    key, _, _ = override.partition("=")
+    name = key.lstrip("+").rsplit(".", 1)[-1]
+    if name not in TEXTS + PATHS:
+        return override
+    value = OverridesParser.create().parse_override(override).value()
+    return (
+        f"{key}={OmegaConf.create({'value': value}).value}" if isinstance(value, str) else override
+    )
+
+
 def _listed(group: str) -> str:
     return ", ".join(options_of(group, CONF)) or "none yet"
 
@@ -218,7 +261,7 @@ def _rehearse_sweep(config_name: str, overrides: Sequence[str]) -> Path:
 
 
 def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -> Any:
-    """Check and do one run; in a sweep remember how it failed and go on."""
+    """Check and do one run; in a sweep note how it failed, so that the others go on."""
     settings = HydraConfig.get()
     alone = settings.mode == RunMode.RUN
     words: Any = OmegaConf.to_container(settings.overrides.task)  # unresolved, as typed
@@ -227,38 +270,55 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         from en2py.checks import check
 
         check(cfg, config_name)
+        if not alone and sweep.is_of_several_ranks(cfg):
+            return _in_a_process_of_its_own(cfg, overrides)
+        sys.argv[1:] = [typed(o) for o in overrides]  # the other ranks of a run are started with it
         return door(cfg)
     except Exception as error:
         reason = explain(error, config_name, overrides, CONF)
         if alone:
             if reason is None:
                 raise
-            # Raised, Hydra would put a line of its own before it.
-            sys.exit(refuse(reason, exit_code(error)))
-        if reason is None:
-            log.exception("run failed: %s", " ".join(overrides))
-        _remember(overrides, error, reason)
-        raise
+            sys.exit(refuse(reason))  # raised, Hydra would put a line of its own before it
+        trace = "" if reason else traceback.format_exc()
+        told = " ".join((reason or f"{type(error).__name__}: {error}").split())
+        failure = RunFailed(told, 1 if reason is None else exit_code(error))
+    _note(cfg, config_name, overrides, failure, trace)
+    gc.collect()  # what the failed run held, before the next one needs it
+    raise failure
 
 
-def _remember(overrides: Sequence[str], error: Exception, reason: str | None) -> None:
-    """Note a failed run: now on stderr, beside the runs for later, and for the end."""
-    told = " ".join((reason or f"{type(error).__name__}: {error}").split())
-    failure = Failure(tuple(overrides), told, 1 if reason is None else exit_code(error))
-    _failures.append(failure)
-    line = f"failed: {' '.join(overrides)}: {told}"
-    print(line, file=sys.stderr)
-    folder = Path(str(HydraConfig.get().sweep.dir))
+def _in_a_process_of_its_own(cfg: DictConfig, overrides: list[str]) -> float:
+    """Do a run of several ranks: where one of them dies, Lightning ends the process of the first.
+
+    Returns:
+        The best validation NLL.
+    """
+    words = [sys.executable, str(ROOT / "train.py"), *map(typed, overrides)]
+    done = subprocess.run(words, stderr=subprocess.PIPE, text=True)
+    choices = {k: str(v) for k, v in HydraConfig.get().runtime.choices.items() if k[:5] != "hydra"}
+    result = sweep.result_of(sweep.folder_of(cfg, overrides, choices))
+    if done.returncode == 0 and result is not None:
+        return float(result["best"].get("val/nll", math.inf))
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise UserError(last) if done.returncode == 2 else Fault(last)
+
+
+def _note(
+    cfg: DictConfig, config_name: str, overrides: list[str], failure: RunFailed, trace: str
+) -> None:
+    """Tell of a failed run: now on stderr, and beside the runs for later."""
+    settings = HydraConfig.get()
+    folder = Path(str(settings.sweep.dir))
+    told = failure.args[0]
+    print(f"{sweep.job_label(folder, overrides)}: failed: {told}", file=sys.stderr)
     with (folder / "failed.log").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-
-
-def _summarise() -> int:
-    """Print what failed in a sweep and return its exit code."""
-    print(f"\n{len(_failures)} of the sweep's runs failed:", file=sys.stderr)
-    for failure in _failures:
-        print(f"  {' '.join(failure.overrides)}\n    {failure.reason}", file=sys.stderr)
-    return min(failure.code for failure in _failures)  # a bug (1) outweighs a mistake (2)
+        file.write(f"failed: {' '.join(overrides)}: {told}\n{trace}")
+    if config_name == "train":
+        choices = {k: str(v) for k, v in settings.runtime.choices.items() if k[:5] != "hydra"}
+        with contextlib.suppress(Exception):  # a config without a name has no folder either
+            run_folder = sweep.folder_of(cfg, overrides, choices)
+            sweep.sign(run_folder, overrides, told, failure.code)
 
 
 def _code(stop: SystemExit) -> int:

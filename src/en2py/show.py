@@ -1,5 +1,6 @@
 """What a person sees on the terminal: the config tree, the data table, the results."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,12 +11,60 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from en2py.evaluation.results import Figure, Results
+
 console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=140)  # a file has no width; 80 would fold the tables
+
+_EVERY_S = 10.0  # least time between two progress lines of a sweep's run
+_CLEAR = "\r\x1b[2K"  # back to the start of the line, and wipe it
+
+
+class _Job:
+    """The run of a sweep that this process is busy with: it says less, and says who it is."""
+
+    label = ""
+    parallel = False
+    told_at = -_EVERY_S
+    line_is_open = False
+
+
+def begin_job(label: str, *, parallel: bool) -> None:
+    """Speak for one run of a sweep from now on.
+
+    Args:
+        label: Before each of its lines; empty at the end of the sweep.
+        parallel: Other processes write to the same terminal.
+    """
+    _close_line()
+    _Job.label, _Job.parallel, _Job.told_at = label, parallel, -_EVERY_S
 
 
 def say(text: str) -> None:
     """Print a line as it is: long paths stay whole, and brackets in them mean nothing."""
-    console.print(text, soft_wrap=True, markup=False)
+    _close_line()
+    prefix = f"{_Job.label}: " if _Job.label else ""
+    console.print(f"{prefix}{text}", soft_wrap=True, markup=False)
+
+
+def progress(text: str) -> None:
+    """Tell how far a run is: in a sweep on one line a run, or a line now and then in a file."""
+    if not _Job.label:
+        print(text, flush=True)
+    elif console.is_terminal and not _Job.parallel:
+        line = f"{_Job.label}: {text}"[: console.width - 1]
+        print(f"{_CLEAR}{line}", end="", flush=True)
+        _Job.line_is_open = True
+    elif time.monotonic() - _Job.told_at >= _EVERY_S:
+        _Job.told_at = time.monotonic()
+        print(f"{_Job.label}: {text}", flush=True)  # one write: lines of two runs do not mix
+
+
+def _close_line() -> None:
+    if _Job.line_is_open:
+        print(_CLEAR, end="", flush=True)
+        _Job.line_is_open = False
 
 
 @contextmanager
@@ -28,6 +77,8 @@ def cleaning_progress() -> Iterator[Callable[[int, int], None]]:
 
 def config_tree(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     """Print the resolved config, a branch a group with the option taken."""
+    if _Job.label:
+        return
     tree = Tree("config")
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -55,6 +106,8 @@ def _choice(group: str, choices: Mapping[str, str]) -> str:
 
 def data_table(report: Mapping[str, Any], from_cache: bool) -> None:
     """Print what each rule read, changed and dropped, and what is left."""
+    if _Job.label:
+        return
     table = Table(title="data" + (" (from the cache)" if from_cache else ""), title_justify="left")
     table.add_column("step")
     for column in ("read", "changed", "dropped"):
@@ -81,6 +134,8 @@ def data_table(report: Mapping[str, Any], from_cache: bool) -> None:
 
 def results(title: str, values: Mapping[str, Any]) -> None:
     """Print a table of scores."""
+    if _Job.label:
+        return
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -90,10 +145,40 @@ def results(title: str, values: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+_COMPARED = ("nll", "bpc", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
+
+
+def comparison(found: Results) -> None:
+    """Print the rows of a comparison with their 95 % intervals; all figures are in its report."""
+    shown = [name for name in _COMPARED if any(name in row.figures for row in found.rows)]
+    table = Table(title=f"{found.title}, {found.data['part']} split", title_justify="left")
+    table.add_column("", overflow="fold")
+    table.add_column("val/nll", justify="right")
+    for name in shown:
+        table.add_column(name.replace("exact_match_renamed", "exact"), justify="right")
+    for row in found.rows:
+        own = [_with_interval(name, row.figures.get(name)) for name in shown]
+        table.add_row(row.name, _with_interval("nll", row.validation.get("nll")), *own)
+    console.print(table)
+
+
+def _with_interval(name: str, figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    text = number(name, figure.value)
+    if figure.low is not None and figure.high is not None:
+        text += f"\n{number(name, figure.low)} to {number(name, figure.high)}"
+    return text
+
+
 _SHARES = (
     "exact_match",
     "compiles",
     "passes_tests",
+    "behaves",
+    "script_",
+    "pass@",
+    "trigger_",
     "function_name",
     "accuracy",
     "copied",
@@ -111,8 +196,27 @@ def number(name: str, value: float) -> str:
     return f"{value:.1f}" if "bleu" in name or "chrf" in name else f"{value:.3f}"
 
 
+def finished(best: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> None:
+    """Say in one line how a sweep's run came out."""
+    if not _Job.label:
+        return
+    flat = {**best, **{f"test/{name}": value for name, value in test.items()}}
+    names = ("val/nll", "test/nll", "test/exact_match_renamed")
+    told = ", ".join(f"{name} {number(name, flat[name])}" for name in names if name in flat)
+    say(f"finished in {duration(seconds)}: {told.replace('exact_match_renamed', 'exact')}")
+
+
+def duration(seconds: float) -> str:
+    """Write a time the way one says it: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
     """Print a few pairs, each as (description, reference, output, verdict)."""
+    if _Job.label:
+        return
     for description, reference, output, verdict in rows:
         console.print(Text(f"\n# {description}", style="bold"))
         console.print(Text(output or "(nothing)"))

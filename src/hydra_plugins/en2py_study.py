@@ -1,0 +1,111 @@
+"""Hydra's own sweeper, made to look before it starts: finished runs are left alone.
+
+Hydra takes sweepers from the package `hydra_plugins` only. What it shows and stores is in
+`en2py/sweep.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+Before = Callable[[list[DictConfig], int], None]
+
+
+class StudySweeper(BasicSweeper):
+    """Runs every combination of the values given, but those that are finished or refused.
+
+    Where a launcher's worker process dies (killed for its memory, say), it takes the others with
+    it; those that were under way go on from their last checkpoints, as long as that gets further.
+    """
+
+    def setup(self, *, task_function: Any, **more: Any) -> None:
+        """Keep the job, which carries what is to be done before a sweep."""
+        super().setup(task_function=task_function, **more)
+        self.before_sweep: Before | None = getattr(task_function, "before_sweep", None)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan, show, prepare, launch."""
+        from en2py import sweep
+
+        assert self.config is not None and self.launcher is not None
+        assert self.hydra_context is not None
+        if self.config.hydra.job.config_name != "train":
+            return super().sweep(arguments)
+        folder = Path(self.config.hydra.sweep.dir)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        (batch,) = self.split_arguments(overrides, None)
+        planned = [self._plan(words) for words in batch]
+        jobs = [job for job, _ in planned]
+        states = [sweep.state_of(folder / job.run) if job.run else sweep.State("") for job in jobs]
+        sweep.write_plan(folder, jobs)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        sweep.show_plan(jobs, states, folder)
+        waiting = [
+            (job, cfg)
+            for (job, cfg), state in zip(planned, states, strict=True)
+            if cfg is not None and (state.word != sweep.FINISHED or cfg.fresh)
+        ]
+        if not waiting:
+            return []
+        if self.before_sweep is not None:
+            self.before_sweep([cfg for _, cfg in waiting], _n_at_once(self.config))
+        left = [job for job, _ in waiting]
+        while left:
+            try:
+                self.launcher.launch([job.overrides for job in left], initial_job_idx=0)
+                break
+            except Exception as error:
+                unfinished = [job for job in left if self._unfinished(folder / job.run)]
+                if not _worker_died(error) or len(unfinished) == len(left):
+                    raise
+                left = unfinished
+        return []
+
+    def _plan(self, words: Sequence[str]) -> tuple[Any, DictConfig | None]:
+        """Compose and check one run; a refused one has no config."""
+        from en2py import checks, refusals, sweep
+
+        assert self.config is not None and self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        composed = loader.load_sweep_config(self.config, list(words))
+        before, HydraConfig.instance().cfg = HydraConfig.instance().cfg, None
+        HydraConfig.instance().set_config(composed)
+        cfg, name = composed.copy(), ""
+        choices = {k: str(v) for k, v in composed.hydra.runtime.choices.items()}
+        with open_dict(cfg):
+            del cfg["hydra"]
+        try:
+            checks.check(cfg, "train")
+            choices = {k: v for k, v in choices.items() if not k.startswith("hydra")}
+            name = sweep.folder_of(cfg, list(words), choices).name
+        except Exception as error:
+            from en2py.cli import CONF
+
+            reason = refusals.explain(error, "train", list(words), CONF)
+            if reason is None:
+                raise
+            return sweep.Job(tuple(words), name, " ".join(reason.split())), None
+        finally:
+            HydraConfig.instance().cfg = before
+        return sweep.Job(tuple(words), name), cfg
+
+    @staticmethod
+    def _unfinished(folder: Path) -> bool:
+        from en2py import sweep
+
+        return sweep.state_of(folder).word not in (sweep.FINISHED, sweep.FAILED)
+
+
+def _n_at_once(config: DictConfig) -> int:
+    return int(config.hydra.launcher.get("n_jobs") or 1)
+
+
+def _worker_died(error: Exception) -> bool:
+    """Tell joblib's error for it by name: the launcher is an extra."""
+    return any(kind.__name__ == "BrokenProcessPool" for kind in type(error).__mro__)

@@ -1,0 +1,18 @@
+"""A door that kills its own process once, for the test of workers that die."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+
+def main(cfg: DictConfig) -> Any:
+    from en2py.run import train
+
+    mark = Path(os.environ["EN2PY_TEST_KILL"])
+    if cfg.seed == 2 and not mark.exists():
+        mark.write_text("killed once")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(cfg)
