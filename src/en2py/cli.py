@@ -279,7 +279,8 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         if alone:
             if reason is None:
                 raise
-            sys.exit(refuse(reason))  # raised, Hydra would put a line of its own before it
+            # Raised, Hydra would put a line of its own before it.
+            sys.exit(refuse(reason, exit_code(error)))
         trace = "" if reason else traceback.format_exc()
         told = " ".join((reason or f"{type(error).__name__}: {error}").split())
         failure = RunFailed(told, 1 if reason is None else exit_code(error))
