@@ -48,7 +48,7 @@ class TutorialLayer(nn.Module):
         self.attentions = nn.ModuleList(
             TutorialAttention(getattr(ours, name), dropout) for name in names
         )
-        self.wide, self.narrow = (linear(f.weight, f.bias) for f in ours.feed_forward[::2])
+        self.wide, self.narrow = (linear(f.weight, f.bias) for f in list(ours.feed_forward)[::2])
         self.norms = nn.ModuleList(copied(residual.norm) for residual in ours.residuals)
         self.dropout = nn.Dropout(dropout)
 

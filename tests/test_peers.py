@@ -1,0 +1,29 @@
+"""A benchmark is worth what its peers are: with our weights they compute what our model does."""
+
+import pytest
+import torch
+from benchmarks.peers import Marian, TorchLayers, Tutorial
+
+from en2py.model import Transformer
+
+PAD = 0
+
+
+@pytest.mark.parametrize("peer", [Tutorial, TorchLayers, Marian])
+def test_a_peer_computes_our_function(peer):
+    if peer is Marian:
+        pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    model = Transformer(
+        20, 30, PAD, d_model=16, d_ff=32, n_heads=4, n_encoder_layers=2, n_decoder_layers=1,
+        dropout=0.1, max_src_len=12, max_tgt_len=10, positions="learned", norm="post",
+        tie_embeddings="none",
+    ).eval()  # fmt: skip
+    for p in model.parameters():  # biases and norms too, which start at 0 and 1
+        p.data.add_(torch.randn_like(p) * 0.1)
+    src = torch.tensor([[5, 6, 7, 8], [9, 4, PAD, PAD]])
+    tgt_in = torch.tensor([[2, 5, 6, PAD, PAD], [2, 7, 8, 9, 10]])
+    ours = model.projection(model(src, tgt_in))
+    theirs = peer(model, dropout=0.1).eval()(src, tgt_in)
+    real = tgt_in != PAD
+    torch.testing.assert_close(theirs[real], ours[real], atol=1e-4, rtol=1e-4)
