@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from en2py.checks import check
-from en2py.cli import CONF, ROOT, as_typed, separate
+from en2py.cli import CONF, ROOT, as_typed, config_of, separate
 from en2py.refusals import groups_of, options_of, rehearse
 
 OPTIONS = [(group, option) for group in groups_of(CONF) for option in options_of(group, CONF)]
@@ -120,7 +120,8 @@ def commands() -> Iterator[tuple[str, str]]:
             for found in re.finditer(r"python (train|evaluate)\.py\b([^`\n]*)", line):
                 words = re.sub(r"\s+#\s.*|\s{2,}\(.*", "", found.group(2)).strip()
                 if "..." not in words and "[key=value" not in words:
-                    yield found.group(1), words
+                    alone = "baseline=" in words and "ckpt_path=" not in words
+                    yield "baseline" if alone else found.group(1), words
 
 
 WRITTEN = sorted(set(commands()))
@@ -135,7 +136,7 @@ def test_written_command_composes(config_name: str, words: str) -> None:
     _, given = separate(shlex.split(words))
     # Launchers and sweepers are extras that need not be installed.
     overrides = [as_typed(o) for o in given if not o.startswith("hydra")]
-    rehearse(config_name, overrides, CONF)
+    rehearse(config_of(config_name, overrides), overrides, CONF)
     for override in overrides:
         group, _, values = override.partition("=")
         if group in groups_of(CONF) and not group.startswith("hydra"):
