@@ -147,7 +147,7 @@ def results_of(runs: Sequence[StoredRun], title: str) -> Results:
     if len(splits) == 1:
         data["split_hash"] = first.facts["split_hash"]
         if "test/n" in first.figures:
-            data["n_pairs"] = int(first.figures["test/n"])
+            data["test pairs"] = int(first.figures["test/n"])
     return Results(
         title=title,
         data=data,
