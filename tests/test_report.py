@@ -319,8 +319,8 @@ def test_best_is_marked_only_where_the_difference_is_one():
 
 def test_one_seed_is_said():
     one = row("a", runs=1, figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
-    assert "Three seeds a row are the least for a claim" in sentence(one)
-    assert "Three seeds" not in sentence(row("a", figures={"bleu": figure(20.0)}))
+    assert "three seeds a row are the least for a claim" in sentence(one)
+    assert "three seeds" not in sentence(row("a", figures={"bleu": figure(20.0)}))
 
 
 def test_baselines_alone_have_an_answer():

@@ -176,8 +176,8 @@ def _caution(models: Sequence[ResultRow]) -> list[str]:
     if fewest > 1:
         return []
     return [
-        "Some rows rest on one seed: their intervals tell how the test pairs vary, not how another "
-        "training would come out. Three seeds a row are the least for a claim."
+        "Some rows rest on one seed, and nothing here tells how another training would come "
+        "out: three seeds a row are the least for a claim."
     ]
 
 

@@ -106,7 +106,8 @@ def _ranked(results: Results) -> str:
         text += f"{near if 'n_clusters' in data else ''}."
     if any(row.kind == "model" for row in results.rows):
         name = metric(ranked_by(results).removeprefix("val/")).label
-        text += f" Models by their {name} on validation, lowest first; then baselines."
+        text += f" Models by their {name} on validation, lowest first"
+        text += "; then baselines." if any(row.kind != "model" for row in results.rows) else "."
     return text
 
 
