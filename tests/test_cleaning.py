@@ -25,6 +25,7 @@ from en2py.data.cleaning.layout import (
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.syntax import ast_text, parse
+from en2py.data.workers import SECONDS, Workers
 
 TABS = partial(expand_tabs, size=4)
 PEP8 = partial(autopep8, ignore="E731")
@@ -313,7 +314,9 @@ def test_several_processes_give_the_same_result_as_one():
     pairs = [pair(codes[i % 4], number=i) for i in range(500)]
     one, two = DataReport(), DataReport()
     done: list[int] = []
-    assert clean(pairs, STEPS, one) == clean(pairs, STEPS, two, processes=2, progress=done.append)
+    with Workers(2, SECONDS) as workers:
+        several = clean(pairs, STEPS, two, workers=workers, progress=done.append)
+    assert clean(pairs, STEPS, one) == several
     assert one.to_dict() == two.to_dict()
     assert done == [*range(64, 500, 64), 500]
 

@@ -20,7 +20,7 @@ OTHERS = [
     if path.is_file() and path.suffix in (".py", ".sh", ".md", ".yaml", "")
 ]
 
-TEXT = {"autopep8", "spacy", "tokenizers", "ftfy", "fissix", "sklearn", "filelock"}
+TEXT = {"autopep8", "pycodestyle", "spacy", "tokenizers", "ftfy", "fissix", "sklearn", "filelock"}
 PARTS = {"torch", "torchmetrics", "gensim", "sacrebleu", "matplotlib", "sklearn", "numpy", "scipy"}
 PARTS |= {"jinja2", "markupsafe", "pygments"}  # report pages
 PARTS |= {"codebleu", "tree_sitter"}
@@ -33,7 +33,9 @@ HYDRA_FILES = (
     "run.py",
     "resume.py",
     "build.py",
-    "scoring.py",
+    "comparison.py",
+    "entrants.py",
+    "answers.py",
     "checks.py",
     "cli.py",
     "refusals.py",

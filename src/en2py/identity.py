@@ -18,11 +18,14 @@ _IRRELEVANT = (
     "checkpoints",
     "faults",  # without which a run that they change would have no result
     "sandbox",
+    "behaviour",
     "choices",
     "batch.num_workers",
     "trainer.accelerator",
     "trainer.devices",
 )
+# Keys that came later, with the value at which nothing is other than before: runs keep their names.
+_NEUTRAL = {"cleaning.seconds_per_pair": 10}
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value names a file or a folder
 
 
@@ -38,6 +41,13 @@ def without_paths(value: Any, key: str = "") -> Any:
 def config_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of all in a resolved config that can change the result."""
     return digest(_relevant(config))
+
+
+def data_key(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all of a resolved config that prepared data depends on."""
+    names = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab")
+    limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
+    return {**without_paths({name: config[name] for name in names}), **limits}
 
 
 def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:
@@ -58,12 +68,13 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
 
 def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
-    for dotted in _IRRELEVANT:
+    for dotted in (*_IRRELEVANT, *_NEUTRAL):
         *parents, last = dotted.split(".")
         section: Any = relevant
         for name in parents:
             section = section.get(name) or {}
-        section.pop(last, None)
+        if dotted not in _NEUTRAL or section.get(last) == _NEUTRAL[dotted]:
+            section.pop(last, None)
     return without_paths(relevant)
 
 
@@ -95,6 +106,11 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
     words = [choices[group] for group in ("data", "model", "embeddings", "loss")]
     parts = [*words, f"seed{config['seed']}", config_digest(config)[:10]]
     return "-".join(part.replace("/", "_") for part in parts)
+
+
+def wandb_id(study: str, name: str, attempt: int) -> str:
+    """Return the W&B id of a run: it goes on under it, a fresh attempt gets another."""
+    return digest([study, name, attempt])[:10]
 
 
 def differences(a: Any, b: Any, at: str = "") -> list[str]:

@@ -64,6 +64,9 @@ RULES: dict[str, Rule] = {
     "window": whole(1),
     "beam_size": whole(1),
     "top_k": whole(1),
+    "k": whole(1),
+    "k1": number("[0, inf)"),
+    "b": number("[0, 1]"),
     "patience": whole(1),
     "freeze_epochs": whole(0, also=-1),
     "epochs": whole(1),
@@ -92,6 +95,7 @@ RULES: dict[str, Rule] = {
     "temperature": number("(0, inf)"),
     "top_p": number("(0, 1]"),
     "timeout_s": number("(0, inf)"),
+    "seconds_per_pair": number("(0, inf)"),
     "memory_mb": whole(64),
     "workers": whole(1),
     "length_penalty": number("[0, inf)"),
@@ -101,4 +105,5 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": tuple(_PRECISIONS.split()),
     "sandbox.min_level": ("full", "kernel", "process"),
+    "part": ("train", "val", "test"),
 }

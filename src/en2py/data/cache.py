@@ -146,15 +146,18 @@ def cached(
             return value, True
         remove_leftovers(folder, path.name)
         value = build()
-        write_atomically(path, json.dumps(value, ensure_ascii=True).encode())
+        text = json.dumps(value, ensure_ascii=True).encode()
+        write_atomically(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
         return value, False
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Return what an entry holds, a line of checksum and one of JSON; None where it is damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        checksum, _, text = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
         return None
-    except ValueError:  # a damaged entry is made again
+    if hashlib.sha256(text).hexdigest().encode() != checksum:
         return None
+    value = json.loads(text)
     return value if isinstance(value, dict) else None

@@ -5,7 +5,6 @@ equal, and near-duplicate code (Allamanis, 2019, "The adverse effects of code du
 similarity of the identifiers at least 0.8 as sets and 0.7 as multisets).
 """
 
-import ast
 import hashlib
 import re
 from collections import Counter, defaultdict
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.syntax import ast_text, ast_text_renamed, parse
+from en2py.data.syntax import names, parse, trees_and_names
 
 # Words that ask for a program without saying which; what is left is the core of a description.
 TASK_WORDS = frozenset(
@@ -48,37 +47,34 @@ def identifiers(code: str) -> Counter[str]:
     from the text where there is no tree.
     """
     tree = parse(code)
-    if tree is None:
-        return Counter(IDENTIFIER.findall(code))
-    counts: Counter[str] = Counter()
-    for node in ast.walk(tree):
-        for field in ("id", "attr", "arg", "name", "asname", "rest", "module"):
-            name = getattr(node, field, None)
-            if isinstance(name, str):
-                counts[name] += 1
-    return counts
+    return Counter(IDENTIFIER.findall(code) if tree is None else names(tree))
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is compared of a pair; an empty text compares with nothing."""
+    """What is compared of a pair; an empty text compares with nothing.
+
+    `behaviour` is filled by `behaviour_split` alone.
+    """
 
     description: str
     core: str
     answer: str
     renamed: str
     identifiers: tuple[tuple[str, int], ...]
+    behaviour: str = ""
 
 
 def fingerprint(pair: Pair) -> Fingerprint:
     """Compute the keys of a pair; code that does not parse is compared by its words."""
-    names = identifiers(pair.code)
+    text, renamed, found = trees_and_names(pair.code)
+    counts = Counter(IDENTIFIER.findall(pair.code) if found is None else found)
     return Fingerprint(
         description=description_key(pair.description),
         core=core_description(pair.description),
-        answer=_digest(ast_text(pair.code) or " ".join(pair.code.split())),
-        renamed=_digest(ast_text_renamed(pair.code) or ""),
-        identifiers=tuple(sorted(names.items())) if len(names) >= MIN_IDENTIFIERS else (),
+        answer=_digest(text or " ".join(pair.code.split())),
+        renamed=_digest(renamed or ""),
+        identifiers=tuple(sorted(counts.items())) if len(counts) >= MIN_IDENTIFIERS else (),
     )
 
 
@@ -216,6 +212,7 @@ def group_twins(prints: Sequence[Fingerprint]) -> list[int]:
         [p.core for p in prints],
         [p.renamed for p in prints],
         [p.identifiers for p in prints],
+        [p.behaviour for p in prints],
     ):
         first: dict[object, int] = {}
         for i, key in enumerate(keys):

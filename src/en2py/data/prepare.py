@@ -3,19 +3,28 @@
 The result is plain data: what a run trains on, what a checkpoint carries, what the cache keeps.
 """
 
+import base64
+import sys
+from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 from en2py.data.cleaning import clean
+from en2py.data.cleaning.pipeline import count_lost, is_large
+from en2py.data.duplicates import Fingerprint, fingerprint
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import Splits
 from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.vocab import Vocab
+from en2py.data.workers import MIN_PER_PROCESS, SECONDS, Lost, Workers
 from en2py.errors import UserError
 
 SPLITS = ("train", "val", "test")
+MIN_TO_TOKENIZE = 10_000  # pairs a process: spaCy takes two seconds to load, and them 3 s to cut
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,16 @@ class Prepared:
         return [item.pair for item in self.splits[split]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for the cache."""
+        """Return plain containers, for the cache; tokens as numbers load faster."""
+        items = list(chain.from_iterable(self.splits.values()))
+        tokens = dict.fromkeys(chain.from_iterable((*item.src, *item.tgt) for item in items))
+        ids = {token: i for i, token in enumerate(tokens)}
         return {
-            "splits": {
-                name: [[item.pair.to_dict(), item.src, item.tgt] for item in items]
-                for name, items in self.splits.items()
-            },
+            "sizes": {name: len(items) for name, items in self.splits.items()},
+            "pairs": [astuple(item.pair) for item in items],
+            "tokens": list(tokens),
+            "src": _packed([ids[t] for t in item.src] for item in items),
+            "tgt": _packed([ids[t] for t in item.tgt] for item in items),
             "src_vocab": self.src_vocab.to_dict(),
             "tgt_vocab": self.tgt_vocab.to_dict(),
             "src_state": self.src_state,
@@ -73,11 +86,11 @@ class Prepared:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Prepared":
         """Undo `to_dict`."""
+        pairs = (Pair(*p[:4], tuple(p[4]), *p[5:]) for p in record["pairs"])
+        sides = (_unpacked(record[side], record["tokens"]) for side in ("src", "tgt"))
+        items = map(TokenizedPair, pairs, *sides)
         return cls(
-            splits={
-                name: [TokenizedPair(Pair.from_dict(p), src, tgt) for p, src, tgt in items]
-                for name, items in record["splits"].items()
-            },
+            splits={name: list(islice(items, n)) for name, n in record["sizes"].items()},
             src_vocab=Vocab.from_dict(record["src_vocab"]),
             tgt_vocab=Vocab.from_dict(record["tgt_vocab"]),
             src_state=record["src_state"],
@@ -87,11 +100,31 @@ class Prepared:
         )
 
 
+def _packed(rows: Iterable[list[int]]) -> list[str]:
+    """Write rows of numbers as two texts: their lengths and all their numbers."""
+    listed = list(rows)
+    numbers = (array("i", map(len, listed)), array("i", chain.from_iterable(listed)))
+    return [base64.b64encode(_little(a).tobytes()).decode() for a in numbers]
+
+
+def _unpacked(texts: Sequence[str], tokens: Sequence[str]) -> Iterable[list[str]]:
+    lengths, ids = (array("i", base64.b64decode(text)) for text in texts)
+    row = iter([tokens[i] for i in _little(ids)])
+    return (list(islice(row, n)) for n in _little(lengths))
+
+
+def _little(numbers: "array[int]") -> "array[int]":
+    """Turn the machine's order of bytes into little-endian, or back."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
 def prepare(
     *,
     read: Callable[[DataReport], list[Pair]],
     cleaning: Mapping[str, Callable[..., Pair] | None],
-    split: Callable[[Sequence[Pair], DataReport], Splits],
+    split: Callable[[Sequence[Pair], DataReport, Sequence[Fingerprint]], Splits],
     augment: Callable[[Sequence[Pair]], list[Pair]],
     src_tokenizer: Tokenizer,
     tgt_tokenizer: Tokenizer,
@@ -100,6 +133,7 @@ def prepare(
     max_src_len: int,
     max_tgt_len: int,
     processes: int = 1,
+    seconds_per_pair: float = SECONDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Turn a source into ids; each argument is one arrow of the pipe.
@@ -115,7 +149,8 @@ def prepare(
         tgt_min_freq: Rarer Python tokens become `<unk>`.
         max_src_len: Longest source the model can read, in tokens with EOS.
         max_tgt_len: Longest target it can write, in tokens with EOS.
-        processes: For cleaning.
+        processes: For cleaning, fingerprints and tokens.
+        seconds_per_pair: Processor time for a pair in each of these; a slower one is dropped.
         progress: Called with (pairs cleaned, pairs in all).
 
     Raises:
@@ -125,28 +160,23 @@ def prepare(
     pairs = read(report)
     total = len(pairs)
     tick = (lambda done: progress(done, total)) if progress else None
-    pairs = clean(pairs, cleaning, report, processes=processes, progress=tick)
-    if not pairs:
-        raise UserError(f"no pair is left of the {total} read: {_why(report)}")
-    splits = split(pairs, report)
-    train = augment(splits.train)
-    report.facts["augmented"] = len(train) - len(splits.train)
-    src_tokenizer.fit([pair.description for pair in train])
-    tgt_tokenizer.fit([pair.code for pair in train])
-
-    def tokens(items: Sequence[Pair]) -> list[TokenizedPair]:
-        return [
-            TokenizedPair(
-                pair, src_tokenizer.tokenize(pair.description), tgt_tokenizer.tokenize(pair.code)
-            )
-            for pair in items
-        ]
-
-    tokenized = {
-        "train": _within(tokens(train), max_src_len, max_tgt_len, report),
-        "val": tokens(splits.val),
-        "test": tokens(splits.test),
-    }
+    with Workers(processes, seconds_per_pair) as workers:
+        pairs = clean(pairs, cleaning, report, workers=workers, progress=tick)
+        pairs, prints = _each(fingerprint, pairs, report, workers)
+        if not pairs:
+            raise UserError(f"no pair is left of the {total} read: {_why(report)}")
+        splits = split(pairs, report, prints)
+        train = augment(splits.train)
+        report.facts["augmented"] = len(train) - len(splits.train)
+        src_tokenizer.fit([pair.description for pair in train])
+        tgt_tokenizer.fit([pair.code for pair in train])
+        cut = partial(_tokenized, src_tokenizer, tgt_tokenizer)
+        parts = {"train": train, "val": splits.val, "test": splits.test}
+        tokenized: dict[str, list[TokenizedPair]] = {
+            name: _each(cut, part, report, workers, MIN_TO_TOKENIZE)[1]
+            for name, part in parts.items()
+        }
+    tokenized["train"] = _fitting(tokenized["train"], max_src_len, max_tgt_len, report)
     for name, items in tokenized.items():
         if not items:
             raise UserError(
@@ -168,7 +198,28 @@ def prepare(
     )
 
 
-def _within(
+def _each(
+    function: Callable[[Pair], Any],
+    pairs: Sequence[Pair],
+    report: DataReport,
+    workers: Workers,
+    least: int = MIN_PER_PROCESS,
+) -> tuple[list[Pair], list[Any]]:
+    """Return the pairs and what a function makes of each, without those that take too long."""
+    apart = any(map(is_large, pairs))
+    results = list(workers.map(function, pairs, least=least, apart=apart))
+    lost = [isinstance(result, Lost) for result in results]
+    given_up = {p.id: r.reason for p, r, gone in zip(pairs, results, lost, strict=True) if gone}
+    count_lost(given_up, len(pairs), report)
+    kept = [pair for pair, gone in zip(pairs, lost, strict=True) if not gone]
+    return kept, [result for result, gone in zip(results, lost, strict=True) if not gone]
+
+
+def _tokenized(src: Tokenizer, tgt: Tokenizer, pair: Pair) -> TokenizedPair:
+    return TokenizedPair(pair, src.tokenize(pair.description), tgt.tokenize(pair.code))
+
+
+def _fitting(
     items: list[TokenizedPair], max_src_len: int, max_tgt_len: int, report: DataReport
 ) -> list[TokenizedPair]:
     """Keep what the model has positions for; EOS takes one on each side."""

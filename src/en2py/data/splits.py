@@ -8,8 +8,8 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from en2py.data.duplicates import (
     Fingerprint,
@@ -50,17 +50,23 @@ class Splits:
 
 
 def random_split(
-    pairs: Sequence[Pair], report: DataReport, *, ratios: Sequence[float], seed: int
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None = None,
+    *,
+    ratios: Sequence[float],
+    seed: int,
 ) -> Splits:
     """Shuffle and cut; duplicates stay and leak. Only to reproduce published numbers.
 
     Args:
         pairs: All pairs.
         report: Takes the facts.
+        prints: The fingerprints of the pairs where they are known; else they are made here.
         ratios: Shares of train, validation and test; they add up to 1.
         seed: Of the shuffle.
     """
-    main, others, prints = _sources(pairs, report, unique=False)
+    main, others, prints = _sources(pairs, report, prints, unique=False)
     sizes = _sizes(len(main), ratios)
     order = sorted(range(len(main)), key=lambda i: _lot(main[i].id, seed))
     part = [""] * len(main)
@@ -71,17 +77,63 @@ def random_split(
 
 
 def group_split(
-    pairs: Sequence[Pair], report: DataReport, *, ratios: Sequence[float], seed: int
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None = None,
+    *,
+    ratios: Sequence[float],
+    seed: int,
 ) -> Splits:
     """Remove duplicates and keep twins, and twins of twins, on one side.
 
     Args:
         pairs: All pairs.
         report: Counts what is dropped.
+        prints: The fingerprints of the pairs where they are known; else they are made here.
         ratios: Shares of train, validation and test; they add up to 1.
         seed: Decides which group goes where.
     """
-    main, others, prints = _sources(pairs, report, unique=True)
+    return _split_groups(*_sources(pairs, report, prints, unique=True), report, ratios, seed)
+
+
+def behaviour_split(
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None = None,
+    *,
+    ratios: Sequence[float],
+    seed: int,
+    signatures: Callable[[Sequence[str]], Mapping[str, str]],
+) -> Splits:
+    """Split as `group_split` does, and keep programs that behave alike on one side too.
+
+    Args:
+        pairs: All pairs.
+        report: Counts what is dropped.
+        prints: The fingerprints of the pairs where they are known; else they are made here.
+        ratios: Shares of train, validation and test; they add up to 1.
+        seed: Decides which group goes where.
+        signatures: Maps programs to what they do, those that can be watched: equal texts are equal
+            behaviour. Programs have to run for that, so it is handed in.
+    """
+    main, others, prints = _sources(pairs, report, prints, unique=True)
+    ordered = [*main, *others]
+    known = signatures([pair.code for pair in ordered])
+    found = [known.get(pair.code, "") for pair in ordered]
+    prints = [replace(own, behaviour=text) for own, text in zip(prints, found, strict=True)]
+    signed = [text for text in found if text]
+    report.facts["behaviour"] = {"pairs": len(signed), "signatures": len(set(signed))}
+    return _split_groups(main, others, prints, report, ratios, seed)
+
+
+def _split_groups(
+    main: Sequence[Pair],
+    others: Sequence[Pair],
+    prints: Sequence[Fingerprint],
+    report: DataReport,
+    ratios: Sequence[float],
+    seed: int,
+) -> Splits:
     groups = group_twins(prints[: len(main)])
     part = _assign(main, groups, ratios, seed)
     report.facts["groups"] = {"n": len(set(groups)), "largest": max(Counter(groups).values())}
@@ -89,7 +141,12 @@ def group_split(
 
 
 def composition_split(
-    pairs: Sequence[Pair], report: DataReport, *, ratios: Sequence[float], seed: int
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None = None,
+    *,
+    ratios: Sequence[float],
+    seed: int,
 ) -> Splits:
     """Remove duplicates and hold out combinations of primitives, each primitive being trained.
 
@@ -99,13 +156,14 @@ def composition_split(
     Args:
         pairs: All pairs; those of the first source name their combination.
         report: Counts what is dropped.
+        prints: The fingerprints of the pairs where they are known; else they are made here.
         ratios: Shares of train, validation and test; they add up to 1.
         seed: Decides which combinations are held out.
 
     Raises:
         UserError: If the source names no combinations or too few to hold some out.
     """
-    main, others, prints = _sources(pairs, report, unique=True)
+    main, others, prints = _sources(pairs, report, prints, unique=True)
     if bare := [pair for pair in main if not pair.combination]:
         raise UserError(
             f"split=composition needs pairs that name the primitives they combine, but "
@@ -126,13 +184,19 @@ def composition_split(
 
 
 def official_split(
-    pairs: Sequence[Pair], report: DataReport, *, ratios: Sequence[float], seed: int
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None = None,
+    *,
+    ratios: Sequence[float],
+    seed: int,
 ) -> Splits:
     """Take the split that the source fixes; nothing is removed, so that scores can be compared.
 
     Args:
         pairs: All pairs; those of the first source name their split.
         report: Takes the facts.
+        prints: The fingerprints of the pairs where they are known; else they are made here.
         ratios: Used where the source has no validation split: groups of its train split, in the
             ratio of train and validation, become one.
         seed: Of that cut.
@@ -140,7 +204,7 @@ def official_split(
     Raises:
         UserError: If a pair has no split.
     """
-    main, others, prints = _sources(pairs, report, unique=False)
+    main, others, prints = _sources(pairs, report, prints, unique=False)
     if bare := [pair for pair in main if pair.split not in NAMES]:
         raise UserError(
             f"split=official needs train, val or test at every pair, but '{bare[0].id}' has "
@@ -160,20 +224,25 @@ def official_split(
 
 
 def _sources(
-    pairs: Sequence[Pair], report: DataReport, unique: bool
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None,
+    unique: bool,
 ) -> tuple[list[Pair], list[Pair], list[Fingerprint]]:
     """Tell the first source's pairs from those mixed in; with the fingerprints of both, in order.
 
     Args:
         pairs: All pairs.
         report: Names the first source of a mixture; counts the duplicates.
+        prints: The fingerprints where they are known.
         unique: Whether to remove duplicates.
     """
     if not pairs:
         raise UserError("there is no pair to split")
     first = report.facts.get("mixture: main source", pairs[0].source)
-    ordered = sorted(pairs, key=lambda pair: pair.source != first)
-    prints = [fingerprint(pair) for pair in ordered]
+    prints = [fingerprint(pair) for pair in pairs] if prints is None else prints
+    order = sorted(range(len(pairs)), key=lambda i: pairs[i].source != first)
+    ordered, prints = [pairs[i] for i in order], [prints[i] for i in order]
     if unique:
         kept = first_of_duplicates(ordered, prints, report)
         ordered, prints = [ordered[i] for i in kept], [prints[i] for i in kept]

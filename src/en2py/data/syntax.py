@@ -1,11 +1,14 @@
 """The few questions asked of a code text: does it parse, does it compile, which tree is it."""
 
 import ast
+import re
 import warnings
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+U_STRING = re.compile("[uU]['\"]")
 
 # What Python raises for text that is no program: NUL bytes and lone surrogates are ValueErrors,
 # deep nesting ends in RecursionError or MemoryError, depending on the version.
@@ -40,7 +43,7 @@ def ast_text(code: str) -> str | None:
     Returns:
         The text, None where the code does not parse.
     """
-    return _attempt(lambda: ast.dump(_without_kinds(ast.parse(code))))
+    return _attempt(lambda: _written(_parsed(code)))
 
 
 def ast_text_renamed(code: str) -> str | None:
@@ -55,15 +58,75 @@ def ast_text_renamed(code: str) -> str | None:
     Returns:
         The text, None where the code does not parse.
     """
-    return _attempt(lambda: ast.dump(_renamed(_without_kinds(ast.parse(code)))))
+    return _attempt(lambda: _written(_renamed(_parsed(code))))
 
 
-def _without_kinds(tree: ast.Module) -> ast.Module:
-    """Forget whether a string was written with a `u`: it is the same string."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant):
-            node.kind = None
+def trees_and_names(code: str) -> tuple[str | None, str | None, list[str] | None]:
+    """Answer `ast_text`, `ast_text_renamed` and `names` for the price of one tree.
+
+    Returns:
+        The three answers; each is None by itself where there is none.
+    """
+    tree = _attempt(lambda: _parsed(code))
+    if tree is None:
+        return None, None, None
+    found, text = _attempt(lambda: list(names(tree))), _attempt(lambda: _written(tree))
+    return text, _attempt(lambda: _written(_renamed(tree))), found
+
+
+def names(tree: ast.Module) -> Iterator[str]:
+    """Yield every name in a program, as often as it stands there, keywords aside."""
+    for node in nodes(tree):
+        for name in _NAME_FIELDS.get(type(node), ()):
+            if isinstance(value := getattr(node, name), str):
+                yield value
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes of a tree, in no order; twice as fast as `ast.walk`."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if isinstance(value, ast.AST):
+                waiting.append(value)
+            elif isinstance(value, list):
+                waiting += [item for item in value if isinstance(item, ast.AST)]
+
+
+# The fields that hold a name, by the class of the node: most hold none.
+_NAME_FIELDS = {
+    kind: fields
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+    if (
+        fields := tuple(
+            field
+            for field in ("id", "attr", "arg", "name", "asname", "rest", "module")
+            if field in kind._fields
+        )
+    )
+}
+
+
+def _parsed(code: str) -> ast.Module:
+    """Parse, and forget whether a string was written with a `u`: it is the same string."""
+    tree = ast.parse(code)
+    if U_STRING.search(code):
+        for node in nodes(tree):
+            if isinstance(node, ast.Constant):
+                node.kind = None
     return tree
+
+
+def _written(node: Any) -> str:
+    """Write a tree as text; `ast.dump` does too, in twice the time."""
+    if isinstance(node, ast.AST):
+        fields = [_written(getattr(node, field, None)) for field in node._fields]
+        return f"{type(node).__name__}({','.join(fields)})"
+    return f"[{','.join(map(_written, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _renamed(tree: ast.Module) -> ast.Module:

@@ -3,10 +3,12 @@
 Shape letters: V vocabulary, W width of a vector.
 """
 
+import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,6 +42,30 @@ class Vectors:
             for side, found in sides.items()
             if found is not None and len(found) > len(SPECIAL_TOKENS)
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, for the cache; the numbers bit for bit, as text."""
+        return {field.name: _packed(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Vectors":
+        """Undo `to_dict`."""
+        return cls(**{name: _unpacked(packed) for name, packed in record.items()})
+
+
+def _packed(tensor: Tensor | None) -> dict[str, Any] | None:
+    if tensor is None:
+        return None
+    kind = "<f4" if tensor.is_floating_point() else "|b1"
+    data = np.ascontiguousarray(tensor.numpy(), dtype=kind).tobytes()
+    return {"shape": list(tensor.shape), "kind": kind, "data": base64.b64encode(data).decode()}
+
+
+def _unpacked(record: Mapping[str, Any] | None) -> Tensor | None:
+    if record is None:
+        return None
+    flat = np.frombuffer(base64.b64decode(record["data"]), dtype=record["kind"])
+    return torch.tensor(flat.astype(flat.dtype.newbyteorder("="))).reshape(record["shape"])
 
 
 def table(words: Mapping[str, Any], vocab: Vocab, width: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -1,17 +1,14 @@
 """Steps that move white space; where the code parses, its syntax tree stays."""
 
-import argparse
 import ast
-import copy
 import io
 import re
 import textwrap
 import tokenize
 import warnings
-from functools import cache, lru_cache
+from functools import lru_cache
 
-import autopep8 as autopep8_library
-
+from en2py.data.cleaning import pep8
 from en2py.data.cleaning.rewriting import (
     first_that_parses,
     refuse_pathological,
@@ -89,28 +86,18 @@ def autopep8(pair: Pair, *, ignore: str) -> Pair:
     return with_same_tree(pair, _formatted(pair.code, ignore))
 
 
-@lru_cache(maxsize=8192)  # a third of the students' programs are repeats; each costs 6 ms
+@lru_cache(maxsize=8192)  # a third of the students' programs are repeats; each costs 3 ms
 def _formatted(code: str, ignore: str) -> str:
-    options = copy.deepcopy(_options(ignore))  # autopep8 adds to the list of rules
     if sum(len(line) for line in code.split("\n") if len(line) > LINE_LENGTH) > MAX_LONG_LINES:
-        options.ignore.append("E501")
+        ignore += ",E501"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it compiles what it writes
-            return str(autopep8_library.fix_code(code, options=options)).rstrip("\n")
+            return pep8.fix(code, pep8.options(ignore, MAX_PASSES)).rstrip("\n")
     except (
         Exception
     ):  # on broken code it fails in many ways: IndexError, AssertionError, TokenError
         return code
-
-
-@cache
-def _options(ignore: str) -> argparse.Namespace:
-    """Parse autopep8's options once: it would do so for every snippet, for a sixth of its time."""
-    options: argparse.Namespace = autopep8_library.parse_args([""])
-    options.ignore = [rule.strip() for rule in ignore.split(",") if rule.strip()]
-    options.pep8_passes = MAX_PASSES
-    return options
 
 
 def unparse(pair: Pair) -> Pair:

@@ -1,19 +1,16 @@
 """Run the steps over all pairs, in one or several processes, and count what each one does."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.workers import CHUNK, SECONDS, Lost, Workers
 
 Step = Callable[[Pair], Pair]
 
-CHUNK = 64  # pairs handed to a process at a time: half a second of autopep8
-MIN_PER_PROCESS = 200  # fewer are done before another process has started
+LARGE = 10_000  # characters of a pair; larger ones are not cleaned in the main process
+TIME_LIMIT = "seconds_per_pair"  # the rule that drops what was given up, by the option's name
 
 
 class Drop(Exception):
@@ -50,7 +47,7 @@ def clean(
     steps: Mapping[str, Step | None],
     report: DataReport,
     *,
-    processes: int = 1,
+    workers: Workers | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Pair]:
     """Pass pairs through named steps, in order.
@@ -61,8 +58,9 @@ def clean(
         pairs: What a source read.
         steps: Steps by name; None is a step switched off. For several processes they must be
             picklable: functions of a module, or `functools.partial` of one.
-        report: Counts per step the pairs it read, changed and dropped.
-        processes: How many processes work; few pairs are always done in this one.
+        report: Counts per step the pairs it read, changed and dropped, and those given up because
+            they took too long.
+        workers: Who does it; None does it here.
         progress: Called now and then with the number of pairs done.
 
     Returns:
@@ -71,16 +69,31 @@ def clean(
     active = {name: step for name, step in steps.items() if step is not None}
     for name in active:
         report.read(name, 0)  # a step that no pair reaches is listed all the same
-    kept = []
-    done = 0
-    for outcomes in _outcomes(pairs, active, processes):
-        for outcome in outcomes:
-            if _count(outcome, active, report):
-                kept.append(outcome.pair)
-        done += len(outcomes)
-        if progress is not None:
+    work = partial(_pass_through, active)
+    outcomes = (workers or Workers(1, SECONDS)).map(work, pairs, apart=any(map(is_large, pairs)))
+    kept, lost = [], dict[str, str]()
+    for done, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True), start=1):
+        if isinstance(outcome, Lost):
+            lost[pair.id] = outcome.reason
+        elif _count(outcome, active, report):
+            kept.append(outcome.pair)
+        if progress is not None and (done % CHUNK == 0 or done == len(pairs)):
             progress(done)
+    count_lost(lost, len(pairs), report)
     return kept
+
+
+def is_large(pair: Pair) -> bool:
+    """Tell whether a pair is so long that it might crash the process that looks at it."""
+    return len(pair.description) + len(pair.code) > LARGE
+
+
+def count_lost(lost: Mapping[str, str], n: int, report: DataReport) -> None:
+    """Enter into the report which of `n` pairs were given up, and why; nothing where none was."""
+    if lost:
+        report.read(TIME_LIMIT, n)
+    for pair_id, reason in lost.items():
+        report.dropped(TIME_LIMIT, pair_id, reason)
 
 
 def _count(outcome: Outcome, steps: Mapping[str, Step], report: DataReport) -> bool:
@@ -95,33 +108,7 @@ def _count(outcome: Outcome, steps: Mapping[str, Step], report: DataReport) -> b
     return True
 
 
-def _outcomes(
-    pairs: Sequence[Pair], steps: Mapping[str, Step], processes: int
-) -> Iterator[list[Outcome]]:
-    """Yield chunks of outcomes in the order of the pairs."""
-    work = partial(_pass_through, steps)
-    chunks = [pairs[i : i + CHUNK] for i in range(0, len(pairs), CHUNK)]
-    done = 0
-    if (n := min(processes, len(pairs) // MIN_PER_PROCESS)) > 1:
-        # Spawned, since a fork of a process that runs threads (torch, W&B) may hang.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(n, mp_context=context) as executor:
-            try:
-                for outcomes in executor.map(work, chunks):
-                    done += 1
-                    yield outcomes
-            except BrokenProcessPool:
-                pass  # a program read from stdin cannot be spawned; the rest is done here
-            finally:
-                executor.shutdown(cancel_futures=True)
-    yield from map(work, islice(chunks, done, None))
-
-
-def _pass_through(steps: Mapping[str, Step], pairs: Sequence[Pair]) -> list[Outcome]:
-    return [_one(steps, pair) for pair in pairs]
-
-
-def _one(steps: Mapping[str, Step], pair: Pair) -> Outcome:
+def _pass_through(steps: Mapping[str, Step], pair: Pair) -> Outcome:
     outcome = Outcome(pair)
     for name, step in steps.items():
         try:

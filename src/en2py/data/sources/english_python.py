@@ -122,14 +122,15 @@ def line_roles(lines: Sequence[str]) -> list[str]:
     """Give each line its role."""
     roles: list[str] = []
     has_code = True  # of the open description; at the start there is none, and nothing to wait for
+    below = _indented_below(lines)
     for i in range(len(lines)):
-        role = _role(lines, i, roles[-1] if roles else BLANK, has_code)
+        role = _role(lines, i, roles[-1] if roles else BLANK, has_code, below[i])
         has_code = role == CODE or (has_code and role not in (DESCRIPTION, SHORT))
         roles.append(role)
     return roles
 
 
-def _role(lines: Sequence[str], i: int, above: str, has_code: bool) -> str:
+def _role(lines: Sequence[str], i: int, above: str, has_code: bool, indented_below: bool) -> str:
     line, next_line = lines[i], lines[i + 1] if i + 1 < len(lines) else ""
     text = line.strip()
     margin = line[: len(line) - len(line.lstrip())]
@@ -151,7 +152,7 @@ def _role(lines: Sequence[str], i: int, above: str, has_code: bool) -> str:
     if remark or _is_code(words):
         return COMMENT
     if not margin and has_code and above in (BLANK, MARKER, CODING, NUMBER):
-        return COMMENT if _goes_on_indented(lines, i) else SHORT
+        return COMMENT if indented_below else SHORT
     return MORE if above in (DESCRIPTION, SHORT, MORE) else COMMENT
 
 
@@ -166,12 +167,17 @@ def _is_code(text: str) -> bool:
     return tree is not None and any(isinstance(node, kinds) for node in ast.walk(tree))
 
 
-def _goes_on_indented(lines: Sequence[str], i: int) -> bool:
-    """Tell whether the code under a `#` line is indented: then it stands inside a block."""
-    for k in range(i + 1, len(lines)):
-        if lines[k].strip() and not lines[k].startswith("#"):
-            return lines[k].startswith((" ", "\t"))
-    return False
+def _indented_below(lines: Sequence[str]) -> list[bool]:
+    """Tell for each line whether the code under it is indented: then a `#` line is in a block.
+
+    From below, once: looked for from each line, a file of comments alone would take for ever.
+    """
+    below, indented = [False] * len(lines), False
+    for i in range(len(lines) - 1, -1, -1):
+        below[i] = indented
+        if lines[i].strip() and not lines[i].startswith("#"):
+            indented = lines[i].startswith((" ", "\t"))
+    return below
 
 
 def _blocks(lines: Sequence[str], roles: Sequence[str], report: DataReport) -> list[Block]:

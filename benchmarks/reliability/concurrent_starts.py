@@ -1,0 +1,83 @@
+"""Eight `train.py` started at once on one empty cache; then again with the first builder killed.
+
+python benchmarks/reliability/concurrent_starts.py [N]
+
+Each run has its own seed. Afterwards: exit codes, one folder a run, one cache entry built once, no
+file that is half, no temporary file left.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    for killed in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(starts(Path(folder), n, killed), indent=1))
+
+
+def starts(folder: Path, n: int, killed: bool) -> dict[str, object]:
+    cache, output = folder / "cache", folder / "outputs"
+    settings = ["data=tasks", "data.source.n_pairs=900", "trainer=smoke", "logger=csv",
+                f"cache={cache}", f"output={output}", "processes=1"]  # fmt: skip
+    began = time.perf_counter()
+    runs = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *settings, f"seed={seed}"],
+            stdout=(folder / f"{seed}.out").open("wb"),
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for seed in range(1, n + 1)
+    ]
+    started = time.perf_counter() - began
+    if killed:
+        runs[builder(cache, runs)].send_signal(signal.SIGKILL)
+    codes = [run.wait() for run in runs]
+    entries = sorted(cache.glob("data-*.json"))
+    said = [(folder / f"{seed}.out").read_text(errors="replace") for seed in range(1, n + 1)]
+    record = {
+        "runs": n,
+        "a builder was killed": killed,
+        "seconds to start": round(started, 2),
+        "exit codes": codes,
+        "folders": len(list((output / "adhoc").glob("tasks-*"))),
+        "results": len(list((output / "adhoc").glob("*/result.json"))),
+        "cache entries": len(entries),
+        "runs that took the data from the cache": sum("from the cache" in text for text in said),
+        "temporary files left": len(list(folder.rglob(".*.tmp"))),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    assert sum(code == 0 for code in codes) == n - killed, said
+    assert record["cache entries"] == 1 and record["temporary files left"] == 0, record
+    assert record["results"] == n - killed, record
+    return record
+
+
+def builder(cache: Path, runs: list[subprocess.Popen[bytes]]) -> int:
+    """Wait until one run holds the lock of the entry, and say which: its number in the list."""
+    while True:
+        for lock in cache.glob("data-*.lock"):
+            inode = lock.stat().st_ino
+            for line in Path("/proc/locks").read_text().splitlines():
+                fields = line.split()
+                if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):
+                    holders = [i for i, run in enumerate(runs) if run.pid == int(fields[4])]
+                    if holders:
+                        return holders[0]
+        if all(run.poll() is not None for run in runs):
+            raise RuntimeError("no run ever held the lock of the cache entry")
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    main()
