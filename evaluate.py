@@ -1,6 +1,7 @@
-"""Score a checkpoint, or let it write code for a prompt: `python evaluate.py --help`."""
+"""Score checkpoints and baselines, or let one write code: `python evaluate.py --help`."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,8 +10,12 @@ from en2py.cli import command
 
 
 def main(cfg: DictConfig) -> Any:
-    """Do what the config asks of one checkpoint."""
-    from en2py.scoring import evaluate  # torch takes seconds: only once the config is good
+    """Do what the config asks of checkpoints and baselines."""
+    if cfg.study is not None:
+        from en2py.study import summarise
+
+        return summarise(Path(cfg.study))
+    from en2py.comparison import evaluate  # torch takes seconds: only once the config is good
 
     return evaluate(cfg)
 

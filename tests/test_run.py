@@ -257,8 +257,11 @@ def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
     assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", door="evaluate") == 0
     again = json.loads((folder / "evaluate-test" / "results.json").read_text())
     result = json.loads((folder / "result.json").read_text())
-    assert again["scores"] == pytest.approx(result["test"], rel=1e-6)
-    assert again["split_hash"] == result["split_hash"]
+    figures = {name: figure["value"] for name, figure in again["rows"][0]["figures"].items()}
+    known = {name: value for name, value in result["test"].items() if name in figures}
+    assert {name: figures[name] for name in known} == pytest.approx(known, rel=1e-6)
+    assert set(result["test"]) - set(known) <= {"n", "loss"} and "behaves" in known
+    assert again["data"]["split_hash"] == result["split_hash"]
     assert list((folder / "evaluate-test" / "attention").rglob("cross-layer*.png"))
 
 

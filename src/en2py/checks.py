@@ -23,7 +23,7 @@ from en2py.rules import CHOICES, RULES
 from en2py.signatures import WORDS, parameters
 from en2py.targets import check_targets
 
-FILES = ("path", "ckpt_path", "init_from", "prompts")  # must exist, by the last part of a key
+FILES = ("path", "ckpt_path", "init_from", "prompts", "results")  # must exist, by their last part
 FOLDERS = ("root",)
 WRITTEN = ("output", "cache", "folder")  # may be made
 
@@ -254,6 +254,24 @@ def _check_starts(config: Mapping[str, Any]) -> None:
         )
     if config.get("prompt") is not None and config.get("prompts") is not None:
         raise UserError("prompt and prompts exclude each other: give one text or a file of them")
+    if "baselines" in config:
+        _check_entrants(config)
+
+
+def _check_entrants(config: Mapping[str, Any]) -> None:
+    """Hold what an evaluation is to score: checkpoints, baselines, or stored results."""
+    if not any(config.get(name) for name in ("ckpt_path", "baseline", "results", "study")):
+        raise UserError("ckpt_path is needed: add ckpt_path=FILE")
+    if not config.get("ckpt_path"):
+        for name in ("prompt", "prompts"):
+            if config.get(name) is not None:
+                raise UserError(f"{name} needs a model that answers: add ckpt_path=FILE")
+    known = [*config["baselines"], "none"]
+    for name in filter(None, str(config.get("baseline") or "").split(",")):
+        if name.strip() not in known:
+            raise UserError(
+                f"baseline={name.strip()}: no such baseline{did_you_mean(name.strip(), known)}"
+            )
 
 
 def _check_sweep(config: Mapping[str, Any]) -> None:

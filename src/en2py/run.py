@@ -20,16 +20,18 @@ from omegaconf import DictConfig, OmegaConf
 from en2py import build, show, signals
 from en2py.build import escape
 from en2py.checkpoints import load_checkpoint
-from en2py.data.cache import digest, write_atomically
+from en2py.data.cache import file_digest, write_atomically
 from en2py.data.prepare import Prepared
+from en2py.entrants import predictions_key
 from en2py.errors import UserError
 from en2py.evaluation.plots import plot_curves
 from en2py.faults import memory_told
-from en2py.identity import config_digest, run_name
+from en2py.identity import config_digest, run_name, wandb_id
+from en2py.judging import Judge
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
 from en2py.resume import check_same_data, continue_config, resume_point
-from en2py.scoring import draw_attention, score_split, write_scores
+from en2py.scoring import Training, draw_attention, score_split, write_scores
 from en2py.sweep import sign
 from en2py.warm_start import copy_weights
 
@@ -92,7 +94,7 @@ class Run:
 
     def wandb_id(self) -> str:
         """Return the W&B id: the same run goes on under it, a fresh one gets another."""
-        return digest([self.config["study"], self.name, self.attempt()])[:10]
+        return wandb_id(self.config["study"], self.name, self.attempt())
 
 
 def train(cfg: DictConfig) -> float:
@@ -188,8 +190,16 @@ def _train(run: Run) -> float:
     best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
-    scores = score_split(module, datamodule, trainer, "test", config["sandbox"])
+    judge = Judge(
+        prepared.pairs("test"),
+        sandbox=config["sandbox"],
+        folder=Path(config["cache"]),
+        behaviour=config.get("behaviour", True),  # a run of before this was a choice
+    )
+    scores = score_split(module, datamodule, trainer, "test", judge, Training.of(prepared))
     write_scores(folder, scores)
+    key = predictions_key(file_digest(best_file), config)
+    write_atomically(folder / "predictions.json", json.dumps(key).encode())
     pictures = draw_attention(module, scores, folder, ["cross"], n_maps=1)
     for logger in loggers[1:]:
         logger.log_metrics({f"test/{k}": v for k, v in scores.values.items()})

@@ -30,8 +30,8 @@ def retrieval(
     train: Sequence[Pair],
     test: Sequence[Pair],
     *,
-    words: tuple[int, int] = (1, 2),
-    characters: tuple[int, int] = (3, 5),
+    words: Sequence[int] = (1, 2),
+    characters: Sequence[int] = (3, 5),
 ) -> list[str]:
     """Answer with the code of the nearest training description by TF-IDF.
 
@@ -45,8 +45,10 @@ def retrieval(
         characters: Shortest and longest n-gram of characters.
     """
     vectorizers = (
-        TfidfVectorizer(ngram_range=words, token_pattern=_WORDS, sublinear_tf=True),
-        TfidfVectorizer(ngram_range=characters, analyzer="char_wb", sublinear_tf=True),
+        TfidfVectorizer(ngram_range=tuple(words), token_pattern=_WORDS, sublinear_tf=True),
+        TfidfVectorizer(
+            ngram_range=tuple(characters), analyzer="char_wb", sublinear_tf=True
+        ),
     )
     known, asked = _descriptions(train), _descriptions(test)
     features = sparse.hstack([v.fit_transform(known) for v in vectorizers]).tocsr()  # [N, F]

@@ -3,6 +3,7 @@
 from en2py.evaluation.behaviour.admission import Admission, admit, count_reasons
 from en2py.evaluation.behaviour.judge import Verdict, behaves_like, problems_of_scripts
 from en2py.evaluation.behaviour.oracle import Oracle
+from en2py.evaluation.behaviour.signatures import signatures
 
 __all__ = [
     "Admission",
@@ -12,4 +13,5 @@ __all__ = [
     "behaves_like",
     "count_reasons",
     "problems_of_scripts",
+    "signatures",
 ]

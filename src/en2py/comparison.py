@@ -1,0 +1,406 @@
+"""Checkpoints and baselines against each other: the same test pairs, the same reference text.
+
+`evaluate.py` ends here. One checkpoint is a comparison with one model row.
+"""
+
+import dataclasses
+import json
+import platform
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from en2py import build, show
+from en2py.answers import answer
+from en2py.checkpoints import CheckedIO, load_checkpoint
+from en2py.data.cache import digest, write_atomically
+from en2py.data.pairs import Pair
+from en2py.data.prepare import Prepared
+from en2py.entrants import (
+    Entrant,
+    aligned,
+    common_pairs,
+    entrants_of,
+    evaluation_config,
+    known_programs,
+    stored_programs,
+)
+from en2py.errors import UserError
+from en2py.evaluation.buckets import seen_and_new
+from en2py.evaluation.probes import probe_trigger_words
+from en2py.evaluation.report import write_report
+from en2py.evaluation.results import AttentionSample, Results
+from en2py.evaluation.rows import BASELINE, MODEL, RunFigures, axes, fixed, reference_name
+from en2py.evaluation.samples import spread
+from en2py.export import export
+from en2py.findings import (
+    N_SAMPLES,
+    Entry,
+    attention_of,
+    clusters_of,
+    rows_of,
+    samples_of,
+)
+from en2py.judging import Judge, counts_at_k
+from en2py.module import Seq2SeqModule
+from en2py.oracles import account, quality_of
+from en2py.recording import record
+from en2py.scoring import (
+    SplitScores,
+    Tables,
+    Training,
+    draw_attention,
+    generated,
+    judged,
+    score_split,
+    token_tables,
+    write_predictions,
+    write_scores,
+)
+
+_VERSIONS = ("en2py", "torch", "pytorch-lightning", "sacrebleu", "scikit-learn", "numpy", "scipy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """What all that take part are scored on.
+
+    Attributes:
+        part: `train`, `val` or `test`.
+        prepared: The data that reference text and training pairs are taken from.
+        pairs: The pairs.
+        validation: The validation pairs that all models share.
+        training: What the reference was trained on.
+        judge: Runs programs.
+        data: What a report says of the data.
+    """
+
+    part: str
+    prepared: Prepared
+    pairs: list[Pair]
+    validation: list[Pair]
+    training: Training
+    judge: Judge
+    data: dict[str, Any]
+
+
+def evaluate(cfg: DictConfig) -> Results | None:
+    """Do what `evaluate.py` was asked.
+
+    Raises:
+        UserError: For what a person can mend.
+    """
+    if cfg.results is not None:
+        return _again(cfg)
+    if cfg.export is not None:
+        module = build.load(cfg.ckpt_path)
+        export(module.model, module.src_vocab, module.tgt_vocab, Path(cfg.export))
+        show.say(f"the model for CTranslate2 is in {cfg.export}")
+        return None
+    if cfg.prompt is not None or cfg.prompts is not None:
+        checkpoint = load_checkpoint(cfg.ckpt_path)
+        stored = checkpoint["en2py"]
+        stored["config"] = evaluation_config(cfg, stored)
+        answer(cfg, build.module_of(checkpoint))
+        return None
+    return compare(cfg)
+
+
+def _again(cfg: DictConfig) -> Results:
+    """Make the pages again from stored results."""
+    path = Path(cfg.results)
+    results = Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    folder = Path(cfg.folder or path.parent)
+    write_report(folder, results)
+    show.say(f"the pages are in {folder}")
+    return results
+
+
+def compare(cfg: DictConfig) -> Results:
+    """Score checkpoints and baselines, write results and pages, and return the results."""
+    entrants = entrants_of(cfg) if cfg.ckpt_path else []
+    ground = _ground(cfg, entrants)
+    folder = _folder(cfg, entrants, ground)
+    show.say(
+        f"{ground.part} split of {ground.data['name']}: {ground.data['n_pairs']:,} pairs in "
+        f"{ground.data['n_clusters']:,} clusters"
+    )
+    entries = []
+    for entrant in entrants:
+        module = build.module_of(_as_evaluated(entrant))
+        entries.append(_scored(cfg, entrant, module, ground))
+    entries = _named_apart(entries)
+    if len(entries) == 1:
+        write_scores(folder, entries[0].scored)
+        draw_attention(module, entries[0].scored, folder, list(cfg.attention), cfg.n_maps)
+        show.samples(entries[0].scored.samples(3))
+    entries += _baselines(cfg, ground)
+    for entry in entries:
+        write_predictions(folder / "predictions" / f"{_file_name(entry.name)}.jsonl", entry.scored)
+    runs, results = _results(cfg, entries, entrants, ground)
+    text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
+    write_atomically(folder / "results.json", text.encode())
+    write_report(folder, results)
+    show.comparison(results)
+    record(results, runs, entrants, cfg.get("logger"), folder)
+    show.say(f"everything is in {folder}")
+    return results
+
+
+def _ground(cfg: DictConfig, entrants: Sequence[Entrant]) -> Ground:
+    config: Any
+    if entrants:
+        config, prepared = entrants[0].config, entrants[0].prepared
+        pairs = common_pairs(entrants, cfg.part)
+        validation = common_pairs(entrants, "val")
+    else:
+        config = OmegaConf.to_container(cfg, resolve=True)
+        prepared = build.prepare_data(config)[0]
+        pairs, validation = prepared.pairs(cfg.part), []
+    if not pairs:
+        names = dict.fromkeys(entrant.config["data"]["name"] for entrant in entrants)
+        raise UserError(
+            f"these checkpoints have no {cfg.part} pair in common (their data: "
+            f"{', '.join(names)}): compare runs on the same data with the same split"
+        )
+    judge = Judge(pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour)
+    texts = [[pair.id, pair.description, pair.code] for pair in pairs]
+    data = {
+        "name": config["data"]["name"],
+        "part": cfg.part,
+        "n_pairs": len(pairs),
+        "n_clusters": len(set(clusters_of(pairs))),
+        "n_left_out": len(prepared.pairs(cfg.part)) - len(pairs),
+        "split_hash": prepared.split_hash,
+        "test_hash": digest(texts),
+    }
+    return Ground(cfg.part, prepared, pairs, validation, Training.of(prepared), judge, data)
+
+
+def _folder(cfg: DictConfig, entrants: Sequence[Entrant], ground: Ground) -> Path:
+    """Choose where results go: beside the checkpoint, into its study, or into a folder of ours."""
+    if cfg.folder is not None:
+        return Path(cfg.folder)
+    if len(entrants) == 1:
+        return entrants[0].path.parent.parent / f"evaluate-{ground.part}"
+    studies = {own.folder.parent if own.folder else None for own in entrants}
+    study = studies.pop() if len(studies) == 1 else None
+    if study is not None:
+        return study / f"report-{ground.part}"
+    names = [own.sha256 for own in entrants] or [ground.data["test_hash"]]
+    kind = "comparisons" if entrants else "baselines"
+    return Path(cfg.output) / kind / f"{ground.data['name']}-{ground.part}-{digest(names)[:8]}"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.=+-]+", "_", name)
+
+
+def _as_evaluated(entrant: Entrant) -> dict[str, Any]:
+    checkpoint = load_checkpoint(entrant.path)
+    checkpoint["en2py"]["config"] = entrant.config
+    return checkpoint
+
+
+def _scored(cfg: DictConfig, entrant: Entrant, module: Seq2SeqModule, ground: Ground) -> Entry:
+    """Score one checkpoint on the pairs of the comparison."""
+    show.say(f"scoring {entrant.name}")
+    trainer, config, part = _trainer(cfg, entrant.config), entrant.config, ground.part
+    parts = {"val": ground.validation, part: ground.pairs}
+    datamodule = build.datamodule(config, aligned(entrant, module, parts))
+    validation = token_tables(module, datamodule, trainer, "val")[1] if ground.validation else {}
+
+    def write() -> list[list[str]]:
+        return generated(module, datamodule, trainer, part)
+
+    programs = stored_programs(entrant, ground.pairs)
+    if programs is None:
+        programs = known_programs(entrant, ground.pairs, config["decoding"], write)
+    training = _training(entrant, ground)
+    scored = score_split(module, datamodule, trainer, part, ground.judge, training, programs)
+    sampled = {}
+    if cfg.pass_at_k.n_samples:
+        search = _sampling(cfg, config)
+        usual, module.search = module.search, build.make(search)
+        drawn = known_programs(entrant, ground.pairs, search, write)
+        module.search = usual
+        sampled = _at_k(drawn, ground.judge, list(cfg.pass_at_k.k))
+    return Entry(
+        name=entrant.name,
+        kind=MODEL,
+        seed=entrant.seed,
+        settings=entrant.settings,
+        scored=scored,
+        validation=validation,
+        sampled=sampled,
+        values=_trigger_words(module, scored, training) if cfg.trigger_words else {},
+        tokenizer=digest([config["tokenizer"]["tgt"], entrant.stored["tgt_state"]]),
+        vocab=entrant.prepared.tgt_vocab.tokens,
+        attention=_attention(module, scored, cfg.n_maps),
+        notes=entrant.notes(),
+    )
+
+
+def _training(entrant: Entrant, ground: Ground) -> Training:
+    """Return what a run may have copied from; n-grams that do not count are those of the first."""
+    if entrant.prepared.split_hash == ground.prepared.split_hash:
+        return ground.training
+    own = Training.of(entrant.prepared)
+    own.code.common = ground.training.code.common
+    return Training(ground.training.pairs, own.code)
+
+
+def _trainer(cfg: DictConfig, config: Mapping[str, Any]) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=cfg.trainer.accelerator,
+        devices=cfg.trainer.devices,
+        precision=build.precision(config["trainer"]["precision"]),
+        logger=False,
+        enable_progress_bar=sys.stdout.isatty(),
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        plugins=[CheckedIO()],
+    )
+
+
+def _sampling(cfg: DictConfig, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the decoding section that draws the samples of pass@k."""
+    settings: Any = OmegaConf.to_container(cfg.pass_at_k)
+    del settings["k"]
+    fixed_ones = {"top_k": None, "allow_unk": False, "max_len": config["decoding"]["max_len"]}
+    return {"_target_": "en2py.decoding.sample", "_partial_": True, **fixed_ones, **settings}
+
+
+def _at_k(drawn: list[list[str]], judge: Judge, ks: Sequence[int]) -> Tables:
+    places = [place for place, programs in enumerate(drawn) for _ in programs]
+    ran = iter(judge.run([program for programs in drawn for program in programs], places))
+    return counts_at_k([[next(ran) for _ in programs] for programs in drawn], ks)
+
+
+def _trigger_words(
+    module: Seq2SeqModule, scored: SplitScores, training: Training
+) -> dict[str, float]:
+    """Return how many programs the rarest word of their description brings by itself."""
+    descriptions = [pair.description for pair in scored.pairs]
+    known = [pair.description for pair in training.pairs]
+    probe = probe_trigger_words(descriptions, scored.predictions, known, module.generate)
+    if probe is None:
+        return {}
+    names = ("alone_same", "alone_renamed", "without_same", "without_renamed")
+    return {f"trigger_{name}": getattr(probe, name) for name in names}
+
+
+def _attention(module: Seq2SeqModule, scored: SplitScores, n: int) -> list[AttentionSample]:
+    """Return what a model looked at while it wrote some of the samples of the report."""
+    shown = spread(len(scored.pairs), N_SAMPLES)
+    found = []
+    for place in (shown[i] for i in spread(len(shown), n)):
+        pair, code = scored.pairs[place], scored.predictions[place]
+        if code:
+            labels, maps = module.attention(pair.description, code)
+            weights = {kind: _rounded(maps[kind].tolist()) for kind in maps}
+            found.append(AttentionSample("", pair.id, labels, weights))
+    return found
+
+
+def _rounded(weights: Any) -> Any:
+    return [_rounded(own) if isinstance(own, list) else round(own, 3) for own in weights]
+
+
+def _baselines(cfg: DictConfig, ground: Ground) -> list[Entry]:
+    """Score what needs no training, through the same code as a model's programs."""
+    names = str(cfg.baseline or ",".join(cfg.baselines)).split(",")
+    everything = ground.prepared.pairs(ground.part)
+    entries = []
+    for name in (name.strip() for name in names):
+        section = cfg.baselines.get(name)
+        if section is None:  # switched off, or `baseline=none`
+            continue
+        written = build.make(section)(ground.training.pairs, everything)
+        by_id = dict(zip((pair.id for pair in everything), written, strict=True))
+        candidates = [[text] if (text := by_id[pair.id]) else [] for pair in ground.pairs]
+        if not any(candidates):
+            show.say(f"{name} has an answer for none of the pairs, so it has no row")
+            continue
+        scored = judged(candidates, ground.judge, ground.training)
+        n_asked = sum(map(bool, candidates))
+        notes = [f"answers {n_asked:,} of {len(candidates):,} pairs, and is scored on these"]
+        entries.append(
+            Entry(name, BASELINE, None, {}, scored, notes=notes[n_asked == len(candidates) :])
+        )
+    return entries
+
+
+def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """Number the entries of one run, which may come with several checkpoints."""
+    seen: Counter[str] = Counter()
+    found = []
+    for entry in entries:
+        seen[entry.name] += 1
+        n = seen[entry.name]
+        found.append(dataclasses.replace(entry, name=f"{entry.name} ({n})") if n > 1 else entry)
+    return found
+
+
+def _results(
+    cfg: DictConfig, entries: Sequence[Entry], entrants: Sequence[Entrant], ground: Ground
+) -> tuple[list[RunFigures], Results]:
+    runs, rows = rows_of(entries, ground.pairs, seen_and_new(ground.training.pairs, ground.pairs))
+    n_models = sum(row.kind == MODEL for row in rows)
+    signatures = dict(entries[0].scored.scores.signatures) if entries else {}
+    return runs, Results(
+        title=_title(n_models, ground.data["name"]),
+        data=ground.data,
+        axes=axes(runs),
+        fixed=fixed(runs),
+        rows=rows,
+        reference_row=reference_name(runs),
+        oracles=_oracles(cfg, ground),
+        samples=samples_of(entries, rows, runs),
+        attention=attention_of(entries, rows, runs),
+        curves={own.name: curve for own in entrants if (curve := own.curve())},
+        signatures={**signatures, **_SIGNATURES},
+        versions={
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _VERSIONS},
+        },
+    )
+
+
+def _title(n_models: int, data: str) -> str:
+    if not n_models:
+        return f"Baselines on {data}"
+    return f"{n_models} configuration{'s' * (n_models > 1)} on {data}"
+
+
+_SIGNATURES = {
+    "behaves": "same results, changed arguments and output as the reference on up to 40 inputs",
+    "intervals": "95 %: Student's t over seeds; for one seed, and for baselines, percentiles of "
+    "2,000 resamples of clusters of twins",
+    "nll": "nats a token, plain cross-entropy, of the reference text cut into the run's own tokens",
+    "bpc": "bits a character of the reference text; an unknown token pays for its spelling",
+}
+
+
+def _oracles(cfg: DictConfig, ground: Ground) -> dict[str, Any]:
+    """Return how many references can be tested, why the others cannot, and the error bars."""
+    judge = ground.judge
+    n_tests = sum(bool(pair.tests) for pair in ground.pairs)
+    found: dict[str, Any] = {"with tests": n_tests} if n_tests else {}
+    if judge.refusal:
+        return {**found, "not run": judge.refusal}
+    if judge.admissions:
+        own = [judge.admissions[pair.code] for pair in ground.pairs if not pair.tests]
+        found |= account(own)
+        if cfg.oracle_quality:
+            found["quality"] = quality_of(
+                judge.admissions, sandbox=judge.sandbox, folder=judge.folder
+            )
+    return found
