@@ -134,8 +134,9 @@ def test_folder_for_a_file(tmp_path: Path) -> None:
 
 
 def test_empty_file(tmp_path: Path) -> None:
-    (tmp_path / "empty.ckpt").touch()
-    assert "file is empty" in refused(composed("train"), init_from=str(tmp_path / "empty.ckpt"))
+    (tmp_path / "empty.txt").touch()
+    said = refused(composed("train", "data=jsonl"), **{"data.path": str(tmp_path / "empty.txt")})
+    assert "file is empty" in said
 
 
 def test_data_without_its_path() -> None:

@@ -2,6 +2,7 @@ from collections import Counter
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from en2py.data.batch import Example, Store, collate
 from en2py.data.datamodule import EpochBatches
@@ -109,3 +110,20 @@ def test_a_store_gathers_what_collate_makes(tgt_vocab: Vocab) -> None:
                 assert getattr(ours, name).dtype == value.dtype, name
             else:
                 assert getattr(ours, name) == value, name
+
+
+class Places(Dataset[list[int]]):
+    """Hands each batch back as the places that were asked for."""
+
+    def __getitem__(self, places: list[int]) -> list[int]:
+        return places
+
+
+def test_the_order_does_not_depend_on_the_number_of_workers() -> None:
+    def order(n_workers: int) -> list[list[int]]:
+        batches = EpochBatches(LENGTHS, 256, seed=1)
+        batches.set_epoch(2)
+        batches.skip = 3
+        return list(DataLoader(Places(), sampler=batches, batch_size=None, num_workers=n_workers))
+
+    assert order(0) == epoch(2, skip=3) == order(1) == order(2) == order(4)

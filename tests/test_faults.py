@@ -64,7 +64,8 @@ def test_a_stopped_run_goes_on_when_such_batches_may_be_left_out(
     assert go(*SHORT, "faults.skip_batches=1") == 0  # the same run, by its name
     assert "left out (1 of 1)" in capsys.readouterr().out
     assert_finite(folder_of(tmp_path))
-    assert all(float(row["train/loss"]) > 0 for row in metrics(folder_of(tmp_path)) if row["epoch"])
+    losses = [row["train/loss"] for row in metrics(folder_of(tmp_path)) if row["train/loss"]]
+    assert len(losses) == 2 and all(0 < float(loss) < 100 for loss in losses)
 
 
 @pytest.mark.slow
@@ -100,10 +101,12 @@ def test_weights_that_are_not_finite_are_not_saved(
     assert_finite(folder_of(tmp_path))
 
 
-def finite_gradients(norms: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def measured(tensors: Any) -> Any:
-        found = norms(tensors)
-        return found if any(t.is_leaf for t in tensors) else [torch.zeros(()) for _ in found]
+def finite_gradients(norms: Callable[..., Any]) -> Callable[..., Any]:
+    """Let gradients pass for finite, so that the weights themselves have to be looked at."""
+
+    def measured(tensors: Any, *args: Any) -> Any:
+        of_weights = any(tensor.dim() == 2 and not tensor.requires_grad for tensor in tensors)
+        return norms(tensors, *args) if of_weights else [torch.zeros(()) for _ in tensors]
 
     return measured
 
@@ -155,7 +158,7 @@ def test_batches_are_cut_and_the_run_ends_where_it_would_have(
     rows = [metrics(folder_of(tmp_path, out)) for out in ("roomy", "tight")]
     assert len(rows[0]) == len(rows[1]) > 0
     for roomy, tight in zip(*rows, strict=True):
-        for name in ("train/loss", "val/nll", "lr"):
+        for name in [name for name in ("train/loss", "val/nll", "lr") if roomy[name]]:
             assert float(tight[name]) == pytest.approx(float(roomy[name]), rel=1e-4)
 
 

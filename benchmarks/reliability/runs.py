@@ -58,6 +58,8 @@ def start(folder: Path, *words: str, out: str = "out", before: Any = None, **env
     code = 99
     try:
         os.environ.update(env)
+        if not os.environ.get("WANDB_MODE"):
+            os.environ.pop("WANDB_MODE", None)
         log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)

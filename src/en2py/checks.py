@@ -24,6 +24,7 @@ from en2py.signatures import WORDS, parameters
 from en2py.targets import check_targets
 
 FILES = ("path", "ckpt_path", "init_from", "prompts", "results")  # must exist, by their last part
+CHECKPOINTS = ("ckpt_path", "init_from")  # whoever loads them knows the newest good one
 FOLDERS = ("root",)
 WRITTEN = ("output", "cache", "folder")  # may be made
 
@@ -302,7 +303,7 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
             _check_exists(key, path)
             if path.is_dir() and not wide:
                 raise UserError(f"{key}={path}: this is a folder, expected a file")
-            if path.is_file() and path.stat().st_size == 0:
+            if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
                 raise UserError(f"{key}={path}: this file is empty")
     elif name in FOLDERS:
         _check_exists(key, Path(value))

@@ -1,0 +1,26 @@
+"""Which versions of others' code a run may meet."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+
+
+def test_every_direct_dependency_is_pinned_exactly() -> None:
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    wanted = {name(line) for group in groups for line in group} - {"en2py"}
+    lines = (ROOT / "constraints.txt").read_text().split()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert wanted == {name(line) for line in lines}
+
+
+def test_lightning_is_newer_than_its_advisories() -> None:
+    (floor,) = (d for d in PROJECT["dependencies"] if name(d) == "pytorch-lightning")
+    assert floor.startswith("pytorch-lightning>=2.6.6,")
+    assert "lightning" not in {name(line) for line in PROJECT["dependencies"]}
