@@ -20,10 +20,13 @@ from en2py.data.prepare import Prepared, prepare
 from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.data.workers import SECONDS
+from en2py.decoding import beam, greedy
 from en2py.embeddings import Vectors
+from en2py.errors import UserError
+from en2py.export import Exported
 from en2py.faults import StopAtNonFinite
 from en2py.identity import data_key, without_paths
-from en2py.module import Seq2SeqModule, fill_tables
+from en2py.module import Search, Seq2SeqModule, fill_tables
 from en2py.oracles import running_code, signatures_of
 from en2py.show import cleaning_progress, progress
 from en2py.targets import check_targets
@@ -155,7 +158,7 @@ def module_from(
         loss=make(config["loss"])(tgt_vocab),
         optimizer=make(config["optimizer"]),
         scheduler=make(config["scheduler"]),
-        search=make(config["decoding"]),
+        search=make({k: v for k, v in config["decoding"].items() if k != "engine"}),
         src_tokenizer=src_tokenizer,
         tgt_tokenizer=tgt_tokenizer,
         src_vocab=src_vocab,
@@ -266,7 +269,24 @@ def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:
     module = module_from(stored["config"], src_vocab, tgt_vocab, stored)
     module.load_state_dict(checkpoint["state_dict"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return module.to(device).eval()
+    module = module.to(device).eval()
+    engine = stored["config"]["decoding"].get("engine", "torch")
+    if engine != "torch":
+        module.search = _exported(module, engine)
+    return module
+
+
+def _exported(module: Seq2SeqModule, engine: str) -> Search:
+    """Return the module's search with an exported copy of its model in the model's place."""
+    search: Any = module.search
+    if search.func not in (greedy, beam):
+        raise UserError(
+            f"decoding.engine={engine}: it has greedy and beam search; {search.func.__name__} is "
+            "the torch engine's, whose draws depend on the seed and the source alone"
+        )
+    arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
+    exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
+    return lambda model, src, vocab: search(exported, src, vocab)  # type: ignore[no-any-return]
 
 
 def escape(value: Any) -> Any:

@@ -26,7 +26,7 @@ from en2py.targets import check_targets
 FILES = ("path", "ckpt_path", "init_from", "prompts", "results")  # must exist, by their last part
 CHECKPOINTS = ("ckpt_path", "init_from")  # whoever loads them knows the newest good one
 FOLDERS = ("root",)
-WRITTEN = ("output", "cache", "folder")  # may be made
+WRITTEN = ("output", "cache", "folder", "export")  # may be made
 
 
 def check(cfg: DictConfig, config_name: str = "train") -> None:
@@ -106,6 +106,7 @@ def _check_types(config: Mapping[str, Any], config_name: str) -> None:
 
 
 _ABSENT = object()
+_WIRING = ("engine",)  # says who is called, and is no argument
 
 
 def _select(config: Mapping[str, Any], key: str) -> Any:
@@ -131,7 +132,7 @@ def _check_call(at: str, section: Mapping[str, Any], *, null_is_later: bool) -> 
     except UserError as error:
         raise UserError(f"{at}._target_={section['_target_']}: {error}") from None
     for name, value in section.items():
-        if known is None or name in ("_target_", "_partial_", "_convert_", "_recursive_"):
+        if known is None or name in ("_target_", "_partial_", "_convert_", "_recursive_", *_WIRING):
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)

@@ -104,6 +104,7 @@ _PRECISIONS = "auto 32-true 32 16-mixed 16-true 16 bf16-mixed bf16-true bf16 64-
 CHOICES: dict[str, tuple[str, ...]] = {
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": tuple(_PRECISIONS.split()),
+    "decoding.engine": ("torch", "ctranslate2", "ctranslate2_int8"),
     "sandbox.min_level": ("full", "kernel", "process"),
     "part": ("train", "val", "test"),
 }
