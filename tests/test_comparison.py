@@ -101,7 +101,8 @@ def test_seeds_are_one_row_beside_another_setting_and_baselines(
     assert score(typed, f"folder={tmp_path / 'a'}") == 0
     found = results_in(tmp_path / "a")
     assert {row.name for row in found.rows[:2]} == {"loss=plain", "loss=smoothed"}
-    assert [row.name for row in found.rows[2:]] == ["retrieval", "bm25", "constant", "best_copy"]
+    names = ["retrieval", "bm25", "constant", "best_copy", "second_human"]
+    assert [row.name for row in found.rows[2:]] == names
     assert found.reference_row == "loss=plain" and found.axes == ["loss"]
     by_name = {row.name: row for row in found.rows}
     assert by_name["loss=plain"].figures["nll"].over == "seeds"

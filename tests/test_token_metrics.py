@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from en2py.data.vocab import Vocab
-from en2py.evaluation.token_metrics import TokenMetrics, spelling_bits
+from en2py.evaluation.token_metrics import TokenMetrics, spelling_bits, token_counts
 
 TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>", "def", "<nl>", "x", "1", "+"]
 
@@ -95,3 +95,20 @@ def test_nll_per_class_weighs_up_to_the_nll(vocab, batch):
     is_name = targets == TOKENS.index("x")
     expected = F.cross_entropy(logits[is_name], targets[is_name]).item()
     assert values["nll_identifier"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_counts_by_pair_add_up_to_the_whole(vocab, batch):
+    logits, targets = batch
+    targets[7] = 1  # <unk>
+    owners = torch.arange(50) % 3
+    metrics = TokenMetrics(vocab)
+    metrics.update(logits, targets, n_characters=90, spelling_bits=16)
+    tables = metrics.by_pair(logits, targets, owners, 4).tolist()
+    rows = [token_counts(table, 30, 16 if i == 1 else 0) for i, table in enumerate(tables[:3])]
+    expected = {name: value.item() for name, value in metrics.compute().items()}
+    for name, value in expected.items():
+        total, n = (sum(row[name][part] for row in rows) for part in (0, 1))
+        found = math.exp(total / n) if name == "ppl" else total / n
+        assert found == pytest.approx(value, rel=1e-9), name
+    assert not any(any(counts) for counts in token_counts(None, 30, 8).values())
+    assert tables[3] == [[0.0] * len(tables[0][0])] * 3  # a pair without tokens
