@@ -57,12 +57,10 @@ class EpochBatches(Sampler[list[int]]):
         # Sources in steps too: pairs of one target length still meet different neighbours.
         self._keys = [(-(-tgt // _TGT_STEP) * _TGT_STEP, -(-src // 4)) for src, tgt in lengths]
         widths = [width for width, _ in sorted(self._keys)]
-        self._cuts, first = [0], 0
-        for i, width in enumerate(widths):
-            if (i + 1 - first) * width > max_tokens and i > first:
-                self._cuts.append(i)
-                first = i
-        self._cuts.append(len(widths))
+        self._cuts = _cuts(widths, max_tokens)
+        while seed is None and len(self._cuts) <= world and max_tokens > 1:
+            max_tokens //= 2  # a rank without a batch would not take part in the count
+            self._cuts = _cuts(widths, max_tokens)
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of another epoch; Lightning calls this."""
@@ -92,6 +90,16 @@ class EpochBatches(Sampler[list[int]]):
 
     def _cut(self, order: list[int]) -> list[list[int]]:
         return [order[a:b] for a, b in zip(self._cuts, self._cuts[1:], strict=False)]
+
+
+def _cuts(widths: Sequence[int], max_tokens: int) -> list[int]:
+    """Return where batches begin and end, in pairs sorted by width."""
+    cuts, first = [0], 0
+    for i, width in enumerate(widths):
+        if (i + 1 - first) * width > max_tokens and i > first:
+            cuts.append(i)
+            first = i
+    return [*cuts, len(widths)]
 
 
 class PairDataModule(pl.LightningDataModule):
