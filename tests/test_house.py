@@ -35,6 +35,7 @@ HYDRA_FILES = (
     "build.py",
     "comparison.py",
     "entrants.py",
+    "entries.py",
     "answers.py",
     "checks.py",
     "cli.py",
