@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.decoding import Hypothesis, beam, greedy, sample
-from en2py.model import Transformer
+from en2py.decoding import Hypothesis, beam, greedy, largest, normalisers, sample
+from en2py.model import Transformer, packed
 
 VOCAB = Vocab([*SPECIAL_TOKENS, *"abcdefghijkl"], [0] * 16)
 UNK, BOS, EOS, A, B = 1, 2, 3, 4, 5
@@ -332,3 +332,40 @@ def test_impossible_sampling_is_refused(model, changes, message):
 def test_beam_without_width_is_refused(model):
     with pytest.raises(ValueError, match=r"beam_size \(0\) is not above 0"):
         beam(model, sources(1), VOCAB, **{**BEAM, "beam_size": 0})
+
+
+# ------------------------------------------------------------------- fast paths equal plain ones
+
+
+@pytest.mark.parametrize(("n", "k"), [(3000, 8), (2049, 2), (100, 8), (64 * 32, 8)])
+def test_largest_is_topk(n, k):
+    logits = torch.randn(5, n, generator=torch.Generator().manual_seed(n))
+    logits[1, :3], logits[2, -1] = -math.inf, 9.0
+    values, places = largest(logits, k)
+    expected = logits.topk(k)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(places, expected.indices)
+
+
+def test_normalisers_are_log_sums_of_exponentials():
+    logits = torch.randn(5, 3000, generator=torch.Generator().manual_seed(1)) * 5
+    logits[:, :3] = -math.inf
+    torch.testing.assert_close(
+        normalisers(logits), logits.logsumexp(-1, keepdim=True), atol=1e-4, rtol=0
+    )
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 32])
+def test_packed_weights_give_the_same_product_for_any_rows(n_rows):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(32, 501)
+    product = packed(linear, n_rows)
+    with torch.inference_mode():
+        for n in (1, 3, 32):
+            x = torch.randn(n, 32)
+            torch.testing.assert_close(product(x), linear(x), atol=1e-5, rtol=0)
+
+
+def test_weights_that_cannot_be_packed_are_used_as_they_are():
+    linear = torch.nn.Linear(8, 8).to(torch.bfloat16)
+    assert packed(linear, 32) is linear

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from en2py.data.vocab import Vocab
 
+_CHUNK = 64  # logits
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -69,7 +71,6 @@ def greedy(
         max_len: Most steps, in tokens, EOS included.
         allow_unk: Whether `<unk>` may be written.
     """
-
     if isinstance(model, Engine):
         return model.search(src, width=1, max_len=max_len, allow_unk=allow_unk)
 
@@ -181,7 +182,7 @@ def _write(
         logits = _allowed(model.step(ids, cache), vocab, allow_unk)  # [R, V]
         ids = choose(logits, rows, t)  # [R]
         tokens[rows, t] = ids
-        scores[rows] += logits.gather(1, ids[:, None]).squeeze(1) - logits.logsumexp(-1)
+        scores[rows] += (logits.gather(1, ids[:, None]) - normalisers(logits)).squeeze(1)
         going = (ids != vocab.eos_id).nonzero().squeeze(1)
         if len(going) == 0:
             break
@@ -253,8 +254,8 @@ def _follow(
     for t in range(1, max_len + 1):
         logits = _allowed(model.step(ids.flatten(), cache), vocab, allow_unk)  # [B * W, V]
         n_next = min(2 * width, logits.shape[1])  # enough, however many of them are EOS
-        best, tokens = logits.topk(n_next)  # [B * W, n_next]
-        best = best - logits.logsumexp(-1, keepdim=True)  # only the winners are normalised
+        best, tokens = largest(logits, n_next)  # [B * W, n_next]
+        best = best - normalisers(logits)  # only the winners are normalised
         totals = (scores.view(-1, 1) + best).view(-1, width * n_next)
         totals, places = totals.topk(min(2 * width, totals.shape[1]))  # [B, 2 W], best first
         parents = places.div(n_next, rounding_mode="floor")
@@ -282,6 +283,40 @@ def _follow(
             scores, ids, history = scores[rows], ids[rows], history[rows]
             cache.select(rows)
     return [hypotheses[:width] for hypotheses in found]
+
+
+def largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k largest of each row of `[R, V]` and their places, `[R, k]`, largest first.
+
+    What `topk` returns, up to the order of equals; on CPU in half its time, for the largest are in
+    the k chunks whose maxima are largest.
+    """
+    n_rows, n_all = logits.shape
+    n_chunks = n_all // _CHUNK
+    if logits.device.type != "cpu" or n_chunks < 4 * k:
+        return tuple(logits.topk(k))  # type: ignore[return-value]
+    rest = n_chunks * _CHUNK  # from here on there is no whole chunk
+    chunks = logits[:, :rest].view(n_rows, n_chunks, _CHUNK)
+    best = chunks.amax(-1).topk(k).indices[..., None]  # [R, k, 1]
+    own = torch.arange(_CHUNK, device=logits.device)
+    among = torch.cat(
+        [chunks.gather(1, best.expand(-1, -1, _CHUNK)).flatten(1), logits[:, rest:]], 1
+    )
+    left = torch.arange(rest, n_all, device=logits.device).expand(n_rows, -1)
+    places = torch.cat([(best * _CHUNK + own).flatten(1), left], 1)
+    values, ranks = among.topk(k)
+    return values, places.gather(1, ranks)
+
+
+def normalisers(logits: Tensor) -> Tensor:
+    """Return the log-sum-exp of each row of `[R, V]`, `[R, 1]`.
+
+    From `log_softmax`, whose CPU kernel takes half the time of `logsumexp`'s.
+    """
+    if logits.device.type != "cpu":
+        return logits.logsumexp(-1, keepdim=True)
+    last = slice(-1, None)  # any place whose logit is finite; hidden ones come first
+    return logits[:, last] - logits.log_softmax(-1)[:, last]
 
 
 def _allowed(logits: Tensor, vocab: Vocab, allow_unk: bool) -> Tensor:
