@@ -286,7 +286,7 @@ def _exported(module: Seq2SeqModule, engine: str) -> Search:
         )
     arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
     exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
-    return lambda model, src, vocab: search(exported, src, vocab)  # type: ignore[no-any-return]
+    return lambda model, src, vocab: search(exported, src, vocab)
 
 
 def escape(value: Any) -> Any:

@@ -97,7 +97,8 @@ def export(model: Transformer, src_vocab: Vocab, tgt_vocab: Vocab, folder: Path)
     specs = _ctranslate2().specs
     if folder.exists():
         raise UserError(f"export={folder}: exists already; take another folder, or remove it")
-    encoder, decoder = list(model.encoder), list(model.decoder)
+    stacks: Any = model.encoder, model.decoder  # a ModuleList does not know what it holds
+    encoder, decoder = map(list, stacks)
     pre: bool = encoder[0].residuals[0].pre
     sizes: dict[str, Any] = {"num_heads": encoder[0].self_attention.n_heads, "pre_norm": pre}
     if model.src_embedding.rotary:  # all columns of a head turn, its first half with its second
@@ -145,7 +146,7 @@ def _copy(there: Any, linear: nn.Linear) -> None:
     there.weight, there.bias = _tensor(linear.weight), _tensor(linear.bias)
 
 
-def _copy_norm(there: Any, norm: nn.LayerNorm) -> None:
+def _copy_norm(there: Any, norm: Any) -> None:
     there.gamma, there.beta = _tensor(norm.weight), _tensor(norm.bias)
 
 
@@ -153,7 +154,7 @@ def _copy_attention(there: Any, attention: Attention, *, split: bool) -> None:
     """Copy the projections; one product for queries, keys and values, or two if `split`."""
     d_model = attention.out.in_features
     cuts = [d_model, 2 * d_model] if split else [3 * d_model]
-    weights, biases = attention.qkv.weight.split(cuts), attention.qkv.bias.split(cuts)
+    weights, biases = (torch.split(x, cuts) for x in (attention.qkv.weight, attention.qkv.bias))
     for linear, weight, bias in zip(there.linear[:-1], weights, biases, strict=True):
         linear.weight, linear.bias = _tensor(weight), _tensor(bias)
     _copy(there.linear[-1], attention.out)

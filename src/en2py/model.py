@@ -474,7 +474,7 @@ def packed(linear: nn.Linear, n_rows: int) -> Callable[[Tensor], Tensor]:
         product = torch.ops.mkldnn._linear_pointwise
     except (AttributeError, NotImplementedError, RuntimeError):
         return linear
-    return lambda x: product(x.contiguous(), laid_out, bias, "none", [], "")  # type: ignore[no-any-return]
+    return lambda x: product(x.contiguous(), laid_out, bias, "none", [], "")
 
 
 class Transformer(nn.Module):
