@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import crashing
+from en2py.data import workers as workers_module
 from en2py.data.cleaning import clean
 from en2py.data.duplicates import fingerprint
 from en2py.data.pairs import DataReport, Pair
@@ -47,6 +48,12 @@ def test_a_bug_in_another_process_is_raised_here() -> None:
     with Workers(1, 10) as workers, pytest.raises(ValueError, match="a bug") as caught:
         list(workers.map(crashing.square, [160], apart=True))
     assert "crashing.py" in "".join(caught.value.__notes__)
+
+
+def test_workers_that_cannot_start_are_no_fault_of_the_items(monkeypatch) -> None:
+    monkeypatch.setattr(workers_module, "_START", "raise SystemExit(3)")
+    with Workers(1, 10) as workers, pytest.raises(RuntimeError, match="code 3"):
+        list(workers.map(str, [1, 2], apart=True))
 
 
 def test_few_items_are_stopped_in_this_process_too() -> None:
@@ -96,7 +103,7 @@ def test_hostile_programs_are_kept_or_dropped_by_a_named_rule(tmp_path) -> None:
     steps = functools.partial(clean, steps=_default_steps())
     pairs = [Pair(f"h/{i}", name, code, "h") for i, (name, code) in enumerate(HOSTILE.items())]
     report = DataReport()
-    with Workers(1, 5) as workers:
+    with Workers(1, 1) as workers:
         kept = steps(pairs, report=report, workers=workers)
         raw = list(workers.map(fingerprint, pairs, apart=True))  # as cleaning=none leaves them
         cut = list(workers.map(PythonTokenizer().tokenize, [p.code for p in pairs], apart=True))

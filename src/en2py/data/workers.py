@@ -164,6 +164,8 @@ class Workers:
 
     def _death(self, worker: "_Worker") -> str:
         code = worker.close()
+        if code > 0:  # no signal: Python itself gave up, at the start for example
+            raise RuntimeError(f"a worker process ended with code {code}; stderr says why")
         return _over(self.seconds) if code == -signal.SIGXCPU else f"its process died ({code})"
 
 
@@ -186,6 +188,7 @@ class _Worker:
 
     def send(self, job: object) -> None:
         """Hand a job over; that it cannot be, the next `results` says."""
+        os.pwrite(self._place.fileno(), bytes(4), 0)  # not the place in the job before
         try:
             self.connection.send(job)
         except ConnectionError:
@@ -257,4 +260,7 @@ def _lower(limit: int, value: int) -> None:
     _, hard = resource.getrlimit(limit)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
-    resource.setrlimit(limit, (value, hard))
+    try:
+        resource.setrlimit(limit, (value, hard))
+    except (ValueError, OSError):
+        pass  # a system that has no such limit

@@ -2,10 +2,8 @@
 
 import itertools
 import math
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from random import Random
 
@@ -13,9 +11,11 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.data.sources.tasks.english import sentence
 from en2py.data.sources.tasks.families import FAMILIES
 from en2py.data.sources.tasks.task import Task, normal_form
+from en2py.data.workers import Lost, Workers
 from en2py.errors import UserError
 
 CHUNK = 1000  # pairs that one process draws at a time
+SECONDS_PER_CHUNK = 600.0  # it takes one; programs of ours that do not end are a bug
 N_TESTS = 3
 N_TRIES = 25  # of arguments for one program
 ENOUGH = 6  # calls after which two different answers will do
@@ -61,13 +61,11 @@ def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
     """Draw chunks until nobody asks for more; a chunk depends on the seed and its number alone."""
     seeds = (f"{seed}/{number}" for number in itertools.count())
     likely = [next(seeds) for _ in range(math.ceil(1.03 * n_pairs / CHUNK))]
-    if len(likely) > 1:
-        # Spawned, for a process that has run torch must not fork.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-            yield from pool.map(draw_pairs, likely)
-    else:
-        yield from map(draw_pairs, likely)
+    with Workers(os.cpu_count() or 1, SECONDS_PER_CHUNK) as workers:
+        for drawn in workers.map(draw_pairs, likely, least=1, chunk=1):
+            if isinstance(drawn, Lost):
+                raise RuntimeError(f"drawing {CHUNK} tasks: {drawn.reason}")
+            yield drawn
     yield from map(draw_pairs, seeds)  # where more repeated themselves than usual
 
 
