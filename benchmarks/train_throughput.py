@@ -15,12 +15,16 @@ Needs the extra `en2py[bench]`.
 """
 
 import argparse
+import contextlib
+import io
 import json
+import logging
 import os
 import platform
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +119,8 @@ def by_trainer(config: dict[str, Any], prepared: Prepared, n_batches: int, preci
             trainer, _ = build.trainer(config, Path(folder), [record], interactive=False)
             clock = Clock()
             trainer.callbacks.append(clock)
-            trainer.fit(module, data)
+            with contextlib.redirect_stdout(io.StringIO()):
+                trainer.fit(module, data)
         return clock.seconds, clock.tokens
 
     return spell
@@ -407,6 +412,8 @@ def main() -> None:
     if options.quick:
         options.rounds, options.batches, options.pairs = 2, 2, 16
     torch.set_num_threads(1)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     record: dict[str, Any] = {
         "machine": [platform.machine(), torch.cpu.get_capabilities().get("cpu_name")],
         "torch": torch.__version__,
