@@ -40,6 +40,9 @@ HYDRA_FILES = (
     "checks.py",
     "cli.py",
     "refusals.py",
+    "sweep.py",
+    "ahead.py",
+    "study.py",
 )
 WANDB_FILES = ("callbacks.py", "loggers.py", "evaluation/report.py")
 

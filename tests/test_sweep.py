@@ -192,7 +192,7 @@ def test_failures_stop_nothing_and_are_told_at_the_end(
     assert go(*command) == 1
     told = capsys.readouterr().out
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 1
-    for reason in ("ZeroDivisionError: a bug", "no room for 3 TiB", "not finite",
+    for reason in ("ZeroDivisionError: a bug", "memory", "not finite",
                    "model.n_heads=7: does not divide"):  # fmt: skip
         assert reason in told
     assert "7 of 8 runs failed" in told
@@ -274,8 +274,9 @@ def test_a_search_finds_the_better_rate_and_goes_on_where_it_was(
     go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    search = ["-m", "hydra/sweeper=optuna", "~hydra.sweeper.params", "trainer.max_epochs=1",
-              "+hydra.sweeper.params={optimizer.lr: 'choice(0.00001,0.01)'}"]  # fmt: skip
+    # What is typed as one value is left out of the search of conf/hydra/sweeper/optuna.yaml.
+    search = ["-m", "hydra/sweeper=optuna", "optimizer.lr=choice(0.00001,0.01)",
+              "loss.label_smoothing=0.1", "trainer.max_epochs=1"]  # fmt: skip
     assert go(*search, "hydra.sweeper.n_trials=2") == 0
     study = tmp_path / "out" / "adhoc"
     before = {path: path.read_bytes() for path in study.glob("*/result.json")}
