@@ -168,9 +168,9 @@ def test_a_mistake_is_one_sentence(
 def test_runs_on_other_data_have_nothing_in_common(
     make: Make, folder: Path, score: Score, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = make("data=tasks", "data.source.n_pairs=300", "split=random", "model.d_model=16")
+    other = make("data.name=other")
     assert score(f"ckpt_path={make('seed=1')},{other}") == 2
-    assert "no test pair in common (their data: jsonl, tasks)" in capsys.readouterr().err
+    assert "no test pair in common (their data: jsonl, other)" in capsys.readouterr().err
 
 
 def test_a_study_is_the_best_checkpoints_of_its_finished_runs(make: Make, folder: Path) -> None:

@@ -45,6 +45,8 @@ def check(cfg: DictConfig, config_name: str = "train") -> None:
     for key, value in _leaves(plain):
         _check_value(key, value)
     _check_steps(plain)
+    if "baselines" in plain:
+        _check_entrants(plain)
     _check_types(plain, config_name)
     _check_shapes(plain)
     _check_starts(plain)
@@ -256,8 +258,6 @@ def _check_starts(config: Mapping[str, Any]) -> None:
         )
     if config.get("prompt") is not None and config.get("prompts") is not None:
         raise UserError("prompt and prompts exclude each other: give one text or a file of them")
-    if "baselines" in config:
-        _check_entrants(config)
 
 
 def _check_entrants(config: Mapping[str, Any]) -> None:
@@ -268,6 +268,10 @@ def _check_entrants(config: Mapping[str, Any]) -> None:
         for name in ("prompt", "prompts"):
             if config.get(name) is not None:
                 raise UserError(f"{name} needs a model that answers: add ckpt_path=FILE")
+    data = config["data"]
+    source = data.get("source") or {}
+    if data.get("path") is None and "path" in source and "url" not in source:
+        raise UserError("data.path is needed: add data.path=FILE")
     known = [*config["baselines"], "none"]
     for name in filter(None, str(config.get("baseline") or "").split(",")):
         if name.strip() not in known:
