@@ -20,7 +20,7 @@ from rich.text import Text
 from en2py import show, sweep
 from en2py.data.cache import file_digest, write_atomically
 from en2py.errors import UserError
-from en2py.evaluation.report.answer import answer, best_row, ranked_by
+from en2py.evaluation.report.answer import answer, surely_best
 from en2py.evaluation.report.contents import report_html, report_markdown
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.report.words import figure_of, metric
@@ -164,20 +164,6 @@ def results_of(runs: Sequence[StoredRun], title: str) -> Results:
     )
 
 
-def marked(results: Results) -> str | None:
-    """Return the name of the best row, if it may be called so: its interval excludes 0.
-
-    Where the reference row is best, every other row has to be worse beyond doubt.
-    """
-    best, name = best_row(results), ranked_by(results)
-    others = [row for row in results.rows if row.name != results.reference_row]
-    if best is None or not others:
-        return None
-    judged = others if best.name == results.reference_row else [best]
-    sure = all(name in row.differences and row.differences[name].is_one for row in judged)
-    return best.name if sure else None
-
-
 def csv_of(runs: Sequence[StoredRun]) -> str:
     """Return runs as CSV: what they chose, their figures, one row a run; `read_study` reads it.
 
@@ -279,7 +265,7 @@ def _csv_of_rows(results: Results) -> str:
     table = []
     for row in results.rows:
         cells: dict[str, object] = {**row.settings, "runs": len(row.runs)}
-        cells["best"] = "yes" if row.name == marked(results) else ""
+        cells["best"] = "yes" if row.name == surely_best(results) else ""
         figures = {**{f"val/{k}": f for k, f in row.validation.items()}, **row.figures}
         for name, figure in figures.items():
             label = name if name.startswith("val/") else f"test/{name}"
@@ -309,7 +295,7 @@ def _print(results: Results) -> None:
         table.add_column(metric(name).head, justify="right")
         if len(results.rows) > 1:
             table.add_column("difference", justify="right")
-    best = marked(results)
+    best = surely_best(results)
     for row in results.rows:
         chosen = [row.settings.get(axis, "") for axis in results.axes] or [row.name]
         if row.name == best:

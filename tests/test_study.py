@@ -1,0 +1,139 @@
+"""The answer of a study: rows, order, differences, and the same again from its CSV file."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from en2py.cli import command
+from en2py.errors import UserError
+from en2py.evaluation.report.answer import surely_best
+from en2py.study import StoredRun, csv_of, read_study, results_of, summarise
+
+
+def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
+    """Make a finished run of a loss."""
+    facts = {"run": f"d-m-e-{loss}-seed{seed}-{more.get('mark', 0)}", "study": "s",
+             "seed": str(seed), "vocab": more.get("vocab", "v"), "split_hash": "h",
+             "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5"}  # fmt: skip
+    figures = {"val/nll": nll, "val/bpc": nll / 2, "test/nll": nll + 0.1, "test/n": 10.0,
+               "test/exact_match_renamed": 0.1 * seed}  # fmt: skip
+    settings = {"data": "tasks", "loss": loss, "loss.label_smoothing": "0.1", "model.d_ff": "64"}
+    curves = [{"epoch": e, "val/nll": nll + 1 / e} for e in (1.0, 2.0)]
+    versions = {"torch": "2"}
+    return StoredRun(facts, settings, figures, versions, curves, typed=("loss", "seed"))
+
+
+PLAIN = [stored("plain", seed, nll) for seed, nll in ((1, 2.00), (2, 2.10), (3, 2.05))]
+BETTER = [stored("smoothed", seed, nll) for seed, nll in ((1, 1.90), (2, 2.01), (3, 1.94))]
+NOISY = [stored("weighted", seed, nll) for seed, nll in ((1, 1.50), (2, 2.60), (3, 2.00))]
+
+
+def test_rows_are_ranked_by_validation_and_compared_with_the_first_run() -> None:
+    results = results_of([*PLAIN, *NOISY, *BETTER], "s")
+    assert [row.name for row in results.rows] == ["loss=smoothed", "loss=weighted", "loss=plain"]
+    assert results.reference_row == "loss=plain"
+    assert results.axes == ["loss"]
+    assert results.fixed["model.d_ff"] == "64" and "loss" not in results.fixed
+    best = results.rows[0]
+    assert best.validation["nll"].value == pytest.approx(1.95)
+    # Pairs by seed: -0.10, -0.09, -0.11; t of 2 degrees of freedom is 4.3027.
+    difference = best.differences["val/nll"]
+    assert difference.value == pytest.approx(-0.10)
+    half = 4.302653 * 0.01 / 3**0.5
+    assert (difference.low, difference.high) == pytest.approx((-0.1 - half, -0.1 + half))
+    assert difference.is_one and surely_best(results) == "loss=smoothed"
+
+
+def test_best_by_chance_is_not_marked() -> None:
+    results = results_of([*PLAIN, *NOISY], "s")
+    assert results.rows[0].name == "loss=weighted"
+    assert surely_best(results) == ""
+
+
+def test_other_vocabularies_are_compared_by_bits_alone() -> None:
+    other = [stored("smoothed", seed, 1.0, vocab="w") for seed in (1, 2, 3)]
+    results = results_of([*PLAIN, *other], "s")
+    row = next(row for row in results.rows if row.name == "loss=smoothed")
+    assert "val/nll" not in row.differences and "nll" not in row.differences
+    assert "val/bpc" in row.differences and "vocabulary" in row.notes[0]
+
+
+def test_csv_gives_the_same_table(tmp_path: Path) -> None:
+    runs = [*PLAIN, *BETTER]
+    path = tmp_path / "loss_functions.csv"
+    path.write_text(csv_of(runs))
+    again = read_study(path)
+    assert [run.facts for run in again] == [run.facts for run in runs]
+    assert [run.figures for run in again] == [run.figures for run in runs]
+    one, two = results_of(runs, "s").to_dict(), results_of(again, "s").to_dict()
+    assert one["rows"] == two["rows"] and one["axes"] == two["axes"]
+
+
+def test_summary_of_a_csv_lies_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "loss_functions.csv"
+    path.write_text(csv_of([*PLAIN, *BETTER]))
+    summarise(path)
+    told = capsys.readouterr().out
+    assert "smoothed (best)" in told and "−0.100" in told
+    folder = tmp_path / "loss_functions"
+    page = (folder / "summary.html").read_text()
+    assert "<svg" in page and "loss" in page
+    assert "smoothed" in (folder / "summary.md").read_text()
+    with open(folder / "summary.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["loss"] for row in rows] == ["smoothed", "plain"]
+    assert rows[0]["runs"] == "3" and rows[0]["best"] == "yes" and rows[1]["best"] == ""
+    assert float(rows[0]["val/nll difference"]) == pytest.approx(-0.1)
+
+
+def on_disk(study: Path, name: str, **record: Any) -> None:
+    """Make a finished run's folder, as the earliest version wrote it."""
+    folder = study / name
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 1\nmodel:\n  d_ff: 64\n")
+    (folder / "metrics.csv").write_text("step,epoch,val/nll\n9,0,3.5\n19,1,2.5\n")
+    result = {"config_sha256": name[-10:] + "0" * 54, "seed": 1, "study": "s", "split_hash": "h",
+              "overrides": ["seed=1"], "choices": {"data": "tasks", "loss": "plain"}, "epochs": 2,
+              "steps": 20, "seconds": 3.0, "best": {"epoch": 2, "val/nll": 2.5},
+              "test": {"nll": 2.6, "n": 10}, "versions": {"torch": "2"}}  # fmt: skip
+    (folder / "result.json").write_text(json.dumps({**result, **record}))
+
+
+def test_finished_runs_of_a_folder_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
+    first, second = "t-m-e-plain-seed1-bbbbbbbbbb", "t-m-e-plain-seed2-aaaaaaaaaa"
+    on_disk(tmp_path, second, seed=2)
+    on_disk(tmp_path, first)
+    (tmp_path / "t-m-e-plain-seed3-cccccccccc").mkdir()  # not finished
+    assert [run.facts["run"] for run in read_study(tmp_path)] == [first, second]
+    jobs = [{"run": name, "overrides": [], "reason": ""} for name in (second, first)]
+    (tmp_path / "sweeps.jsonl").write_text(json.dumps({"sweep": "1", "jobs": jobs}) + "\n")
+    runs = read_study(tmp_path)
+    assert [run.facts["run"] for run in runs] == [second, first]
+    assert runs[0].curves == [{"step": 9, "epoch": 1, "val/nll": 3.5},
+                              {"step": 19, "epoch": 2, "val/nll": 2.5}]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["nothing", "an empty folder", "another table"])
+def test_what_is_no_study_is_told(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "there"
+    if what == "an empty folder":
+        path.mkdir()
+    elif what == "another table":
+        path.write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="study="):
+        read_study(path)
+
+
+def test_evaluate_makes_the_table_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from evaluate import main
+
+    on_disk(tmp_path / "s", "t-m-e-plain-seed1-bbbbbbbbbb")
+    argv = ["evaluate.py", f"study={tmp_path / 's'}"]
+    assert command(main, "evaluate", argv=argv) == 0
+    assert "s: the answer" in capsys.readouterr().out
+    assert (tmp_path / "s" / "summary.html").exists()
