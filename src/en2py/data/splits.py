@@ -6,11 +6,11 @@ stood alone; pairs of the other sources join train unless they give a held-out p
 
 import hashlib
 import json
-import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from en2py.data.combinations import hold_out
 from en2py.data.duplicates import (
     Fingerprint,
     fingerprint,
@@ -170,7 +170,8 @@ def composition_split(
             f"'{bare[0].id}' of source '{bare[0].source}' names none; use split=group"
         )
     combinations = [tuple(sorted(set(pair.combination.split("|")))) for pair in main]
-    part = _hold_out(combinations, [p.renamed for p in prints], ratios, seed)
+    room = _sizes(len(main), ratios)
+    part = hold_out(combinations, [p.renamed for p in prints], room, seed)
     for name in NAMES[1:]:
         if _sizes(len(main), ratios)[name] and name not in part:
             raise UserError(
@@ -292,59 +293,6 @@ def _assign(
 def _lot(pair_id: str, seed: int) -> str:
     """Draw a lot for a pair: uniform over pairs and seeds, the same wherever it is drawn."""
     return hashlib.sha256(f"{seed} {pair_id}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _draw(rng: random.Random, room: dict[str, int], size: int) -> str:
-    """Choose a split with room for `size` pairs, by how much it has; empty where none has."""
-    fitting = [name for name in room if room[name] >= size]
-    return rng.choices(fitting, [room[name] for name in fitting])[0] if fitting else ""
-
-
-def _hold_out(
-    combinations: Sequence[tuple[str, ...]],
-    programs: Sequence[str],
-    ratios: Sequence[float],
-    seed: int,
-) -> list[str]:
-    """Choose combinations for validation and test while train keeps every primitive."""
-    room = _sizes(len(combinations), ratios)
-    del room["train"]
-    unit = _units(combinations, programs)
-    members: dict[int, set[tuple[str, ...]]] = defaultdict(set)
-    for combination, number in unit.items():
-        members[number].add(combination)
-    size = Counter(combinations)
-    trained = Counter(primitive for combination in size for primitive in combination)
-    rng = random.Random(seed)
-    order = sorted(members)
-    rng.shuffle(order)
-    part: dict[int, str] = {}
-    for number in order:
-        if any(len(combination) == 1 for combination in members[number]):
-            continue
-        loss = Counter(primitive for combination in members[number] for primitive in combination)
-        if any(trained[primitive] <= n for primitive, n in loss.items()):
-            continue
-        n = sum(size[combination] for combination in members[number])
-        if name := _draw(rng, room, n):
-            part[number] = name
-            room[name] -= n
-            trained.subtract(loss)
-    return [part.get(unit[combination], "train") for combination in combinations]
-
-
-def _units(
-    combinations: Sequence[tuple[str, ...]], programs: Sequence[str]
-) -> dict[tuple[str, ...], int]:
-    """Number the combinations, those that share a program alike."""
-    unit = {combination: i for i, combination in enumerate(dict.fromkeys(combinations))}
-    owner: dict[str, tuple[str, ...]] = {}
-    for combination, program in zip(combinations, programs[: len(combinations)], strict=True):
-        first = owner.setdefault(program, combination) if program else combination
-        if unit[first] != unit[combination]:
-            old, new = unit[combination], unit[first]
-            unit = {c: new if number == old else number for c, number in unit.items()}
-    return unit
 
 
 def _mix_in(
