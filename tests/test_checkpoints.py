@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from en2py.checkpoints import CheckedIO, checksum, load_checkpoint, newest_good
+from en2py.checkpoints import CheckedIO, checksum, is_good, load_checkpoint, newest_good
 from en2py.data.cache import remove_leftovers
 from en2py.errors import Fault, UserError
 
@@ -61,6 +61,25 @@ def test_one_flipped_bit_is_found_wherever_it_lies(good: Path) -> None:
         flipped[place] ^= 16
         good.write_bytes(flipped)
         assert "damaged" in refused(good)
+
+
+def test_one_flipped_bit_is_found_also_where_it_would_change_nothing(good: Path) -> None:
+    data = good.read_bytes()
+    archive_end = range(len(data) - 120, len(data))  # the seal, its length, the zip's last record
+    for place in (*range(0, len(data), 97), *archive_end):
+        for bit in (1, 128):
+            flipped = bytearray(data)
+            flipped[place] ^= bit
+            good.write_bytes(flipped)
+            assert not is_good(good), (place, bit)
+
+
+def test_a_checkpoint_of_before_the_seal_is_read_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    torch.save({**content(), "en2py_checksum": checksum(content())}, path)
+    assert load_checkpoint(path)["epoch"] == 3
+    torch.save({**content(2.0), "en2py_checksum": checksum(content())}, path)
+    assert "its checksum differs" in refused(path)
 
 
 def test_a_missing_file_names_the_newest_good_one(good: Path) -> None:
