@@ -86,7 +86,9 @@ class Prepared:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Prepared":
         """Undo `to_dict`."""
-        pairs = (Pair(*(tuple(x) if isinstance(x, list) else x for x in p)) for p in record["pairs"])
+        pairs = (
+            Pair(*(tuple(x) if isinstance(x, list) else x for x in p)) for p in record["pairs"]
+        )
         sides = (_unpacked(record[side], record["tokens"]) for side in ("src", "tgt"))
         items = map(TokenizedPair, pairs, *sides)
         return cls(
