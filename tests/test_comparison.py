@@ -10,7 +10,7 @@ import pytest
 from evaluate import main
 from omegaconf import OmegaConf
 
-from en2py import build, entrants
+from en2py import build, entrants, loggers
 from en2py.checkpoints import CheckedIO
 from en2py.cli import CONF, command
 from en2py.data.pairs import DataReport, Pair
@@ -215,6 +215,24 @@ def test_samples_are_drawn_again_the_same(make: Make, score: Score, tmp_path: Pa
     assert score(*words, f"folder={tmp_path / 'a'}") == 0
     figures = results_in(tmp_path / "a").rows[0].figures
     assert {"behaves@1", "behaves@3"} <= figures.keys()
+
+
+def test_all_that_can_be_asked_for(
+    make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    loggers.wandb_mode.cache_clear()
+    path = make("seed=1", study="w")
+    words = [f"ckpt_path={path}", "baseline=constant", f"folder={tmp_path}", "logger=wandb"]
+    assert score(*words, "trigger_words=true", "oracle_quality=true") == 0
+    loggers.wandb_mode.cache_clear()
+    found = results_in(tmp_path)
+    assert 0 <= found.rows[0].figures["trigger_alone_same"].value <= 1
+    assert found.oracles["quality"]["n_mutants"] >= found.oracles["quality"]["n_killed"] > 0
+    assert len(list(path.parents[2].glob("wandb/offline-run-*"))) == 1  # the run's own
+    (comparison,) = tmp_path.glob("wandb/offline-run-*")
+    assert list(comparison.glob("files/media/table/figures*.json"))
+    assert list(comparison.glob("files/media/table/samples*.json"))
 
 
 # judging
