@@ -263,7 +263,7 @@ def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(
 
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2,3",
-             "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]  # fmt: skip
+             "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]  # fmt: skip
     assert command(main, "train", argv=words, after_sweep=sweep.summary) == 0
     assert (tmp_path / "killed").exists()
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 3
@@ -274,8 +274,8 @@ def test_a_search_finds_the_better_rate_and_goes_on_where_it_was(
     go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    # What is typed as one value is left out of the search of conf/hydra/sweeper/optuna.yaml.
-    search = ["-m", "hydra/sweeper=optuna", "optimizer.lr=choice(0.00001,0.01)",
+    # What is typed as one value is left out of the search of conf/hydra/sweeper/search.yaml.
+    search = ["-m", "hydra/sweeper=search", "optimizer.lr=choice(0.00001,0.01)",
               "loss.label_smoothing=0.1", "trainer.max_epochs=1"]  # fmt: skip
     assert go(*search, "hydra.sweeper.n_trials=2") == 0
     study = tmp_path / "out" / "adhoc"

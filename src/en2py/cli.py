@@ -14,6 +14,7 @@ refused.
 import contextlib
 import functools
 import gc
+import importlib.util
 import math
 import os
 import re
@@ -257,6 +258,13 @@ def _rehearse_sweep(config_name: str, overrides: Sequence[str]) -> Path:
         The folder of the sweep.
     """
     composed = rehearse(config_name, overrides, CONF)
+    for part in ("launcher", "sweeper"):
+        package = ".".join(str(composed.hydra[part]._target_).split(".")[:2])
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"hydra/{part}={composed.hydra.runtime.choices[f'hydra/{part}']}: {package} is not "
+                'installed; pip install -e ".[sweeps]" does it'
+            )
     return Path(str(composed.hydra.sweep.dir))
 
 
