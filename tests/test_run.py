@@ -68,7 +68,8 @@ def runner(folder: Path) -> Go:
         keys = {o.split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{door}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        return command(main, door, argv=words)
+        after = sweep.summary if door == "train" else None
+        return command(main, door, argv=words, after_sweep=after)
 
     return run
 
@@ -127,6 +128,7 @@ def assert_same_run(a: Path, b: Path) -> None:
     results = [json.loads((folder / "result.json").read_text()) for folder in (a, b)]
     for result in results:
         result.pop("seconds")
+        result.pop("test_seconds")
         result["best"].pop("tokens_per_second")
         result.pop("overrides")
     assert results[0] == results[1]
@@ -391,14 +393,13 @@ def test_a_sweep_records_separate_runs_and_ends_with_a_table(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     loggers.wandb_mode.cache_clear()
-    sweep.begin()
     assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
     study = tmp_path / "out" / "adhoc"
     assert len(list(study.glob("wandb/offline-run-*"))) == 2
     assert len(list(study.glob("jsonl-*/result.json"))) == 2
-    sweep.summary(study)
-    table = capsys.readouterr().out
-    assert "adhoc: 2 runs" in table and "smoothed" in table and "ranked by val/nll" in table
+    told = capsys.readouterr().out
+    assert "adhoc: 2 runs" in told and "adhoc: the answer" in told
+    assert "2/2 loss=smoothed: finished in" in told
     monkeypatch.setattr(Seq2SeqModule, "training_step", None)  # nothing is trained again
     assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
 

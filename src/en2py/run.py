@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import build, show, signals
+from en2py import build, show, signals, sweep
 from en2py.build import escape
 from en2py.checkpoints import load_checkpoint
 from en2py.data.cache import file_digest, write_atomically
@@ -30,9 +31,17 @@ from en2py.identity import config_digest, run_name, wandb_id
 from en2py.judging import Judge
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
+from en2py.ranks import is_first, left_behind
 from en2py.resume import check_same_data, continue_config, resume_point
-from en2py.scoring import Training, draw_attention, score_split, write_scores
-from en2py.sweep import sign
+from en2py.scoring import (
+    Training,
+    draw_attention,
+    generated,
+    score_split,
+    token_tables,
+    write_scores,
+)
+from en2py.sweep import job_label, lock_of, share_of, sign
 from en2py.warm_start import copy_weights
 
 log = logging.getLogger(__name__)
@@ -64,8 +73,11 @@ class Run:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the run's lock; a second process with the very same choices is told so."""
+        if not is_first():  # the first rank holds it for all
+            yield
+            return
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder.parent / f".{self.name}.lock", timeout=0)
+        lock = FileLock(lock_of(self.folder), timeout=0)
         try:
             with lock:
                 yield
@@ -107,19 +119,28 @@ def train(cfg: DictConfig) -> float:
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if not k.startswith("hydra")}
     overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # as typed, `${` and all
     run = Run(cfg, overrides, choices)
-    _name_the_data(run)
-    with signals.answered(), run.alone():
-        if hydra.mode == RunMode.MULTIRUN:
-            sign(run.folder.parent, run.name, run.overrides)
+    if not is_first():
+        show.console.quiet = True
+    if os.environ.get(sweep.ID):
+        parallel = "n_jobs" in hydra.launcher
+        if parallel:
+            _take_a_share(run, share_of(hydra.launcher))
+        show.begin_job(job_label(run.folder.parent, overrides), parallel=parallel)
+    else:
+        _name_the_data(run)
+    with signals.answered(), run.alone(), left_behind():
         if not run.config["fresh"] and (result := run.finished()) is not None:
             show.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
             show.results("test", result["test"])
+            sign(run.folder, run.overrides)
             return float(result["best"].get("val/nll", math.inf))
-        if run.config["fresh"]:
-            run.set_aside()
+        if is_first():
+            if run.config["fresh"]:
+                run.set_aside()
+            sign(run.folder, run.overrides)
         accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
         memory = memory_told(run.config["batch"]["max_tokens"], accumulate)
-        with _log_file(run.folder / "run.log"):
+        with _log_file(run.folder / "run.log" if is_first() else Path(os.devnull)):
             try:
                 with memory:
                     return _train(run)
@@ -130,6 +151,13 @@ def train(cfg: DictConfig) -> float:
                 raise
             finally:
                 finish_wandb()
+
+
+def _take_a_share(run: Run, cores: int) -> None:
+    """Use so many cores and no more: other runs of the sweep are busy on this machine."""
+    torch.set_num_threads(min(cores, torch.get_num_threads()))
+    run.config["processes"] = run.config["processes"] or cores
+    run.config["sandbox"]["workers"] = run.config["sandbox"]["workers"] or cores
 
 
 @contextmanager
@@ -161,7 +189,8 @@ def _train(run: Run) -> float:
     show.config_tree(config, run.choices)
     prepared, from_cache = build.prepare_data(config)
     show.data_table(prepared.report.to_dict(), from_cache)
-    _write_start(run, prepared)
+    if is_first():
+        _write_start(run, prepared)
 
     stored = build.stored_record(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, stored)
@@ -178,18 +207,22 @@ def _train(run: Run) -> float:
 
     until = resume["global_step"] if resume and run.start is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
-    if config["logger"].get("wandb"):
+    if config["logger"].get("wandb") and is_first():
         loggers.append(_wandb(run))
     trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
     _describe(module, trainer, stored)
     pl.seed_everything(config["seed"], verbose=False)
     trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
 
-    seconds = time.monotonic() - started
-    plot_curves(folder / "metrics.csv", folder / "curves.png")
+    trained = time.monotonic()
     best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
+    if not is_first():  # it has its share of the test split; the first one judges and writes
+        token_tables(module, datamodule, trainer, "test")
+        generated(module, datamodule, trainer, "test")
+        return math.inf
+    plot_curves(folder / "metrics.csv", folder / "curves.png")
     judge = Judge(
         prepared.pairs("test"),
         sandbox=config["sandbox"],
@@ -204,10 +237,13 @@ def _train(run: Run) -> float:
     for logger in loggers[1:]:
         logger.log_metrics({f"test/{k}": v for k, v in scores.values.items()})
         logger.log_image("attention", [str(picture) for picture in pictures])
-    result = _result(run, prepared, best, scores.values, trainer, seconds)
+    result = _result(run, prepared, best, scores.values, trainer)
+    times = {"seconds": trained - started, "test_seconds": time.monotonic() - trained}
+    result |= {key: round(value, 1) for key, value in times.items()}
     write_atomically(run.result_file, json.dumps(result, indent=2).encode())
     show.samples(scores.samples(3))
     show.results("test, by the best checkpoint", scores.values)
+    show.finished(result["best"], result["test"], result["seconds"] + result["test_seconds"])
     show.say(f"everything is in {folder}")
     return float(result["best"].get("val/nll", math.inf))
 
@@ -271,7 +307,6 @@ def _result(
     best: Mapping[str, Any],
     test: Mapping[str, Any],
     trainer: pl.Trainer,
-    seconds: float,
 ) -> dict[str, Any]:
     logger: Any = trainer.loggers[0]
     rows: list[dict[str, str]] = [row for row in logger.rows if row.get("val/nll")]
@@ -291,6 +326,5 @@ def _result(
             **{k: float(v) for k, v in best_row.items() if v},
         },
         "test": dict(test),
-        "seconds": round(seconds, 1),
         "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
     }
