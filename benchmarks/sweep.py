@@ -47,8 +47,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     losses, seeds = (LOSSES, SEEDS[:2]) if options.quick else (LOSSES, SEEDS)
     fixed = fixed_words(options, folder)
     axes = (f"loss={','.join(losses)}", f"seed={','.join(map(str, seeds))}")
-    command("seed=99", "trainer.max_epochs=1", "+trainer.limit_train_batches=1", *fixed,
-            f"output={folder / 'warm'}")  # fmt: skip  # makes the cache, and reads all from disk
+    # Makes the cache, and reads all programs from disk once.
+    command(*fixed, "seed=99", "++trainer.limit_train_batches=1", f"output={folder / 'warm'}")
     launcher = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}")
     side = [*fixed, f"output={folder / 'side'}"]
     sweep_s, _ = command("-m", *axes, *launcher, *side)
@@ -82,7 +82,7 @@ def fixed_words(options: argparse.Namespace, folder: Path) -> list[str]:
         data = ["data=english_python", f"data.path={options.english_python}"]
     words = [*data, "model=tiny", "trainer.max_epochs=3", "logger=csv", f"cache={folder / 'cache'}"]
     if options.quick:
-        words += ["decoding.max_len=16", "+trainer.limit_train_batches=5"]
+        words += ["decoding.max_len=16", "++trainer.limit_train_batches=5"]
         words = [w.replace("max_epochs=3", "max_epochs=1") for w in words]
     return words
 

@@ -161,9 +161,9 @@ def test_sweep_in_an_experiment_wants_m() -> None:
     assert "add -m" in refused(cfg)
 
 
-def test_ddp_in_a_sweep() -> None:
-    cfg = composed("train", "+trainer.strategy=ddp", "hydra.mode=MULTIRUN")
-    assert "ddp_spawn" in refused(cfg)
+def test_tables_that_start_to_learn_later_on_several_devices() -> None:
+    cfg = composed("train", "trainer=ddp", "embeddings=joint", "embeddings.freeze_epochs=2")
+    assert "embeddings.freeze_epochs=2: tables" in refused(cfg)
 
 
 def test_group_taken_away() -> None:

@@ -287,12 +287,12 @@ def _check_sweep(config: Mapping[str, Any]) -> None:
     params = hydra.sweeper.get("params")
     if hydra.mode != RunMode.MULTIRUN and params:
         raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
-    strategy = str((config.get("trainer") or {}).get("strategy", ""))
-    spawned = ("fork", "spawn", "notebook")
-    if hydra.mode == RunMode.MULTIRUN and "ddp" in strategy and not strategy.endswith(spawned):
+    strategy = str((config.get("trainer") or {}).get("strategy") or "")
+    frozen = (config.get("embeddings") or {}).get("freeze_epochs") or 0
+    if strategy.startswith("ddp") and frozen > 0:
         raise UserError(
-            f"trainer.strategy={strategy} starts the whole command once a device, which repeats a "
-            "sweep; in a sweep use trainer.strategy=ddp_spawn"
+            f"embeddings.freeze_epochs={frozen}: tables that start to learn later would differ "
+            f"between the processes of trainer.strategy={strategy}; take 0 or -1, or one device"
         )
 
 

@@ -91,7 +91,7 @@ def folder_of(cfg: DictConfig, overrides: list[str], choices: Mapping[str, str])
         return Path(Run(cfg, overrides, dict(choices)).folder)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     name = run_name(config, choices)
-    return Path(config["output"]) / config["study"] / name
+    return Path(config["output"], config["study"], name)
 
 
 def is_of_several_ranks(cfg: DictConfig) -> bool:
