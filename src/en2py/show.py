@@ -153,12 +153,15 @@ def comparison(found: Results) -> None:
     shown = [name for name in _COMPARED if any(name in row.figures for row in found.rows)]
     table = Table(title=f"{found.title}, {found.data['part']} split", title_justify="left")
     table.add_column("", overflow="fold")
-    table.add_column("val/nll", justify="right")
+    has_models = any("nll" in row.validation for row in found.rows)
+    if has_models:
+        table.add_column("val/nll", justify="right")
     for name in shown:
         table.add_column(name.replace("exact_match_renamed", "exact"), justify="right")
     for row in found.rows:
         own = [_with_interval(name, row.figures.get(name)) for name in shown]
-        table.add_row(row.name, _with_interval("nll", row.validation.get("nll")), *own)
+        chosen_by = [_with_interval("nll", row.validation.get("nll"))] if has_models else []
+        table.add_row(row.name, *chosen_by, *own)
     console.print(table)
 
 
