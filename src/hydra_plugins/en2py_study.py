@@ -13,6 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from en2py.errors import Fault
+
+_TRIES = 2  # launches in a row that may end without a run more being finished
+_KILLED = (
+    "worker processes were killed again and again, most likely for their memory: take fewer at "
+    "once with hydra.launcher.n_jobs=, and the same command goes on"
+)
+
 Before = Callable[[list[DictConfig], int], None]
 
 
@@ -20,7 +28,7 @@ class StudySweeper(BasicSweeper):
     """Runs every combination of the values given, but those that are finished or refused.
 
     Where a launcher's worker process dies (killed for its memory, say), it takes the others with
-    it; those that were under way go on from their last checkpoints, as long as that gets further.
+    it; those that were under way go on from their last checkpoints, unless that gets no further.
     """
 
     def setup(self, *, task_function: Any, **more: Any) -> None:
@@ -55,15 +63,18 @@ class StudySweeper(BasicSweeper):
             return []
         if self.before_sweep is not None:
             self.before_sweep([cfg for _, cfg in waiting], _n_at_once(self.config))
-        left = [job for job, _ in waiting]
+        left, in_vain = [job for job, _ in waiting], 0
         while left:
             try:
                 self.launcher.launch([job.overrides for job in left], initial_job_idx=0)
                 break
             except Exception as error:
-                unfinished = [job for job in left if self._unfinished(folder / job.run)]
-                if not _worker_died(error) or len(unfinished) == len(left):
+                if not _worker_died(error):
                     raise
+                unfinished = [job for job in left if self._unfinished(folder / job.run)]
+                in_vain = in_vain + 1 if len(unfinished) == len(left) else 0
+                if in_vain > _TRIES:
+                    raise Fault(_KILLED) from None
                 left = unfinished
         return []
 
