@@ -1,10 +1,13 @@
 """One run from config to result: prepare, train or resume, test the best checkpoint."""
 
+import functools
 import json
 import logging
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -125,6 +128,7 @@ def train(cfg: DictConfig) -> float:
         parallel = "n_jobs" in hydra.launcher
         if parallel:
             _take_a_share(run, share_of(hydra.launcher))
+            _end_with(int(os.environ[sweep.ID].split("-")[0]))
         show.begin_job(job_label(run.folder.parent, overrides), parallel=parallel)
     else:
         _name_the_data(run)
@@ -158,6 +162,22 @@ def _take_a_share(run: Run, cores: int) -> None:
     torch.set_num_threads(min(cores, torch.get_num_threads()))
     run.config["processes"] = run.config["processes"] or cores
     run.config["sandbox"]["workers"] = run.config["sandbox"]["workers"] or cores
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Save and leave when the process of the sweep is killed: nobody waits for this one then."""
+    if os.getppid() != parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        os._exit(143)  # joblib's worker would wait for more work
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
