@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.checks import check
+from en2py.checks import _leaves, check
 from en2py.cli import CONF, ROOT, as_typed, config_of, separate
 from en2py.refusals import groups_of, options_of, rehearse
 
@@ -42,7 +42,8 @@ def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfi
     cfg = cfg.copy()
     with open_dict(cfg):
         del cfg["hydra"]
-    missing = sorted(key for key in OmegaConf.missing_keys(cfg) if key.endswith(".path"))
+    written = OmegaConf.to_container(cfg, resolve=False)
+    missing = [key for key, value in _leaves(written) if value == "???" and key.endswith(".path")]
     if missing:
         return checked(config_name, [*overrides, *(f"{k}='{existing}'" for k in missing)], existing)
     check(cfg, config_name)

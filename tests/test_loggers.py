@@ -92,7 +92,7 @@ def test_a_run_ends_without_the_wandb_folder(
     assert go("logger=wandb", "trainer.max_epochs=2") == 0
     assert capsys.readouterr().err.count("No space left on device") == 1
     with open(folder_of(tmp_path) / "metrics.csv") as file:
-        assert [row["val/nll"] != "" for row in csv.DictReader(file)] == [True, True]
+        assert sum(row["val/nll"] != "" for row in csv.DictReader(file)) == 2
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ def test_every_direct_dependency_is_pinned_exactly() -> None:
     wanted = {name(line) for group in groups for line in group} - {"en2py"}
     lines = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
-    assert wanted == {name(line) for line in lines}
+    # More may be pinned: what the search of sweeps needs underneath fits in few versions.
+    assert wanted <= {name(line) for line in lines}
 
 
 def test_lightning_is_newer_than_its_advisories() -> None:

@@ -208,8 +208,9 @@ def precision(wanted: str, accelerator: str = "auto") -> Any:
     if torch.cuda.is_available() and accelerator != "cpu":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
-        ask = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.10 cannot tell
-        fast = any(ask().get(name) for name in ("avx512_bf16", "amx_bf16"))
+        ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 cannot tell
+        can: dict[str, Any] = ask() if ask else {}
+        fast = any(can.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return "bf16-mixed" if fast else "32-true"
 
 

@@ -83,7 +83,8 @@ class StopAtNonFinite(Callback):
         late, arrived = pl_module.device.type != "cpu" and not self.skip, None
         if late and size.is_cuda:
             # Sent off now: `item` in the next step would queue up behind all of that step's work.
-            size, arrived = size.to("cpu", non_blocking=True), torch.cuda.Event()
+            size = size.to("cpu", non_blocking=True)
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrived.record()
         update: Update | None = Update(
             size, trainer.global_step, optimizer.param_groups[0]["lr"], self._indices, arrived

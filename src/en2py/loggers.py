@@ -83,9 +83,7 @@ class MetricsFile(Logger):
 
 
 _START_SECONDS = 14.0  # that a start may wait for W&B in all
-_END_SECONDS = (
-    30.0  # that an end may wait for what is still to be sent; `wandb sync` sends the rest
-)
+_END_SECONDS = 30.0  # that an end may wait for what is to be sent; `wandb sync` sends the rest
 
 
 def _spare(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,6 +110,12 @@ class SpareWandb(WandbLogger):
     """
 
     lost = False
+
+    @property
+    def experiment(self) -> Any:
+        """Return the W&B run; None where it is lost, for the trainer asks at its start."""
+        return None if self.lost else super().experiment
+
     log_hyperparams = _spare(WandbLogger.log_hyperparams)
     log_metrics = _spare(WandbLogger.log_metrics)
     log_table = _spare(WandbLogger.log_table)
@@ -172,13 +176,19 @@ def wandb_logger(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _ = logger.experiment
+        return logger
     except Exception as error:
-        if wandb_mode() != "online":
-            logger.lost = True
-            _tell(f"W&B is left out of this run ({_reason(error)}); metrics.csv has all numbers")
-            return logger
-        _tell(f"W&B does not answer ({_reason(error)}), so this run is recorded offline")
+        reason = _reason(error)
+    if wandb_mode() == "online":
+        _tell(f"W&B does not answer ({reason}), so this run is recorded offline")
         logger = make("offline")
+        try:
+            _ = logger.experiment
+            return logger
+        except Exception as error:
+            reason = _reason(error)
+    logger.lost = True
+    _tell(f"W&B is left out of this run ({reason}); metrics.csv has all numbers")
     return logger
 
 

@@ -69,9 +69,9 @@ class Seq2SeqModule(pl.LightningModule):
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
         self.stored = stored
-        self.cut_batches, self.pieces = False, 1
         # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
         self.tested: dict[int, list[list[float]]] = {}
+        self.cut_batches, self.pieces = False, 1
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]

@@ -7,7 +7,7 @@ import base64
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain, islice
@@ -86,9 +86,9 @@ class Prepared:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Prepared":
         """Undo `to_dict`."""
-        pairs = (
-            Pair(*(tuple(x) if isinstance(x, list) else x for x in p)) for p in record["pairs"]
-        )
+        rows: list[list[Any]] = record["pairs"]
+        fields: Iterator[list[Any]] = ([*map(_tuple, row)] for row in rows)
+        pairs = (Pair(*row) for row in fields)
         sides = (_unpacked(record[side], record["tokens"]) for side in ("src", "tgt"))
         items = map(TokenizedPair, pairs, *sides)
         return cls(
@@ -107,6 +107,10 @@ def _packed(rows: Iterable[list[int]]) -> list[str]:
     listed = list(rows)
     numbers = (array("i", map(len, listed)), array("i", chain.from_iterable(listed)))
     return [base64.b64encode(_little(a).tobytes()).decode() for a in numbers]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _unpacked(texts: Sequence[str], tokens: Sequence[str]) -> Iterable[list[str]]:

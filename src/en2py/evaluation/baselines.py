@@ -46,9 +46,7 @@ def retrieval(
     """
     vectorizers = (
         TfidfVectorizer(ngram_range=tuple(words), token_pattern=_WORDS, sublinear_tf=True),
-        TfidfVectorizer(
-            ngram_range=tuple(characters), analyzer="char_wb", sublinear_tf=True
-        ),
+        TfidfVectorizer(ngram_range=tuple(characters), analyzer="char_wb", sublinear_tf=True),
     )
     known, asked = _descriptions(train), _descriptions(test)
     features = sparse.hstack([v.fit_transform(known) for v in vectorizers]).tocsr()  # [N, F]
