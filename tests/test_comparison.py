@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from en2py import build, entrants, loggers
 from en2py.checkpoints import CheckedIO
 from en2py.cli import CONF, command
+from en2py.comparison.entrants import checkpoints_of
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
-from en2py.entrants import checkpoints_of
 from en2py.errors import UserError
 from en2py.evaluation.results import Results
 from en2py.identity import run_name

@@ -1,7 +1,40 @@
-"""What a model can be asked: a description that it cannot read is told in one sentence."""
+"""Programs for prompts, `evaluate.py prompt=...` and `prompts=FILE`; what cannot be read is told."""
 
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from en2py.data.text_files import read_text
 from en2py.errors import UserError
 from en2py.module import Seq2SeqModule
+
+
+def answer(cfg: DictConfig, module: Seq2SeqModule) -> None:
+    """Print the code for `prompt`, or a JSON line for each line of the file `prompts`.
+
+    Raises:
+        UserError: If the model cannot read one of them.
+    """
+    if cfg.prompt is not None:
+        print(_programs(module, [cfg.prompt])[0][0])
+        return
+    lines = [line.strip() for line in read_text(cfg.prompts).splitlines()]
+    lines = [line for line in lines if line]
+    for line, found in zip(lines, _programs(module, lines), strict=True):
+        record: dict[str, Any] = {"description": line, "code": found[0]}
+        if len(found) > 1:
+            record["candidates"] = found
+        print(json.dumps(record))
+
+
+def _programs(module: Seq2SeqModule, descriptions: Sequence[str]) -> list[list[str]]:
+    for description in descriptions:
+        if unknown := unknown_words(module, description):
+            print(f"words that the model does not know: {', '.join(unknown)}", file=sys.stderr)
+    return [[module.text(h) for h in found] for found in module.candidates(descriptions)]
 
 
 def unknown_words(module: Seq2SeqModule, description: str) -> list[str]:

@@ -24,9 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from en2py import build, show, signals, sweep
 from en2py.build import escape
 from en2py.checkpoints import load_checkpoint
+from en2py.comparison.entrants import predictions_key
 from en2py.data.cache import file_digest, write_atomically
 from en2py.data.prepare import Prepared
-from en2py.entrants import predictions_key
 from en2py.errors import UserError
 from en2py.evaluation.plots import plot_curves
 from en2py.faults import memory_told

@@ -5,8 +5,10 @@
 
 import dataclasses
 import json
+import logging
 import platform
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from importlib import metadata
@@ -16,32 +18,32 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from en2py import build, show
-from en2py.answers import answer
 from en2py.checkpoints import load_checkpoint
-from en2py.data.cache import digest, write_atomically
-from en2py.entrants import (
+from en2py.comparison.entrants import (
     Entrant,
     common_pairs,
     entrants_of,
     evaluation_config,
 )
-from en2py.entries import Ground, module_of, scored_baselines, scored_model
-from en2py.errors import UserError
-from en2py.evaluation.buckets import seen_and_new
-from en2py.evaluation.report import write_report
-from en2py.evaluation.results import Results
-from en2py.evaluation.rows import MODEL, RunFigures, axes, fixed, reference_name
-from en2py.export import export
-from en2py.findings import (
+from en2py.comparison.entries import Ground, module_of, scored_baselines, scored_model
+from en2py.comparison.findings import (
     Entry,
     attention_of,
     clusters_of,
     rows_of,
     samples_of,
 )
+from en2py.comparison.recording import record
+from en2py.data.cache import digest, write_atomically
+from en2py.errors import UserError
+from en2py.evaluation.buckets import seen_and_new
+from en2py.evaluation.report import write_report
+from en2py.evaluation.results import Results
+from en2py.evaluation.rows import MODEL, RunFigures, axes, fixed, reference_name
+from en2py.export import export
 from en2py.judging import Judge
 from en2py.oracles import account, quality_of
-from en2py.recording import record
+from en2py.prompts import answer
 from en2py.scoring import (
     Training,
     draw_attention,
@@ -86,6 +88,8 @@ def _again(cfg: DictConfig) -> Results:
 
 def compare(cfg: DictConfig) -> Results:
     """Score checkpoints and baselines, write results and pages, and return the results."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it greets once a checkpoint
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
     entrants = entrants_of(cfg) if cfg.ckpt_path else []
     ground = _ground(cfg, entrants)
     folder = _folder(cfg, entrants, ground)

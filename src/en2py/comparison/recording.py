@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from en2py.comparison.entrants import Entrant
 from en2py.data.cache import digest
-from en2py.entrants import Entrant
 from en2py.evaluation.results import Results
 from en2py.evaluation.rows import RunFigures
 from en2py.identity import wandb_id

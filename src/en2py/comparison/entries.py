@@ -10,15 +10,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py import build, show
 from en2py.checkpoints import CheckedIO, load_checkpoint
+from en2py.comparison.entrants import Entrant, aligned, known_programs, stored_programs
+from en2py.comparison.findings import N_SAMPLES, Entry
 from en2py.data.cache import digest
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
-from en2py.entrants import Entrant, aligned, known_programs, stored_programs
 from en2py.evaluation.probes import probe_trigger_words
 from en2py.evaluation.results import AttentionSample
 from en2py.evaluation.rows import BASELINE, MODEL
 from en2py.evaluation.samples import spread
-from en2py.findings import N_SAMPLES, Entry
 from en2py.judging import Judge, counts_at_k
 from en2py.module import Seq2SeqModule
 from en2py.scoring import (

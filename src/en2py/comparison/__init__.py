@@ -1,0 +1,1 @@
+"""Checkpoints and baselines against each other, scored on the same test pairs."""
