@@ -15,7 +15,9 @@ def main(cfg: DictConfig) -> Any:
         from en2py.study import summarise
 
         return summarise(Path(cfg.study))
-    from en2py.comparison import evaluate  # torch takes seconds: only once the config is good
+    from en2py.comparison.compare import (
+        evaluate,
+    )  # torch takes seconds: only once the config is good
 
     return evaluate(cfg)
 

@@ -10,9 +10,10 @@ import pytest
 from evaluate import main
 from omegaconf import OmegaConf
 
-from en2py import build, entrants, loggers
+from en2py import build, loggers
 from en2py.checkpoints import CheckedIO
 from en2py.cli import CONF, command
+from en2py.comparison import entrants
 from en2py.comparison.entrants import checkpoints_of
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split

@@ -1,4 +1,4 @@
-"""Programs for prompts, `evaluate.py prompt=...` and `prompts=FILE`; what cannot be read is told."""
+"""Programs for prompts: `evaluate.py prompt=...`, `prompts=FILE`; what is unreadable is told."""
 
 import json
 import sys

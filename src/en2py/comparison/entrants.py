@@ -24,7 +24,7 @@ from en2py.module import Seq2SeqModule
 
 SPLITS = ("train", "val", "test")
 _SET_ASIDE = re.compile(r"\.old\d+$")  # an earlier attempt, see `fresh=true`
-_SOURCE = Path(__file__).parent
+_SOURCE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
