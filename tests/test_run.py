@@ -410,8 +410,7 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
 ) -> None:
     assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
     assert len(list((tmp_path / "out" / "adhoc").glob("jsonl-*/result.json"))) == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert "1 of 2 runs failed" in said and "n_heads (7)" in said.replace("│ ", "")
+    assert "1 of 2 runs failed" in capsys.readouterr().out
 
 
 @pytest.mark.slow
