@@ -14,10 +14,9 @@ def main(cfg: DictConfig) -> Any:
     if cfg.study is not None:
         from en2py.study import summarise
 
-        return summarise(Path(cfg.study))
-    from en2py.comparison.compare import (
-        evaluate,
-    )  # torch takes seconds: only once the config is good
+        return summarise(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
+    # torch takes seconds: only once the config is good
+    from en2py.comparison.compare import evaluate
 
     return evaluate(cfg)
 

@@ -83,16 +83,19 @@ def read_study(path: Path) -> list[StoredRun]:
     return runs
 
 
-def summarise(folder: Path, names: Sequence[str] | None = None) -> Results:
+def summarise(
+    folder: Path, names: Sequence[str] | None = None, target: Path | None = None
+) -> Results:
     """Write the summary of a study and print it.
 
     Args:
         folder: The study's folder, or a CSV file with a row a run.
         names: Print these runs alone; the files hold all.
+        target: Where the files go; None: into the study, or a folder named after the CSV file.
     """
     runs = read_study(folder)
     results = results_of(runs, folder.stem)
-    target = folder if folder.is_dir() else folder.with_suffix("")
+    target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     write_summary(target, runs, results)
     told = [run for run in runs if names is None or run.facts["run"] in names]
     _print(results if len(told) == len(runs) else results_of(told, folder.stem))
