@@ -22,9 +22,8 @@ from test_configs import checked
 HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")
 SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:])
-SCRIPTED = {"eval_metrics"}  # nothing is trained
-# The defaults are the recipe of one, the runs of two others that of the other.
-WITHOUT_RECIPE = {"combinations", "Models and looking the answer up"}
+SCRIPTED = {"eval_metrics", "Models and looking the answer up"}  # nothing is trained
+WITHOUT_RECIPE = {"combinations"}  # the defaults are its recipe
 ASKED = (
     "seed_002 seed_003 seed_004 loss_functions embedding_sources model_sizes transformer_variants"
     " schedules tokenizers eval_metrics cleaning duplicates augmentation data_mixture"

@@ -253,12 +253,9 @@ def test_runs_of_a_launcher_are_those_of_one_process(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(go: Go, tmp_path: Path) -> None:
     """The worker of the first run is killed once, as for its memory; all come to their end."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    monkeypatch.setenv("EN2PY_TEST_KILL", str(tmp_path / "killed"))
     from killing import main
 
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
