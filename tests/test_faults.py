@@ -12,7 +12,16 @@ from torch import Tensor
 from en2py.checkpoints import load_checkpoint
 from en2py.faults import NonFiniteLoss, StopAtNonFinite
 from en2py.module import Seq2SeqModule
-from test_run import EVERY_STEP, SMALL, Go, Stop, assert_same_run, folder_of, go, metrics, stop_at
+from test_run import (
+    EVERY_STEP,
+    SMALL,
+    Go,
+    assert_goes_on_exactly,
+    assert_same_run,
+    folder_of,
+    go,
+    metrics,
+)
 
 __all__ = ["go"]
 SHORT = ["trainer.max_epochs=2"]
@@ -150,13 +159,7 @@ def test_a_run_with_cut_batches_goes_on_exactly(
 ) -> None:
     choices = [*SHORT, "faults.cut_batches=true"]
     little_memory(monkeypatch, 3, CPU)
-    assert go(*choices, out="whole") == 0
-    with monkeypatch.context() as patch:
-        stop_at(patch, "training_step", 6)
-        with pytest.raises(Stop):
-            go(*choices, EVERY_STEP, out="stopped")
-    assert go(*choices, out="stopped") == 0
-    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    assert_goes_on_exactly(go, tmp_path, monkeypatch, choices)
 
 
 @pytest.mark.slow

@@ -413,6 +413,19 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
     assert "1 of 2 runs failed" in capsys.readouterr().out
 
 
+def assert_goes_on_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
+) -> None:
+    """Train, train again with a stop in the middle, and compare both ends."""
+    assert go(*choices, out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 6)
+        with pytest.raises(Stop):
+            go(*choices, EVERY_STEP, out="stopped")
+    assert go(*choices, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "choices",
@@ -431,12 +444,6 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
 def test_choices_train_stop_and_go_on_to_the_same_end(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
 ) -> None:
-    assert go(*choices, out="whole") == 0
-    with monkeypatch.context() as patch:
-        stop_at(patch, "training_step", 6)
-        with pytest.raises(Stop):
-            go(*choices, EVERY_STEP, out="stopped")
-    assert go(*choices, out="stopped") == 0
-    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    assert_goes_on_exactly(go, tmp_path, monkeypatch, choices)
     best = folder_of(tmp_path, "whole") / "checkpoints" / "best.ckpt"
     assert go(f"ckpt_path={best}", door="evaluate") == 0
