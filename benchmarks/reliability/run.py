@@ -10,15 +10,20 @@ import sys
 import time
 from pathlib import Path
 
+import concurrent_starts
 import damage
 import disk_full
 import every_step
+import hostile_data
 import kills
 import logger_trouble
 import mistakes
 import same_run
 
-PARTS = (mistakes, same_run, every_step, damage, disk_full, logger_trouble, kills)
+PARTS = (
+    mistakes, same_run, every_step, damage, disk_full, logger_trouble, concurrent_starts,
+    hostile_data, kills,
+)  # fmt: skip
 
 
 def main() -> None:
