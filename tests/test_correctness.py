@@ -8,7 +8,7 @@ import pytest
 from en2py.data.pairs import DataReport, Pair
 from en2py.errors import UserError
 from en2py.evaluation.asserts import constant, split_test
-from en2py.evaluation.correctness import mean_pass_at_k, pass_at_k, passes_tests
+from en2py.evaluation.correctness import pass_at_k, passes_tests
 from en2py.evaluation.entry import entry_function
 from en2py.evaluation.sandbox import Sandbox
 
@@ -217,10 +217,6 @@ def test_a_pair_without_tests_is_refused(tests, words, sandbox):
 )
 def test_pass_at_k_counts_combinations(n, c, k, expected):
     assert pass_at_k(n, c, k) == pytest.approx(expected, abs=1e-12)
-
-
-def test_pass_at_k_is_a_mean_over_problems():
-    assert mean_pass_at_k([[True, False], [False, False]], 1) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(1, 2, 1), (1, 0, 2), (1, 0, 0), (0, 0, 1)])

@@ -133,6 +133,12 @@ def test_without_shared_seeds_differences_are_paired_by_cluster():
     assert far.differences["compiles"].is_one and far.differences["compiles"].low > 0
 
 
+def test_pairing_by_cluster_cancels_what_is_hard_for_both():
+    row = make_rows([run(1, 20), baseline(21)], METRICS)[1]
+    figure, difference = row.figures["compiles"], row.differences["compiles"]
+    assert difference.high - difference.low < 0.5 * (figure.high - figure.low)
+
+
 def test_a_baseline_is_compared_with_the_mean_of_the_seeds():
     row = make_rows([run(1, 10), run(2, 20), baseline(30)], METRICS)[-1]
     assert row.differences["compiles"].value == pytest.approx((30 - 15) / N)

@@ -8,7 +8,6 @@ from en2py.evaluation.statistics import (
     cluster_bootstrap,
     mean_of,
     over_seeds,
-    paired_bootstrap,
     paired_over_seeds,
 )
 
@@ -84,29 +83,6 @@ def test_one_cluster_has_no_interval():
     assert interval.value == 0.5
     assert math.isnan(interval.low) and math.isnan(interval.high)
     assert not interval.excludes_zero
-
-
-def test_a_run_that_is_better_everywhere_differs_for_sure():
-    a, b = ones([0.1, 0.5, 0.9, 0.3]), ones([0.3, 0.7, 1.1, 0.5])
-    difference = paired_bootstrap(a, b, range(4), seed=0)
-    assert (difference.value, difference.low, difference.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert difference.excludes_zero
-
-
-def test_equal_runs_do_not_differ():
-    rng = np.random.default_rng(0)
-    a, b = (ones(rng.random(200) < 0.5) for _ in range(2))
-    assert not paired_bootstrap(a, b, range(200), seed=0).excludes_zero
-
-
-def test_pairing_cancels_what_is_hard_for_both():
-    rng = np.random.default_rng(0)
-    hard = rng.normal(size=200)
-    a, b = ones(hard), ones(hard + 0.1 + 0.05 * rng.normal(size=200))
-    paired = paired_bootstrap(a, b, range(200), seed=0)
-    apart = cluster_bootstrap(a, range(200), seed=0)
-    assert paired.high - paired.low < 0.1 * (apart.high - apart.low)
-    assert paired.low < 0.1 < paired.high
 
 
 def test_mean_over_seeds_has_the_interval_of_the_t_table():

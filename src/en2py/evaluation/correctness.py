@@ -86,17 +86,6 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.prod((n - c - i) / (n - i) for i in range(k))
 
 
-def mean_pass_at_k(passed: Sequence[Sequence[bool]], k: int) -> float:
-    """Average `pass_at_k` over problems; `passed` holds the samples' verdicts for each problem.
-
-    Raises:
-        ValueError: If there is no problem, or one with fewer than `k` samples.
-    """
-    if not passed:
-        raise ValueError("pass@k of no problems")
-    return sum(pass_at_k(len(own), sum(own), k) for own in passed) / len(passed)
-
-
 def _prepare(prediction: str, pair: Pair) -> tuple[Job, list[Check]]:
     """Write the job of one prediction: its program, what the tests set up, the calls."""
     tree, reference = parse(prediction), parse(pair.code)

@@ -76,42 +76,6 @@ def cluster_bootstrap(
     return _percentiles(value(sums.sum(axis=0)), samples, len(sums), level)
 
 
-def paired_bootstrap(
-    counts_a: ArrayLike,
-    counts_b: ArrayLike,
-    clusters: Sequence[Hashable],
-    value: Value = mean_of,
-    *,
-    seed: int,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-) -> Interval:
-    """Return how much B is above A on the same pairs, with its interval.
-
-    Both are computed on the same drawn clusters, so what makes a cluster hard for both cancels.
-
-    Args:
-        counts_a: Counts of run A, `[N, C]`.
-        counts_b: Counts of run B on the same pairs in the same order, `[N, C]`.
-        clusters: The cluster of each pair, N labels.
-        value: Makes the figure from summed counts.
-        seed: Of the resampling.
-        n_resamples: R.
-        level: Share of intervals that hold the true difference.
-
-    Raises:
-        ValueError: If the lengths differ or there is no pair.
-    """
-    sums_a, sums_b = _cluster_sums(counts_a, clusters), _cluster_sums(counts_b, clusters)
-    totals_a = _resampled(sums_a, seed, n_resamples)
-    totals_b = _resampled(sums_b, seed, n_resamples)
-    samples = np.array(
-        [value(b) - value(a) for a, b in zip(totals_a, totals_b, strict=True)], dtype=float
-    )
-    difference = value(sums_b.sum(axis=0)) - value(sums_a.sum(axis=0))
-    return _percentiles(difference, samples, len(sums_a), level)
-
-
 def over_seeds(values: Sequence[float], *, level: float = 0.95) -> Interval:
     """Return the mean over seeds with Student's t interval, n - 1 degrees of freedom.
 
