@@ -129,6 +129,33 @@ def test_what_is_no_study_is_told(tmp_path: Path, what: str) -> None:
         read_study(path)
 
 
+def test_a_table_of_a_part_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "s"
+    names = [f"t-m-e-plain-seed{seed}-{str(seed) * 10}" for seed in range(1, 6)]
+    on_disk(study, names[0])
+    for name in (names[1], names[2], f"{names[0]}.old1"):
+        (study / name).mkdir()
+        (study / name / "config.yaml").write_text("seed: 1\n")
+    (study / names[2] / "state.json").write_text('{"sweep": "1", "reason": "no room", "code": 1}')
+    jobs = [{"run": name, "overrides": [], "reason": ""} for name in names[:4]]
+    jobs.append({"run": "", "overrides": [], "reason": "seed=x: no number"})
+    (study / "sweeps.jsonl").write_text(json.dumps({"sweep": "1", "jobs": jobs}) + "\n")
+    summarise(study)
+    told = " ".join(capsys.readouterr().out.split())
+    missing = "2 failed (seed=x: no number; no room), 1 interrupted, 1 not started"
+    assert missing in told and missing in (study / "summary.html").read_text()
+
+
+def test_rows_of_other_seeds_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    for runs, expected in (([*PLAIN, *BETTER], False), ([*PLAIN, *BETTER[:2]], True)):
+        path.write_text(csv_of(runs))
+        summarise(path)
+        assert ("Not all rows have the same seeds" in capsys.readouterr().out) == expected
+
+
 def test_evaluate_makes_the_table_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from evaluate import main
 

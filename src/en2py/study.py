@@ -94,7 +94,7 @@ def summarise(
         target: Where the files go; None: into the study, or a folder named after the CSV file.
     """
     runs = read_study(folder)
-    results = results_of(runs, folder.stem)
+    results = results_of(runs, folder.stem, _unfinished(folder) if folder.is_dir() else ())
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     write_summary(target, runs, results)
     told = [run for run in runs if names is None or run.facts["run"] in names]
@@ -117,12 +117,15 @@ def write_summary(folder: Path, runs: Sequence[StoredRun], results: Results) -> 
         write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
 
 
-def results_of(runs: Sequence[StoredRun], title: str) -> Results:
+def results_of(
+    runs: Sequence[StoredRun], title: str, unfinished: Sequence[sweep.State] = ()
+) -> Results:
     """Return runs as the results of a comparison; the configuration of the first is the reference.
 
     Args:
         runs: At least one.
         title: Of the pages.
+        unfinished: What became of the other runs of the study.
     """
     first = runs[0]
     figures = []
@@ -151,6 +154,8 @@ def results_of(runs: Sequence[StoredRun], title: str) -> Results:
         data["split_hash"] = first.facts["split_hash"]
         if "test/n" in first.figures:
             data["test pairs"] = int(first.figures["test/n"])
+    if unfinished:
+        data["unfinished"] = _counted(unfinished)
     return Results(
         title=title,
         data=data,
@@ -220,6 +225,27 @@ def _from_folder(study: Path, names: Sequence[str]) -> list[StoredRun]:
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     found = [run for name in names if (run := _from_run(study / name)) is not None]
     return sorted(found, key=lambda run: (order.get(run.facts["run"], len(order)), _by(run)))
+
+
+def _unfinished(study: Path) -> list[sweep.State]:
+    """Return what became of the runs without a result: those begun, and those planned last."""
+    _, last = next(reversed(sweep.read_plans(study)), ("", []))
+    refused = [sweep.State(sweep.FAILED, job.reason, 2) for job in last if job.reason]
+    begun = [folder.parent.name for name in ("config.yaml", "state.json")
+             for folder in study.glob(f"*/{name}")]  # fmt: skip
+    names = dict.fromkeys([*(job.run for job in last if not job.reason), *sorted(begun)])
+    states = [sweep.state_of(study / name) for name in names if ".old" not in name]
+    return refused + [state for state in states if state.word != sweep.FINISHED]
+
+
+def _counted(states: Sequence[sweep.State]) -> str:
+    """Return `2 failed (out of memory), 1 interrupted`."""
+    found = []
+    for word in dict.fromkeys(state.word for state in states):
+        own = [state for state in states if state.word == word]
+        reasons = "; ".join(dict.fromkeys(filter(None, (state.reason for state in own))))
+        found.append(f"{len(own)} {word}" + (f" ({reasons})" if reasons else ""))
+    return ", ".join(found)
 
 
 def _by(run: StoredRun) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """The answer at the top of a report, in sentences made from the figures, no surer than they are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from en2py.evaluation.report.words import Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import Difference, Figure, ResultRow, Results
@@ -31,7 +31,9 @@ def answer(results: Results) -> list[str]:
     if name:
         sentences += [_quality(name, part, models, best, reference)]
     sentences += [_against_lookup(results.rows, best, reference)]
-    return [" ".join(filter(None, sentences)), *_caution(models)]
+    unfinished = results.data.get("unfinished")
+    missing = [f"Runs of this study that are not in it: {unfinished}."] if unfinished else []
+    return [" ".join(filter(None, sentences)), *missing, *_caution(models)]
 
 
 def ranked_by(results: Results) -> str:
@@ -172,13 +174,22 @@ def _of_baselines(rows: Sequence[ResultRow]) -> str:
 
 
 def _caution(models: Sequence[ResultRow]) -> list[str]:
-    fewest = min(len(row.runs) for row in models)
-    if fewest > 1:
-        return []
-    return [
-        "Some rows rest on one seed, and nothing here tells how another training would come "
-        "out: three seeds a row are the least for a claim."
-    ]
+    told = []
+    if min(len(row.runs) for row in models) < 2:
+        told.append(
+            "Some rows rest on one seed, and nothing here tells how another training would come "
+            "out: three seeds a row are the least for a claim."
+        )
+    if len({frozenset(_seeds(row)) for row in models}) > 1:
+        told.append(
+            "Not all rows have the same seeds. A row's mean is over its own; a difference with an "
+            "interval is over the seeds that both rows have."
+        )
+    return told
+
+
+def _seeds(row: ResultRow) -> Iterable[str]:
+    return next((figure.by_seed for figure in row.figures.values()), {})
 
 
 def _figure(name: str, figure: Figure | None) -> str:
