@@ -203,6 +203,22 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("limit", ["2", "0.7"])
+def test_an_epoch_cut_short_is_an_epoch_when_a_run_goes_on(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    words = (f"+trainer.limit_train_batches={limit}", "trainer.max_epochs=2")
+    assert go(*words, out="whole") == 0
+    result = json.loads((folder_of(tmp_path, "whole") / "result.json").read_text())
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", result["steps"] // 2 + 1)  # the first of the second epoch
+        with pytest.raises(Stop):
+            go(*words, out="stopped")
+    assert go(*words, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
 def test_fresh_trains_anew_and_keeps_the_old_folder(go: Go, tmp_path: Path) -> None:
     go()
     folder = folder_of(tmp_path)

@@ -142,7 +142,7 @@ class PairDataModule(pl.LightningDataModule):
             for name, examples in self._readable.items()
         }
         self.examples["train"] = self.examples["train"][:max_pairs]
-        self._resume: tuple[int, int] | None = None
+        self._resume: dict[str, Any] | None = None
         sample = torch.Generator().manual_seed(0)  # the same sample whatever the run's seed
         order = torch.randperm(len(self.examples["train"]), generator=sample)[:_SAMPLE].tolist()
         self.examples["train_sample"] = [self.examples["train"][i] for i in sorted(order)]
@@ -172,20 +172,24 @@ class PairDataModule(pl.LightningDataModule):
         Lightning restores its counters but not the place in the data; workers prefetch
         before `set_epoch` is called, so the sampler is told here.
         """
-        loop = checkpoint["loops"]["fit_loop"]
-        # "processed", for "completed" is one behind while a callback saves.
-        done = loop["epoch_loop.batch_progress"]["current"]["processed"]
-        n_batches = len(self._batches("train", self.seed))
-        skip = done if done < n_batches else 0
-        epoch = loop["epoch_progress"]["current"]["processed" if skip else "ready"]
-        self._resume = (epoch, skip)
+        self._resume = checkpoint["loops"]["fit_loop"]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches, in the order of this seed and epoch."""
         batches = self._batches("train", self.seed)
-        if self._resume is not None:
-            (batches.epoch, batches.skip), self._resume = self._resume, None
+        if self._resume is not None:  # only now is it known how many ranks share an epoch
+            # "processed", for "completed" is one behind while a callback saves.
+            done = self._resume["epoch_loop.batch_progress"]["current"]["processed"]
+            batches.skip = done if done < self._per_epoch(len(batches)) else 0
+            progress = self._resume["epoch_progress"]["current"]
+            batches.epoch = progress["processed" if batches.skip else "ready"]
+            self._resume = None
         return self._loader("train", batches)
+
+    def _per_epoch(self, n_batches: int) -> int:
+        """Return how many batches an epoch takes: all, or what `trainer.limit_train_batches` is."""
+        limit = self.trainer.limit_train_batches if self.trainer is not None else 1.0
+        return min(n_batches, limit) if isinstance(limit, int) else int(n_batches * limit)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the validation split and the sample of the training split."""
