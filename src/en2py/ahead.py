@@ -30,10 +30,13 @@ def get_ready(configs: list[DictConfig], n_at_once: int) -> None:
         configs: Of the runs that are to be trained, checked.
         n_at_once: How many of them train side by side.
     """
+    from en2py.log_file import log_file
+
     plain: list[Any] = [OmegaConf.to_container(cfg, resolve=True) for cfg in configs]
     try:
-        _prepare(plain)
-        told = _from_finished(plain[0]) or _measured(plain[0])
+        with log_file(Path(plain[0]["output"]) / plain[0]["study"] / "ahead.log"):
+            _prepare(plain)
+            told = _from_finished(plain[0]) or _measured(plain[0])
     except UserError as error:
         show.say(f"no estimate of the time: {error}")
         return

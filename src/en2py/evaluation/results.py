@@ -3,9 +3,10 @@
 `comparison.py` fills it, `results.json` keeps it, the report pages are made from it alone.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 FORMAT = 1
 
@@ -171,36 +172,49 @@ class Results:
         """Undo `to_dict`, also after a trip through JSON.
 
         Raises:
-            ValueError: If the record is of another format.
+            ValueError: If the record is of another format, or a value is not of its type.
         """
-        if record.get("format") != FORMAT:
-            raise ValueError(f"results of format {record.get('format')}, not {FORMAT}")
-        fields = {key: value for key, value in record.items() if key != "format"}
-        return cls(
-            **{
-                **fields,
-                "rows": [_row(row) for row in fields["rows"]],
-                "samples": [_sample(sample) for sample in fields["samples"]],
-                "attention": [_attention(item) for item in fields["attention"]],
-            }
-        )
+        if not isinstance(record, Mapping) or "format" not in record:
+            raise ValueError("it names no format")
+        if record["format"] != FORMAT:
+            raise ValueError(f"its format is {record['format']!r}, this version reads {FORMAT}")
+        known = {key: value for key, value in record.items() if key != "format"}
+        results: Results = _read(known, cls, "")
+        return results
 
 
-def _row(record: Mapping[str, Any]) -> ResultRow:
-    figures = {
-        key: {name: Figure(**figure) for name, figure in record[key].items()}
-        for key in ("figures", "validation")
-    }
-    differences = {name: Difference(**one) for name, one in record["differences"].items()}
-    return ResultRow(**{**record, **figures, "differences": differences})
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def _sample(record: Mapping[str, Any]) -> Sample:
-    outputs = {name: SampleOutput(**output) for name, output in record["outputs"].items()}
-    return Sample(**{**record, "outputs": outputs})
+def _read(value: Any, kind: Any, at: str) -> Any:
+    """Return a value of JSON as what an annotation says, or raise with the place of the value."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin is UnionType:  # X | None
+        return None if value is None else _read(value, inner[0], at)
+    if is_dataclass(kind) and isinstance(value, Mapping):
+        return _read_fields(value, kind, at)
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _read(one, inner[1], f"{at}.{key}") for key, one in value.items()}
+    if origin is list and isinstance(value, list):
+        return [_read(one, inner[0], f"{at}[{i}]") for i, one in enumerate(value)]
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):
+        return tuple(_read(one, of, at) for one, of in zip(value, inner, strict=True))
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if kind in _WORDS and (type(value) is kind or (kind is float and whole)):
+        return value
+    wanted = _WORDS.get(kind, "a list" if origin in (list, tuple) else "an object")
+    raise ValueError(f"{at.lstrip('.')} is {repr(value)[:60]}, not {wanted}")
 
 
-def _attention(record: Mapping[str, Any]) -> AttentionSample:
-    labels: dict[str, Sequence[list[str]]] = record["labels"]
-    pairs = {kind: (rows, columns) for kind, (rows, columns) in labels.items()}
-    return AttentionSample(**{**record, "labels": pairs})
+def _read_fields(record: Mapping[str, Any], kind: Any, at: str) -> Any:
+    hints = get_type_hints(kind)
+    needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
+    for name in record:
+        if name not in hints:
+            raise ValueError(f"{f'{at}.{name}'.lstrip('.')} is not known")
+    for name in needed:
+        if name not in record:
+            raise ValueError(f"{f'{at}.{name}'.lstrip('.')} is missing")
+    return kind(**{name: _read(one, hints[name], f"{at}.{name}") for name, one in record.items()})
