@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from evaluate import main
 from omegaconf import OmegaConf
 
@@ -21,7 +23,9 @@ from en2py.errors import UserError
 from en2py.evaluation.results import Results
 from en2py.identity import run_name
 from en2py.judging import Judge, Ran, counts_at_k, counts_of
+from en2py.module import Seq2SeqModule
 from en2py.refusals import rehearse
+from fake_results import fake_results
 
 SANDBOX = {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, "min_level": "process"}
 SMALL = [
@@ -126,6 +130,69 @@ def test_stored_results_give_the_same_pages(make: Make, score: Score, tmp_path: 
     assert score(f"results={first / 'results.json'}", f"folder={second}") == 0
     for name in ("report.html", "report.md"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+SPOILED: dict[str, Callable[[str], str | bytes]] = {
+    "half of it": lambda text: text[: len(text) // 2],
+    "no text": lambda text: b"\xff\xfe\x00results",
+    "a page": lambda text: "<!doctype html><p>results</p>",
+    "a list": lambda text: "[1, 2]",
+    "another program's": lambda text: '{"accuracy": 0.93}',
+    "another format": lambda text: text.replace('"format": 1', '"format": 99', 1),
+    "without rows": lambda text: text.replace('"rows"', '"lines"', 1),
+    "a text for a list": lambda text: text.replace(
+        '"axes": ["loss", "embeddings"]', '"axes": "loss"', 1
+    ),
+    "a text for a number": lambda text: re.sub(r'"value": [^,]+', '"value": "high"', text, count=1),
+    "too deep": lambda text: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_results_that_are_none_are_told_in_one_sentence(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    good = json.dumps(fake_results().to_dict())
+    spoiled = SPOILED[kind](good)
+    path = tmp_path / "results.json"
+    path.write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.encode())
+    assert score(f"results={path}", f"folder={tmp_path / 'pages'}") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"results={path} is no whole results.json of evaluate.py (")
+    assert said.endswith("): name one, or score again with ckpt_path=FILE\n")
+    assert said.count("\n") == 1 and len(said) < 400 + len(str(path))
+    assert not (tmp_path / "pages").exists()
+
+
+def test_memory_that_runs_out_in_an_evaluation_is_told_with_remedies(
+    make: Make,
+    score: Score,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*args: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    path, original = make("seed=1"), Seq2SeqModule._scored
+    words = [f"ckpt_path={path}", "baseline=none"]
+    assert score(*words, f"folder={tmp_path / 'roomy'}") == 0
+    with monkeypatch.context() as patch:  # single pairs fit
+        patch.setattr(
+            Seq2SeqModule,
+            "_scored",
+            lambda self, batch: full() if len(batch.indices) > 1 else original(self, batch),
+        )
+        assert score(*words, f"folder={tmp_path / 'tight'}") == 0
+    roomy, tight = (results_in(tmp_path / name).rows[0].figures for name in ("roomy", "tight"))
+    assert roomy.keys() == tight.keys()
+    assert all(tight[name].value == pytest.approx(roomy[name].value) for name in roomy)
+    capsys.readouterr()
+    monkeypatch.setattr(Seq2SeqModule, "_scored", full)
+    assert score(*words, f"folder={tmp_path / 'none'}") == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "memory ran out with batches of 4,096 target tokens (batch.max_tokens)" in said
+    assert "take batch.max_tokens=2048 or decoding=greedy, or stop what else" in said
 
 
 def test_a_loss_over_other_tokens_is_not_compared(make: Make, score: Score, tmp_path: Path) -> None:

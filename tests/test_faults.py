@@ -1,5 +1,6 @@
 """What is done when losses are not finite or memory runs out."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,23 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from en2py.build import load
 from en2py.checkpoints import load_checkpoint
-from en2py.faults import NonFiniteLoss, StopAtNonFinite
+from en2py.data.batch import Example, collate
+from en2py.faults import BadUpdate, StopAtNonFinite
 from en2py.module import Seq2SeqModule
 from test_run import (
     EVERY_STEP,
     SMALL,
     Go,
+    Stop,
+    assert_equal,
     assert_goes_on_exactly,
     assert_same_run,
     folder_of,
     go,
     metrics,
+    stop_at,
 )
 
 __all__ = ["go"]
@@ -92,13 +98,69 @@ def test_no_more_batches_are_left_out_than_was_said(
     assert_finite(folder_of(tmp_path))
 
 
+LONG = ["trainer.max_epochs=10", "faults.spike=20"]  # a norm is usual once 20 updates were made
+
+
+@pytest.mark.slow
+def test_a_spike_ends_the_run_where_that_is_asked_for(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_loss(monkeypatch, 25, lambda loss: loss * 1000)
+    assert go(*LONG, EVERY_STEP) == 1
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "times as large as usual (faults.spike) at step 25 (learning rate " in told
+    assert told.count("jsonl/") >= 2 and "faults.skip_batches=1" in told
+    last = load_checkpoint(folder_of(tmp_path) / "checkpoints" / "last.ckpt")
+    assert last["global_step"] == 25
+
+
+@pytest.mark.slow
+def test_a_spike_is_left_out_and_a_stopped_run_goes_on_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (25, 28):
+        change_loss(monkeypatch, step, lambda loss: loss * 1000)
+    choices = [*LONG, "faults.skip_batches=3", EVERY_STEP]
+    assert go(*choices, out="whole") == 0
+    assert capsys.readouterr().out.count("left out (") == 2
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 27)  # between the two, with most of what is usual behind it
+        with pytest.raises(Stop):
+            go(*choices, out="stopped")
+    assert go(*choices, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+def test_watching_for_spikes_changes_nothing_where_there_is_none(go: Go, tmp_path: Path) -> None:
+    assert go(out="plain") == 0
+    assert go("faults.spike=1e9", out="watched") == 0
+    folders = [folder_of(tmp_path, out) for out in ("plain", "watched")]
+    weights = [load_checkpoint(f / "checkpoints" / "last.ckpt")["state_dict"] for f in folders]
+    assert_equal(*weights)
+    assert metrics(folders[0]) == metrics(folders[1])
+
+
+def test_the_usual_size_is_a_median_of_enough_updates() -> None:
+    guard = StopAtNonFinite(skip=0, spike=10)
+    assert not any(guard._wrong(size) for size in [1e6, 1e-6] * 9 + [2.0])  # 19: too few to tell
+    assert guard._wrong(2.0) is None
+    guard = StopAtNonFinite(skip=0, spike=10)
+    assert not any(guard._wrong(2.0) for _ in range(500))
+    assert len(guard.state_dict()["sizes"]) == 101
+    assert guard._wrong(20.0) is None
+    told = guard._wrong(24.0)
+    assert told is not None and "12 times as large as usual" in told
+    assert "not finite" in str(guard._wrong(float("nan")))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(value: float) -> None:
     guard, trainer = StopAtNonFinite(skip=0), pl.Trainer(logger=False, enable_checkpointing=False)
     weights = {"w": torch.ones(3), "n": torch.tensor(7)}
     guard.on_save_checkpoint(trainer, pl.LightningModule(), {"state_dict": weights})
     weights["w"][1] = value
-    with pytest.raises(NonFiniteLoss, match="a weight is not finite: nothing is saved"):
+    with pytest.raises(BadUpdate, match="a weight is not finite: nothing is saved"):
         guard.on_save_checkpoint(trainer, pl.LightningModule(), {"state_dict": weights})
 
 
@@ -167,6 +229,68 @@ def test_permission_to_cut_changes_nothing_where_memory_suffices(go: Go, tmp_pat
     assert go(*SHORT, out="plain") == 0
     assert go(*SHORT, "faults.cut_batches=true", out="may") == 0
     assert_same_run(folder_of(tmp_path, "plain"), folder_of(tmp_path, "may"))
+
+
+@pytest.mark.slow
+def test_batches_of_validation_and_test_are_cut_too(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = [*SHORT, "faults.cut_batches=true"]
+    assert go(*choices, out="roomy") == 0
+    original, sizes = Seq2SeqModule._scored, []
+
+    def small(self: Seq2SeqModule, batch: Any) -> Any:
+        sizes.append(len(batch.indices))
+        if len(batch.indices) > 2:
+            raise GPU
+        return original(self, batch)
+
+    monkeypatch.setattr(Seq2SeqModule, "_scored", small)
+    assert go(*choices, out="tight") == 0
+    assert max(sizes) > 2 and min(sizes) <= 2
+    folders = [folder_of(tmp_path, out) for out in ("roomy", "tight")]
+    rows = [metrics(folder) for folder in folders]
+    tests = [json.loads((folder / "result.json").read_text())["test"] for folder in folders]
+    for roomy, tight in zip([*rows[0], tests[0]], [*rows[1], tests[1]], strict=True):
+        assert roomy.keys() == tight.keys()
+        for name, value in roomy.items():
+            if value not in ("", None):
+                assert float(tight[name]) == pytest.approx(float(value), rel=1e-5), name
+
+
+@pytest.mark.slow
+def test_programs_are_written_for_parts_of_a_batch(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert go(*SHORT, out="roomy") == 0
+    folder = folder_of(tmp_path, "roomy")
+    roomy = (folder / "predictions.jsonl").read_bytes()
+    module = load(folder / "checkpoints" / "best.ckpt")
+    search = module.search
+    rows: list[int] = []
+
+    def small(model: Any, src: Tensor, vocab: Any) -> Any:
+        rows.append(len(src))
+        if len(src) > 1:
+            raise GPU
+        return search(model, src, vocab)
+
+    descriptions = [json.loads(line)["description"] for line in roomy.splitlines()]
+    batch = collate(
+        [
+            Example(i, module.src_vocab.encode(module.src_tokenizer.tokenize(text)), ())
+            for i, text in enumerate(descriptions)
+        ],
+        module.tgt_vocab,
+    )
+    with torch.inference_mode():
+        whole = module.predict_step(batch, 0)
+        module.search = small
+        with pytest.raises(torch.OutOfMemoryError):
+            module.predict_step(batch, 0)
+        module.cut_batches = True
+        assert module.predict_step(batch, 0) == whole
+    assert max(rows) == len(descriptions) and rows.count(1) == len(descriptions)
 
 
 def test_small_is_what_these_tests_assume() -> None:

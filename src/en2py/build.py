@@ -26,10 +26,11 @@ from en2py.errors import UserError
 from en2py.export import Exported
 from en2py.faults import StopAtNonFinite
 from en2py.identity import data_key, without_paths
-from en2py.module import Search, Seq2SeqModule, fill_tables
+from en2py.module import Search, Seq2SeqModule
 from en2py.oracles import running_code, signatures_of
 from en2py.show import cleaning_progress, progress
 from en2py.targets import check_targets
+from en2py.warm_start import fill_tables
 
 Config = Mapping[str, Any]
 
@@ -223,7 +224,7 @@ def trainer(
     best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
     callbacks: list[Callback] = [
         BatchNoise(config["seed"]),
-        StopAtNonFinite(config["faults"]["skip_batches"]),
+        StopAtNonFinite(config["faults"]["skip_batches"], config["faults"].get("spike")),
         Throughput(None if interactive else progress),
         *(make(callback) for callback in config["callbacks"].values() if callback),
         best,

@@ -1,11 +1,12 @@
-"""When training itself goes wrong: losses that are not finite, and memory that runs out."""
+"""When training itself goes wrong: losses that are not finite or jump, and memory that runs out."""
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -15,13 +16,16 @@ from torch import Tensor
 from en2py.data.batch import Batch
 from en2py.errors import Fault
 
+_MANY, _FEW = 101, 20  # updates whose median is the usual size: of at most, and from how many on
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Update:
     """What is known of an update before it is made.
 
     Attributes:
-        size: Norm of its gradients, or its loss.
+        size: Norms of its gradients, summed, or its loss.
         step: Its number.
         rate: Learning rate.
         indices: Places of its pairs in the training split, a tensor a batch.
@@ -34,25 +38,29 @@ class Update:
     indices: list[Tensor]
     arrived: torch.cuda.Event | None = None
 
-    def is_finite(self) -> bool:
-        """Tell whether the size is finite; wait for it, but not for what was begun after it."""
+    def number(self) -> float:
+        """Return the size; wait for it, but not for what was begun after it."""
         if self.arrived is not None:
             self.arrived.synchronize()
-        return math.isfinite(self.size.item())
+        return self.size.item()
 
 
 class StopAtNonFinite(Callback):
-    """Ends training when a gradient is not finite, before the weights take it in.
+    """Ends training when a gradient is not finite, or jumps, before the weights take it in.
 
     On a GPU the answer is read one step late, so that the step need not wait for it; weights are
     looked at once more before a checkpoint is written.
 
     Args:
         skip: Leave out so many such updates before ending; then each step waits for its answer.
+        spike: Gradients more than so many times as large as the median of the last hundred are
+            such an update too; each step waits then. None: they are clipped like any others.
     """
 
-    def __init__(self, skip: int) -> None:
+    def __init__(self, skip: int, spike: float | None = None) -> None:
         self.skip, self.skipped = skip, 0
+        self.spike = spike
+        self._sizes: list[float] = []
         self._indices: list[Tensor] = []
         self._loss = torch.zeros(())
         self._late: Update | None = None
@@ -80,7 +88,8 @@ class StopAtNonFinite(Callback):
         size = torch.stack(torch._foreach_norm(gradients)).sum()
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             size = self._loss  # under fp16 gradients may overflow: its scaler leaves them out
-        late, arrived = pl_module.device.type != "cpu" and not self.skip, None
+        waits = pl_module.device.type == "cpu" or self.skip or self.spike
+        late, arrived = not waits, None
         if late and size.is_cuda:
             # Sent off now: `item` in the next step would queue up behind all of that step's work.
             size = size.to("cpu", non_blocking=True)
@@ -92,11 +101,12 @@ class StopAtNonFinite(Callback):
         self._indices = []
         if late:
             update, self._late = self._late, update
-        if update is None or update.is_finite():
+        wrong = None if update is None else self._wrong(update.number())
+        if update is None or wrong is None:
             return
-        told = _told(update, trainer)
+        told = _told(wrong, update, trainer)
         if self.skipped >= self.skip:
-            raise NonFiniteLoss(
+            raise BadUpdate(
                 f"{told}; it reached no checkpoint: take a smaller optimizer.lr or a longer "
                 "warm-up, look at these pairs, or let "
                 f"faults.skip_batches={max(1, 2 * self.skip)} leave such batches out"
@@ -106,6 +116,18 @@ class StopAtNonFinite(Callback):
             parameter.grad = None  # an optimiser leaves such a parameter as it is
         print(f"{told}; left out ({self.skipped} of {self.skip})", flush=True)
 
+    def _wrong(self, size: float) -> str | None:
+        """Say what is wrong with gradients of this size; remember it if nothing is."""
+        if not math.isfinite(size):
+            return _NOT_FINITE
+        if self.spike is None:
+            return None
+        usual = statistics.median(self._sizes) if len(self._sizes) >= _FEW else 0.0
+        if 0 < self.spike * usual < size:
+            return f"the gradients are {size / usual:.3g} times as large as usual (faults.spike)"
+        self._sizes = [*self._sizes[1 - _MANY :], size]
+        return None
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -113,31 +135,37 @@ class StopAtNonFinite(Callback):
         weights = [w for w in checkpoint["state_dict"].values() if w.is_floating_point()]
         if math.isfinite(torch.stack(torch._foreach_norm(weights)).sum().item()):
             return
-        told = _told(self._late, trainer) if self._late else "a weight is not finite"
-        raise NonFiniteLoss(
+        told = "a weight is not finite"
+        if self._late:
+            told = _told(_NOT_FINITE, self._late, trainer)
+        raise BadUpdate(
             f"{told}: nothing is saved at step {trainer.global_step}, the last checkpoint is from "
             "before it; take a smaller optimizer.lr or a longer warm-up"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many updates were left out."""
-        return {"skipped": self.skipped}
+        """Return how many updates were left out, and what is usual."""
+        sizes = {"sizes": self._sizes} if self.spike is not None else {}
+        return {"skipped": self.skipped, **sizes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.skipped = state_dict["skipped"]
+        self._sizes = list(state_dict.get("sizes", []))
 
 
-class NonFiniteLoss(Fault):
-    """The loss, a gradient or a weight became NaN or infinite."""
+_NOT_FINITE = "the loss or a gradient is not finite"
 
 
-def _told(update: Update, trainer: pl.Trainer) -> str:
+class BadUpdate(Fault):
+    """The loss, a gradient or a weight became NaN or infinite, or gradients jumped."""
+
+
+def _told(wrong: str, update: Update, trainer: pl.Trainer) -> str:
     pairs = trainer.datamodule.prepared.splits["train"]  # type: ignore[attr-defined]
     ids = [pairs[i].pair.id for indices in update.indices for i in indices.tolist()]
     return (
-        f"the loss or a gradient is not finite at step {update.step} "
-        f"(learning rate {update.rate:.3g}, pairs {', '.join(ids)})"
+        f"{wrong} at step {update.step} (learning rate {update.rate:.3g}, pairs {', '.join(ids)})"
     )
 
 
@@ -153,12 +181,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_told(max_tokens: int, accumulate: int) -> Iterator[None]:
+def memory_told(max_tokens: int, remedies: str) -> Iterator[None]:
     """Tell in one sentence that memory ran out, and what helps.
 
     Args:
         max_tokens: Target tokens a batch.
-        accumulate: Batches an update.
+        remedies: What to do.
 
     Raises:
         Fault: In place of torch's own errors.
@@ -170,11 +198,47 @@ def memory_told(max_tokens: int, accumulate: int) -> Iterator[None]:
             raise
         raise Fault(
             f"memory ran out with batches of {max_tokens:,} target tokens (batch.max_tokens): take "
-            f"batch.max_tokens={max(1, max_tokens // 2)} with "
-            f"trainer.accumulate_grad_batches={2 * accumulate}, which learns from as many tokens "
-            "an update; or faults.cut_batches=true, which goes on with this run and cuts batches "
-            "in halves when they do not fit; or a smaller model (model=tiny, model.max_tgt_len=)"
+            f"batch.max_tokens={max(1, max_tokens // 2)} {remedies}"
         ) from error
+
+
+def training_remedies(accumulate: int) -> str:
+    """Return what helps a training run beside smaller batches.
+
+    Args:
+        accumulate: Batches an update.
+    """
+    return (
+        f"with trainer.accumulate_grad_batches={2 * accumulate}, which learns from as many tokens "
+        "an update; or faults.cut_batches=true, which goes on with this run and cuts batches "
+        "in halves when they do not fit; or a smaller model (model=tiny, model.max_tgt_len=)"
+    )
+
+
+EVALUATION_REMEDIES = "or decoding=greedy, or stop what else holds memory"
+
+
+def in_halves(module: pl.LightningModule, do: Callable[[Batch], T], batch: Batch) -> list[T]:
+    """Do something without gradients with a batch; where memory runs out, with its halves.
+
+    Args:
+        module: Tells the device.
+        do: Must leave nothing behind when it fails.
+        batch: The batch.
+
+    Returns:
+        What was done with the batch, or with each part of it, in order.
+    """
+    try:
+        return [do(batch)]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(batch.indices) < 2:
+            raise
+    if module.device.type == "cuda":
+        torch.cuda.empty_cache()
+    first, second = _cut(batch, 2)
+    second = dataclasses.replace(second, n_tokens=0, n_characters=0, spelling_bits=0)
+    return [*in_halves(module, do, first), *in_halves(module, do, second)]
 
 
 def fitting_loss(

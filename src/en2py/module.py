@@ -16,9 +16,8 @@ from en2py.data.batch import Batch, Example, collate
 from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding import Hypothesis
-from en2py.embeddings import Vectors
 from en2py.evaluation.token_metrics import TokenMetrics
-from en2py.faults import fitting_loss
+from en2py.faults import fitting_loss, in_halves
 from en2py.model import Transformer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
@@ -44,7 +43,7 @@ class Seq2SeqModule(pl.LightningModule):
         stored: Plain containers that every checkpoint carries (config, vocabularies, ...).
 
     Attributes:
-        cut_batches: Make gradients in pieces when a batch does not fit into memory.
+        cut_batches: Take a batch in pieces when it does not fit into memory.
         pieces: Into how many a batch is cut.
     """
 
@@ -171,7 +170,8 @@ class Seq2SeqModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count the token metrics of a batch of the validation split or the training sample."""
-        self._evaluate(batch, EVAL_SPLITS[dataloader_idx])
+        split = EVAL_SPLITS[dataloader_idx]
+        self._fitting(lambda piece: self._count(piece, split, *self._scored(piece)), batch)
 
     def on_test_start(self) -> None:
         """Forget what was tested before."""
@@ -179,19 +179,30 @@ class Seq2SeqModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count the token metrics of a batch of the test split, in all and pair by pair."""
-        logits, targets = self._evaluate(batch, "test")
+        self._fitting(self._test, batch)
+
+    def _test(self, batch: Batch) -> None:
+        logits, targets = self._scored(batch)
         metrics: Any = self.eval_metrics["test_split"]
         owners = torch.arange(len(batch.indices), device=logits.device)[:, None]
         owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
         table = metrics.by_pair(logits, targets, owners, len(batch.indices))
+        self._count(batch, "test", logits, targets)
         self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
 
-    def _evaluate(self, batch: Batch, split: str) -> tuple[Tensor, Tensor]:
+    def _fitting(self, do: Callable[[Batch], Any], batch: Batch) -> list[Any]:
+        """Do something with a batch, or with its parts where memory asks for that and it may."""
+        return in_halves(self, do, batch) if self.cut_batches else [do(batch)]
+
+    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return logits `[N, V]` and targets `[N]`."""
         with self._unmixed():
             hidden, targets = self._hidden(batch)
-            logits = self.model.projection(hidden)  # [N, V]
-        loss: Any = self.eval_losses[f"{split}_split"]
-        loss.update(self.loss(logits, nn.Identity(), targets), weight=targets.numel())
+            return self.model.projection(hidden), targets
+
+    def _count(self, batch: Batch, split: str, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch to what is counted; first what needs memory, so that it is all or nothing."""
+        value = self.loss(logits, nn.Identity(), targets)
         metrics: Any = self.eval_metrics[f"{split}_split"]
         metrics.update(
             logits,
@@ -199,7 +210,8 @@ class Seq2SeqModule(pl.LightningModule):
             n_characters=batch.n_characters,
             spelling_bits=batch.spelling_bits,
         )
-        return logits, targets
+        loss: Any = self.eval_losses[f"{split}_split"]
+        loss.update(value, weight=targets.numel())
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for both sides, and how far apart they are."""
@@ -227,7 +239,10 @@ class Seq2SeqModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) for each source."""
         with self._unmixed():
-            results = self.search(self.model, batch.src, self.tgt_vocab)
+            found = self._fitting(
+                lambda piece: self.search(self.model, piece.src, self.tgt_vocab), batch
+            )
+        results = [hypotheses for piece in found for hypotheses in piece]
         return [
             (index, [self.text(hypothesis) for hypothesis in hypotheses])
             for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
@@ -331,19 +346,3 @@ class Seq2SeqModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Cut batches as they were cut."""
         self.pieces = checkpoint.get("pieces", 1)
-
-
-def fill_tables(model: Transformer, vectors: Vectors) -> list[str]:
-    """Copy word vectors into the token tables and name the sides that were filled.
-
-    A table is scaled by one factor to the spread of fresh ones, `1 / sqrt(d_model)`: word2vec's own
-    depends on its settings, and the model adds positions to the vectors. Angles stay.
-    """
-    filled = []
-    for side, table in (("src", vectors.src), ("tgt", vectors.tgt)):
-        if table is not None:
-            weight = getattr(model, f"{side}_embedding").table.weight
-            with torch.no_grad():
-                weight.copy_(table / (table.std() * getattr(model, f"{side}_embedding").scale))
-            filled.append(side)
-    return filled

@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
     "max_pairs": whole(1),
     "num_workers": whole(0),
     "skip_batches": whole(0),
+    "spike": number("(1, inf)"),
     "processes": whole(1),
     "vocab_size": whole(256),  # a piece a byte, at least
     "dim": whole(1),

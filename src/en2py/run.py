@@ -29,9 +29,10 @@ from en2py.data.cache import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.plots import plot_curves
-from en2py.faults import memory_told
+from en2py.faults import memory_told, training_remedies
 from en2py.identity import config_digest, run_name, wandb_id
 from en2py.judging import Judge
+from en2py.log_file import log_file
 from en2py.loggers import MetricsFile, finish_wandb, wandb_logger
 from en2py.module import Seq2SeqModule
 from en2py.ranks import is_first, left_behind
@@ -143,8 +144,8 @@ def train(cfg: DictConfig) -> float:
                 run.set_aside()
             sign(run.folder, run.overrides)
         accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
-        memory = memory_told(run.config["batch"]["max_tokens"], accumulate)
-        with _log_file(run.folder / "run.log" if is_first() else Path(os.devnull)):
+        memory = memory_told(run.config["batch"]["max_tokens"], training_remedies(accumulate))
+        with log_file(run.folder / "run.log" if is_first() else Path(os.devnull)):
             try:
                 with memory:
                     return _train(run)
@@ -178,29 +179,6 @@ def _end_with(parent: int) -> None:
         os._exit(143)  # joblib's worker would wait for more work
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Send what libraries say and warn of to a file: the terminal is for the run's own words."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.handleError = lambda record: None  # type: ignore[method-assign]  # the disk is full
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root, lightning = logging.getLogger(), logging.getLogger("pytorch_lightning")
-    spoken, lightning.handlers = lightning.handlers, []  # it would speak on stderr too
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        root.removeHandler(handler)
-        root.setLevel(level)
-        lightning.handlers = spoken
-        handler.close()
 
 
 def _train(run: Run) -> float:

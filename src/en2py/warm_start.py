@@ -1,4 +1,4 @@
-"""Start from the weights of another run: what both models share is copied, the rest starts anew."""
+"""Start from word vectors, or from the weights of another run: what both models share is copied."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
+from en2py.embeddings import Vectors
 from en2py.errors import UserError
+from en2py.model import Transformer
 from en2py.module import Seq2SeqModule
 
 # Rows of these belong to the tokens of a vocabulary, not to places: they follow their token.
@@ -68,3 +70,19 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
             f"  {side}: {shared:,} of {len(ours):,} tokens are known, the others start anew"
         )
     return lines
+
+
+def fill_tables(model: Transformer, vectors: Vectors) -> list[str]:
+    """Copy word vectors into the token tables and name the sides that were filled.
+
+    A table is scaled by one factor to the spread of fresh ones, `1 / sqrt(d_model)`: word2vec's own
+    depends on its settings, and the model adds positions to the vectors. Angles stay.
+    """
+    filled = []
+    for side, table in (("src", vectors.src), ("tgt", vectors.tgt)):
+        if table is not None:
+            weight = getattr(model, f"{side}_embedding").table.weight
+            with torch.no_grad():
+                weight.copy_(table / (table.std() * getattr(model, f"{side}_embedding").scale))
+            filled.append(side)
+    return filled

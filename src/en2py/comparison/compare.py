@@ -41,6 +41,7 @@ from en2py.evaluation.report import write_report
 from en2py.evaluation.results import Results
 from en2py.evaluation.rows import MODEL, RunFigures, axes, fixed, reference_name
 from en2py.export import export
+from en2py.faults import EVALUATION_REMEDIES, memory_told
 from en2py.judging import Judge
 from en2py.oracles import account, quality_of
 from en2py.prompts import answer
@@ -62,6 +63,11 @@ def evaluate(cfg: DictConfig) -> Results | None:
     """
     if cfg.results is not None:
         return _again(cfg)
+    with memory_told(cfg.batch.max_tokens, EVALUATION_REMEDIES):
+        return _scored(cfg)
+
+
+def _scored(cfg: DictConfig) -> Results | None:
     if cfg.export is not None:
         module = build.load(cfg.ckpt_path)
         export(module.model, module.src_vocab, module.tgt_vocab, Path(cfg.export))
@@ -77,9 +83,19 @@ def evaluate(cfg: DictConfig) -> Results | None:
 
 
 def _again(cfg: DictConfig) -> Results:
-    """Make the pages again from stored results."""
+    """Make the pages again from stored results.
+
+    Raises:
+        UserError: If the file is not one of ours, or not whole.
+    """
     path = Path(cfg.results)
-    results = Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        results = Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:  # no text, no JSON, or none of ours
+        raise UserError(
+            f"results={path} is no whole results.json of evaluate.py ({error}): name one, or score "
+            "again with ckpt_path=FILE"
+        ) from None
     folder = Path(cfg.folder or path.parent)
     write_report(folder, results)
     show.say(f"the pages are in {folder}")

@@ -59,7 +59,9 @@ def module_of(entrant: Entrant) -> Seq2SeqModule:
     """Return the model of a checkpoint, with the decoding of this evaluation."""
     checkpoint = load_checkpoint(entrant.path)
     checkpoint["en2py"]["config"] = entrant.config
-    return build.module_of(checkpoint)
+    module = build.module_of(checkpoint)
+    module.cut_batches = True  # sums and programs are the same
+    return module
 
 
 def scored_model(cfg: DictConfig, entrant: Entrant, module: Seq2SeqModule, ground: Ground) -> Entry:
