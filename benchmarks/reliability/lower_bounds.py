@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def lower_ends() -> dict[str, str]:
-    """Return each dependency of the package and its tests with the lowest version it allows."""
+    """Return each dependency, those of the extras too, with the lowest version it allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    lines = [*project["dependencies"], *extras]
     found = (re.match(r"([\w.-]+)>=([\w.]+)", line) for line in lines)
     return {match.group(1): match.group(2) for match in found if match}
 
