@@ -90,7 +90,7 @@ def finish(folder: Path, *words: str, out: str = "out", **more: Any) -> Path:
 
 def run_folder(folder: Path, out: str = "out") -> Path:
     """Return the folder of the one run that an output folder holds."""
-    (found,) = (f for f in (folder / out / "adhoc").iterdir() if f.is_dir())
+    (found,) = (f for f in (folder / out / "adhoc").glob("*-seed*") if f.is_dir())
     return found
 
 
