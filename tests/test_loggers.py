@@ -5,13 +5,14 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from en2py import loggers
 from en2py.data.cache import disk_full
 from en2py.errors import Fault
-from en2py.loggers import MetricsFile, SpareWandb, wandb_logger, wandb_mode
+from en2py.loggers import MetricsFile, SpareWandb, finish_wandb, wandb_logger, wandb_mode
 from test_run import Go, folder_of, go
 
 __all__ = ["go"]
@@ -78,9 +79,21 @@ def test_the_wait_for_the_login_counts(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(loggers, "wandb_mode", lambda: "online")
     asked: list[Any] = []
-    monkeypatch.setattr("wandb.init", lambda **settings: asked.append(settings))
+    monkeypatch.setattr("wandb.init", lambda **settings: asked.append(settings) or MagicMock())
     wandb_logger(folder=tmp_path, **RUN)
     assert asked[0]["settings"].init_timeout == 5
+
+
+def test_tables_of_runs_show_the_best_nll_and_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = wandb_logger(folder=tmp_path, **RUN)
+    for step, nll in enumerate((3.0, 1.0, 2.0)):
+        logger.log_metrics({"val/nll": nll}, step=step)
+    assert dict(logger.experiment.summary["val/nll"]) == {"min": 1.0}
+    assert logger.experiment.group == "s" and logger.experiment.name == "r"
+    finish_wandb()
 
 
 @pytest.mark.slow

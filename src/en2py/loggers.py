@@ -175,20 +175,25 @@ def wandb_logger(
     logger = make(wandb_mode())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _ = logger.experiment
-        return logger
+        return _begun(logger)
     except Exception as error:
         reason = _reason(error)
     if wandb_mode() == "online":
         _tell(f"W&B does not answer ({reason}), so this run is recorded offline")
         logger = make("offline")
         try:
-            _ = logger.experiment
-            return logger
+            return _begun(logger)
         except Exception as error:
             reason = _reason(error)
     logger.lost = True
     _tell(f"W&B is left out of this run ({reason}); metrics.csv has all numbers")
+    return logger
+
+
+def _begun(logger: SpareWandb) -> SpareWandb:
+    """Start the W&B run, and let tables of runs show the best `val/nll` and not the last one."""
+    step = "trainer/global_step"  # what Lightning plots against
+    logger.experiment.define_metric("val/nll", step_metric=step, summary="min")
     return logger
 
 
