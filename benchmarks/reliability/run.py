@@ -1,6 +1,6 @@
 """Provoke every fault and write the figures: `python benchmarks/reliability/run.py [--quick]`.
 
-Takes about ten minutes on two cores. The installation of the lowest versions is a command of its
+Takes about an hour on two cores. The installation of the lowest versions is a command of its
 own, `lower_bounds.py`.
 """
 
@@ -18,11 +18,12 @@ import hostile_data
 import kills
 import logger_trouble
 import mistakes
+import preemption
 import same_run
 
 PARTS = (
-    mistakes, same_run, every_step, damage, disk_full, logger_trouble, concurrent_starts,
-    hostile_data, kills,
+    mistakes, same_run, every_step, preemption, damage, disk_full, logger_trouble,
+    concurrent_starts, hostile_data, kills,
 )  # fmt: skip
 
 
