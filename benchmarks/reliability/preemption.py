@@ -1,0 +1,80 @@
+"""Ask runs to leave with each of three signals, at random moments; they end bit-equal all the same.
+
+SLURM is played by a script named `scontrol` that notes what it is asked.
+"""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from runs import finish, start, state, wait, write_pairs
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
+
+
+def _play_slurm(folder: Path) -> Path:
+    asked = folder / "asked"
+    program = folder / "bin" / "scontrol"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    program.chmod(0o755)
+    os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["SLURM_JOB_ID"] = "7"
+    return asked
+
+
+def _ask(number: int, process: int, seconds: float) -> tuple[int, float]:
+    """Send a signal after some time; return the exit code and the seconds until then."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.002)
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status), 0.0
+    sent = time.monotonic()
+    os.kill(process, number)
+    return wait(process), time.monotonic() - sent
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """Return, per signal, exit codes, seconds until the end, and runs that did not end equal."""
+    times, chance, found = 3 if quick else 30, random.Random(1), {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pairs(folder)
+        words = ("checkpoints.every_n_steps=null",)  # nothing but the signal saves in an epoch
+        before = time.monotonic()
+        expected = state(finish(folder, *words, out="whole"))
+        length = time.monotonic() - before
+        asked = _play_slurm(folder)
+        for number, code in CODES.items():
+            codes, seconds, unequal = [], [], []
+            for attempt in range(times):
+                out = f"{number.name}{attempt}"
+                process = start(folder, *words, out=out)
+                ended, took = _ask(number, process, chance.uniform(0.05, 0.9) * length)
+                codes.append(ended)
+                seconds.append(took)
+                if state(finish(folder, *words, out=out)) != expected:
+                    unequal.append(out)
+            in_time = sum(took > 0 for took in seconds)
+            requeued = len(asked.read_text().splitlines()) if asked.exists() else 0
+            asked.unlink(missing_ok=True)
+            found[number.name] = {
+                "sent": in_time,
+                "other_codes": [c for c, took in zip(codes, seconds, strict=True)
+                                if took and c != code],
+                "most_seconds": round(max(seconds), 2),
+                "asked_for_another_turn": requeued,
+                "unequal_ends": unequal,
+            }  # fmt: skip
+    return found
+
+
+if __name__ == "__main__":
+    print(measure("--quick" in sys.argv))
