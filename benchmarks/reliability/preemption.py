@@ -43,7 +43,7 @@ def _ask(number: int, process: int, seconds: float) -> tuple[int, float]:
 
 def measure(quick: bool = False) -> dict[str, Any]:
     """Return, per signal, exit codes, seconds until the end, and runs that did not end equal."""
-    times, chance, found = 3 if quick else 30, random.Random(1), {}
+    times, chance, found = 2 if quick else 10, random.Random(1), {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(folder)
