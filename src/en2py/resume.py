@@ -12,6 +12,7 @@ from en2py.data.cache import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.identity import differences
+from en2py.ranks import is_first
 
 # A checkpoint is gone on with under these as they were; anything else is `init_from`.
 _PROTECTED = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab", "model",
@@ -85,8 +86,9 @@ def resume_point(
     """
     folder = run_folder / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    for place in (run_folder, run_folder / "vocab", folder):
-        remove_leftovers(place)
+    if is_first():  # another rank's leftovers would be what the first one is writing
+        for place in (run_folder, run_folder / "vocab", folder):
+            remove_leftovers(place)
     begun = start is None or (folder / "last.ckpt").exists()  # else best.ckpt is the copy below
     own = newest_good(folder) if begun else None
     if own is not None:

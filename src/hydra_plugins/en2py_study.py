@@ -114,7 +114,8 @@ class StudySweeper(BasicSweeper):
 
 
 def _n_at_once(config: DictConfig) -> int:
-    return int(config.hydra.launcher.get("n_jobs") or 1)
+    launcher = config.hydra.launcher
+    return int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
 
 
 def _worker_died(error: Exception) -> bool:
