@@ -134,6 +134,7 @@ def table_of(results: Results) -> Any:
     for rows in record["curves"].values():
         for row in rows:
             row.pop("tokens_per_second", None)
+            row.pop("validation_share", None)
     return record
 
 

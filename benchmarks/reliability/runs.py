@@ -104,7 +104,7 @@ def state(folder: Path) -> dict[str, Any]:
             found[f"{name} {key}"] = checksum(checkpoint[key])
     with open(folder / "metrics.csv") as file:
         rows = [
-            {k: v for k, v in row.items() if k != "tokens_per_second"}
+            {k: v for k, v in row.items() if k not in ("tokens_per_second", "validation_share")}
             for row in csv.DictReader(file)
         ]
     found["metrics"] = checksum(rows)

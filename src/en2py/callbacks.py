@@ -220,12 +220,15 @@ class SampleGenerations(Callback):
 class Throughput(Callback):
     """Measures real target tokens per second and the time left; tells it each epoch if asked.
 
+    Validation, samples included, has its own clock: `validation_share` is its time over training's.
+
     Args:
         tell: Called with a line an epoch, for terminals that cannot show a progress bar.
     """
 
     def __init__(self, tell: Callable[[str], None] | None) -> None:
         self.tell = tell
+        self._ended = self._validating = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clocks; a run resumed inside an epoch sees no start of that epoch."""
@@ -234,7 +237,7 @@ class Throughput(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of an epoch."""
-        self._tokens, self._seconds = 0, 0.0
+        self._tokens, self._seconds, self._validating = 0, 0.0, 0.0
         self._ended = time.perf_counter()
 
     def on_train_batch_end(
@@ -252,11 +255,21 @@ class Throughput(Callback):
         if batch_idx % 10 == 0:
             trainer.progress_bar_metrics["tok/s"] = round(self._tokens / max(self._seconds, 1e-9))
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of validation."""
+        self._began = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop it; the next batch is not charged for it."""
+        took = time.perf_counter() - self._began
+        self._validating, self._ended = self._validating + took, self._ended + took
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's throughput, and print its line."""
         done = trainer.current_epoch + 1
         metrics = trainer.callback_metrics
         pl_module.log("tokens_per_second", self._tokens / max(self._seconds, 1e-9))
+        pl_module.log("validation_share", self._validating / max(self._seconds, 1e-9))
         if self.tell is None or not trainer.is_global_zero:
             return
         each = (time.perf_counter() - self._started) / (done - self._first_epoch)
