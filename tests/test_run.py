@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from en2py import loggers, sweep
-from en2py.checkpoints import load_checkpoint
+from en2py.checkpoints import CheckedIO, load_checkpoint
 from en2py.cli import command
 from en2py.module import Seq2SeqModule
 
@@ -426,6 +426,26 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
     assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
     assert len(list((tmp_path / "out" / "adhoc").glob("jsonl-*/result.json"))) == 1
     assert "1 of 2 runs failed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [2, 3], ids=["best", "last"])
+def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    original, calls = CheckedIO.save_checkpoint, iter(range(1, 10**6))
+
+    def saving(self: CheckedIO, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if next(calls) == call:
+            raise Stop(f"checkpoint {call}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckedIO, "save_checkpoint", saving)
+        with pytest.raises(Stop):
+            go()
+    assert go() == 0
+    assert_same_run(whole[1], folder_of(tmp_path))
 
 
 def assert_goes_on_exactly(

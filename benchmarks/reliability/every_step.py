@@ -1,4 +1,4 @@
-"""Stop a run of three epochs at each of its steps, and in each validation; it ends bit-equal."""
+"""Stop a run of three epochs at each step, in each validation, after each checkpoint: bit-equal."""
 
 import os
 import sys
@@ -8,24 +8,33 @@ from typing import Any
 
 from runs import finish, run_folder, start, state, wait, write_pairs
 
-from en2py.checkpoints import load_checkpoint
+from en2py.checkpoints import CheckedIO, load_checkpoint
 from en2py.module import Seq2SeqModule
 
 STOPPED = 77
 
 
 def stopping(hook: str, call: int) -> Any:
-    """Return a function that makes the process die at the n-th call of a hook of the module."""
+    """Return a function that makes the process die at the n-th call of a hook of the module.
+
+    After the n-th checkpoint, where the hook is `save_checkpoint`.
+    """
+    saves = hook == "save_checkpoint"
+    owner: Any = CheckedIO if saves else Seq2SeqModule
 
     def install() -> None:
-        original, calls = getattr(Seq2SeqModule, hook), iter(range(1, 10**9))
+        original, calls = getattr(owner, hook), iter(range(1, 10**9))
 
         def hooked(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if next(calls) == call:
+            last = next(calls) == call
+            if last and not saves:
                 os._exit(STOPPED)
-            return original(self, *args, **kwargs)
+            result = original(self, *args, **kwargs)
+            if last:
+                os._exit(STOPPED)
+            return result
 
-        setattr(Seq2SeqModule, hook, hooked)
+        setattr(owner, hook, hooked)
 
     return install
 
@@ -42,6 +51,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         points += [("validation_step", n) for n in (1, 2, 4)]
         points += [("on_validation_epoch_end", n) for n in (1, 2, 3)]
         points += [("on_train_epoch_end", n) for n in (1, 2, 3)]
+        points += [("save_checkpoint", n) for n in range(1, steps + 7)]
         tried, unequal = 0, []
         for workers in (0, 2):
             for hook, call in points[:: 4 if quick else 1]:

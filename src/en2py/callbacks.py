@@ -64,6 +64,7 @@ class BestCheckpoint(Checkpoint):
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None and float(value) < self.value:
             self.value, self.epoch = float(value), trainer.current_epoch
+            _log_epoch(trainer)
             trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -161,6 +162,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch."""
+        _log_epoch(trainer)
         self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -178,6 +180,19 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = time.monotonic()
         if self._signal:
             signals.leave(self._signal)
+
+
+def _log_epoch(trainer: pl.Trainer) -> None:
+    """Write an epoch's figures to the metrics file before the checkpoint that ends the epoch.
+
+    Lightning does it afterwards: a kill in between would lose them.
+    """
+    results: Any = trainer._results
+    for logger in trainer.loggers[:1] if results else []:
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1  # as Lightning counts there
+        values = results.metrics(on_step=False)["log"]
+        logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+        logger.save()
 
 
 def _validates_after(n_batches: int, trainer: pl.Trainer) -> bool:
