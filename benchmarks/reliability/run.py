@@ -15,6 +15,7 @@ import damage
 import disk_full
 import every_step
 import hostile_data
+import killed_sweep
 import kills
 import logger_trouble
 import mistakes
@@ -23,7 +24,7 @@ import same_run
 
 PARTS = (
     mistakes, same_run, every_step, preemption, damage, disk_full, logger_trouble,
-    concurrent_starts, hostile_data, kills,
+    concurrent_starts, hostile_data, killed_sweep, kills,
 )  # fmt: skip
 
 
