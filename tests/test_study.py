@@ -129,6 +129,14 @@ def test_what_is_no_study_is_told(tmp_path: Path, what: str) -> None:
         read_study(path)
 
 
+def test_the_folder_of_one_run_names_its_study(tmp_path: Path) -> None:
+    run = tmp_path / "s" / "t-m-e-plain-seed1-bbbbbbbbbb"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("seed: 1")
+    with pytest.raises(UserError, match=f"its study is study={run.parent}"):
+        read_study(run)
+
+
 def test_a_table_of_a_part_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,8 @@ def read_study(path: Path) -> list[StoredRun]:
         return _from_csv(path)
     if not path.is_dir():
         raise UserError(f"study={path}: there is no such folder or file")
+    if (path / "config.yaml").is_file():
+        raise UserError(f"study={path} is the folder of one run; its study is study={path.parent}")
     runs = _from_folder(path, [folder.name for folder in sorted(path.iterdir())])
     if not runs:
         n = len(list(path.glob("*/config.yaml")))
