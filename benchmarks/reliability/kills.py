@@ -73,8 +73,10 @@ def measure(quick: bool = False) -> dict[str, Any]:
             run = finish(folder, out=out)
             left += [str(f) for f in _leftovers(run)]
             finished += 1
-            if state(run) != expected:
-                unequal.append(out)
+            found = state(run)
+            if found != expected:
+                parts = [key for key in expected if expected[key] != found[key]]
+                unequal.append(f"{out}: {', '.join(parts)}")
             attempt += 1
         if elsewhere != name:
             shutil.rmtree(elsewhere)
