@@ -3,12 +3,15 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from en2py import signals
+from en2py.callbacks import LastCheckpoint
 from en2py.checkpoints import load_checkpoint
+from en2py.cli import command
 from en2py.module import Seq2SeqModule
 from test_run import EVERY_STEP, Go, assert_same_run, folder_of, go, whole
 
@@ -72,6 +75,31 @@ def test_outside_of_training_a_signal_ends_the_program_with_its_code(asked: Path
         os.kill(os.getpid(), signal.SIGTERM)
     assert left.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_program_answers_before_its_config_is_read(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("en2py.cli.separate", lambda words: signal.raise_signal(number))
+    assert command(lambda cfg: None, "train", argv=["train.py"]) == 143
+
+
+def test_a_signal_after_the_last_save_is_answered(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_epoch = LastCheckpoint.on_train_epoch_end
+
+    def interrupted(self: LastCheckpoint, trainer: Any, module: Any) -> None:
+        log_epoch(self, trainer, module)
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LastCheckpoint, "on_train_epoch_end", interrupted)
+        assert go("trainer.max_epochs=2") == 143
+    assert not (folder_of(tmp_path) / "result.json").exists()
+    assert go("trainer.max_epochs=2") == 0
 
 
 @pytest.mark.slow

@@ -166,8 +166,10 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the signals back."""
+        """Give the signals back, or leave: a signal may have come after the last save."""
         self._listen_no_more()
+        if self._signal:
+            signals.leave(self._signal)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

@@ -33,7 +33,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import sweep
+from en2py import signals, sweep
 from en2py.errors import Fault, UserError
 from en2py.refusals import exit_code, explain, groups_of, options_of, rehearse
 
@@ -74,6 +74,7 @@ class RunFailed(Exception):
         self.code = code
 
 
+@signals.answered()
 def command(
     door: Callable[[DictConfig], Any],
     config_name: str,
