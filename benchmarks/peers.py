@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from en2py.model import Attention, Transformer
 
-# ----------------------------------------------------------- the tutorial's, as the seeds have it
+# ----------------------------------- the tutorial's, as the documented experiments have it
 
 
 class TutorialAttention(nn.Module):
