@@ -16,7 +16,8 @@ from torch import Tensor
 from en2py.data.batch import Batch
 from en2py.errors import Fault
 
-_MANY, _FEW = 101, 20  # updates whose median is the usual size: of at most, and from how many on
+_WINDOW = 101  # the last updates, whose median is the usual size
+_WARMUP = 20  # updates before which no size is usual
 T = TypeVar("T")
 
 
@@ -122,10 +123,10 @@ class StopAtNonFinite(Callback):
             return _NOT_FINITE
         if self.spike is None:
             return None
-        usual = statistics.median(self._sizes) if len(self._sizes) >= _FEW else 0.0
+        usual = statistics.median(self._sizes) if len(self._sizes) >= _WARMUP else 0.0
         if 0 < self.spike * usual < size:
             return f"the gradients are {size / usual:.3g} times as large as usual (faults.spike)"
-        self._sizes = [*self._sizes[1 - _MANY :], size]
+        self._sizes = [*self._sizes[1 - _WINDOW :], size]
         return None
 
     def on_save_checkpoint(
@@ -186,7 +187,7 @@ def memory_told(max_tokens: int, remedies: str) -> Iterator[None]:
 
     Args:
         max_tokens: Target tokens a batch.
-        remedies: What to do.
+        remedies: What helps beside smaller batches, as the end of the sentence.
 
     Raises:
         Fault: In place of torch's own errors.
@@ -237,6 +238,7 @@ def in_halves(module: pl.LightningModule, do: Callable[[Batch], T], batch: Batch
     if module.device.type == "cuda":
         torch.cuda.empty_cache()
     first, second = _cut(batch, 2)
+    # The counts of a part are those of the whole: with the first alone, sums come out right.
     second = dataclasses.replace(second, n_tokens=0, n_characters=0, spelling_bits=0)
     return [*in_halves(module, do, first), *in_halves(module, do, second)]
 

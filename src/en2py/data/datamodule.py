@@ -110,7 +110,7 @@ class PairDataModule(pl.LightningDataModule):
 
     Args:
         prepared: The data.
-        max_tokens: Target tokens a batch, padding included.
+        max_tokens: Target tokens a training batch, padding included; validation and test take half.
         max_pairs: Train on the first so many pairs alone; None for all.
         num_workers: Loader processes; 0 is fastest, for the data lies beside the model.
         seed: Of the order of training batches.
@@ -219,7 +219,7 @@ class PairDataModule(pl.LightningDataModule):
 
     def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
         lengths = [(len(e.src) + 1, len(e.tgt) + 1) for e in self.examples[split]]
-        # Without gradients memory has to hold all logits at once; half of them stay cheaper.
+        # Training makes its loss in pieces; evaluation holds all logits [N, V] of a batch at once.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
         return EpochBatches(lengths, max_tokens, seed, *self._place())
 

@@ -1,6 +1,6 @@
 """What a comparison found: rows of models and baselines, all scored on the same test pairs.
 
-`comparison.py` fills it, `results.json` keeps it, the report pages are made from it alone.
+`comparison/` fills it, `results.json` keeps it, the report pages are made from it alone.
 """
 
 from collections.abc import Mapping
