@@ -53,6 +53,7 @@ from en2py.module import Seq2SeqModule
 
 SIZES = {"S2": ("small", 1700, 8449), "S3": ("wide", 1195, 4412)}  # model; least words of a side
 DROPOUT = 0.1
+WARM_UP = 2  # batches before the clock starts: states and memory are made in them
 Spell = Callable[[], tuple[float, int]]  # trains a little: processor seconds, tokens
 
 
@@ -91,12 +92,14 @@ def widened(vocab: Vocab, n_tokens: int) -> Vocab:
 
 
 class Clock(pl.Callback):
-    """Processor time and tokens of all batches of a run but the first."""
+    """Processor time and tokens of all batches of a run but those that warm up."""
 
     def on_train_batch_end(
         self, trainer: Any, module: Any, outputs: Any, batch: Any, i: int
     ) -> None:
-        if i == 0:
+        if i + 1 < WARM_UP:
+            return
+        if i + 1 == WARM_UP:
             self.began, self.tokens = time.process_time(), 0
         else:
             self.tokens += batch.n_tokens
@@ -106,7 +109,7 @@ class Clock(pl.Callback):
 def by_trainer(config: dict[str, Any], prepared: Prepared, n_batches: int, precision: str) -> Spell:
     """Ours as `train.py` runs it; validation, which has its own time, is left out."""
     config = {**config, "trainer": {**config["trainer"], "precision": precision, "max_epochs": 1}}
-    config["trainer"] |= {"limit_train_batches": n_batches + 1, "limit_val_batches": 0}
+    config["trainer"] |= {"limit_train_batches": n_batches + WARM_UP, "limit_val_batches": 0}
     config["callbacks"] = {}  # all they do, they do in validation
 
     def spell() -> tuple[float, int]:
@@ -151,6 +154,7 @@ def others(
     optimizer: torch.optim.Optimizer,
     mixed: bool,
     item: bool,
+    warm_up: int = WARM_UP,
 ) -> Spell:
     """A peer: logits at all positions, padding ignored by the loss."""
 
@@ -165,7 +169,7 @@ def others(
         if item:
             loss.item()
 
-    return timed(step, batches)
+    return timed(step, batches, warm_up)
 
 
 def padded_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -174,15 +178,16 @@ def padded_loss(logits: Tensor, batch: Batch) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=batch.pad_id)
 
 
-def timed(step: Callable[[Batch], None], batches: Sequence[Batch]) -> Spell:
-    """Return a spell over all batches but the first, which warms up."""
+def timed(step: Callable[[Batch], None], batches: Sequence[Batch], warm_up: int = WARM_UP) -> Spell:
+    """Return a spell over all batches but those that warm up."""
 
     def spell() -> tuple[float, int]:
-        step(batches[0])
-        began = time.process_time()
-        for batch in batches[1:]:
+        for batch in batches[:warm_up]:
             step(batch)
-        return time.process_time() - began, sum(batch.n_tokens for batch in batches[1:])
+        began, timed_ones = time.process_time(), batches[warm_up:]
+        for batch in timed_ones:
+            step(batch)
+        return time.process_time() - began, sum(batch.n_tokens for batch in timed_ones)
 
     return spell
 
@@ -276,13 +281,14 @@ def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
     vocab, best = prepared.tgt_vocab, build.precision("auto")
     data = build.datamodule(config, prepared)
     batches = [
-        batch for batch, _ in zip(data.train_dataloader(), range(options.batches + 1), strict=False)
+        batch
+        for batch, _ in zip(data.train_dataloader(), range(options.batches + WARM_UP), strict=False)
     ]
     pairs = random_batches(data, vocab, 2, options.pairs)
     print(
         f"\n{size}: {len(prepared.src_vocab):,} / {len(vocab):,} words, "
         f"{options.batches} batches a round, of "
-        f"{statistics.mean(b.n_tokens for b in batches[1:]):,.0f} target tokens"
+        f"{statistics.mean(b.n_tokens for b in batches[WARM_UP:]):,.0f} target tokens"
     )
 
     def module() -> Seq2SeqModule:
@@ -300,7 +306,9 @@ def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
     spells: dict[str, Spell] = {}
     if not options.without_tutorial:
         adam = torch.optim.Adam(tutorial.parameters(), 1e-4, fused=False, foreach=False)
-        spells["tutorial, random pairs"] = others(tutorial, pairs, adam, mixed=False, item=True)
+        spells["tutorial, random pairs"] = others(
+            tutorial, pairs, adam, mixed=False, item=True, warm_up=1
+        )
 
     def fused(peer: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(peer.parameters(), 1e-4, fused=True)
@@ -358,7 +366,7 @@ def roofline(
     module: Seq2SeqModule, batches: Sequence[Batch], rates: Sequence[float], mixed: bool
 ) -> dict[str, Any]:
     """Count a step's operations and bytes, and say which share of the machine's best it reaches."""
-    some = batches[1:3]
+    some = batches[: WARM_UP + 2]
     step = in_a_loop(module, some, "bf16-mixed" if mixed else "32-true")
     with FlopCounterMode(display=False) as counter:
         step()
