@@ -321,7 +321,7 @@ def main() -> None:
     if options.quick:
         max_len = min(max_len, 64)
     peers: dict[str, Peer | None] = {
-        "seeds": None if model.src_embedding.rotary else tutorial(model, vocab, max_len),
+        "tutorial": None if model.src_embedding.rotary else tutorial(model, vocab, max_len),
         "hugging face": hugging_face(model, vocab, max_len),
         "ctranslate2": ours(Exported(model, src_vocab, vocab, "float32"), vocab, max_len),
         "ctranslate2 int8": ours(Exported(model, src_vocab, vocab, "int8"), vocab, max_len),
@@ -345,7 +345,7 @@ def main() -> None:
         present = {
             name: peer
             for name, peer in peers.items()
-            if peer is not None and not (name == "seeds" and beams > 1)
+            if peer is not None and not (name == "tutorial" and beams > 1)
         }
         name = f"{'greedy' if beams == 1 else f'beam {beams}'}, batch {size}"
         record["settings"][name] = found = measure(present, work, beams, rounds, max_len)

@@ -13,7 +13,7 @@ from torch import Tensor
 from en2py.build import load
 from en2py.checkpoints import load_checkpoint
 from en2py.data.batch import Example, collate
-from en2py.faults import BadUpdate, StopAtNonFinite
+from en2py.faults import BadUpdate, UpdateGuard
 from en2py.module import Seq2SeqModule
 from test_run import (
     EVERY_STEP,
@@ -142,10 +142,10 @@ def test_watching_for_spikes_changes_nothing_where_there_is_none(go: Go, tmp_pat
 
 
 def test_the_usual_size_is_a_median_of_enough_updates() -> None:
-    guard = StopAtNonFinite(skip=0, spike=10)
+    guard = UpdateGuard(skip=0, spike=10)
     assert not any(guard._wrong(size) for size in [1e6, 1e-6] * 9 + [2.0])  # 19: too few to tell
     assert guard._wrong(2.0) is None
-    guard = StopAtNonFinite(skip=0, spike=10)
+    guard = UpdateGuard(skip=0, spike=10)
     assert not any(guard._wrong(2.0) for _ in range(500))
     assert len(guard.state_dict()["sizes"]) == 101
     assert guard._wrong(20.0) is None
@@ -156,7 +156,7 @@ def test_the_usual_size_is_a_median_of_enough_updates() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(value: float) -> None:
-    guard, trainer = StopAtNonFinite(skip=0), pl.Trainer(logger=False, enable_checkpointing=False)
+    guard, trainer = UpdateGuard(skip=0), pl.Trainer(logger=False, enable_checkpointing=False)
     weights = {"w": torch.ones(3), "n": torch.tensor(7)}
     guard.on_save_checkpoint(trainer, pl.LightningModule(), {"state_dict": weights})
     weights["w"][1] = value

@@ -24,7 +24,7 @@ from en2py.decoding import beam, greedy
 from en2py.embeddings import Vectors
 from en2py.errors import UserError
 from en2py.export import Exported
-from en2py.faults import StopAtNonFinite
+from en2py.faults import UpdateGuard
 from en2py.identity import data_key, without_paths
 from en2py.module import Search, Seq2SeqModule
 from en2py.oracles import running_code, signatures_of
@@ -224,7 +224,7 @@ def trainer(
     best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
     callbacks: list[Callback] = [
         BatchNoise(config["seed"]),
-        StopAtNonFinite(config["faults"]["skip_batches"], config["faults"].get("spike")),
+        UpdateGuard(config["faults"]["skip_batches"], config["faults"].get("spike")),
         Throughput(None if interactive else progress),
         *(make(callback) for callback in config["callbacks"].values() if callback),
         best,

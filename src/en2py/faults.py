@@ -46,7 +46,7 @@ class Update:
         return self.size.item()
 
 
-class StopAtNonFinite(Callback):
+class UpdateGuard(Callback):
     """Ends training when a gradient is not finite, or jumps, before the weights take it in.
 
     On a GPU the answer is read one step late, so that the step need not wait for it; weights are
