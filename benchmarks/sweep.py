@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-LOSSES, SEEDS = ("plain", "smoothed"), (1, 2, 3, 4)
+LOSSES = ("plain", "smoothed")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--english-python", help="the students' file; without it data=tasks")
     parser.add_argument("--quick", action="store_true", help="4 runs of one epoch of a few steps")
+    parser.add_argument("--seeds", type=int, default=4, help="of each loss")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Do all of it once, in the order of the head of this file."""
-    losses, seeds = (LOSSES, SEEDS[:2]) if options.quick else (LOSSES, SEEDS)
+    losses, seeds = LOSSES, range(1, (2 if options.quick else options.seeds) + 1)
     fixed = fixed_words(options, folder)
     axes = (f"loss={','.join(losses)}", f"seed={','.join(map(str, seeds))}")
     # Makes the cache, and reads all programs from disk once.
