@@ -14,8 +14,9 @@ from en2py.log_file import log_file
 def test_libraries_with_handlers_of_their_own_speak_to_the_file(tmp_path: Path, name: str) -> None:
     terminal, path = io.StringIO(), tmp_path / "new" / "run.log"
     handler, logger = logging.StreamHandler(terminal), logging.getLogger(name)
-    before = logger.handlers, logger.propagate
+    before = logger.handlers, logger.propagate, logger.level
     logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)  # as at Lightning's import; other tests raise it
     try:
         with log_file(path):
             logger.warning("a warning")
@@ -30,4 +31,5 @@ def test_libraries_with_handlers_of_their_own_speak_to_the_file(tmp_path: Path, 
         logger.warning("afterwards")
         assert terminal.getvalue() == "afterwards\n" and "afterwards" not in path.read_text()
     finally:
-        logger.handlers, logger.propagate = before
+        logger.handlers, logger.propagate = before[:2]
+        logger.setLevel(before[2])

@@ -45,7 +45,7 @@ def test_evaluation_is_the_same_whatever_training_does(module, batch, step):
     seen = []
     for mixed in (False, True):
         dtypes = []
-        hook = module.model.projection.register_forward_hook(
+        hook = module.model.decoder_norm.register_forward_hook(
             lambda _, args, out, found=dtypes: found.append(out.dtype)
         )
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=mixed):

@@ -21,8 +21,9 @@ import os, re, subprocess, sys
 words = ["bash", sys.argv[-1]]
 text = open(sys.argv[-1]).read()
 if "--job" not in sys.argv:
-    open(os.environ["SLURM_HERE"] + "/sbatch", "w").write(text)
-    subprocess.Popen([sys.executable, __file__, "--job", sys.argv[-1]], start_new_session=True,
+    copy = os.environ["SLURM_HERE"] + "/sbatch"  # submitit renames its own
+    open(copy, "w").write(text)
+    subprocess.Popen([sys.executable, __file__, "--job", copy], start_new_session=True,
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     print("Submitted batch job 4242")
     sys.exit()
