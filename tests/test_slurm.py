@@ -27,24 +27,27 @@ if "--job" not in sys.argv:
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     print("Submitted batch job 4242")
     sys.exit()
-n = int(re.search(r"--array=0-(\\d+)", text).group(1)) + 1
+array = re.search(r"--array=0-(\\d+)", text)  # submitit asks for none where there is one job
 tasks = re.search(r"--ntasks-per-node=(\\d+)", text).group(1)
-for i in range(n):
-    own = {"SLURM_JOB_ID": str(4243 + i), "SLURM_ARRAY_JOB_ID": "4242",
-           "SLURM_ARRAY_TASK_ID": str(i), "SLURM_NTASKS": tasks, "SLURM_NTASKS_PER_NODE": tasks,
+for i in range(int(array.group(1)) + 1 if array else 1):
+    own = {"SLURM_JOB_ID": "4242", "SLURM_NTASKS": tasks, "SLURM_NTASKS_PER_NODE": tasks,
            "SLURM_NNODES": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0",
            "SLURM_JOB_NODELIST": "127.0.0.1", "SLURM_NODELIST": "127.0.0.1",
            "SLURM_JOB_NAME": re.search(r"--job-name=(\\S+)", text).group(1)}
+    if array:
+        own |= {"SLURM_JOB_ID": str(4243 + i), "SLURM_ARRAY_JOB_ID": "4242",
+                "SLURM_ARRAY_TASK_ID": str(i)}
+    job = f"4242_{i}" if array else "4242"
     code = subprocess.run(words, env={**os.environ, **own}).returncode
     with open(os.environ["SLURM_HERE"] + "/states", "a") as file:
-        file.write(f"4242_{i}|{'FAILED' if code else 'COMPLETED'}|here\\n")
+        file.write(f"{job}|{'FAILED' if code else 'COMPLETED'}|here\\n")
 """
 SRUN = """
 import os, subprocess, sys
 first = next(i for i, word in enumerate(sys.argv) if "python" in os.path.basename(word) and i)
 tasks = []
 for rank in map(str, range(int(os.environ["SLURM_NTASKS"]))):
-    log = open(f"{os.environ['SLURM_HERE']}/task{os.environ['SLURM_ARRAY_TASK_ID']}-{rank}", "w")
+    log = open(f"{os.environ['SLURM_HERE']}/{os.environ['SLURM_JOB_ID']}-{rank}", "w")
     env = {**os.environ, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
     tasks.append(subprocess.Popen(sys.argv[first:], env=env, stdout=log, stderr=log))
 sys.exit(max([abs(task.wait()) for task in tasks]))
