@@ -19,14 +19,13 @@ from test_run import (
     EVERY_STEP,
     SMALL,
     Go,
-    Stop,
     assert_equal,
     assert_goes_on_exactly,
     assert_same_run,
+    assert_stopped_equals_whole,
     folder_of,
     go,
     metrics,
-    stop_at,
 )
 
 __all__ = ["go"]
@@ -123,12 +122,8 @@ def test_a_spike_is_left_out_and_a_stopped_run_goes_on_exactly(
     choices = [*LONG, "faults.skip_batches=3", EVERY_STEP]
     assert go(*choices, out="whole") == 0
     assert capsys.readouterr().out.count("left out (") == 2
-    with monkeypatch.context() as patch:
-        stop_at(patch, "training_step", 27)  # between the two, with most of what is usual behind it
-        with pytest.raises(Stop):
-            go(*choices, out="stopped")
-    assert go(*choices, out="stopped") == 0
-    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    between = 27  # the two, with most of what is usual behind it
+    assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, between)
 
 
 @pytest.mark.slow

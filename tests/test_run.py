@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from en2py import loggers, sweep
+from en2py.callbacks import TIMES
 from en2py.checkpoints import CheckedIO, load_checkpoint
 from en2py.cli import command
 from en2py.module import Seq2SeqModule
 
 ROOT = Path(__file__).parents[1]
 EVERY_STEP = "checkpoints.every_n_steps=1"
-TIMES = ("tokens_per_second", "validation_share")  # what two equal runs differ in
 Go = Callable[..., int]
 SMALL = [
     "data=jsonl",
@@ -209,12 +209,8 @@ def test_an_epoch_cut_short_is_an_epoch_when_a_run_goes_on(
     words = (f"+trainer.limit_train_batches={limit}", "trainer.max_epochs=2")
     assert go(*words, out="whole") == 0
     result = json.loads((folder_of(tmp_path, "whole") / "result.json").read_text())
-    with monkeypatch.context() as patch:
-        stop_at(patch, "training_step", result["steps"] // 2 + 1)  # the first of the second epoch
-        with pytest.raises(Stop):
-            go(*words, out="stopped")
-    assert go(*words, out="stopped") == 0
-    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    first_of_second_epoch = result["steps"] // 2 + 1
+    assert_stopped_equals_whole(go, tmp_path, monkeypatch, words, first_of_second_epoch)
 
 
 @pytest.mark.slow
@@ -448,17 +444,29 @@ def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
     assert_same_run(whole[1], folder_of(tmp_path))
 
 
+def assert_stopped_equals_whole(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    choices: Sequence[str],
+    step: int,
+    *until_stopped: str,
+) -> None:
+    """Stop at a training step, go on, and compare with the run in `whole`."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", step)
+        with pytest.raises(Stop):
+            go(*choices, *until_stopped, out="stopped")
+    assert go(*choices, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
 def assert_goes_on_exactly(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
 ) -> None:
     """Train, train again with a stop in the middle, and compare both ends."""
     assert go(*choices, out="whole") == 0
-    with monkeypatch.context() as patch:
-        stop_at(patch, "training_step", 6)
-        with pytest.raises(Stop):
-            go(*choices, EVERY_STEP, out="stopped")
-    assert go(*choices, out="stopped") == 0
-    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+    assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, 6, EVERY_STEP)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from en2py import ahead, show, sweep
+from en2py.callbacks import TIMES
 from en2py.checkpoints import load_checkpoint
 from en2py.cli import command
 from en2py.data.prepare import prepare
@@ -133,8 +134,8 @@ def table_of(results: Results) -> Any:
     record = results.to_dict()
     for rows in record["curves"].values():
         for row in rows:
-            row.pop("tokens_per_second", None)
-            row.pop("validation_share", None)
+            for name in TIMES:
+                row.pop(name, None)
     return record
 
 

@@ -27,6 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from en2py.callbacks import TIMES
+
 ROOT = Path(__file__).resolve().parents[2]
 N_RUNS, DONE = 6, 2
 AXES = ("loss=plain,smoothed", "seed=1,2,3")
@@ -36,7 +38,7 @@ WAYS: dict[str, tuple[tuple[str, ...], bool]] = {  # words of the launcher, kill
     "joblib, all processes": (JOBLIB, True),
     "joblib, the first process alone": (JOBLIB, False),
 }
-_TIMES = ("seconds", "test_seconds", "tokens_per_second")
+_TIMES = ("seconds", "test_seconds", *TIMES)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import en2py.run  # noqa: F401  before the forks: it takes seconds
+from en2py.callbacks import TIMES
 from en2py.checkpoints import checksum, load_checkpoint
 from en2py.cli import command
 
@@ -103,10 +104,7 @@ def state(folder: Path) -> dict[str, Any]:
                     "global_step"):  # fmt: skip
             found[f"{name} {key}"] = checksum(checkpoint[key])
     with open(folder / "metrics.csv") as file:
-        rows = [
-            {k: v for k, v in row.items() if k not in ("tokens_per_second", "validation_share")}
-            for row in csv.DictReader(file)
-        ]
+        rows = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
     found["metrics"] = checksum(rows)
     result = json.loads((folder / "result.json").read_text())
     found["test"] = checksum({k: v for k, v in result["test"].items()})

@@ -18,6 +18,9 @@ from en2py import signals
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics import score
 
+# What `Throughput` logs; two runs that are the same differ in these columns alone.
+TIMES = ("tokens_per_second", "validation_share")
+
 
 class BatchNoise(Callback):
     """Makes dropout's noise f(seed, epoch, batch), so that a resumed run draws what it would have.
