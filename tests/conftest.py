@@ -3,14 +3,15 @@
 import os
 
 os.environ.setdefault("WANDB_MODE", "disabled")
+# One thread here and in what tests start: two test processes share two cores, and sums keep their
+# order, so a run in this process equals one in its own.
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import pytest
 import torch
 
 from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab
-
-torch.set_num_threads(1)  # two test processes share two cores; and sums keep their order
 
 PAIRS = [
     ("add two numbers", "def add(a, b):\n    return a + b\n"),
