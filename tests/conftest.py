@@ -8,7 +8,6 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import pytest
-import torch
 
 from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab

@@ -1,5 +1,6 @@
 """Asking SLURM for another turn, with a `scontrol` that only takes notes."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -24,6 +25,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs, notes = tmp_path / "programs", tmp_path / "asked"
     programs.mkdir()
     notes.touch()
+    signals._requeue.cache_clear()  # it asks once a process
     scontrol = programs / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {notes}\n')
     scontrol.chmod(0o755)
@@ -75,6 +77,14 @@ def test_outside_of_training_a_signal_ends_the_program_with_its_code(asked: Path
         os.kill(os.getpid(), signal.SIGTERM)
     assert left.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_a_library_swallows_is_answered_at_the_end(asked: Path) -> None:
+    with pytest.raises(SystemExit) as left, signals.answered():
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGUSR1)
+    assert left.value.code == 143
+    assert asked.read_text() == "requeue 17\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])

@@ -74,7 +74,6 @@ class RunFailed(Exception):
         self.code = code
 
 
-@signals.answered()
 def command(
     door: Callable[[DictConfig], Any],
     config_name: str,
@@ -102,27 +101,28 @@ def command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, instead of printing and leaving
     overrides: list[str] = []
     try:
-        options, overrides = separate(given[1:])
-        overrides = [as_typed(override) for override in overrides]
-        if {"--help", "-h"} & set(options):
-            overrides.append(f"hydra/help={config_name}")
-        config_name = config_of(config_name, overrides)
-        sys.argv += options + overrides
-        folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
-        if folder is not None:
-            sweep.begin()
-        job: Any = functools.partial(_run, door, config_name)
-        job.__module__ = config_name  # Hydra names the job after it
-        job.before_sweep = before_sweep  # for the sweeper, which is handed the job alone
-        # Absolute, or a program started from another folder finds no config.
-        main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
-        code = 0
-        try:
-            main(job)()
-        finally:
-            if folder is not None and after_sweep is not None and folder.is_dir():
-                code = after_sweep(folder) or 0
-        return code
+        with signals.answered():
+            options, overrides = separate(given[1:])
+            overrides = [as_typed(override) for override in overrides]
+            if {"--help", "-h"} & set(options):
+                overrides.append(f"hydra/help={config_name}")
+            config_name = config_of(config_name, overrides)
+            sys.argv += options + overrides
+            folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
+            if folder is not None:
+                sweep.begin()
+            job: Any = functools.partial(_run, door, config_name)
+            job.__module__ = config_name  # Hydra names the job after it
+            job.before_sweep = before_sweep  # for the sweeper, which is handed the job alone
+            # Absolute, or a program started from another folder finds no config.
+            main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+            code = 0
+            try:
+                main(job)()
+            finally:
+                if folder is not None and after_sweep is not None and folder.is_dir():
+                    code = after_sweep(folder) or 0
+            return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head`: the reader has what it wanted

@@ -199,10 +199,9 @@ def _begun(logger: SpareWandb) -> SpareWandb:
 
 def finish_wandb() -> None:
     """End the W&B run of this process, or the next job of a sweep would write into it."""
-    import wandb
-
+    wandb = sys.modules.get("wandb")
     try:
-        if wandb.run is not None:
+        if wandb is not None and wandb.run is not None:
             wandb.finish()
     except Exception as error:
         _tell(f"W&B did not end well ({_reason(error)}); metrics.csv has all numbers")

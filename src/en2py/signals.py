@@ -1,5 +1,6 @@
 """Signals that ask a run to leave: Ctrl-C, SIGTERM, SIGUSR1; and another turn from SLURM."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ def leave(number: int) -> NoReturn:
     raise SystemExit(130 if number == signal.SIGINT else 143)
 
 
+@functools.cache  # one signal may be answered twice, see `answered`
 def _requeue() -> None:
     """Put this SLURM job into the queue again; do nothing outside of SLURM."""
     job = os.environ.get("SLURM_JOB_ID")
@@ -43,15 +45,21 @@ def _requeue() -> None:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Leave on SIGTERM and SIGUSR1 at once, with their exit code, while nothing is to be saved."""
+    """Leave on SIGTERM and SIGUSR1 at once, with their exit code, while nothing is to be saved.
+
+    A library that swallows the `SystemExit` (in an import that may fail, in a callback from C) only
+    puts it off until the end of the block.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    here = os.getpid()
+    here, came = os.getpid(), 0
 
     def at_once(number: int, frame: Any) -> None:
+        nonlocal came
         if os.getpid() != here:  # a worker process that inherited this
             os._exit(143)
+        came = number
         leave(number)
 
     earlier = {n: signal.signal(n, at_once) for n in ASKING if n != signal.SIGINT}
@@ -60,3 +68,5 @@ def answered() -> Iterator[None]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+    if came:
+        leave(came)
