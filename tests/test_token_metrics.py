@@ -5,7 +5,14 @@ import torch
 from torch.nn import functional as F
 
 from en2py.data.vocab import Vocab
-from en2py.evaluation.token_metrics import TokenMetrics, spelling_bits, token_counts
+from en2py.evaluation.token_metrics import (
+    TokenMetrics,
+    score_hidden,
+    score_tokens,
+    spelling_bits,
+    token_counts,
+)
+from en2py.losses import CrossEntropy, KeywordWeightedCrossEntropy
 
 TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>", "def", "<nl>", "x", "1", "+"]
 
@@ -25,7 +32,7 @@ def batch():
 def values_over(vocab, *batches, **settings):
     metrics = TokenMetrics(vocab)
     for logits, targets in batches:
-        metrics.update(logits, targets, **settings)
+        metrics.update(score_tokens(logits, targets), **settings)
     return {name: value.item() for name, value in metrics.compute().items()}
 
 
@@ -43,13 +50,26 @@ def test_the_cut_into_batches_makes_no_difference(vocab, batch):
     assert cut == {name: pytest.approx(value, rel=1e-12) for name, value in whole.items()}
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [CrossEntropy, KeywordWeightedCrossEntropy])
+def test_scores_in_pieces_are_those_of_the_whole(vocab, batch, kind, monkeypatch):
+    weights = dict(keyword_weight=3.0, frequent_weight=2.0, n_frequent=2, other_weight=1.0)
+    loss = kind(vocab, label_smoothing=0.1, **(weights if kind is not CrossEntropy else {}))
+    logits, targets = batch
+    monkeypatch.setattr("en2py.evaluation.token_metrics.PIECE_ROWS", 7)
+    scores, value = score_hidden(logits, torch.nn.Identity(), targets, loss)
+    for part, expected in zip(scores, score_tokens(logits, targets), strict=True):
+        torch.testing.assert_close(part, expected)
+    torch.testing.assert_close(value, loss(logits, torch.nn.Identity(), targets))
+
+
 def test_a_million_small_losses_add_up_exactly(vocab):
     # In float32 the sum stands still long before the end.
     logits = torch.zeros(1000, len(TOKENS))
     targets = torch.full((1000,), 4)
     metrics = TokenMetrics(vocab)
     for _ in range(1000):
-        metrics.update(logits, targets)
+        metrics.update(score_tokens(logits, targets))
     assert metrics.compute()["nll"].item() == pytest.approx(math.log(len(TOKENS)), rel=1e-7)
 
 
@@ -102,8 +122,9 @@ def test_counts_by_pair_add_up_to_the_whole(vocab, batch):
     targets[7] = 1  # <unk>
     owners = torch.arange(50) % 3
     metrics = TokenMetrics(vocab)
-    metrics.update(logits, targets, n_characters=90, spelling_bits=16)
-    tables = metrics.by_pair(logits, targets, owners, 4).tolist()
+    scores = score_tokens(logits, targets)
+    metrics.update(scores, n_characters=90, spelling_bits=16)
+    tables = metrics.by_pair(scores, owners, 4).tolist()
     rows = [token_counts(table, 30, 16 if i == 1 else 0) for i, table in enumerate(tables[:3])]
     expected = {name: value.item() for name, value in metrics.compute().items()}
     for name, value in expected.items():

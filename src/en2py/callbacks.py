@@ -241,6 +241,7 @@ class Throughput(Callback):
     """Measures real target tokens per second and the time left; tells it each epoch if asked.
 
     Validation, samples included, has its own clock: `validation_share` is its time over training's.
+    The checkpoints that are written around it and at an epoch's end are in neither.
 
     Args:
         tell: Called with a line an epoch, for terminals that cannot show a progress bar.
@@ -276,13 +277,18 @@ class Throughput(Callback):
             trainer.progress_bar_metrics["tok/s"] = round(self._tokens / max(self._seconds, 1e-9))
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock of training."""
+        self._left = time.perf_counter()
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of validation."""
         self._began = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop it; the next batch is not charged for it."""
-        took = time.perf_counter() - self._began
-        self._validating, self._ended = self._validating + took, self._ended + took
+        """Stop it, and let training's go on."""
+        now = time.perf_counter()
+        self._validating += now - self._began
+        self._ended += now - self._left
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's throughput, and print its line."""

@@ -16,8 +16,9 @@ from en2py.data.batch import Batch, Example, collate
 from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding import Hypothesis
-from en2py.evaluation.token_metrics import TokenMetrics
+from en2py.evaluation.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.faults import fitting_loss, in_halves
+from en2py.losses import divisor
 from en2py.model import Transformer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
@@ -108,10 +109,7 @@ class Seq2SeqModule(pl.LightningModule):
         return loss
 
     def _weight(self, batch: Batch) -> Tensor:
-        """Return what the mean of a batch's losses divides by."""
-        targets = batch.tgt_out[batch.tgt_mask]  # [N]
-        weights: Tensor | None = getattr(self.loss, "weights", None)
-        return torch.tensor(float(len(targets))) if weights is None else weights[targets].sum()
+        return divisor(self.loss, batch.tgt_out[batch.tgt_mask])
 
     def on_train_start(self) -> None:
         """Freeze as the epoch demands; a run resumed inside an epoch sees no start of it."""
@@ -171,7 +169,7 @@ class Seq2SeqModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count the token metrics of a batch of the validation split or the training sample."""
         split = EVAL_SPLITS[dataloader_idx]
-        self._fitting(lambda piece: self._count(piece, split, *self._scored(piece)), batch)
+        self._fitting(lambda piece: self._count(piece, split, self._scored(piece)), batch)
 
     def on_test_start(self) -> None:
         """Forget what was tested before."""
@@ -182,36 +180,31 @@ class Seq2SeqModule(pl.LightningModule):
         self._fitting(self._test, batch)
 
     def _test(self, batch: Batch) -> None:
-        logits, targets = self._scored(batch)
+        scored = self._scored(batch)
         metrics: Any = self.eval_metrics["test_split"]
-        owners = torch.arange(len(batch.indices), device=logits.device)[:, None]
+        owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
         owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
-        table = metrics.by_pair(logits, targets, owners, len(batch.indices))
-        self._count(batch, "test", logits, targets)
+        table = metrics.by_pair(scored[0], owners, len(batch.indices))
+        self._count(batch, "test", scored)
         self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
 
     def _fitting(self, do: Callable[[Batch], Any], batch: Batch) -> list[Any]:
         """Do something with a batch, or with its parts where memory asks for that and it may."""
         return in_halves(self, do, batch) if self.cut_batches else [do(batch)]
 
-    def _scored(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return logits `[N, V]` and targets `[N]`."""
+    def _scored(self, batch: Batch) -> tuple[TokenScores, Tensor]:
+        """Return the scores of a batch's target tokens, and its loss."""
         with self._unmixed():
             hidden, targets = self._hidden(batch)
-            return self.model.projection(hidden), targets
+            return score_hidden(hidden, self.model.projection, targets, self.loss)
 
-    def _count(self, batch: Batch, split: str, logits: Tensor, targets: Tensor) -> None:
-        """Add a batch to what is counted; first what needs memory, so that it is all or nothing."""
-        value = self.loss(logits, nn.Identity(), targets)
+    def _count(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
+        """Add a batch to what is counted."""
+        scores, value = scored
         metrics: Any = self.eval_metrics[f"{split}_split"]
-        metrics.update(
-            logits,
-            targets,
-            n_characters=batch.n_characters,
-            spelling_bits=batch.spelling_bits,
-        )
+        metrics.update(scores, n_characters=batch.n_characters, spelling_bits=batch.spelling_bits)
         loss: Any = self.eval_losses[f"{split}_split"]
-        loss.update(value, weight=targets.numel())
+        loss.update(value, weight=divisor(self.loss, scores.targets))
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for both sides, and how far apart they are."""

@@ -5,14 +5,16 @@ Shape letters: N real target tokens (EOS in, padding out), V target vocabulary, 
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.evaluation.code_tokens import TOKEN_CLASSES, token_class
+from en2py.losses import PIECE_ROWS, divisor
 
 BITS_PER_BYTE = 8
 
@@ -60,9 +62,51 @@ def token_counts(
     return counts
 
 
-def _hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return where no logit `[N, V]` is above the target's, `[N]`; on CPU a tenth of `argmax`."""
-    return logits.gather(1, targets[:, None]).squeeze(1) >= logits.amax(-1)
+class TokenScores(NamedTuple):
+    """What was predicted at real target positions, `[N]` each.
+
+    Attributes:
+        targets: The right ids.
+        nll: Their negative log-probabilities in nats.
+        right: Whether no other token was above.
+    """
+
+    targets: Tensor
+    nll: Tensor
+    right: Tensor
+
+
+def score_tokens(logits: Tensor, targets: Tensor) -> TokenScores:
+    """Score logits `[N, V]` against the right ids `[N]`."""
+    nll = F.cross_entropy(logits.float(), targets, reduction="none")
+    # On CPU a tenth of what `argmax` takes.
+    right = logits.gather(1, targets[:, None]).squeeze(1) >= logits.amax(-1)
+    return TokenScores(targets, nll, right)
+
+
+def score_hidden(
+    hidden: Tensor, projection: nn.Module, targets: Tensor, loss: nn.Module
+) -> tuple[TokenScores, Tensor]:
+    """Score hidden vectors; on CPU a few rows at a time, so that logits stay in the cache.
+
+    Args:
+        hidden: At real target positions, `[N, D]`.
+        projection: To logits, `[N, V]`.
+        targets: The right ids, `[N]`.
+        loss: As in `en2py.losses`.
+
+    Returns:
+        The tokens' scores, and the loss over all of them.
+    """
+    n_rows = PIECE_ROWS if hidden.device.type == "cpu" else len(hidden)
+    scores, total = [], hidden.new_zeros(())
+    for start in range(0, len(hidden), n_rows):
+        here = slice(start, start + n_rows)
+        logits = projection(hidden[here])
+        scores.append(score_tokens(logits, targets[here]))
+        total += loss(logits, nn.Identity(), targets[here]) * divisor(loss, targets[here])
+    whole = TokenScores(*(torch.cat(part) for part in zip(*scores, strict=True)))
+    return whole, total / divisor(loss, targets)
 
 
 class TokenMetrics(Metric):
@@ -104,8 +148,7 @@ class TokenMetrics(Metric):
 
     def update(
         self,
-        logits: Tensor,
-        targets: Tensor,
+        scores: TokenScores,
         *,
         n_characters: int | None = None,
         spelling_bits: int = 0,
@@ -113,16 +156,14 @@ class TokenMetrics(Metric):
         """Add a batch.
 
         Args:
-            logits: Scores before softmax, `[N, V]`.
-            targets: The right ids, `[N]`.
+            scores: Of its tokens.
             n_characters: Characters of the reference programs of this batch, as the source
                 gave them: bits per character can then be compared across tokenizers. Where None,
                 the characters of the target tokens are counted.
             spelling_bits: Price of the targets that are `<unk>`, from the function of that name.
         """
-        nll = F.cross_entropy(logits.float(), targets, reduction="none")  # [N]
+        targets, nll, right = scores
         classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
-        right = _hits(logits, targets)
         self.nll += nll.to(classes.dtype) @ classes  # [C]
         self.correct += right.to(classes.dtype) @ classes
         self.count += classes.sum(dim=0)
@@ -130,24 +171,22 @@ class TokenMetrics(Metric):
         self.spelling += spelling_bits
         self.characters += self._lengths[targets].sum() if n_characters is None else n_characters
 
-    def by_pair(self, logits: Tensor, targets: Tensor, owners: Tensor, n_pairs: int) -> Tensor:
+    def by_pair(self, scores: TokenScores, owners: Tensor, n_pairs: int) -> Tensor:
         """Count a batch pair by pair; nothing is added to the state.
 
         Args:
-            logits: Scores before softmax, `[N, V]`.
-            targets: The right ids, `[N]`.
-            owners: To which of the batch's pairs each target belongs, `[N]`.
+            scores: Of its tokens.
+            owners: To which of the batch's pairs each of them belongs, `[N]`.
             n_pairs: Number of pairs, B.
 
         Returns:
             Tokens, NLL and right tokens of each pair and class, and its `<unk>` targets in a last
             column of the first row, `[B, 3, C + 1]`.
         """
-        classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
-        nll = F.cross_entropy(logits.float(), targets, reduction="none").to(classes.dtype)  # [N]
-        right = _hits(logits, targets).to(classes.dtype)
-        unknown = (targets == self.unk_id).to(classes.dtype)  # [N]
-        rows = torch.stack([classes, nll[:, None] * classes, right[:, None] * classes], dim=1)
+        classes = self._classes[scores.targets].to(self.nll.dtype)  # [N, C]
+        nll, right = (part[:, None].to(classes.dtype) for part in scores[1:])
+        unknown = (scores.targets == self.unk_id).to(classes.dtype)  # [N]
+        rows = torch.stack([classes, nll * classes, right * classes], dim=1)
         rows = F.pad(rows, (0, 1))  # [N, 3, C + 1]
         rows[:, 0, -1] = unknown
         table = rows.new_zeros(n_pairs, *rows.shape[1:])
