@@ -100,7 +100,9 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
     write_report(tmp_path / "a", fake_results())
     again = Results.from_dict(json.loads(json.dumps(fake_results().to_dict())))
     write_report(tmp_path / "b", again)
-    for name in ("report.html", "report.md"):
+    names = {str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").rglob("*.*")}
+    assert {"report.html", "report.md", "pictures/dots-val-nll.svg"} <= names
+    for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

@@ -118,6 +118,21 @@ def test_finished_runs_of_a_folder_are_read_in_the_order_asked_for(tmp_path: Pat
                               {"step": 19, "epoch": 2, "val/nll": 2.5}]  # fmt: skip
 
 
+def test_the_sweep_that_asked_for_most_gives_the_order(tmp_path: Path) -> None:
+    names = [f"t-m-e-plain-seed{seed}-{str(seed) * 10}" for seed in (1, 2, 3)]
+    for name in names:
+        on_disk(tmp_path, name)
+    asked = {"part": names[2:], "whole": names, "again": [*names[1:], names[0]], "last": names[:1]}
+    lines = [
+        json.dumps(
+            {"sweep": sweep, "jobs": [{"run": r, "overrides": [], "reason": ""} for r in runs]}
+        )
+        for sweep, runs in asked.items()
+    ]
+    (tmp_path / "sweeps.jsonl").write_text("\n".join(lines))
+    assert [run.facts["run"] for run in read_study(tmp_path)] == asked["again"]
+
+
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "another table"])
 def test_what_is_no_study_is_told(tmp_path: Path, what: str) -> None:
     path = tmp_path / "there"

@@ -20,8 +20,8 @@ from rich.text import Text
 from en2py import show, sweep
 from en2py.data.cache import file_digest, write_atomically
 from en2py.errors import UserError
+from en2py.evaluation.report import write_report
 from en2py.evaluation.report.answer import answer, surely_best
-from en2py.evaluation.report.contents import report_html, report_markdown
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.report.words import figure_of, metric
 from en2py.evaluation.results import ResultRow, Results
@@ -103,19 +103,15 @@ def summarise(
     _print(results if len(told) == len(runs) else results_of(told, folder.stem))
     if len(told) < len(runs):
         show.say(f"with {len(runs) - len(told)} other runs of this study:")
-    show.say(f"summary: {target / 'summary.html'}, .md, .csv; a row a run: {target / 'runs.csv'}")
+    pages = f"{target / 'summary.html'}, .md, .csv, pictures"
+    show.say(f"summary: {pages}; a row a run: {target / 'runs.csv'}")
     return results
 
 
 def write_summary(folder: Path, runs: Sequence[StoredRun], results: Results) -> None:
-    """Write `summary.html`, `summary.md`, `summary.csv` (configurations) and `runs.csv`."""
-    texts = {
-        "summary.html": report_html(results),
-        "summary.md": report_markdown(results),
-        "summary.csv": _csv_of_rows(results),
-        "runs.csv": csv_of(runs),
-    }
-    for name, text in texts.items():
+    """Write `summary.html`, `.md`, `pictures/`, `summary.csv` (configurations) and `runs.csv`."""
+    write_report(folder, results, "summary")
+    for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
         write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
 
 
@@ -223,7 +219,9 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
 
 
 def _from_folder(study: Path, names: Sequence[str]) -> list[StoredRun]:
-    planned = [job.run for _, jobs in sweep.read_plans(study) for job in jobs]
+    # As the largest sweep ordered them, the latest of equals: it is the one that asks it all.
+    plans = sorted(reversed(sweep.read_plans(study)), key=lambda plan: -len(plan[1]))
+    planned = [job.run for _, jobs in plans for job in jobs]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     found = [run for name in names if (run := _from_run(study / name)) is not None]
     return sorted(found, key=lambda run: (order.get(run.facts["run"], len(order)), _by(run)))

@@ -1,19 +1,28 @@
-"""Pages that tell what a comparison found, made from its `Results` alone."""
+"""Pages and pictures that tell what a comparison found, made from its `Results` alone."""
 
 from pathlib import Path
 
 from en2py.data.cache import write_atomically
-from en2py.evaluation.report.contents import report_html, report_markdown
+from en2py.evaluation.report.contents import pictures, report_html, report_markdown
+from en2py.evaluation.report.svg import standalone
 from en2py.evaluation.results import Results
 
 
-def write_report(folder: Path, results: Results) -> None:
-    """Write `report.html`, which needs no other file and no network, and `report.md`.
+def write_report(folder: Path, results: Results, name: str = "report") -> None:
+    """Write `report.html`, which needs no other file and no network, `report.md` and `pictures/`.
 
     The same results give the same bytes.
+
+    Args:
+        folder: Where to.
+        results: What to tell.
+        name: Of the two pages.
     """
-    for name, text in (
-        ("report.html", report_html(results)),
-        ("report.md", report_markdown(results)),
-    ):
-        write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
+    texts = {f"{name}.html": report_html(results), f"{name}.md": report_markdown(results)}
+    drawn = pictures(results)
+    for kind in ("dots", "effects"):  # the names of the curves' colours stand on the page
+        for what, figure in drawn[kind].items():
+            words = what.replace("/", "-").split()
+            texts[f"pictures/{'-'.join([kind, *words])}.svg"] = standalone(figure)
+    for path, text in texts.items():
+        write_atomically(folder / path, text.encode("utf-8", "backslashreplace"))

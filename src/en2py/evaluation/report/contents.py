@@ -168,42 +168,53 @@ def _differences(results: Results) -> Markup:
     return page.joined(*parts, page.table(content))
 
 
-def _pictures(results: Results) -> Markup:
+def pictures(results: Results) -> dict[str, dict[str, str]]:
+    """Return a report's pictures as SVG texts, by kind (`dots`, `curves`, `effects`) and by name.
+
+    A name is the metric's, `val/nll`; that of an effect has its axis before it, `loss val/nll`.
+    """
     rows = results.rows
     curves = {run: results.curves.get(run, []) for row in rows for run in row.runs}
     shown = [name for name in MAIN if any(figure_of(row, name) for row in rows)]
-    dots = [dot_plot(rows, name, reference=results.reference_row) for name in shown]
+    logged = {column for records in curves.values() for record in records for column in record}
+    models = [row for row in rows if row.kind == "model"]
+    ranking = filter(None, (ranked_by(results), headline_metric(models)))
+    axes = results.axes if len(results.axes) > 1 else []
+    return {
+        "dots": {name: dot_plot(rows, name, reference=results.reference_row) for name in shown},
+        "curves": {
+            column: learning_curves(rows, curves, column) for column in CURVES if column in logged
+        },
+        "effects": {
+            f"{axis} {name}": marginal_effect(models, axis, name)
+            for name in ranking
+            for axis in axes
+            if len({row.settings.get(axis) for row in models if figure_of(row, name)}) > 1
+        },
+    }
+
+
+_CAPTIONS = {
+    "dots": "A dot a row, bars are 95 % intervals, small dots seeds. ↑ more is better, ↓ less is. "
+    "The dotted line is the reference row.",
+    "curves": "Mean over the seeds of a row; the band goes from the lowest to the highest seed.",
+    "effects": "A thin line joins rows that differ in this setting alone; dots are means over the "
+    "other settings, where all values were run with them.",
+}
+
+
+def _pictures(results: Results) -> Markup:
+    legend = tables.legend(results.rows)
     parts = [
         page.figures(
-            dots,
-            caption="A dot a row, bars are 95 % intervals, small dots seeds. ↑ more is better, "
-            "↓ less is. The dotted line is the reference row.",
+            list(drawn.values()),
+            caption=_CAPTIONS[kind],
+            legend=legend if kind == "curves" else (),
         )
+        for kind, drawn in pictures(results).items()
+        if drawn
     ]
-    legend = tables.legend(rows)
-    logged = [
-        learning_curves(rows, curves, column)
-        for column in CURVES
-        if any(column in record for records in curves.values() for record in records)
-    ]
-    if logged:
-        told = "Mean over the seeds of a row; the band goes from the lowest to the highest seed."
-        parts.append(page.figures(logged, legend=legend, caption=told))
-    models = [row for row in rows if row.kind == "model"]
-    names = filter(None, (ranked_by(results), headline_metric(models)))
-    effects = [
-        marginal_effect(models, axis, name)
-        for name in names
-        for axis in results.axes
-        if len({row.settings.get(axis) for row in models if figure_of(row, name)}) > 1
-    ]
-    if effects and len(results.axes) > 1:
-        told = (
-            "A thin line joins rows that differ in this setting alone; dots are means over the "
-            "other settings, where all values were run with them."
-        )
-        parts.append(page.figures(effects, caption=told))
-    return page.joined(*parts) if shown else Markup("")
+    return page.joined(*parts)
 
 
 def _samples(results: Results) -> Markup:
