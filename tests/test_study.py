@@ -130,7 +130,7 @@ def test_the_sweep_that_asked_for_most_gives_the_order(tmp_path: Path) -> None:
         for sweep, runs in asked.items()
     ]
     (tmp_path / "sweeps.jsonl").write_text("\n".join(lines))
-    assert [run.facts["run"] for run in read_study(tmp_path)] == asked["again"]
+    assert [run.facts["run"] for run in read_study(tmp_path)] == names
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "another table"])

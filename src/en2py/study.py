@@ -219,8 +219,8 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
 
 
 def _from_folder(study: Path, names: Sequence[str]) -> list[StoredRun]:
-    # As the largest sweep ordered them, the latest of equals: it is the one that asks it all.
-    plans = sorted(reversed(sweep.read_plans(study)), key=lambda plan: -len(plan[1]))
+    # As the largest sweep ordered them, the first of equals: it is the one that asks it all.
+    plans = sorted(sweep.read_plans(study), key=lambda plan: -len(plan[1]))
     planned = [job.run for _, jobs in plans for job in jobs]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     found = [run for name in names if (run := _from_run(study / name)) is not None]
