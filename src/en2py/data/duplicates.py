@@ -6,6 +6,7 @@ similarity of the identifiers at least 0.8 as sets and 0.7 as multisets).
 """
 
 import hashlib
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,7 +89,8 @@ class NearCode:
     """An index that answers exactly which bags of identifiers are near a given one.
 
     Two sets with Jaccard similarity >= 0.8 must share one of the rarest names of each: it is enough
-    to look up a prefix of each set, rarest first (prefix filter; Bayardo et al., 2007).
+    to look up a prefix of each set, rarest first (prefix filter; Bayardo et al., 2007), among the
+    sets that are no more than a quarter larger or a fifth smaller (length filter).
 
     Args:
         bags: All bags that will be added or asked for: they tell which names are rare.
@@ -101,19 +103,26 @@ class NearCode:
         }
         self._bags: list[tuple[int, dict[int, int], int]] = []  # (owner, counts, size)
         self._known: set[tuple[tuple[int, int], ...]] = set()
-        self._postings: dict[int, list[int]] = defaultdict(list)
+        # By name and size of the set, then by group: slots in `_bags`.
+        self._postings: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(dict)
 
     def _encode(self, bag: Sequence[tuple[str, int]]) -> dict[int, int]:
         return dict(sorted((self._rank[name], count) for name, count in bag))
 
-    def add(self, owner: int, bag: Sequence[tuple[str, int]]) -> None:
-        """Put a bag into the index; of several equal bags the first owner stands for all."""
+    def add(self, owner: int, bag: Sequence[tuple[str, int]], group: int = 0) -> None:
+        """Put a bag into the index; of several equal bags the first owner stands for all.
+
+        Args:
+            owner: Whose bag it is.
+            bag: The bag.
+            group: What `near` is asked to leave out in one go.
+        """
         counts = self._encode(bag)
         if not counts or (key := tuple(counts.items())) in self._known:
             return
         self._known.add(key)
         for rank in _prefix(counts):
-            self._postings[rank].append(len(self._bags))
+            self._postings[rank, len(counts)].setdefault(group, []).append(len(self._bags))
         self._bags.append((owner, counts, sum(counts.values())))
 
     def near(
@@ -123,21 +132,25 @@ class NearCode:
 
         Args:
             bag: The bag to compare.
-            skip: Owners that need not be compared.
+            skip: Groups that need not be compared, asked anew after each owner.
         """
         counts = self._encode(bag)
-        size = sum(counts.values())
+        n, size = len(counts), sum(counts.values())
         tried: set[int] = set()
-        for rank in _prefix(counts):
-            for slot in self._postings.get(rank, ()):
-                if slot in tried:
+        lengths = range((4 * n + 4) // 5, 5 * n // 4 + 1)
+        for key in itertools.product(_prefix(counts), lengths):
+            for group, slots in self._postings.get(key, {}).items():
+                if skip is not None and skip(group):
                     continue
-                tried.add(slot)
-                owner, other, other_size = self._bags[slot]
-                if 10 * min(size, other_size) < 7 * max(size, other_size):
-                    continue
-                if (skip is None or not skip(owner)) and _is_near(counts, size, other, other_size):
-                    yield owner
+                for slot in slots:
+                    if slot in tried:
+                        continue
+                    tried.add(slot)
+                    owner, other, other_size = self._bags[slot]
+                    if _is_near(counts, size, other, other_size):
+                        yield owner
+                        if skip is not None and skip(group):
+                            break
 
 
 def _prefix(counts: dict[int, int]) -> list[int]:
@@ -147,6 +160,8 @@ def _prefix(counts: dict[int, int]) -> list[int]:
 
 
 def _is_near(one: dict[int, int], size: int, other: dict[int, int], other_size: int) -> bool:
+    if 10 * min(size, other_size) < 7 * max(size, other_size):
+        return False
     shared = one.keys() & other.keys()
     if 5 * len(shared) < 4 * (len(one) + len(other) - len(shared)):
         return False
@@ -222,7 +237,7 @@ def group_twins(prints: Sequence[Fingerprint]) -> list[int]:
     for i, p in enumerate(prints):
         for j in index.near(p.identifiers, skip=lambda j, i=i: root(i) == root(j)):  # type: ignore[misc]
             join(i, j)
-        index.add(i, p.identifiers)
+        index.add(i, p.identifiers, group=root(i))  # groups grow together, they never part
     return [root(i) for i in range(len(prints))]
 
 
