@@ -1,3 +1,4 @@
+import itertools
 import os
 import random
 import subprocess
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.duplicates import (
+    Fingerprint,
     NearCode,
     core_description,
     description_key,
@@ -109,6 +111,19 @@ def test_the_index_of_near_code_finds_what_comparing_all_pairs_finds(dicts):
             if sets >= 0.8 and multisets >= 0.7:
                 expected.add(i)
         assert set(index.near(bag)) == expected
+
+
+@given(bags)
+def test_groups_are_those_of_comparing_all_pairs(dicts):
+    bags = [tuple(sorted(bag.items())) for bag in dicts]
+    first = list(range(len(bags)))
+    for i, j in itertools.combinations(range(len(bags)), 2):
+        index = NearCode([bags[i], bags[j]])
+        index.add(i, bags[i])
+        if list(index.near(bags[j])):
+            low, high = sorted((first[i], first[j]))
+            first = [low if group == high else group for group in first]
+    assert group_twins([Fingerprint("", "", "", "", bag) for bag in bags]) == first
 
 
 def test_duplicates_are_removed_and_counted_and_paraphrases_stay():
