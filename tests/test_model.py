@@ -191,7 +191,12 @@ def test_attention_weights_by_hand():
 
 @pytest.mark.parametrize("lengths", [[3, 7, 5], [4], [1, 1]])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_without_padding_hidden_vectors_and_gradients_stay(model, lengths, precision):
+@pytest.mark.parametrize("spare_rows", [False, True])
+def test_without_padding_hidden_vectors_and_gradients_stay(
+    model, lengths, precision, spare_rows, monkeypatch
+):
+    if spare_rows:  # in both precisions, so that they are held to the tolerance of float32 too
+        monkeypatch.setattr("en2py.model.Rows", lambda places, shape, *_: Rows(places, shape, 64))
     src, tgt = rows(20, lengths), rows(30, lengths[::-1])
     real = tgt != PAD
     places = [(side != PAD).flatten().nonzero().squeeze(1) for side in (src, tgt)]
@@ -217,6 +222,19 @@ def test_rows_keep_to_their_places():
     assert padded.tolist() == [[[1, 2], [0, 0]], [[3, 4], [5, 6]]]
     assert torch.equal(layout.pack(padded), packed)
     assert layout.columns.tolist() == [0, 0, 1]
+
+
+def test_spare_rows_come_from_nowhere_and_go_nowhere():
+    layout = Rows(torch.tensor([0, 2, 3]), torch.Size([2, 2]), multiple=4)
+    assert layout.of(torch.tensor([[5, 6], [7, 8]])).tolist() == [5, 7, 8, 0]
+    padded = torch.arange(1.0, 9.0).view(2, 2, 2).requires_grad_()
+    packed = layout.pack(padded)
+    assert packed.tolist() == [[1, 2], [5, 6], [7, 8], [0, 0]]
+    layout.pad(packed + 1).sum().backward()
+    assert padded.grad.tolist() == [[[1, 1], [0, 0]], [[1, 1], [1, 1]]]
+    rows = torch.ones(4, 2, requires_grad=True)
+    layout.pad(rows).sum().backward()
+    assert rows.grad.tolist() == [[1, 1], [1, 1], [1, 1], [0, 0]]
 
 
 def test_bf16_attention_is_close_to_fp32s(model):

@@ -6,6 +6,7 @@ import torch
 from en2py import build
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.vocab import Vocab
+from en2py.model import Dropout, Transformer
 from en2py.module import Seq2SeqModule
 
 
@@ -61,9 +62,11 @@ def test_evaluation_is_the_same_whatever_training_does(module, batch, step):
 
 def test_training_follows_autocast(module, batch):
     module.train()
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.p = 0.0  # it draws for spare rows too, which bf16 alone has
     losses = []
     for mixed in (False, True):
-        torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             losses.append(module.training_step(batch, 0).item())
     assert losses[0] != losses[1]
@@ -76,7 +79,6 @@ def module(tgt_vocab: Vocab) -> Seq2SeqModule:
 
     from en2py.decoding import greedy
     from en2py.losses import CrossEntropy
-    from en2py.model import Transformer
 
     torch.manual_seed(0)
     n = len(tgt_vocab)

@@ -21,6 +21,8 @@ def test_validation_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         now += 4
         clock.on_train_batch_end(trainer, module, None, batch, 1)
         clock.on_validation_start(trainer, module)
+        now += 2  # a checkpoint is written
+        clock.on_validation_epoch_start(trainer, module)
         now += 1
         clock.on_validation_end(trainer, module)
     clock.on_train_epoch_end(trainer, module)

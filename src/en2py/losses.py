@@ -158,6 +158,9 @@ class _InPieces(torch.autograd.Function):
         own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], what the target itself gets
         total = weights[targets].sum()
         loss = torch.zeros((), dtype=exact)
+        n_real, spare = len(rows), -len(rows) % PIECE_ROWS  # products in bf16 like equal shapes
+        rows, own = (F.pad(part, (0, 0, 0, spare)) for part in (rows, own))
+        targets = F.pad(targets, (0, spare))
         d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix)
         d_bias = torch.zeros_like(bias)
         with torch.autocast("cpu", enabled=False):
@@ -168,17 +171,18 @@ class _InPieces(torch.autograd.Function):
                 d_logits = logits.log_softmax(-1, dtype=exact)
                 loss -= (d_logits.gather(1, target) * mass).sum()
                 if label_smoothing:
-                    loss -= (d_logits @ share).sum() / total
+                    loss -= (d_logits[: n_real - start] @ share).sum() / total
                 # By the logits: softmax times all that a row's targets weigh, less each target.
                 d_logits.exp_().mul_(mass + share.sum() / total)
                 d_logits.scatter_add_(1, target, -mass)
                 if label_smoothing:
                     d_logits -= share / total
+                d_logits[n_real - start :] = 0
                 d_bias += d_logits.sum(0)
                 d_logits = d_logits.to(fast)
                 d_rows[here] = d_logits @ table
                 d_table += d_logits.T @ rows[here]
-        ctx.save_for_backward(d_rows.to(hidden.dtype), d_table, d_bias)
+        ctx.save_for_backward(d_rows[:n_real].to(hidden.dtype), d_table, d_bias)
         return loss
 
     @staticmethod

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 Norm = Literal["pre", "post"]
 Positions = Literal["learned", "sinusoidal", "rotary"]
 Tying = Literal["none", "tgt"]
+ROWS_IN_BF16 = 64  # their number is a multiple of it, see `Rows`
 ALL, QUERIES, KEYS_AND_VALUES = slice(0, 3), slice(0, 1), slice(1, 3)  # of a fused projection
 
 
@@ -41,33 +42,45 @@ class Sizes:
 
 
 class _Pad(torch.autograd.Function):
-    """Rows to their places among zeros; the gradient picks them out again."""
+    """Rows to their places among zeros; spare rows have none, and a gradient of zero."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, places: Tensor, size: int) -> Tensor:
         ctx.save_for_backward(places)
-        return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x)
+        ctx.n_rows = len(x)
+        return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x[: len(places)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (places,) = ctx.saved_tensors
-        return grads[0].index_select(0, places), None, None
+        return _pick(grads[0], places, ctx.n_rows), None, None
 
 
 class _Pack(torch.autograd.Function):
     """The rows at some places; torch's own gradient adds where this one only has to copy."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, places: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, places: Tensor, n_rows: int) -> Tensor:
         ctx.save_for_backward(places)
         ctx.size = len(x)
-        return x.index_select(0, places)
+        return _pick(x, places, n_rows)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (places,) = ctx.saved_tensors
         (grad,) = grads
-        return grad.new_zeros(ctx.size, *grad.shape[1:]).index_copy_(0, places, grad), None
+        padded = grad.new_zeros(ctx.size, *grad.shape[1:])
+        return padded.index_copy_(0, places, grad[: len(places)]), None, None
+
+
+def _pick(x: Tensor, places: Tensor, n_rows: int) -> Tensor:
+    """Return the rows at some places, and zeros below them."""
+    if n_rows == len(places):
+        return x.index_select(0, places)
+    rows = x.new_empty(n_rows, *x.shape[1:])
+    rows[len(places) :] = 0
+    torch.index_select(x, 0, places, out=rows[: len(places)])
+    return rows
 
 
 class Rows:
@@ -76,15 +89,22 @@ class Rows:
     Args:
         places: Of the real tokens in the flattened batch, `[N]`, each once.
         shape: Of the batch, (B, T).
+        multiple: Spare rows bring N to a multiple of this. Products in bf16 need code for their
+            shape, which on CPU takes the more time to make the more shapes there are.
     """
 
-    def __init__(self, places: Tensor, shape: torch.Size) -> None:
+    def __init__(self, places: Tensor, shape: torch.Size, multiple: int = 1) -> None:
         self.places, self.shape = places, shape
+        self.spare = -len(places) % multiple
+
+    def of(self, x: Tensor) -> Tensor:
+        """Take the real tokens' entries out of `[B, T]`; those of spare rows are 0."""
+        return F.pad(x.flatten()[self.places], (0, self.spare))
 
     @property
     def columns(self) -> Tensor:
         """Return the position of each token in its row, `[N]`."""
-        return self.places % self.shape[1]
+        return F.pad(self.places % self.shape[1], (0, self.spare))
 
     def pad(self, x: Tensor) -> Tensor:
         """Lay `[N, D]` out as `[B, T, D]`, zeros at padding."""
@@ -94,7 +114,8 @@ class Rows:
 
     def pack(self, x: Tensor) -> Tensor:
         """Take the real tokens `[N, D]` out of `[B, T, D]`."""
-        packed: Tensor = _Pack.apply(x.flatten(0, 1), self.places)  # type: ignore[no-untyped-call]
+        n_rows = len(self.places) + self.spare
+        packed: Tensor = _Pack.apply(x.flatten(0, 1), self.places, n_rows)  # type: ignore[no-untyped-call]
         return packed
 
 
@@ -283,7 +304,7 @@ class Embedding(nn.Module):
             raise ValueError(f"{end} tokens, but the model has {room} positions for them")
         positions = self.positions[start:end]
         if rows is not None:
-            ids, positions = ids.flatten()[rows.places], F.embedding(rows.columns, positions)
+            ids, positions = rows.of(ids), F.embedding(rows.columns, positions)
         x: Tensor = self.widen(self.table(ids)) * self.scale + positions
         x = self.dropout(x)
         return x
@@ -614,11 +635,14 @@ class Transformer(nn.Module):
             src_places: Where in the flattened `src` real tokens stand.
             tgt_places: The same for `tgt_in`, `[N]`.
         """
-        src_rows, tgt_rows = Rows(src_places, src.shape), Rows(tgt_places, tgt_in.shape)
         if src.device.type != "cpu":
-            return tgt_rows.pack(self(src, tgt_in))
+            return Rows(tgt_places, tgt_in.shape).pack(self(src, tgt_in))
+        multiple = ROWS_IN_BF16 if torch.is_autocast_enabled("cpu") else 1
+        src_rows = Rows(src_places, src.shape, multiple)
+        tgt_rows = Rows(tgt_places, tgt_in.shape, multiple)
         memory_kv = self.memory_kv(self.encode(src, src_rows), src_rows)
-        return self.decode(tgt_in, memory_kv, self.src_mask(src), tgt_rows)
+        hidden = self.decode(tgt_in, memory_kv, self.src_mask(src), tgt_rows)
+        return hidden[: len(tgt_places)]
 
     @torch.no_grad()
     def attention_maps(self, src: Tensor, tgt_in: Tensor) -> AttentionMaps:
