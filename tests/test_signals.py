@@ -25,7 +25,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs, notes = tmp_path / "programs", tmp_path / "asked"
     programs.mkdir()
     notes.touch()
-    signals._requeue.cache_clear()  # it asks once a process
+    signals._queued.clear()  # it asks once a process
     scontrol = programs / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {notes}\n')
     scontrol.chmod(0o755)
@@ -79,10 +79,15 @@ def test_outside_of_training_a_signal_ends_the_program_with_its_code(asked: Path
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_signal_that_a_library_swallows_is_answered_at_the_end(asked: Path) -> None:
+@pytest.mark.parametrize("becomes", [None, ImportError])
+def test_a_signal_that_a_library_swallows_is_answered_at_the_end(
+    asked: Path, becomes: type[Exception] | None
+) -> None:
     with pytest.raises(SystemExit) as left, signals.answered():
         with contextlib.suppress(BaseException):
             signal.raise_signal(signal.SIGUSR1)
+        if becomes is not None:
+            raise becomes
     assert left.value.code == 143
     assert asked.read_text() == "requeue 17\n"
 

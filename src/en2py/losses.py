@@ -149,11 +149,12 @@ class _InPieces(torch.autograd.Function):
         weights: Tensor | None,
         label_smoothing: float,
     ) -> Tensor:
-        n_tokens, exact = len(matrix), matrix.dtype
-        fast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else exact
+        n_tokens, exact = len(matrix), torch.promote_types(matrix.dtype, torch.float32)
+        fast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else matrix.dtype
         rows, table, shift = hidden.to(fast), matrix.to(fast), bias.to(fast)
         if weights is None:
             weights = torch.ones(n_tokens, dtype=exact)
+        weights = weights.to(exact)
         share = label_smoothing / n_tokens * weights  # [V], what each token gets of any target
         own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], what the target itself gets
         total = weights[targets].sum()
@@ -161,8 +162,8 @@ class _InPieces(torch.autograd.Function):
         n_real, spare = len(rows), -len(rows) % PIECE_ROWS  # products in bf16 like equal shapes
         rows, own = (F.pad(part, (0, 0, 0, spare)) for part in (rows, own))
         targets = F.pad(targets, (0, spare))
-        d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix)
-        d_bias = torch.zeros_like(bias)
+        d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix, dtype=exact)
+        d_bias = torch.zeros_like(bias, dtype=exact)
         with torch.autocast("cpu", enabled=False):
             for start in range(0, len(rows), PIECE_ROWS):
                 here = slice(start, start + PIECE_ROWS)
@@ -182,7 +183,8 @@ class _InPieces(torch.autograd.Function):
                 d_logits = d_logits.to(fast)
                 d_rows[here] = d_logits @ table
                 d_table += d_logits.T @ rows[here]
-        ctx.save_for_backward(d_rows[:n_real].to(hidden.dtype), d_table, d_bias)
+        grads = (d_rows[:n_real].to(hidden.dtype), d_table.to(matrix.dtype), d_bias.to(bias.dtype))
+        ctx.save_for_backward(*grads)
         return loss
 
     @staticmethod

@@ -6,7 +6,8 @@ the layers (3.1); then the whole model and what decoding remembers.
 Shape letters: B batch, S source length, T target length, D d_model, H heads, K size of a head,
 V target vocabulary, L layers; in decoding W hypotheses per source, C positions there is room for.
 Masks are boolean; True means the position may be attended to. Padding stands at the end of a row.
-Token-wise layers do not care how rows lie: `[B, T, D]` padded, or `[N, D]` the N real tokens alone.
+Token-wise layers do not care how rows lie: `[B, T, D]` padded, or `[N, D]` the N real tokens alone
+(with the spare rows of `Rows` at the end, which are nobody's).
 """
 
 import math
@@ -98,22 +99,22 @@ class Rows:
         self.spare = -len(places) % multiple
 
     def of(self, x: Tensor) -> Tensor:
-        """Take the real tokens' entries out of `[B, T]`; those of spare rows are 0."""
+        """Take the real tokens' entries out of `[B, T]`, `[N + spare]`; spare ones are 0."""
         return F.pad(x.flatten()[self.places], (0, self.spare))
 
     @property
     def columns(self) -> Tensor:
-        """Return the position of each token in its row, `[N]`."""
+        """Return the position of each token in its row, `[N + spare]`."""
         return F.pad(self.places % self.shape[1], (0, self.spare))
 
     def pad(self, x: Tensor) -> Tensor:
-        """Lay `[N, D]` out as `[B, T, D]`, zeros at padding."""
+        """Lay `[N + spare, D]` out as `[B, T, D]`, zeros at padding."""
         n_rows, width = self.shape
         padded: Tensor = _Pad.apply(x, self.places, n_rows * width)  # type: ignore[no-untyped-call]
         return padded.view(n_rows, width, -1)
 
     def pack(self, x: Tensor) -> Tensor:
-        """Take the real tokens `[N, D]` out of `[B, T, D]`."""
+        """Take the real tokens out of `[B, T, D]`, `[N + spare, D]`; spare rows are zeros."""
         n_rows = len(self.places) + self.spare
         packed: Tensor = _Pack.apply(x.flatten(0, 1), self.places, n_rows)  # type: ignore[no-untyped-call]
         return packed

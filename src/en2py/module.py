@@ -5,6 +5,7 @@ Shape letters: B batch, S source length, T target length, D d_model, N real targ
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -196,7 +197,8 @@ class Seq2SeqModule(pl.LightningModule):
         """Return the scores of a batch's target tokens, and its loss."""
         with self._unmixed():
             hidden, targets = self._hidden(batch)
-            return score_hidden(hidden, self.model.projection, targets, self.loss)
+            weigh = partial(divisor, self.loss)
+            return score_hidden(hidden, self.model.projection, targets, self.loss, weigh)
 
     def _count(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
         """Add a batch to what is counted."""

@@ -1,6 +1,5 @@
 """Signals that ask a run to leave: Ctrl-C, SIGTERM, SIGUSR1; and another turn from SLURM."""
 
-import functools
 import os
 import signal
 import subprocess
@@ -26,7 +25,9 @@ def leave(number: int) -> NoReturn:
     raise SystemExit(130 if number == signal.SIGINT else 143)
 
 
-@functools.cache  # one signal may be answered twice, see `answered`
+_queued: list[str] = []  # what SLURM was asked for: a signal may be answered twice, see `answered`
+
+
 def _requeue() -> None:
     """Put this SLURM job into the queue again; do nothing outside of SLURM."""
     job = os.environ.get("SLURM_JOB_ID")
@@ -34,6 +35,9 @@ def _requeue() -> None:
         return
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    if job in _queued:
+        return
+    _queued.append(job)
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
         refusal = done.stderr.strip() or f"code {done.returncode}" if done.returncode else ""
@@ -47,8 +51,8 @@ def _requeue() -> None:
 def answered() -> Iterator[None]:
     """Leave on SIGTERM and SIGUSR1 at once, with their exit code, while nothing is to be saved.
 
-    A library that swallows the `SystemExit` (in an import that may fail, in a callback from C) only
-    puts it off until the end of the block.
+    A library that swallows the `SystemExit` or makes another error of it (in an import that may
+    fail, in a callback from C) only puts it off until the end of the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -65,6 +69,10 @@ def answered() -> Iterator[None]:
     earlier = {n: signal.signal(n, at_once) for n in ASKING if n != signal.SIGINT}
     try:
         yield
+    except Exception:
+        if came:
+            leave(came)
+        raise
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

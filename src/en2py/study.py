@@ -67,7 +67,7 @@ class StoredRun:
 
 
 def read_study(path: Path) -> list[StoredRun]:
-    """Return the finished runs of a folder or a CSV file, in the order they were asked for.
+    """Return the finished runs of a folder or a CSV file, in the order of the largest sweep.
 
     Raises:
         UserError: If there is none.

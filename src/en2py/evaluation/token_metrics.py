@@ -4,7 +4,7 @@ Shape letters: N real target tokens (EOS in, padding out), V target vocabulary, 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,9 +14,9 @@ from torchmetrics import Metric
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.evaluation.code_tokens import TOKEN_CLASSES, token_class
-from en2py.losses import PIECE_ROWS, divisor
 
 BITS_PER_BYTE = 8
+PIECE_ROWS = 128  # of logits made at a time on CPU
 
 
 def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
@@ -85,7 +85,11 @@ def score_tokens(logits: Tensor, targets: Tensor) -> TokenScores:
 
 
 def score_hidden(
-    hidden: Tensor, projection: nn.Module, targets: Tensor, loss: nn.Module
+    hidden: Tensor,
+    projection: nn.Module,
+    targets: Tensor,
+    loss: nn.Module,
+    divisor: Callable[[Tensor], Tensor],
 ) -> tuple[TokenScores, Tensor]:
     """Score hidden vectors; on CPU a few rows at a time, so that logits stay in the cache.
 
@@ -93,20 +97,22 @@ def score_hidden(
         hidden: At real target positions, `[N, D]`.
         projection: To logits, `[N, V]`.
         targets: The right ids, `[N]`.
-        loss: As in `en2py.losses`.
+        loss: Called with logits, the identity and targets; a mean.
+        divisor: Returns what that mean over some targets divides by.
 
     Returns:
         The tokens' scores, and the loss over all of them.
     """
     n_rows = PIECE_ROWS if hidden.device.type == "cpu" else len(hidden)
-    scores, total = [], hidden.new_zeros(())
+    exact = torch.promote_types(hidden.dtype, torch.float32)
+    scores, total = [], hidden.new_zeros((), dtype=exact)
     for start in range(0, len(hidden), n_rows):
         here = slice(start, start + n_rows)
         logits = projection(hidden[here])
         scores.append(score_tokens(logits, targets[here]))
-        total += loss(logits, nn.Identity(), targets[here]) * divisor(loss, targets[here])
+        total += loss(logits, nn.Identity(), targets[here]) * divisor(targets[here])
     whole = TokenScores(*(torch.cat(part) for part in zip(*scores, strict=True)))
-    return whole, total / divisor(loss, targets)
+    return whole, total / divisor(targets)
 
 
 class TokenMetrics(Metric):
