@@ -99,7 +99,12 @@ def evil_results():
 def test_the_same_results_give_the_same_bytes(tmp_path):
     write_report(tmp_path / "a", fake_results())
     again = Results.from_dict(json.loads(json.dumps(fake_results().to_dict())))
+    (tmp_path / "b" / "pictures").mkdir(parents=True)
+    for name in ("dots-gone.svg", "my-own.svg"):
+        (tmp_path / "b" / "pictures" / name).touch()
     write_report(tmp_path / "b", again)
+    assert not (tmp_path / "b" / "pictures" / "dots-gone.svg").exists()
+    assert (tmp_path / "b" / "pictures" / "my-own.svg").exists()
     names = {str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").rglob("*.*")}
     assert {"report.html", "report.md", "pictures/dots-val-nll.svg"} <= names
     for name in names:

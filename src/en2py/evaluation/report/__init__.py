@@ -24,8 +24,8 @@ def write_report(folder: Path, results: Results, name: str = "report") -> None:
         for what, figure in drawn[kind].items():
             words = what.replace("/", "-").split()
             texts[f"pictures/{'-'.join([kind, *words])}.svg"] = standalone(figure)
-    for old in (folder / "pictures").glob("*-*.svg"):
-        if f"pictures/{old.name}" not in texts:
-            old.unlink()  # of rows or axes that are no more
+        for old in (folder / "pictures").glob(f"{kind}-*.svg"):  # other files are not ours
+            if f"pictures/{old.name}" not in texts:
+                old.unlink()  # of rows or axes that are no more
     for path, text in texts.items():
         write_atomically(folder / path, text.encode("utf-8", "backslashreplace"))
