@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from en2py.cli import refuse
+from en2py.cli.main import refuse
 from en2py.errors import UserError
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py.cli import command
+from en2py.cli.main import command
 
 
 def main(cfg: DictConfig) -> Any:
     """Do what the config asks of checkpoints and baselines."""
     if cfg.study is not None:
-        from en2py.study import summarise
+        from en2py.sweeps.summary import summarise
 
         return summarise(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
     # torch takes seconds: only once the config is good
-    from en2py.comparison.compare import evaluate
+    from en2py.cli.evaluate import evaluate
 
     return evaluate(cfg)
 

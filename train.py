@@ -5,16 +5,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py import ahead, sweep
-from en2py.cli import command
+from en2py.cli.main import command
+from en2py.sweeps import progress, sweeper
 
 
 def main(cfg: DictConfig) -> Any:
     """Do one run and return its score, which a search over values reads."""
-    from en2py.run import train  # torch and Lightning take seconds: only once the config is good
+    from en2py.cli.train import (
+        train,  # torch and Lightning take seconds: only once the config is good
+    )
 
     return train(cfg)
 
 
 if __name__ == "__main__":
-    sys.exit(command(main, "train", before_sweep=ahead.get_ready, after_sweep=sweep.summary))
+    sys.exit(command(main, "train", before_sweep=sweeper.get_ready, after_sweep=progress.summary))

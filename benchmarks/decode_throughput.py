@@ -33,13 +33,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from en2py import build
-from en2py.checkpoints import load_checkpoint
 from en2py.data.batch import Example, collate
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.decoding import beam, greedy
-from en2py.export import Exported
-from en2py.model import Transformer
+from en2py.decoding.ctranslate2 import Exported
+from en2py.decoding.greedy import beam, greedy
+from en2py.models.transformer import Transformer
+from en2py.training import build
+from en2py.training.checkpoints import load_checkpoint
 
 SIZES = {  # the models of SPEED: layers, d_model, d_ff, heads, words on each side
     "S2": {"n_layers": 3, "d_model": 256, "d_ff": 512, "n_heads": 8, "n_src": 1700, "n_tgt": 8449},

@@ -15,7 +15,7 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.data.sources import english_python, jsonl
 from en2py.evaluation.behaviour import admit, count_reasons
 from en2py.evaluation.behaviour.mutants import measure
-from en2py.evaluation.sandbox import Sandbox
+from en2py.sandbox import Sandbox
 
 
 def read(options: argparse.Namespace) -> list[Pair]:

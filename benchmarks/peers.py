@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from en2py.model import Attention, Transformer
+from en2py.models.transformer import Attention, Transformer
 
 # ----------------------------------- the tutorial's, as the documented experiments have it
 

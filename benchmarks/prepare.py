@@ -92,7 +92,7 @@ def config_of(overrides: list[str]) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from en2py.cli import CONF
+    from en2py.cli.main import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose("train", overrides), resolve=True)
@@ -102,7 +102,7 @@ def config_of(overrides: list[str]) -> dict[str, Any]:
 def run(overrides: list[str]) -> Row:
     """Do all that a run does before it builds its model, through the cache."""
     config = config_of(overrides)
-    from en2py import build  # torch is not part of it
+    from en2py.training import build  # torch is not part of it
 
     clock = Clock()
     prepared, cached = build.prepare_data(config)
@@ -115,11 +115,11 @@ def run(overrides: list[str]) -> Row:
 def stages(overrides: list[str], processes: int) -> Row:
     """Do each stage by itself; with one process this is the plain way."""
     config = config_of(overrides)
-    from en2py import build
     from en2py.data.cleaning import clean
     from en2py.data.duplicates import fingerprint
     from en2py.data.pairs import DataReport
-    from en2py.data.workers import Workers
+    from en2py.data.parallel import Workers
+    from en2py.training import build
 
     report, row, whole = DataReport(), dict[str, Any](), Clock()
 
@@ -154,8 +154,8 @@ def stages(overrides: list[str], processes: int) -> Row:
 def mine(root: str, path: Path) -> Row:
     """Mine all pairs that there are, and keep them in a file."""
     config = config_of(["data=stdlib", f"data.root={root}"])
-    from en2py import build
     from en2py.data.pairs import DataReport
+    from en2py.training import build
 
     clock = Clock()
     pairs = build.make(config["data"]["source"])(DataReport())
@@ -167,9 +167,9 @@ def mine(root: str, path: Path) -> Row:
 def grow(mined: Path, n: int) -> Row:
     """Prepare `n` of the mined pairs, taken evenly."""
     config = config_of(["data=stdlib"])
-    from en2py import build
     from en2py.data.duplicates import group_twins
     from en2py.data.prepare import prepare
+    from en2py.training import build
 
     pairs = pickle.loads(mined.read_bytes())
     taken = [pairs[i * len(pairs) // n] for i in range(n)] if n < len(pairs) else pairs

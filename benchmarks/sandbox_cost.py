@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from en2py.evaluation.sandbox import Job, Sandbox
+from en2py.sandbox import Job, Sandbox
 
 PROGRAM = "def add(a, b):\n    return a + b\n"
 CANDIDATES = 50  # per round

@@ -42,14 +42,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from en2py import build
-from en2py.cli import CONF
+from en2py.cli.main import CONF
 from en2py.data.batch import Batch, collate
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import Vocab
-from en2py.loggers import MetricsFile
-from en2py.module import Seq2SeqModule
+from en2py.training import build
+from en2py.training.loggers import MetricsFile
+from en2py.training.module import Seq2SeqModule
 
 SIZES = {"S2": ("small", 1700, 8449), "S3": ("wide", 1195, 4412)}  # model; least words of a side
 DROPOUT = 0.1

@@ -21,18 +21,18 @@ from pathlib import Path
 from omegaconf import OmegaConf, open_dict
 from sklearn.metrics import roc_auc_score
 
-from en2py import build
-from en2py.cli import CONF, as_typed
+from en2py.cli.main import CONF, as_typed
+from en2py.config.messages import rehearse
 from en2py.data.cache import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names
 from en2py.data.syntax import ast_text_renamed, parse
 from en2py.evaluation.behaviour import admit, behaves_like
-from en2py.evaluation.bleu import TrainingCode
-from en2py.evaluation.correctness import passes_tests
-from en2py.evaluation.metrics import metric_value, score
-from en2py.evaluation.sandbox import Sandbox
-from en2py.refusals import rehearse
+from en2py.evaluation.execution.unit_tests import passes_tests
+from en2py.evaluation.metrics.bleu import TrainingCode
+from en2py.evaluation.metrics.program_metrics import metric_value, score
+from en2py.sandbox import Sandbox
+from en2py.training import build
 
 HERE = Path(__file__).resolve().parent
 SWAPS = {

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from en2py import build
-from en2py.checkpoints import load_checkpoint
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.embeddings import Vectors, nearest
+from en2py.models.vectors import Vectors, nearest
+from en2py.training import build
+from en2py.training.checkpoints import load_checkpoint
 
 
 def learned(state: Mapping[str, torch.Tensor], src_vocab: Vocab, tgt_vocab: Vocab) -> Vectors:

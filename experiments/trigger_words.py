@@ -8,9 +8,9 @@ the model writes the same program as for the whole description. Prints shares an
 
 import argparse
 
-from en2py import build
-from en2py.checkpoints import load_checkpoint
-from en2py.evaluation.probes import probe_trigger_words
+from en2py.evaluation.trigger_words import probe_trigger_words
+from en2py.training import build
+from en2py.training.checkpoints import load_checkpoint
 
 
 def main() -> None:

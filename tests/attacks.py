@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from en2py.evaluation.sandbox import Job, Outcome, Sandbox
+from en2py.sandbox import Job, Outcome, Sandbox
 
 EXPECTED = 271828  # known out here alone; an attack that "returns" it has won
 TIMEOUT_S = 0.25
@@ -314,7 +314,7 @@ def passed(outcome: Outcome) -> bool:
 
 def deny(numbers: set[int]) -> None:
     """Make system calls answer EPERM from here on, as a container's own filter does."""
-    from en2py.evaluation.sandbox.seccomp import filter_system_calls
+    from en2py.sandbox.seccomp import filter_system_calls
 
     lines = [(0x20, 0, 0, 0)]  # load the number
     for number in numbers:

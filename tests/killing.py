@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 def main(cfg: DictConfig) -> Any:
-    from en2py.run import train
+    from en2py.cli.train import train
 
     mark = Path(cfg.output).parent / "killed"  # no variable: a worker may be older than the test
     if cfg.seed == 2 and not mark.exists():

@@ -5,7 +5,7 @@ import pytest
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.baselines import best_copy, bm25, constant, retrieval, second_human
-from en2py.evaluation.metrics import score
+from en2py.evaluation.metrics.program_metrics import score
 
 TRAIN = [
     ("write a function that adds two numbers", "def add(a, b):\n    return a + b"),

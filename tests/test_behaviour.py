@@ -17,8 +17,8 @@ from en2py.evaluation.behaviour.inputs import choices, draw
 from en2py.evaluation.behaviour.mutants import measure, mutants
 from en2py.evaluation.behaviour.oracle import definitions
 from en2py.evaluation.behaviour.pool import POOLS
-from en2py.evaluation.entry import entry_function
-from en2py.evaluation.sandbox import Sandbox
+from en2py.evaluation.execution.entry_point import entry_function
+from en2py.sandbox import Sandbox
 
 FACTORIAL = "def factorial(n):\n    if n < 2:\n        return 1\n    return n * factorial(n - 1)"
 LARGER = "def larger(a, b):\n    if a > b:\n        return a\n    return b"

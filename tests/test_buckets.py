@@ -1,5 +1,5 @@
 from en2py.data.pairs import Pair
-from en2py.evaluation.buckets import NEW, SEEN, known_codes, seen_and_new
+from en2py.evaluation.metrics.seen_descriptions import NEW, SEEN, known_codes, seen_and_new
 
 
 def pairs(*texts):

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from en2py.checkpoints import CheckedIO, checksum, is_good, load_checkpoint, newest_good
 from en2py.data.cache import remove_leftovers
 from en2py.errors import Fault, UserError
+from en2py.training.checkpoints import CheckedIO, checksum, is_good, load_checkpoint, newest_good
 
 
 def content(value: float = 1.0) -> dict[str, Any]:

@@ -8,12 +8,12 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.checks import check, check_targets, expand_paths
-from en2py.cli import CONF
+from en2py.cli.main import CONF
+from en2py.config.messages import rehearse
+from en2py.config.ranges import number, whole
+from en2py.config.signatures import parameters
+from en2py.config.validation import check, check_targets, expand_paths
 from en2py.errors import UserError
-from en2py.refusals import rehearse
-from en2py.rules import number, whole
-from en2py.signatures import parameters
 
 COMPOSED: dict[tuple[str, ...], DictConfig] = {}
 
@@ -77,7 +77,7 @@ VALUES = [
     ("loss.label_smoothing", 1, "a number at least 0 and below 1"),
     ("loss.label_smoothing", float("nan"), "a number at least 0 and below 1"),
     ("loss._target_", "os.system", "may run"),
-    ("loss._target_", "en2py.losses.CrossEntropie", "did you mean 'CrossEntropy'?"),
+    ("loss._target_", "en2py.training.losses.CrossEntropie", "did you mean 'CrossEntropy'?"),
     ("optimizer.lr", "fast", "optimizer.lr=fast: expected a number above 0"),
     ("optimizer.lr", float("inf"), "a number above 0"),
     ("optimizer.betas", [0.9], "a list of 2 in brackets"),
@@ -236,8 +236,8 @@ def test_rules(rule: Any, good: list[Any], bad: list[Any]) -> None:
         ("torch.optim.AdamW", "lr", [0.1, 1], ["x"]),
         ("torch.optim.AdamW", "betas", [[0.9, 0.98]], [[0.9], 0.9]),
         ("torch.optim.AdamW", "fused", [True, None], [1]),
-        ("en2py.model.Transformer", "d_model", [256], [256.0, None, "256"]),
-        ("en2py.losses.CrossEntropy", "label_smoothing", [0, 0.1], ["0.1", True]),
+        ("en2py.models.transformer.Transformer", "d_model", [256], [256.0, None, "256"]),
+        ("en2py.training.losses.CrossEntropy", "label_smoothing", [0, 0.1], ["0.1", True]),
     ],
 )
 def test_annotations_are_read(target: str, name: str, good: list[Any], bad: list[Any]) -> None:

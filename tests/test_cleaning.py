@@ -24,8 +24,8 @@ from en2py.data.cleaning.layout import (
 )
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.parallel import SECONDS, Workers
 from en2py.data.syntax import ast_text, parse
-from en2py.data.workers import SECONDS, Workers
 
 TABS = partial(expand_tabs, size=4)
 PEP8 = partial(autopep8, ignore="E731")

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import cli, sweep
+from en2py.cli import main
+from en2py.config.messages import rehearse
 from en2py.errors import UserError
-from en2py.refusals import rehearse
+from en2py.sweeps import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 PARSER = OverridesParser.create()
@@ -38,13 +39,13 @@ def read_back(line: str) -> Any:
 @settings(max_examples=400, deadline=None)
 @given(MARKS | ANY)
 def test_text_arrives_as_typed(text: str) -> None:
-    assert read_back(cli.as_typed(f"prompt={text}")) == text
+    assert read_back(main.as_typed(f"prompt={text}")) == text
 
 
 @settings(max_examples=400, deadline=None)
 @given(MARKS | ANY)
 def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
-    override = PARSER.parse_override(cli.as_typed(f"prompt={text}"))
+    override = PARSER.parse_override(main.as_typed(f"prompt={text}"))
     ((job,),) = BasicSweeper.split_arguments([override], None)
     (line,) = job
     assert read_back(line) == text
@@ -55,34 +56,34 @@ def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
     ["add (a, b), don't print x == 'y'", "null", "12", "true", "${oc.env:HOME}", "a,b", "", "~/x"],
 )
 def test_prompt_through_the_whole_config(text: str) -> None:
-    cfg = rehearse("evaluate", [cli.as_typed(f"prompt={text}"), "ckpt_path=x"], cli.CONF)
+    cfg = rehearse("evaluate", [main.as_typed(f"prompt={text}"), "ckpt_path=x"], main.CONF)
     assert cfg.prompt == text
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 def test_text_keeps_its_plus(plus: str) -> None:
-    assert cli.as_typed(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"
+    assert main.as_typed(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"
 
 
 @pytest.mark.parametrize("key", ["ckpt_path", "init_from", "data.path", "study"])
 def test_null_stays_null(key: str) -> None:
-    assert cli.as_typed(f"{key}=null") == f"{key}=null"
+    assert main.as_typed(f"{key}=null") == f"{key}=null"
 
 
 def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
-    assert cli.as_typed("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"
+    assert main.as_typed("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"
 
 
 @pytest.mark.parametrize(
     "override", ["loss=smoothed,plain", "seed=1", "~loss", "optimizer.lr=1e-3"]
 )
 def test_other_values_are_left_to_hydra(override: str) -> None:
-    assert cli.as_typed(override) == override
+    assert main.as_typed(override) == override
 
 
 def test_options_go_before_overrides() -> None:
-    options, overrides = cli.separate(["seed=1", "-m", "~logger", "model=tiny", "--cfg", "job"])
+    options, overrides = main.separate(["seed=1", "-m", "~logger", "model=tiny", "--cfg", "job"])
     assert options == ["-m", "--cfg", "job"]
     assert overrides == ["seed=1", "~logger", "model=tiny"]
 
@@ -96,7 +97,7 @@ def test_options_go_before_overrides() -> None:
 )
 def test_unknown_words_are_refused(arguments: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
-        cli.separate(arguments)
+        main.separate(arguments)
 
 
 # ------------------------------------------------------------------ whole commands, in this process
@@ -107,12 +108,12 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
     """Run a command with a door of the test's own; its configs are not checked."""
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr("en2py.checks.check", lambda cfg, config_name: None)
+    monkeypatch.setattr("en2py.config.validation.check", lambda cfg, config_name: None)
 
     def start(door: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
         argv = ["train.py", *arguments, f"output={tmp_path}"]
-        more.setdefault("after_sweep", sweep.summary)
-        return cli.command(door, "train", argv=argv, **more)
+        more.setdefault("after_sweep", progress.summary)
+        return main.command(door, "train", argv=argv, **more)
 
     yield start
 

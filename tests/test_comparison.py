@@ -12,19 +12,19 @@ import torch
 from evaluate import main
 from omegaconf import OmegaConf
 
-from en2py import build, loggers
-from en2py.checkpoints import CheckedIO
-from en2py.cli import CONF, command
-from en2py.comparison import entrants
-from en2py.comparison.entrants import checkpoints_of
+from en2py.cli import checkpoint_runs
+from en2py.cli.checkpoint_runs import checkpoints_of
+from en2py.cli.main import CONF, command
+from en2py.config.messages import rehearse
+from en2py.config.run_name import run_name
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.errors import UserError
+from en2py.evaluation.execution.runner import Judge, Ran, counts_at_k, counts_of
 from en2py.evaluation.results import Results
-from en2py.identity import run_name
-from en2py.judging import Judge, Ran, counts_at_k, counts_of
-from en2py.module import Seq2SeqModule
-from en2py.refusals import rehearse
+from en2py.training import build, loggers
+from en2py.training.checkpoints import CheckedIO
+from en2py.training.module import Seq2SeqModule
 from fake_results import fake_results
 
 SANDBOX = {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, "min_level": "process"}
@@ -262,19 +262,19 @@ def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
         line["candidates"] = ["x = 1"]
     run = path.parents[1]
     (run / "predictions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    (entrant,) = entrants.entrants_of(
+    (entrant,) = checkpoint_runs.entrants_of(
         rehearse("evaluate", [f"ckpt_path={path}", f"cache={tmp_path}", "processes=1"], CONF)
     )
-    key = entrants.predictions_key(entrant.sha256, entrant.config)
+    key = checkpoint_runs.predictions_key(entrant.sha256, entrant.config)
     (run / "predictions.json").write_text(json.dumps(key))
-    pairs = entrants.common_pairs([entrant], "test")
-    assert entrants.stored_programs(entrant, pairs) == [["x = 1"]] * len(pairs)
+    pairs = checkpoint_runs.common_pairs([entrant], "test")
+    assert checkpoint_runs.stored_programs(entrant, pairs) == [["x = 1"]] * len(pairs)
     other = dataclasses.replace(entrant, sha256="0")
-    assert entrants.stored_programs(other, pairs) is None
+    assert checkpoint_runs.stored_programs(other, pairs) is None
     beam = {**entrant.config, "decoding": {**entrant.config["decoding"], "max_len": 9}}
-    assert entrants.stored_programs(dataclasses.replace(entrant, config=beam), pairs) is None
+    assert checkpoint_runs.stored_programs(dataclasses.replace(entrant, config=beam), pairs) is None
     reworded = [dataclasses.replace(pairs[0], description="other"), *pairs[1:]]
-    assert entrants.stored_programs(entrant, reworded) is None
+    assert checkpoint_runs.stored_programs(entrant, reworded) is None
 
 
 def test_samples_are_drawn_again_the_same(make: Make, score: Score, tmp_path: Path) -> None:
@@ -340,8 +340,8 @@ def test_tests_come_before_behaviour_and_what_cannot_be_run_is_none(tmp_path: Pa
 def test_what_was_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = ["def f(x): return x + x", "x = 1", "print(2)", ""]
     first = judge_of(tmp_path).run(programs)
-    monkeypatch.setattr("en2py.judging.Sandbox", None)
-    monkeypatch.setattr("en2py.oracles.Sandbox", None)
+    monkeypatch.setattr("en2py.evaluation.execution.runner.Sandbox", None)
+    monkeypatch.setattr("en2py.evaluation.behaviour.cached.Sandbox", None)
     assert judge_of(tmp_path).run(programs) == first
 
 
@@ -351,8 +351,8 @@ def test_a_refusing_sandbox_is_said_once_and_the_rest_stands(
     def refuse(**settings: Any) -> None:
         raise UserError("no walls here")
 
-    monkeypatch.setattr("en2py.judging.Sandbox", refuse)
-    monkeypatch.setattr("en2py.oracles.Sandbox", refuse)
+    monkeypatch.setattr("en2py.evaluation.execution.runner.Sandbox", refuse)
+    monkeypatch.setattr("en2py.evaluation.behaviour.cached.Sandbox", refuse)
     judge = judge_of(tmp_path)
     assert judge.run(["a", "b", "c", "d"]) == [None] * 4 == judge.run(["e", "b", "c", "d"])
     assert capsys.readouterr().out.count("no walls here") == 1
@@ -391,7 +391,7 @@ def test_programs_that_behave_alike_stay_on_one_side() -> None:
 
 
 def test_signatures_are_equal_where_behaviour_is(tmp_path: Path) -> None:
-    from en2py.oracles import signatures_of
+    from en2py.evaluation.behaviour.cached import signatures_of
 
     codes = [
         "def total(values):\n    return sum(values)",

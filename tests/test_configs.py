@@ -13,9 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.checks import _leaves, check
-from en2py.cli import CONF, ROOT, as_typed, config_of, separate
-from en2py.refusals import groups_of, options_of, rehearse
+from en2py.cli.main import CONF, ROOT, as_typed, config_of, separate
+from en2py.config.messages import groups_of, options_of, rehearse
+from en2py.config.validation import _leaves, check
 
 OPTIONS = [(group, option) for group in groups_of(CONF) for option in options_of(group, CONF)]
 CHOICES = [(group, option) for group, option in OPTIONS if group != "experiment"]

@@ -7,10 +7,10 @@ import pytest
 
 from en2py.data.pairs import DataReport, Pair
 from en2py.errors import UserError
-from en2py.evaluation.asserts import constant, split_test
-from en2py.evaluation.correctness import pass_at_k, passes_tests
-from en2py.evaluation.entry import entry_function
-from en2py.evaluation.sandbox import Sandbox
+from en2py.evaluation.execution.asserts import constant, split_test
+from en2py.evaluation.execution.entry_point import entry_function
+from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
+from en2py.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.decoding import Hypothesis, beam, greedy, largest, normalisers, sample
-from en2py.model import Transformer, packed
+from en2py.decoding.greedy import Hypothesis, beam, greedy, largest, normalisers, sample
+from en2py.models.transformer import Transformer, packed
 
 VOCAB = Vocab([*SPECIAL_TOKENS, *"abcdefghijkl"], [0] * 16)
 UNK, BOS, EOS, A, B = 1, 2, 3, 4, 5

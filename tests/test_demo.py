@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
-from en2py.decoding import greedy
+from en2py.decoding.greedy import greedy
 from en2py.demo.answers import KINDS, Model, answer, attention_table
 from en2py.errors import UserError
-from en2py.model import Transformer
-from en2py.module import Seq2SeqModule
+from en2py.models.transformer import Transformer
+from en2py.training.module import Seq2SeqModule
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = Path("/usr/bin/chromium")

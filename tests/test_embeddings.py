@@ -12,8 +12,10 @@ import torch
 
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.embeddings import Vectors, code, joint, nearest, none, pretrained, separate
 from en2py.errors import UserError
+from en2py.models.embeddings import code, joint, none, separate
+from en2py.models.vector_files import pretrained
+from en2py.models.vectors import Vectors, nearest
 
 SETTINGS = {"dim": 8, "window": 5, "epochs": 3, "skip_gram": True}
 

@@ -13,10 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import build
-from en2py.cli import ROOT, as_typed, separate
+from en2py.cli.main import ROOT, as_typed, separate
 from en2py.data.syntax import ast_text_renamed, parse
-from en2py.embeddings import Vectors
+from en2py.models.vectors import Vectors
+from en2py.training import build
 from test_configs import checked
 
 HERE = ROOT / "experiments"

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from en2py.data.vocab import EOS, SPECIAL_TOKENS, UNK, Vocab
-from en2py.decoding import Engine, Hypothesis, beam, greedy
+from en2py.decoding.ctranslate2 import Exported, export
+from en2py.decoding.greedy import Engine, Hypothesis, beam, greedy
 from en2py.errors import UserError
-from en2py.export import Exported, export
-from en2py.model import Transformer
+from en2py.models.transformer import Transformer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 

@@ -10,11 +10,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from en2py.build import load
-from en2py.checkpoints import load_checkpoint
 from en2py.data.batch import Example, collate
-from en2py.faults import BadUpdate, UpdateGuard
-from en2py.module import Seq2SeqModule
+from en2py.training.build import load
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.module import Seq2SeqModule
+from en2py.training.out_of_memory import BadUpdate, UpdateGuard
 from test_run import (
     EVERY_STEP,
     SMALL,

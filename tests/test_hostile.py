@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import en2py
-from en2py.checkpoints import CheckedIO, load_checkpoint
+from en2py.config.instantiate import check_targets
 from en2py.errors import UserError
-from en2py.targets import check_targets
+from en2py.training.checkpoints import CheckedIO, load_checkpoint
 from test_run import Go, go, whole
 
 __all__ = ["go", "whole"]
@@ -101,7 +101,7 @@ def test_no_payload_runs(
     ("section", "target"),
     [
         ("optimizer", {"_target_": "os.system", "command": "touch ran"}),
-        ("data", {"name": "jsonl", "source": {"_target_": "en2py.cli.os.system"}}),
+        ("data", {"name": "jsonl", "source": {"_target_": "en2py.cli.main.os.system"}}),
         ("callbacks", {"x": [[{"_target_": "subprocess.call", "args": ["touch", "ran"]}]]}),
         ("tokenizer", {"src": {"_target_": "pytorch_lightning.core.saving._load_state"}}),
     ],
@@ -133,10 +133,10 @@ def test_a_stored_config_calls_nothing_but_our_parts(
     [
         "os.system",
         "builtins.eval",
-        "en2py.cli.os.system",
-        "en2py.losses.torch.load",
+        "en2py.cli.main.os.system",
+        "en2py.training.losses.torch.load",
         "en2py.data.cleaning.pipeline.Callable",
-        "en2py.evaluation.sandbox.candidate.main",
+        "en2py.sandbox.candidate.main",
         "pytorch_lightning.core.saving._load_from_checkpoint",
         "pytorch_lightning.LightningModule.load_from_checkpoint",
         "pytorch_lightning.callbacks.os",
@@ -154,7 +154,7 @@ def test_a_target_is_a_part_under_its_own_name(target: str) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["torch.optim.AdamW", "torch.optim.lr_scheduler.StepLR", "en2py.model.Transformer",
+    ["torch.optim.AdamW", "torch.optim.lr_scheduler.StepLR", "en2py.models.transformer.Transformer",
      "pytorch_lightning.Trainer", "pytorch_lightning.callbacks.EMAWeightAveraging",
      "pytorch_lightning.profilers.SimpleProfiler", "en2py.data.tokenizers.BpeTokenizer"],
 )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from en2py.identity import config_digest, differences, run_name
+from en2py.config.run_name import config_digest, differences, run_name
 
 CONFIG: dict[str, Any] = {
     "seed": 1,

@@ -9,10 +9,10 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from en2py import loggers
 from en2py.data.cache import disk_full
 from en2py.errors import Fault
-from en2py.loggers import MetricsFile, SpareWandb, finish_wandb, wandb_logger, wandb_mode
+from en2py.training import loggers
+from en2py.training.loggers import MetricsFile, SpareWandb, finish_wandb, wandb_logger, wandb_mode
 from test_run import Go, folder_of, go
 
 __all__ = ["go"]

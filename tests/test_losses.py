@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from en2py import losses
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.losses import CrossEntropy, KeywordWeightedCrossEntropy
+from en2py.training import losses
+from en2py.training.losses import CrossEntropy, KeywordWeightedCrossEntropy
 
 WEIGHTS = {"keyword_weight": 3.0, "frequent_weight": 2.0, "n_frequent": 2, "other_weight": 1.0}
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
 from en2py.data.syntax import parse
-from en2py.evaluation import code_bleu
-from en2py.evaluation.bleu import TrainingCode, bleu_value, crystal_counts
-from en2py.evaluation.code_tokens import (
+from en2py.evaluation.metrics import code_bleu
+from en2py.evaluation.metrics.bleu import TrainingCode, bleu_value, crystal_counts
+from en2py.evaluation.metrics.code_tokens import (
     DEDENT,
     INDENT,
     NEWLINE,
@@ -24,7 +24,7 @@ from en2py.evaluation.code_tokens import (
     layout_tokens,
     token_class,
 )
-from en2py.evaluation.metrics import edit_similarity, metric_value, score
+from en2py.evaluation.metrics.program_metrics import edit_similarity, metric_value, score
 
 ADD = "def add(a, b):\n    return a + b"
 PLUS = "def plus(x, y):\n    return x + y"
@@ -341,7 +341,7 @@ def test_verdicts_in_words():
 
 SCORE_STORED = """
 import json, sys
-from en2py.evaluation.metrics import score
+from en2py.evaluation.metrics.program_metrics import score
 lines = [json.loads(line) for line in open(sys.argv[1])]
 outputs, references = ([line[key] for line in lines] for key in ("output", "reference"))
 scores = score(outputs, references, known=[references] * len(lines), training_codes=references[:2])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from en2py.model import (
+from en2py.models.transformer import (
     Attention,
     Dropout,
     Rows,
@@ -196,7 +196,9 @@ def test_without_padding_hidden_vectors_and_gradients_stay(
     model, lengths, precision, spare_rows, monkeypatch
 ):
     if spare_rows:  # in both precisions, so that they are held to the tolerance of float32 too
-        monkeypatch.setattr("en2py.model.Rows", lambda places, shape, *_: Rows(places, shape, 64))
+        monkeypatch.setattr(
+            "en2py.models.transformer.Rows", lambda places, shape, *_: Rows(places, shape, 64)
+        )
     src, tgt = rows(20, lengths), rows(30, lengths[::-1])
     real = tgt != PAD
     places = [(side != PAD).flatten().nonzero().squeeze(1) for side in (src, tgt)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from benchmarks.peers import Marian, TorchLayers, Tutorial
 
-from en2py.model import Transformer
+from en2py.models.transformer import Transformer
 
 PAD = 0
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from en2py import build
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.vocab import Vocab
-from en2py.model import Dropout, Transformer
-from en2py.module import Seq2SeqModule
+from en2py.models.transformer import Dropout, Transformer
+from en2py.training import build
+from en2py.training.module import Seq2SeqModule
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_training_follows_autocast(module, batch):
 def module(tgt_vocab: Vocab) -> Seq2SeqModule:
     from functools import partial
 
-    from en2py.decoding import greedy
-    from en2py.losses import CrossEntropy
+    from en2py.decoding.greedy import greedy
+    from en2py.training.losses import CrossEntropy
 
     torch.manual_seed(0)
     n = len(tgt_vocab)

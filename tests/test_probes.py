@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from en2py.evaluation.probes import probe_trigger_words, rarest_word
+from en2py.evaluation.trigger_words import probe_trigger_words, rarest_word
 
 TRAINING = [
     "write a function for the sigmoid",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hydra.errors import InstantiationException
 
-from en2py.cli import CONF, as_typed, separate
+from en2py.cli.main import CONF, as_typed, separate
+from en2py.config.messages import explain, rehearse
 from en2py.errors import UserError
-from en2py.refusals import explain, rehearse
 
 CONFIG = "train"
 

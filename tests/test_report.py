@@ -14,12 +14,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from markdown_it import MarkdownIt
 
+from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric, number
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.answer import answer, surely_best
-from en2py.evaluation.report.contents import report_html, report_markdown
 from en2py.evaluation.report.dots import difference_plot, dot_plot
 from en2py.evaluation.report.figures import learning_curves, marginal_effect
-from en2py.evaluation.report.page import coloured, template_text
+from en2py.evaluation.report.html import coloured, template_text
+from en2py.evaluation.report.sections import report_html, report_markdown
+from en2py.evaluation.report.summary import answer, surely_best
 from en2py.evaluation.report.svg import scale, standalone, tick_text
 from en2py.evaluation.report.tables import (
     differences_table,
@@ -27,7 +28,6 @@ from en2py.evaluation.report.tables import (
     figures_table,
     groups_table,
 )
-from en2py.evaluation.report.words import figure_of, known_metrics, metric, number
 from en2py.evaluation.results import Difference, Figure, ResultRow, Results
 from fake_results import EVIL, NAMES, fake_results
 

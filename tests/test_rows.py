@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from en2py.evaluation.rows import (
+from en2py.config.run_name import settings
+from en2py.evaluation.aggregation import (
     Metrics,
     RunFigures,
     axes,
@@ -13,7 +14,6 @@ from en2py.evaluation.rows import (
     make_rows,
     reference_name,
 )
-from en2py.identity import settings
 
 N = 40
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from en2py import loggers, sweep
-from en2py.callbacks import TIMES
-from en2py.checkpoints import CheckedIO, load_checkpoint
-from en2py.cli import command
-from en2py.module import Seq2SeqModule
+from en2py.cli.main import command
+from en2py.sweeps import progress
+from en2py.training import loggers
+from en2py.training.callbacks.checkpointing import TIMES
+from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.module import Seq2SeqModule
 
 ROOT = Path(__file__).parents[1]
 EVERY_STEP = "checkpoints.every_n_steps=1"
@@ -69,7 +70,7 @@ def runner(folder: Path) -> Go:
         keys = {o.split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{door}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        after = sweep.summary if door == "train" else None
+        after = progress.summary if door == "train" else None
         return command(main, door, argv=words, after_sweep=after)
 
     return run
@@ -383,7 +384,7 @@ def test_a_second_process_with_the_same_choices_is_told_so(
 
     def meanwhile(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
         if not codes:
-            code = "import sys; from en2py.cli import command; from train import main;"
+            code = "import sys; from en2py.cli.main import command; from train import main;"
             words = ["train.py", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
                      f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]  # fmt: skip
             code += f"sys.exit(command(main, 'train', argv={words!r}))"

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from en2py.data.pairs import Pair
-from en2py.evaluation.metrics import score
+from en2py.evaluation.metrics.program_metrics import score
 from en2py.evaluation.samples import escaped, fenced, samples_page, spread
 
 ADD = "def add(a, b):\n    return a + b"

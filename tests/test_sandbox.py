@@ -14,9 +14,9 @@ import pytest
 
 from attacks import ATTACKS, TIMEOUT_S, Ground, attack, close_ground, open_ground
 from en2py.errors import UserError
-from en2py.evaluation.sandbox import Job, Sandbox, parent, seccomp
-from en2py.evaluation.sandbox.outcomes import read_outcome
-from en2py.evaluation.sandbox.values import decode, encode, same, tell
+from en2py.sandbox import Job, Sandbox, pool, seccomp
+from en2py.sandbox.protocol import read_outcome
+from en2py.sandbox.serialization import decode, encode, same, tell
 
 SRC = Path(__file__).parents[1] / "src"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's walls are Linux's")
@@ -148,9 +148,9 @@ def test_levels_name_the_missing_layer():
         "namespaces": "Operation not permitted",
         "user": "nobody",
     }
-    assert parent.level_of(layers) == "kernel"
-    assert parent.level_of({**layers, "namespaces": ""}) == "full"
-    assert parent.level_of({**layers, "landlock": "Function not implemented"}) == "process"
+    assert pool.level_of(layers) == "kernel"
+    assert pool.level_of({**layers, "namespaces": ""}) == "full"
+    assert pool.level_of({**layers, "landlock": "Function not implemented"}) == "process"
 
 
 def test_an_unknown_level_is_refused():
@@ -289,7 +289,7 @@ def test_an_odd_line_is_called_forged(line):
 
 
 def test_the_sandbox_needs_nothing_but_the_standard_library():
-    code = "import sys, en2py.evaluation.sandbox; print('torch' in sys.modules)"
+    code = "import sys, en2py.sandbox; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],
         env={"PYTHONPATH": str(SRC)},

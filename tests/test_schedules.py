@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from en2py.schedules import constant, cosine, noam, one_cycle
+from en2py.training.schedulers import constant, cosine, noam, one_cycle
 
 LR = 0.5
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from en2py import signals
-from en2py.callbacks import LastCheckpoint
-from en2py.checkpoints import load_checkpoint
-from en2py.cli import command
-from en2py.module import Seq2SeqModule
+from en2py.cli.main import command
+from en2py.training import signals
+from en2py.training.callbacks.checkpointing import LastCheckpoint
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.module import Seq2SeqModule
 from test_run import EVERY_STEP, Go, assert_same_run, folder_of, go, whole
 
 __all__ = ["go", "whole"]
@@ -96,7 +96,7 @@ def test_a_signal_that_a_library_swallows_is_answered_at_the_end(
 def test_a_program_answers_before_its_config_is_read(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("en2py.cli.separate", lambda words: signal.raise_signal(number))
+    monkeypatch.setattr("en2py.cli.main.separate", lambda words: signal.raise_signal(number))
     assert command(lambda cfg: None, "train", argv=["train.py"]) == 143
 
 

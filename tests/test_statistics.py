@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from en2py.evaluation.metrics import metric_value, score
+from en2py.evaluation.metrics.program_metrics import metric_value, score
 from en2py.evaluation.statistics import (
     cluster_bootstrap,
     mean_of,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from en2py.cli import command
+from en2py.cli.main import command
 from en2py.errors import UserError
-from en2py.evaluation.report.answer import surely_best
-from en2py.study import StoredRun, csv_of, read_study, results_of, summarise
+from en2py.evaluation.report.summary import surely_best
+from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarise
 
 
 def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:

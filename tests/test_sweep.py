@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from en2py import ahead, show, sweep
-from en2py.callbacks import TIMES
-from en2py.checkpoints import load_checkpoint
-from en2py.cli import command
+from en2py import console
+from en2py.cli.main import command
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.module import Seq2SeqModule
-from en2py.study import read_study, results_of
+from en2py.sweeps import progress, sweeper
+from en2py.sweeps.summary import read_study, results_of
+from en2py.training.callbacks.checkpointing import TIMES
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.module import Seq2SeqModule
 from test_run import SMALL, folder_of, metrics, runner
 
 ROOT = Path(__file__).parents[1]
@@ -47,34 +48,34 @@ def a_run(study: Path, digest: str = "0123456789", **record: Any) -> Path:
 def test_a_run_with_its_own_result_is_finished(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text(json.dumps({"config_sha256": "0123456789abcdef"}))
-    assert sweep.state_of(folder).word == sweep.FINISHED
+    assert progress.state_of(folder).word == progress.FINISHED
 
 
 def test_the_result_of_other_choices_finishes_nothing(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text(json.dumps({"config_sha256": "ffff"}))
-    assert sweep.state_of(folder).word == sweep.INTERRUPTED
+    assert progress.state_of(folder).word == progress.INTERRUPTED
 
 
 def test_half_a_result_finishes_nothing(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text('{"config_sha256": "0123456789ab')
-    assert sweep.state_of(folder).word == sweep.INTERRUPTED
+    assert progress.state_of(folder).word == progress.INTERRUPTED
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="out of memory", code=1)
-    assert sweep.state_of(folder) == sweep.State(sweep.FAILED, "out of memory", 1)
+    assert progress.state_of(folder) == progress.State(progress.FAILED, "out of memory", 1)
 
 
 def test_a_run_whose_lock_is_held_is_running(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="failed before", code=1)
-    with FileLock(sweep.lock_of(folder)):
-        assert sweep.state_of(folder).word == sweep.RUNNING
+    with FileLock(progress.lock_of(folder)):
+        assert progress.state_of(folder).word == progress.RUNNING
 
 
 def test_no_folder_is_not_started(tmp_path: Path) -> None:
-    assert sweep.state_of(tmp_path / "none-seed1-0").word == sweep.NOT_STARTED
+    assert progress.state_of(tmp_path / "none-seed1-0").word == progress.NOT_STARTED
 
 
 def test_plans_are_read_back_and_older_records_too(
@@ -84,46 +85,49 @@ def test_plans_are_read_back_and_older_records_too(
     (tmp_path / "sweeps.jsonl").write_text(json.dumps(old) + "\n" + '{"sweep": "torn')
     (tmp_path / "sweeps.jsonl").write_text(json.dumps(old) + "\n")
     monkeypatch.setenv("EN2PY_SWEEP", "2-b")
-    jobs = [sweep.Job(("seed=1",), "a"), sweep.Job(("seed=x",), "", "no number")]
-    sweep.write_plan(tmp_path, jobs)
+    jobs = [progress.Job(("seed=1",), "a"), progress.Job(("seed=x",), "", "no number")]
+    progress.write_plan(tmp_path, jobs)
     with open(tmp_path / "sweeps.jsonl", "a") as file:
         file.write('{"sweep": "3-c", "jobs": [')  # killed while it wrote
-    assert sweep.read_plans(tmp_path) == [("1-a", [sweep.Job(("seed=2",), "b")]), ("2-b", jobs)]
+    assert progress.read_plans(tmp_path) == [
+        ("1-a", [progress.Job(("seed=2",), "b")]),
+        ("2-b", jobs),
+    ]
 
 
 def test_axes_are_what_differs_in_the_order_typed() -> None:
     runs = [["data=tasks", "loss=a", "seed=1"], ["data=tasks", "loss=b", "seed=1"],
             ["data=tasks", "loss=a", "seed=2"]]  # fmt: skip
-    assert sweep.varied(runs) == ["loss", "seed"]
-    assert sweep.label(runs[1], ["loss", "seed"]) == "loss=b seed=1"
+    assert progress.varied(runs) == ["loss", "seed"]
+    assert progress.label(runs[1], ["loss", "seed"]) == "loss=b seed=1"
 
 
 @pytest.mark.parametrize(("n_jobs", "share"), [(None, 6), (1, 6), (2, 3), (4, 1), (64, 1)])
 def test_runs_side_by_side_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, n_jobs: int | None, share: int
 ) -> None:
-    monkeypatch.setattr(sweep, "n_cores", lambda: 6)
-    assert sweep.share_of({} if n_jobs is None else {"n_jobs": n_jobs}) == share
+    monkeypatch.setattr(progress, "n_cores", lambda: 6)
+    assert progress.share_of({} if n_jobs is None else {"n_jobs": n_jobs}) == share
 
 
 # ----------------------------------------------------------------------------------- what is said
 
 
 def test_lines_of_a_job_name_it(capsys: pytest.CaptureFixture[str]) -> None:
-    show.begin_job("3/8 seed=2", parallel=True)
-    show.say("going on")
-    show.progress("epoch 1/2")
-    show.progress("epoch 2/2")  # within ten seconds of the last: left out
-    show.results("test", {"nll": 1.0})
-    show.begin_job("", parallel=False)
-    show.say("all is done")
+    console.begin_job("3/8 seed=2", parallel=True)
+    console.say("going on")
+    console.progress("epoch 1/2")
+    console.progress("epoch 2/2")  # within ten seconds of the last: left out
+    console.results("test", {"nll": 1.0})
+    console.begin_job("", parallel=False)
+    console.say("all is done")
     told = capsys.readouterr().out
     assert told == "3/8 seed=2: going on\n3/8 seed=2: epoch 1/2\nall is done\n"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (700, "12 min"), (9000, "2.5 h")])
 def test_a_time_is_written_as_one_says_it(seconds: float, text: str) -> None:
-    assert show.duration(seconds) == text
+    assert console.duration(seconds) == text
 
 
 # ---------------------------------------------------------------------------------- whole sweeps
@@ -210,18 +214,18 @@ def test_data_is_prepared_once_and_the_time_is_estimated(
 ) -> None:
     from train import main
 
-    from en2py import build
+    from en2py.training import build
 
     calls = []
     monkeypatch.setattr(build, "prepare", lambda **all: calls.append(1) or prepare(**all))
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
-    assert command(main, "train", argv=words, before_sweep=ahead.get_ready) == 0
+    assert command(main, "train", argv=words, before_sweep=sweeper.get_ready) == 0
     told = capsys.readouterr().out
     assert len(calls) == 1 and "data prepared once for all runs" in told
     assert told.index("estimated time:") < told.index("1/2 seed=1")
     assert "2 to do, 1 at once" in told and "ms a step measured on the first" in told
-    assert command(main, "train", argv=words, before_sweep=ahead.get_ready) == 0
+    assert command(main, "train", argv=words, before_sweep=sweeper.get_ready) == 0
     assert "estimated time" not in capsys.readouterr().out  # nothing is left to do
 
 
@@ -263,7 +267,7 @@ def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(go: Go, tmp_path: 
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2,3",
              "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]  # fmt: skip
-    assert command(main, "train", argv=words, after_sweep=sweep.summary) == 0
+    assert command(main, "train", argv=words, after_sweep=progress.summary) == 0
     assert (tmp_path / "killed").exists()
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 3
 

@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from en2py.callbacks import Throughput
+from en2py.training.callbacks.checkpointing import Throughput
 
 
 def test_validation_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,14 @@ import torch
 from torch.nn import functional as F
 
 from en2py.data.vocab import Vocab
-from en2py.evaluation.token_metrics import (
+from en2py.evaluation.metrics.token_metrics import (
     TokenMetrics,
     score_hidden,
     score_tokens,
     spelling_bits,
     token_counts,
 )
-from en2py.losses import CrossEntropy, KeywordWeightedCrossEntropy, divisor
+from en2py.training.losses import CrossEntropy, KeywordWeightedCrossEntropy, divisor
 
 TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>", "def", "<nl>", "x", "1", "+"]
 
@@ -57,7 +57,7 @@ def test_scores_in_pieces_are_those_of_the_whole(vocab, batch, kind, monkeypatch
     weights = dict(keyword_weight=3.0, frequent_weight=2.0, n_frequent=2, other_weight=1.0)
     loss = kind(vocab, label_smoothing=0.1, **(weights if kind is not CrossEntropy else {}))
     logits, targets = batch
-    monkeypatch.setattr("en2py.evaluation.token_metrics.PIECE_ROWS", 7)
+    monkeypatch.setattr("en2py.evaluation.metrics.token_metrics.PIECE_ROWS", 7)
     scores, value = score_hidden(logits, torch.nn.Identity(), targets, loss, partial(divisor, loss))
     for part, expected in zip(scores, score_tokens(logits, targets), strict=True):
         torch.testing.assert_close(part, expected)

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 import crashing
-from en2py.data import workers as workers_module
+from en2py.data import parallel as workers_module
 from en2py.data.cleaning import clean
 from en2py.data.duplicates import fingerprint
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.parallel import Lost, Workers, within
 from en2py.data.tokenizers import PythonTokenizer
-from en2py.data.workers import Lost, Workers, within
 
 CONF = Path(__file__).parent.parent / "conf"
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from runs import ROOT, finish, write_pairs
 
-from en2py.checkpoints import is_good
+from en2py.training.checkpoints import is_good
 
 
 def _damaged(good: bytes, folder: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from runs import run_folder, start, wait, write_pairs
 
-from en2py.checkpoints import is_good
+from en2py.training.checkpoints import is_good
 
 
 def measure(quick: bool = False) -> dict[str, Any]:

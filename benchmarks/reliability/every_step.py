@@ -8,8 +8,8 @@ from typing import Any
 
 from runs import finish, run_folder, start, state, wait, write_pairs
 
-from en2py.checkpoints import CheckedIO, load_checkpoint
-from en2py.module import Seq2SeqModule
+from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.module import Seq2SeqModule
 
 STOPPED = 77
 

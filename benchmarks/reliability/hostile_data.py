@@ -10,8 +10,8 @@ from en2py.data.cleaning import clean
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.duplicates import fingerprint
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.parallel import Workers
 from en2py.data.splits import group_split
-from en2py.data.workers import Workers
 
 HOSTILE = (
     "x = '" + "a" * 10**6 + "'",  # a line of 1 MB

@@ -17,7 +17,7 @@ from typing import Any
 
 from runs import finish, start, state, wait, write_pairs
 
-from en2py.checkpoints import is_good, load_checkpoint, newest_good
+from en2py.training.checkpoints import is_good, load_checkpoint, newest_good
 
 
 def _leftovers(folder: Path) -> list[Path]:

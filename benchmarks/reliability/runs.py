@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-import en2py.run  # noqa: F401  before the forks: it takes seconds
-from en2py.callbacks import TIMES
-from en2py.checkpoints import checksum, load_checkpoint
-from en2py.cli import command
+from en2py.cli.main import command
+from en2py.training.callbacks.checkpointing import TIMES
+from en2py.training.checkpoints import checksum, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # train.py

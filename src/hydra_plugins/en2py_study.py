@@ -38,7 +38,7 @@ class StudySweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, show, prepare, launch."""
-        from en2py import sweep
+        from en2py.sweeps import progress
 
         assert self.config is not None and self.launcher is not None
         assert self.hydra_context is not None
@@ -50,14 +50,16 @@ class StudySweeper(BasicSweeper):
         (batch,) = self.split_arguments(overrides, None)
         planned = [self._plan(words) for words in batch]
         jobs = [job for job, _ in planned]
-        states = [sweep.state_of(folder / job.run) if job.run else sweep.State("") for job in jobs]
-        sweep.write_plan(folder, jobs)
+        states = [
+            progress.state_of(folder / job.run) if job.run else progress.State("") for job in jobs
+        ]
+        progress.write_plan(folder, jobs)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        sweep.show_plan(jobs, states, folder)
+        progress.show_plan(jobs, states, folder)
         waiting = [
             (job, cfg)
             for (job, cfg), state in zip(planned, states, strict=True)
-            if cfg is not None and (state.word != sweep.FINISHED or cfg.fresh)
+            if cfg is not None and (state.word != progress.FINISHED or cfg.fresh)
         ]
         if not waiting:
             return []
@@ -80,7 +82,8 @@ class StudySweeper(BasicSweeper):
 
     def _plan(self, words: Sequence[str]) -> tuple[Any, DictConfig | None]:
         """Compose and check one run; a refused one has no config."""
-        from en2py import checks, refusals, sweep
+        from en2py.config import messages, validation
+        from en2py.sweeps import progress
 
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
@@ -92,25 +95,25 @@ class StudySweeper(BasicSweeper):
         with open_dict(cfg):
             del cfg["hydra"]
         try:
-            checks.check(cfg, "train")
+            validation.check(cfg, "train")
             choices = {k: v for k, v in choices.items() if not k.startswith("hydra")}
-            name = sweep.folder_of(cfg, list(words), choices).name
+            name = progress.folder_of(cfg, list(words), choices).name
         except Exception as error:
-            from en2py.cli import CONF
+            from en2py.cli.main import CONF
 
-            reason = refusals.explain(error, "train", list(words), CONF)
+            reason = messages.explain(error, "train", list(words), CONF)
             if reason is None:
                 raise
-            return sweep.Job(tuple(words), name, " ".join(reason.split())), None
+            return progress.Job(tuple(words), name, " ".join(reason.split())), None
         finally:
             HydraConfig.instance().cfg = before
-        return sweep.Job(tuple(words), name), cfg
+        return progress.Job(tuple(words), name), cfg
 
     @staticmethod
     def _unfinished(folder: Path) -> bool:
-        from en2py import sweep
+        from en2py.sweeps import progress
 
-        return sweep.state_of(folder).word not in (sweep.FINISHED, sweep.FAILED)
+        return progress.state_of(folder).word not in (progress.FINISHED, progress.FAILED)
 
 
 def _n_at_once(config: DictConfig) -> int:

@@ -52,7 +52,7 @@ def code_version() -> str:
     return digest(
         {
             "rules": file_digest(Path(__file__).parent),
-            "embeddings": file_digest(Path(__file__).parent.parent / "embeddings"),
+            "embeddings": file_digest(Path(__file__).parent.parent / "models"),
             "python": platform.python_version(),
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         }

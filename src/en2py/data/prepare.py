@@ -17,10 +17,10 @@ from en2py.data.cleaning import clean
 from en2py.data.cleaning.pipeline import count_lost, is_large
 from en2py.data.duplicates import Fingerprint, fingerprint
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.parallel import MIN_PER_PROCESS, SECONDS, Lost, Workers
 from en2py.data.splits import Splits
-from en2py.data.tokenizers.shape import Tokenizer
+from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.data.workers import MIN_PER_PROCESS, SECONDS, Lost, Workers
 from en2py.errors import UserError
 
 SPLITS = ("train", "val", "test")

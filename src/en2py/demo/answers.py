@@ -8,15 +8,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from en2py import build
+from en2py.cli.generate import unknown_words
 from en2py.data.cleaning.layout import autopep8
 from en2py.data.cleaning.pipeline import Drop
 from en2py.data.pairs import Pair
 from en2py.data.syntax import parse
-from en2py.decoding import beam, greedy
-from en2py.evaluation.metrics import Program
-from en2py.module import Seq2SeqModule
-from en2py.prompts import unknown_words
+from en2py.decoding.greedy import beam, greedy
+from en2py.evaluation.metrics.program_metrics import Program
+from en2py.training import build
+from en2py.training.module import Seq2SeqModule
 
 LENGTH_PENALTY = 0.6  # Wu et al. (2016), equation 14
 KINDS = {

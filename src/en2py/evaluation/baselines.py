@@ -17,8 +17,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from en2py.data.duplicates import core_description
 from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text
-from en2py.evaluation.bleu import NGRAM_ORDER, Ngram, bleu_value, ngrams
-from en2py.evaluation.code_tokens import layout_tokens
+from en2py.evaluation.metrics.bleu import NGRAM_ORDER, Ngram, bleu_value, ngrams
+from en2py.evaluation.metrics.code_tokens import layout_tokens
 
 _ROWS = 256  # test pairs compared at once: memory stays small whatever the size of the data
 _WORDS = r"\w+|[^\w\s]"

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from en2py.data.cache import write_atomically
-from en2py.evaluation.code_tokens import token_class
+from en2py.evaluation.metrics.code_tokens import token_class
 
 # Panels of the curves: title, unit, and (column, label, colour) of each line. The training
 # sample is scored as the validation split is: in eval mode, by the plain NLL.

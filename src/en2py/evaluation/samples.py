@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from en2py.data.pairs import Pair
-from en2py.evaluation.metrics import Scores
+from en2py.evaluation.metrics.program_metrics import Scores
 
 _SHOWN = ("exact_match", "exact_match_ast", "exact_match_renamed", "compiles", "bleu")
 # What Markdown would take for a mark, a tag or an entity in running text.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.workers import CHUNK, SECONDS, Lost, Workers
+from en2py.data.parallel import CHUNK, SECONDS, Lost, Workers
 
 Step = Callable[[Pair], Pair]
 

@@ -6,8 +6,8 @@ needs one does.
 
 from en2py.data.tokenizers.bpe import BpeTokenizer
 from en2py.data.tokenizers.english import EnglishTokenizer
+from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.tokenizers.python import PythonTokenizer
-from en2py.data.tokenizers.shape import Tokenizer
 from en2py.data.tokenizers.spacy import SpacyDefaultTokenizer, SpacyPythonTokenizer
 
 __all__ = [

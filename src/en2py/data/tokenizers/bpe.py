@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from en2py.data.tokenizers.shape import encodable
+from en2py.data.tokenizers.protocol import encodable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Pieces

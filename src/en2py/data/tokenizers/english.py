@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from en2py.data.tokenizers.shape import RuleTokenizer, encodable
+from en2py.data.tokenizers.protocol import RuleTokenizer, encodable
 from en2py.data.tokenizers.spacy import words
 
 if TYPE_CHECKING:

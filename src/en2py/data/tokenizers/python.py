@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from en2py.data.syntax import parse
-from en2py.data.tokenizers.layout import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, write
-from en2py.data.tokenizers.shape import RuleTokenizer
+from en2py.data.tokenizers.detokenize import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, write
+from en2py.data.tokenizers.protocol import RuleTokenizer
 
 # From Python 3.12 (f) and 3.14 (t) on these strings arrive in pieces; before, no such kinds exist.
 _PIECES_START = {getattr(kinds, name, -1) for name in ("FSTRING_START", "TSTRING_START")} - {-1}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from en2py.data.tokenizers.shape import RuleTokenizer, encodable
+from en2py.data.tokenizers.protocol import RuleTokenizer, encodable
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from en2py.evaluation.behaviour.pool import POOLS, constants, evidence
-from en2py.evaluation.entry import Function
+from en2py.evaluation.execution.entry_point import Function
 
 N_PROBES = 4  # inputs on which a choice of kinds is tried
 N_CANDIDATES = 90  # inputs tried once the kinds are chosen

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from en2py.data.syntax import ast_text_renamed, parse
-from en2py.evaluation.behaviour.judge import behaves_like
+from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.oracle import Oracle
-from en2py.evaluation.entry import entry_function
-from en2py.evaluation.sandbox import Sandbox
+from en2py.evaluation.execution.entry_point import entry_function
+from en2py.sandbox import Sandbox
 
 N_MUTANTS = 5  # of each reference, drawn from all its one-step mutants
 N_STRANGERS = 8  # for each reference

@@ -4,8 +4,8 @@ import ast
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from en2py.evaluation.sandbox import Result
-from en2py.evaluation.sandbox.values import Value, is_comparable, same
+from en2py.sandbox import Result
+from en2py.sandbox.serialization import Value, is_comparable, same
 
 STDIN = "".join(
     f"{line}\n" for line in (5, 3, 8, 2, 10, 4, 7, 1, 6, 9, 12, 15)

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from en2py.evaluation.metrics.registry import Metric, figure_of, metric
 from en2py.evaluation.report.svg import SIDE, TOP, WIDTH, Drawing, Scale, scale, tick_text
 from en2py.evaluation.report.tables import colour_of, sorted_seeds
-from en2py.evaluation.report.words import Metric, figure_of, metric
 from en2py.evaluation.results import ResultRow
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from en2py.evaluation.metrics.registry import Metric, figure_of, metric
 from en2py.evaluation.report.svg import (
     CHAR,
     SIDE,
@@ -20,7 +21,6 @@ from en2py.evaluation.report.svg import (
     tick_text,
 )
 from en2py.evaluation.report.tables import colour_of
-from en2py.evaluation.report.words import Metric, figure_of, metric
 from en2py.evaluation.results import ResultRow
 
 Points = list[tuple[float, float]]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from en2py.evaluation.code_tokens import token_class
+from en2py.evaluation.metrics.code_tokens import token_class
 from en2py.evaluation.plots import token_label
-from en2py.evaluation.report import markdown, page
+from en2py.evaluation.report import html, markdown
 from en2py.evaluation.results import AttentionSample, Sample, SampleOutput
 from en2py.evaluation.samples import escaped, fenced, visible
 
@@ -46,7 +46,7 @@ def samples_html(
     samples = [_ordered(sample, names) for sample in samples]
     found = {output.verdict for sample in samples for output in sample.outputs.values()}
     order = [*(v for v in TONES if v in found), *sorted(found - TONES.keys())]
-    return page.render(
+    return html.render(
         "samples.html",
         samples=samples,
         names=list(names),
@@ -84,7 +84,7 @@ def attention_html(attention: Sequence[AttentionSample], samples: Sequence[Sampl
         }
         for own in attention
     ]
-    return page.render("attention.html", maps=maps)
+    return html.render("attention.html", maps=maps)
 
 
 def _ordered(sample: Sample, names: Sequence[str]) -> Sample:

@@ -7,14 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from en2py.evaluation.report.words import (
-    MISSING,
-    count_of,
-    figure_of,
-    listed,
-    metric,
-    whole,
-)
+from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, listed, metric, whole
 from en2py.evaluation.results import Difference, Figure, ResultRow
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from random import Random
 
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.parallel import Lost, Workers
 from en2py.data.sources.tasks.english import sentence
 from en2py.data.sources.tasks.families import FAMILIES
 from en2py.data.sources.tasks.task import Task, normal_form
-from en2py.data.workers import Lost, Workers
 from en2py.errors import UserError
 
 CHUNK = 1000  # pairs that one process draws at a time

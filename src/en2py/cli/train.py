@@ -1,0 +1,330 @@
+"""One run from config to result: prepare, train or resume, test the best checkpoint."""
+
+import functools
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from en2py import console
+from en2py.cli.checkpoint_runs import predictions_key
+from en2py.config.run_name import config_digest, run_name, wandb_id
+from en2py.data.cache import file_digest, write_atomically
+from en2py.data.prepare import Prepared
+from en2py.errors import UserError
+from en2py.evaluation.execution.runner import Judge
+from en2py.evaluation.plots import plot_curves
+from en2py.log_file import log_file
+from en2py.sweeps import progress
+from en2py.sweeps.progress import job_label, lock_of, share_of, sign
+from en2py.training import build, signals
+from en2py.training.build import escape
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.distributed import is_first, left_behind
+from en2py.training.initialization import copy_weights
+from en2py.training.loggers import MetricsFile, finish_wandb, wandb_logger
+from en2py.training.module import Seq2SeqModule
+from en2py.training.out_of_memory import memory_told, training_remedies
+from en2py.training.resume import check_same_data, continue_config, resume_point
+from en2py.training.testing import (
+    Training,
+    draw_attention,
+    generated,
+    score_split,
+    token_tables,
+    write_scores,
+)
+
+log = logging.getLogger(__name__)
+
+_STUDENTS_FILE = (
+    "for the students' file: python train.py data=english_python data.path=english_python_data.txt"
+)
+
+
+class Run:
+    """A run's place and name; made before anything is written.
+
+    Args:
+        cfg: The composed config.
+        overrides: As typed.
+        choices: The option taken in each group.
+    """
+
+    def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
+        self.start = load_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else None
+        if self.start is not None:
+            cfg, choices = continue_config(cfg, overrides, choices, self.start)
+        self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        self.overrides, self.choices = overrides, choices
+        self.name = run_name(self.config, choices)
+        self.folder = Path(self.config["output"]) / self.config["study"] / self.name
+        self.result_file = self.folder / "result.json"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run's lock; a second process with the very same choices is told so."""
+        if not is_first():  # the first rank holds it for all
+            yield
+            return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_of(self.folder), timeout=0)
+        try:
+            with lock:
+                yield
+        except Timeout:
+            raise UserError(
+                f"this very run is going on in another process: {self.folder}; "
+                "wait for it, or change a choice (seed=2, say)"
+            ) from None
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return the stored result of a run that came to its end."""
+        try:
+            result: dict[str, Any] = json.loads(self.result_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return result if result.get("config_sha256") == config_digest(self.config) else None
+
+    def attempt(self) -> int:
+        """Count the earlier attempts that `fresh=true` set aside."""
+        return len(list(self.folder.parent.glob(f"{self.name}.old*")))
+
+    def set_aside(self) -> None:
+        """Move the folder of an earlier attempt out of the way, keeping it."""
+        if self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.name}.old{self.attempt() + 1}"))
+
+    def wandb_id(self) -> str:
+        """Return the W&B id: the same run goes on under it, a fresh one gets another."""
+        return wandb_id(self.config["study"], self.name, self.attempt())
+
+
+def train(cfg: DictConfig) -> float:
+    """Run what a config says and return the best validation NLL.
+
+    Raises:
+        UserError: For what a person can mend.
+    """
+    hydra = HydraConfig.get()
+    choices = {k: str(v) for k, v in hydra.runtime.choices.items() if not k.startswith("hydra")}
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # as typed, `${` and all
+    run = Run(cfg, overrides, choices)
+    if not is_first():
+        console.console.quiet = True
+    if os.environ.get(progress.ID):
+        parallel = "n_jobs" in hydra.launcher
+        if parallel:
+            _take_a_share(run, share_of(hydra.launcher))
+            _end_with(int(os.environ[progress.ID].split("-")[0]))
+        console.begin_job(job_label(run.folder.parent, overrides), parallel=parallel)
+    else:
+        _name_the_data(run)
+    with signals.answered(), run.alone(), left_behind():
+        if not run.config["fresh"] and (result := run.finished()) is not None:
+            console.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
+            console.results("test", result["test"])
+            sign(run.folder, run.overrides)
+            return float(result["best"].get("val/nll", math.inf))
+        if is_first():
+            if run.config["fresh"]:
+                run.set_aside()
+            sign(run.folder, run.overrides)
+        accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
+        memory = memory_told(run.config["batch"]["max_tokens"], training_remedies(accumulate))
+        with log_file(run.folder / "run.log" if is_first() else Path(os.devnull)):
+            try:
+                with memory:
+                    return _train(run)
+            except UserError:
+                raise
+            except Exception:
+                log.exception("the run failed")
+                raise
+            finally:
+                finish_wandb()
+
+
+def _take_a_share(run: Run, cores: int) -> None:
+    """Use so many cores and no more: other runs of the sweep are busy on this machine."""
+    torch.set_num_threads(min(cores, torch.get_num_threads()))
+    run.config["processes"] = run.config["processes"] or cores
+    run.config["sandbox"]["workers"] = run.config["sandbox"]["workers"] or cores
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Save and leave when the process of the sweep is killed: nobody waits for this one then."""
+    if os.getppid() != parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        os._exit(143)  # joblib's worker would wait for more work
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _train(run: Run) -> float:
+    config, folder = run.config, run.folder
+    started = time.monotonic()
+    console.config_tree(config, run.choices)
+    prepared, from_cache = build.prepare_data(config)
+    console.data_table(prepared.report.to_dict(), from_cache)
+    if is_first():
+        _write_start(run, prepared)
+
+    stored = build.stored_record(config, run.choices, prepared, run.name)
+    module = build.new_module(config, prepared, stored)
+    module.cut_batches = config["faults"]["cut_batches"]
+    datamodule = build.datamodule(config, prepared)
+    resume, path = resume_point(run.folder, run.start, run.config["ckpt_path"])
+    if resume is not None:
+        check_same_data(resume, prepared)
+        datamodule.resume_from(resume)
+        console.say(f"going on from {path} (step {resume['global_step']:,})")
+    elif config["init_from"]:
+        notes = copy_weights(load_checkpoint(config["init_from"]), module)
+        console.say("\n".join(notes))
+
+    until = resume["global_step"] if resume and run.start is None else None
+    loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
+    if config["logger"].get("wandb") and is_first():
+        loggers.append(_wandb(run))
+    trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
+    _describe(module, trainer, stored)
+    pl.seed_everything(config["seed"], verbose=False)
+    trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
+
+    trained = time.monotonic()
+    best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
+    best = load_checkpoint(best_file)
+    module.load_state_dict(best["state_dict"])
+    if not is_first():  # it has its share of the test split; the first one judges and writes
+        token_tables(module, datamodule, trainer, "test")
+        generated(module, datamodule, trainer, "test")
+        return math.inf
+    plot_curves(folder / "metrics.csv", folder / "curves.png")
+    judge = Judge(
+        prepared.pairs("test"),
+        sandbox=config["sandbox"],
+        folder=Path(config["cache"]),
+        behaviour=config.get("behaviour", True),  # a run of before this was a choice
+    )
+    scores = score_split(module, datamodule, trainer, "test", judge, Training.of(prepared))
+    write_scores(folder, scores)
+    key = predictions_key(file_digest(best_file), config)
+    write_atomically(folder / "predictions.json", json.dumps(key).encode())
+    pictures = draw_attention(module, scores, folder, ["cross"], n_maps=1)
+    for logger in loggers[1:]:
+        logger.log_metrics({f"test/{k}": v for k, v in scores.values.items()})
+        logger.log_image("attention", [str(picture) for picture in pictures])
+    result = _result(run, prepared, best, scores.values, trainer)
+    times = {"seconds": trained - started, "test_seconds": time.monotonic() - trained}
+    result |= {key: round(value, 1) for key, value in times.items()}
+    write_atomically(run.result_file, json.dumps(result, indent=2).encode())
+    console.samples(scores.samples(3))
+    console.results("test, by the best checkpoint", scores.values)
+    console.finished(result["best"], result["test"], result["seconds"] + result["test_seconds"])
+    console.say(f"everything is in {folder}")
+    return float(result["best"].get("val/nll", math.inf))
+
+
+def _name_the_data(run: Run) -> None:
+    data = run.config["data"]
+    where = data.get("path") or data.get("root")
+    line = f"data: {data['name']}" + (f" from {where}" if where else "")
+    if data["name"] == "tasks":
+        line += f", made by our own grammar; {_STUDENTS_FILE}"
+    console.say(line)
+
+
+def _write_start(run: Run, prepared: Prepared) -> None:
+    """Write what is known before training: config, overrides, vocabularies, data report."""
+    folder = run.folder
+    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(escape(run.config)).encode())
+    write_atomically(folder / "overrides.txt", "".join(f"{o}\n" for o in run.overrides).encode())
+    for side, vocab in (("src", prepared.src_vocab), ("tgt", prepared.tgt_vocab)):
+        rows = dict(zip(vocab.tokens, vocab.counts, strict=True))
+        text = json.dumps(rows, indent=0, ensure_ascii=False)
+        write_atomically(
+            folder / "vocab" / f"{side}.json", text.encode("utf-8", "backslashreplace")
+        )
+    report = {**prepared.report.to_dict(), "split_hash": prepared.split_hash}
+    write_atomically(folder / "data_report.json", json.dumps(report, indent=1).encode())
+
+
+def _wandb(run: Run) -> Any:
+    tags = [f"{group}={run.choices[group]}" for group in ("data", "model", "embeddings", "loss")]
+    return wandb_logger(
+        project=run.config["logger"]["wandb"]["project"],
+        folder=run.folder.parent,
+        run=run.name,
+        run_id=run.wandb_id(),
+        study=run.config["study"],
+        tags=[*tags, f"seed={run.config['seed']}"],
+        config={**run.config, "choices": run.choices},
+        log_checkpoints=run.config["logger"]["wandb"]["log_checkpoints"],
+    )
+
+
+def _describe(module: Seq2SeqModule, trainer: pl.Trainer, stored: Mapping[str, Any]) -> None:
+    parameters = list(module.model.parameters())
+    total = sum(p.numel() for p in parameters)
+    learned = sum(p.numel() for p in parameters if p.requires_grad)
+    coverage = "".join(
+        f"; {share:.1%} of the {'English' if side == 'src' else 'Python'} vocabulary has a vector"
+        for side, share in stored.get("coverage", {}).items()
+    )
+    device = trainer.strategy.root_device
+    console.say(
+        f"parameters: {total:,} ({learned:,} learn){coverage}; "
+        f"device: {device}, precision: {trainer.precision}"
+    )
+
+
+def _result(
+    run: Run,
+    prepared: Prepared,
+    best: Mapping[str, Any],
+    test: Mapping[str, Any],
+    trainer: pl.Trainer,
+) -> dict[str, Any]:
+    logger: Any = trainer.loggers[0]
+    rows: list[dict[str, str]] = [row for row in logger.rows if row.get("val/nll")]
+    best_row: dict[str, str] = min(rows, key=lambda row: float(row["val/nll"]), default={})
+    return {
+        "run": run.name,
+        "study": run.config["study"],
+        "choices": run.choices,
+        "overrides": run.overrides,
+        "seed": run.config["seed"],
+        "config_sha256": config_digest(run.config),
+        "split_hash": prepared.split_hash,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "best": {
+            "epoch": int(best["epoch"]) + 1,
+            **{k: float(v) for k, v in best_row.items() if v},
+        },
+        "test": dict(test),
+        "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
+    }

@@ -1,1 +1,0 @@
-"""Checkpoints and baselines against each other, scored on the same test pairs."""

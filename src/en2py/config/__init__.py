@@ -1,0 +1,1 @@
+"""Compose, validate and instantiate configs, and name runs."""

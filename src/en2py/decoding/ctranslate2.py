@@ -1,0 +1,193 @@
+"""A trained model as a CTranslate2 model: written to a folder, and searched there.
+
+CTranslate2 (https://github.com/OpenNMT/CTranslate2) is an inference engine in C++; it comes with
+the extra `en2py[ctranslate2]`. In float32 it writes the tokens that the torch engine writes.
+
+Shape letters: B sources, S source length, D d_model.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from en2py.data.vocab import BOS, EOS, PAD, UNK, Vocab
+from en2py.decoding.greedy import Hypothesis
+from en2py.errors import UserError
+from en2py.models.transformer import Attention, Embedding, Transformer
+
+Arithmetic = Literal["float32", "int8"]
+
+
+class Exported:
+    """A model that CTranslate2 searches, in place of the torch model; see `decoding.Engine`.
+
+    Args:
+        model: In eval mode; its weights are copied.
+        src_vocab: Of descriptions.
+        tgt_vocab: Of code.
+        arithmetic: int8 rounds the weights of all matrices, and their inputs row by row.
+    """
+
+    def __init__(
+        self, model: Transformer, src_vocab: Vocab, tgt_vocab: Vocab, arithmetic: Arithmetic
+    ) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            export(model, src_vocab, tgt_vocab, Path(folder) / "model")
+            self._translator = _ctranslate2().Translator(
+                f"{folder}/model", compute_type=arithmetic, intra_threads=torch.get_num_threads()
+            )
+        self._src_tokens, self._tgt_vocab = _spelled(src_vocab), tgt_vocab
+        self._tgt_ids = {token: i for i, token in enumerate(_spelled(tgt_vocab))}
+
+    def search(
+        self, src: Tensor, *, width: int, max_len: int, allow_unk: bool
+    ) -> list[list[Hypothesis]]:
+        """Return the `width` likeliest hypotheses per source, by score; see `decoding`.
+
+        Args:
+            src: Source ids, `[B, S]`.
+            width: Hypotheses per source; 1 is greedy search.
+            max_len: Most steps, in tokens, EOS included.
+            allow_unk: Whether `<unk>` may be written.
+        """
+        special = (self._tgt_vocab.pad_id, self._tgt_vocab.eos_id)
+        sources = [[self._src_tokens[i] for i in row if i not in special] for row in src.tolist()]
+        results = self._translator.translate_batch(
+            sources,
+            beam_size=width,
+            num_hypotheses=width,
+            max_decoding_length=max_len,
+            min_decoding_length=0,
+            max_input_length=0,
+            disable_unk=not allow_unk,
+            suppress_sequences=[[PAD], [BOS]],
+            # Of no effect on a score, but with 0 it would go on until the best beam has ended.
+            length_penalty=1e-9,
+            return_scores=True,
+        )
+        return [
+            [
+                Hypothesis([self._tgt_ids[t] for t in tokens], score, len(tokens) < max_len)
+                for tokens, score in zip(result.hypotheses, result.scores, strict=True)
+            ]
+            for result in results
+        ]
+
+
+def export(model: Transformer, src_vocab: Vocab, tgt_vocab: Vocab, folder: Path) -> None:
+    """Write a model as a CTranslate2 model in float32, which can be loaded in int8 as well.
+
+    It reads and writes tokens as this project's tokenizers cut them; it adds EOS to a source by
+    itself.
+
+    Args:
+        model: Norms in front or behind, positions of each kind, tied tables, tables of any width.
+        src_vocab: Of descriptions.
+        tgt_vocab: Of code.
+        folder: Is made.
+
+    Raises:
+        UserError: If the extra is not installed, or the folder exists.
+    """
+    specs = _ctranslate2().specs
+    if folder.exists():
+        raise UserError(f"export={folder}: exists already; take another folder, or remove it")
+    stacks: Any = model.encoder, model.decoder  # a ModuleList does not know what it holds
+    encoder, decoder = map(list, stacks)
+    pre: bool = encoder[0].residuals[0].pre
+    sizes: dict[str, Any] = {"num_heads": encoder[0].self_attention.n_heads, "pre_norm": pre}
+    if model.src_embedding.rotary:  # all columns of a head turn, its first half with its second
+        sizes |= {"rotary_dim": 0, "rotary_interleave": False}
+    spec = specs.TransformerSpec(
+        specs.TransformerEncoderSpec(len(encoder), **sizes),
+        specs.TransformerDecoderSpec(len(decoder), **sizes),
+    )
+    for stack, layers in ((spec.encoder, encoder), (spec.decoder, decoder)):
+        for layer, ours in zip(stack.layer, layers, strict=True):
+            attentions = [(layer.self_attention, ours.self_attention)]
+            if stack is spec.decoder:
+                attentions.append((layer.attention, ours.cross_attention))
+            for i, (there, here) in enumerate(attentions):
+                _copy_attention(there, here, split=i > 0)
+            first, _, second = ours.feed_forward
+            _copy(layer.ffn.linear_0, first)
+            _copy(layer.ffn.linear_1, second)
+            sublayers = [there for there, _ in attentions] + [layer.ffn]
+            for there, residual in zip(sublayers, ours.residuals, strict=True):
+                _copy_norm(there.layer_norm, residual.norm)
+    if pre:
+        _copy_norm(spec.encoder.layer_norm, model.encoder_norm)
+        _copy_norm(spec.decoder.layer_norm, model.decoder_norm)
+    _copy_embedding(spec.encoder, spec.encoder.embeddings[0], model.src_embedding)
+    _copy_embedding(spec.decoder, spec.decoder.embeddings, model.tgt_embedding)
+    _copy(spec.decoder.projection, model.projection)
+    spec.register_source_vocabulary(_spelled(src_vocab))
+    spec.register_target_vocabulary(_spelled(tgt_vocab))
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = UNK, BOS, EOS
+    spec.config.decoder_start_token = BOS
+    spec.config.add_source_eos = True
+    spec.config.layer_norm_epsilon = encoder[0].residuals[0].norm.eps
+    spec.validate()
+    spec.optimize()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:  # whole, or not there
+        made = Path(beside) / "model"
+        made.mkdir()
+        spec.save(str(made))
+        os.replace(made, folder)
+
+
+def _copy(there: Any, linear: nn.Linear) -> None:
+    there.weight, there.bias = _tensor(linear.weight), _tensor(linear.bias)
+
+
+def _copy_norm(there: Any, norm: Any) -> None:
+    there.gamma, there.beta = _tensor(norm.weight), _tensor(norm.bias)
+
+
+def _copy_attention(there: Any, attention: Attention, *, split: bool) -> None:
+    """Copy the projections; one product for queries, keys and values, or two if `split`."""
+    d_model = attention.out.in_features
+    cuts = [d_model, 2 * d_model] if split else [3 * d_model]
+    weights, biases = (torch.split(x, cuts) for x in (attention.qkv.weight, attention.qkv.bias))
+    for linear, weight, bias in zip(there.linear[:-1], weights, biases, strict=True):
+        linear.weight, linear.bias = _tensor(weight), _tensor(bias)
+    _copy(there.linear[-1], attention.out)
+
+
+def _copy_embedding(stack: Any, there: Any, embedding: Embedding) -> None:
+    """Copy a token table as it acts, widened and scaled, and its positions."""
+    there.weight = _tensor(embedding.widen(embedding.table.weight) * embedding.scale)
+    stack.scale_embeddings = False
+    if not embedding.rotary:
+        stack.position_encodings.encodings = _tensor(embedding.positions)
+
+
+def _tensor(x: Tensor) -> Tensor:
+    return x.detach().float().cpu().contiguous().clone()
+
+
+def _spelled(vocab: Vocab) -> Sequence[str]:
+    """Return the tokens as UTF-8 can hold them: halves of surrogate pairs are written out."""
+    return [token.encode("utf-8", "backslashreplace").decode() for token in vocab.tokens]
+
+
+def _ctranslate2() -> Any:
+    """Import CTranslate2.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    try:
+        import ctranslate2
+    except ImportError:
+        raise UserError(
+            "CTranslate2 is not installed: pip install 'en2py[ctranslate2]', "
+            "or -e '.[ctranslate2]' in the repository"
+        ) from None
+    return ctranslate2

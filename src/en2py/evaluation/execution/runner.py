@@ -1,0 +1,217 @@
+"""Programs are run: against the tests of their pairs, or against what the reference does."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from en2py import console
+from en2py.data.cache import cached
+from en2py.data.pairs import Pair
+from en2py.errors import UserError
+from en2py.evaluation.behaviour import Admission, behaves_like
+from en2py.evaluation.behaviour.cached import admissions_of, limits, running_code
+from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
+from en2py.evaluation.metrics.bleu import Counts
+from en2py.evaluation.metrics.program_metrics import Scores
+from en2py.sandbox import Sandbox
+
+Table = list[Counts]  # [N, 2]: how many, of how many
+TESTS, FUNCTION, SCRIPT = "tests", "function", "script"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a program did when it was run.
+
+    Attributes:
+        against: `tests`, or the oracle of a `function` or a `script`.
+        right: Whether it passes all tests, or does on every input what the reference does.
+        runs: Whether it always came to its end.
+        problem: Why it is wrong, in a few words for counting; empty where it is right.
+        detail: For a person: the first test or input that fails, and what came.
+    """
+
+    against: str
+    right: bool
+    runs: bool
+    problem: str
+    detail: str
+
+    @property
+    def words(self) -> str:
+        """Say it in a few words, to be appended to a verdict."""
+        if self.right:
+            return "passes its tests" if self.against == TESTS else "behaves like the reference"
+        return f"{'fails' if self.against == TESTS else 'differs'}: {self.detail or self.problem}"
+
+
+class Judge:
+    """Runs the programs of one list of pairs, in a sandbox that is opened when it is needed.
+
+    What a program did is kept in the cache, so that scoring again is quick and gives the same.
+
+    Args:
+        pairs: The pairs.
+        sandbox: Settings of the sandbox.
+        folder: The cache.
+        behaviour: Whether programs of pairs without tests are held against their reference.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], *, sandbox: Mapping[str, Any], folder: Path, behaviour: bool
+    ) -> None:
+        self.pairs, self.sandbox, self.folder = list(pairs), dict(sandbox), folder
+        self.behaviour = behaviour
+        self.refusal = ""
+        self._known: dict[tuple[str, str], Ran] = {}
+
+    @cached_property
+    def admissions(self) -> dict[str, Admission]:
+        """Reference to oracle, or to why it has none, of the pairs without tests."""
+        codes = [pair.code for pair in self.pairs if not pair.tests]
+        if not self.behaviour or not codes:
+            return {}
+        return admissions_of(codes, sandbox=self.sandbox, folder=self.folder)
+
+    def run(self, programs: Sequence[str], places: Sequence[int] | None = None) -> list[Ran | None]:
+        """Run programs.
+
+        Args:
+            programs: Program texts.
+            places: The place of each one's pair; in order, one for each pair, where None.
+
+        Returns:
+            For each program how it did; None where its pair has neither tests nor an oracle, or
+            where the sandbox is refused, which is said once.
+        """
+        asked = list(zip(places or range(len(self.pairs)), programs, strict=True))
+        try:
+            tasks = {
+                (self._reference(place), program): place
+                for place, program in asked
+                if self._is_testable(place)
+            }
+            new = {task: place for task, place in tasks.items() if task not in self._known}
+            if new:
+                self._known |= self._run(new)
+        except UserError as refusal:  # a machine without the walls: the other scores stand
+            if not self.refusal:
+                console.say(f"generated programs were not run: {refusal}")
+            self.refusal = str(refusal)
+            return [None] * len(asked)
+        return [self._known.get((self._reference(place), program)) for place, program in asked]
+
+    def _reference(self, place: int) -> str:
+        pair = self.pairs[place]
+        return "\n".join([pair.code, *pair.tests])
+
+    def _is_testable(self, place: int) -> bool:
+        pair = self.pairs[place]
+        if pair.tests:
+            return True
+        admission = self.admissions.get(pair.code)
+        return admission is not None and admission.oracle is not None
+
+    def _run(self, tasks: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], Ran]:
+        order = sorted(tasks)
+        key = {"tasks": order, "limits": limits(self.sandbox), "running": running_code()}
+
+        def build() -> dict[str, Any]:
+            tested = [task for task in order if self.pairs[tasks[task]].tests]
+            watched = [task for task in order if not self.pairs[tasks[task]].tests]
+            with Sandbox(**self.sandbox) as sandbox:
+                found = dict(zip(tested, self._against_tests(tested, tasks, sandbox), strict=True))
+                found |= zip(watched, self._against_oracles(watched, tasks, sandbox), strict=True)
+            return {"ran": [asdict(found[task]) for task in order]}
+
+        record, _ = cached(self.folder, "verdicts", key, build)
+        return dict(zip(order, (Ran(**own) for own in record["ran"]), strict=True))
+
+    def _against_tests(
+        self,
+        tested: Sequence[tuple[str, str]],
+        tasks: Mapping[tuple[str, str], int],
+        sandbox: Sandbox,
+    ) -> list[Ran]:
+        pairs = [self.pairs[tasks[task]] for task in tested]
+        verdicts = passes_tests([program for _, program in tested], pairs, sandbox)
+        return [
+            Ran(TESTS, own.passed, own.problem in ("", "wrong value"), own.problem, own.failing)
+            for own in verdicts
+        ]
+
+    def _against_oracles(
+        self,
+        watched: Sequence[tuple[str, str]],
+        tasks: Mapping[tuple[str, str], int],
+        sandbox: Sandbox,
+    ) -> list[Ran]:
+        oracles = [self.admissions[self.pairs[tasks[task]].code].oracle for task in watched]
+        known = [oracle for oracle in oracles if oracle is not None]
+        verdicts = behaves_like([program for _, program in watched], known, sandbox)
+        return [
+            Ran(oracle.kind, own.behaves, own.runs, own.problem, own.failing)
+            for oracle, own in zip(known, verdicts, strict=True)
+        ]
+
+
+def counts_of(ran: Sequence[Ran | None]) -> dict[str, Table]:
+    """Return the metrics of what was run, as counts per pair.
+
+    `passes_tests` is of the pairs with tests, `behaves` of the functions that can be tested;
+    `script_runs` and `script_output` (it prints the same) are of such scripts.
+    """
+
+    def table(against: str, right: str) -> Table:
+        return [
+            [float(getattr(own, right)), 1.0] if own and own.against == against else [0.0, 0.0]
+            for own in ran
+        ]
+
+    tables = {
+        "passes_tests": table(TESTS, "right"),
+        "behaves": table(FUNCTION, "right"),
+        "script_runs": table(SCRIPT, "runs"),
+        "script_output": table(SCRIPT, "right"),
+    }
+    return {name: rows for name, rows in tables.items() if any(row[1] for row in rows)}
+
+
+def counts_at_k(ran: Sequence[Sequence[Ran | None]], ks: Sequence[int]) -> dict[str, Table]:
+    """Return pass@k and behaves@k as counts per pair, each k up to the number of samples.
+
+    Args:
+        ran: How each sample did, of each pair.
+        ks: The values of k.
+    """
+    tables: dict[str, Table] = {}
+    for name, against in (("pass", TESTS), ("behaves", FUNCTION)):
+        right = [
+            [own.right for own in samples if own and own.against == against] for samples in ran
+        ]
+        for k in ks:
+            if any(len(own) >= k for own in right):
+                tables[f"{name}@{k}"] = [
+                    [pass_at_k(len(own), sum(own), k), 1.0] if len(own) >= k else [0.0, 0.0]
+                    for own in right
+                ]
+    return tables
+
+
+def failures(scores: Scores, ran: Sequence[Ran | None], asked: Sequence[bool]) -> dict[str, int]:
+    """Count why programs are not right, the most frequent reason first."""
+    reasons: Counter[str] = Counter()
+    for row, own, was_asked in zip(scores.rows, ran, asked, strict=True):
+        if not was_asked or (own is not None and own.right):
+            continue
+        if not row.answers["compiles"]:
+            nothing = "nothing was written" in row.verdict
+            reasons["nothing was written" if nothing else "does not compile"] += 1
+        elif own is not None:
+            reasons[own.problem] += 1
+        elif row.verdict == "compiles":
+            reasons["another program, and no way to test it"] += 1
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,1 @@
+"""Metrics of programs and of tokens."""

@@ -1,0 +1,268 @@
+"""From what each entrant did on the same pairs to `Results`: what can be compared, rows, samples.
+
+Shape letters: N pairs, C counts of a metric.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from en2py.data.duplicates import fingerprint, group_twins
+from en2py.data.pairs import Pair
+from en2py.evaluation.aggregation import (
+    BASELINE,
+    MODEL,
+    Metrics,
+    RunFigures,
+    configurations,
+    make_rows,
+)
+from en2py.evaluation.execution.runner import TESTS, Ran, failures
+from en2py.evaluation.metrics.bleu import Counts
+from en2py.evaluation.metrics.program_metrics import VERDICTS, metric_value
+from en2py.evaluation.results import AttentionSample, ResultRow, Sample, SampleOutput
+from en2py.evaluation.samples import spread
+from en2py.training.testing import SplitScores, Tables
+
+N_SAMPLES = 24
+_MAX_WEIGHTS = 400_000  # numbers of attention in a report, a few megabytes
+_NO_SHARES = ("edit_similarity",)
+_RUNNING = ("passes_tests", "behaves", "script_runs", "script_output")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run, or one baseline, on the pairs of the comparison.
+
+    Attributes:
+        name: Of the run or the baseline.
+        kind: `model` or `baseline`.
+        seed: None for baselines.
+        settings: All that it chose, see `identity.settings`.
+        scored: What it did on the pairs.
+        validation: Counts per validation pair of its token metrics.
+        sampled: Counts per pair of pass@k.
+        values: Metrics without counts per pair.
+        tokenizer: Says how it cuts programs into tokens; equal texts are equal cuts.
+        vocab: Its target vocabulary.
+        attention: Of a few samples: id, labels, weights.
+        notes: What a reader has to know.
+    """
+
+    name: str
+    kind: str
+    seed: int | None
+    settings: Mapping[str, str]
+    scored: SplitScores
+    validation: Tables = field(default_factory=dict)
+    sampled: Tables = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    tokenizer: str = ""
+    vocab: Sequence[str] = ()
+    attention: Sequence[AttentionSample] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def asked(self) -> list[bool]:
+        """Tell which pairs it was asked: a second human answers only where there is one."""
+        return [self.kind == MODEL or bool(found) for found in self.scored.candidates]
+
+
+def metric_of(name: str, counts: Sequence[float]) -> float:
+    """Return a metric's value from summed counts; NaN where nothing was asked."""
+    if len(counts) > 2:
+        return metric_value(name, counts) if any(counts) else math.nan
+    if not counts[1]:
+        return math.nan
+    mean = float(counts[0] / counts[1])
+    return math.exp(min(mean, 700.0)) if name == "ppl" else mean
+
+
+def clusters_of(pairs: Sequence[Pair]) -> list[int]:
+    """Return the cluster of each pair: twins are right or wrong together."""
+    return group_twins([fingerprint(pair) for pair in pairs])
+
+
+def rows_of(
+    entries: Sequence[Entry], pairs: Sequence[Pair], buckets: Mapping[str, Sequence[int]]
+) -> tuple[list[RunFigures], list[ResultRow]]:
+    """Return the figures of each entry, and the rows of the table.
+
+    Args:
+        entries: All that takes part; the configuration of the first model is the reference.
+        pairs: The pairs that all of them were scored on.
+        buckets: Name to the places of its pairs.
+    """
+    shared = _readable(entry.scored.tables for entry in entries if entry.kind == MODEL)
+    shared_validation = _readable(entry.validation for entry in entries if entry.kind == MODEL)
+    reference = next((entry for entry in entries if entry.kind == MODEL), None)
+    runs = []
+    for entry in entries:
+        tables = {**entry.scored.tables, **entry.sampled}
+        if not all(entry.asked):  # a second human's code is itself one of the known ones
+            tables = {name: rows for name, rows in tables.items() if not name.endswith("_any")}
+        tables = {name: _only(rows, entry.asked) for name, rows in tables.items()}
+        tables |= {name: _only(tables[name], shared) for name in _token_metrics(tables)}
+        validation = {n: _only(rows, shared_validation) for n, rows in entry.validation.items()}
+        apart, why = _apart(entry, reference)
+        runs.append(
+            RunFigures(
+                name=entry.name,
+                kind=entry.kind,
+                seed=entry.seed,
+                settings=entry.settings,
+                values={**_values(tables), **entry.values},
+                counts=tables,
+                validation=_values(validation),
+                failures=failures(entry.scored.scores, entry.scored.ran, entry.asked),
+                groups=_groups(tables, buckets),
+                notes=[*entry.notes, *why, *_left_out(entry, shared)],
+                apart=apart,
+            )
+        )
+    shares = {*VERDICTS, *_RUNNING, "copied"} - set(_NO_SHARES)
+    shares |= {name for run in runs for name in run.counts if name.endswith("_any")} - {"bleu_any"}
+    metrics = Metrics(value=metric_of, shares=shares, clusters=clusters_of(pairs))
+    return runs, make_rows(runs, metrics, rank_by="bpc" if any(r.apart for r in runs) else "nll")
+
+
+def _readable(tables: Any) -> list[bool]:
+    """Tell which pairs every model has positions for; token metrics are of these alone."""
+    columns = [[bool(row[1]) for row in own["nll"]] for own in tables if "nll" in own]
+    return [all(own) for own in zip(*columns, strict=True)]
+
+
+def _only(rows: Sequence[Counts], kept: Sequence[bool]) -> list[Counts]:
+    return [row if keep else [0.0] * len(row) for row, keep in zip(rows, kept, strict=True)]
+
+
+def _token_metrics(tables: Tables) -> list[str]:
+    single = ("nll", "ppl", "accuracy", "bpc", "unk_targets")
+    return [n for n in tables if n in single or n.startswith(("nll_", "accuracy_"))]
+
+
+def _values(tables: Tables) -> dict[str, float]:
+    """Return the values of all metrics that any pair was asked."""
+    values = {
+        name: metric_of(name, [math.fsum(column) for column in zip(*rows, strict=True)])
+        for name, rows in tables.items()
+        if rows
+    }
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _groups(tables: Tables, buckets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
+    """Return the values of each bucket that holds pairs, where there is more than one."""
+    filled = {name: places for name, places in buckets.items() if places}
+    if len(filled) < 2:
+        return {}
+    return {
+        name: {
+            "n": float(len(places)),
+            **_values({metric: [rows[i] for i in places] for metric, rows in tables.items()}),
+        }
+        for name, places in filled.items()
+    }
+
+
+def _apart(entry: Entry, reference: Entry | None) -> tuple[list[str], list[str]]:
+    """Return the metrics that cannot be compared with the reference's, and the reason.
+
+    A loss per token depends on what a token is; and where the vocabularies differ, the one that
+    says `<unk>` more often has the easier task. Bits per character are charged for the spelling.
+    """
+    if reference is None or entry.kind == BASELINE or entry is reference:
+        return [], []
+    names = [name for name in _token_metrics(entry.scored.tables) if name != "bpc"]
+    told = "so its loss, perplexity and accuracy per token cannot be compared; bits per character"
+    if entry.tokenizer != reference.tokenizer:
+        return names, [f"cuts programs into other tokens than the first row, {told} can"]
+    unknown = [
+        any(row[0] for row in one.scored.tables["unk_targets"]) for one in (entry, reference)
+    ]
+    if any(unknown) and list(entry.vocab) != list(reference.vocab):
+        return names, [f"has another vocabulary, and not every token is in both, {told} can"]
+    return [], []
+
+
+def _left_out(entry: Entry, shared: Sequence[bool]) -> list[str]:
+    """Tell how many pairs the token metrics leave out."""
+    n_left = len(shared) - sum(shared)
+    if entry.kind == BASELINE or not n_left:
+        return []
+    return [
+        f"loss, perplexity, accuracy and bits per character leave out {n_left} of {len(shared)} "
+        "pairs, which are longer than some model can read or write"
+    ]
+
+
+def samples_of(
+    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunFigures]
+) -> list[Sample]:
+    """Return pairs spread evenly, with what the first seed of each row wrote."""
+    by_row = _first_entries(entries, rows, runs)
+    pairs = entries[0].scored.pairs
+    return [
+        Sample(
+            pairs[i].id,
+            pairs[i].description,
+            pairs[i].code,
+            {name: _output(entry.scored, i) for name, entry in by_row.items() if entry.asked[i]},
+        )
+        for i in spread(len(pairs), N_SAMPLES)
+    ]
+
+
+def attention_of(
+    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunFigures]
+) -> list[AttentionSample]:
+    """Return the attention of the first seed of each row, as much as a page can bear."""
+    by_row = _first_entries(entries, rows, runs)
+    queues = [
+        [AttentionSample(name, own.sample, own.labels, own.weights) for own in entry.attention]
+        for name, entry in by_row.items()
+    ]
+    found: list[AttentionSample] = []
+    n_weights = 0
+    for rank in range(max(map(len, queues), default=0)):
+        for own in (queue[rank] for queue in queues if rank < len(queue)):
+            n_weights += sum(_size(weights) for weights in own.weights.values())
+            if n_weights > _MAX_WEIGHTS and found:
+                return found
+            found.append(own)
+    return found
+
+
+def _size(weights: Any) -> int:
+    return sum(map(_size, weights)) if isinstance(weights, list) else 1
+
+
+def _first_entries(
+    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunFigures]
+) -> dict[str, Entry]:
+    """Return the first seed's entry of each row, in the order of the rows."""
+    by_run = dict(zip(map(id, runs), entries, strict=True))
+    firsts = {
+        (tuple(run.name for run in own if run.kind == MODEL) or own[0].name): own[0]
+        for own in configurations(runs)
+    }
+    return {row.name: by_run[id(firsts[tuple(row.runs) or row.name])] for row in rows}
+
+
+def _output(scored: SplitScores, place: int) -> SampleOutput:
+    row, own = scored.scores.rows[place], scored.ran[place]
+    return SampleOutput(scored.predictions[place], *_verdict(row.verdict, row.answers, own))
+
+
+def _verdict(words: str, answers: Mapping[str, Any], ran: Ran | None) -> tuple[str, str]:
+    """Return the verdict and its reason."""
+    if words == "exact":
+        return "exact", ""
+    if not answers["compiles"]:
+        return "does not compile", words.removeprefix("does not compile (").removesuffix(")")
+    if ran is None:
+        return "compiles", "" if words == "compiles" else words
+    if ran.right:
+        return "passes" if ran.against == TESTS else "behaves", ""
+    return "wrong", ran.detail or ran.problem

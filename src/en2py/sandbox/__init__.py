@@ -1,0 +1,6 @@
+"""A sandbox: generated code runs in it and nowhere else. See docs/sandbox.md."""
+
+from en2py.sandbox.pool import Sandbox
+from en2py.sandbox.protocol import Job, Outcome, Result
+
+__all__ = ["Job", "Outcome", "Result", "Sandbox"]

@@ -1,0 +1,305 @@
+"""From plain config to objects: data, module, trainer. All `instantiate` calls are here."""
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+
+from en2py.config.instantiate import check_targets
+from en2py.config.run_name import data_key, without_paths
+from en2py.console import cleaning_progress, progress
+from en2py.data.cache import cached
+from en2py.data.datamodule import PairDataModule
+from en2py.data.parallel import SECONDS
+from en2py.data.prepare import Prepared, prepare
+from en2py.data.tokenizers.protocol import Tokenizer
+from en2py.data.vocab import Vocab
+from en2py.decoding.ctranslate2 import Exported
+from en2py.decoding.greedy import beam, greedy
+from en2py.errors import UserError
+from en2py.evaluation.behaviour.cached import running_code, signatures_of
+from en2py.models.vectors import Vectors
+from en2py.training.callbacks.checkpointing import (
+    BatchNoise,
+    BestCheckpoint,
+    LastCheckpoint,
+    Throughput,
+)
+from en2py.training.checkpoints import FORMAT, CheckedIO, load_checkpoint
+from en2py.training.initialization import fill_tables
+from en2py.training.module import Search, Seq2SeqModule
+from en2py.training.out_of_memory import UpdateGuard
+
+Config = Mapping[str, Any]
+
+
+def make(section: Any) -> Any:
+    """Instantiate a config section; `_convert_` keeps Hydra's containers out of our objects."""
+    check_targets(section)  # a stranger's checkpoint brings its own config
+    return instantiate(section, _convert_="all")
+
+
+def tokenizers(
+    config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
+) -> tuple[Tokenizer, Tokenizer]:
+    """Return the English and the Python tokenizer, with what they learned if it is given."""
+    src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
+    for tokenizer, state in zip((src, tgt), states or (), strict=False):
+        tokenizer.load_state_dict(state)
+    return src, tgt
+
+
+def prepare_data(config: Config) -> tuple[Prepared, bool]:
+    """Return the prepared data and whether the cache had it."""
+    limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
+
+    def build() -> dict[str, Any]:
+        src_tokenizer, tgt_tokenizer = tokenizers(config)
+        with cleaning_progress() as progress:
+            prepared = prepare(
+                read=make(config["data"]["source"]),
+                cleaning=_cleaning(config["cleaning"]),
+                split=_split(config),
+                augment=make(config["augmentation"]),
+                src_tokenizer=src_tokenizer,
+                tgt_tokenizer=tgt_tokenizer,
+                **config["vocab"],
+                **limits,
+                processes=config["processes"] or os.cpu_count() or 1,
+                seconds_per_pair=config["cleaning"].get("seconds_per_pair", SECONDS),
+                progress=progress,
+            )
+        return prepared.to_dict()
+
+    key = data_key(config)
+    if _is_watched(config):
+        key["running"] = running_code()
+    record, from_cache = cached(Path(config["cache"]), "data", key, build)
+    return Prepared.from_dict(record), from_cache
+
+
+def _split(config: Config) -> Any:
+    """Return the split; one that asks for signatures of behaviour is handed the way to them."""
+    split = make(config["split"])
+    if not _is_watched(config):
+        return split
+    settings = {"sandbox": config["sandbox"], "folder": Path(config["cache"])}
+    return partial(split, signatures=partial(signatures_of, **settings))
+
+
+def _is_watched(config: Config) -> bool:
+    return "signatures" in inspect.signature(make(config["split"]).func).parameters
+
+
+def _cleaning(section: Config) -> dict[str, Any]:
+    """Return the steps that are switched on, in order.
+
+    As plain partials: Hydra's own asks at each call whether it may be made, which took a fifth of
+    the time of cleaning.
+    """
+    used = [name for name, use in section["use"].items() if use]
+    made = {name: make(section["steps"][name]) for name in used}
+    return {name: partial(step.func, **step.keywords) for name, step in made.items()}
+
+
+def word_vectors(config: Config, prepared: Prepared) -> Vectors:
+    """Return the vectors that the token tables start from, from the cache if they are there."""
+    settings = config["embeddings"]["vectors"]
+    key = {
+        "data": prepared.split_hash,
+        "vocab": [prepared.src_vocab.tokens, prepared.tgt_vocab.tokens],
+        "tokenizer": config["tokenizer"],
+        "embeddings": without_paths(settings),
+        "seed": config["seed"],
+    }
+
+    def build() -> dict[str, Any]:
+        sentences = [(item.src, item.tgt) for item in prepared.splits["train"]]
+        vectors = make(settings)(
+            sentences, prepared.src_vocab, prepared.tgt_vocab, seed=config["seed"]
+        )
+        made: dict[str, Any] = vectors.to_dict()
+        return made
+
+    record, _ = cached(Path(config["cache"]), "vectors", key, build)
+    return Vectors.from_dict(record)
+
+
+def new_module(config: Config, prepared: Prepared, stored: dict[str, Any]) -> Seq2SeqModule:
+    """Return a module with fresh weights, and word vectors where the config asks for them."""
+    vectors = word_vectors(config, prepared)
+    pl.seed_everything(config["seed"], verbose=False)
+    widths = {
+        f"{side}_width": table.shape[1]
+        for side, table in (("src", vectors.src), ("tgt", vectors.tgt))
+        if table is not None
+    }
+    stored = {**stored, "widths": widths, "frozen": list(widths and [s[:3] for s in widths])}
+    module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, stored)
+    fill_tables(module.model, vectors)
+    for side in stored["frozen"]:
+        found = getattr(vectors, f"{side}_found")
+        stored.setdefault("coverage", {})[side] = float(found[4:].float().mean())
+    return module
+
+
+def module_from(
+    config: Config, src_vocab: Vocab, tgt_vocab: Vocab, stored: dict[str, Any]
+) -> Seq2SeqModule:
+    """Return a module of a config's shape, for new weights or those of a checkpoint."""
+    check_targets(config)
+    states = (stored["src_state"], stored["tgt_state"])
+    src_tokenizer, tgt_tokenizer = tokenizers(config, states)
+    return Seq2SeqModule(
+        model=make(config["model"])(
+            len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **stored["widths"]
+        ),
+        loss=make(config["loss"])(tgt_vocab),
+        optimizer=make(config["optimizer"]),
+        scheduler=make(config["scheduler"]),
+        search=make({k: v for k, v in config["decoding"].items() if k != "engine"}),
+        src_tokenizer=src_tokenizer,
+        tgt_tokenizer=tgt_tokenizer,
+        src_vocab=src_vocab,
+        tgt_vocab=tgt_vocab,
+        freeze_epochs=config["embeddings"]["freeze_epochs"],
+        frozen=stored["frozen"],
+        stored=stored,
+    )
+
+
+def stored_record(
+    config: Config, choices: Mapping[str, str], prepared: Prepared, name: str
+) -> dict[str, Any]:
+    """Return what every checkpoint of a run carries besides weights, as plain containers."""
+    return {
+        "format": FORMAT,
+        "run": name,
+        "config": dict(config),
+        "choices": dict(choices),
+        "src_vocab": prepared.src_vocab.to_dict(),
+        "tgt_vocab": prepared.tgt_vocab.to_dict(),
+        "src_state": prepared.src_state,
+        "tgt_state": prepared.tgt_state,
+        "split_hash": prepared.split_hash,
+    }
+
+
+def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
+    """Return the loaders over prepared data."""
+    return PairDataModule(
+        prepared,
+        **config["batch"],
+        seed=config["seed"],
+        max_src_len=config["model"]["max_src_len"],
+        max_tgt_len=config["model"]["max_tgt_len"],
+    )
+
+
+def precision(wanted: str, accelerator: str = "auto") -> Any:
+    """Return the precision for `auto`: bf16 where the hardware multiplies it fast, else fp32.
+
+    The hardware is asked what it can do and not how fast it is just now: on a busy machine a
+    measurement would let the same command train in one precision today and in another tomorrow.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available() and accelerator != "cpu":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
+        ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 cannot tell
+        can: dict[str, Any] = ask() if ask else {}
+        fast = any(can.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bf16-mixed" if fast else "32-true"
+
+
+def trainer(
+    config: Config, folder: Path, loggers: list[Any], interactive: bool
+) -> tuple[pl.Trainer, Callable[[], Path]]:
+    """Return the trainer of a run and the place of its best checkpoint."""
+    saves = config["checkpoints"]
+    files = folder / "checkpoints"
+    best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
+    callbacks: list[Callback] = [
+        BatchNoise(config["seed"]),
+        UpdateGuard(config["faults"]["skip_batches"], config["faults"].get("spike")),
+        Throughput(None if interactive else progress),
+        *(make(callback) for callback in config["callbacks"].values() if callback),
+        best,
+        LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
+    ]
+    if saves["keep_every_n_epochs"]:
+        callbacks.append(
+            ModelCheckpoint(
+                files,
+                filename="epoch{epoch:03d}",
+                auto_insert_metric_name=False,
+                save_top_k=-1,
+                every_n_epochs=saves["keep_every_n_epochs"],
+                save_on_train_epoch_end=True,
+            )
+        )
+    if interactive:
+        callbacks.append(RichProgressBar())
+    settings = dict(config["trainer"])
+    settings["precision"] = precision(settings["precision"], settings["accelerator"])
+    made = make(settings)(
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[CheckedIO()],
+        default_root_dir=folder,
+        enable_progress_bar=interactive,
+    )
+    return made, lambda: best.path
+
+
+def load(path: str | Path) -> Seq2SeqModule:
+    """Return the model of a checkpoint, ready to generate.
+
+    Example:
+        `en2py.load("best.ckpt").generate(["write a function that adds two numbers"])`
+    """
+    return module_of(load_checkpoint(path))
+
+
+def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:
+    """Return the module that a loaded checkpoint describes, with its weights, in eval mode."""
+    stored = checkpoint["en2py"]
+    src_vocab, tgt_vocab = (Vocab.from_dict(stored[f"{side}_vocab"]) for side in ("src", "tgt"))
+    module = module_from(stored["config"], src_vocab, tgt_vocab, stored)
+    module.load_state_dict(checkpoint["state_dict"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module = module.to(device).eval()
+    engine = stored["config"]["decoding"].get("engine", "torch")
+    if engine != "torch":
+        module.search = _exported(module, engine)
+    return module
+
+
+def _exported(module: Seq2SeqModule, engine: str) -> Search:
+    """Return the module's search with an exported copy of its model in the model's place."""
+    search: Any = module.search
+    if search.func not in (greedy, beam):
+        raise UserError(
+            f"decoding.engine={engine}: it has greedy and beam search; {search.func.__name__} is "
+            "the torch engine's, whose draws depend on the seed and the source alone"
+        )
+    arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
+    exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
+    return lambda model, src, vocab: search(exported, src, vocab)
+
+
+def escape(value: Any) -> Any:
+    """Keep OmegaConf from reading `${` in a stored text as a reference."""
+    if isinstance(value, dict):
+        return {key: escape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escape(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value

@@ -1,0 +1,343 @@
+"""The Lightning module: what happens to a batch in training, validation, test and generation.
+
+Shape letters: B batch, S source length, T target length, D d_model, N real target tokens.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from en2py.data.batch import Batch, Example, collate
+from en2py.data.tokenizers.protocol import Tokenizer
+from en2py.data.vocab import BOS, EOS, Vocab
+from en2py.decoding.greedy import Hypothesis
+from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
+from en2py.models.transformer import Transformer
+from en2py.training.losses import divisor
+from en2py.training.out_of_memory import fitting_loss, in_halves
+
+EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
+Search = Callable[[Transformer, Tensor, Vocab], list[list[Hypothesis]]]
+
+
+class Seq2SeqModule(pl.LightningModule):
+    """An English-to-Python Transformer with all that it needs to be trained and used.
+
+    Args:
+        model: The Transformer.
+        loss: Called with hidden states `[N, D]`, the output projection and targets `[N]`.
+        optimizer: Called with the parameters.
+        scheduler: Called with the optimiser and `total_steps`.
+        search: A decoding function, called with model, source ids and the target vocabulary.
+        src_tokenizer: For descriptions.
+        tgt_tokenizer: For code.
+        src_vocab: Of descriptions.
+        tgt_vocab: Of code.
+        freeze_epochs: Epochs for which token tables filled from vectors stay as they are;
+            -1 for ever.
+        frozen: The sides (`src`, `tgt`) that were filled.
+        stored: Plain containers that every checkpoint carries (config, vocabularies, ...).
+
+    Attributes:
+        cut_batches: Take a batch in pieces when it does not fit into memory.
+        pieces: Into how many a batch is cut.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Transformer,
+        loss: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
+        search: Search,
+        src_tokenizer: Tokenizer,
+        tgt_tokenizer: Tokenizer,
+        src_vocab: Vocab,
+        tgt_vocab: Vocab,
+        freeze_epochs: int,
+        frozen: Sequence[str],
+        stored: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.search = model, loss, search
+        self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
+        self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
+        self.stored = stored
+        # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
+        self.tested: dict[int, list[list[float]]] = {}
+        self.cut_batches, self.pieces = False, 1
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._freeze_epochs = freeze_epochs
+        self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
+        # Persistent: an epoch's mean survives a stop in the middle of the epoch.
+        # Not looked through for NaN, for that would wait for the device in every step.
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.train_loss.persistent(True)
+        self.eval_metrics = nn.ModuleDict(
+            {name: TokenMetrics(tgt_vocab) for name in ("val_split", "train_split", "test_split")}
+        )
+        self.eval_losses = nn.ModuleDict(
+            {name: MeanMetric() for name in ("val_split", "train_split", "test_split")}
+        )
+        self._freeze(epoch=0)
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the mean loss over the real target tokens of a batch."""
+        if self.cut_batches:
+            loss, self.pieces = fitting_loss(self, self._loss, self._weight, batch, self.pieces)
+        else:
+            loss = self._loss(batch)
+        if batch_idx == 0:
+            self.train_loss.reset()
+        value = loss.detach()  # one that is not finite is left out of the epoch's mean
+        self.train_loss.update(
+            value.nan_to_num(0.0, 0.0, 0.0), weight=batch.n_tokens * value.isfinite()
+        )
+        return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        hidden, targets = self._hidden(batch)  # [N, D], [N]
+        loss: Tensor = self.loss(hidden, self.model.projection, targets)
+        return loss
+
+    def _weight(self, batch: Batch) -> Tensor:
+        return divisor(self.loss, batch.tgt_out[batch.tgt_mask])
+
+    def on_train_start(self) -> None:
+        """Freeze as the epoch demands; a run resumed inside an epoch sees no start of it."""
+        self._freeze(self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        """Let the token tables learn once their frozen epochs are over."""
+        self._freeze(self.current_epoch)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's mean loss; the criterion's own scale, not comparable across losses."""
+        self.log("train/loss", self.train_loss.compute(), prog_bar=True)
+        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule, stepped once an update."""
+        optimizer = self._optimizer(self.parameters())
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self._scheduler(optimizer, total_steps=total_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients by their norm, in bf16 too.
+
+        Lightning refuses to under mixed precision if the optimiser is fused, for in fp16 it would
+        see gradients that are still scaled; bf16 scales nothing.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if scaled or gradient_clip_algorithm == "value":
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+        elif gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def _freeze(self, epoch: int) -> None:
+        learn = 0 <= self._freeze_epochs <= epoch
+        for table in self._tables:
+            table.weight.requires_grad_(learn)
+
+    def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return hidden states `[N, D]` and targets `[N]` at the real target positions."""
+        places = batch.tgt_places
+        hidden = self.model.hidden(batch.src, batch.tgt_in, batch.src_places, places)
+        return hidden, batch.tgt_out.flatten()[places]
+
+    # -- evaluation -------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Count the token metrics of a batch of the validation split or the training sample."""
+        split = EVAL_SPLITS[dataloader_idx]
+        self._fitting(lambda piece: self._count(piece, split, self._scored(piece)), batch)
+
+    def on_test_start(self) -> None:
+        """Forget what was tested before."""
+        self.tested = {}
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count the token metrics of a batch of the test split, in all and pair by pair."""
+        self._fitting(self._test, batch)
+
+    def _test(self, batch: Batch) -> None:
+        scored = self._scored(batch)
+        metrics: Any = self.eval_metrics["test_split"]
+        owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
+        owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
+        table = metrics.by_pair(scored[0], owners, len(batch.indices))
+        self._count(batch, "test", scored)
+        self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
+
+    def _fitting(self, do: Callable[[Batch], Any], batch: Batch) -> list[Any]:
+        """Do something with a batch, or with its parts where memory asks for that and it may."""
+        return in_halves(self, do, batch) if self.cut_batches else [do(batch)]
+
+    def _scored(self, batch: Batch) -> tuple[TokenScores, Tensor]:
+        """Return the scores of a batch's target tokens, and its loss."""
+        with self._unmixed():
+            hidden, targets = self._hidden(batch)
+            weigh = partial(divisor, self.loss)
+            return score_hidden(hidden, self.model.projection, targets, self.loss, weigh)
+
+    def _count(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
+        """Add a batch to what is counted."""
+        scores, value = scored
+        metrics: Any = self.eval_metrics[f"{split}_split"]
+        metrics.update(scores, n_characters=batch.n_characters, spelling_bits=batch.spelling_bits)
+        loss: Any = self.eval_losses[f"{split}_split"]
+        loss.update(value, weight=divisor(self.loss, scores.targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the same metrics for both sides, and how far apart they are."""
+        nll = {split: self._log_split(split, bar=split == "val") for split in EVAL_SPLITS}
+        self.log("gap/nll", nll["val"] - nll["train"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the token metrics of the test split."""
+        self._log_split("test", bar=False)
+
+    def _log_split(self, split: str, bar: bool) -> Tensor:
+        metrics: Any = self.eval_metrics[f"{split}_split"]
+        values: dict[str, Tensor] = metrics.compute()
+        metrics.reset()
+        for name, value in values.items():
+            self.log(f"{split}/{name}", value, prog_bar=bar and name == "nll")
+        loss: Any = self.eval_losses[f"{split}_split"]
+        # train/loss is the running mean with dropout; the sample's, in eval mode, has its own name.
+        self.log(f"{split}/loss" if split != "train" else "train/eval_loss", loss.compute())
+        loss.reset()
+        return values["nll"]
+
+    # -- generation -------------------------------------------------------------------------------
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
+        """Return (place in the split, candidate programs, best first) for each source."""
+        with self._unmixed():
+            found = self._fitting(
+                lambda piece: self.search(self.model, piece.src, self.tgt_vocab), batch
+            )
+        results = [hypotheses for piece in found for hypotheses in piece]
+        return [
+            (index, [self.text(hypothesis) for hypothesis in hypotheses])
+            for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def generate(
+        self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
+    ) -> list[str]:
+        """Return one program per description.
+
+        Args:
+            descriptions: Tasks in English.
+            search: A decoding function; the module's own where None.
+            max_rows: Descriptions decoded at once.
+
+        Raises:
+            ValueError: If a description has no token or more than the model has positions for.
+        """
+        return [self.text(found[0]) for found in self.candidates(descriptions, search, max_rows)]
+
+    @torch.inference_mode()
+    def candidates(
+        self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
+    ) -> list[list[Hypothesis]]:
+        """Return the hypotheses of a search, best first, per description; see `generate`."""
+        examples = []
+        for i, description in enumerate(descriptions):
+            tokens = self.src_tokenizer.tokenize(description)
+            if not tokens:
+                raise ValueError(f"description {i} is empty: {description!r}")
+            examples.append(Example(i, self.src_vocab.encode(tokens), ()))
+        examples.sort(key=lambda example: len(example.src))
+        found: list[list[Hypothesis]] = [[] for _ in examples]
+        with self._without_dropout(), self._unmixed():
+            for first in range(0, len(examples), max_rows):
+                rows = examples[first : first + max_rows]
+                src = collate(rows, self.tgt_vocab).src.to(self.device)
+                results = (search or self.search)(self.model, src, self.tgt_vocab)
+                for example, hypotheses in zip(rows, results, strict=True):
+                    found[example.index] = hypotheses
+        return found
+
+    def _unmixed(self) -> torch.autocast:
+        """Compute in the precision of the weights, whatever training does.
+
+        So a figure or a program does not depend on who asks: `train.py`, `evaluate.py`, a notebook.
+        """
+        return torch.autocast(self.device.type, enabled=False)
+
+    @contextmanager
+    def _without_dropout(self) -> Iterator[None]:
+        training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(training)
+
+    def text(self, hypothesis: Hypothesis) -> str:
+        """Return the program that a hypothesis spells."""
+        return self.tgt_tokenizer.detokenize(self.tgt_vocab.decode(hypothesis.ids))
+
+    @torch.inference_mode()
+    def attention(
+        self, description: str, code: str
+    ) -> tuple[dict[str, tuple[list[str], list[str]]], dict[str, Tensor]]:
+        """Return what the model looks at while it writes a program.
+
+        Args:
+            description: The task.
+            code: The program, generated or given.
+
+        Returns:
+            Per kind (`cross`, `encoder`, `decoder`) the labels of rows and columns, and the weights
+            `[L, H, rows, columns]`.
+        """
+        src = self.src_tokenizer.tokenize(description)
+        tgt = self.tgt_tokenizer.tokenize(code)
+        tgt = tgt[: self.model.tgt_embedding.positions.shape[0] - 1]
+        example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))
+        batch = collate([example], self.tgt_vocab).to(self.device)
+        with self._without_dropout(), self._unmixed():
+            maps = self.model.attention_maps(batch.src, batch.tgt_in)
+        # A row is what is being written: the token that comes out at that place.
+        read, written = [*src, EOS], [*tgt, EOS]
+        labels = {
+            "cross": (written, read),
+            "encoder": (read, read),
+            "decoder": (written, [BOS, *tgt]),
+        }
+        return labels, {kind: getattr(maps, kind)[:, 0].float().cpu() for kind in labels}
+
+    # -- checkpoints ------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add config and vocabularies: a checkpoint needs no other file."""
+        checkpoint["en2py"] = self.stored
+        checkpoint["pieces"] = self.pieces
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Cut batches as they were cut."""
+        self.pieces = checkpoint.get("pieces", 1)
