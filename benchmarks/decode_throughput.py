@@ -35,8 +35,9 @@ from torch import Tensor
 
 from en2py.data.batch import Example, collate
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
+from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
-from en2py.decoding.greedy import beam, greedy
+from en2py.decoding.greedy import greedy
 from en2py.models.transformer import Transformer
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint

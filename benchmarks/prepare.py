@@ -92,7 +92,7 @@ def config_of(overrides: list[str]) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from en2py.cli.main import CONF
+    from en2py.config.composition import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose("train", overrides), resolve=True)
@@ -102,7 +102,7 @@ def config_of(overrides: list[str]) -> dict[str, Any]:
 def run(overrides: list[str]) -> Row:
     """Do all that a run does before it builds its model, through the cache."""
     config = config_of(overrides)
-    from en2py.training import build  # torch is not part of it
+    from en2py.training import build
 
     clock = Clock()
     prepared, cached = build.prepare_data(config)
@@ -115,6 +115,7 @@ def run(overrides: list[str]) -> Row:
 def stages(overrides: list[str], processes: int) -> Row:
     """Do each stage by itself; with one process this is the plain way."""
     config = config_of(overrides)
+    from en2py.config import instantiate
     from en2py.data.cleaning import clean
     from en2py.data.duplicates import fingerprint
     from en2py.data.pairs import DataReport
@@ -129,12 +130,12 @@ def stages(overrides: list[str], processes: int) -> Row:
         row[stage] = clock.read()["seconds"]
         return result
 
-    pairs = timed("read", lambda: build.make(config["data"]["source"])(report))
+    pairs = timed("read", lambda: instantiate.make(config["data"]["source"])(report))
     steps = build._cleaning(config["cleaning"])
     with Workers(processes, 10) as workers:
         pairs = timed("clean", lambda: clean(pairs, steps, report, workers=workers))
         prints = timed("compare", lambda: list(workers.map(fingerprint, pairs)))
-    splits = timed("split", lambda: build.make(config["split"])(pairs, report, prints))
+    splits = timed("split", lambda: instantiate.make(config["split"])(pairs, report, prints))
     src, tgt = build.tokenizers(config)
     src.fit([p.description for p in splits.train])
     tgt.fit([p.code for p in splits.train])
@@ -146,7 +147,7 @@ def stages(overrides: list[str], processes: int) -> Row:
 
         vocabs = Vocab.build(english, 1), Vocab.build(python, 1)
         sentences = list(zip(english, python, strict=True))[: len(splits.train)]
-        learn = build.make(config["embeddings"]["vectors"])
+        learn = instantiate.make(config["embeddings"]["vectors"])
         timed("word2vec", lambda: learn(sentences, *vocabs, seed=1))
     return {**whole.read(), **peak(), "split_hash": splits.hash[:16], **row}
 
@@ -154,11 +155,11 @@ def stages(overrides: list[str], processes: int) -> Row:
 def mine(root: str, path: Path) -> Row:
     """Mine all pairs that there are, and keep them in a file."""
     config = config_of(["data=stdlib", f"data.root={root}"])
+    from en2py.config import instantiate
     from en2py.data.pairs import DataReport
-    from en2py.training import build
 
     clock = Clock()
-    pairs = build.make(config["data"]["source"])(DataReport())
+    pairs = instantiate.make(config["data"]["source"])(DataReport())
     row = {**clock.read(), **peak(), "pairs": len(pairs)}
     path.write_bytes(pickle.dumps(pairs))
     return row
@@ -167,6 +168,7 @@ def mine(root: str, path: Path) -> Row:
 def grow(mined: Path, n: int) -> Row:
     """Prepare `n` of the mined pairs, taken evenly."""
     config = config_of(["data=stdlib"])
+    from en2py.config import instantiate
     from en2py.data.duplicates import group_twins
     from en2py.data.prepare import prepare
     from en2py.training import build
@@ -184,7 +186,7 @@ def grow(mined: Path, n: int) -> Row:
         clock = Clock()
         group_twins(prints)
         found["grouping"] = clock.read()["seconds"]
-        return build.make(config["split"])(pairs, report, prints)
+        return instantiate.make(config["split"])(pairs, report, prints)
 
     src, tgt = build.tokenizers(config)
     clock = Clock()
@@ -192,7 +194,7 @@ def grow(mined: Path, n: int) -> Row:
         read=read,
         cleaning=build._cleaning(config["cleaning"]),
         split=split,
-        augment=build.make(config["augmentation"]),
+        augment=instantiate.make(config["augmentation"]),
         src_tokenizer=src,
         tgt_tokenizer=tgt,
         **config["vocab"],

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from en2py.cli.main import CONF
+from en2py.config.composition import CONF
 from en2py.data.batch import Batch, collate
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared

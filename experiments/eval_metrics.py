@@ -21,9 +21,9 @@ from pathlib import Path
 from omegaconf import OmegaConf, open_dict
 from sklearn.metrics import roc_auc_score
 
-from en2py.cli.main import CONF, as_typed
-from en2py.config.messages import rehearse
-from en2py.data.cache import write_atomically
+from en2py.cli.overrides import as_typed
+from en2py.config.composition import CONF, rehearse
+from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names
 from en2py.data.syntax import ast_text_renamed, parse

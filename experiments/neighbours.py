@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.models.vectors import Vectors, nearest
+from en2py.models.embeddings import Vectors, nearest
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
 

@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from en2py.training.callbacks.checkpointing import TIMES
+from en2py.training.callbacks.throughput import TIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 N_RUNS, DONE = 6, 2

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from en2py.cli.main import command
-from en2py.training.callbacks.checkpointing import TIMES
+from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import checksum, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,8 +1,10 @@
 """What a person sees on the terminal: the config tree, the data table, the results."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,8 +12,6 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
-
-from en2py.evaluation.results import Figure, Results
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -145,35 +145,6 @@ def results(title: str, values: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-_COMPARED = ("nll", "bpc", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
-
-
-def comparison(found: Results) -> None:
-    """Print the rows of a comparison with their 95 % intervals; all figures are in its report."""
-    shown = [name for name in _COMPARED if any(name in row.figures for row in found.rows)]
-    table = Table(title=f"{found.title}, {found.data['part']} split", title_justify="left")
-    table.add_column("", overflow="fold")
-    has_models = any("nll" in row.validation for row in found.rows)
-    if has_models:
-        table.add_column("val/nll", justify="right")
-    for name in shown:
-        table.add_column(name.replace("exact_match_renamed", "exact"), justify="right")
-    for row in found.rows:
-        own = [_with_interval(name, row.figures.get(name)) for name in shown]
-        chosen_by = [_with_interval("nll", row.validation.get("nll"))] if has_models else []
-        table.add_row(row.name, *chosen_by, *own)
-    console.print(table)
-
-
-def _with_interval(name: str, figure: Figure | None) -> str:
-    if figure is None:
-        return ""
-    text = number(name, figure.value)
-    if figure.low is not None and figure.high is not None:
-        text += f"\n{number(name, figure.low)} to {number(name, figure.high)}"
-    return text
-
-
 _SHARES = (
     "exact_match",
     "compiles",
@@ -227,3 +198,40 @@ def samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
         if "exact" not in verdict:
             console.print(Text("the reference:", style="dim"))
             console.print(Text(reference, style="dim"))
+
+
+_SPEAKERS = ("pytorch_lightning", "lightning_fabric")  # with handlers of their own, for stderr
+
+
+_NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it writes
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Send what libraries say and warn of to a file.
+
+    Args:
+        path: The file; what it holds already stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # the disk is full
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.addFilter(lambda record: _NOISE not in record.getMessage())
+    root, speakers = logging.getLogger(), [logging.getLogger(name) for name in _SPEAKERS]
+    before = [(speaker.handlers, speaker.propagate) for speaker in speakers]
+    for speaker in speakers:
+        speaker.handlers, speaker.propagate = [], True
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(level)
+        for speaker, (handlers, propagate) in zip(speakers, before, strict=True):
+            speaker.handlers, speaker.propagate = handlers, propagate
+        handler.close()

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from en2py import console
 from en2py.config.run_name import data_key, settings
 from en2py.config.validation import expand_paths
-from en2py.data.cache import cached, digest, file_digest
+from en2py.data.cache import cached
+from en2py.data.files import digest, file_digest
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
@@ -22,6 +23,7 @@ from en2py.errors import UserError
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
+from en2py.training.testing import predictions_key
 
 SPLITS = ("train", "val", "test")
 _SET_ASIDE = re.compile(r"\.old\d+$")  # an earlier attempt, see `fresh=true`
@@ -221,11 +223,6 @@ def stored_programs(entrant: Entrant, pairs: Sequence[Pair]) -> list[list[str]] 
     ):
         return None
     return [record["candidates"] for record in own if record is not None]
-
-
-def predictions_key(sha256: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what programs depend on besides the descriptions."""
-    return {"checkpoint": sha256, "decoding": config["decoding"]}
 
 
 def known_programs(

@@ -17,7 +17,6 @@ import gc
 import importlib.util
 import math
 import os
-import re
 import subprocess
 import sys
 import traceback
@@ -29,30 +28,25 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.messages import exit_code, explain, groups_of, options_of, rehearse
+from en2py.cli.overrides import as_typed, separate, typed
+from en2py.config import composition
+from en2py.config.composition import CONF, ROOT, _groups, _listed, rehearse
+from en2py.config.messages import exit_code, explain
 from en2py.errors import Fault, UserError
-from en2py.sweeps import progress
-from en2py.training import signals
-
-ROOT = Path(__file__).resolve().parents[3]  # the checkout: the package is installed in place
-CONF = ROOT / "conf"
-
-# Values of these keys reach the program as typed: Hydra's grammar would refuse or rewrite them.
-# A key counts by its last part, so `path` stands for `data.path` and `embeddings.path` too.
-TEXTS = ("prompt", "study", "baseline")
-PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export",
-         "results")  # fmt: skip
+from en2py.sweeps import plan
+from en2py.training import run_folder, signals
 
 # Registered on import and not in `command`, because a launcher's worker process imports this
 # module when it unpickles the job, and composes the job's config right afterwards.
 OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
 OmegaConf.register_new_resolver("options", lambda group: _listed(group), replace=True)
 OmegaConf.register_new_resolver("groups", lambda: _groups(), replace=True)
-OmegaConf.register_new_resolver("cores", lambda most: min(progress.n_cores(), most), replace=True)
+OmegaConf.register_new_resolver(
+    "cores", lambda most: min(composition.n_cores(), most), replace=True
+)
 
 
 # Our files of launchers and of the search bear the names of the plugins' own, on purpose.
@@ -111,7 +105,7 @@ def command(
             sys.argv += options + overrides
             folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
             if folder is not None:
-                progress.begin()
+                run_folder.begin()
             job: Any = functools.partial(_run, door, config_name)
             job.__module__ = config_name  # Hydra names the job after it
             job.before_sweep = before_sweep  # for the sweeper, which is handed the job alone
@@ -169,85 +163,6 @@ def refuse(reason: str, code: int = 2) -> int:
     return code
 
 
-def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take a command line apart into options and overrides.
-
-    Hydra loses overrides that stand behind an option (`seed=1 -m model=tiny`); in this order it
-    does not.
-
-    Args:
-        arguments: The command line without the program.
-
-    Returns:
-        What starts with a dash, with its values, and the overrides.
-
-    Raises:
-        UserError: If an option or a word is not known.
-    """
-    overrides = [a for a in arguments if a[:1] in ("~", "+") or ("=" in a and a[:1] != "-")]
-    options = [a for a in arguments if a not in overrides]
-    parsed, unknown = get_args_parser().parse_known_args(options)
-    for option in unknown:
-        name = option.lstrip("-").split("=")[0].replace("-", "_")
-        raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
-    for word in parsed.overrides:
-        raise UserError(
-            f"'{word}' is not of the form key=value; a text with spaces stands in quotes: "
-            'prompt="add two numbers"'
-        )
-    return options, overrides
-
-
-def as_typed(override: str) -> str:
-    r"""Rewrite the override of a text so that Hydra hands its value over unchanged.
-
-    `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars read the value: OmegaConf's
-    takes `${` for an interpolation unless a backslash stands before it, and Hydra's ends the text
-    at a quote unless a backslash stands before it; both read the backslashes before that mark in
-    pairs. Backslashes elsewhere stand for themselves.
-
-    Args:
-        override: One `key=value` of the command line, with `+` or `++` before it or not.
-
-    Returns:
-        The override for Hydra; any other override comes back as it is.
-    """
-    match = re.fullmatch(r"(\+{0,2}([\w.]+))=(.*)", override, flags=re.DOTALL)
-    if match is None:
-        return override
-    key, path, text = match.groups()
-    name = path.rsplit(".", 1)[-1]
-    if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
-        return override
-    if name in PATHS:
-        text = os.path.expanduser(text)  # the shell does it for words of their own only
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    text = re.sub(r"(\\+)\Z", r"\1\1", text)
-    return f"{key}='{text}'"
-
-
-def typed(override: str) -> str:
-    """Undo `as_typed`."""
-    key, _, _ = override.partition("=")
-    name = key.lstrip("+").rsplit(".", 1)[-1]
-    if name not in TEXTS + PATHS:
-        return override
-    value = OverridesParser.create().parse_override(override).value()
-    return (
-        f"{key}={OmegaConf.create({'value': value}).value}" if isinstance(value, str) else override
-    )
-
-
-def _listed(group: str) -> str:
-    return ", ".join(options_of(group, CONF)) or "none yet"
-
-
-def _groups() -> str:
-    """Return the groups and their options as lines of the help text."""
-    return "\n  ".join(f"{group}: {_listed(group)}" for group in groups_of(CONF))
-
-
 def _is_sweep(options: Sequence[str]) -> bool:
     parsed, _ = get_args_parser().parse_known_args(options)
     return bool(parsed.multirun)
@@ -280,7 +195,7 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         from en2py.config.validation import check
 
         check(cfg, config_name)
-        if not alone and progress.is_of_several_ranks(cfg):
+        if not alone and is_of_several_ranks(cfg):
             return _in_a_process_of_its_own(cfg, overrides)
         sys.argv[1:] = [typed(o) for o in overrides]  # the other ranks of a run are started with it
         return door(cfg)
@@ -299,22 +214,6 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
     raise failure
 
 
-def _in_a_process_of_its_own(cfg: DictConfig, overrides: list[str]) -> float:
-    """Do a run of several ranks: where one of them dies, Lightning ends the process of the first.
-
-    Returns:
-        The best validation NLL.
-    """
-    words = [sys.executable, str(ROOT / "train.py"), *map(typed, overrides)]
-    done = subprocess.run(words, stderr=subprocess.PIPE, text=True)
-    choices = {k: str(v) for k, v in HydraConfig.get().runtime.choices.items() if k[:5] != "hydra"}
-    result = progress.result_of(progress.folder_of(cfg, overrides, choices))
-    if done.returncode == 0 and result is not None:
-        return float(result["best"].get("val/nll", math.inf))
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    raise UserError(last) if done.returncode == 2 else Fault(last)
-
-
 def _note(
     cfg: DictConfig, config_name: str, overrides: list[str], failure: RunFailed, trace: str
 ) -> None:
@@ -322,14 +221,14 @@ def _note(
     settings = HydraConfig.get()
     folder = Path(str(settings.sweep.dir))
     told = failure.args[0]
-    print(f"{progress.job_label(folder, overrides)}: failed: {told}", file=sys.stderr)
+    print(f"{plan.job_label(folder, overrides)}: failed: {told}", file=sys.stderr)
     with (folder / "failed.log").open("a", encoding="utf-8") as file:
         file.write(f"failed: {' '.join(overrides)}: {told}\n{trace}")
     if config_name == "train":
         choices = {k: str(v) for k, v in settings.runtime.choices.items() if k[:5] != "hydra"}
         with contextlib.suppress(Exception):  # a config without a name has no folder either
-            run_folder = progress.folder_of(cfg, overrides, choices)
-            progress.sign(run_folder, overrides, told, failure.code)
+            failed = run_folder.folder_of(cfg, overrides, choices)
+            run_folder.sign(failed, overrides, told, failure.code)
 
 
 def _code(stop: SystemExit) -> int:
@@ -347,3 +246,25 @@ def _code(stop: SystemExit) -> int:
     if isinstance(stop.code, str):
         return refuse(stop.code)
     return stop.code or 0
+
+
+def _in_a_process_of_its_own(cfg: DictConfig, overrides: list[str]) -> float:
+    """Do a run of several ranks: where one of them dies, Lightning ends the process of the first.
+
+    Returns:
+        The best validation NLL.
+    """
+    words = [sys.executable, str(ROOT / "train.py"), *map(typed, overrides)]
+    done = subprocess.run(words, stderr=subprocess.PIPE, text=True)
+    choices = {k: str(v) for k, v in HydraConfig.get().runtime.choices.items() if k[:5] != "hydra"}
+    result = run_folder.result_of(run_folder.folder_of(cfg, overrides, choices))
+    if done.returncode == 0 and result is not None:
+        return float(result["best"].get("val/nll", math.inf))
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise UserError(last) if done.returncode == 2 else Fault(last)
+
+
+def is_of_several_ranks(cfg: DictConfig) -> bool:
+    """Tell whether Lightning starts other processes for a run; on Slurm, `srun` has done so."""
+    strategy = str((cfg.get("trainer") or {}).get("strategy") or "")
+    return strategy.startswith(("ddp", "fsdp", "deepspeed")) and "SLURM_NTASKS" not in os.environ

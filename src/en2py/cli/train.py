@@ -9,45 +9,42 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from en2py import console
-from en2py.cli.checkpoint_runs import predictions_key
-from en2py.config.run_name import config_digest, run_name, wandb_id
-from en2py.data.cache import file_digest, write_atomically
+from en2py.config.composition import escape, share_of
+from en2py.config.run_name import config_digest
+from en2py.console import log_file
+from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import Judge
 from en2py.evaluation.plots import plot_curves
-from en2py.log_file import log_file
-from en2py.sweeps import progress
-from en2py.sweeps.progress import job_label, lock_of, share_of, sign
-from en2py.training import build, signals
-from en2py.training.build import escape
+from en2py.evaluation.scores import Training, write_scores
+from en2py.sweeps.plan import job_label
+from en2py.training import build, checkpoints, run_folder, signals
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.distributed import is_first, left_behind
 from en2py.training.initialization import copy_weights
-from en2py.training.loggers import MetricsFile, finish_wandb, wandb_logger
+from en2py.training.loggers import MetricsFile, _wandb, finish_wandb
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import memory_told, training_remedies
-from en2py.training.resume import check_same_data, continue_config, resume_point
+from en2py.training.resume import check_same_data, resume_point
+from en2py.training.run_folder import Run, sign
 from en2py.training.testing import (
-    Training,
     draw_attention,
     generated,
+    predictions_key,
     score_split,
     token_tables,
-    write_scores,
 )
 
 log = logging.getLogger(__name__)
@@ -55,64 +52,6 @@ log = logging.getLogger(__name__)
 _STUDENTS_FILE = (
     "for the students' file: python train.py data=english_python data.path=english_python_data.txt"
 )
-
-
-class Run:
-    """A run's place and name; made before anything is written.
-
-    Args:
-        cfg: The composed config.
-        overrides: As typed.
-        choices: The option taken in each group.
-    """
-
-    def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
-        self.start = load_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else None
-        if self.start is not None:
-            cfg, choices = continue_config(cfg, overrides, choices, self.start)
-        self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-        self.overrides, self.choices = overrides, choices
-        self.name = run_name(self.config, choices)
-        self.folder = Path(self.config["output"]) / self.config["study"] / self.name
-        self.result_file = self.folder / "result.json"
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the run's lock; a second process with the very same choices is told so."""
-        if not is_first():  # the first rank holds it for all
-            yield
-            return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_of(self.folder), timeout=0)
-        try:
-            with lock:
-                yield
-        except Timeout:
-            raise UserError(
-                f"this very run is going on in another process: {self.folder}; "
-                "wait for it, or change a choice (seed=2, say)"
-            ) from None
-
-    def finished(self) -> dict[str, Any] | None:
-        """Return the stored result of a run that came to its end."""
-        try:
-            result: dict[str, Any] = json.loads(self.result_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return result if result.get("config_sha256") == config_digest(self.config) else None
-
-    def attempt(self) -> int:
-        """Count the earlier attempts that `fresh=true` set aside."""
-        return len(list(self.folder.parent.glob(f"{self.name}.old*")))
-
-    def set_aside(self) -> None:
-        """Move the folder of an earlier attempt out of the way, keeping it."""
-        if self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"{self.name}.old{self.attempt() + 1}"))
-
-    def wandb_id(self) -> str:
-        """Return the W&B id: the same run goes on under it, a fresh one gets another."""
-        return wandb_id(self.config["study"], self.name, self.attempt())
 
 
 def train(cfg: DictConfig) -> float:
@@ -127,11 +66,11 @@ def train(cfg: DictConfig) -> float:
     run = Run(cfg, overrides, choices)
     if not is_first():
         console.console.quiet = True
-    if os.environ.get(progress.ID):
+    if os.environ.get(run_folder.ID):
         parallel = "n_jobs" in hydra.launcher
         if parallel:
             _take_a_share(run, share_of(hydra.launcher))
-            _end_with(int(os.environ[progress.ID].split("-")[0]))
+            _end_with(int(os.environ[run_folder.ID].split("-")[0]))
         console.begin_job(job_label(run.folder.parent, overrides), parallel=parallel)
     else:
         _name_the_data(run)
@@ -192,7 +131,7 @@ def _train(run: Run) -> float:
     if is_first():
         _write_start(run, prepared)
 
-    stored = build.stored_record(config, run.choices, prepared, run.name)
+    stored = checkpoints.stored_record(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, stored)
     module.cut_batches = config["faults"]["cut_batches"]
     datamodule = build.datamodule(config, prepared)
@@ -270,20 +209,6 @@ def _write_start(run: Run, prepared: Prepared) -> None:
         )
     report = {**prepared.report.to_dict(), "split_hash": prepared.split_hash}
     write_atomically(folder / "data_report.json", json.dumps(report, indent=1).encode())
-
-
-def _wandb(run: Run) -> Any:
-    tags = [f"{group}={run.choices[group]}" for group in ("data", "model", "embeddings", "loss")]
-    return wandb_logger(
-        project=run.config["logger"]["wandb"]["project"],
-        folder=run.folder.parent,
-        run=run.name,
-        run_id=run.wandb_id(),
-        study=run.config["study"],
-        tags=[*tags, f"seed={run.config['seed']}"],
-        config={**run.config, "choices": run.choices},
-        log_checkpoints=run.config["logger"]["wandb"]["log_checkpoints"],
-    )
 
 
 def _describe(module: Seq2SeqModule, trainer: pl.Trainer, stored: Mapping[str, Any]) -> None:

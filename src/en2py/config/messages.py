@@ -4,9 +4,6 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     HydraException,
     InstantiationException,
@@ -21,7 +18,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from en2py.data.cache import is_disk_full
+from en2py.config.composition import groups_of, options_of, rehearse
+from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean
 
 
@@ -70,55 +68,6 @@ def exit_code(error: BaseException) -> int:
     """Return 2 for an error that `explain` tells of, but 1 where nobody at the keyboard erred."""
     links = list(_chain(error))
     return 1 if any(isinstance(link, Fault) for link in links) or is_disk_full(error) else 2
-
-
-def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
-    """Compose the config of a command line; of a sweep, with the first value of each axis.
-
-    Args:
-        config_name: The file of `conf/` without its suffix.
-        overrides: The command line's `key=value` words.
-        conf: The folder of the configs.
-
-    Returns:
-        The config, Hydra's own settings under `hydra`.
-    """
-    first = []
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        line = str(override.input_line)
-        if override.is_sweep_override():
-            if not override.is_discrete_sweep():
-                continue  # an interval has no first value
-            line = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
-        first.append(line)
-    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job's, if any
-    try:
-        with initialize_config_dir(str(conf), version_base="1.3", job_name=config_name):
-            return compose(config_name, first, return_hydra_config=True)
-    finally:
-        GlobalHydra.instance().hydra = running
-
-
-def groups_of(conf: Path) -> list[str]:
-    """List the config groups, Hydra's own left out.
-
-    Args:
-        conf: The folder of the configs.
-    """
-    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
-    folders = {folder for folder in folders if folder.split("/")[0] != "hydra"}
-    return sorted(folders | {"experiment"})  # that one lies beside conf/
-
-
-def options_of(group: str, conf: Path) -> list[str]:
-    """List the options of a config group.
-
-    Args:
-        group: Its folder, `tokenizer/src`.
-        conf: The folder of the configs; `experiments/` beside it is searched too, as by Hydra.
-    """
-    folders = (conf, conf.parent / "experiments")
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from en2py.data.cache import digest, file_digest
+from en2py.data.files import digest, file_digest
 
 # What cannot change a result: where things are written, how fast, and under which label.
 _IRRELEVANT = (

@@ -4,43 +4,21 @@ An entry is built once, under a lock that dies with its holder, written beside i
 renamed: readers see the whole entry or none, however many runs start at once.
 """
 
-import errno
 import hashlib
 import json
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock
 
-from en2py.errors import Fault
+from en2py.data.files import digest, file_digest, remove_leftovers, write_atomically
 
 # What the prepared data depends on besides our own code: a new version means a new entry.
 _LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of plain containers; equal content gives equal digests."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file; of a folder, that of its files' names and contents."""
-    path = Path(path)
-    if path.is_dir():
-        return digest(
-            {str(f.relative_to(path)): file_digest(f) for f in sorted(path.rglob("*.py"))}
-        )
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
@@ -52,75 +30,11 @@ def code_version() -> str:
     return digest(
         {
             "rules": file_digest(Path(__file__).parent),
-            "embeddings": file_digest(Path(__file__).parent.parent / "models"),
+            "embeddings": file_digest(Path(__file__).parent.parent / "models" / "embeddings.py"),
             "python": platform.python_version(),
             "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         }
     )
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside the target; on leaving, sync it to disk and rename it.
-
-    A kill or a full disk leaves the old file or the new one, never half of one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp's are for their owner alone
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file through `atomic_file`.
-
-    Raises:
-        Fault: If the disk is full.
-    """
-    try:
-        with atomic_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise disk_full(path, len(content)) from error
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Tell whether an error, or one that it came from, says that there is no room on the disk."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def disk_full(path: Path, needed: int) -> Fault:
-    """Return what to say when a file of so many bytes does not fit; the earlier one is whole."""
-    free = shutil.disk_usage(path.parent).free
-    return Fault(
-        f"the disk is full: '{path}' needs {needed:,} bytes and {free:,} are free for it; what was "
-        "written before is whole, so make room and type the same command again"
-    )
-
-
-def remove_leftovers(folder: Path, of: str = "*") -> None:
-    """Delete what killed writers left behind in a folder; call it where nobody else writes.
-
-    Args:
-        folder: Where.
-        of: A pattern of the names that were to be written.
-    """
-    for file in folder.glob(f".{of}.*.tmp"):
-        file.unlink(missing_ok=True)
 
 
 def cached(

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from en2py.data.batch import Batch, Example, Store
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
-from en2py.evaluation.metrics.token_metrics import spelling_bits
+from en2py.data.vocab import spelling_bits
 
 _SAMPLE = 150  # pairs of the training sample: the mean of 8,000 tokens is close enough
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut

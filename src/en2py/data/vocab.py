@@ -66,3 +66,20 @@ class Vocab:
     def from_dict(cls, record: dict[str, list]) -> "Vocab":  # type: ignore[type-arg]
         """Undo `to_dict`."""
         return cls(record["tokens"], record["counts"])
+
+
+BITS_PER_BYTE = 8
+
+
+def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
+    """Return the price in bits of the tokens that a vocabulary does not hold.
+
+    A model that says `<unk>` has not said the token; to be compared with one that has, it pays for
+    the spelling: its UTF-8 bytes and an end mark, each as one of 256.
+
+    Args:
+        tokens: The tokens of a reference program.
+        vocab: The target vocabulary.
+    """
+    unknown = [token for token in tokens if token not in vocab]
+    return BITS_PER_BYTE * sum(len(token.encode(errors="surrogatepass")) + 1 for token in unknown)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from en2py.data.vocab import BOS, EOS, PAD, UNK, Vocab
-from en2py.decoding.greedy import Hypothesis
+from en2py.decoding.hypothesis import Hypothesis
 from en2py.errors import UserError
 from en2py.models.transformer import Attention, Embedding, Transformer
 

@@ -13,7 +13,8 @@ from en2py.data.cleaning.layout import autopep8
 from en2py.data.cleaning.pipeline import Drop
 from en2py.data.pairs import Pair
 from en2py.data.syntax import parse
-from en2py.decoding.greedy import beam, greedy
+from en2py.decoding.beam_search import beam
+from en2py.decoding.greedy import greedy
 from en2py.evaluation.metrics.program_metrics import Program
 from en2py.training import build
 from en2py.training.module import Seq2SeqModule

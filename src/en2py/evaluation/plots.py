@@ -19,7 +19,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from en2py.data.cache import write_atomically
+from en2py.data.files import write_atomically
 from en2py.evaluation.metrics.code_tokens import token_class
 
 # Panels of the curves: title, unit, and (column, label, colour) of each line. The training

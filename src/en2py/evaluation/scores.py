@@ -3,13 +3,17 @@
 Shape letters: N pairs, C counts of a metric.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from en2py.data.duplicates import fingerprint, group_twins
+from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
+from en2py.data.prepare import Prepared
 from en2py.evaluation.aggregation import (
     BASELINE,
     MODEL,
@@ -18,12 +22,118 @@ from en2py.evaluation.aggregation import (
     configurations,
     make_rows,
 )
-from en2py.evaluation.execution.runner import TESTS, Ran, failures
-from en2py.evaluation.metrics.bleu import Counts
-from en2py.evaluation.metrics.program_metrics import VERDICTS, metric_value
+from en2py.evaluation.execution.runner import TESTS, Judge, Ran, counts_of, failures
+from en2py.evaluation.metrics.bleu import Counts, TrainingCode
+from en2py.evaluation.metrics.program_metrics import VERDICTS, Scores, metric_value, score
+from en2py.evaluation.metrics.seen_descriptions import known_codes
+from en2py.evaluation.report.markdown import samples_page, spread
 from en2py.evaluation.results import AttentionSample, ResultRow, Sample, SampleOutput
-from en2py.evaluation.samples import spread
-from en2py.training.testing import SplitScores, Tables
+
+Tables = dict[str, list[Counts]]  # metric to counts, a row a pair
+
+
+@dataclass(frozen=True)
+class Training:
+    """What scores know of the training split.
+
+    Attributes:
+        pairs: Its pairs, variants by augmentation left out.
+        code: Its programs, variants included.
+    """
+
+    pairs: list[Pair]
+    code: TrainingCode
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> "Training":
+        """Take it from prepared data."""
+        pairs = prepared.pairs("train")
+        ids = {pair.id for pair in pairs}
+        originals = [pair for pair in pairs if pair.id.rpartition("/")[0] not in ids]
+        return cls(originals, TrainingCode([pair.code for pair in pairs]))
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """What a module, or a baseline, did on a split.
+
+    Attributes:
+        pairs: All pairs of the split.
+        candidates: Generated programs per pair, best first; empty where the model cannot read it.
+        scores: Metrics of the texts, per pair and in all.
+        ran: How each best program did when it was run; None where there is nothing to run it
+            against, or no sandbox to run it in.
+        tables: Counts per pair of all metrics, those of tokens and of running too.
+        values: All figures by name.
+    """
+
+    pairs: list[Pair]
+    candidates: list[list[str]]
+    scores: Scores
+    ran: list[Ran | None]
+    tables: Tables
+    values: dict[str, Any]
+
+    @property
+    def predictions(self) -> list[str]:
+        """Return the best program per pair; empty text where there is none."""
+        return [found[0] if found else "" for found in self.candidates]
+
+    def samples(self, n: int) -> list[tuple[str, str, str, str]]:
+        """Return (description, reference, output, verdict) of `n` pairs, spread over the split."""
+        step = max(1, len(self.pairs) // n)
+        chosen = list(zip(self.pairs, self.predictions, self.verdicts(), strict=True))[::step][:n]
+        return [(p.description, p.code, output, verdict) for p, output, verdict in chosen]
+
+    def verdicts(self) -> list[str]:
+        """Return what is to be said of each best program, in words."""
+        return [
+            f"{row.verdict}, {own.words}" if own and row.verdict != "exact" else row.verdict
+            for row, own in zip(self.scores.rows, self.ran, strict=True)
+        ]
+
+
+def judged(candidates: list[list[str]], judge: Judge, training: Training) -> SplitScores:
+    """Score programs alone, whoever wrote them.
+
+    Args:
+        candidates: Programs per pair of the judge, best first.
+        judge: Runs them.
+        training: For what was copied, and for all known codes of a description.
+    """
+    pairs = judge.pairs
+    predictions = [found[0] if found else "" for found in candidates]
+    scores = score(
+        predictions,
+        [pair.code for pair in pairs],
+        known=known_codes(training.pairs, pairs),
+        training_codes=training.code,
+    )
+    ran = judge.run(predictions)
+    tables: Tables = {**scores.counts, **counts_of(ran)}
+    shares = {
+        name: sum(row[0] for row in table) / sum(row[1] for row in table)
+        for name, table in tables.items()
+        if name not in scores.counts
+    }
+    return SplitScores(pairs, candidates, scores, ran, tables, {**scores.values, **shares})
+
+
+def write_scores(folder: Path, scored: SplitScores) -> None:
+    """Write `samples.md` and `predictions.jsonl`."""
+    page = samples_page(scored.pairs, scored.predictions, scored.scores)
+    write_atomically(folder / "samples.md", page.encode("utf-8", "backslashreplace"))
+    write_predictions(folder / "predictions.jsonl", scored)
+
+
+def write_predictions(path: Path, scored: SplitScores) -> None:
+    """Write a line a pair: its id, its description, the verdict and the programs."""
+    lines = [
+        json.dumps({"id": p.id, "description": p.description, "verdict": verdict, "candidates": c})
+        for p, c, verdict in zip(scored.pairs, scored.candidates, scored.verdicts(), strict=True)
+    ]
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+
 
 N_SAMPLES = 24
 _MAX_WEIGHTS = 400_000  # numbers of attention in a report, a few megabytes

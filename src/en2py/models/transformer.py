@@ -20,10 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from en2py.models.attention_maps import AttentionMaps
+from en2py.models.cpu_kernels import Dropout, packed
+from en2py.models.incremental import Cache
+from en2py.models.packing import ROWS_IN_BF16, Rows
+
 Norm = Literal["pre", "post"]
 Positions = Literal["learned", "sinusoidal", "rotary"]
 Tying = Literal["none", "tgt"]
-ROWS_IN_BF16 = 64  # their number is a multiple of it, see `Rows`
 ALL, QUERIES, KEYS_AND_VALUES = slice(0, 3), slice(0, 1), slice(1, 3)  # of a fused projection
 
 
@@ -40,84 +44,6 @@ class Sizes:
 
 
 # ------------------------------------------------------------------- rows with and without padding
-
-
-class _Pad(torch.autograd.Function):
-    """Rows to their places among zeros; spare rows have none, and a gradient of zero."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, places: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(places)
-        ctx.n_rows = len(x)
-        return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x[: len(places)])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (places,) = ctx.saved_tensors
-        return _pick(grads[0], places, ctx.n_rows), None, None
-
-
-class _Pack(torch.autograd.Function):
-    """The rows at some places; torch's own gradient adds where this one only has to copy."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, places: Tensor, n_rows: int) -> Tensor:
-        ctx.save_for_backward(places)
-        ctx.size = len(x)
-        return _pick(x, places, n_rows)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (places,) = ctx.saved_tensors
-        (grad,) = grads
-        padded = grad.new_zeros(ctx.size, *grad.shape[1:])
-        return padded.index_copy_(0, places, grad[: len(places)]), None, None
-
-
-def _pick(x: Tensor, places: Tensor, n_rows: int) -> Tensor:
-    """Return the rows at some places, and zeros below them."""
-    if n_rows == len(places):
-        return x.index_select(0, places)
-    rows = x.new_empty(n_rows, *x.shape[1:])
-    rows[len(places) :] = 0
-    torch.index_select(x, 0, places, out=rows[: len(places)])
-    return rows
-
-
-class Rows:
-    """Where the N real tokens of a batch stand, so that only attention has to see padding.
-
-    Args:
-        places: Of the real tokens in the flattened batch, `[N]`, each once.
-        shape: Of the batch, (B, T).
-        multiple: Spare rows bring N to a multiple of this. Products in bf16 need code for their
-            shape, which on CPU takes the more time to make the more shapes there are.
-    """
-
-    def __init__(self, places: Tensor, shape: torch.Size, multiple: int = 1) -> None:
-        self.places, self.shape = places, shape
-        self.spare = -len(places) % multiple
-
-    def of(self, x: Tensor) -> Tensor:
-        """Take the real tokens' entries out of `[B, T]`, `[N + spare]`; spare ones are 0."""
-        return F.pad(x.flatten()[self.places], (0, self.spare))
-
-    @property
-    def columns(self) -> Tensor:
-        """Return the position of each token in its row, `[N + spare]`."""
-        return F.pad(self.places % self.shape[1], (0, self.spare))
-
-    def pad(self, x: Tensor) -> Tensor:
-        """Lay `[N + spare, D]` out as `[B, T, D]`, zeros at padding."""
-        n_rows, width = self.shape
-        padded: Tensor = _Pad.apply(x, self.places, n_rows * width)  # type: ignore[no-untyped-call]
-        return padded.view(n_rows, width, -1)
-
-    def pack(self, x: Tensor) -> Tensor:
-        """Take the real tokens out of `[B, T, D]`, `[N + spare, D]`; spare rows are zeros."""
-        n_rows = len(self.places) + self.spare
-        packed: Tensor = _Pack.apply(x.flatten(0, 1), self.places, n_rows)  # type: ignore[no-untyped-call]
-        return packed
 
 
 # ------------------------------------------------------------------------ attention, section 3.2
@@ -219,30 +145,6 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, d_model: int, d_ff: int) -> None:
         super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(inplace=True), nn.Linear(d_ff, d_model))
-
-
-class Dropout(nn.Module):
-    """Dropout of section 5.4; on CPU 2.5 times as fast as `nn.Dropout`.
-
-    There, one random number of 64 bits decides about four entries, so `p` is a multiple of 2^-16.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout ({p}) is not in [0, 1)")
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with a share of `p` zeros, scaled to keep its mean."""
-        hidden = round(self.p * 2**16)  # of the 2^16 values that 16 bits have
-        if not self.training or hidden == 0:
-            return x
-        if x.device.type != "cpu":
-            return F.dropout(x, self.p)
-        numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        kept = numbers.view(torch.int16)[: x.numel()].view(x.shape) >= hidden - 2**15
-        return x * kept.to(x.dtype).mul_(1 / (1 - hidden / 2**16))
 
 
 # ----------------------------------------------------- embeddings and positions, sections 3.4, 3.5
@@ -413,90 +315,6 @@ class DecoderLayer(nn.Module):
 
 
 # --------------------------------------------------------------------------------- the whole model
-
-
-@dataclass(frozen=True)
-class AttentionMaps:
-    """Attention weights: encoder `[L,B,H,S,S]`, decoder `[L,B,H,T,T]`, cross `[L,B,H,T,S]`."""
-
-    encoder: Tensor
-    decoder: Tensor
-    cross: Tensor
-
-
-class Cache:
-    """What decoding remembers of B sources with W hypotheses each.
-
-    The hypotheses of a source share one store: slot `t * W + w` holds position t of hypothesis w,
-    and `path` marks the slots on the way of each. So a hypothesis that goes on from another one
-    (beam search) takes over a row of booleans, and no keys or values are copied.
-    """
-
-    def __init__(
-        self,
-        memory_kv: list[list[Tensor]],
-        src_mask: Tensor,
-        projection: Callable[[Tensor], Tensor],
-        width: int,
-        max_len: int,
-    ) -> None:
-        self.memory_kv = memory_kv  # per layer keys and values, [B, H, S, K], made once
-        self.src_mask = src_mask  # [B, 1, 1, S]
-        self.projection = projection  # hidden vectors to logits
-        n_src, n_heads, _, d_head = memory_kv[0][0].shape
-        slots = max_len * width
-        self.kv = [[x.new_empty(n_src, n_heads, slots, d_head) for x in kv] for kv in memory_kv]
-        self.path = src_mask.new_zeros(n_src, 1, width, slots)
-        self.width = width
-        self.length = 0  # tokens read so far
-
-    def open(self) -> None:
-        """Make room for one more token: each newest slot lies on the way of its own hypothesis."""
-        own = torch.eye(self.width, dtype=torch.bool, device=self.path.device)
-        self.path[..., self.length * self.width :][..., : self.width] = own
-        self.length += 1
-
-    def recall(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Store the newest keys and values `[B, H, W, K]`; return all, and what each may see."""
-        end = self.length * self.width
-        keys, values = (store[:, :, :end] for store in self.kv[layer])
-        keys[:, :, -self.width :], values[:, :, -self.width :] = k, v
-        return keys, values, None if self.width == 1 else self.path[..., :end]
-
-    def reorder(self, parents: Tensor) -> None:
-        """Let each hypothesis go on from one of its source's hypotheses, `parents` `[B, W]`."""
-        self.path = self.path.gather(2, parents[:, None, :, None].expand_as(self.path))
-
-    def select(self, rows: Tensor) -> None:
-        """Keep these sources in this order, `rows` `[B']`; one named twice is doubled."""
-        end = self.length * self.width
-        self.memory_kv = [[x.index_select(0, rows) for x in kv] for kv in self.memory_kv]
-        for kv in self.kv:
-            for i, old in enumerate(kv):
-                kv[i] = old.new_empty(len(rows), *old.shape[1:])
-                kv[i][:, :, :end] = old[:, :, :end].index_select(0, rows)
-        self.src_mask, self.path = self.src_mask[rows], self.path[rows]
-
-
-def packed(linear: nn.Linear, n_rows: int) -> Callable[[Tensor], Tensor]:
-    """Return a linear map for many products of some rows, its weights laid out for oneDNN.
-
-    For 1 to 128 rows and a vocabulary of 8,449 on CPU in float32 that takes a quarter to seven
-    tenths of the time. The operators are torch's own but not public: without them it is `linear`.
-
-    Args:
-        linear: Whose weights stay as they are while the result is in use.
-        n_rows: Rows of a product, about; the layout for four serves fewer best.
-    """
-    weight, bias = linear.weight.detach(), linear.bias.detach()
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return linear
-    try:
-        laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, max(n_rows, 4))
-        product = torch.ops.mkldnn._linear_pointwise
-    except (AttributeError, NotImplementedError, RuntimeError):
-        return linear
-    return lambda x: product(x.contiguous(), laid_out, bias, "none", [], "")
 
 
 class Transformer(nn.Module):

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from en2py import console
 from en2py.config.run_name import settings
-from en2py.data.cache import file_digest, write_atomically
+from en2py.data.files import file_digest, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
@@ -35,7 +35,8 @@ from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import answer, surely_best
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import ResultRow, Results
-from en2py.sweeps import progress
+from en2py.sweeps import plan
+from en2py.training import run_folder
 
 _FACTS = ("run", "study", "seed", "vocab", "split_hash", "epochs", "steps", "seconds",
           "test_seconds")  # fmt: skip
@@ -125,7 +126,7 @@ def write_summary(folder: Path, runs: Sequence[StoredRun], results: Results) -> 
 
 
 def results_of(
-    runs: Sequence[StoredRun], title: str, unfinished: Sequence[progress.State] = ()
+    runs: Sequence[StoredRun], title: str, unfinished: Sequence[run_folder.State] = ()
 ) -> Results:
     """Return runs as the results of a comparison; the configuration of the first is the reference.
 
@@ -229,25 +230,25 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
 
 def _from_folder(study: Path, names: Sequence[str]) -> list[StoredRun]:
     # As the largest sweep ordered them, the first of equals: it is the one that asks it all.
-    plans = sorted(progress.read_plans(study), key=lambda plan: -len(plan[1]))
+    plans = sorted(plan.read_plans(study), key=lambda plan: -len(plan[1]))
     planned = [job.run for _, jobs in plans for job in jobs]
     order = {name: i for i, name in reversed(list(enumerate(planned)))}
     found = [run for name in names if (run := _from_run(study / name)) is not None]
     return sorted(found, key=lambda run: (order.get(run.facts["run"], len(order)), _by(run)))
 
 
-def _unfinished(study: Path) -> list[progress.State]:
+def _unfinished(study: Path) -> list[run_folder.State]:
     """Return what became of the runs without a result: those begun, and those planned last."""
-    _, last = next(reversed(progress.read_plans(study)), ("", []))
-    refused = [progress.State(progress.FAILED, job.reason, 2) for job in last if job.reason]
+    _, last = next(reversed(plan.read_plans(study)), ("", []))
+    refused = [run_folder.State(run_folder.FAILED, job.reason, 2) for job in last if job.reason]
     begun = [folder.parent.name for name in ("config.yaml", "state.json")
              for folder in study.glob(f"*/{name}")]  # fmt: skip
     names = dict.fromkeys([*(job.run for job in last if not job.reason), *sorted(begun)])
-    states = [progress.state_of(study / name) for name in names if ".old" not in name]
-    return refused + [state for state in states if state.word != progress.FINISHED]
+    states = [run_folder.state_of(study / name) for name in names if ".old" not in name]
+    return refused + [state for state in states if state.word != run_folder.FINISHED]
 
 
-def _counted(states: Sequence[progress.State]) -> str:
+def _counted(states: Sequence[run_folder.State]) -> str:
     """Return `2 failed (out of memory), 1 interrupted`."""
     found = []
     for word in dict.fromkeys(state.word for state in states):
@@ -263,7 +264,7 @@ def _by(run: StoredRun) -> tuple[str, int]:
 
 
 def _from_run(folder: Path) -> StoredRun | None:
-    result = progress.result_of(folder)
+    result = run_folder.result_of(folder)
     if result is None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
-from en2py.config.instantiate import check_targets
+from en2py.config.composition import Config
+from en2py.config.instantiate import check_targets, make
 from en2py.config.run_name import data_key, without_paths
 from en2py.console import cleaning_progress, progress
 from en2py.data.cache import cached
@@ -21,29 +21,19 @@ from en2py.data.parallel import SECONDS
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
+from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
-from en2py.decoding.greedy import beam, greedy
+from en2py.decoding.greedy import greedy
 from en2py.errors import UserError
 from en2py.evaluation.behaviour.cached import running_code, signatures_of
-from en2py.models.vectors import Vectors
-from en2py.training.callbacks.checkpointing import (
-    BatchNoise,
-    BestCheckpoint,
-    LastCheckpoint,
-    Throughput,
-)
-from en2py.training.checkpoints import FORMAT, CheckedIO, load_checkpoint
+from en2py.models.embeddings import Vectors
+from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
+from en2py.training.callbacks.reproducibility import BatchNoise
+from en2py.training.callbacks.throughput import Throughput
+from en2py.training.callbacks.update_guard import UpdateGuard
+from en2py.training.checkpoints import CheckedIO, load_checkpoint
 from en2py.training.initialization import fill_tables
 from en2py.training.module import Search, Seq2SeqModule
-from en2py.training.out_of_memory import UpdateGuard
-
-Config = Mapping[str, Any]
-
-
-def make(section: Any) -> Any:
-    """Instantiate a config section; `_convert_` keeps Hydra's containers out of our objects."""
-    check_targets(section)  # a stranger's checkpoint brings its own config
-    return instantiate(section, _convert_="all")
 
 
 def tokenizers(
@@ -175,23 +165,6 @@ def module_from(
     )
 
 
-def stored_record(
-    config: Config, choices: Mapping[str, str], prepared: Prepared, name: str
-) -> dict[str, Any]:
-    """Return what every checkpoint of a run carries besides weights, as plain containers."""
-    return {
-        "format": FORMAT,
-        "run": name,
-        "config": dict(config),
-        "choices": dict(choices),
-        "src_vocab": prepared.src_vocab.to_dict(),
-        "tgt_vocab": prepared.tgt_vocab.to_dict(),
-        "src_state": prepared.src_state,
-        "tgt_state": prepared.tgt_state,
-        "split_hash": prepared.split_hash,
-    }
-
-
 def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
     """Return the loaders over prepared data."""
     return PairDataModule(
@@ -294,12 +267,3 @@ def _exported(module: Seq2SeqModule, engine: str) -> Search:
     arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
     exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
     return lambda model, src, vocab: search(exported, src, vocab)
-
-
-def escape(value: Any) -> Any:
-    """Keep OmegaConf from reading `${` in a stored text as a reference."""
-    if isinstance(value, dict):
-        return {key: escape(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [escape(item) for item in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value

@@ -7,13 +7,16 @@ from a stranger can be damaged or wrong, but it cannot run code.
 import hashlib
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from en2py.data.cache import atomic_file, disk_full, is_disk_full
+from en2py.config.composition import Config
+from en2py.data.files import atomic_file, disk_full, is_disk_full
+from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 
 FORMAT = 1  # raised when older checkpoints stop loading
@@ -197,3 +200,20 @@ def newest_good(folder: Path) -> Path | None:
     """Return the most recently written whole checkpoint of a folder."""
     files = sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True)
     return next((file for file in files if is_good(file)), None)
+
+
+def stored_record(
+    config: Config, choices: Mapping[str, str], prepared: Prepared, name: str
+) -> dict[str, Any]:
+    """Return what every checkpoint of a run carries besides weights, as plain containers."""
+    return {
+        "format": FORMAT,
+        "run": name,
+        "config": dict(config),
+        "choices": dict(choices),
+        "src_vocab": prepared.src_vocab.to_dict(),
+        "tgt_vocab": prepared.tgt_vocab.to_dict(),
+        "src_state": prepared.src_state,
+        "tgt_state": prepared.tgt_state,
+        "split_hash": prepared.split_hash,
+    }

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
+from en2py.models.embeddings import Vectors
 from en2py.models.transformer import Transformer
-from en2py.models.vectors import Vectors
 from en2py.training.module import Seq2SeqModule
 
 # Rows of these belong to the tokens of a vocabulary, not to places: they follow their token.

@@ -8,17 +8,14 @@ Shape letters: N real target positions of a batch, D d_model, V target vocabular
 """
 
 import keyword
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
+from en2py.models.cpu_kernels import linear_cross_entropy
 
 LAYOUT_TOKENS = frozenset({"<nl>", "<indent>", "<dedent>"})  # line structure as words
-PIECE_ROWS = 128
-LARGE = 2_000_000  # logits; fewer (8 MB) stay in the processor's cache without our help
 
 
 class CrossEntropy(nn.Module):
@@ -100,95 +97,3 @@ def shapes_program(token: str) -> bool:
     """Say whether a token of any tokenizer is a keyword of Python or holds a line break."""
     spelled = token.replace("Ġ", " ").replace("Ċ", "\n")  # how byte-level BPE writes them
     return token in LAYOUT_TOKENS or "\n" in spelled or spelled.strip(" ") in keyword.kwlist
-
-
-def linear_cross_entropy(
-    hidden: Tensor,
-    projection: nn.Linear,
-    targets: Tensor,
-    weights: Tensor | None,
-    label_smoothing: float,
-) -> Tensor:
-    """Return the mean cross-entropy of `projection(hidden)`, as `F.cross_entropy` defines it.
-
-    On CPU many logits are made and used up in pieces that fit the cache: a quarter faster at 8,000
-    tokens. torch's own `F.linear_cross_entropy` gains nothing there and knows no smoothing in
-    pieces.
-
-    Args:
-        hidden: Hidden vectors, `[N, D]`.
-        projection: To logits, `[N, V]`; has a bias. In evaluation `nn.Identity` does for logits.
-        targets: Token ids, `[N]`.
-        weights: Weight of each token, `[V]`.
-        label_smoothing: Share of each target spread over all tokens.
-    """
-    if torch.is_grad_enabled() and hidden.device.type == "cpu":
-        matrix, bias = projection.weight, projection.bias
-        if len(hidden) * len(matrix) > LARGE:
-            in_pieces: Tensor = _InPieces.apply(  # type: ignore[no-untyped-call]
-                hidden, matrix, bias, targets, weights, label_smoothing
-            )
-            return in_pieces
-    logits = projection(hidden).float()
-    return F.cross_entropy(logits, targets, weight=weights, label_smoothing=label_smoothing)
-
-
-class _InPieces(torch.autograd.Function):
-    """Linear map and cross-entropy, a few rows at a time, gradients made on the way forward.
-
-    Products run in the precision of autocast, the softmax and all sums in at least float32.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        matrix: Tensor,
-        bias: Tensor,
-        targets: Tensor,
-        weights: Tensor | None,
-        label_smoothing: float,
-    ) -> Tensor:
-        n_tokens, exact = len(matrix), torch.promote_types(matrix.dtype, torch.float32)
-        fast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else matrix.dtype
-        rows, table, shift = hidden.to(fast), matrix.to(fast), bias.to(fast)
-        if weights is None:
-            weights = torch.ones(n_tokens, dtype=exact)
-        weights = weights.to(exact)
-        share = label_smoothing / n_tokens * weights  # [V], what each token gets of any target
-        own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], what the target itself gets
-        total = weights[targets].sum()
-        loss = torch.zeros((), dtype=exact)
-        n_real, spare = len(rows), -len(rows) % PIECE_ROWS  # products in bf16 like equal shapes
-        rows, own = (F.pad(part, (0, 0, 0, spare)) for part in (rows, own))
-        targets = F.pad(targets, (0, spare))
-        d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix, dtype=exact)
-        d_bias = torch.zeros_like(bias, dtype=exact)
-        with torch.autocast("cpu", enabled=False):
-            for start in range(0, len(rows), PIECE_ROWS):
-                here = slice(start, start + PIECE_ROWS)
-                target, mass = targets[here, None], own[here] / total  # [PIECE_ROWS, 1] each
-                logits = F.linear(rows[here], table, shift)  # [PIECE_ROWS, V]
-                d_logits = logits.log_softmax(-1, dtype=exact)
-                loss -= (d_logits.gather(1, target) * mass).sum()
-                if label_smoothing:
-                    loss -= (d_logits[: n_real - start] @ share).sum() / total
-                # By the logits: softmax times all that a row's targets weigh, less each target.
-                d_logits.exp_().mul_(mass + share.sum() / total)
-                d_logits.scatter_add_(1, target, -mass)
-                if label_smoothing:
-                    d_logits -= share / total
-                d_logits[n_real - start :] = 0
-                d_bias += d_logits.sum(0)
-                d_logits = d_logits.to(fast)
-                d_rows[here] = d_logits @ table
-                d_table += d_logits.T @ rows[here]
-        grads = (d_rows[:n_real].to(hidden.dtype), d_table.to(matrix.dtype), d_bias.to(bias.dtype))
-        ctx.save_for_backward(*grads)
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (scale,) = grads
-        d_hidden, d_matrix, d_bias = ctx.saved_tensors
-        return d_hidden * scale, d_matrix * scale, d_bias * scale, None, None, None

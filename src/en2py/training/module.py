@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab
-from en2py.decoding.greedy import Hypothesis
+from en2py.decoding.hypothesis import Hypothesis
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.models.transformer import Transformer
 from en2py.training.losses import divisor

@@ -6,11 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from en2py.config.composition import escape
 from en2py.config.run_name import differences
-from en2py.data.cache import remove_leftovers, write_atomically
+from en2py.data.files import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
-from en2py.training.build import escape
 from en2py.training.checkpoints import load_checkpoint, newest_good
 from en2py.training.distributed import is_first
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from en2py import console
-from en2py.data.cache import cached, digest, file_digest
+from en2py.data.cache import cached
+from en2py.data.files import digest, file_digest
 from en2py.evaluation.behaviour import Admission, Oracle, admit, count_reasons, signatures
 from en2py.evaluation.behaviour.mutants import measure
 from en2py.sandbox import Sandbox

@@ -4,7 +4,7 @@ Shape letters: N real target tokens (EOS in, padding out), V target vocabulary, 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,22 +15,7 @@ from torchmetrics import Metric
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES, token_class
 
-BITS_PER_BYTE = 8
 PIECE_ROWS = 128  # of logits made at a time on CPU
-
-
-def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
-    """Return the price in bits of the tokens that a vocabulary does not hold.
-
-    A model that says `<unk>` has not said the token; to be compared with one that has, it pays for
-    the spelling: its UTF-8 bytes and an end mark, each as one of 256.
-
-    Args:
-        tokens: The tokens of a reference program.
-        vocab: The target vocabulary.
-    """
-    unknown = [token for token in tokens if token not in vocab]
-    return BITS_PER_BYTE * sum(len(token.encode(errors="surrogatepass")) + 1 for token in unknown)
 
 
 def token_counts(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from en2py.data.cache import write_atomically
+from en2py.data.files import write_atomically
 from en2py.evaluation.report.sections import pictures, report_html, report_markdown
 from en2py.evaluation.report.svg import standalone
 from en2py.evaluation.results import Results

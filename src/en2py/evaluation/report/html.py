@@ -18,8 +18,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from en2py.evaluation.report.markdown import visible
 from en2py.evaluation.report.tables import Table
-from en2py.evaluation.samples import visible
 
 STYLES = ("colours.css", "page.css", "figures.css")
 

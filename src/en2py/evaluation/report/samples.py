@@ -11,8 +11,8 @@ from markupsafe import Markup
 from en2py.evaluation.metrics.code_tokens import token_class
 from en2py.evaluation.plots import token_label
 from en2py.evaluation.report import html, markdown
+from en2py.evaluation.report.markdown import escaped, fenced, visible
 from en2py.evaluation.results import AttentionSample, Sample, SampleOutput
-from en2py.evaluation.samples import escaped, fenced, visible
 
 TONES = {
     "exact": "good",

@@ -10,24 +10,12 @@ from en2py.evaluation.report import html, markdown, tables
 from en2py.evaluation.report.dots import difference_plot, dot_plot
 from en2py.evaluation.report.figures import learning_curves, marginal_effect
 from en2py.evaluation.report.html import Section
+from en2py.evaluation.report.markdown import escaped
 from en2py.evaluation.report.samples import KEY, attention_html, samples_html, samples_markdown
 from en2py.evaluation.report.summary import answer, headline_metric, ranked_by, surely_best
-from en2py.evaluation.report.tables import Table
+from en2py.evaluation.report.tables import CURVES, MAIN, Table
 from en2py.evaluation.results import ResultRow, Results
-from en2py.evaluation.samples import escaped
 
-MAIN = (
-    "passes_tests",
-    "behaves",
-    "exact_match_renamed",
-    "compiles",
-    "bleu",
-    "crystal_bleu",
-    "copied",
-    "val/nll",
-    "bpc",
-)
-CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
 _MOST_AXES = 4  # more settings than these do not get a column each: they stand in the row's name
 SCRIPTS = ("samples.js", "attention.js")
 

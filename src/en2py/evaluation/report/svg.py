@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from matplotlib.ticker import MaxNLocator
 
-from en2py.evaluation.samples import visible
+from en2py.evaluation.report.markdown import visible
 
 # All in px. A picture is as wide as a phone, or a third of a desk's page.
 WIDTH = 360.0

@@ -321,3 +321,19 @@ def _percent(k: float, of: float) -> Cell:
 
 def _count_cell(count: int) -> Cell:
     return Cell(whole(count)) if count else Cell("0", tone="muted")
+
+
+MAIN = (
+    "passes_tests",
+    "behaves",
+    "exact_match_renamed",
+    "compiles",
+    "bleu",
+    "crystal_bleu",
+    "copied",
+    "val/nll",
+    "bpc",
+)
+
+
+CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")

@@ -6,45 +6,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.callbacks import Checkpoint
 
-from en2py.data.pairs import Pair
-from en2py.evaluation.metrics.program_metrics import score
 from en2py.training import signals
-
-# What `Throughput` logs; two runs that are the same differ in these columns alone.
-TIMES = ("tokens_per_second", "validation_share")
-
-
-class BatchNoise(Callback):
-    """Makes dropout's noise f(seed, epoch, batch), so that a resumed run draws what it would have.
-
-    Lightning stores no state of the random number generators.
-
-    Args:
-        seed: Of the run.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Seed the generators for this batch."""
-        epoch = trainer.current_epoch
-        seed = (
-            (self.seed * 1_000_003 + epoch) * 1_000_003 + batch_idx
-        ) * 8191 + trainer.global_rank
-        torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed is 100 times slower
-        if pl_module.device.type == "cuda":
-            torch.cuda.manual_seed(seed % 2**63)
 
 
 class BestCheckpoint(Checkpoint):
@@ -203,110 +171,3 @@ def _log_epoch(trainer: pl.Trainer) -> None:
 def _validates_after(n_batches: int, trainer: pl.Trainer) -> bool:
     every = trainer.val_check_batch  # None where time decides
     return every is not None and n_batches % every == 0
-
-
-class SampleGenerations(Callback):
-    """Writes programs for a few validation descriptions, scores them and keeps them in a table.
-
-    Args:
-        n_samples: Descriptions of the validation split, the same each time.
-        every_n_epochs: How often; also after the last epoch.
-    """
-
-    def __init__(self, n_samples: int, every_n_epochs: int) -> None:
-        self.n_samples, self.every_n_epochs = n_samples, every_n_epochs
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Generate, score and log."""
-        epoch = trainer.current_epoch + 1
-        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-        if trainer.sanity_checking or not due or not self.n_samples:
-            return
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
-        module: Any = pl_module
-        texts: list[str] = module.generate([pair.description for pair in pairs])
-        scores = score(texts, [pair.code for pair in pairs])
-        for name in ("exact_match_renamed", "compiles", "bleu"):
-            value = float(scores.values[name])
-            module.log(f"val/{name}", value, prog_bar=name == "exact_match_renamed")
-        columns = ["epoch", "description", "reference", "output"]
-        rows = [[epoch, p.description, p.code, t] for p, t in zip(pairs, texts, strict=True)]
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_table"):
-                logger.log_table("val/samples", columns=columns, data=rows[:16])
-
-
-class Throughput(Callback):
-    """Measures real target tokens per second and the time left; tells it each epoch if asked.
-
-    Validation, samples included, has its own clock: `validation_share` is its time over training's.
-    The checkpoints that are written around it and at an epoch's end are in neither.
-
-    Args:
-        tell: Called with a line an epoch, for terminals that cannot show a progress bar.
-    """
-
-    def __init__(self, tell: Callable[[str], None] | None) -> None:
-        self.tell = tell
-        self._ended = self._validating = 0.0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clocks; a run resumed inside an epoch sees no start of that epoch."""
-        self._started, self._first_epoch = time.perf_counter(), trainer.current_epoch
-        self.on_train_epoch_start(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of an epoch."""
-        self._tokens, self._seconds, self._validating = 0, 0.0, 0.0
-        self._ended = time.perf_counter()
-
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Count a batch, its making included."""
-        now = time.perf_counter()
-        self._seconds, self._ended = self._seconds + now - self._ended, now
-        self._tokens += batch.n_tokens
-        if batch_idx % 10 == 0:
-            trainer.progress_bar_metrics["tok/s"] = round(self._tokens / max(self._seconds, 1e-9))
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop the clock of training."""
-        self._left = time.perf_counter()
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of validation."""
-        self._began = time.perf_counter()
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop it, and let training's go on."""
-        now = time.perf_counter()
-        self._validating += now - self._began
-        self._ended += now - self._left
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the epoch's throughput, and print its line."""
-        done = trainer.current_epoch + 1
-        metrics = trainer.callback_metrics
-        pl_module.log("tokens_per_second", self._tokens / max(self._seconds, 1e-9))
-        pl_module.log("validation_share", self._validating / max(self._seconds, 1e-9))
-        if self.tell is None or not trainer.is_global_zero:
-            return
-        each = (time.perf_counter() - self._started) / (done - self._first_epoch)
-        words = [
-            f"epoch {done}/{trainer.max_epochs}",
-            *(
-                f"{name} {float(metrics[name]):.3f}"
-                for name in ("val/nll", "train/nll", "val/exact_match_renamed")
-                if name in metrics
-            ),
-            f"{self._tokens / max(self._seconds, 1e-9):,.0f} tokens/s",
-            f"{each * ((trainer.max_epochs or done) - done):.0f} s left",
-        ]
-        self.tell("  ".join(words))

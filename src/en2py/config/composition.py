@@ -1,0 +1,96 @@
+"""Compose configs: paths, groups and options, resolvers, cores."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+ROOT = Path(__file__).resolve().parents[3]  # the checkout: the package is installed in place
+
+
+CONF = ROOT / "conf"
+
+
+def _listed(group: str) -> str:
+    return ", ".join(options_of(group, CONF)) or "none yet"
+
+
+def _groups() -> str:
+    """Return the groups and their options as lines of the help text."""
+    return "\n  ".join(f"{group}: {_listed(group)}" for group in groups_of(CONF))
+
+
+def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
+    """Compose the config of a command line; of a sweep, with the first value of each axis.
+
+    Args:
+        config_name: The file of `conf/` without its suffix.
+        overrides: The command line's `key=value` words.
+        conf: The folder of the configs.
+
+    Returns:
+        The config, Hydra's own settings under `hydra`.
+    """
+    first = []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        line = str(override.input_line)
+        if override.is_sweep_override():
+            if not override.is_discrete_sweep():
+                continue  # an interval has no first value
+            line = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+        first.append(line)
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job's, if any
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3", job_name=config_name):
+            return compose(config_name, first, return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+def groups_of(conf: Path) -> list[str]:
+    """List the config groups, Hydra's own left out.
+
+    Args:
+        conf: The folder of the configs.
+    """
+    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
+    folders = {folder for folder in folders if folder.split("/")[0] != "hydra"}
+    return sorted(folders | {"experiment"})  # that one lies beside conf/
+
+
+def options_of(group: str, conf: Path) -> list[str]:
+    """List the options of a config group.
+
+    Args:
+        group: Its folder, `tokenizer/src`.
+        conf: The folder of the configs; `experiments/` beside it is searched too, as by Hydra.
+    """
+    folders = (conf, conf.parent / "experiments")
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_of(launcher: Mapping[str, Any]) -> int:
+    """Return the cores of one run where a launcher starts several on this machine at once."""
+    return max(1, n_cores() // max(1, int(launcher.get("n_jobs") or 1)))
+
+
+Config = Mapping[str, Any]
+
+
+def escape(value: Any) -> Any:
+    """Keep OmegaConf from reading `${` in a stored text as a reference."""
+    if isinstance(value, dict):
+        return {key: escape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escape(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value

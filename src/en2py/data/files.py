@@ -1,0 +1,95 @@
+"""Atomic file writes and digests."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from en2py.errors import Fault
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of plain containers; equal content gives equal digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file; of a folder, that of its files' names and contents."""
+    path = Path(path)
+    if path.is_dir():
+        return digest(
+            {str(f.relative_to(path)): file_digest(f) for f in sorted(path.rglob("*.py"))}
+        )
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside the target; on leaving, sync it to disk and rename it.
+
+    A kill or a full disk leaves the old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp's are for their owner alone
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file through `atomic_file`.
+
+    Raises:
+        Fault: If the disk is full.
+    """
+    try:
+        with atomic_file(path) as file:
+            file.write(content)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise disk_full(path, len(content)) from error
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it came from, says that there is no room on the disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def disk_full(path: Path, needed: int) -> Fault:
+    """Return what to say when a file of so many bytes does not fit; the earlier one is whole."""
+    free = shutil.disk_usage(path.parent).free
+    return Fault(
+        f"the disk is full: '{path}' needs {needed:,} bytes and {free:,} are free for it; what was "
+        "written before is whole, so make room and type the same command again"
+    )
+
+
+def remove_leftovers(folder: Path, of: str = "*") -> None:
+    """Delete what killed writers left behind in a folder; call it where nobody else writes.
+
+    Args:
+        folder: Where.
+        of: A pattern of the names that were to be written.
+    """
+    for file in folder.glob(f".{of}.*.tmp"):
+        file.unlink(missing_ok=True)

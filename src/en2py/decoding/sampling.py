@@ -1,0 +1,88 @@
+"""Sampling with temperature, top-k and top-p."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from en2py.data.vocab import Vocab
+from en2py.decoding.greedy import _write
+from en2py.decoding.hypothesis import Hypothesis, Model
+
+
+@torch.inference_mode()
+def sample(
+    model: Model,
+    src: Tensor,
+    vocab: Vocab,
+    *,
+    max_len: int,
+    n_samples: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+    allow_unk: bool,
+) -> list[list[Hypothesis]]:
+    """Draw programs by their probability.
+
+    The draws depend on the seed, the source's ids and the number of the sample, so a source gets
+    the same samples in any batch (unless the batch's rounding tips one over).
+
+    Args:
+        model: In eval mode.
+        src: Source ids, `[B, S]`.
+        vocab: The target vocabulary.
+        max_len: Most steps, in tokens, EOS included.
+        n_samples: Hypotheses per source.
+        temperature: Divides the logits; below 1 sharpens.
+        top_k: Draw from the k likeliest tokens alone.
+        top_p: Draw from the fewest tokens that hold this probability together (Holtzman et al.,
+            2020), after `top_k`.
+        seed: Of the draws.
+        allow_unk: Whether `<unk>` may be written.
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples ({n_samples}) is not above 0")
+    if temperature <= 0:
+        raise ValueError(f"temperature ({temperature}) is not above 0; greedy is its limit")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k ({top_k}) is not above 0")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p ({top_p}) is not in (0, 1]")
+    noise = torch.stack(
+        [
+            _uniform(f"{seed}/{k}/{[i for i in ids if i != vocab.pad_id]}", max_len)
+            for ids in src.tolist()
+            for k in range(n_samples)
+        ]
+    ).to(src.device)  # [B * n_samples, max_len]
+
+    def draw(logits: Tensor, rows: Tensor, t: int) -> Tensor:
+        probs = (logits / temperature).softmax(-1)
+        order = None
+        if top_k is not None or top_p is not None:
+            probs, order = probs.topk(min(top_k or probs.shape[-1], probs.shape[-1]))  # sorted
+        if top_p is not None:
+            probs = probs / probs.sum(-1, keepdim=True)
+            probs[probs.cumsum(-1) - probs >= top_p] = 0.0  # the likeliest always stays
+        sums = probs.cumsum(-1)
+        places = torch.searchsorted(sums, noise[rows, t, None] * sums[:, -1:], right=True)
+        # Rounding must not lead to a place that has no probability.
+        places = places.minimum((probs > 0).long().cumsum(-1).argmax(-1, keepdim=True))
+        return (places if order is None else order.gather(-1, places)).squeeze(-1)
+
+    cache = model.start(src, max_len=max_len)
+    rows = torch.arange(len(noise), device=src.device)
+    cache.select(rows // n_samples)
+    found = _write(model, cache, rows, vocab, max_len, allow_unk, draw)
+    return [
+        sorted(found[i : i + n_samples], key=lambda h: (h.finished, h.score), reverse=True)
+        for i in range(0, len(found), n_samples)
+    ]
+
+
+def _uniform(key: str, n: int) -> Tensor:
+    """Return n numbers in [0, 1) that depend on the key alone."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return torch.rand(n, generator=torch.Generator().manual_seed(int.from_bytes(digest) >> 1))

@@ -1,0 +1,42 @@
+"""Generate samples during training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from en2py.data.pairs import Pair
+from en2py.evaluation.metrics.program_metrics import score
+
+
+class SampleGenerations(Callback):
+    """Writes programs for a few validation descriptions, scores them and keeps them in a table.
+
+    Args:
+        n_samples: Descriptions of the validation split, the same each time.
+        every_n_epochs: How often; also after the last epoch.
+    """
+
+    def __init__(self, n_samples: int, every_n_epochs: int) -> None:
+        self.n_samples, self.every_n_epochs = n_samples, every_n_epochs
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Generate, score and log."""
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+        if trainer.sanity_checking or not due or not self.n_samples:
+            return
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
+        module: Any = pl_module
+        texts: list[str] = module.generate([pair.description for pair in pairs])
+        scores = score(texts, [pair.code for pair in pairs])
+        for name in ("exact_match_renamed", "compiles", "bleu"):
+            value = float(scores.values[name])
+            module.log(f"val/{name}", value, prog_bar=name == "exact_match_renamed")
+        columns = ["epoch", "description", "reference", "output"]
+        rows = [[epoch, p.description, p.code, t] for p, t in zip(pairs, texts, strict=True)]
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_table"):
+                logger.log_table("val/samples", columns=columns, data=rows[:16])
