@@ -7,6 +7,9 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 # order, so a run in this process equals one in its own.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from en2py.data.pairs import Pair
@@ -54,3 +57,21 @@ def tgt_vocab(pairs: list[Pair]) -> Vocab:
 
     tokenizer = PythonTokenizer()
     return Vocab.build((tokenizer.tokenize(pair.code) for pair in pairs), min_freq=1)
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Callable[..., int]:
+    from training_runs import runner  # torch takes seconds
+
+    return runner(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[..., int], Path]:
+    """A finished run that tests may look at but not change, and the doors beside it."""
+    from training_runs import folder_of, runner
+
+    folder = tmp_path_factory.mktemp("whole")
+    door = runner(folder)
+    assert door() == 0
+    return door, folder_of(folder)

@@ -13,11 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.main import ROOT, as_typed, separate
+from configs import checked
+from en2py.cli.overrides import as_typed, separate
+from en2py.config import instantiate
+from en2py.config.composition import ROOT
 from en2py.data.syntax import ast_text_renamed, parse
-from en2py.models.vectors import Vectors
-from en2py.training import build
-from test_configs import checked
+from en2py.models.embeddings import Vectors
 
 HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")
@@ -96,7 +97,7 @@ def test_every_configuration_of_a_command_is_accepted(name: str, existing: Path)
 
 def test_seed_003_has_the_documented_number_of_parameters(existing: Path) -> None:
     config = OmegaConf.to_container(checked("train", ["experiment=seed_003"], existing))
-    model = build.make(config["model"])(1195, 4412, 0, src_width=768, tgt_width=768)
+    model = instantiate.make(config["model"])(1195, 4412, 0, src_width=768, tgt_width=768)
     for side in (model.src_embedding, model.tgt_embedding):  # filled by word2vec, so frozen
         side.table.requires_grad_(False)
     assert config["embeddings"]["freeze_epochs"] == -1

@@ -1,0 +1,410 @@
+"""Checkpoints and baselines on the same pairs; the checkpoints here were never trained."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from evaluate import main
+from omegaconf import OmegaConf
+
+from en2py.cli import checkpoint_runs
+from en2py.cli.checkpoint_runs import checkpoints_of
+from en2py.cli.main import command
+from en2py.config.composition import CONF, rehearse
+from en2py.config.run_name import run_name
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.splits import behaviour_split, group_split
+from en2py.errors import UserError
+from en2py.evaluation.execution.runner import Judge, Ran, counts_at_k, counts_of
+from en2py.evaluation.results import Results
+from en2py.training import build, checkpoints, loggers, testing
+from en2py.training.checkpoints import CheckedIO
+from en2py.training.module import Seq2SeqModule
+from fake_results import fake_results
+
+SANDBOX = {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, "min_level": "process"}
+SMALL = [
+    *("data=jsonl", "split=random", "model=tiny", "model.d_model=16", "model.d_ff=16"),
+    *("model.n_heads=2", "trainer.accelerator=cpu", "decoding.max_len=8", "logger=csv"),
+    "processes=1",
+]
+Make = Callable[..., Path]
+Score = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty small programs, two for each description."""
+    place = tmp_path_factory.mktemp("comparison")
+    lines = [
+        {
+            "description": f"write a function that adds {i} to a {name}",
+            "code": f"def add({name}):\n    return {name} + {i}\n",
+        }
+        for name in ("total", "value", "number", "item")
+        for i in range(10)
+    ]
+    (place / "pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return place
+
+
+@pytest.fixture(scope="module")
+def make(folder: Path) -> Make:
+    """Write the checkpoint of a run with fresh weights; equal choices give the same one."""
+
+    def written(*overrides: str, study: str = "s") -> Path:
+        words = [*SMALL, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}"]
+        cfg = rehearse("train", [*words, f"study={study}", *overrides], CONF)
+        choices = {
+            str(k): str(v)
+            for k, v in cfg.hydra.runtime.choices.items()
+            if not str(k).startswith("hydra")
+        }
+        config: Any = OmegaConf.to_container(
+            OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]), resolve=True
+        )
+        prepared = build.prepare_data(config)[0]
+        name = run_name(config, choices)
+        module = build.new_module(
+            config, prepared, checkpoints.stored_record(config, choices, prepared, name)
+        )
+        path = folder / study / name / "checkpoints" / "best.ckpt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"en2py": module.stored, "state_dict": module.state_dict()}
+        CheckedIO().save_checkpoint(content, path)
+        (path.parents[1] / "result.json").write_text("{}")
+        return path
+
+    return written
+
+
+@pytest.fixture(scope="module")
+def score(folder: Path) -> Score:
+    def run(*words: str) -> int:
+        fixed = ["trainer.accelerator=cpu", f"cache={folder / 'cache'}", "processes=1"]
+        fixed += [f"sandbox.{key}={value}" for key, value in SANDBOX.items()]
+        fixed += [f"output={folder / 'outputs'}", "n_maps=1"]
+        return command(main, "evaluate", argv=["evaluate.py", *fixed, *words])
+
+    return run
+
+
+def results_in(folder: Path) -> Results:
+    return Results.from_dict(json.loads((folder / "results.json").read_text()))
+
+
+def test_seeds_are_one_row_beside_another_setting_and_baselines(
+    make: Make, score: Score, folder: Path, tmp_path: Path
+) -> None:
+    runs = [make("seed=1"), make("seed=2"), make("seed=1", "loss=smoothed")]
+    typed = f"ckpt_path={','.join(map(str, runs))}"
+    assert score(typed, f"folder={tmp_path / 'a'}") == 0
+    found = results_in(tmp_path / "a")
+    assert {row.name for row in found.rows[:2]} == {"loss=plain", "loss=smoothed"}
+    names = ["retrieval", "bm25", "constant", "best_copy", "second_human"]
+    assert [row.name for row in found.rows[2:]] == names
+    assert found.reference_row == "loss=plain" and found.axes == ["loss"]
+    by_name = {row.name: row for row in found.rows}
+    assert by_name["loss=plain"].figures["nll"].over == "seeds"
+    assert by_name["loss=smoothed"].figures["nll"].over == "clusters"
+    assert by_name["loss=smoothed"].differences["nll"].over == "clusters"
+    assert by_name["loss=plain"].validation["nll"].by_seed.keys() == {"1", "2"}
+    # The nearest description has the same words and another number.
+    behaves = by_name["retrieval"].figures["behaves"]
+    assert behaves.of == found.data["n_pairs"] == found.oracles["functions"]["testable"] == 6
+    assert sum(by_name["constant"].failures.values()) >= 5
+    for name in ("report.html", "report.md", "predictions/retrieval.jsonl"):
+        assert (tmp_path / "a" / name).stat().st_size > 0
+    assert score(typed, f"folder={tmp_path / 'b'}") == 0
+    assert (tmp_path / "a/results.json").read_bytes() == (tmp_path / "b/results.json").read_bytes()
+
+
+def test_stored_results_give_the_same_pages(make: Make, score: Score, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert score(f"ckpt_path={make('seed=1')}", "baseline=constant", f"folder={first}") == 0
+    assert score(f"results={first / 'results.json'}", f"folder={second}") == 0
+    for name in ("report.html", "report.md"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+SPOILED: dict[str, Callable[[str], str | bytes]] = {
+    "half of it": lambda text: text[: len(text) // 2],
+    "no text": lambda text: b"\xff\xfe\x00results",
+    "a page": lambda text: "<!doctype html><p>results</p>",
+    "a list": lambda text: "[1, 2]",
+    "another program's": lambda text: '{"accuracy": 0.93}',
+    "another format": lambda text: text.replace('"format": 1', '"format": 99', 1),
+    "without rows": lambda text: text.replace('"rows"', '"lines"', 1),
+    "a text for a list": lambda text: text.replace(
+        '"axes": ["loss", "embeddings"]', '"axes": "loss"', 1
+    ),
+    "a text for a number": lambda text: re.sub(r'"value": [^,]+', '"value": "high"', text, count=1),
+    "too deep": lambda text: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_results_that_are_none_are_told_in_one_sentence(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    good = json.dumps(fake_results().to_dict())
+    spoiled = SPOILED[kind](good)
+    path = tmp_path / "results.json"
+    path.write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.encode())
+    assert score(f"results={path}", f"folder={tmp_path / 'pages'}") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"results={path} is no whole results.json of evaluate.py (")
+    assert said.endswith("): name one, or score again with ckpt_path=FILE\n")
+    assert said.count("\n") == 1 and len(said) < 400 + len(str(path))
+    assert not (tmp_path / "pages").exists()
+
+
+def test_memory_that_runs_out_in_an_evaluation_is_told_with_remedies(
+    make: Make,
+    score: Score,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*args: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    path, original = make("seed=1"), Seq2SeqModule._scored
+    words = [f"ckpt_path={path}", "baseline=none"]
+    assert score(*words, f"folder={tmp_path / 'roomy'}") == 0
+    with monkeypatch.context() as patch:  # single pairs fit
+        patch.setattr(
+            Seq2SeqModule,
+            "_scored",
+            lambda self, batch: full() if len(batch.indices) > 1 else original(self, batch),
+        )
+        assert score(*words, f"folder={tmp_path / 'tight'}") == 0
+    roomy, tight = (results_in(tmp_path / name).rows[0].figures for name in ("roomy", "tight"))
+    assert roomy.keys() == tight.keys()
+    assert all(tight[name].value == pytest.approx(roomy[name].value) for name in roomy)
+    capsys.readouterr()
+    monkeypatch.setattr(Seq2SeqModule, "_scored", full)
+    assert score(*words, f"folder={tmp_path / 'none'}") == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "memory ran out with batches of 4,096 target tokens (batch.max_tokens)" in said
+    assert "take batch.max_tokens=2048 or decoding=greedy, or stop what else" in said
+
+
+def test_a_loss_over_other_tokens_is_not_compared(make: Make, score: Score, tmp_path: Path) -> None:
+    runs = f"{make('seed=1')},{make('seed=1', 'tokenizer/tgt=spacy')}"
+    assert score(f"ckpt_path={runs}", "baseline=none", f"folder={tmp_path}") == 0
+    other = next(row for row in results_in(tmp_path).rows if row.differences)
+    assert "bpc" in other.differences and "bleu" in other.differences
+    assert not {"nll", "ppl", "accuracy"} & other.differences.keys()
+    assert "into other tokens" in other.notes[0]
+
+
+def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path) -> None:
+    data = ["data=jsonl", f"data.path={folder / 'pairs.jsonl'}", "split=random"]
+    assert score("baseline=retrieval,constant", *data, f"folder={tmp_path}") == 0
+    found = results_in(tmp_path)
+    assert [row.name for row in found.rows] == ["retrieval", "constant"]
+    assert found.rows[0].figures["copied"].value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["baseline=retrieva", "data=tasks"], "did you mean 'retrieval'?"),
+        (["baseline=retrieval", "data=task"], "data=task: no such option; did you mean 'tasks'?"),
+        (["baseline=retrieval", "data=jsonl"], "data.path is needed: add data.path=FILE"),
+        (["ckpt_path=x.ckpt", "split=random"], "split: cannot be chosen here"),
+        (["baseline=none", "prompt=add"], "prompt needs a model that answers"),
+        ([], "ckpt_path is needed: add ckpt_path=FILE"),
+        (["baseline=retrieval", "part=tset"], "part=tset: no such choice; did you mean 'test'?"),
+        (["ckpt_path=x.ckpt", "pass_at_k.k=[0]"], "pass_at_k.k=0: expected a whole number from 1"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    words: list[str], told: str, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(*words) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+
+
+def test_runs_on_other_data_have_nothing_in_common(
+    make: Make, folder: Path, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make("data.name=other")
+    assert score(f"ckpt_path={make('seed=1')},{other}") == 2
+    assert "no test pair in common (their data: jsonl, other)" in capsys.readouterr().err
+
+
+def test_a_study_is_the_best_checkpoints_of_its_finished_runs(make: Make, folder: Path) -> None:
+    runs = [make("seed=1", study="t"), make("seed=2", study="t"), make("seed=3", study="t")]
+    (runs[2].parents[1] / "result.json").unlink()
+    runs[1].parents[1].rename(f"{runs[1].parents[1]}.old1")
+    assert checkpoints_of(str(folder / "t")) == [runs[0]]
+    assert checkpoints_of(str(runs[0].parents[1])) == [runs[0]]
+    with pytest.raises(UserError, match="neither the folder of a run nor that of a study"):
+        checkpoints_of(str(folder / "cache"))
+
+
+def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
+    make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make("seed=7", study="u")
+    assert score(f"ckpt_path={path}", "baseline=none", f"folder={tmp_path / 'a'}") == 0
+    (written,) = (tmp_path / "a" / "predictions").glob("*.jsonl")
+    lines = [json.loads(line) for line in written.read_text().splitlines()]
+    for line in lines:
+        line["candidates"] = ["x = 1"]
+    run = path.parents[1]
+    (run / "predictions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    (entrant,) = checkpoint_runs.entrants_of(
+        rehearse("evaluate", [f"ckpt_path={path}", f"cache={tmp_path}", "processes=1"], CONF)
+    )
+    key = testing.predictions_key(entrant.sha256, entrant.config)
+    (run / "predictions.json").write_text(json.dumps(key))
+    pairs = checkpoint_runs.common_pairs([entrant], "test")
+    assert checkpoint_runs.stored_programs(entrant, pairs) == [["x = 1"]] * len(pairs)
+    other = dataclasses.replace(entrant, sha256="0")
+    assert checkpoint_runs.stored_programs(other, pairs) is None
+    beam = {**entrant.config, "decoding": {**entrant.config["decoding"], "max_len": 9}}
+    assert checkpoint_runs.stored_programs(dataclasses.replace(entrant, config=beam), pairs) is None
+    reworded = [dataclasses.replace(pairs[0], description="other"), *pairs[1:]]
+    assert checkpoint_runs.stored_programs(entrant, reworded) is None
+
+
+def test_samples_are_drawn_again_the_same(make: Make, score: Score, tmp_path: Path) -> None:
+    words = [f"ckpt_path={make('seed=1')}", "baseline=none", "pass_at_k.n_samples=3"]
+    words += ["pass_at_k.k=[1,3]"]
+    assert score(*words, f"folder={tmp_path / 'a'}") == 0
+    figures = results_in(tmp_path / "a").rows[0].figures
+    assert {"behaves@1", "behaves@3"} <= figures.keys()
+
+
+def test_all_that_can_be_asked_for(
+    make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    loggers.wandb_mode.cache_clear()
+    path = make("seed=1", study="w")
+    words = [f"ckpt_path={path}", "baseline=constant", f"folder={tmp_path}", "logger=wandb"]
+    assert score(*words, "trigger_words=true", "oracle_quality=true") == 0
+    loggers.wandb_mode.cache_clear()
+    found = results_in(tmp_path)
+    assert 0 <= found.rows[0].figures["trigger_alone_same"].value <= 1
+    assert found.oracles["quality"]["n_mutants"] >= found.oracles["quality"]["n_killed"] > 0
+    assert len(list(path.parents[2].glob("wandb/offline-run-*"))) == 1  # the run's own
+    (comparison,) = tmp_path.glob("wandb/offline-run-*")
+    assert list(comparison.glob("files/media/table/figures*.json"))
+    assert list(comparison.glob("files/media/table/samples*.json"))
+
+
+# judging
+
+
+def pairs_of(*programs: tuple[str, tuple[str, ...]]) -> list[Pair]:
+    return [Pair(f"x/{i}", "task", code, "x", tests) for i, (code, tests) in enumerate(programs)]
+
+
+DOUBLE = "def double(n):\n    return n * 2\n"
+TRIPLE = "def triple(n):\n    return n * 3\n"
+
+
+def judge_of(tmp_path: Path, *, behaviour: bool = True, **changed: Any) -> Judge:
+    pairs = pairs_of(
+        (DOUBLE, ("assert double(3) == 6",)), (TRIPLE, ()), ("print(1 + 1)", ()), ("class A: 0", ())
+    )
+    return Judge(pairs, sandbox={**SANDBOX, **changed}, folder=tmp_path, behaviour=behaviour)
+
+
+def test_tests_come_before_behaviour_and_what_cannot_be_run_is_none(tmp_path: Path) -> None:
+    judge = judge_of(tmp_path)
+    ran = judge.run(["def f(x): return x + x", "def g(y): return y * 2", "print(2)", "x = 1"])
+    assert [own and (own.against, own.right) for own in ran] == [
+        ("tests", True), ("function", False), ("script", True), None,
+    ]  # fmt: skip
+    wrong = ran[1]
+    assert wrong is not None and wrong.problem == "another value" and "gave" in wrong.words
+    assert counts_of(ran) == {
+        "passes_tests": [[1, 1], [0, 0], [0, 0], [0, 0]],
+        "behaves": [[0, 0], [0, 1], [0, 0], [0, 0]],
+        "script_runs": [[0, 0], [0, 0], [1, 1], [0, 0]],
+        "script_output": [[0, 0], [0, 0], [1, 1], [0, 0]],
+    }
+
+
+def test_what_was_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = ["def f(x): return x + x", "x = 1", "print(2)", ""]
+    first = judge_of(tmp_path).run(programs)
+    monkeypatch.setattr("en2py.evaluation.execution.runner.Sandbox", None)
+    monkeypatch.setattr("en2py.evaluation.behaviour.cached.Sandbox", None)
+    assert judge_of(tmp_path).run(programs) == first
+
+
+def test_a_refusing_sandbox_is_said_once_and_the_rest_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**settings: Any) -> None:
+        raise UserError("no walls here")
+
+    monkeypatch.setattr("en2py.evaluation.execution.runner.Sandbox", refuse)
+    monkeypatch.setattr("en2py.evaluation.behaviour.cached.Sandbox", refuse)
+    judge = judge_of(tmp_path)
+    assert judge.run(["a", "b", "c", "d"]) == [None] * 4 == judge.run(["e", "b", "c", "d"])
+    assert capsys.readouterr().out.count("no walls here") == 1
+    assert judge.refusal == "no walls here"
+
+
+def test_behaviour_can_be_switched_off(tmp_path: Path) -> None:
+    ran = judge_of(tmp_path, behaviour=False).run([DOUBLE, TRIPLE, "print(2)", ""])
+    assert [own is not None for own in ran] == [True, False, False, False]
+
+
+def test_pass_at_k_is_the_unbiased_estimate() -> None:
+    right, wrong = (Ran("tests", right, True, "", "") for right in (True, False))
+    tables = counts_at_k([[right, wrong, wrong, wrong], [None] * 4], [1, 2, 9])
+    assert tables == {"pass@1": [[0.25, 1.0], [0.0, 0.0]], "pass@2": [[0.5, 1.0], [0.0, 0.0]]}
+
+
+# the split by behaviour
+
+
+def test_programs_that_behave_alike_stay_on_one_side() -> None:
+    pairs = [
+        Pair(f"x/{i}", f"describe {chr(97 + i) * 3}", f"def f{i}(v{i}):\n    return {i}", "x")
+        for i in range(20)
+    ]
+    alike = {pair.code: "same" for pair in pairs[::2]}
+    settings: dict[str, Any] = {"ratios": [0.6, 0.2, 0.2], "seed": 1}
+    report = DataReport()
+    found = behaviour_split(pairs, report, **settings, signatures=lambda codes: alike)
+    parts = {pair.id: name for name in ("train", "val", "test") for pair in getattr(found, name)}
+    assert len({parts[pair.id] for pair in pairs[::2]}) == 1
+    assert report.facts["behaviour"] == {"pairs": 10, "signatures": 1}
+    assert report.facts["groups"]["largest"] == 10
+    without = behaviour_split(pairs, DataReport(), **settings, signatures=lambda codes: {})
+    assert without.hash == group_split(pairs, DataReport(), **settings).hash
+
+
+def test_signatures_are_equal_where_behaviour_is(tmp_path: Path) -> None:
+    from en2py.evaluation.behaviour.cached import signatures_of
+
+    codes = [
+        "def total(values):\n    return sum(values)",
+        "def add_up(numbers):\n    t = 0\n    for n in numbers:\n        t += n\n    return t",
+        "def largest(values):\n    return max(values)",
+        "def area(w, h):\n    return w * h",
+        "def product(a, b):\n    return b * a",
+        "print(3)",
+        "x = 1\nprint(x + 2)",
+        "import no_such_module",
+    ]
+    found = signatures_of(codes, sandbox=SANDBOX, folder=tmp_path)
+    signs = [found.get(code) for code in codes]
+    assert signs[0] == signs[1] and signs[3] == signs[4] and signs[5] == signs[6]
+    assert len({*signs[::2], signs[3]} - {None}) >= 3 and signs[7] is None
+    assert len({signs[0], signs[2], signs[3], signs[5]}) == 4

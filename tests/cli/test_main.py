@@ -1,0 +1,260 @@
+"""The command line: texts as typed, exit codes, sweeps whose runs fail."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from en2py.cli import main, overrides
+from en2py.config import composition
+from en2py.config.composition import rehearse
+from en2py.errors import UserError
+from en2py.sweeps import progress
+
+ROOT = Path(__file__).resolve().parents[2]
+PARSER = OverridesParser.create()
+# Every mark that one of the two grammars gives a meaning to.
+MARKS = st.text(alphabet=st.sampled_from("\\'\"${}[](),= :~\n\tab.0#%@|"), max_size=14)
+ANY = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
+
+
+def read_back(line: str) -> Any:
+    """Take a value through Hydra's grammar, into a config and out of it."""
+    override = PARSER.parse_override(line)
+    cfg = OmegaConf.create({"prompt": None})
+    OmegaConf.set_struct(cfg, True)
+    OmegaConf.update(cfg, "prompt", override.value(), merge=True)
+    assert OmegaConf.to_container(cfg, resolve=True) == {"prompt": cfg.prompt}
+    return cfg.prompt
+
+
+@settings(max_examples=400, deadline=None)
+@given(MARKS | ANY)
+def test_text_arrives_as_typed(text: str) -> None:
+    assert read_back(overrides.as_typed(f"prompt={text}")) == text
+
+
+@settings(max_examples=400, deadline=None)
+@given(MARKS | ANY)
+def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
+    override = PARSER.parse_override(overrides.as_typed(f"prompt={text}"))
+    ((job,),) = BasicSweeper.split_arguments([override], None)
+    (line,) = job
+    assert read_back(line) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["add (a, b), don't print x == 'y'", "null", "12", "true", "${oc.env:HOME}", "a,b", "", "~/x"],
+)
+def test_prompt_through_the_whole_config(text: str) -> None:
+    cfg = rehearse(
+        "evaluate", [overrides.as_typed(f"prompt={text}"), "ckpt_path=x"], composition.CONF
+    )
+    assert cfg.prompt == text
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_text_keeps_its_plus(plus: str) -> None:
+    assert overrides.as_typed(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"
+
+
+@pytest.mark.parametrize("key", ["ckpt_path", "init_from", "data.path", "study"])
+def test_null_stays_null(key: str) -> None:
+    assert overrides.as_typed(f"{key}=null") == f"{key}=null"
+
+
+def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert overrides.as_typed("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"
+
+
+@pytest.mark.parametrize(
+    "override", ["loss=smoothed,plain", "seed=1", "~loss", "optimizer.lr=1e-3"]
+)
+def test_other_values_are_left_to_hydra(override: str) -> None:
+    assert overrides.as_typed(override) == override
+
+
+def test_options_go_before_overrides() -> None:
+    options, words = overrides.separate(["seed=1", "-m", "~logger", "model=tiny", "--cfg", "job"])
+    assert options == ["-m", "--cfg", "job"]
+    assert words == ["seed=1", "~logger", "model=tiny"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--max-epochs", "3"], "max_epochs=VALUE"),
+        (["prompt=add", "two", "numbers"], "'two' is not of the form key=value"),
+    ],
+)
+def test_unknown_words_are_refused(arguments: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        overrides.separate(arguments)
+
+
+# ------------------------------------------------------------------ whole commands, in this process
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """Run a command with a door of the test's own; its configs are not checked."""
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr("en2py.config.validation.check", lambda cfg, config_name: None)
+
+    def start(door: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
+        argv = ["train.py", *arguments, f"output={tmp_path}"]
+        more.setdefault("after_sweep", progress.summary)
+        return main.command(door, "train", argv=argv, **more)
+
+    yield start
+
+
+def raising(error: BaseException) -> Callable[[DictConfig], None]:
+    def door(cfg: DictConfig) -> None:
+        raise error
+
+    return door
+
+
+class SIGTERMException(SystemExit):
+    """Of the name that Lightning's has."""
+
+
+def test_done_is_0(started: Callable[..., int]) -> None:
+    seen = []
+    assert started(lambda cfg: seen.append(cfg.seed), "seed=7") == 0
+    assert seen == [7]
+
+
+def test_mistake_is_2_and_one_line(started: Callable[..., int], capsys: Any) -> None:
+    assert started(raising(UserError("no such\nfile"))) == 2
+    assert capsys.readouterr().err == "no such file\n"
+
+
+def test_ctrl_c_is_130(started: Callable[..., int]) -> None:
+    assert started(raising(KeyboardInterrupt())) == 130
+
+
+def test_ctrl_c_through_lightning_is_130(started: Callable[..., int]) -> None:
+    def door(cfg: DictConfig) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    assert started(door) == 130
+
+
+def test_sigterm_is_143(started: Callable[..., int]) -> None:
+    assert started(raising(SIGTERMException())) == 143
+
+
+def test_bug_keeps_its_traceback(started: Callable[..., int]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        started(raising(ZeroDivisionError()))
+
+
+def test_refused_run_writes_nothing(started: Callable[..., int], tmp_path: Path) -> None:
+    started(raising(UserError("no")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sweep_goes_on_after_a_mistake(started: Callable[..., int], capsys: Any) -> None:
+    seen = []
+
+    def door(cfg: DictConfig) -> float:
+        if cfg.seed == 2:
+            raise UserError("two is refused")
+        seen.append(cfg.seed)
+        return 0.0
+
+    assert started(door, "-m", "seed=1,2,3") == 2
+    assert seen == [1, 3]
+    streams = capsys.readouterr()
+    assert "2/3 seed=2: failed: two is refused" in streams.err
+    assert "2: two is refused\n1 of 3 runs failed" in streams.out
+
+
+def test_reason_stands_in_the_log_of_the_sweep(started: Callable[..., int], tmp_path: Path) -> None:
+    started(raising(UserError("two is refused")), "-m", "seed=2", "study=s")
+    assert "seed=2" in (tmp_path / "s" / "failed.log").read_text()
+    assert "two is refused" in (tmp_path / "s" / "failed.log").read_text()
+
+
+def test_sweep_with_a_bug_is_1(started: Callable[..., int]) -> None:
+    def door(cfg: DictConfig) -> None:
+        raise UserError("no") if cfg.seed == 1 else ZeroDivisionError
+
+    assert started(door, "-m", "seed=1,2") == 1
+
+
+def test_refused_sweep_leaves_the_last_record(started: Callable[..., int], tmp_path: Path) -> None:
+    record = tmp_path / "adhoc" / "multirun.yaml"
+    record.parent.mkdir()
+    record.write_text("mine")
+    assert started(lambda cfg: None, "-m", "seed=1,2", "model.n_headss=3") == 2
+    assert record.read_text() == "mine"
+
+
+def test_table_comes_after_a_sweep_with_failures(started: Callable[..., int]) -> None:
+    folders: list[Path] = []
+
+    def after(folder: Path) -> int:
+        folders.append(folder)
+        return 7
+
+    assert started(raising(UserError("no")), "-m", "seed=1,2", after_sweep=after) == 7
+    assert [folder.name for folder in folders] == ["adhoc"]
+
+
+# -------------------------------------------------------------------------------- whole processes
+
+
+def in_process(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "EN2PY_CACHE": str(folder / "cache")},
+    )
+
+
+WITHOUT_TORCH = f"""
+import sys, runpy
+sys.path.insert(0, {str(ROOT)!r})
+try:
+    runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+finally:
+    heavy = {{"torch", "pytorch_lightning", "spacy", "wandb"}} & set(sys.modules)
+    if heavy: print("imported", heavy)
+"""
+
+
+def test_help_page_needs_no_torch(tmp_path: Path) -> None:
+    done = in_process(WITHOUT_TORCH, "--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.count("    python train.py") + done.stdout.count("  python train.py") >= 5
+    assert "loss: plain, smoothed, weighted, weighted_smoothed" in done.stdout
+    assert "imported" not in done.stdout
+
+
+def test_refusal_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
+    arguments = ("trainer.max_epochs=abc", f"output={tmp_path / 'outputs'}")
+    done = in_process(WITHOUT_TORCH, *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "trainer.max_epochs=abc: expected a whole number from 1 on, or -1\n"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,346 @@
+"""Whole runs through the command line's own path, small enough for a test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from en2py.training import loggers
+from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.module import Seq2SeqModule
+from training_runs import (
+    EVERY_STEP,
+    ROOT,
+    SMALL,
+    Go,
+    Stop,
+    assert_equal,
+    assert_goes_on_exactly,
+    assert_same_run,
+    assert_stopped_equals_whole,
+    folder_of,
+    stop_at,
+)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_that_it_promises(whole: tuple[Go, Path]) -> None:
+    folder = whole[1]
+    assert folder.name.startswith("jsonl-tiny-none-plain-seed1-")
+    for name in ("config.yaml", "overrides.txt", "metrics.csv", "curves.png", "data_report.json",
+                 "samples.md", "predictions.jsonl", "result.json", "vocab/src.json",
+                 "vocab/tgt.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):  # fmt: skip
+        assert (folder / name).stat().st_size > 0, name
+    result = json.loads((folder / "result.json").read_text())
+    assert {"nll", "exact_match_renamed", "compiles", "bleu"} <= result["test"].keys()
+    assert {"val/nll", "train/nll", "gap/nll", "val/bpc"} <= result["best"].keys()
+
+
+@pytest.mark.slow
+def test_the_same_command_again_shows_the_stored_result(
+    whole: tuple[Go, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    go, folder = whole
+    before = (folder / "result.json").read_bytes()
+    stop_at(monkeypatch, "training_step", 1)
+    assert go() == 0
+    assert "this run is finished" in capsys.readouterr().out
+    assert (folder / "result.json").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("hook", "call"),
+    [("training_step", 2), ("training_step", 3), ("training_step", 4), ("training_step", 9),
+     ("validation_step", 2), ("on_validation_epoch_end", 2), ("on_train_epoch_end", 1)],
+)  # fmt: skip
+def test_a_stopped_run_ends_as_if_it_had_not_been(
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hook: str,
+    call: int,
+    workers: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, call)
+        with pytest.raises(Stop):
+            go(f"batch.num_workers={workers}", EVERY_STEP, out="stopped")
+    assert go(f"batch.num_workers={workers}", out="stopped") == 0
+    assert_same_run(whole[1], folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", ["2", "0.7"])
+def test_an_epoch_cut_short_is_an_epoch_when_a_run_goes_on(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    words = (f"+trainer.limit_train_batches={limit}", "trainer.max_epochs=2")
+    assert go(*words, out="whole") == 0
+    result = json.loads((folder_of(tmp_path, "whole") / "result.json").read_text())
+    first_of_second_epoch = result["steps"] // 2 + 1
+    assert_stopped_equals_whole(go, tmp_path, monkeypatch, words, first_of_second_epoch)
+
+
+@pytest.mark.slow
+def test_fresh_trains_anew_and_keeps_the_old_folder(go: Go, tmp_path: Path) -> None:
+    go()
+    folder = folder_of(tmp_path)
+    assert go("fresh=true") == 0
+    assert folder.with_name(folder.name + ".old1").is_dir()
+    assert_same_run(folder, folder.with_name(folder.name + ".old1"))
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_under_another_length(go: Go, tmp_path: Path) -> None:
+    constant = "scheduler=constant"
+    go("trainer.max_epochs=2", constant, out="short")
+    go("trainer.max_epochs=3", constant, out="long")
+    last = folder_of(tmp_path, "short") / "checkpoints" / "last.ckpt"
+    assert go(f"ckpt_path={last}", "trainer.max_epochs=3", constant, out="further") == 0
+    one, two = (
+        load_checkpoint(folder_of(tmp_path, out) / "checkpoints" / "last.ckpt")
+        for out in ("long", "further")
+    )
+    assert_equal(one["state_dict"], two["state_dict"])
+    assert_equal(one["optimizer_states"], two["optimizer_states"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["last.ckpt", "best.ckpt"])
+def test_a_kill_before_the_first_save_goes_on_from_the_file_that_was_named(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    constant = "scheduler=constant"
+    go("trainer.max_epochs=2", constant, out="short")
+    checkpoints = folder_of(tmp_path, "short") / "checkpoints"
+    words = [f"ckpt_path={checkpoints / source}", "trainer.max_epochs=4", constant]
+    assert go(*words, out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 1)
+        with pytest.raises(Stop):
+            go(*words, out="killed")
+    assert [f.name for f in (folder_of(tmp_path, "killed") / "checkpoints").iterdir()] == [
+        "best.ckpt"  # a copy, which may stay the best
+    ]
+    assert go(*words, out="killed") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "killed"))
+
+
+@pytest.mark.slow
+def test_going_on_with_another_loss_is_refused_with_the_difference(
+    whole: tuple[Go, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    go, folder = whole
+    last = folder / "checkpoints" / "last.ckpt"
+    assert go(f"ckpt_path={last}", "loss=smoothed", "trainer.max_epochs=4") == 2
+    message = capsys.readouterr().err
+    assert "loss.label_smoothing: 0.0, 0.1" in message and "init_from=" in message
+    assert go(f"ckpt_path={last}") == 2
+    assert "trainer.max_epochs=6" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_warm_start_copies_shared_tokens_and_lists_the_rest(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = whole[1] / "checkpoints" / "best.ckpt"
+    other = tmp_path / "other.jsonl"
+    other.write_text(
+        (tmp_path / "pairs.jsonl").read_text().replace("adds", "sums").replace("add(", "sum_up(")
+    )
+    assert go(f"init_from={best}", f"data.path={other}", out="warm") == 0
+    out = capsys.readouterr().out
+    assert "0 start anew" in out and "tokens are known" in out
+
+
+@pytest.mark.slow
+def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
+    go, folder = whole
+    assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", door="evaluate") == 0
+    again = json.loads((folder / "evaluate-test" / "results.json").read_text())
+    result = json.loads((folder / "result.json").read_text())
+    figures = {name: figure["value"] for name, figure in again["rows"][0]["figures"].items()}
+    known = {name: value for name, value in result["test"].items() if name in figures}
+    assert {name: figures[name] for name in known} == pytest.approx(known, rel=1e-6)
+    assert set(result["test"]) - set(known) <= {"n", "loss"} and "behaves" in known
+    assert again["data"]["split_hash"] == result["split_hash"]
+    assert list((folder / "evaluate-test" / "attention").rglob("cross-layer*.png"))
+
+
+@pytest.mark.slow
+def test_prompts_give_code_alone_on_stdout(
+    whole: tuple[Go, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go, folder = whole
+    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
+    capsys.readouterr()
+    prompt = "add 3 to (a, b), don't say x == 'y' or ${z}"
+    assert go(best, f"prompt={prompt}", door="evaluate") == 0
+    one = capsys.readouterr()
+    assert "words that the model does not know" in one.err
+    file = tmp_path / "prompts.txt"
+    file.write_text(f"{prompt}\n\nadds 1 to a total\n")
+    assert go(best, f"prompts={file}", door="evaluate") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["description"] for line in lines] == [prompt, "adds 1 to a total"]
+    assert lines[0]["code"].rstrip("\n") == one.out.rstrip("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [("", "prompt"), ("add " * 200, "at most"), ("xyzzy qwrty", "knows no word")],
+)
+def test_a_prompt_that_cannot_be_read_is_told(
+    whole: tuple[Go, Path], prompt: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go, folder = whole
+    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
+    capsys.readouterr()
+    assert go(best, f"prompt={prompt}", door="evaluate") == 2
+    streams = capsys.readouterr()
+    assert reason in streams.err and streams.out == "" and streams.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_load_gives_a_model_that_generates(whole: tuple[Go, Path]) -> None:
+    import en2py
+
+    model = en2py.load(whole[1] / "checkpoints" / "best.ckpt")
+    texts = ["adds 1 to a total", "adds 2 to a value", "adds 3"]
+    together = model.generate(texts)
+    assert len(together) == 3
+    assert together == [model.generate([text])[0] for text in texts]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGUSR1", 143), ("SIGINT", 130)])
+def test_a_signal_saves_and_leaves_and_the_run_goes_on_from_there(
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: str,
+    code: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        original = Seq2SeqModule.training_step
+
+        def hit(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
+            if self.global_step == 4:
+                os.kill(os.getpid(), getattr(signal, number))
+            return original(self, batch, batch_idx)
+
+        patch.setattr(Seq2SeqModule, "training_step", hit)
+        assert go(out="stopped") == code
+    last = folder_of(tmp_path, "stopped") / "checkpoints" / "last.ckpt"
+    assert load_checkpoint(last)["global_step"] == 5
+    assert go(out="stopped") == 0
+    assert_same_run(whole[1], folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+def test_a_second_process_with_the_same_choices_is_told_so(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original = Seq2SeqModule.training_step
+    codes: list[int] = []
+
+    def meanwhile(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if not codes:
+            code = "import sys; from en2py.cli.main import command; from train import main;"
+            words = ["train.py", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
+                     f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]  # fmt: skip
+            code += f"sys.exit(command(main, 'train', argv={words!r}))"
+            codes.append(subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode)
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Seq2SeqModule, "training_step", meanwhile)
+    assert go() == 0
+    assert codes == [2]
+
+
+@pytest.mark.slow
+def test_a_sweep_records_separate_runs_and_ends_with_a_table(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    loggers.wandb_mode.cache_clear()
+    assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
+    study = tmp_path / "out" / "adhoc"
+    assert len(list(study.glob("wandb/offline-run-*"))) == 2
+    assert len(list(study.glob("jsonl-*/result.json"))) == 2
+    told = capsys.readouterr().out
+    assert "adhoc: 2 runs" in told and "adhoc: the answer" in told
+    assert "2/2 loss=smoothed: finished in" in told
+    monkeypatch.setattr(Seq2SeqModule, "training_step", None)  # nothing is trained again
+    assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
+
+
+@pytest.mark.slow
+def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
+    assert len(list((tmp_path / "out" / "adhoc").glob("jsonl-*/result.json"))) == 1
+    assert "1 of 2 runs failed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [2, 3], ids=["best", "last"])
+def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    original, calls = CheckedIO.save_checkpoint, iter(range(1, 10**6))
+
+    def saving(self: CheckedIO, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if next(calls) == call:
+            raise Stop(f"checkpoint {call}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckedIO, "save_checkpoint", saving)
+        with pytest.raises(Stop):
+            go()
+    assert go() == 0
+    assert_same_run(whole[1], folder_of(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["embeddings=joint", "embeddings.freeze_epochs=1", "embeddings.vectors.epochs=1"],
+        ["callbacks=ema", "trainer.precision=32-true"],
+        ["loss=weighted_smoothed", "scheduler=noam", "decoding=beam", "decoding.max_len=12"],
+        ["model.norm=post", "model.positions=sinusoidal", "model.tie_embeddings=tgt",
+         "tokenizer/src=bpe", "tokenizer/tgt=bpe", "scheduler=one_cycle",
+         "trainer.precision=bf16-mixed"],
+        ["tokenizer/tgt=spacy", "augmentation=rename", "trainer.accumulate_grad_batches=2",
+         "decoding=sample", "decoding.max_len=12"],
+    ],
+    ids=lambda choices: choices[0],
+)  # fmt: skip
+def test_choices_train_stop_and_go_on_to_the_same_end(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
+) -> None:
+    assert_goes_on_exactly(go, tmp_path, monkeypatch, choices)
+    best = folder_of(tmp_path, "whole") / "checkpoints" / "best.ckpt"
+    assert go(f"ckpt_path={best}", door="evaluate") == 0

@@ -1,0 +1,130 @@
+"""Every option composes, passes the checks and makes what it names; written commands compose."""
+
+import functools
+import inspect
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from configs import checked
+from en2py.cli.main import config_of
+from en2py.cli.overrides import as_typed, separate
+from en2py.config.composition import CONF, ROOT, groups_of, options_of, rehearse
+
+OPTIONS = [(group, option) for group in groups_of(CONF) for option in options_of(group, CONF)]
+CHOICES = [(group, option) for group, option in OPTIONS if group != "experiment"]
+EXPERIMENTS = options_of("experiment", CONF)
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "experiments").rglob("*.md")),
+    *sorted((ROOT / "experiments").rglob("*.yaml")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((CONF / "hydra" / "help").glob("*.yaml")),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_config_left() -> Iterator[None]:
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def made(section: Any) -> Iterator[Any]:
+    """Instantiate a section, or each section in it."""
+    if isinstance(section, Mapping) and "_target_" not in section:
+        for inner in section.values():
+            yield from made(inner)
+    elif isinstance(section, Mapping):
+        yield instantiate(section, _convert_="all")
+
+
+@pytest.fixture
+def existing(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.txt"
+    path.write_text("there")
+    return path
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_option_makes_what_it_names(group: str, option: str, existing: Path) -> None:
+    cfg = checked("train", [f"{group}={option}"], existing)
+    section = OmegaConf.select(cfg, group.replace("/", "."))
+    for part in made(OmegaConf.to_container(section, resolve=True)):
+        if isinstance(part, functools.partial):
+            inspect.signature(part.func).bind_partial(*part.args, **part.keywords)
+
+
+@pytest.mark.parametrize("option", options_of("decoding", CONF))
+def test_decoding_of_an_evaluation(option: str, existing: Path) -> None:
+    checked("evaluate", [f"decoding={option}", f"ckpt_path='{existing}'"], existing)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_composes(name: str, existing: Path) -> None:
+    for overrides in each_value([f"experiment={name}"], existing):
+        checked("train", [*overrides, "hydra.mode=MULTIRUN"], existing)
+
+
+def each_value(overrides: list[str], existing: Path) -> Iterator[list[str]]:
+    """Yield a command line for each value of each axis of a sweep that an experiment names."""
+    cfg = rehearse("train", overrides, CONF)
+    yield overrides
+    for key, values in (cfg.hydra.sweeper.params or {}).items():
+        given = {override.lstrip("+").split("=")[0] for override in overrides}
+        for value in re.split(r",(?![^(\[]*[)\]])", str(values)):
+            if key not in given and "(" not in value:
+                yield [*overrides, f"{key}={value}"]
+
+
+def test_experiments_have_the_last_word() -> None:
+    """`_self_` behind a group would silently undo the plain values of its options."""
+    lines = OmegaConf.load(CONF / "train.yaml").defaults
+    names = ["_self_" if line == "_self_" else next(iter(line)) for line in lines]
+    assert names[0] == "_self_" and names[-1] == "experiment"
+
+
+def test_choice_on_the_command_line_beats_that_of_the_data() -> None:
+    assert "random_split" in rehearse("train", ["split=random"], CONF).split._target_
+    assert "composition_split" in rehearse("train", [], CONF).split._target_
+    assert "group_split" in rehearse("train", ["data=stdlib"], CONF).split._target_
+
+
+# --------------------------------------------------------------------------------- written commands
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield each command line of the pages: the program, which is its config's name, and words."""
+    for page in PAGES:
+        text = re.sub(r"\\\n[#\s]*", " ", page.read_text(encoding="utf-8"))
+        for line in text.splitlines():
+            for found in re.finditer(r"python (train|evaluate)\.py\b([^`\n]*)", line):
+                words = re.sub(r"\s+#\s.*|\s{2,}\(.*", "", found.group(2)).strip()
+                if "..." not in words and "[key=value" not in words:
+                    alone = "baseline=" in words and "ckpt_path=" not in words
+                    yield "baseline" if alone else found.group(1), words
+
+
+WRITTEN = sorted(set(commands()))
+
+
+def test_commands_are_found() -> None:
+    assert len(WRITTEN) >= 15
+
+
+@pytest.mark.parametrize(("config_name", "words"), WRITTEN)
+def test_written_command_composes(config_name: str, words: str) -> None:
+    _, given = separate(shlex.split(words))
+    # Launchers and sweepers are extras that need not be installed.
+    overrides = [as_typed(o) for o in given if not o.startswith("hydra")]
+    rehearse(config_of(config_name, overrides), overrides, CONF)
+    for override in overrides:
+        group, _, values = override.partition("=")
+        if group in groups_of(CONF) and not group.startswith("hydra"):
+            assert set(values.split(",")) <= set(options_of(group, CONF))

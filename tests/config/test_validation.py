@@ -1,0 +1,253 @@
+"""What is refused before torch is imported: types, ranges, files, contradictions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from en2py.config.composition import CONF, rehearse
+from en2py.config.ranges import number, whole
+from en2py.config.signatures import parameters
+from en2py.config.validation import check, check_targets, expand_paths
+from en2py.errors import UserError
+
+COMPOSED: dict[tuple[str, ...], DictConfig] = {}
+
+
+@pytest.fixture(autouse=True)
+def _no_config_left() -> Iterator[None]:
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def composed(config_name: str, *choices: str) -> DictConfig:
+    """Compose a config once, and hand out copies of it that a test may change."""
+    key = (config_name, *choices)
+    if key not in COMPOSED:
+        COMPOSED[key] = rehearse(config_name, choices, CONF)
+    cfg = COMPOSED[key].copy()
+    HydraConfig.instance().set_config(cfg)
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def refused(cfg: DictConfig, config_name: str = "train", **values: Any) -> str:
+    for key, value in values.items():
+        OmegaConf.update(cfg, key, value, force_add=True)
+    with pytest.raises(UserError) as caught:
+        check(cfg, config_name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("config_name", ["train", "evaluate"])
+def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
+    cfg = composed(config_name)
+    if config_name == "evaluate":
+        cfg.ckpt_path = str(tmp_path / "x.ckpt")
+        Path(cfg.ckpt_path).write_text("weights")
+    check(cfg, config_name)
+
+
+# One line a mistake: key, value, what the sentence says about it.
+VALUES = [
+    ("trainer.max_epochs", "abc", "trainer.max_epochs=abc: expected a whole number from 1"),
+    ("trainer.max_epochs", 0, "=0: expected a whole number from 1 on, or -1"),
+    ("trainer.max_epochs", 2.5, "=2.5: expected a whole number"),
+    ("trainer.gradient_clip_val", -1, "a number at least 0"),
+    ("trainer.accelerator", "gppu", "did you mean 'gpu'?"),
+    ("trainer.precision", "bf17", "did you mean 'bf16'?"),
+    (
+        "trainer.deterministic_",
+        True,
+        "takes no deterministic_; the nearest names are deterministic",
+    ),
+    ("trainer.enable_model_summary", 3, "expected true or false or null"),
+    ("model.n_heads", 7, "does not divide model.d_model=128; the nearest"),
+    ("model.d_model", True, "model.d_model=true: expected a whole number"),
+    ("model.dropout", 1.0, "a number at least 0 and below 1"),
+    ("model.dropout", -0.1, "a number at least 0 and below 1"),
+    ("model.positions", "learnt", "one of learned, sinusoidal"),
+    ("model.n_layers_", 3, "takes no n_layers_"),
+    ("loss.label_smoothing", 1, "a number at least 0 and below 1"),
+    ("loss.label_smoothing", float("nan"), "a number at least 0 and below 1"),
+    ("loss._target_", "os.system", "may run"),
+    ("loss._target_", "en2py.training.losses.CrossEntropie", "did you mean 'CrossEntropy'?"),
+    ("optimizer.lr", "fast", "optimizer.lr=fast: expected a number above 0"),
+    ("optimizer.lr", float("inf"), "a number above 0"),
+    ("optimizer.betas", [0.9], "a list of 2 in brackets"),
+    ("optimizer.betas", [0.9, 1.0], "=1.0: expected a number at least 0 and below 1"),
+    ("optimizer.foreachh", True, "the nearest names are foreach"),
+    ("split.ratios", [0.5, 0.5, 0.5], "these 3 sum to 1.5"),
+    ("split.ratios", [0.5, 0.5], "expected three numbers"),
+    ("decoding.max_len", 1000, "more than the model can write, model.max_tgt_len=256"),
+    ("callbacks.samples", True, "expected null, which switches it off"),
+    ("cleaning.use.must_parse", "maybe", "true or false"),
+    ("cleaning.use.must_pars", True, "no cleaning.steps.must_pars; did you mean 'must_parse'?"),
+    ("scheduler.warmup", 2, "scheduler.warmup=2: expected a number at least 0 and at most 1"),
+    ("seed", -1, "from 0 to 4294967295"),
+    ("seed", 2**32, "from 0 to 4294967295"),
+    ("seed", 1.5, "whole number"),
+    ("fresh", "maybe", "true or false"),
+    ("vocab", 5, "a section, not a value; set one of vocab.src_min_freq"),
+    ("batch", None, "a section, not a value"),
+    ("batch.max_tokens", "abc", "whole number from 1 on"),
+    ("batch.num_workers", -1, "whole number from 0 on"),
+    ("ckpt_path", "", "ckpt_path is empty"),
+    ("output", __file__, "is a file, expected a folder"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "told"), VALUES)
+def test_value_is_refused(key: str, value: Any, told: str) -> None:
+    said = refused(composed("train"), **{key: value})
+    assert told in said
+    assert said.startswith(key.split(".")[0])
+
+
+def test_two_starts_exclude_each_other() -> None:
+    assert "exclude" in refused(composed("train"), ckpt_path="a", init_from="b")
+
+
+def test_fresh_excludes_a_checkpoint() -> None:
+    assert "init_from=FILE" in refused(composed("train"), ckpt_path="a", fresh=True)
+
+
+def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_text("x")
+    said = refused(composed("train"), ckpt_path=str(tmp_path / "lost.ckpt"))
+    assert "does not exist" in said and "did you mean 'last.ckpt'?" in said
+
+
+def test_missing_folder_is_told_as_such(tmp_path: Path) -> None:
+    said = refused(composed("train"), init_from=str(tmp_path / "runs" / "a" / "last.ckpt"))
+    assert f"looked in {tmp_path}" in said
+
+
+def test_folder_for_a_file(tmp_path: Path) -> None:
+    assert "this is a folder" in refused(composed("train"), ckpt_path=str(tmp_path))
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    said = refused(composed("train", "data=jsonl"), **{"data.path": str(tmp_path / "empty.txt")})
+    assert "file is empty" in said
+
+
+def test_data_without_its_path() -> None:
+    assert refused(composed("train", "data=jsonl")) == "data.path is needed: add data.path=FILE"
+
+
+def test_data_path_must_exist() -> None:
+    said = refused(composed("train", "data=english_python"), **{"data.path": "no/such.txt"})
+    assert said.startswith("data.path: no does not exist")
+
+
+def test_beam_of_none() -> None:
+    said = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
+    assert "decoding.beam_size=0: expected a whole number from 1 on" in said
+
+
+def test_sweep_in_an_experiment_wants_m() -> None:
+    cfg = composed("train")
+    OmegaConf.set_readonly(HydraConfig.instance().cfg, False)
+    OmegaConf.set_readonly(HydraConfig.get(), False)
+    HydraConfig.get().sweeper.params = {"seed": "1,2"}
+    assert "add -m" in refused(cfg)
+
+
+def test_tables_that_start_to_learn_later_on_several_devices() -> None:
+    cfg = composed("train", "trainer=ddp", "embeddings=joint", "embeddings.freeze_epochs=2")
+    assert "embeddings.freeze_epochs=2: tables" in refused(cfg)
+
+
+def test_group_taken_away() -> None:
+    cfg = composed("train")
+    with open_dict(cfg):
+        del cfg["loss"]
+    assert refused(cfg).startswith("loss is needed")
+
+
+def test_half_a_minute_for_five_minutes() -> None:
+    cfg = composed("train")
+    cfg.checkpoints.every_n_minutes = 0.5
+    check(cfg)
+
+
+@pytest.mark.parametrize(("key", "value"), [("prompt", " \n"), ("prompts", "")])
+def test_empty_prompt(key: str, value: str, tmp_path: Path) -> None:
+    assert f"{key} is empty" in refused(
+        composed("evaluate"), "evaluate", ckpt_path="a", **{key: value}
+    )
+
+
+def test_prompt_and_prompts() -> None:
+    said = refused(composed("evaluate"), "evaluate", ckpt_path="a", prompt="x", prompts="y")
+    assert "exclude" in said
+
+
+def test_evaluation_wants_a_checkpoint() -> None:
+    assert refused(composed("evaluate"), "evaluate") == "ckpt_path is needed: add ckpt_path=FILE"
+
+
+@pytest.mark.parametrize("target", ["os.system", "en2pyx.y", "builtins.eval", "torch.load"])
+def test_foreign_targets_in_a_stored_config(target: str) -> None:
+    with pytest.raises(UserError, match="may run"):
+        check_targets({"cleaning": {"step": [{"_target_": target}]}})
+
+
+def test_paths_of_a_comma_list_and_a_pattern(tmp_path: Path) -> None:
+    for name in ("a.ckpt", "b.ckpt", "c,d.ckpt"):
+        (tmp_path / name).touch()
+    assert expand_paths(f"{tmp_path}/c,d.ckpt") == [tmp_path / "c,d.ckpt"]
+    assert expand_paths(f"{tmp_path}/[ab].ckpt") == [tmp_path / "a.ckpt", tmp_path / "b.ckpt"]
+    assert expand_paths(f"{tmp_path}/a.ckpt, gone.ckpt") == [tmp_path / "a.ckpt", Path("gone.ckpt")]
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        (whole(1), [1, 10**9], [0, True, 1.0, "1"]),
+        (whole(1, also=-1), [-1, 1], [0, -2]),
+        (number("[0, 1)"), [0, 0.5], [1, -1e-9, float("nan"), "0"]),
+        (number("(0, inf)"), [1e-9, 5], [0, float("inf"), False]),
+        (number("(0, 1]"), [1], [0, 1.1]),
+    ],
+)
+def test_rules(rule: Any, good: list[Any], bad: list[Any]) -> None:
+    assert [rule.test(x) for x in good] == [True] * len(good)
+    assert [rule.test(x) for x in bad] == [False] * len(bad)
+
+
+# ---------------------------------------------------------------------- signatures from source
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "good", "bad"),
+    [
+        ("pytorch_lightning.Trainer", "max_epochs", [3, None], ["3", 1.5]),
+        ("pytorch_lightning.Trainer", "limit_train_batches", [3, 0.5, None], ["x"]),
+        ("pytorch_lightning.Trainer", "devices", [1, "auto", [0, 1]], [1.5]),
+        ("torch.optim.AdamW", "lr", [0.1, 1], ["x"]),
+        ("torch.optim.AdamW", "betas", [[0.9, 0.98]], [[0.9], 0.9]),
+        ("torch.optim.AdamW", "fused", [True, None], [1]),
+        ("en2py.models.transformer.Transformer", "d_model", [256], [256.0, None, "256"]),
+        ("en2py.training.losses.CrossEntropy", "label_smoothing", [0, 0.1], ["0.1", True]),
+    ],
+)
+def test_annotations_are_read(target: str, name: str, good: list[Any], bad: list[Any]) -> None:
+    known = parameters(target)
+    assert known is not None
+    annotation = known[name]
+    assert annotation is not None
+    assert [annotation.accepts(value) for value in good] == [True] * len(good)
+    assert [annotation.accepts(value) for value in bad] == [False] * len(bad)
+
+
+def test_no_such_module() -> None:
+    with pytest.raises(UserError, match="there is no module"):
+        parameters("no_such_package.x")

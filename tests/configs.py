@@ -1,0 +1,24 @@
+"""Compose and check a config as the command line does."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from en2py.config.composition import CONF, rehearse
+from en2py.config.validation import _leaves, check
+
+
+def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfig:
+    """Compose, fill in what has to be given, and check."""
+    cfg = rehearse(config_name, overrides, CONF)
+    HydraConfig.instance().set_config(cfg)
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+    written = OmegaConf.to_container(cfg, resolve=False)
+    missing = [key for key, value in _leaves(written) if value == "???" and key.endswith(".path")]
+    if missing:
+        return checked(config_name, [*overrides, *(f"{k}='{existing}'" for k in missing)], existing)
+    check(cfg, config_name)
+    return cfg

@@ -1,0 +1,86 @@
+"""The pinned download, from a server of our own on this machine."""
+
+import functools
+import hashlib
+import http.server
+import socket
+import threading
+
+import pytest
+
+from en2py.data.pairs import DataReport
+from en2py.data.sources import english_python
+from en2py.data.sources.english_python import fetch
+from en2py.errors import UserError
+
+CONTENT = b"# write a sum\nx = 1\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """The address of a file on a server of our own; the cache is empty."""
+    monkeypatch.setenv("EN2PY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "data.txt").write_bytes(CONTENT)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/data.txt"
+        server.shutdown()
+
+
+def test_file_is_downloaded_once(address, tmp_path):
+    pairs = english_python.read(DataReport(), path=None, url=address, sha256=SHA256)
+    (tmp_path / "served" / "data.txt").unlink()
+    again = english_python.read(DataReport(), path=None, url=address, sha256=SHA256)
+    assert pairs == again and len(pairs) == 1
+
+
+def test_download_leaves_no_temporary_file(address):
+    file = fetch(address, SHA256, option="data.path")
+    assert [entry.name for entry in file.parent.iterdir()] == ["data.txt"]
+
+
+def test_damaged_copy_is_downloaded_again(address):
+    fetch(address, SHA256, option="data.path").write_bytes(b"half")
+    assert fetch(address, SHA256, option="data.path").read_bytes() == CONTENT
+
+
+def test_wrong_checksum_is_refused_and_not_kept(address, tmp_path):
+    with pytest.raises(UserError, match=f"SHA-256 is {SHA256}, not 000.*data.path=FILE"):
+        fetch(address, "0" * 64, option="data.path")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_missing_file_on_the_server_is_told(address):
+    with pytest.raises(UserError, match="the server answered 404.*data.path=FILE"):
+        fetch(address + "x", SHA256, option="data.path")
+
+
+def test_no_network_is_told_with_the_remedy(address):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: refuses every connection
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/data.txt"
+        with pytest.raises(UserError, match="no network.*put the file anywhere and pass data.path"):
+            fetch(url, SHA256, option="data.path")
+
+
+def test_silent_server_is_given_up(address):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/data.txt"
+        with pytest.raises(UserError, match="timed out.*data.path=FILE"):
+            fetch(url, SHA256, option="data.path", timeout=0.2)
+
+
+def test_cache_that_cannot_be_written_is_told(address, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("EN2PY_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="set EN2PY_CACHE"):
+        fetch(address, SHA256, option="data.path")

@@ -1,0 +1,95 @@
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from en2py.data import cache
+from en2py.data.cache import cached
+from en2py.data.files import digest, file_digest, write_atomically
+from en2py.errors import Fault
+
+
+def test_the_second_call_does_not_build(tmp_path: Path) -> None:
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == ({"v": 1}, False)
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 1}, True)
+
+
+def test_another_key_is_another_entry(tmp_path: Path) -> None:
+    cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
+    assert cached(tmp_path, "x", {"a": 2}, lambda: {"v": 2}) == ({"v": 2}, False)
+
+
+def test_a_changed_rule_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
+    monkeypatch.setattr(cache, "code_version", lambda: "other rules")
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 2}, False)
+
+
+def test_a_damaged_entry_is_built_again(tmp_path: Path) -> None:
+    cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
+    (entry,) = tmp_path.glob("x-*.json")
+    entry.write_bytes(entry.read_bytes()[:-2])
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == ({"v": 1}, False)
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        cached(tmp_path, "x", {"a": 1}, _fail)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def _fail() -> dict[str, int]:
+    raise RuntimeError("no")
+
+
+def _slow_build(folder: str, log: str) -> None:
+    def build() -> dict[str, int]:
+        with open(log, "a") as file:
+            file.write("built\n")
+        time.sleep(0.2)  # long enough that the others arrive meanwhile
+        return {"v": 1}
+
+    assert cached(Path(folder), "x", {"a": 1}, build)[0] == {"v": 1}
+
+
+def test_many_at_once_build_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    context = multiprocessing.get_context("spawn")
+    jobs = [
+        context.Process(target=_slow_build, args=(str(tmp_path / "cache"), str(log)))
+        for _ in range(4)
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0] * 4
+    assert log.read_text() == "built\n"
+
+
+def test_atomic_write_keeps_the_old_file_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(Fault, match="needs 3 bytes"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+def test_digest_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    before = file_digest(tmp_path)
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert file_digest(tmp_path) != before

@@ -1,0 +1,142 @@
+"""Arbitrary text through the whole pipe: no exception, no pair uncounted, round trips hold."""
+
+import importlib
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from en2py.data.cleaning import clean
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.prepare import Prepared, TokenizedPair, prepare
+from en2py.data.sources.english_python import parse_pairs
+from en2py.data.splits import group_split, official_split, random_split
+from en2py.data.tokenizers import BpeTokenizer, PythonTokenizer
+from en2py.data.vocab import SPECIAL_TOKENS, Vocab
+from en2py.errors import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+# With lone surrogates and control characters, which hypothesis leaves out by itself.
+TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
+PIECES = ["x", "=", " ", "\n", "    ", "\t", "(", ")", "'", '"', "#", "def f(a):", "return a", "1"]
+PIECES += ["print 'a'", "\\", "\0", "\ud800", "\u201c", "f'{a}'", "if x:", "lambda:", "\r\n", "@"]
+CODE = st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | TEXT
+PAIRS = st.lists(st.tuples(TEXT, CODE, st.sampled_from(["train", "val", "test"])), max_size=15)
+QUICK = settings(max_examples=60, deadline=None)
+
+
+def made(rows) -> list[Pair]:
+    return [Pair(f"p/{i}", d, c, "p", split=s) for i, (d, c, s) in enumerate(rows)]
+
+
+def default_steps():
+    section = yaml.safe_load((CONF / "cleaning" / "default.yaml").read_text())
+    for name, step in section["steps"].items():
+        if section["use"][name]:
+            module, _, function = step["_target_"].rpartition(".")
+            plain = {key: value for key, value in step.items() if not key.startswith("_")}
+            yield name, partial(getattr(importlib.import_module(module), function), **plain)
+
+
+STEPS = dict(default_steps())
+
+
+def counted(report: DataReport) -> int:
+    return sum(step.dropped for step in report.steps.values())
+
+
+@QUICK
+@given(PAIRS)
+def test_default_cleaning_keeps_or_counts_each_pair(rows) -> None:
+    report = DataReport()
+    kept = clean(made(rows), STEPS, report)
+    assert len(kept) + counted(report) == len(rows)
+    again = clean(kept, {"parses": STEPS["must_parse"]}, DataReport())
+    assert again == kept  # what is kept still parses
+
+
+@QUICK
+@given(PAIRS, st.sampled_from([group_split, random_split, official_split]), st.integers(0, 9))
+def test_each_pair_is_in_one_split_or_counted(rows, split, seed) -> None:
+    report = DataReport()
+    try:
+        splits = split(made(rows), report, ratios=[0.6, 0.2, 0.2], seed=seed)
+    except UserError:
+        return  # too few
+    ids = [pair.id for part in (splits.train, splits.val, splits.test) for pair in part]
+    assert sorted([*ids, *report.dropped_ids]) == sorted(pair.id for pair in made(rows))
+    assert splits.hash == split(made(rows), DataReport(), ratios=[0.6, 0.2, 0.2], seed=seed).hash
+
+
+@QUICK
+@given(PAIRS, st.integers(1, 3))
+def test_the_pipe_loses_no_pair_and_its_record_comes_back(rows, min_freq) -> None:
+    count = len(rows)
+    try:
+        prepared = prepare(
+            read=lambda report: made(rows),
+            cleaning={},
+            split=partial(random_split, ratios=[0.6, 0.2, 0.2], seed=1),
+            augment=list,
+            src_tokenizer=BpeTokenizer(256),
+            tgt_tokenizer=PythonTokenizer(),
+            src_min_freq=min_freq,
+            tgt_min_freq=min_freq,
+            max_src_len=40,
+            max_tgt_len=40,
+        )
+    except UserError:
+        return
+    left = sum(len(items) for items in prepared.splits.values())
+    assert left + counted(prepared.report) == count
+    assert Prepared.from_dict(json.loads(json.dumps(prepared.to_dict()))) == _like(prepared)
+
+
+def _like(prepared: Prepared) -> Prepared:
+    """Hold reports and vocabularies equal by their content: they have no equality of their own."""
+
+    class Same:
+        def __init__(self, value) -> None:
+            self.value = value.to_dict()
+
+        def __eq__(self, other) -> bool:
+            return self.value == other.to_dict()
+
+    fields = {name: Same(getattr(prepared, name)) for name in ("report", "src_vocab", "tgt_vocab")}
+    return Prepared(**{**vars(prepared), **fields})
+
+
+@QUICK
+@given(st.lists(st.lists(TEXT, max_size=6), max_size=6), st.integers(1, 3))
+def test_a_vocabulary_gives_back_what_it_knows(sentences, min_freq) -> None:
+    vocab = Vocab.build(sentences, min_freq)
+    again = Vocab.from_dict(json.loads(json.dumps(vocab.to_dict())))
+    assert again.tokens == vocab.tokens and again.counts == vocab.counts
+    for sentence in sentences:
+        known = [t if t in vocab and t not in SPECIAL_TOKENS else "<unk>" for t in sentence]
+        if not set(sentence) & set(SPECIAL_TOKENS):
+            assert vocab.decode(vocab.encode(sentence)) == known
+
+
+@QUICK
+@given(st.lists(CODE | TEXT.map("# ".__add__), max_size=25))
+def test_the_parser_gives_every_description_a_pair_or_a_reason(texts) -> None:
+    lines = "\n".join(texts).split("\n")
+    report = DataReport()
+    pairs = parse_pairs(lines, report)
+    rule = "english_python: descriptions without code"
+    assert len(pairs) + report.steps[rule].dropped == report.steps[rule].read
+    assert len({pair.id for pair in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [["a", "\ud800", ""], []]])
+def test_tokens_of_any_kind_survive_the_cache(rows) -> None:
+    items = [TokenizedPair(Pair(f"p/{i}", "d", "c", "p", ("t",)), r, r) for i, r in enumerate(rows)]
+    empty = Vocab.build([], 1)
+    prepared = Prepared({"train": items, "val": [], "test": []}, empty, empty, {}, {},
+                        DataReport(), "hash")  # fmt: skip
+    assert Prepared.from_dict(json.loads(json.dumps(prepared.to_dict()))).splits == prepared.splits

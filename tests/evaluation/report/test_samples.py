@@ -1,0 +1,70 @@
+import re
+
+import pytest
+
+from en2py.data.pairs import Pair
+from en2py.evaluation.metrics.program_metrics import score
+from en2py.evaluation.report.markdown import escaped, fenced, samples_page, spread
+
+ADD = "def add(a, b):\n    return a + b"
+
+
+def page_of(*rows, **settings):
+    pairs = [Pair(f"tasks/{i}", text, code, "tasks") for i, (text, code, _) in enumerate(rows)]
+    outputs = [output for _, _, output in rows]
+    return samples_page(pairs, outputs, score(outputs, [p.code for p in pairs]), **settings)
+
+
+def test_each_verdict_stands_over_its_sample():
+    page = page_of(
+        ("add", ADD, ADD),
+        ("add", ADD, "def plus(x, y):\n    return x + y"),
+        ("add", ADD, "add = sum"),
+        ("add", ADD, "def add(:\n"),
+        ("add", ADD, ""),
+    )
+    heads = [line.split(": ", 1)[1] for line in page.splitlines() if line.startswith("## ")]
+    assert heads[:3] == ["exact", "same up to names", "compiles"]
+    assert heads[3].startswith(r"does not compile \(SyntaxError: ")
+    assert heads[4] == r"does not compile \(nothing was written\)"
+
+
+def test_an_exact_output_is_shown_once():
+    assert page_of(("add", ADD, ADD)).count("def add") == 1
+
+
+@pytest.mark.parametrize("text", ["```", "`" * 7, 'x = """\n```python\n```\n"""', "~~~\n# head"])
+def test_no_text_ends_its_fence(text):
+    fence, *inside, end = fenced(text).split("\n")
+    assert fence == f"{end}python"
+    assert not any(re.fullmatch(rf" {{0,3}}{end}`*\s*", line) for line in inside)
+
+
+def test_the_text_in_a_fence_is_the_text():
+    assert fenced("a = '`'\n  b\tc").split("\n")[1:-1] == ["a = '`'", "  b\tc"]
+
+
+@pytest.mark.parametrize("char", ["\x00", "\x1b", "\r", "\x0c", "\u2028", "\ud800"])
+def test_control_characters_are_written_out(char):
+    assert f"\\x{ord(char):02x}" in fenced(f"a{char}b")
+
+
+def test_markup_in_a_description_means_nothing():
+    assert escaped("a <b>\n# c | d*e*") == r"a \<b\> \# c \| d\*e\*"
+
+
+def test_samples_are_spread_over_the_split():
+    assert spread(10, 3) == [0, 3, 6]
+    assert spread(2, 5) == [0, 1]
+    assert spread(0, 5) == []
+
+
+def test_the_page_counts_all_pairs_and_shows_some():
+    page = page_of(*[("add", ADD, ADD)] * 3, ("add", ADD, "x ="), n_samples=2)
+    assert "2 of 4 pairs. All of them: 3 exact, 1 does not compile." in page
+    assert page.count("\n## ") == 2
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="1 pairs, 2 outputs"):
+        samples_page([Pair("a", "b", "c", "d")], ["x", "y"], score(["x"], ["y"]))

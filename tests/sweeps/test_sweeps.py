@@ -1,0 +1,324 @@
+"""Sweeps: what is done is seen, what fails stops nothing, what is killed goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from en2py import console
+from en2py.cli.main import command
+from en2py.config import composition
+from en2py.data.prepare import prepare
+from en2py.evaluation.results import Results
+from en2py.sweeps import plan, progress, sweeper
+from en2py.sweeps.summary import read_study, results_of
+from en2py.training import run_folder
+from en2py.training.callbacks.throughput import TIMES
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.module import Seq2SeqModule
+from training_runs import SMALL, folder_of, metrics, runner
+
+ROOT = Path(__file__).parents[2]
+Go = Callable[..., int]
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Go:
+    return runner(tmp_path)
+
+
+def a_run(study: Path, digest: str = "0123456789", **record: Any) -> Path:
+    """Make the folder of a run that has begun."""
+    folder = study / f"tasks-tiny-none-plain-seed1-{digest}"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 1\n")
+    if record:
+        (folder / "state.json").write_text(json.dumps(record))
+    return folder
+
+
+# ------------------------------------------------------------------------------- states of a run
+
+
+def test_a_run_with_its_own_result_is_finished(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    (folder / "result.json").write_text(json.dumps({"config_sha256": "0123456789abcdef"}))
+    assert run_folder.state_of(folder).word == run_folder.FINISHED
+
+
+def test_the_result_of_other_choices_finishes_nothing(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    (folder / "result.json").write_text(json.dumps({"config_sha256": "ffff"}))
+    assert run_folder.state_of(folder).word == run_folder.INTERRUPTED
+
+
+def test_half_a_result_finishes_nothing(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    (folder / "result.json").write_text('{"config_sha256": "0123456789ab')
+    assert run_folder.state_of(folder).word == run_folder.INTERRUPTED
+
+
+def test_a_failed_run_says_why(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, reason="out of memory", code=1)
+    assert run_folder.state_of(folder) == run_folder.State(run_folder.FAILED, "out of memory", 1)
+
+
+def test_a_run_whose_lock_is_held_is_running(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, reason="failed before", code=1)
+    with FileLock(run_folder.lock_of(folder)):
+        assert run_folder.state_of(folder).word == run_folder.RUNNING
+
+
+def test_no_folder_is_not_started(tmp_path: Path) -> None:
+    assert run_folder.state_of(tmp_path / "none-seed1-0").word == run_folder.NOT_STARTED
+
+
+def test_plans_are_read_back_and_older_records_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"sweep": "1-a", "run": "b", "overrides": ["seed=2"]}
+    (tmp_path / "sweeps.jsonl").write_text(json.dumps(old) + "\n" + '{"sweep": "torn')
+    (tmp_path / "sweeps.jsonl").write_text(json.dumps(old) + "\n")
+    monkeypatch.setenv("EN2PY_SWEEP", "2-b")
+    jobs = [plan.Job(("seed=1",), "a"), plan.Job(("seed=x",), "", "no number")]
+    plan.write_plan(tmp_path, jobs)
+    with open(tmp_path / "sweeps.jsonl", "a") as file:
+        file.write('{"sweep": "3-c", "jobs": [')  # killed while it wrote
+    assert plan.read_plans(tmp_path) == [
+        ("1-a", [plan.Job(("seed=2",), "b")]),
+        ("2-b", jobs),
+    ]
+
+
+def test_axes_are_what_differs_in_the_order_typed() -> None:
+    runs = [["data=tasks", "loss=a", "seed=1"], ["data=tasks", "loss=b", "seed=1"],
+            ["data=tasks", "loss=a", "seed=2"]]  # fmt: skip
+    assert plan.varied(runs) == ["loss", "seed"]
+    assert plan.label(runs[1], ["loss", "seed"]) == "loss=b seed=1"
+
+
+@pytest.mark.parametrize(("n_jobs", "share"), [(None, 6), (1, 6), (2, 3), (4, 1), (64, 1)])
+def test_runs_side_by_side_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, n_jobs: int | None, share: int
+) -> None:
+    monkeypatch.setattr(progress, "n_cores", lambda: 6)
+    assert composition.share_of({} if n_jobs is None else {"n_jobs": n_jobs}) == share
+
+
+# ----------------------------------------------------------------------------------- what is said
+
+
+def test_lines_of_a_job_name_it(capsys: pytest.CaptureFixture[str]) -> None:
+    console.begin_job("3/8 seed=2", parallel=True)
+    console.say("going on")
+    console.progress("epoch 1/2")
+    console.progress("epoch 2/2")  # within ten seconds of the last: left out
+    console.results("test", {"nll": 1.0})
+    console.begin_job("", parallel=False)
+    console.say("all is done")
+    told = capsys.readouterr().out
+    assert told == "3/8 seed=2: going on\n3/8 seed=2: epoch 1/2\nall is done\n"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (700, "12 min"), (9000, "2.5 h")])
+def test_a_time_is_written_as_one_says_it(seconds: float, text: str) -> None:
+    assert console.duration(seconds) == text
+
+
+# ---------------------------------------------------------------------------------- whole sweeps
+
+
+def table_of(results: Results) -> Any:
+    """Return all figures of a study, without what is a time."""
+    record = results.to_dict()
+    for rows in record["curves"].values():
+        for row in rows:
+            for name in TIMES:
+                row.pop(name, None)
+    return record
+
+
+def in_process(*arguments: str, **more: Any) -> subprocess.Popen[str]:
+    words = [sys.executable, str(ROOT / "train.py"), "-m", *arguments]
+    return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, **more)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_goes_on_to_the_same_table(go: Go, tmp_path: Path) -> None:
+    """Kill -9 in the third of six runs; then the same command."""
+    axes = ("loss=plain,smoothed", "seed=1,2,3", "trainer.max_epochs=2")
+    assert go("-m", *axes, out="whole") == 0
+    fixed = [*SMALL, f"data.path={tmp_path / 'pairs.jsonl'}", f"cache={tmp_path / 'cache'}",
+             f"output={tmp_path / 'killed'}", "checkpoints.every_n_steps=1"]  # fmt: skip
+    words = [o for o in fixed if not o.startswith("trainer.max_epochs")]
+    process = in_process(*words, *axes)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("3/6") and "epoch 1/2" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    study = tmp_path / "killed" / "adhoc"
+    finished = {path.parent.name: path.read_bytes() for path in study.glob("*/result.json")}
+    assert len(finished) == 2
+    again = in_process(*words, *axes)
+    told, _ = again.communicate()
+    assert again.returncode == 0
+    assert "interrupted, goes on" in told and "going on from" in told
+    for name, content in finished.items():
+        assert (study / name / "result.json").read_bytes() == content, "was trained again"
+    whole = results_of(read_study(tmp_path / "whole" / "adhoc"), "t")
+    assert table_of(results_of(read_study(study), "t")) == table_of(whole)
+    assert len(whole.rows) == 2 and all(len(row.runs) == 3 for row in whole.rows)
+
+
+@pytest.mark.slow
+def test_failures_stop_nothing_and_are_told_at_the_end(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong value, an exception, memory, a loss that is not finite; and a run that is well."""
+    original = Seq2SeqModule.training_step
+
+    def spoiled(self: Seq2SeqModule, batch: Any, batch_idx: int) -> Any:
+        seed = self.stored["config"]["seed"]
+        if seed == 2:
+            raise ZeroDivisionError("a bug")
+        if seed == 3:
+            raise MemoryError("no room for 3 TiB")
+        loss = original(self, batch, batch_idx)
+        return loss * float("nan") if seed == 4 else loss
+
+    monkeypatch.setattr(Seq2SeqModule, "training_step", spoiled)
+    command = ("-m", "seed=2,3,4,1", "model.n_heads=2,7", "trainer.max_epochs=1")
+    assert go(*command) == 1
+    told = capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 1
+    for reason in ("ZeroDivisionError: a bug", "memory", "not finite",
+                   "model.n_heads=7: does not divide"):  # fmt: skip
+        assert reason in told
+    assert "7 of 8 runs failed" in told
+    assert "ZeroDivisionError: a bug" in (tmp_path / "out" / "adhoc" / "failed.log").read_text()
+    monkeypatch.setattr(Seq2SeqModule, "training_step", original)
+    assert go(*command) == 2  # four are refused, the others are mended
+    assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 4
+
+
+@pytest.mark.slow
+def test_data_is_prepared_once_and_the_time_is_estimated(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train import main
+
+    from en2py.training import build
+
+    calls = []
+    monkeypatch.setattr(build, "prepare", lambda **all: calls.append(1) or prepare(**all))
+    words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
+             f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
+    assert command(main, "train", argv=words, before_sweep=sweeper.get_ready) == 0
+    told = capsys.readouterr().out
+    assert len(calls) == 1 and "data prepared once for all runs" in told
+    assert told.index("estimated time:") < told.index("1/2 seed=1")
+    assert "2 to do, 1 at once" in told and "ms a step measured on the first" in told
+    assert command(main, "train", argv=words, before_sweep=sweeper.get_ready) == 0
+    assert "estimated time" not in capsys.readouterr().out  # nothing is left to do
+
+
+def launched(go: Go, tmp_path: Path, launcher: str, *words: str) -> Path:
+    """Do a run in this process, and the same with one more by a launcher."""
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    assert go("seed=1", "trainer.max_epochs=1", out="alone") == 0
+    axes = ("seed=1,2", "model.d_ff=64", "trainer.max_epochs=1")
+    assert go("-m", *axes, f"hydra/launcher={launcher}", *words, out="side") == 0
+    return tmp_path / "side" / "adhoc"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "words"),
+    [
+        ("joblib", ("hydra.launcher.n_jobs=2",)),
+        ("submitit_local", ("hydra.launcher.timeout_min=5",)),
+    ],
+)
+def test_runs_of_a_launcher_are_those_of_one_process(
+    go: Go, tmp_path: Path, launcher: str, words: tuple[str, ...]
+) -> None:
+    study = launched(go, tmp_path, launcher, *words)
+    alone = folder_of(tmp_path, "alone")
+    assert metrics(study / alone.name) == metrics(alone)
+    one, two = (load_checkpoint(f / "checkpoints" / "best.ckpt")["state_dict"]
+                for f in (alone, study / alone.name))  # fmt: skip
+    assert all((one[key] == two[key]).all() for key in one)
+    assert len(list(study.glob("*/result.json"))) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(go: Go, tmp_path: Path) -> None:
+    """The worker of the first run is killed once, as for its memory; all come to their end."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    from killing import main
+
+    words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
+             f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2,3",
+             "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]  # fmt: skip
+    assert command(main, "train", argv=words, after_sweep=progress.summary) == 0
+    assert (tmp_path / "killed").exists()
+    assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 3
+
+
+@pytest.mark.slow
+def test_a_search_finds_the_better_rate_and_goes_on_where_it_was(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    # What is typed as one value is left out of the search of conf/hydra/sweeper/search.yaml.
+    search = ["-m", "hydra/sweeper=search", "optimizer.lr=choice(0.00001,0.01)",
+              "loss.label_smoothing=0.1", "trainer.max_epochs=1"]  # fmt: skip
+    assert go(*search, "hydra.sweeper.n_trials=2") == 0
+    study = tmp_path / "out" / "adhoc"
+    before = {path: path.read_bytes() for path in study.glob("*/result.json")}
+    assert go(*search, "hydra.sweeper.n_trials=3") == 0
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert "adhoc: the answer" in capsys.readouterr().out
+    best = (study / "optimization_results.yaml").read_text()
+    assert "optimizer.lr: 0.01" in best
+
+
+def candidates(run: Path) -> list[list[str]]:
+    lines = (run / "predictions.jsonl").read_text().splitlines()
+    return [json.loads(line)["candidates"] for line in lines]
+
+
+@pytest.mark.slow
+def test_two_ranks_count_as_one_does(tmp_path: Path, go: Go) -> None:
+    """One run by two gloo processes, on its own and in a sweep: every pair is counted once."""
+    words = ("trainer.max_epochs=1", "optimizer.lr=1e-9")  # so that the weights stay as they were
+    assert go(*words, out="one") == 0
+    fixed = [o for o in SMALL if o.split("=")[0] not in ("trainer.max_epochs",)]
+    paths = [f"data.path={tmp_path / 'pairs.jsonl'}", f"cache={tmp_path / 'cache'}"]
+    for mode, seeds in ((), "seed=1"), (("-m",), "seed=1,2"):
+        out = tmp_path / f"two{len(mode)}"
+        arguments = [*mode, *fixed, *paths, f"output={out}", *words, seeds, "trainer=ddp"]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *arguments],
+            cwd=ROOT, text=True, capture_output=True, env=dict(os.environ),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (two,) = (out / "adhoc").glob("*-seed1-*/result.json")
+        (one,) = (tmp_path / "one" / "adhoc").glob("*/result.json")
+        expected, found = (json.loads(path.read_text()) for path in (one, two))
+        assert found["test"]["n"] == expected["test"]["n"]
+        for part in ("test", "best"):
+            for name in ("nll", "accuracy", "val/nll", "val/accuracy", "train/nll", "bleu"):
+                if name in expected[part]:
+                    assert found[part][name] == pytest.approx(expected[part][name], rel=1e-5), name
+        assert candidates(two.parent) == candidates(one.parent)
+    assert len(list((tmp_path / "two1" / "adhoc").glob("*/result.json"))) == 2

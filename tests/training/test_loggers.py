@@ -1,0 +1,139 @@
+"""W&B beside training: whatever happens to it, the run goes on and metrics.csv is complete."""
+
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from en2py.data.files import disk_full
+from en2py.errors import Fault
+from en2py.training import loggers
+from en2py.training.loggers import MetricsFile, SpareWandb, finish_wandb, wandb_logger, wandb_mode
+from training_runs import Go, folder_of
+
+RUN: dict[str, Any] = {"project": "p", "run": "r", "run_id": "i", "study": "s", "tags": [],
+                       "config": {}, "log_checkpoints": False}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew() -> None:
+    wandb_mode.cache_clear()
+
+
+def raising(error: Exception) -> Any:
+    def call(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    return call
+
+
+def test_an_error_is_told_once_and_nothing_more_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = SpareWandb(mode="disabled")
+    monkeypatch.setattr("wandb.sdk.wandb_run.Run.log", raising(OSError(28, "No space left")))
+    monkeypatch.setattr("wandb.Table", raising(OSError(28, "No space left")))
+    logger.log_table("a", columns=["x"], data=[["y"]])
+    logger.log_metrics({"a": 1.0}, step=1)
+    logger.log_image("b", ["missing.png"])
+    assert logger.lost
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no network"), ValueError("key expired")])
+def test_without_network_or_key_a_run_is_recorded_offline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr("wandb.login", raising(error))
+    assert wandb_mode() == wandb_mode() == "offline"
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and str(error) in told
+
+
+def test_a_server_that_falls_silent_is_waited_for_15_s_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    asked: list[Any] = []
+
+    def init(**settings: Any) -> None:
+        asked.append(settings)
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr("wandb.init", init)
+    logger = wandb_logger(folder=tmp_path, **RUN)
+    assert asked[0]["settings"].init_timeout <= 14
+    assert asked[0]["settings"].finish_timeout == 30
+    assert logger._wandb_init["mode"] == "offline"
+    assert "does not answer (TimeoutError: no answer)" in capsys.readouterr().err
+
+
+def test_the_wait_for_the_login_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 9.0, 9.0, 9.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(loggers, "wandb_mode", lambda: "online")
+    asked: list[Any] = []
+    monkeypatch.setattr("wandb.init", lambda **settings: asked.append(settings) or MagicMock())
+    wandb_logger(folder=tmp_path, **RUN)
+    assert asked[0]["settings"].init_timeout == 5
+
+
+def test_tables_of_runs_show_the_best_nll_and_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = wandb_logger(folder=tmp_path, **RUN)
+    for step, nll in enumerate((3.0, 1.0, 2.0)):
+        logger.log_metrics({"val/nll": nll}, step=step)
+    assert dict(logger.experiment.summary["val/nll"]) == {"min": 1.0}
+    assert logger.experiment.group == "s" and logger.experiment.name == "r"
+    finish_wandb()
+
+
+@pytest.mark.slow
+def test_a_run_ends_without_the_wandb_folder(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr("wandb.init", raising(OSError(28, "No space left on device")))
+    assert go("logger=wandb", "trainer.max_epochs=2") == 0
+    assert capsys.readouterr().err.count("No space left on device") == 1
+    with open(folder_of(tmp_path) / "metrics.csv") as file:
+        assert sum(row["val/nll"] != "" for row in csv.DictReader(file)) == 2
+
+
+@pytest.mark.slow
+def test_a_tag_in_a_description_stays_text_in_the_table(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    evil = "<script>alert(1)</script> & <img src=x onerror=alert(2)>"
+    lines = (tmp_path / "pairs.jsonl").read_text().replace("write a function", evil)
+    (tmp_path / "pairs.jsonl").write_text(lines)
+    assert go("logger=wandb", "trainer.max_epochs=1") == 0
+    tables = list((tmp_path / "out" / "adhoc").rglob("*.table.json"))
+    assert tables
+    for path in tables:
+        table = json.loads(path.read_text())
+        assert all(row[1].startswith(evil) for row in table["data"])  # W&B shows strings as text
+    kinds = [p for p in (tmp_path / "out").rglob("*") if p.suffix in (".html", ".wb-html")]
+    assert not kinds
+    page = (folder_of(tmp_path) / "samples.md").read_text()
+    assert "\\<script\\>" in page and "<script>" not in page
+
+
+def test_metrics_of_a_failed_run_do_not_hide_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = MetricsFile(tmp_path / "metrics.csv", None)
+    logger.log_metrics({"a": 1.0}, step=1)
+    full = disk_full(logger.path, 10)
+    monkeypatch.setattr(loggers, "write_atomically", raising(full))
+    logger.finalize("failed")
+    with pytest.raises(Fault):
+        logger.finalize("success")

@@ -1,0 +1,108 @@
+"""What precision a run trains in, and that nothing but training depends on it."""
+
+import pytest
+import torch
+
+from en2py.data.batch import Batch, Example, collate
+from en2py.data.vocab import Vocab
+from en2py.models.cpu_kernels import Dropout
+from en2py.models.transformer import Transformer
+from en2py.training import build
+from en2py.training.module import Seq2SeqModule
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True}, "bf16-mixed"),
+        ({"amx_bf16": True}, "bf16-mixed"),
+        ({"avx512_bf16": False, "avx512_f": True}, "32-true"),
+        ({}, "32-true"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert build.precision("auto", "cpu") == expected
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_asks_the_gpu_where_there_is_one(monkeypatch, fast, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
+    assert build.precision("auto") == expected
+
+
+def test_a_precision_that_was_asked_for_is_taken():
+    assert build.precision("64-true") == "64-true"
+
+
+@pytest.fixture
+def batch(tgt_vocab: Vocab) -> Batch:
+    return collate([Example(0, [4, 5, 6], [4, 5]), Example(1, [5], [6, 4, 5])], tgt_vocab)
+
+
+@pytest.mark.parametrize("step", ["validation_step", "test_step", "predict_step"])
+def test_evaluation_is_the_same_whatever_training_does(module, batch, step):
+    module.eval()
+    seen = []
+    for mixed in (False, True):
+        dtypes = []
+        hook = module.model.decoder_norm.register_forward_hook(
+            lambda _, args, out, found=dtypes: found.append(out.dtype)
+        )
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            result = getattr(module, step)(batch, 0)
+        hook.remove()
+        assert set(dtypes) == {torch.float32}
+        values = {n: m.compute() for n, m in module.eval_metrics.items() if m.count.any()}
+        seen.append((result, {k: float(x) for v in values.values() for k, x in v.items()}))
+        for metric in module.eval_metrics.values():
+            metric.reset()
+    assert seen[0] == seen[1]
+
+
+def test_training_follows_autocast(module, batch):
+    module.train()
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            part.p = 0.0  # it draws for spare rows too, which bf16 alone has
+    losses = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            losses.append(module.training_step(batch, 0).item())
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+@pytest.fixture
+def module(tgt_vocab: Vocab) -> Seq2SeqModule:
+    from functools import partial
+
+    from en2py.decoding.greedy import greedy
+    from en2py.training.losses import CrossEntropy
+
+    torch.manual_seed(0)
+    n = len(tgt_vocab)
+    return Seq2SeqModule(
+        model=Transformer(
+            n, n, tgt_vocab.pad_id, d_model=32, d_ff=32, n_heads=2, n_encoder_layers=1,
+            n_decoder_layers=1, dropout=0.1, max_src_len=12, max_tgt_len=12, positions="learned",
+            norm="pre", tie_embeddings="none",
+        ),
+        loss=CrossEntropy(tgt_vocab, label_smoothing=0.0),
+        optimizer=torch.optim.AdamW,
+        scheduler=torch.optim.lr_scheduler.ConstantLR,
+        search=partial(greedy, max_len=6, allow_unk=False),
+        src_tokenizer=None,
+        tgt_tokenizer=Joined(),
+        src_vocab=tgt_vocab,
+        tgt_vocab=tgt_vocab,
+        freeze_epochs=0,
+        frozen=[],
+        stored={},
+    )  # fmt: skip
+
+
+class Joined:
+    def detokenize(self, tokens: list[str]) -> str:
+        return " ".join(tokens)

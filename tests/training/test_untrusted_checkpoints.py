@@ -1,0 +1,199 @@
+"""Checkpoints of strangers and damaged ones, at each door: one line, code 2, nothing runs."""
+
+import ast
+import io
+import pickle
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import en2py
+from en2py.config.instantiate import check_targets
+from en2py.errors import UserError
+from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from training_runs import Go
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, ("ran", "w"))
+
+
+def reduce(good: dict[str, Any], path: Path) -> None:
+    path.write_bytes(pickle.dumps(Payload()))
+
+
+def callbacks(good: dict[str, Any], path: Path) -> None:
+    CheckedIO().save_checkpoint({**good, "callbacks": {"EarlyStopping": Payload()}}, path)
+
+
+def hyper_parameters(good: dict[str, Any], path: Path) -> None:
+    CheckedIO().save_checkpoint({**good, "hyper_parameters": Payload()}, path)
+
+
+def instantiator(good: dict[str, Any], path: Path) -> None:
+    """Lightning calls the function of this name when it makes a module from a checkpoint."""
+    names = {"_instantiator": "os.system", "command": "touch ran"}
+    CheckedIO().save_checkpoint({**good, "hyper_parameters": {**names, "x": Payload()}}, path)
+
+
+def legacy_tar(good: dict[str, Any], path: Path) -> None:
+    """The format of torch before 0.1.10, which loads a pickle per member."""
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            data = pickle.dumps(Payload())
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+PAYLOADS = [reduce, callbacks, hyper_parameters, instantiator, legacy_tar]
+
+
+@pytest.fixture
+def good(whole: tuple[Go, Path]) -> dict[str, Any]:
+    return load_checkpoint(whole[1] / "checkpoints" / "best.ckpt")
+
+
+def assert_refused(
+    go: Go, path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    """Offer a file to every door; return what was said."""
+    said = []
+    for door, key in (("train", "ckpt_path"), ("train", "init_from"), ("evaluate", "ckpt_path")):
+        capsys.readouterr()
+        assert go(f"{key}={path}", door=door) == 2
+        told = capsys.readouterr().err.strip()
+        assert "\n" not in told
+        said.append(told)
+    with pytest.raises(UserError):
+        en2py.load(path)
+    assert not (folder / "ran").exists()
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda p: p.__name__)
+def test_no_payload_runs(
+    go: Go,
+    good: dict[str, Any],
+    payload: Callable[[dict[str, Any], Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "stranger.ckpt"
+    payload(good, path)
+    for told in assert_refused(go, path, tmp_path, capsys):
+        assert str(path) in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("section", "target"),
+    [
+        ("optimizer", {"_target_": "os.system", "command": "touch ran"}),
+        ("data", {"name": "jsonl", "source": {"_target_": "en2py.cli.main.os.system"}}),
+        ("callbacks", {"x": [[{"_target_": "subprocess.call", "args": ["touch", "ran"]}]]}),
+        ("tokenizer", {"src": {"_target_": "pytorch_lightning.core.saving._load_state"}}),
+    ],
+)
+def test_a_stored_config_calls_nothing_but_our_parts(
+    good: dict[str, Any],
+    section: str,
+    target: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    go: Go,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    good["en2py"]["config"][section] = target
+    path = tmp_path / "stranger.ckpt"
+    CheckedIO().save_checkpoint(good, path)
+    with pytest.raises(UserError, match="may run|may not run"):
+        en2py.load(path)
+    capsys.readouterr()
+    assert go(f"ckpt_path={path}", door="evaluate") == 2
+    assert go(f"ckpt_path={path}", "trainer.max_epochs=4") == 2
+    assert capsys.readouterr().err.count("\n") == 2
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "en2py.cli.main.os.system",
+        "en2py.training.losses.torch.load",
+        "en2py.data.cleaning.pipeline.Callable",
+        "en2py.sandbox.candidate.main",
+        "pytorch_lightning.core.saving._load_from_checkpoint",
+        "pytorch_lightning.LightningModule.load_from_checkpoint",
+        "pytorch_lightning.callbacks.os",
+        "pytorch_lightning.Trainer.fit",
+        "torch.hub.load",
+        "torch.load",
+        "torch.optim.adamw.torch.load",
+        "torch.optim._functional.Tensor",
+    ],
+)
+def test_a_target_is_a_part_under_its_own_name(target: str) -> None:
+    with pytest.raises(UserError, match="run|has no"):
+        check_targets({"a": {"b": [[{"_target_": target}]]}})
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["torch.optim.AdamW", "torch.optim.lr_scheduler.StepLR", "en2py.models.transformer.Transformer",
+     "pytorch_lightning.Trainer", "pytorch_lightning.callbacks.EMAWeightAveraging",
+     "pytorch_lightning.profilers.SimpleProfiler", "en2py.data.tokenizers.BpeTokenizer"],
+)  # fmt: skip
+def test_parts_may_be_named(target: str) -> None:
+    check_targets({"a": {"_target_": target}})
+
+
+def test_nothing_is_unpickled_with_trust() -> None:
+    """Look for `weights_only=False`, other loaders of pickles, and Lightning's own loading."""
+    folders = ("src", "benchmarks", "experiments")
+    files = [*ROOT.glob("*.py"), *(f for name in folders for f in (ROOT / name).rglob("*.py"))]
+    assert len(files) > 50
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert not called.endswith(("load_from_checkpoint", "pickle.load", "joblib.load"))
+                trusts = [k for k in node.keywords if k.arg == "weights_only"]
+                assert all(ast.unparse(k.value) == "True" for k in trusts), (path, node.lineno)
+                assert trusts or called != "torch.load", (path, node.lineno)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["half", "empty", "text", "random", "bit", "stranger"])
+def test_a_damaged_checkpoint_is_told_with_the_newest_good_one(
+    go: Go, good: dict[str, Any], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    path, whole_one = folder / f"{kind}.ckpt", folder / "best.ckpt"
+    CheckedIO().save_checkpoint(good, whole_one)
+    data = whole_one.read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    contents = {"half": data[: len(data) // 2], "empty": b"", "text": b"no weights\n" * 99,
+                "random": bytes(range(256)) * 20, "bit": bytes(flipped)}  # fmt: skip
+    if kind == "stranger":
+        torch.save({"state_dict": good["state_dict"]}, path)
+    else:
+        path.write_bytes(contents[kind])
+    for told in assert_refused(go, path, tmp_path, capsys):
+        assert str(path) in told
+        assert "newest good one there is" in told and str(whole_one) in told

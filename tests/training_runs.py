@@ -1,0 +1,163 @@
+"""Small runs through the command line's own path, and how two of them are compared."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from en2py.cli.main import command
+from en2py.sweeps import progress
+from en2py.training.callbacks.throughput import TIMES
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.module import Seq2SeqModule
+
+ROOT = Path(__file__).parents[1]
+
+
+EVERY_STEP = "checkpoints.every_n_steps=1"
+
+
+Go = Callable[..., int]
+
+
+SMALL = [
+    "data=jsonl",
+    "split=random",
+    "model=tiny",
+    "model.d_model=32",
+    "model.d_ff=64",
+    "model.n_heads=2",
+    "model.dropout=0.2",
+    "batch.max_tokens=200",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "callbacks.samples.n_samples=2",
+    "callbacks.samples.every_n_epochs=1",
+    "decoding.max_len=12",
+    "logger=csv",
+    "processes=1",
+]
+
+
+def runner(folder: Path) -> Go:
+    """Return the two doors as a function; what they read and write lies in one folder.
+
+    Its data are forty small programs, so that an epoch has a few batches.
+    """
+    data = folder / "pairs.jsonl"
+    lines = [
+        {
+            "description": f"write a function that adds {i} to a {name}",
+            "code": f"def add({name}):\n    return {name} + {i}\n",
+        }
+        for name in ("total", "value", "number", "item")
+        for i in range(10)
+    ]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def run(*overrides: str, door: str = "train", out: str = "out") -> int:
+        if door == "train":
+            from train import main
+
+            fixed = [*SMALL, f"data.path={data}", f"output={folder / out}"]
+        else:
+            from evaluate import main
+
+            fixed = ["trainer.accelerator=cpu"]
+        keys = {o.split("=")[0] for o in overrides}
+        kept = [o for o in fixed if o.split("=")[0] not in keys]
+        words = [f"{door}.py", *kept, f"cache={folder / 'cache'}", *overrides]
+        after = progress.summary if door == "train" else None
+        return command(main, door, argv=words, after_sweep=after)
+
+    return run
+
+
+def folder_of(tmp_path: Path, out: str = "out") -> Path:
+    (folder,) = (f for f in (tmp_path / out / "adhoc").glob("*-seed*") if f.is_dir())
+    return folder
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """Return the rows without the columns that are times."""
+    with open(folder / "metrics.csv") as file:
+        return [{k: v for k, v in r.items() if k not in TIMES} for r in csv.DictReader(file)]
+
+
+def assert_equal(a: Any, b: Any, at: str = "") -> None:
+    assert type(a) is type(b), at
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), at
+        for key in a:
+            assert_equal(a[key], b[key], f"{at}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), at
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{at}/{i}")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), at
+    else:
+        assert a == b, at
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Weights, optimiser, schedule, metric states, records, best epoch: all equal."""
+    for name in ("last.ckpt", "best.ckpt"):
+        one, two = (load_checkpoint(folder / "checkpoints" / name) for folder in (a, b))
+        for key in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch",
+                    "global_step"):  # fmt: skip
+            assert_equal(one[key], two[key], f"{name}/{key}")
+    assert metrics(a) == metrics(b)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (a, b)]
+    for result in results:
+        result.pop("seconds")
+        result.pop("test_seconds")
+        result["best"] = {k: v for k, v in result["best"].items() if k not in TIMES}
+        result.pop("overrides")
+    assert results[0] == results[1]
+
+
+class Stop(RuntimeError):
+    """What a test throws into a run."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
+    """Make a hook of the module raise at its n-th call."""
+    original = getattr(Seq2SeqModule, hook)
+    calls = iter(range(1, 10**6))
+
+    def hooked(self: Seq2SeqModule, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise Stop(f"{hook} {call}")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Seq2SeqModule, hook, hooked)
+
+
+def assert_stopped_equals_whole(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    choices: Sequence[str],
+    step: int,
+    *until_stopped: str,
+) -> None:
+    """Stop at a training step, go on, and compare with the run in `whole`."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", step)
+        with pytest.raises(Stop):
+            go(*choices, *until_stopped, out="stopped")
+    assert go(*choices, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
+def assert_goes_on_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
+) -> None:
+    """Train, train again with a stop in the middle, and compare both ends."""
+    assert go(*choices, out="whole") == 0
+    assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, 6, EVERY_STEP)
