@@ -86,7 +86,7 @@ def test_other_seed_other_vectors(sentences, src_vocab, tgt_vocab):
 SAME_BYTES = """
 import hashlib
 from en2py.data.vocab import Vocab
-from en2py.embeddings import joint
+from en2py.models.embeddings import joint
 pairs = [([f"w{i * j % 17}" for j in range(9)], [f"c{i + j}" for j in range(9)]) for i in range(40)]
 vocabs = [Vocab.build([pair[side] for pair in pairs], min_freq=1) for side in (0, 1)]
 vectors = joint(pairs, *vocabs, seed=1, dim=8, window=5, epochs=3, skip_gram=True)

@@ -17,7 +17,7 @@ from en2py.cli.main import command
 from en2py.config import composition
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.sweeps import plan, progress, sweeper
+from en2py.sweeps import plan, preparation, progress
 from en2py.sweeps.summary import read_study, results_of
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
@@ -108,7 +108,7 @@ def test_axes_are_what_differs_in_the_order_typed() -> None:
 def test_runs_side_by_side_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, n_jobs: int | None, share: int
 ) -> None:
-    monkeypatch.setattr(progress, "n_cores", lambda: 6)
+    monkeypatch.setattr(composition, "n_cores", lambda: 6)
     assert composition.share_of({} if n_jobs is None else {"n_jobs": n_jobs}) == share
 
 
@@ -222,12 +222,12 @@ def test_data_is_prepared_once_and_the_time_is_estimated(
     monkeypatch.setattr(build, "prepare", lambda **all: calls.append(1) or prepare(**all))
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
-    assert command(main, "train", argv=words, before_sweep=sweeper.get_ready) == 0
+    assert command(main, "train", argv=words, before_sweep=preparation.get_ready) == 0
     told = capsys.readouterr().out
     assert len(calls) == 1 and "data prepared once for all runs" in told
     assert told.index("estimated time:") < told.index("1/2 seed=1")
     assert "2 to do, 1 at once" in told and "ms a step measured on the first" in told
-    assert command(main, "train", argv=words, before_sweep=sweeper.get_ready) == 0
+    assert command(main, "train", argv=words, before_sweep=preparation.get_ready) == 0
     assert "estimated time" not in capsys.readouterr().out  # nothing is left to do
 
 

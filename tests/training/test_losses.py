@@ -7,7 +7,6 @@ from torch import nn
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.models import cpu_kernels
-from en2py.training import losses
 from en2py.training.losses import CrossEntropy, KeywordWeightedCrossEntropy
 
 WEIGHTS = {"keyword_weight": 3.0, "frequent_weight": 2.0, "n_frequent": 2, "other_weight": 1.0}
@@ -116,7 +115,7 @@ LARGE_VOCAB = vocab(*["if", "<nl>", *(f"t{i}" for i in range(91))])
 @pytest.mark.parametrize("weigh", [False, True])
 @pytest.mark.parametrize("large", [0, 10**9], ids=["in pieces", "at once"])
 def test_loss_and_gradients_equal_torchs(monkeypatch, label_smoothing, weigh, large):
-    monkeypatch.setattr(losses, "LARGE", large)
+    monkeypatch.setattr(cpu_kernels, "LARGE", large)
     torch.manual_seed(0)
     n = 2 * cpu_kernels.PIECE_ROWS + 7  # a piece that is not full
     hidden = torch.randn(n, 8, requires_grad=True)
@@ -140,7 +139,7 @@ def test_loss_and_gradients_equal_torchs(monkeypatch, label_smoothing, weigh, la
 
 
 def test_pieces_are_used_in_training_alone(monkeypatch):
-    monkeypatch.setattr(losses, "LARGE", 0)
+    monkeypatch.setattr(cpu_kernels, "LARGE", 0)
     hidden, projection = logits_as_given(P.log())
     hidden.requires_grad_()
     loss = CrossEntropy(FIVE, label_smoothing=0.0)
@@ -150,7 +149,7 @@ def test_pieces_are_used_in_training_alone(monkeypatch):
 
 
 def test_pieces_work_under_bf16_autocast(monkeypatch):
-    monkeypatch.setattr(losses, "LARGE", 0)
+    monkeypatch.setattr(cpu_kernels, "LARGE", 0)
     torch.manual_seed(0)
     hidden, projection = torch.randn(9, 8, requires_grad=True), nn.Linear(8, 5)
     targets = torch.randint(0, 5, (9,))
@@ -163,7 +162,7 @@ def test_pieces_work_under_bf16_autocast(monkeypatch):
 
 
 def test_pieces_work_where_the_projection_is_tied_to_a_table(monkeypatch):
-    monkeypatch.setattr(losses, "LARGE", 0)
+    monkeypatch.setattr(cpu_kernels, "LARGE", 0)
     torch.manual_seed(0)
     table, projection = nn.Embedding(5, 8), nn.Linear(8, 5)
     projection.weight = table.weight

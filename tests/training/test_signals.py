@@ -94,7 +94,7 @@ def test_a_signal_that_a_library_swallows_is_answered_at_the_end(
 def test_a_program_answers_before_its_config_is_read(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("en2py.cli.overrides.separate", lambda words: signal.raise_signal(number))
+    monkeypatch.setattr("en2py.cli.main.separate", lambda words: signal.raise_signal(number))
     assert command(lambda cfg: None, "train", argv=["train.py"]) == 143
 
 
