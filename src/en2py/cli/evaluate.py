@@ -65,7 +65,7 @@ from en2py.training import build
 from en2py.training.checkpoints import CheckedIO, load_checkpoint
 from en2py.training.loggers import record
 from en2py.training.module import Seq2SeqModule
-from en2py.training.out_of_memory import EVALUATION_REMEDIES, memory_told
+from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
 from en2py.training.testing import draw_attention, generated, score_split, token_tables
 
 
@@ -96,9 +96,7 @@ def module_of(entrant: Entrant) -> Seq2SeqModule:
     """Return the model of a checkpoint, with the decoding of this evaluation."""
     checkpoint = load_checkpoint(entrant.path)
     checkpoint["en2py"]["config"] = entrant.config
-    module = build.module_of(checkpoint)
-    module.cut_batches = True  # sums and programs are the same
-    return module
+    return build.module_of(checkpoint)
 
 
 def scored_model(cfg: DictConfig, entrant: Entrant, module: Seq2SeqModule, ground: Ground) -> Entry:
@@ -275,7 +273,7 @@ def evaluate(cfg: DictConfig) -> Results | None:
     """
     if cfg.results is not None:
         return _again(cfg)
-    with memory_told(cfg.batch.max_tokens, EVALUATION_REMEDIES):
+    with report_out_of_memory(cfg.batch.max_tokens, EVALUATION_REMEDIES):
         return _scored(cfg)
 
 

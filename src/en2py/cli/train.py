@@ -36,7 +36,7 @@ from en2py.training.distributed import is_first, left_behind
 from en2py.training.initialization import copy_weights
 from en2py.training.loggers import MetricsFile, _wandb, finish_wandb
 from en2py.training.module import Seq2SeqModule
-from en2py.training.out_of_memory import memory_told, training_remedies
+from en2py.training.out_of_memory import report_out_of_memory, training_remedies
 from en2py.training.resume import check_same_data, resume_point
 from en2py.training.run_folder import Run, sign
 from en2py.training.testing import (
@@ -85,7 +85,9 @@ def train(cfg: DictConfig) -> float:
                 run.set_aside()
             sign(run.folder, run.overrides)
         accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
-        memory = memory_told(run.config["batch"]["max_tokens"], training_remedies(accumulate))
+        memory = report_out_of_memory(
+            run.config["batch"]["max_tokens"], training_remedies(accumulate)
+        )
         with log_file(run.folder / "run.log" if is_first() else Path(os.devnull)):
             try:
                 with memory:
@@ -133,7 +135,6 @@ def _train(run: Run) -> float:
 
     stored = checkpoints.stored_record(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, stored)
-    module.cut_batches = config["faults"]["cut_batches"]
     datamodule = build.datamodule(config, prepared)
     resume, path = resume_point(run.folder, run.start, run.config["ckpt_path"])
     if resume is not None:

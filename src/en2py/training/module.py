@@ -20,7 +20,6 @@ from en2py.decoding.hypothesis import Hypothesis
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.models.transformer import Transformer
 from en2py.training.losses import divisor
-from en2py.training.out_of_memory import fitting_loss, in_halves
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
 Search = Callable[[Transformer, Tensor, Vocab], list[list[Hypothesis]]]
@@ -43,10 +42,6 @@ class Seq2SeqModule(pl.LightningModule):
             -1 for ever.
         frozen: The sides (`src`, `tgt`) that were filled.
         stored: Plain containers that every checkpoint carries (config, vocabularies, ...).
-
-    Attributes:
-        cut_batches: Take a batch in pieces when it does not fit into memory.
-        pieces: Into how many a batch is cut.
     """
 
     def __init__(
@@ -72,7 +67,6 @@ class Seq2SeqModule(pl.LightningModule):
         self.stored = stored
         # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
         self.tested: dict[int, list[list[float]]] = {}
-        self.cut_batches, self.pieces = False, 1
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
@@ -92,10 +86,7 @@ class Seq2SeqModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean loss over the real target tokens of a batch."""
-        if self.cut_batches:
-            loss, self.pieces = fitting_loss(self, self._loss, self._weight, batch, self.pieces)
-        else:
-            loss = self._loss(batch)
+        loss = self._loss(batch)
         if batch_idx == 0:
             self.train_loss.reset()
         value = loss.detach()  # one that is not finite is left out of the epoch's mean
@@ -108,9 +99,6 @@ class Seq2SeqModule(pl.LightningModule):
         hidden, targets = self._hidden(batch)  # [N, D], [N]
         loss: Tensor = self.loss(hidden, self.model.projection, targets)
         return loss
-
-    def _weight(self, batch: Batch) -> Tensor:
-        return divisor(self.loss, batch.tgt_out[batch.tgt_mask])
 
     def on_train_start(self) -> None:
         """Freeze as the epoch demands; a run resumed inside an epoch sees no start of it."""
@@ -170,7 +158,7 @@ class Seq2SeqModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count the token metrics of a batch of the validation split or the training sample."""
         split = EVAL_SPLITS[dataloader_idx]
-        self._fitting(lambda piece: self._count(piece, split, self._scored(piece)), batch)
+        self._count(batch, split, self._scored(batch))
 
     def on_test_start(self) -> None:
         """Forget what was tested before."""
@@ -178,9 +166,6 @@ class Seq2SeqModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count the token metrics of a batch of the test split, in all and pair by pair."""
-        self._fitting(self._test, batch)
-
-    def _test(self, batch: Batch) -> None:
         scored = self._scored(batch)
         metrics: Any = self.eval_metrics["test_split"]
         owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
@@ -188,10 +173,6 @@ class Seq2SeqModule(pl.LightningModule):
         table = metrics.by_pair(scored[0], owners, len(batch.indices))
         self._count(batch, "test", scored)
         self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
-
-    def _fitting(self, do: Callable[[Batch], Any], batch: Batch) -> list[Any]:
-        """Do something with a batch, or with its parts where memory asks for that and it may."""
-        return in_halves(self, do, batch) if self.cut_batches else [do(batch)]
 
     def _scored(self, batch: Batch) -> tuple[TokenScores, Tensor]:
         """Return the scores of a batch's target tokens, and its loss."""
@@ -234,10 +215,7 @@ class Seq2SeqModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) for each source."""
         with self._unmixed():
-            found = self._fitting(
-                lambda piece: self.search(self.model, piece.src, self.tgt_vocab), batch
-            )
-        results = [hypotheses for piece in found for hypotheses in piece]
+            results = self.search(self.model, batch.src, self.tgt_vocab)
         return [
             (index, [self.text(hypothesis) for hypothesis in hypotheses])
             for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
@@ -336,8 +314,3 @@ class Seq2SeqModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add config and vocabularies: a checkpoint needs no other file."""
         checkpoint["en2py"] = self.stored
-        checkpoint["pieces"] = self.pieces
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Cut batches as they were cut."""
-        self.pieces = checkpoint.get("pieces", 1)

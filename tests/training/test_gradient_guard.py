@@ -1,6 +1,5 @@
-"""What is done when losses are not finite or memory runs out."""
+"""Updates with non-finite or exploding gradients end the run or are skipped."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,19 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from en2py.data.batch import Example, collate
-from en2py.training.build import load
 from en2py.training.callbacks.update_guard import BadUpdate, UpdateGuard
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from training_runs import (
     EVERY_STEP,
-    SMALL,
     Go,
     assert_equal,
-    assert_goes_on_exactly,
-    assert_same_run,
     assert_stopped_equals_whole,
     folder_of,
     metrics,
 )
 
 SHORT = ["trainer.max_epochs=2"]
-GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
 
 def change_loss(patch: pytest.MonkeyPatch, step: int, change: Callable[[Tensor], Tensor]) -> None:
@@ -155,136 +147,3 @@ def test_weights_that_are_not_finite_are_not_saved(value: float) -> None:
     weights["w"][1] = value
     with pytest.raises(BadUpdate, match="a weight is not finite: nothing is saved"):
         guard.on_save_checkpoint(trainer, pl.LightningModule(), {"state_dict": weights})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("error", [GPU, CPU], ids=["gpu", "cpu"])
-@pytest.mark.parametrize("hook", ["training_step", "validation_step", "predict_step"])
-def test_memory_that_runs_out_is_told_with_three_remedies(
-    go: Go,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    error: Exception,
-    hook: str,
-) -> None:
-    def full(self: Seq2SeqModule, *args: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(Seq2SeqModule, hook, full)
-    assert go("trainer.max_epochs=1") == 1
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "batches of 200 target tokens" in told
-    assert "batch.max_tokens=100 with trainer.accumulate_grad_batches=2" in told
-    assert "faults.cut_batches=true" in told and "a smaller model" in told
-
-
-def little_memory(patch: pytest.MonkeyPatch, most: int, error: Exception) -> None:
-    """Let a training batch of more than so many pairs run out of memory."""
-    original = Seq2SeqModule._loss
-
-    def small(self: Seq2SeqModule, batch: Any) -> Tensor:
-        if len(batch.indices) > most and self.global_step >= 3:
-            torch.rand(1)  # noise that was drawn before memory ran out
-            raise error
-        return original(self, batch)
-
-    patch.setattr(Seq2SeqModule, "_loss", small)
-
-
-@pytest.mark.slow
-def test_batches_are_cut_and_the_run_ends_where_it_would_have(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    choices = [*SHORT, "model.dropout=0", "loss=weighted_smoothed", "faults.cut_batches=true"]
-    assert go(*choices, out="roomy") == 0
-    with monkeypatch.context() as patch:
-        little_memory(patch, 3, GPU)
-        assert go(*choices, out="tight") == 0
-    assert "batches are cut in 4 from here on" in capsys.readouterr().out
-    rows = [metrics(folder_of(tmp_path, out)) for out in ("roomy", "tight")]
-    assert len(rows[0]) == len(rows[1]) > 0
-    for roomy, tight in zip(*rows, strict=True):
-        for name in [name for name in ("train/loss", "val/nll", "lr") if roomy[name]]:
-            assert float(tight[name]) == pytest.approx(float(roomy[name]), rel=1e-4)
-
-
-@pytest.mark.slow
-def test_a_run_with_cut_batches_goes_on_exactly(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choices = [*SHORT, "faults.cut_batches=true"]
-    little_memory(monkeypatch, 3, CPU)
-    assert_goes_on_exactly(go, tmp_path, monkeypatch, choices)
-
-
-@pytest.mark.slow
-def test_permission_to_cut_changes_nothing_where_memory_suffices(go: Go, tmp_path: Path) -> None:
-    assert go(*SHORT, out="plain") == 0
-    assert go(*SHORT, "faults.cut_batches=true", out="may") == 0
-    assert_same_run(folder_of(tmp_path, "plain"), folder_of(tmp_path, "may"))
-
-
-@pytest.mark.slow
-def test_batches_of_validation_and_test_are_cut_too(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choices = [*SHORT, "faults.cut_batches=true"]
-    assert go(*choices, out="roomy") == 0
-    original, sizes = Seq2SeqModule._scored, []
-
-    def small(self: Seq2SeqModule, batch: Any) -> Any:
-        sizes.append(len(batch.indices))
-        if len(batch.indices) > 2:
-            raise GPU
-        return original(self, batch)
-
-    monkeypatch.setattr(Seq2SeqModule, "_scored", small)
-    assert go(*choices, out="tight") == 0
-    assert max(sizes) > 2 and min(sizes) <= 2
-    folders = [folder_of(tmp_path, out) for out in ("roomy", "tight")]
-    rows = [metrics(folder) for folder in folders]
-    tests = [json.loads((folder / "result.json").read_text())["test"] for folder in folders]
-    for roomy, tight in zip([*rows[0], tests[0]], [*rows[1], tests[1]], strict=True):
-        assert roomy.keys() == tight.keys()
-        for name, value in roomy.items():
-            if value not in ("", None):
-                assert float(tight[name]) == pytest.approx(float(value), rel=1e-5), name
-
-
-@pytest.mark.slow
-def test_programs_are_written_for_parts_of_a_batch(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert go(*SHORT, out="roomy") == 0
-    folder = folder_of(tmp_path, "roomy")
-    roomy = (folder / "predictions.jsonl").read_bytes()
-    module = load(folder / "checkpoints" / "best.ckpt")
-    search = module.search
-    rows: list[int] = []
-
-    def small(model: Any, src: Tensor, vocab: Any) -> Any:
-        rows.append(len(src))
-        if len(src) > 1:
-            raise GPU
-        return search(model, src, vocab)
-
-    descriptions = [json.loads(line)["description"] for line in roomy.splitlines()]
-    batch = collate(
-        [
-            Example(i, module.src_vocab.encode(module.src_tokenizer.tokenize(text)), ())
-            for i, text in enumerate(descriptions)
-        ],
-        module.tgt_vocab,
-    )
-    with torch.inference_mode():
-        whole = module.predict_step(batch, 0)
-        module.search = small
-        with pytest.raises(torch.OutOfMemoryError):
-            module.predict_step(batch, 0)
-        module.cut_batches = True
-        assert module.predict_step(batch, 0) == whole
-    assert max(rows) == len(descriptions) and rows.count(1) == len(descriptions)
-
-
-def test_small_is_what_these_tests_assume() -> None:
-    assert "batch.max_tokens=200" in SMALL
