@@ -42,7 +42,7 @@ def main() -> None:
         rows.append(row)
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
-    sources = {"tasks": ["data=tasks", *(["data.source.n_pairs=900"] * asked.quick)]}
+    sources = {"tasks": ["experiment=tasks", *(["data.source.n_pairs=900"] * asked.quick)]}
     if asked.english_python:
         path = f"data.path={asked.english_python}"
         sources["english_python"] = ["data=english_python", path, "embeddings=joint"]

@@ -29,7 +29,7 @@ LOSSES = ("plain", "smoothed")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--english-python", help="the students' file; without it data=tasks")
+    parser.add_argument("--english-python", help="the students' file; without it experiment=tasks")
     parser.add_argument("--quick", action="store_true", help="4 runs of one epoch of a few steps")
     parser.add_argument("--seeds", type=int, default=4, help="of each loss")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
@@ -78,7 +78,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def fixed_words(options: argparse.Namespace, folder: Path) -> list[str]:
-    data = ["data=tasks", "data.source.n_pairs=900"]
+    data = ["experiment=tasks", "data.source.n_pairs=900"]
     if options.english_python:
         data = ["data=english_python", f"data.path={options.english_python}"]
     words = [*data, "model=tiny", "trainer.max_epochs=3", "logger=csv", f"cache={folder / 'cache'}"]

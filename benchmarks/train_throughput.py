@@ -1,7 +1,7 @@
 """Training against its peers: real target tokens a second, one thread, all in one process.
 
     python benchmarks/train_throughput.py --path FILE     # the students' file
-    python benchmarks/train_throughput.py                 # data=tasks, which needs no file
+    python benchmarks/train_throughput.py                 # experiment=tasks, which needs no file
     python benchmarks/train_throughput.py --quick         # few batches, two rounds
 
 Ours is what `python train.py` runs: Lightning's Trainer with our module, batches, callbacks and the
@@ -59,7 +59,7 @@ Spell = Callable[[], tuple[float, int]]  # trains a little: processor seconds, t
 
 def configured(options: argparse.Namespace, size: str) -> dict[str, Any]:
     """Return the config of an ordinary run on the data that was asked for."""
-    data = ["data=tasks"]
+    data = ["experiment=tasks"]
     if options.path:
         data = ["data=english_python", f"data.path='{options.path}'"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -404,7 +404,7 @@ def made(data: PairDataModule) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--path", default=None, help="the students' file; without: data=tasks")
+    parser.add_argument("--path", default=None, help="default: experiment=tasks")
     parser.add_argument("--cache", default=None, help="folder of prepared data")
     parser.add_argument("--sizes", default="S2,S3", help="comma list")
     parser.add_argument("--rounds", type=int, default=5)

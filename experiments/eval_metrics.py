@@ -1,6 +1,6 @@
 """What does each metric say of programs that were damaged on purpose, and does behaviour agree?
 
-    python experiments/eval_metrics.py data=tasks
+    python experiments/eval_metrics.py experiment=tasks
     python experiments/eval_metrics.py data=english_python data.path=FILE
 
 References are damaged in one known way at a time and scored against themselves. Whether a damaged

@@ -27,7 +27,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
 
 def starts(folder: Path, n: int, killed: bool) -> dict[str, Any]:
     cache, output = folder / "cache", folder / "outputs"
-    settings = ["data=tasks", "data.source.n_pairs=900", "trainer=smoke", "logger=csv",
+    settings = ["experiment=tasks", "data.source.n_pairs=900", "trainer=smoke", "logger=csv",
                 f"cache={cache}", f"output={output}", "processes=1"]  # fmt: skip
     began = time.perf_counter()
     runs = [

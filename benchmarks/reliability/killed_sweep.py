@@ -2,8 +2,9 @@
 
     python benchmarks/reliability/killed_sweep.py [--path FILE] [--quick]
 
-Two losses by three seeds of `model=tiny`, two epochs, on the students' file, or on `data=tasks`
-without it. Killed are, when two runs are finished and a third is in its second epoch,
+Two losses by three seeds of `model=tiny`, two epochs, on the students' file, or on
+`experiment=tasks` without it. Killed are, when two runs are finished and a third is in its second
+epoch,
 
 - a sweep that does one run after another;
 - a sweep of two joblib workers, all its processes at once;
@@ -43,7 +44,7 @@ _TIMES = ("seconds", "test_seconds", *TIMES)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--path", help="the students' file; without it data=tasks")
+    parser.add_argument("--path", help="the students' file; without it experiment=tasks")
     parser.add_argument("--quick", action="store_true", help="few steps an epoch")
     options = parser.parse_args()
     print(json.dumps(measure(options.quick, options.path), indent=1))
@@ -66,7 +67,7 @@ def measure(quick: bool = False, path: str | None = None) -> dict[str, Any]:
 
 
 def _words(folder: Path, quick: bool, path: str | None) -> list[str]:
-    data = ["data=tasks", "data.source.n_pairs=900", "split=group"]
+    data = ["experiment=tasks", "data.source.n_pairs=900", "split=group"]
     if path:
         data = ["data=english_python", f"data.path={path}"]
     words = [*data, "model=tiny", "trainer.max_epochs=2", "callbacks.samples=null", "logger=csv",

@@ -114,6 +114,19 @@ def commands() -> Iterator[tuple[str, str]]:
 WRITTEN = sorted(set(commands()))
 
 
+@pytest.mark.parametrize("typed", ["data=tasks", "data=stdlib", "experiment=model_sizes"])
+def test_chosen_data_or_experiment_replaces_the_default_preset(typed: str) -> None:
+    cfg = rehearse("train", [typed], CONF)
+    assert cfg.trainer.max_epochs == 30 and cfg.model.d_model == 256
+    assert "group_split" in cfg.split._target_
+
+
+def test_bare_command_runs_the_preset_for_tasks() -> None:
+    cfg = rehearse("train", ["loss=smoothed", "seed=2"], CONF)
+    assert cfg.hydra.runtime.choices.experiment == "tasks"
+    assert cfg.trainer.max_epochs == 10 and cfg.model.d_model == 128
+
+
 def test_commands_are_found() -> None:
     assert len(WRITTEN) >= 15
 

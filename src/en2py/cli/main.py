@@ -32,22 +32,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.overrides import as_typed, separate, typed
-from en2py.config import composition
-from en2py.config.composition import CONF, ROOT, _groups, _listed, rehearse
+from en2py.config.composition import CONF, ROOT, rehearse, without_preset
 from en2py.config.messages import exit_code, explain
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan
 from en2py.training import run_folder, signals
-
-# Registered on import and not in `command`, because a launcher's worker process imports this
-# module when it unpickles the job, and composes the job's config right afterwards.
-OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
-OmegaConf.register_new_resolver("options", lambda group: _listed(group), replace=True)
-OmegaConf.register_new_resolver("groups", lambda: _groups(), replace=True)
-OmegaConf.register_new_resolver(
-    "cores", lambda most: min(composition.n_cores(), most), replace=True
-)
-
 
 # Our files of launchers and of the search bear the names of the plugins' own, on purpose.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
@@ -102,6 +91,7 @@ def command(
             if {"--help", "-h"} & set(options):
                 overrides.append(f"hydra/help={config_name}")
             config_name = config_of(config_name, overrides)
+            overrides = without_preset(config_name, overrides)
             sys.argv += options + overrides
             folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
             if folder is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parents[3]  # the checkout: the package is installed in place
 
@@ -25,6 +25,21 @@ def _groups() -> str:
     return "\n  ".join(f"{group}: {_listed(group)}" for group in groups_of(CONF))
 
 
+def without_preset(config_name: str, overrides: Sequence[str]) -> list[str]:
+    """Drop the default preset, `experiment: tasks` in train.yaml, where data are chosen.
+
+    Args:
+        config_name: The primary config.
+        overrides: The command line's `key=value` words.
+
+    Returns:
+        The overrides, with `~experiment` appended if `data=` is given and no `experiment=`.
+    """
+    groups = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    replaced = config_name != "evaluate" and "data" in groups and "experiment" not in groups
+    return [*overrides, *(["~experiment"] if replaced else [])]
+
+
 def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
     """Compose the config of a command line; of a sweep, with the first value of each axis.
 
@@ -37,7 +52,9 @@ def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConf
         The config, Hydra's own settings under `hydra`.
     """
     first = []
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in OverridesParser.create().parse_overrides(
+        without_preset(config_name, overrides)
+    ):
         line = str(override.input_line)
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
@@ -94,3 +111,11 @@ def escape(value: Any) -> Any:
     if isinstance(value, list):
         return [escape(item) for item in value]
     return value.replace("${", "\\${") if isinstance(value, str) else value
+
+
+# Registered on import: a launcher's worker process composes the job's config right after it has
+# imported this module.
+OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
+OmegaConf.register_new_resolver("options", _listed, replace=True)
+OmegaConf.register_new_resolver("groups", _groups, replace=True)
+OmegaConf.register_new_resolver("cores", lambda most: min(n_cores(), most), replace=True)

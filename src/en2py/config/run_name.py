@@ -60,7 +60,8 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
         choices: The option taken in each group.
     """
     found = {group: choice for group, choice in choices.items() if choice != "None"}
-    found.pop("logger", None)
+    for group in ("logger", "sandbox"):
+        found.pop(group, None)
     found |= {key: _written(value) for key, value in _leaves(_relevant(config))}
     del found["seed"]
     return found

@@ -152,7 +152,7 @@ def _defaults(config_name: str) -> Iterator[tuple[str, Any]]:
     usual = [entry for entry in primary["defaults"] if isinstance(entry, dict)]
     files = {"": conf / f"{config_name}.yaml"}
     for group, option in ((g, o) for entry in usual for g, o in entry.items()):
-        if option is None or group == "hydra" or " " in group:
+        if option is None or group in ("hydra", "experiment") or " " in group:
             continue
         if HydraConfig.initialized():
             option = HydraConfig.get().runtime.choices.get(group) or option

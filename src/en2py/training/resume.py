@@ -37,6 +37,8 @@ def continue_config(
     for override in overrides:
         group = override.lstrip("+~").split("=")[0].split("@")[0]
         key = group.replace("/", ".")
+        if override == "~experiment":
+            continue  # added by `without_preset`
         if key == "experiment":
             raise UserError(
                 "experiment= and ckpt_path= exclude each other: the checkpoint knows its own"
