@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from runs import ROOT, finish, write_pairs
 
-from en2py.training.checkpoints import is_good
+from en2py.training.checkpoints import is_valid
 
 
 def _damaged(good: bytes, folder: Path) -> dict[str, Path]:
@@ -60,7 +60,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
             flipped = bytearray(content)
             flipped[place // 8] ^= 1 << place % 8
             target.write_bytes(flipped)
-            if is_good(target):
+            if is_valid(target):
                 missed.append(place)
     return {
         "sentences": sentences,

@@ -8,7 +8,7 @@ from typing import Any
 
 from runs import run_folder, start, wait, write_pairs
 
-from en2py.training.checkpoints import is_good
+from en2py.training.checkpoints import is_valid
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def measure(quick: bool = False) -> dict[str, Any]:
                 results[f"{kib} KiB"] = {
                     "code": code,
                     "told": told.replace(str(run), "RUN") if code else "",
-                    "whole_checkpoints": sum(map(is_good, files)),
-                    "broken": [f.name for f in files if not is_good(f)],
+                    "whole_checkpoints": sum(map(is_valid, files)),
+                    "broken": [f.name for f in files if not is_valid(f)],
                     "leftovers": [f.name for f in run.rglob(".*.tmp")],
                 }
             finally:

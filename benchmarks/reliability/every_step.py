@@ -8,7 +8,7 @@ from typing import Any
 
 from runs import finish, run_folder, start, state, wait, write_pairs
 
-from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.module import Seq2SeqModule
 
 STOPPED = 77
@@ -20,7 +20,7 @@ def stopping(hook: str, call: int) -> Any:
     After the n-th checkpoint, where the hook is `save_checkpoint`.
     """
     saves = hook == "save_checkpoint"
-    owner: Any = CheckedIO if saves else Seq2SeqModule
+    owner: Any = AtomicCheckpointIO if saves else Seq2SeqModule
 
     def install() -> None:
         original, calls = getattr(owner, hook), iter(range(1, 10**9))

@@ -17,7 +17,7 @@ from typing import Any
 
 from runs import finish, start, state, wait, write_pairs
 
-from en2py.training.checkpoints import is_good, load_checkpoint, newest_good
+from en2py.training.checkpoints import is_valid, load_checkpoint, newest_valid
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -66,9 +66,9 @@ def measure(quick: bool = False) -> dict[str, Any]:
                     break
                 if not runs:
                     continue
-                broken += [str(f) for f in runs[0].glob("*.ckpt") if not is_good(f)]
+                broken += [str(f) for f in runs[0].glob("*.ckpt") if not is_valid(f)]
                 in_writes += bool(_leftovers(runs[0].parent))
-                newest = newest_good(runs[0])
+                newest = newest_valid(runs[0])
                 newest_step = load_checkpoint(newest)["global_step"] if newest else 0
             run = finish(folder, out=out)
             left += [str(f) for f in _leftovers(run)]

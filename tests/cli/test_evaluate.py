@@ -23,7 +23,7 @@ from en2py.errors import UserError
 from en2py.evaluation.execution.runner import Judge, Ran, counts_at_k, counts_of
 from en2py.evaluation.results import Results
 from en2py.training import build, checkpoints, loggers, testing
-from en2py.training.checkpoints import CheckedIO
+from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.module import Seq2SeqModule
 from fake_results import fake_results
 
@@ -71,12 +71,12 @@ def make(folder: Path) -> Make:
         prepared = build.prepare_data(config)[0]
         name = run_name(config, choices)
         module = build.new_module(
-            config, prepared, checkpoints.stored_record(config, choices, prepared, name)
+            config, prepared, checkpoints.checkpoint_metadata(config, choices, prepared, name)
         )
         path = folder / study / name / "checkpoints" / "best.ckpt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"en2py": module.stored, "state_dict": module.state_dict()}
-        CheckedIO().save_checkpoint(content, path)
+        content = {"en2py": module.metadata, "state_dict": module.state_dict()}
+        AtomicCheckpointIO().save_checkpoint(content, path)
         (path.parents[1] / "result.json").write_text("{}")
         return path
 

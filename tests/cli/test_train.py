@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from en2py.training import loggers
-from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from training_runs import (
     EVERY_STEP,
@@ -308,15 +308,15 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
 def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
     whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    original, calls = CheckedIO.save_checkpoint, iter(range(1, 10**6))
+    original, calls = AtomicCheckpointIO.save_checkpoint, iter(range(1, 10**6))
 
-    def saving(self: CheckedIO, *args: Any, **kwargs: Any) -> None:
+    def saving(self: AtomicCheckpointIO, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if next(calls) == call:
             raise Stop(f"checkpoint {call}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(CheckedIO, "save_checkpoint", saving)
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", saving)
         with pytest.raises(Stop):
             go()
     assert go() == 0

@@ -50,34 +50,34 @@ def a_run(study: Path, digest: str = "0123456789", **record: Any) -> Path:
 def test_a_run_with_its_own_result_is_finished(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text(json.dumps({"config_sha256": "0123456789abcdef"}))
-    assert run_folder.state_of(folder).word == run_folder.FINISHED
+    assert run_folder.read_state(folder).status == run_folder.FINISHED
 
 
 def test_the_result_of_other_choices_finishes_nothing(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text(json.dumps({"config_sha256": "ffff"}))
-    assert run_folder.state_of(folder).word == run_folder.INTERRUPTED
+    assert run_folder.read_state(folder).status == run_folder.INTERRUPTED
 
 
 def test_half_a_result_finishes_nothing(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text('{"config_sha256": "0123456789ab')
-    assert run_folder.state_of(folder).word == run_folder.INTERRUPTED
+    assert run_folder.read_state(folder).status == run_folder.INTERRUPTED
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="out of memory", code=1)
-    assert run_folder.state_of(folder) == run_folder.State(run_folder.FAILED, "out of memory", 1)
+    assert run_folder.read_state(folder) == run_folder.State(run_folder.FAILED, "out of memory", 1)
 
 
 def test_a_run_whose_lock_is_held_is_running(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="failed before", code=1)
-    with FileLock(run_folder.lock_of(folder)):
-        assert run_folder.state_of(folder).word == run_folder.RUNNING
+    with FileLock(run_folder.lock_file(folder)):
+        assert run_folder.read_state(folder).status == run_folder.RUNNING
 
 
 def test_no_folder_is_not_started(tmp_path: Path) -> None:
-    assert run_folder.state_of(tmp_path / "none-seed1-0").word == run_folder.NOT_STARTED
+    assert run_folder.read_state(tmp_path / "none-seed1-0").status == run_folder.NOT_STARTED
 
 
 def test_plans_are_read_back_and_older_records_too(
@@ -187,7 +187,7 @@ def test_failures_stop_nothing_and_are_told_at_the_end(
     original = Seq2SeqModule.training_step
 
     def spoiled(self: Seq2SeqModule, batch: Any, batch_idx: int) -> Any:
-        seed = self.stored["config"]["seed"]
+        seed = self.metadata["config"]["seed"]
         if seed == 2:
             raise ZeroDivisionError("a bug")
         if seed == 3:

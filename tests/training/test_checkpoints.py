@@ -7,7 +7,13 @@ import torch
 
 from en2py.data.files import remove_leftovers
 from en2py.errors import Fault, UserError
-from en2py.training.checkpoints import CheckedIO, checksum, is_good, load_checkpoint, newest_good
+from en2py.training.checkpoints import (
+    AtomicCheckpointIO,
+    checksum,
+    is_valid,
+    load_checkpoint,
+    newest_valid,
+)
 
 
 def content(value: float = 1.0) -> dict[str, Any]:
@@ -21,7 +27,7 @@ def content(value: float = 1.0) -> dict[str, Any]:
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "good.ckpt"
-    CheckedIO().save_checkpoint(content(), path)
+    AtomicCheckpointIO().save_checkpoint(content(), path)
     return path
 
 
@@ -71,7 +77,7 @@ def test_one_flipped_bit_is_found_also_where_it_would_change_nothing(good: Path)
             flipped = bytearray(data)
             flipped[place] ^= bit
             good.write_bytes(flipped)
-            assert not is_good(good), (place, bit)
+            assert not is_valid(good), (place, bit)
 
 
 def test_a_checkpoint_of_before_the_seal_is_read_and_checked(tmp_path: Path) -> None:
@@ -115,7 +121,7 @@ def test_a_failed_write_keeps_the_earlier_file(good: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(Fault, match="needs [0-9,]+ bytes") as caught:
-        CheckedIO().save_checkpoint(content(2.0), good)
+        AtomicCheckpointIO().save_checkpoint(content(2.0), good)
     assert str(good) in str(caught.value)
     assert load_checkpoint(good)["state_dict"]["w"][0, 0] == 1.0
     assert list(good.parent.iterdir()) == [good]
@@ -125,7 +131,7 @@ def test_the_newest_good_one_is_found_and_leftovers_go(good: Path) -> None:
     (good.parent / "newer.ckpt").write_bytes(b"half")
     (good.parent / ".last.ckpt.abc.tmp").write_bytes(b"killed while writing")
     remove_leftovers(good.parent)
-    assert newest_good(good.parent) == good
+    assert newest_valid(good.parent) == good
     assert not list(good.parent.glob(".*"))
 
 

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from en2py.training.callbacks.update_guard import BadUpdate, UpdateGuard
+from en2py.training.callbacks.gradient_guard import BadUpdate, GradientGuard
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from training_runs import (
@@ -127,10 +127,10 @@ def test_watching_for_spikes_changes_nothing_where_there_is_none(go: Go, tmp_pat
 
 
 def test_the_usual_size_is_a_median_of_enough_updates() -> None:
-    guard = UpdateGuard(skip=0, spike=10)
+    guard = GradientGuard(skip=0, spike=10)
     assert not any(guard._wrong(size) for size in [1e6, 1e-6] * 9 + [2.0])  # 19: too few to tell
     assert guard._wrong(2.0) is None
-    guard = UpdateGuard(skip=0, spike=10)
+    guard = GradientGuard(skip=0, spike=10)
     assert not any(guard._wrong(2.0) for _ in range(500))
     assert len(guard.state_dict()["sizes"]) == 101
     assert guard._wrong(20.0) is None
@@ -141,7 +141,7 @@ def test_the_usual_size_is_a_median_of_enough_updates() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(value: float) -> None:
-    guard, trainer = UpdateGuard(skip=0), pl.Trainer(logger=False, enable_checkpointing=False)
+    guard, trainer = GradientGuard(skip=0), pl.Trainer(logger=False, enable_checkpointing=False)
     weights = {"w": torch.ones(3), "n": torch.tensor(7)}
     guard.on_save_checkpoint(trainer, pl.LightningModule(), {"state_dict": weights})
     weights["w"][1] = value

@@ -39,7 +39,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_only_sigusr1_asks_for_another_turn(asked: Path, number: int, code: int) -> None:
     with pytest.raises(SystemExit) as left:
-        signals.leave(number)
+        signals.exit_on_signal(number)
     assert left.value.code == code
     assert asked.read_text() == ("requeue 17\n" if number == signal.SIGUSR1 else "")
 
@@ -50,14 +50,14 @@ def test_a_job_of_an_array_is_named_by_its_place(
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     with pytest.raises(SystemExit):
-        signals.leave(signal.SIGUSR1)
+        signals.exit_on_signal(signal.SIGUSR1)
     assert asked.read_text() == "requeue 12_3\n"
 
 
 def test_one_process_of_a_job_asks(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_PROCID", "1")
     with pytest.raises(SystemExit):
-        signals.leave(signal.SIGUSR1)
+        signals.exit_on_signal(signal.SIGUSR1)
     assert asked.read_text() == ""
 
 
@@ -65,13 +65,13 @@ def test_a_refusal_of_slurm_is_told(asked: Path, capsys: pytest.CaptureFixture[s
     scontrol = asked.parent / "programs" / "scontrol"
     scontrol.write_text("#!/bin/sh\necho 'no such job' >&2\nexit 1\n")
     with pytest.raises(SystemExit):
-        signals.leave(signal.SIGUSR1)
+        signals.exit_on_signal(signal.SIGUSR1)
     assert "could not be queued again (no such job)" in capsys.readouterr().err
 
 
 def test_outside_of_training_a_signal_ends_the_program_with_its_code(asked: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as left, signals.answered():
+    with pytest.raises(SystemExit) as left, signals.handle_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert left.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
@@ -81,7 +81,7 @@ def test_outside_of_training_a_signal_ends_the_program_with_its_code(asked: Path
 def test_a_signal_that_a_library_swallows_is_answered_at_the_end(
     asked: Path, becomes: type[Exception] | None
 ) -> None:
-    with pytest.raises(SystemExit) as left, signals.answered():
+    with pytest.raises(SystemExit) as left, signals.handle_signals():
         with contextlib.suppress(BaseException):
             signal.raise_signal(signal.SIGUSR1)
         if becomes is not None:

@@ -14,7 +14,7 @@ import torch
 import en2py
 from en2py.config.instantiate import check_targets
 from en2py.errors import UserError
-from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from training_runs import Go
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,17 +30,19 @@ def reduce(good: dict[str, Any], path: Path) -> None:
 
 
 def callbacks(good: dict[str, Any], path: Path) -> None:
-    CheckedIO().save_checkpoint({**good, "callbacks": {"EarlyStopping": Payload()}}, path)
+    AtomicCheckpointIO().save_checkpoint({**good, "callbacks": {"EarlyStopping": Payload()}}, path)
 
 
 def hyper_parameters(good: dict[str, Any], path: Path) -> None:
-    CheckedIO().save_checkpoint({**good, "hyper_parameters": Payload()}, path)
+    AtomicCheckpointIO().save_checkpoint({**good, "hyper_parameters": Payload()}, path)
 
 
 def instantiator(good: dict[str, Any], path: Path) -> None:
     """Lightning calls the function of this name when it makes a module from a checkpoint."""
     names = {"_instantiator": "os.system", "command": "touch ran"}
-    CheckedIO().save_checkpoint({**good, "hyper_parameters": {**names, "x": Payload()}}, path)
+    AtomicCheckpointIO().save_checkpoint(
+        {**good, "hyper_parameters": {**names, "x": Payload()}}, path
+    )
 
 
 def legacy_tar(good: dict[str, Any], path: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_stored_config_calls_nothing_but_our_parts(
     monkeypatch.chdir(tmp_path)
     good["en2py"]["config"][section] = target
     path = tmp_path / "stranger.ckpt"
-    CheckedIO().save_checkpoint(good, path)
+    AtomicCheckpointIO().save_checkpoint(good, path)
     with pytest.raises(UserError, match="may run|may not run"):
         en2py.load(path)
     capsys.readouterr()
@@ -184,7 +186,7 @@ def test_a_damaged_checkpoint_is_told_with_the_newest_good_one(
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     path, whole_one = folder / f"{kind}.ckpt", folder / "best.ckpt"
-    CheckedIO().save_checkpoint(good, whole_one)
+    AtomicCheckpointIO().save_checkpoint(good, whole_one)
     data = whole_one.read_bytes()
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1

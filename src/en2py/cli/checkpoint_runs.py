@@ -37,7 +37,7 @@ class Entrant:
     Attributes:
         path: Of the checkpoint.
         sha256: Of its file.
-        stored: What it carries besides weights, see `build.stored_record`.
+        stored: What it carries besides weights, see `build.checkpoint_metadata`.
         config: Its config with what this evaluation changes: places, cache, decoding.
         prepared: Its data as they are now, with the checkpoint's vocabularies.
     """

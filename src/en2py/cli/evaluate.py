@@ -62,7 +62,7 @@ from en2py.evaluation.scores import (
 )
 from en2py.evaluation.trigger_words import probe_trigger_words
 from en2py.training import build
-from en2py.training.checkpoints import CheckedIO, load_checkpoint
+from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.loggers import record
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
@@ -156,7 +156,7 @@ def _trainer(cfg: DictConfig, config: Mapping[str, Any]) -> pl.Trainer:
         enable_progress_bar=sys.stdout.isatty(),
         enable_model_summary=False,
         enable_checkpointing=False,
-        plugins=[CheckedIO()],
+        plugins=[AtomicCheckpointIO()],
     )
 
 

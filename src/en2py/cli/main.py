@@ -85,7 +85,7 @@ def command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, instead of printing and leaving
     overrides: list[str] = []
     try:
-        with signals.answered():
+        with signals.handle_signals():
             options, overrides = separate(given[1:])
             overrides = [as_typed(override) for override in overrides]
             if {"--help", "-h"} & set(options):
@@ -95,7 +95,7 @@ def command(
             sys.argv += options + overrides
             folder = _rehearse_sweep(config_name, overrides) if _is_sweep(options) else None
             if folder is not None:
-                run_folder.begin()
+                run_folder.begin_sweep()
             job: Any = functools.partial(_run, door, config_name)
             job.__module__ = config_name  # Hydra names the job after it
             job.before_sweep = before_sweep  # for the sweeper, which is handed the job alone
@@ -217,8 +217,8 @@ def _note(
     if config_name == "train":
         choices = {k: str(v) for k, v in settings.runtime.choices.items() if k[:5] != "hydra"}
         with contextlib.suppress(Exception):  # a config without a name has no folder either
-            failed = run_folder.folder_of(cfg, overrides, choices)
-            run_folder.sign(failed, overrides, told, failure.code)
+            failed = run_folder.folder_for(cfg, overrides, choices)
+            run_folder.write_state(failed, overrides, told, failure.code)
 
 
 def _code(stop: SystemExit) -> int:
@@ -247,7 +247,7 @@ def _in_a_process_of_its_own(cfg: DictConfig, overrides: list[str]) -> float:
     words = [sys.executable, str(ROOT / "train.py"), *map(typed, overrides)]
     done = subprocess.run(words, stderr=subprocess.PIPE, text=True)
     choices = {k: str(v) for k, v in HydraConfig.get().runtime.choices.items() if k[:5] != "hydra"}
-    result = run_folder.result_of(run_folder.folder_of(cfg, overrides, choices))
+    result = run_folder.read_result(run_folder.folder_for(cfg, overrides, choices))
     if done.returncode == 0 and result is not None:
         return float(result["best"].get("val/nll", math.inf))
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

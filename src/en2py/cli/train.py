@@ -32,13 +32,13 @@ from en2py.evaluation.scores import Training, write_scores
 from en2py.sweeps.plan import job_label
 from en2py.training import build, checkpoints, run_folder, signals
 from en2py.training.checkpoints import load_checkpoint
-from en2py.training.distributed import is_first, left_behind
+from en2py.training.distributed import cleanup_process_group, is_rank_zero
 from en2py.training.initialization import copy_weights
 from en2py.training.loggers import MetricsFile, _wandb, finish_wandb
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory, training_remedies
-from en2py.training.resume import check_same_data, resume_point
-from en2py.training.run_folder import Run, sign
+from en2py.training.resume import check_same_data, find_checkpoint
+from en2py.training.run_folder import Run, write_state
 from en2py.training.testing import (
     draw_attention,
     generated,
@@ -64,31 +64,31 @@ def train(cfg: DictConfig) -> float:
     choices = {k: str(v) for k, v in hydra.runtime.choices.items() if not k.startswith("hydra")}
     overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # as typed, `${` and all
     run = Run(cfg, overrides, choices)
-    if not is_first():
+    if not is_rank_zero():
         console.console.quiet = True
-    if os.environ.get(run_folder.ID):
+    if os.environ.get(run_folder.SWEEP_ID):
         parallel = "n_jobs" in hydra.launcher
         if parallel:
             _take_a_share(run, share_of(hydra.launcher))
-            _end_with(int(os.environ[run_folder.ID].split("-")[0]))
+            _end_with(int(os.environ[run_folder.SWEEP_ID].split("-")[0]))
         console.begin_job(job_label(run.folder.parent, overrides), parallel=parallel)
     else:
         _name_the_data(run)
-    with signals.answered(), run.alone(), left_behind():
-        if not run.config["fresh"] and (result := run.finished()) is not None:
+    with signals.handle_signals(), run.lock(), cleanup_process_group():
+        if not run.config["fresh"] and (result := run.stored_result()) is not None:
             console.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
             console.results("test", result["test"])
-            sign(run.folder, run.overrides)
+            write_state(run.folder, run.overrides)
             return float(result["best"].get("val/nll", math.inf))
-        if is_first():
+        if is_rank_zero():
             if run.config["fresh"]:
-                run.set_aside()
-            sign(run.folder, run.overrides)
+                run.archive()
+            write_state(run.folder, run.overrides)
         accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
         memory = report_out_of_memory(
             run.config["batch"]["max_tokens"], training_remedies(accumulate)
         )
-        with log_file(run.folder / "run.log" if is_first() else Path(os.devnull)):
+        with log_file(run.folder / "run.log" if is_rank_zero() else Path(os.devnull)):
             try:
                 with memory:
                     return _train(run)
@@ -130,13 +130,13 @@ def _train(run: Run) -> float:
     console.config_tree(config, run.choices)
     prepared, from_cache = build.prepare_data(config)
     console.data_table(prepared.report.to_dict(), from_cache)
-    if is_first():
+    if is_rank_zero():
         _write_start(run, prepared)
 
-    stored = checkpoints.stored_record(config, run.choices, prepared, run.name)
+    stored = checkpoints.checkpoint_metadata(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, stored)
     datamodule = build.datamodule(config, prepared)
-    resume, path = resume_point(run.folder, run.start, run.config["ckpt_path"])
+    resume, path = find_checkpoint(run.folder, run.checkpoint, run.config["ckpt_path"])
     if resume is not None:
         check_same_data(resume, prepared)
         datamodule.resume_from(resume)
@@ -145,9 +145,9 @@ def _train(run: Run) -> float:
         notes = copy_weights(load_checkpoint(config["init_from"]), module)
         console.say("\n".join(notes))
 
-    until = resume["global_step"] if resume and run.start is None else None
+    until = resume["global_step"] if resume and run.checkpoint is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
-    if config["logger"].get("wandb") and is_first():
+    if config["logger"].get("wandb") and is_rank_zero():
         loggers.append(_wandb(run))
     trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
     _describe(module, trainer, stored)
@@ -158,7 +158,7 @@ def _train(run: Run) -> float:
     best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
-    if not is_first():  # it has its share of the test split; the first one judges and writes
+    if not is_rank_zero():  # it has its share of the test split; the first one judges and writes
         token_tables(module, datamodule, trainer, "test")
         generated(module, datamodule, trainer, "test")
         return math.inf

@@ -78,7 +78,7 @@ def load(paths: list[str]) -> list[Model]:
         UserError: If a file is missing or damaged.
     """
     modules = [build.load(path) for path in paths]
-    names = [str(module.stored["run"]) for module in modules]
+    names = [str(module.metadata["run"]) for module in modules]
     if len(set(names)) < len(names):
         names = [f"{n} ({Path(path).name})" for n, path in zip(names, paths, strict=True)]
     if len(set(names)) < len(names):
@@ -98,7 +98,7 @@ def answer(module: Seq2SeqModule, description: str, width: int) -> Answer:
         UserError: If the model cannot read the description.
     """
     unknown = unknown_words(module, description)
-    max_len = module.stored["config"]["model"]["max_tgt_len"]
+    max_len = module.metadata["config"]["model"]["max_tgt_len"]
     search = functools.partial(greedy, max_len=max_len, allow_unk=False)
     if width > 1:
         search = functools.partial(

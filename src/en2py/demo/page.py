@@ -67,7 +67,7 @@ def _panel(
     number: int, model: Model, prompt: gr.Textbox, width: gr.Dropdown, write: gr.Button
 ) -> None:
     """Lay out one model's column and say what happens in it."""
-    stored = model.module.stored["config"]["model"]
+    stored = model.module.metadata["config"]["model"]
     gr.Markdown(f"### {_plain(model.name)}")
     code = gr.Code(label="Python", language="python", elem_id=f"code{number}", interactive=False)
     verdict = gr.HTML(elem_classes="verdict", elem_id=f"verdict{number}")

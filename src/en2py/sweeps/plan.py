@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from en2py.training.run_folder import ID, result_of
+from en2py.training.run_folder import SWEEP_ID, read_result
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Job:
 
 def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
     """Note in the study's folder which runs this sweep means to do."""
-    line = json.dumps({"sweep": os.environ.get(ID), "jobs": [asdict(job) for job in jobs]})
+    line = json.dumps({"sweep": os.environ.get(SWEEP_ID), "jobs": [asdict(job) for job in jobs]})
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "sweeps.jsonl", "a", encoding="utf-8") as file:
         file.write(line + "\n")
@@ -53,7 +53,7 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
 
 def results_of_this(folder: Path) -> list[dict[str, Any]]:
     """Return the stored results of this sweep's finished runs."""
-    found = [result_of(folder / job.run) for job in _jobs_of_this(folder, {}) if job.run]
+    found = [read_result(folder / job.run) for job in _jobs_of_this(folder, {}) if job.run]
     return [result for result in found if result is not None]
 
 
@@ -82,6 +82,6 @@ def job_label(folder: Path, overrides: Sequence[str]) -> str:
 def _jobs_of_this(folder: Path, signed: Mapping[Path, Sequence[str]]) -> list[Job]:
     """Return the runs of this sweep: as planned, else (a search has no plan) as they signed."""
     for name, jobs in read_plans(folder):
-        if name == os.environ.get(ID):
+        if name == os.environ.get(SWEEP_ID):
             return jobs
     return [Job(tuple(words), path.name) for path, words in sorted(signed.items())]

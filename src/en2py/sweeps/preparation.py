@@ -99,7 +99,9 @@ def _measured(config: dict[str, Any]) -> tuple[float, str]:
     config["trainer"] |= {"max_epochs": 1, "max_steps": _STEPS, "limit_val_batches": 0}
     config["trainer"] |= {"devices": 1, "strategy": "auto", "num_nodes": 1}
     prepared, _ = build.prepare_data(config)
-    module = build.new_module(config, prepared, checkpoints.stored_record(config, {}, prepared, ""))
+    module = build.new_module(
+        config, prepared, checkpoints.checkpoint_metadata(config, {}, prepared, "")
+    )
     datamodule = build.datamodule(config, prepared)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

@@ -22,12 +22,12 @@ from en2py.sweeps.plan import Job, _jobs_of_this, varied
 from en2py.training.run_folder import (
     FAILED,
     FINISHED,
-    ID,
     INTERRUPTED,
+    SWEEP_ID,
     State,
     _read,
-    result_of,
-    state_of,
+    read_result,
+    read_state,
 )
 
 _FIGURES = ("val/nll", "test/exact_match_renamed")
@@ -39,7 +39,7 @@ def show_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> Non
     table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "now"))
     words = {FAILED: "failed before, runs again", INTERRUPTED: "interrupted, goes on"}
     for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
-        word = "refused" if job.reason else words.get(state.word, state.word)
+        word = "refused" if job.reason else words.get(state.status, state.status)
         table.add_row(str(i), *_values(job.overrides, axes), Text(word))
     console.print(table)
     _tell_reasons([job.reason for job in jobs])
@@ -58,26 +58,28 @@ def summary(folder: Path) -> int:
     signed = {
         path.parent: record["overrides"]
         for path in folder.glob("*/state.json")
-        if (record := _read(path)) and record["sweep"] == os.environ.get(ID)
+        if (record := _read(path)) and record["sweep"] == os.environ.get(SWEEP_ID)
     }
     jobs = _jobs_of_this(folder, signed)
     if not jobs:
         return 0
-    states = [State(FAILED, j.reason, 2) if j.reason else state_of(folder / j.run) for j in jobs]
+    states = [State(FAILED, j.reason, 2) if j.reason else read_state(folder / j.run) for j in jobs]
     _show_states(folder, jobs, states)
-    finished = [job.run for job, state in zip(jobs, states, strict=True) if state.word == FINISHED]
+    finished = [
+        job.run for job, state in zip(jobs, states, strict=True) if state.status == FINISHED
+    ]
     if finished:
         from en2py.sweeps.summary import (
             summarise,  # numpy, scipy: only where there is something to say
         )
 
         summarise(folder, finished)
-    counts = {word: sum(state.word == word for state in states) for word in (FAILED, INTERRUPTED)}
+    counts = {word: sum(state.status == word for state in states) for word in (FAILED, INTERRUPTED)}
     if counts[FAILED]:
         say(f"{counts[FAILED]} of {_runs(len(jobs))} failed; the same command tries them again")
     elif len(finished) < len(jobs):
         say(f"{len(finished)} of {_runs(len(jobs))} are finished; the same command does the rest")
-    return min((state.code for state in states if state.word == FAILED), default=0)
+    return min((state.code for state in states if state.status == FAILED), default=0)
 
 
 def _show_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
@@ -87,9 +89,9 @@ def _show_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> 
         name = figure.replace("exact_match_renamed", "exact")
         table.add_column(name, justify="right", no_wrap=True)
     for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
-        result = result_of(folder / job.run) if job.run else None
-        cells = [Text(str(i)), *_values(job.overrides, axes), Text(state.word)]
-        if result is not None and state.word == FINISHED:
+        result = read_result(folder / job.run) if job.run else None
+        cells = [Text(str(i)), *_values(job.overrides, axes), Text(state.status)]
+        if result is not None and state.status == FINISHED:
             flat = {**result["best"], **{f"test/{k}": v for k, v in result["test"].items()}}
             cells += [Text(number(f, flat[f]) if f in flat else "") for f in _FIGURES]
             cells.append(Text(duration(result["seconds"] + result.get("test_seconds", 0.0))))

@@ -244,15 +244,15 @@ def _unfinished(study: Path) -> list[run_folder.State]:
     begun = [folder.parent.name for name in ("config.yaml", "state.json")
              for folder in study.glob(f"*/{name}")]  # fmt: skip
     names = dict.fromkeys([*(job.run for job in last if not job.reason), *sorted(begun)])
-    states = [run_folder.state_of(study / name) for name in names if ".old" not in name]
-    return refused + [state for state in states if state.word != run_folder.FINISHED]
+    states = [run_folder.read_state(study / name) for name in names if ".old" not in name]
+    return refused + [state for state in states if state.status != run_folder.FINISHED]
 
 
 def _counted(states: Sequence[run_folder.State]) -> str:
     """Return `2 failed (out of memory), 1 interrupted`."""
     found = []
-    for word in dict.fromkeys(state.word for state in states):
-        own = [state for state in states if state.word == word]
+    for word in dict.fromkeys(state.status for state in states):
+        own = [state for state in states if state.status == word]
         reasons = "; ".join(dict.fromkeys(filter(None, (state.reason for state in own))))
         found.append(f"{len(own)} {word}" + (f" ({reasons})" if reasons else ""))
     return ", ".join(found)
@@ -264,7 +264,7 @@ def _by(run: StoredRun) -> tuple[str, int]:
 
 
 def _from_run(folder: Path) -> StoredRun | None:
-    result = run_folder.result_of(folder)
+    result = run_folder.read_result(folder)
     if result is None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)

@@ -52,7 +52,7 @@ class StudySweeper(BasicSweeper):
         planned = [self._plan(words) for words in batch]
         jobs = [job for job, _ in planned]
         states = [
-            run_folder.state_of(folder / job.run) if job.run else run_folder.State("")
+            run_folder.read_state(folder / job.run) if job.run else run_folder.State("")
             for job in jobs
         ]
         plan.write_plan(folder, jobs)
@@ -61,7 +61,7 @@ class StudySweeper(BasicSweeper):
         waiting = [
             (job, cfg)
             for (job, cfg), state in zip(planned, states, strict=True)
-            if cfg is not None and (state.word != run_folder.FINISHED or cfg.fresh)
+            if cfg is not None and (state.status != run_folder.FINISHED or cfg.fresh)
         ]
         if not waiting:
             return []
@@ -100,7 +100,7 @@ class StudySweeper(BasicSweeper):
         try:
             validation.check(cfg, "train")
             choices = {k: v for k, v in choices.items() if not k.startswith("hydra")}
-            name = run_folder.folder_of(cfg, list(words), choices).name
+            name = run_folder.folder_for(cfg, list(words), choices).name
         except Exception as error:
             from en2py.config.composition import CONF
 
@@ -116,7 +116,7 @@ class StudySweeper(BasicSweeper):
     def _unfinished(folder: Path) -> bool:
         from en2py.training import run_folder
 
-        return run_folder.state_of(folder).word not in (run_folder.FINISHED, run_folder.FAILED)
+        return run_folder.read_state(folder).status not in (run_folder.FINISHED, run_folder.FAILED)
 
 
 def _n_at_once(config: DictConfig) -> int:

@@ -28,11 +28,11 @@ from en2py.errors import UserError
 from en2py.evaluation.behaviour.cached import running_code, signatures_of
 from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
-from en2py.training.callbacks.reproducibility import BatchNoise
+from en2py.training.callbacks.gradient_guard import GradientGuard
+from en2py.training.callbacks.reproducibility import SeedEachBatch
 from en2py.training.callbacks.throughput import Throughput
-from en2py.training.callbacks.update_guard import UpdateGuard
-from en2py.training.checkpoints import CheckedIO, load_checkpoint
-from en2py.training.initialization import fill_tables
+from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
+from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
 
 
@@ -133,7 +133,7 @@ def new_module(config: Config, prepared: Prepared, stored: dict[str, Any]) -> Se
     }
     stored = {**stored, "widths": widths, "frozen": list(widths and [s[:3] for s in widths])}
     module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, stored)
-    fill_tables(module.model, vectors)
+    fill_embeddings(module.model, vectors)
     for side in stored["frozen"]:
         found = getattr(vectors, f"{side}_found")
         stored.setdefault("coverage", {})[side] = float(found[4:].float().mean())
@@ -161,7 +161,7 @@ def module_from(
         tgt_vocab=tgt_vocab,
         freeze_epochs=config["embeddings"]["freeze_epochs"],
         frozen=stored["frozen"],
-        stored=stored,
+        metadata=stored,
     )
 
 
@@ -201,8 +201,8 @@ def trainer(
     files = folder / "checkpoints"
     best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
     callbacks: list[Callback] = [
-        BatchNoise(config["seed"]),
-        UpdateGuard(config["faults"]["skip_batches"], config["faults"].get("spike")),
+        SeedEachBatch(config["seed"]),
+        GradientGuard(config["faults"]["skip_batches"], config["faults"].get("spike")),
         Throughput(None if interactive else progress),
         *(make(callback) for callback in config["callbacks"].values() if callback),
         best,
@@ -226,7 +226,7 @@ def trainer(
     made = make(settings)(
         callbacks=callbacks,
         logger=loggers,
-        plugins=[CheckedIO()],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=interactive,
     )

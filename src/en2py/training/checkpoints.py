@@ -100,7 +100,7 @@ def _seal_holds(path: Path) -> bool | None:
     return state.hexdigest().encode() == seal
 
 
-class CheckedIO(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's way to write and read checkpoints, with a checksum inside and an atomic rename.
 
     Lightning's own writes through the temporary folder: where that is another file system, a
@@ -145,7 +145,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         return _load(path)
     except UserError as error:
         folder = path if path.is_dir() else path.parent
-        other = newest_good(folder) if folder.is_dir() else None
+        other = newest_valid(folder) if folder.is_dir() else None
         hint = f"; the newest good one there is '{other}'" if other else ""
         raise UserError(f"{error}{hint}") from None
 
@@ -187,7 +187,7 @@ def _load(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def is_good(path: Path) -> bool:
+def is_valid(path: Path) -> bool:
     """Tell whether a file is a whole checkpoint of ours."""
     try:
         _load(path)
@@ -196,13 +196,13 @@ def is_good(path: Path) -> bool:
     return True
 
 
-def newest_good(folder: Path) -> Path | None:
+def newest_valid(folder: Path) -> Path | None:
     """Return the most recently written whole checkpoint of a folder."""
     files = sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True)
-    return next((file for file in files if is_good(file)), None)
+    return next((file for file in files if is_valid(file)), None)
 
 
-def stored_record(
+def checkpoint_metadata(
     config: Config, choices: Mapping[str, str], prepared: Prepared, name: str
 ) -> dict[str, Any]:
     """Return what every checkpoint of a run carries besides weights, as plain containers."""

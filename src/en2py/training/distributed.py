@@ -16,12 +16,12 @@ from torch import distributed
 _TOLD = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Tell whether this process is the one that writes: rank 0, or alone."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
-def gathered(own: list[Any]) -> list[Any]:
+def all_gather(own: list[Any]) -> list[Any]:
     """Return the items of all ranks, on all ranks; those of this process where it is alone."""
     if not distributed.is_available() or not distributed.is_initialized():
         return own
@@ -31,7 +31,7 @@ def gathered(own: list[Any]) -> list[Any]:
 
 
 @contextmanager
-def left_behind() -> Iterator[None]:
+def cleanup_process_group() -> Iterator[None]:
     """Leave the group of ranks at the end of a run, so that the process can do another one."""
     before = {name: os.environ.get(name) for name in _TOLD}
     try:

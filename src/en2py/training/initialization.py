@@ -72,7 +72,7 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
     return lines
 
 
-def fill_tables(model: Transformer, vectors: Vectors) -> list[str]:
+def fill_embeddings(model: Transformer, vectors: Vectors) -> list[str]:
     """Copy word vectors into the token tables and name the sides that were filled.
 
     A table is scaled by one factor to the spread of fresh ones, `1 / sqrt(d_model)`: word2vec's own

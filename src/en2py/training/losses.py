@@ -87,7 +87,7 @@ class KeywordWeightedCrossEntropy(nn.Module):
         return linear_cross_entropy(hidden, projection, targets, self.weights, self.label_smoothing)
 
 
-def divisor(loss: nn.Module, targets: Tensor) -> Tensor:
+def normalizer(loss: nn.Module, targets: Tensor) -> Tensor:
     """Return what the mean of a loss over targets `[N]` divides by: their number, or weight."""
     weights: Tensor | None = getattr(loss, "weights", None)
     return torch.tensor(float(len(targets))) if weights is None else weights[targets].sum()

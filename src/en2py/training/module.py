@@ -19,7 +19,7 @@ from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.models.transformer import Transformer
-from en2py.training.losses import divisor
+from en2py.training.losses import normalizer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
 Search = Callable[[Transformer, Tensor, Vocab], list[list[Hypothesis]]]
@@ -41,7 +41,7 @@ class Seq2SeqModule(pl.LightningModule):
         freeze_epochs: Epochs for which token tables filled from vectors stay as they are;
             -1 for ever.
         frozen: The sides (`src`, `tgt`) that were filled.
-        stored: Plain containers that every checkpoint carries (config, vocabularies, ...).
+        metadata: Plain containers that every checkpoint carries (config, vocabularies, ...).
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Seq2SeqModule(pl.LightningModule):
         tgt_vocab: Vocab,
         freeze_epochs: int,
         frozen: Sequence[str],
-        stored: dict[str, Any],
+        metadata: dict[str, Any],
     ) -> None:
         super().__init__()
         self.model, self.loss, self.search = model, loss, search
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
-        self.stored = stored
+        self.metadata = metadata
         # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
         self.tested: dict[int, list[list[float]]] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
@@ -176,9 +176,9 @@ class Seq2SeqModule(pl.LightningModule):
 
     def _scored(self, batch: Batch) -> tuple[TokenScores, Tensor]:
         """Return the scores of a batch's target tokens, and its loss."""
-        with self._unmixed():
+        with self._full_precision():
             hidden, targets = self._hidden(batch)
-            weigh = partial(divisor, self.loss)
+            weigh = partial(normalizer, self.loss)
             return score_hidden(hidden, self.model.projection, targets, self.loss, weigh)
 
     def _count(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
@@ -187,7 +187,7 @@ class Seq2SeqModule(pl.LightningModule):
         metrics: Any = self.eval_metrics[f"{split}_split"]
         metrics.update(scores, n_characters=batch.n_characters, spelling_bits=batch.spelling_bits)
         loss: Any = self.eval_losses[f"{split}_split"]
-        loss.update(value, weight=divisor(self.loss, scores.targets))
+        loss.update(value, weight=normalizer(self.loss, scores.targets))
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for both sides, and how far apart they are."""
@@ -214,7 +214,7 @@ class Seq2SeqModule(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) for each source."""
-        with self._unmixed():
+        with self._full_precision():
             results = self.search(self.model, batch.src, self.tgt_vocab)
         return [
             (index, [self.text(hypothesis) for hypothesis in hypotheses])
@@ -250,7 +250,7 @@ class Seq2SeqModule(pl.LightningModule):
             examples.append(Example(i, self.src_vocab.encode(tokens), ()))
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
-        with self._without_dropout(), self._unmixed():
+        with self._without_dropout(), self._full_precision():
             for first in range(0, len(examples), max_rows):
                 rows = examples[first : first + max_rows]
                 src = collate(rows, self.tgt_vocab).src.to(self.device)
@@ -259,7 +259,7 @@ class Seq2SeqModule(pl.LightningModule):
                     found[example.index] = hypotheses
         return found
 
-    def _unmixed(self) -> torch.autocast:
+    def _full_precision(self) -> torch.autocast:
         """Compute in the precision of the weights, whatever training does.
 
         So a figure or a program does not depend on who asks: `train.py`, `evaluate.py`, a notebook.
@@ -298,7 +298,7 @@ class Seq2SeqModule(pl.LightningModule):
         tgt = tgt[: self.model.tgt_embedding.positions.shape[0] - 1]
         example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))
         batch = collate([example], self.tgt_vocab).to(self.device)
-        with self._without_dropout(), self._unmixed():
+        with self._without_dropout(), self._full_precision():
             maps = self.model.attention_maps(batch.src, batch.tgt_in)
         # A row is what is being written: the token that comes out at that place.
         read, written = [*src, EOS], [*tgt, EOS]
@@ -313,4 +313,4 @@ class Seq2SeqModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add config and vocabularies: a checkpoint needs no other file."""
-        checkpoint["en2py"] = self.stored
+        checkpoint["en2py"] = self.metadata

@@ -11,8 +11,8 @@ from en2py.config.run_name import differences
 from en2py.data.files import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
-from en2py.training.checkpoints import load_checkpoint, newest_good
-from en2py.training.distributed import is_first
+from en2py.training.checkpoints import load_checkpoint, newest_valid
+from en2py.training.distributed import is_rank_zero
 
 # A checkpoint is gone on with under these as they were; anything else is `init_from`.
 _PROTECTED = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab", "model",
@@ -23,7 +23,7 @@ _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processe
         "faults")  # fmt: skip
 
 
-def continue_config(
+def resumed_config(
     cfg: DictConfig, overrides: list[str], choices: dict[str, str], checkpoint: dict[str, Any]
 ) -> tuple[DictConfig, dict[str, str]]:
     """Return the checkpoint's own config with what was typed on top of it.
@@ -73,7 +73,7 @@ def continue_config(
     return merged, taken
 
 
-def resume_point(
+def find_checkpoint(
     run_folder: Path, start: dict[str, Any] | None, ckpt_path: str | None
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Return where to go on: in the run's own folder, else from the checkpoint that was named.
@@ -88,11 +88,11 @@ def resume_point(
     """
     folder = run_folder / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    if is_first():  # another rank's leftovers would be what the first one is writing
+    if is_rank_zero():  # another rank's leftovers would be what the first one is writing
         for place in (run_folder, run_folder / "vocab", folder):
             remove_leftovers(place)
     begun = start is None or (folder / "last.ckpt").exists()  # else best.ckpt is the copy below
-    own = newest_good(folder) if begun else None
+    own = newest_valid(folder) if begun else None
     if own is not None:
         return load_checkpoint(own), str(own)
     if start is None or ckpt_path is None:

@@ -27,13 +27,13 @@ class Run:
     """
 
     def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
-        self.start: dict[str, Any] | None = None
+        self.checkpoint: dict[str, Any] | None = None
         if cfg.ckpt_path:
             from en2py.training.checkpoints import load_checkpoint  # torch takes seconds
-            from en2py.training.resume import continue_config
+            from en2py.training.resume import resumed_config
 
-            self.start = load_checkpoint(cfg.ckpt_path)
-            cfg, choices = continue_config(cfg, overrides, choices, self.start)
+            self.checkpoint = load_checkpoint(cfg.ckpt_path)
+            cfg, choices = resumed_config(cfg, overrides, choices, self.checkpoint)
         self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         self.overrides, self.choices = overrides, choices
         self.name = run_name(self.config, choices)
@@ -41,15 +41,15 @@ class Run:
         self.result_file = self.folder / "result.json"
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the run's lock; a second process with the very same choices is told so."""
-        from en2py.training.distributed import is_first  # torch takes seconds
+        from en2py.training.distributed import is_rank_zero  # torch takes seconds
 
-        if not is_first():  # the first rank holds it for all
+        if not is_rank_zero():  # the first rank holds it for all
             yield
             return
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_of(self.folder), timeout=0)
+        lock = FileLock(lock_file(self.folder), timeout=0)
         try:
             with lock:
                 yield
@@ -59,7 +59,7 @@ class Run:
                 "wait for it, or change a choice (seed=2, say)"
             ) from None
 
-    def finished(self) -> dict[str, Any] | None:
+    def stored_result(self) -> dict[str, Any] | None:
         """Return the stored result of a run that came to its end."""
         try:
             result: dict[str, Any] = json.loads(self.result_file.read_text())
@@ -67,21 +67,21 @@ class Run:
             return None
         return result if result.get("config_sha256") == config_digest(self.config) else None
 
-    def attempt(self) -> int:
+    def n_archived(self) -> int:
         """Count the earlier attempts that `fresh=true` set aside."""
         return len(list(self.folder.parent.glob(f"{self.name}.old*")))
 
-    def set_aside(self) -> None:
+    def archive(self) -> None:
         """Move the folder of an earlier attempt out of the way, keeping it."""
         if self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"{self.name}.old{self.attempt() + 1}"))
+            self.folder.rename(self.folder.with_name(f"{self.name}.old{self.n_archived() + 1}"))
 
     def wandb_id(self) -> str:
         """Return the W&B id: the same run goes on under it, a fresh one gets another."""
-        return wandb_id(self.config["study"], self.name, self.attempt())
+        return wandb_id(self.config["study"], self.name, self.n_archived())
 
 
-ID = "EN2PY_SWEEP"  # inherited by the worker processes of a launcher
+SWEEP_ID = "EN2PY_SWEEP"  # inherited by the worker processes of a launcher
 
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
@@ -95,27 +95,22 @@ class State:
     """What became of a run.
 
     Attributes:
-        word: One of the words above.
+        status: One of the words above.
         reason: Of a failure, one sentence.
         code: The exit code of that run alone.
     """
 
-    word: str
+    status: str
     reason: str = ""
     code: int = 0
 
 
-def begin() -> None:
+def begin_sweep() -> None:
     """Give the sweep of this process a name that its runs can sign with."""
-    os.environ[ID] = f"{os.getpid()}-{os.urandom(4).hex()}"
+    os.environ[SWEEP_ID] = f"{os.getpid()}-{os.urandom(4).hex()}"
 
 
-def end() -> None:
-    """Take the name away again: a later run of this process belongs to no sweep."""
-    os.environ.pop(ID, None)
-
-
-def folder_of(cfg: DictConfig, overrides: list[str], choices: Mapping[str, str]) -> Path:
+def folder_for(cfg: DictConfig, overrides: list[str], choices: Mapping[str, str]) -> Path:
     """Return the folder that a run will have, before anything is trained."""
     if cfg.get("ckpt_path"):
         pass
@@ -126,19 +121,19 @@ def folder_of(cfg: DictConfig, overrides: list[str], choices: Mapping[str, str])
     return Path(config["output"], config["study"], name)
 
 
-def sign(folder: Path, overrides: Sequence[str], reason: str = "", code: int = 0) -> None:
+def write_state(folder: Path, overrides: Sequence[str], reason: str = "", code: int = 0) -> None:
     """Note in a run's folder that the sweep that is on took it up, and how it failed if it did."""
-    if ID not in os.environ:
+    if SWEEP_ID not in os.environ:
         return
-    record = {"sweep": os.environ.get(ID), "overrides": list(overrides), "time": time.time()}
+    record = {"sweep": os.environ.get(SWEEP_ID), "overrides": list(overrides), "time": time.time()}
     if reason:
         record |= {"reason": reason, "code": code}
     write_atomically(folder / "state.json", json.dumps(record).encode())
 
 
-def state_of(folder: Path) -> State:
+def read_state(folder: Path) -> State:
     """Tell what became of the run of a folder."""
-    if result_of(folder) is not None:
+    if read_result(folder) is not None:
         return State(FINISHED)
     if _is_locked(folder):
         return State(RUNNING)
@@ -148,7 +143,7 @@ def state_of(folder: Path) -> State:
     return State(INTERRUPTED if (folder / "config.yaml").exists() else NOT_STARTED)
 
 
-def result_of(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: Path) -> dict[str, Any] | None:
     """Return the stored result of a run that came to its end."""
     record = _read(folder / "result.json")
     if record is None or not folder.name.endswith(str(record.get("config_sha256"))[:10]):
@@ -156,13 +151,13 @@ def result_of(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def lock_of(folder: Path) -> Path:
+def lock_file(folder: Path) -> Path:
     """Return the file that whoever trains a run holds locked."""
     return folder.parent / f".{folder.name}.lock"
 
 
 def _is_locked(folder: Path) -> bool:
-    path = lock_of(folder)
+    path = lock_file(folder)
     if not path.exists():
         return False
     try:

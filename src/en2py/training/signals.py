@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-def leave(number: int) -> NoReturn:
+def exit_on_signal(number: int) -> NoReturn:
     """End the program with the exit code of a signal, after asking SLURM for another turn.
 
     Args:
@@ -48,7 +48,7 @@ def _requeue() -> None:
 
 
 @contextmanager
-def answered() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Leave on SIGTERM and SIGUSR1 at once, with their exit code, while nothing is to be saved.
 
     A library that swallows the `SystemExit` or makes another error of it (in an import that may
@@ -64,17 +64,17 @@ def answered() -> Iterator[None]:
         if os.getpid() != here:  # a worker process that inherited this
             os._exit(143)
         came = number
-        leave(number)
+        exit_on_signal(number)
 
     earlier = {n: signal.signal(n, at_once) for n in ASKING if n != signal.SIGINT}
     try:
         yield
     except Exception:
         if came:
-            leave(came)
+            exit_on_signal(came)
         raise
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
     if came:
-        leave(came)
+        exit_on_signal(came)

@@ -15,7 +15,7 @@ from en2py.evaluation.execution.runner import Judge
 from en2py.evaluation.metrics.token_metrics import token_counts
 from en2py.evaluation.plots import plot_attention
 from en2py.evaluation.scores import SplitScores, Tables, Training, judged
-from en2py.training.distributed import gathered
+from en2py.training.distributed import all_gather
 from en2py.training.module import Seq2SeqModule
 
 
@@ -56,7 +56,7 @@ def token_tables(
     datamodule.eval_split = split
     (logged,) = trainer.test(module, datamodule, verbose=False)
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
-    tested = dict(gathered(list(module.tested.items())))
+    tested = dict(all_gather(list(module.tested.items())))
     known = {example.index: example for example in datamodule.examples[split]}
     rows = []
     for place in range(len(datamodule.prepared.splits[split])):
@@ -73,7 +73,7 @@ def generated(
 ) -> list[list[str]]:
     """Return the programs that a module writes for a split, best first."""
     datamodule.eval_split = split
-    batches: Any = gathered(trainer.predict(module, datamodule) or [])
+    batches: Any = all_gather(trainer.predict(module, datamodule) or [])
     candidates: list[list[str]] = [[] for _ in datamodule.prepared.splits[split]]
     for batch in batches:
         for index, texts in batch:

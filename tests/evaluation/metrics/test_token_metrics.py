@@ -12,7 +12,7 @@ from en2py.evaluation.metrics.token_metrics import (
     score_tokens,
     token_counts,
 )
-from en2py.training.losses import CrossEntropy, KeywordWeightedCrossEntropy, divisor
+from en2py.training.losses import CrossEntropy, KeywordWeightedCrossEntropy, normalizer
 
 TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>", "def", "<nl>", "x", "1", "+"]
 
@@ -57,7 +57,9 @@ def test_scores_in_pieces_are_those_of_the_whole(vocab, batch, kind, monkeypatch
     loss = kind(vocab, label_smoothing=0.1, **(weights if kind is not CrossEntropy else {}))
     logits, targets = batch
     monkeypatch.setattr("en2py.evaluation.metrics.token_metrics.PIECE_ROWS", 7)
-    scores, value = score_hidden(logits, torch.nn.Identity(), targets, loss, partial(divisor, loss))
+    scores, value = score_hidden(
+        logits, torch.nn.Identity(), targets, loss, partial(normalizer, loss)
+    )
     for part, expected in zip(scores, score_tokens(logits, targets), strict=True):
         torch.testing.assert_close(part, expected)
     torch.testing.assert_close(value, loss(logits, torch.nn.Identity(), targets))

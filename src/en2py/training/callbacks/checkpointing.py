@@ -88,7 +88,7 @@ class LastCheckpoint(Checkpoint):
         words = "leaving" if self._validating else "saving, then leaving"
         print(f"{signal.Signals(number).name}: {words}", file=sys.stderr, flush=True)
         if self._validating:
-            signals.leave(number)
+            signals.exit_on_signal(number)
 
     def _listen_no_more(self) -> None:
         while self._handlers:
@@ -140,7 +140,7 @@ class LastCheckpoint(Checkpoint):
         """Give the signals back, or leave: a signal may have come after the last save."""
         self._listen_no_more()
         if self._signal:
-            signals.leave(self._signal)
+            signals.exit_on_signal(self._signal)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -152,7 +152,7 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
         if self._signal:
-            signals.leave(self._signal)
+            signals.exit_on_signal(self._signal)
 
 
 def _log_epoch(trainer: pl.Trainer) -> None:

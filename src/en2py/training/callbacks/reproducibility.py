@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 
-class BatchNoise(Callback):
+class SeedEachBatch(Callback):
     """Makes dropout's noise f(seed, epoch, batch), so that a resumed run draws what it would have.
 
     Lightning stores no state of the random number generators.

@@ -44,7 +44,7 @@ class Update:
         return self.size.item()
 
 
-class UpdateGuard(Callback):
+class GradientGuard(Callback):
     """Ends training when a gradient is not finite, or jumps, before the weights take it in.
 
     On a GPU the answer is read one step late, so that the step need not wait for it; weights are
