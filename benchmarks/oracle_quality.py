@@ -21,9 +21,9 @@ from en2py.sandbox import Sandbox
 def read(options: argparse.Namespace) -> list[Pair]:
     report = DataReport()
     if options.source == "english_python":
-        pairs = english_python.read(report, path=options.path, url="", sha256="")
+        pairs = english_python.read_english_python(report, path=options.path, url="", sha256="")
     else:
-        pairs = jsonl.read(
+        pairs = jsonl.read_jsonl(
             report,
             name="jsonl",
             path=options.path,

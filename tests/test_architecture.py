@@ -26,7 +26,12 @@ FLOORS = {
     "sweeps": 5,
     "demo": 6,
 }
-SIDEWAYS = {("console", "errors"), ("cli", "sweeps"), ("decoding", "models")}
+SIDEWAYS = {
+    ("console", "errors"),
+    ("cli", "sweeps"),
+    ("decoding", "models"),
+    ("evaluation", "config"),
+}
 HEAVY = {"torch", "pytorch_lightning", "spacy", "gensim", "wandb", "matplotlib", "sklearn"}
 
 

@@ -1,10 +1,23 @@
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from en2py.config.run_name import config_digest, differences, run_name
+from en2py.config.composition import CONF, ROOT
+from en2py.config.run_name import (
+    archive_folder,
+    config_digest,
+    data_key,
+    differences,
+    has_digest,
+    is_archived,
+    n_archived,
+    run_name,
+    settings,
+    without_seed,
+)
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -18,6 +31,13 @@ CONFIG: dict[str, Any] = {
     "batch": {"max_tokens": 100, "num_workers": 0},
     "trainer": {"max_epochs": 2, "accelerator": "cpu", "devices": 1},
     "data": {"name": "x", "path": None},
+    "split": {"_target_": "en2py.data.splits.group_split", "_partial_": True},
+    "callbacks": {"samples": {"_target_": "en2py.training.callbacks.samples.SampleGenerations"}},
+    "cleaning": {},
+    "augmentation": {},
+    "tokenizer": {},
+    "vocab": {},
+    "model": {"max_src_len": 256, "max_tgt_len": 256},
     "init_from": None,
     "ckpt_path": None,
 }
@@ -44,28 +64,70 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         ("checkpoints.every_n_minutes", 5),
         ("batch.num_workers", 2),
         ("trainer.accelerator", "gpu"),
+        ("split._target_", "en2py.elsewhere.group_split"),
+        ("callbacks", {"samples": {"_target_": "other.SampleGenerations"}}),
     ],
 )
-def test_what_cannot_change_a_result_is_the_same_run(key: str, value: Any) -> None:
+def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any) -> None:
     assert config_digest(changed(key, value)) == config_digest(CONFIG)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("seed", 2), ("batch.max_tokens", 99), ("trainer.max_epochs", 3)]
+    ("key", "value"),
+    [
+        ("seed", 2),
+        ("batch.max_tokens", 99),
+        ("trainer.max_epochs", 3),
+        ("split._target_", "en2py.data.splits.random_split"),
+        ("callbacks", {}),
+    ],
 )
-def test_what_can_change_a_result_is_another_run(key: str, value: Any) -> None:
+def test_digest_changes_with_what_can_change_a_result(key: str, value: Any) -> None:
     assert config_digest(changed(key, value)) != config_digest(CONFIG)
 
 
-def test_a_file_counts_by_its_content(tmp_path: Path) -> None:
+def test_data_key_has_targets_without_their_module() -> None:
+    moved = changed("split._target_", "en2py.elsewhere.group_split")
+    other = changed("split._target_", "en2py.data.splits.random_split")
+    assert data_key(moved) == data_key(CONFIG) != data_key(other)
+
+
+def test_settings_have_targets_without_their_module() -> None:
+    assert settings(CONFIG, CHOICES)["split._target_"] == "group_split"
+
+
+def test_file_counts_by_its_content(tmp_path: Path) -> None:
     for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
         (tmp_path / name).write_text(text)
     a, b, c = (config_digest(changed("data.path", str(tmp_path / x))) for x in "abc")
     assert a == b != c
 
 
-def test_the_name_says_the_choices() -> None:
-    assert run_name(CONFIG, CHOICES).startswith("tasks-tiny-none-plain-seed1-")
+def test_run_name_is_made_and_parsed() -> None:
+    name = run_name(CONFIG, CHOICES)
+    assert name.startswith("tasks-tiny-none-plain-seed1-")
+    assert without_seed(name) == "tasks-tiny-none-plain"
+    assert has_digest(name, config_digest(CONFIG))
+    assert not has_digest(name, config_digest(changed("seed", 2)))
+
+
+def test_archived_attempts_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / run_name(CONFIG, CHOICES)
+    for attempt in (1, 2):
+        assert n_archived(folder) == attempt - 1
+        archive_folder(folder).mkdir()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"{folder.name}.old1", f"{folder.name}.old2"]
+    assert all(map(is_archived, names)) and not is_archived(folder.name)
+
+
+def test_sources_of_a_group_differ_in_the_last_component_of_their_target() -> None:
+    """Else two sources with equal arguments would share one run name and one cache entry."""
+    targets = set()
+    for file in [*CONF.rglob("*.yaml"), *(ROOT / "experiments").rglob("*.yaml")]:
+        targets |= set(re.findall(r"_target_: (en2py\.data\.\S+)", file.read_text()))
+    names = [target.rpartition(".")[2] for target in targets]
+    assert len(names) == len(set(names))
 
 
 def test_differences_name_the_key_and_both_values() -> None:

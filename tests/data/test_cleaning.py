@@ -335,10 +335,10 @@ def test_a_step_with_a_bug_is_not_taken_for_a_drop():
 @pytest.mark.slow
 @pytest.mark.skipif("EN2PY_DATA" not in os.environ, reason="EN2PY_DATA: the students' file")
 def test_the_students_file_keeps_its_trees_and_nearly_all_its_pairs():
-    from en2py.data.sources.english_python import read
+    from en2py.data.sources.english_python import read_english_python
 
     path = os.path.join(os.environ["EN2PY_DATA"], "english_python_data.txt")
-    pairs = read(DataReport(), path=path, url="", sha256="")
+    pairs = read_english_python(DataReport(), path=path, url="", sha256="")
     steps = {
         "lines": trim_lines,
         "characters": repair_characters,

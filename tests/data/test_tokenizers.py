@@ -333,11 +333,11 @@ def test_english_is_written_readably():
 
 
 def tasks_codes() -> list[str]:
-    return [pair.code for pair in tasks.read(DataReport(), n_pairs=10_000, seed=1)]
+    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=10_000, seed=1)]
 
 
 def stdlib_codes() -> list[str]:
-    return [pair.code for pair in stdlib.read(DataReport(), root=None)]
+    return [pair.code for pair in stdlib.read_stdlib(DataReport(), root=None)]
 
 
 @pytest.mark.slow
@@ -350,7 +350,7 @@ def test_law_on_what_is_always_there(source):
 
 def english_python_codes(root: Path) -> list[str]:
     path = str(root / "english_python_data.txt")
-    pairs = english_python.read(DataReport(), path=path, url="", sha256="")
+    pairs = english_python.read_english_python(DataReport(), path=path, url="", sha256="")
     return [textwrap.dedent(pair.code.expandtabs(4)) for pair in pairs]
 
 

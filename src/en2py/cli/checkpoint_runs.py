@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from en2py import console
-from en2py.config.run_name import data_key, settings
+from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import expand_paths
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
@@ -26,7 +25,6 @@ from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
 
 SPLITS = ("train", "val", "test")
-_SET_ASIDE = re.compile(r"\.old\d+$")  # an earlier attempt, see `fresh=true`
 _SOURCE = Path(__file__).parents[1]
 
 
@@ -111,7 +109,7 @@ def _in_folder(folder: Path) -> list[Path]:
     results = [
         result
         for result in sorted(folder.glob("*/result.json"))
-        if not _SET_ASIDE.search(result.parent.name)
+        if not is_archived(result.parent.name)
     ]
     files = [result.parent / "checkpoints" / "best.ckpt" for result in results]
     files = [file for file in files if file.is_file()]

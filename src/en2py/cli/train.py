@@ -167,7 +167,7 @@ def _train(run: Run) -> float:
         prepared.pairs("test"),
         sandbox=config["sandbox"],
         folder=Path(config["cache"]),
-        behaviour=config.get("behaviour", True),  # a run of before this was a choice
+        behaviour=config["behaviour"],
     )
     scores = score_split(module, datamodule, trainer, "test", judge, Training.of(prepared))
     write_scores(folder, scores)

@@ -1,13 +1,18 @@
-"""What a run is, decided in one place: folder, skip rule and W&B id all come from here."""
+"""Make and parse the name of a run: `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
+
+The hash covers the parts of the config that can change the result, so the run's folder, the rule
+that skips finished runs and the W&B id all follow from the name.
+"""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from en2py.data.files import digest, file_digest
 
-# What cannot change a result: where things are written, how fast, and under which label.
+# Keys that cannot change a result: where files are written, speed, labels.
 _IRRELEVANT = (
     "fresh",
     "study",
@@ -16,7 +21,7 @@ _IRRELEVANT = (
     "cache",
     "processes",
     "checkpoints",
-    "faults",  # without which a run that they change would have no result
+    "faults",  # a run that they change would have no result without them
     "sandbox",
     "behaviour",
     "choices",
@@ -24,22 +29,55 @@ _IRRELEVANT = (
     "trainer.accelerator",
     "trainer.devices",
 )
-# Keys that came later, with the value at which nothing is other than before: runs keep their names.
-_NEUTRAL = {"cleaning.seconds_per_pair": 10}
-_FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value names a file or a folder
+_FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
+_HASH_LENGTH = 10
+_SET_ASIDE = re.compile(r"\.old\d+$")
 
 
-def without_paths(value: Any, key: str = "") -> Any:
-    """Replace the paths in a config by the SHA-256 of what lies there."""
-    if isinstance(value, Mapping):
-        return {k: without_paths(v, key if key in _FILES else str(k)) for k, v in value.items()}
-    if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
-        return file_digest(Path(value).expanduser())
-    return value
+def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
+
+    Args:
+        config: The resolved config, plain containers.
+        choices: The option chosen in each group.
+    """
+    words = [choices[group] for group in ("data", "model", "embeddings", "loss")]
+    parts = [*words, f"seed{config['seed']}", config_digest(config)[:_HASH_LENGTH]]
+    return "-".join(part.replace("/", "_") for part in parts)
+
+
+def without_seed(name: str) -> str:
+    """Return a run's name without seed and hash, or the name itself if it has no seed."""
+    return name.rpartition("-seed")[0] or name
+
+
+def has_digest(name: str, config_sha256: str) -> bool:
+    """Return whether a run's name was made from the config with this digest."""
+    return name.endswith(config_sha256[:_HASH_LENGTH])
+
+
+def is_archived(name: str) -> bool:
+    """Return whether a folder is an earlier attempt that `fresh=true` renamed to `NAME.oldN`."""
+    return _SET_ASIDE.search(name) is not None
+
+
+def n_archived(folder: Path) -> int:
+    """Count the earlier attempts of the run of a folder."""
+    return len(list(folder.parent.glob(f"{folder.name}.old*")))
+
+
+def archive_folder(folder: Path) -> Path:
+    """Return the folder that `fresh=true` renames the present attempt to."""
+    return folder.with_name(f"{folder.name}.old{n_archived(folder) + 1}")
+
+
+def wandb_id(study: str, name: str, attempt: int) -> str:
+    """Return the W&B id of a run: the same when it resumes, another for a fresh attempt."""
+    return digest([study, name, attempt])[:10]
 
 
 def config_digest(config: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of all in a resolved config that can change the result."""
+    """Return the SHA-256 of all of a resolved config that can change the result."""
     return digest(_relevant(config))
 
 
@@ -47,17 +85,17 @@ def data_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return all of a resolved config that prepared data depends on."""
     names = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab")
     limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
-    return {**without_paths({name: config[name] for name in names}), **limits}
+    return {**canonical({name: config[name] for name in names}), **limits}
 
 
 def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:
-    """Return all that a run chose but for its seed: groups as `loss`, values as `model.d_ff`.
+    """Return all choices of a run except its seed: groups as `loss`, values as `model.d_ff`.
 
     Runs with equal settings are the same configuration.
 
     Args:
         config: The resolved config, plain containers.
-        choices: The option taken in each group.
+        choices: The option chosen in each group.
     """
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
@@ -67,16 +105,42 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     return found
 
 
+def canonical(value: Any, key: str = "") -> Any:
+    """Replace paths by the SHA-256 of their content, and each `_target_` by its last component.
+
+    A function or class keeps its name when it moves to another module, and so do the runs that
+    use it.
+    """
+    if isinstance(value, Mapping):
+        return {k: canonical(v, key if key in _FILES else str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [canonical(item, key if key in _FILES else "") for item in value]
+    if key == "_target_":
+        return str(value).rpartition(".")[2]
+    if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
+        return file_digest(Path(value).expanduser())
+    return value
+
+
+def differences(a: Any, b: Any, at: str = "") -> list[str]:
+    """List where two plain configs differ, as `key: this, that`."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        found = []
+        for key in [*a, *(k for k in b if k not in a)]:
+            found += differences(a.get(key), b.get(key), f"{at}.{key}" if at else str(key))
+        return found
+    return [] if a == b else [f"{at}: {a!r}, {b!r}"]
+
+
 def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
-    for dotted in (*_IRRELEVANT, *_NEUTRAL):
+    for dotted in _IRRELEVANT:
         *parents, last = dotted.split(".")
         section: Any = relevant
         for name in parents:
             section = section.get(name) or {}
-        if dotted not in _NEUTRAL or section.get(last) == _NEUTRAL[dotted]:
-            section.pop(last, None)
-    return without_paths(relevant)
+        section.pop(last, None)
+    return canonical(relevant)
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -89,36 +153,9 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _written(value: Any) -> str:
-    """Write a value as one types it."""
+    """Write a value as on the command line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
     return str(value)
-
-
-def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
-
-    Args:
-        config: The resolved config, plain containers.
-        choices: The option taken in each group.
-    """
-    words = [choices[group] for group in ("data", "model", "embeddings", "loss")]
-    parts = [*words, f"seed{config['seed']}", config_digest(config)[:10]]
-    return "-".join(part.replace("/", "_") for part in parts)
-
-
-def wandb_id(study: str, name: str, attempt: int) -> str:
-    """Return the W&B id of a run: it goes on under it, a fresh attempt gets another."""
-    return digest([study, name, attempt])[:10]
-
-
-def differences(a: Any, b: Any, at: str = "") -> list[str]:
-    """List where two plain configs differ, as `key: this, that`."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        found = []
-        for key in [*a, *(k for k in b if k not in a)]:
-            found += differences(a.get(key), b.get(key), f"{at}.{key}" if at else str(key))
-        return found
-    return [] if a == b else [f"{at}: {a!r}, {b!r}"]

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from en2py.config.run_name import without_seed
 from en2py.evaluation.results import Difference, Figure, ResultRow
 from en2py.evaluation.statistics import (
     Interval,
@@ -40,7 +41,7 @@ class RunFigures:
         name: Of the run, or of the baseline.
         kind: `model` or `baseline`.
         seed: None for baselines.
-        settings: All that it chose, see `identity.settings`: groups as `loss`, values as
+        settings: All that it chose, see `run_name.settings`: groups as `loss`, values as
             `loss.label_smoothing`; without the seed.
         values: Metric to value on the test pairs.
         counts: Metric to counts per test pair, `[N, C]`; empty where only values are known.
@@ -182,7 +183,7 @@ def _names(groups: Sequence[Sequence[RunFigures]], varied: Sequence[str]) -> lis
         chosen = [f"{key}={own[0].settings.get(key, '')}" for key in varied]
         name = own[0].name
         if own[0].kind == MODEL:
-            name = ", ".join(chosen) or name.rpartition("-seed")[0] or name
+            name = ", ".join(chosen) or without_seed(name)
         n_same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({n_same + 1})" if n_same else name)
     return names

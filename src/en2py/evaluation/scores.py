@@ -149,7 +149,7 @@ class Entry:
         name: Of the run or the baseline.
         kind: `model` or `baseline`.
         seed: None for baselines.
-        settings: All that it chose, see `identity.settings`.
+        settings: All that it chose, see `run_name.settings`.
         scored: What it did on the pairs.
         validation: Counts per validation pair of its token metrics.
         sampled: Counts per pair of pass@k.

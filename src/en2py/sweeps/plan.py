@@ -45,8 +45,7 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
             record = json.loads(line)
         except ValueError:  # the last line of a sweep that was killed while it wrote
             continue
-        jobs = [Job(tuple(job["overrides"]), job["run"], job["reason"]) for job in record["jobs"]] \
-            if "jobs" in record else [Job(tuple(record["overrides"]), record["run"])]  # fmt: skip
+        jobs = [Job(tuple(job["overrides"]), job["run"], job["reason"]) for job in record["jobs"]]
         found.setdefault(str(record["sweep"]), []).extend(jobs)
     return list(found.items())
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from en2py import console
-from en2py.config.run_name import settings
+from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.data.files import file_digest, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
@@ -56,7 +56,7 @@ class StoredRun:
     Attributes:
         facts: Name, study, seed, digest of the Python vocabulary, hash of the split, epochs, steps,
             seconds.
-        settings: All that it chose, see `identity.settings`; from a CSV what may vary.
+        settings: All that it chose, see `run_name.settings`; from a CSV what may vary.
         figures: `val/nll`, `train/nll`, `test/exact_match`, ... to value: validation and training
             sample at the best epoch.
         versions: Of the packages.
@@ -244,7 +244,7 @@ def _unfinished(study: Path) -> list[run_folder.State]:
     begun = [folder.parent.name for name in ("config.yaml", "state.json")
              for folder in study.glob(f"*/{name}")]  # fmt: skip
     names = dict.fromkeys([*(job.run for job in last if not job.reason), *sorted(begun)])
-    states = [run_folder.read_state(study / name) for name in names if ".old" not in name]
+    states = [run_folder.read_state(study / name) for name in names if not is_archived(name)]
     return refused + [state for state in states if state.status != run_folder.FINISHED]
 
 
@@ -259,8 +259,7 @@ def _counted(states: Sequence[run_folder.State]) -> str:
 
 
 def _by(run: StoredRun) -> tuple[str, int]:
-    name, _, _ = run.facts["run"].rpartition("-seed")
-    return name, int(run.facts["seed"])
+    return without_seed(run.facts["run"]), int(run.facts["seed"])
 
 
 def _from_run(folder: Path) -> StoredRun | None:

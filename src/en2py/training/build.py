@@ -13,11 +13,10 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from en2py.config.composition import Config
 from en2py.config.instantiate import check_targets, make
-from en2py.config.run_name import data_key, without_paths
+from en2py.config.run_name import canonical, data_key
 from en2py.console import cleaning_progress, progress
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
-from en2py.data.parallel import SECONDS
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
@@ -63,7 +62,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
                 **config["vocab"],
                 **limits,
                 processes=config["processes"] or os.cpu_count() or 1,
-                seconds_per_pair=config["cleaning"].get("seconds_per_pair", SECONDS),
+                seconds_per_pair=config["cleaning"]["seconds_per_pair"],
                 progress=progress,
             )
         return prepared.to_dict()
@@ -105,8 +104,8 @@ def word_vectors(config: Config, prepared: Prepared) -> Vectors:
     key = {
         "data": prepared.split_hash,
         "vocab": [prepared.src_vocab.tokens, prepared.tgt_vocab.tokens],
-        "tokenizer": config["tokenizer"],
-        "embeddings": without_paths(settings),
+        "tokenizer": canonical(config["tokenizer"]),
+        "embeddings": canonical(settings),
         "seed": config["seed"],
     }
 
@@ -202,7 +201,7 @@ def trainer(
     best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
     callbacks: list[Callback] = [
         SeedEachBatch(config["seed"]),
-        GradientGuard(config["faults"]["skip_batches"], config["faults"].get("spike")),
+        GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
         Throughput(None if interactive else progress),
         *(make(callback) for callback in config["callbacks"].values() if callback),
         best,

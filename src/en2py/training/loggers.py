@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from en2py.config.run_name import wandb_id
+from en2py.config.run_name import n_archived, wandb_id
 from en2py.data.files import digest, write_atomically
 from en2py.errors import Fault
 from en2py.evaluation.aggregation import RunFigures
@@ -260,12 +260,13 @@ def record(
         if entrant.folder is None:  # a copy of a checkpoint: its run is not known
             continue
         study = entrant.folder.parent
-        attempt = len(list(study.glob(f"{entrant.name}.old*")))
         logger = wandb_logger(
             project=project,
             folder=study,
             run=entrant.name,
-            run_id=wandb_id(entrant.stored["config"]["study"], entrant.name, attempt),
+            run_id=wandb_id(
+                entrant.stored["config"]["study"], entrant.name, n_archived(entrant.folder)
+            ),
             study=entrant.stored["config"]["study"],
             tags=[],
             config={},

@@ -12,7 +12,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.run_name import config_digest, run_name, wandb_id
+from en2py.config.run_name import (
+    archive_folder,
+    config_digest,
+    has_digest,
+    n_archived,
+    run_name,
+    wandb_id,
+)
 from en2py.data.files import write_atomically
 from en2py.errors import UserError
 
@@ -69,12 +76,12 @@ class Run:
 
     def n_archived(self) -> int:
         """Count the earlier attempts that `fresh=true` set aside."""
-        return len(list(self.folder.parent.glob(f"{self.name}.old*")))
+        return n_archived(self.folder)
 
     def archive(self) -> None:
         """Move the folder of an earlier attempt out of the way, keeping it."""
         if self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"{self.name}.old{self.n_archived() + 1}"))
+            self.folder.rename(archive_folder(self.folder))
 
     def wandb_id(self) -> str:
         """Return the W&B id: the same run goes on under it, a fresh one gets another."""
@@ -146,7 +153,7 @@ def read_state(folder: Path) -> State:
 def read_result(folder: Path) -> dict[str, Any] | None:
     """Return the stored result of a run that came to its end."""
     record = _read(folder / "result.json")
-    if record is None or not folder.name.endswith(str(record.get("config_sha256"))[:10]):
+    if record is None or not has_digest(folder.name, str(record.get("config_sha256"))):
         return None
     return record
 

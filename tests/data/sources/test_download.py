@@ -37,9 +37,9 @@ def address(tmp_path, monkeypatch):
 
 
 def test_file_is_downloaded_once(address, tmp_path):
-    pairs = english_python.read(DataReport(), path=None, url=address, sha256=SHA256)
+    pairs = english_python.read_english_python(DataReport(), path=None, url=address, sha256=SHA256)
     (tmp_path / "served" / "data.txt").unlink()
-    again = english_python.read(DataReport(), path=None, url=address, sha256=SHA256)
+    again = english_python.read_english_python(DataReport(), path=None, url=address, sha256=SHA256)
     assert pairs == again and len(pairs) == 1
 
 

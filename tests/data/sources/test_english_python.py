@@ -141,7 +141,7 @@ def test_code_above_the_first_description_is_dropped():
 @pytest.mark.parametrize("text", ["# write a sum\n# write b\n", "x = 1\n", "# 12\n"])
 def test_students_file_without_a_pair_is_refused(write, text):
     with pytest.raises(UserError, match="holds no pair: of .* a pair is a line"):
-        english_python.read(DataReport(), path=write(text), url="", sha256="")
+        english_python.read_english_python(DataReport(), path=write(text), url="", sha256="")
 
 
 STUDENT_LINES = st.sampled_from(
@@ -170,7 +170,7 @@ def test_every_line_of_any_text_is_accounted_for(lines):
 def test_students_file_as_it_is():
     report = DataReport()
     path = f"{DATA}/english_python_data.txt"
-    pairs = english_python.read(report, path=path, url="", sha256="")
+    pairs = english_python.read_english_python(report, path=path, url="", sha256="")
     assert len(pairs) == 4376
     assert step(report, "marker lines") == (0, 64)
     assert step(report, "number-only lines") == (0, 118)  # 104 with `#`, and 14 bare "12."

@@ -36,7 +36,7 @@ def lines(*records) -> str:
 @pytest.mark.parametrize("form", [lines, lambda *records: json.dumps(records, indent=2)])
 def test_json_lines_and_a_json_list_are_the_same(write, form):
     path = write(form({"text": "a b", "code": "1"}, {"text": "c", "code": "2"}))
-    pairs = jsonl.read(DataReport(), path=path, **OPTIONS)
+    pairs = jsonl.read_jsonl(DataReport(), path=path, **OPTIONS)
     assert [(p.id, p.description, p.code) for p in pairs] == [
         ("own/1", "a b", "1"),
         ("own/2", "c", "2"),
@@ -46,41 +46,41 @@ def test_json_lines_and_a_json_list_are_the_same(write, form):
 def test_first_description_that_is_not_empty_is_taken(write):
     path = write(lines({"a": None, "b": "B", "code": "1"}, {"a": "A", "b": "B", "code": "2"}))
     options = OPTIONS | {"description_field": ["a", "b"]}
-    pairs = jsonl.read(DataReport(), path=path, **options)
+    pairs = jsonl.read_jsonl(DataReport(), path=path, **options)
     assert [pair.description for pair in pairs] == ["B", "A"]
 
 
 def test_setup_goes_in_front_of_each_test(write):
     record = {"text": "t", "code": "c", "tests": ["assert 1", "assert 2"], "setup": ["import os"]}
     options = OPTIONS | {"tests_field": "tests", "setup_field": "setup"}
-    pairs = jsonl.read(DataReport(), path=write(lines(record)), **options)
+    pairs = jsonl.read_jsonl(DataReport(), path=write(lines(record)), **options)
     assert pairs[0].tests == ("import os\nassert 1", "import os\nassert 2")
 
 
 def test_description_becomes_one_line(write):
     report = DataReport()
     path = write(lines({"text": " a\n b\t", "code": "1"}))
-    assert jsonl.read(report, path=path, **OPTIONS)[0].description == "a b"
+    assert jsonl.read_jsonl(report, path=path, **OPTIONS)[0].description == "a b"
     assert report.steps["own: descriptions on one line"].changed == 1
 
 
 def test_id_field_names_the_pair(write):
     path = write(lines({"text": "t", "code": "1", "n": 7}, {"text": "t", "code": "1", "n": None}))
-    pairs = jsonl.read(DataReport(), path=path, id_field="n", **OPTIONS)
+    pairs = jsonl.read_jsonl(DataReport(), path=path, id_field="n", **OPTIONS)
     assert [pair.id for pair in pairs] == ["own/7", "own/2"]
 
 
 def test_the_same_id_twice_is_refused(write):
     path = write(lines(*[{"text": "t", "code": "1", "n": 7}] * 2))
     with pytest.raises(UserError, match="two records have the id 'own/7'"):
-        jsonl.read(DataReport(), path=path, id_field="n", **OPTIONS)
+        jsonl.read_jsonl(DataReport(), path=path, id_field="n", **OPTIONS)
 
 
 def test_missing_optional_field_is_refused_with_the_setting_that_turns_it_off(write):
     path = write(lines({"text": "t", "code": "1", "test": []}))
     words = "no record has a field 'tests'; did you mean 'test'.*data.source.tests_field=null"
     with pytest.raises(UserError, match=words):
-        jsonl.read(DataReport(), path=path, **OPTIONS | {"tests_field": "tests"})
+        jsonl.read_jsonl(DataReport(), path=path, **OPTIONS | {"tests_field": "tests"})
 
 
 def test_one_file_a_split(write):
@@ -88,20 +88,20 @@ def test_one_file_a_split(write):
         "train": write(lines({"text": "a", "code": "1"}), "a.json"),
         "test": write(lines({"text": "b", "code": "2"}), "b.json"),
     }
-    pairs = jsonl.read(DataReport(), path=files, **OPTIONS)
+    pairs = jsonl.read_jsonl(DataReport(), path=files, **OPTIONS)
     assert [(p.id, p.split) for p in pairs] == [("own/train/1", "train"), ("own/test/1", "test")]
 
 
 def test_split_field_gives_the_official_split(write):
     records = [{"text": "a", "code": "1", "s": split} for split in ("train", "Validation", "test")]
-    pairs = jsonl.read(DataReport(), path=write(lines(*records)), split_field="s", **OPTIONS)
+    pairs = jsonl.read_jsonl(DataReport(), path=write(lines(*records)), split_field="s", **OPTIONS)
     assert [pair.split for pair in pairs] == ["train", "val", "test"]
 
 
 def test_unknown_split_is_refused_with_its_line(write):
     path = write(lines({"text": "a", "code": "1", "s": "tets"}))
     with pytest.raises(UserError, match="line 1: unknown split 'tets'; did you mean 'test'"):
-        jsonl.read(DataReport(), path=path, split_field="s", **OPTIONS)
+        jsonl.read_jsonl(DataReport(), path=path, split_field="s", **OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_record_that_is_no_pair_is_counted(write, record, reason):
     report = DataReport()
     good = {"text": "a", "code": "1", "tests": ["assert 1"]}
     options = OPTIONS | {"tests_field": "tests"}
-    assert len(jsonl.read(report, path=write(lines(good, record)), **options)) == 1
+    assert len(jsonl.read_jsonl(report, path=write(lines(good, record)), **options)) == 1
     assert report.steps["own: records"].reasons == {reason: 1}
 
 
@@ -143,7 +143,7 @@ def test_record_that_is_no_pair_is_counted(write, record, reason):
 )
 def test_wrong_json_is_refused_with_place_and_reason(write, text, words):
     with pytest.raises(UserError, match=words):
-        jsonl.read(DataReport(), path=write(text), **OPTIONS)
+        jsonl.read_jsonl(DataReport(), path=write(text), **OPTIONS)
 
 
 JSON = st.recursive(
@@ -163,7 +163,7 @@ def test_every_record_is_a_pair_or_counted(records):
         path.write_text(lines(*records))
         try:
             options = OPTIONS | {"tests_field": "tests"}
-            pairs = jsonl.read(report, path=str(path), **options)
+            pairs = jsonl.read_jsonl(report, path=str(path), **options)
         except UserError:
             pairs = []
     counts = report.steps["own: records"]
@@ -177,19 +177,19 @@ def test_any_text_as_json_raises_nothing_but_user_errors(text):
         path = Path(folder, "pairs.jsonl")
         path.write_text(text, encoding="utf-8", errors="replace")
         with pytest.raises(UserError):
-            jsonl.read(DataReport(), path=str(path), **OPTIONS)
+            jsonl.read_jsonl(DataReport(), path=str(path), **OPTIONS)
 
 
 def test_mixture_keeps_ids_sources_and_counts_apart(write):
     one = write(lines({"text": "a", "code": "1"}, {"text": "a", "code": ""}), "one.jsonl")
     two = write(lines({"text": "b", "code": "2"}), "two.jsonl")
-    reader = functools.partial(jsonl.read, **OPTIONS)
+    reader = functools.partial(jsonl.read_jsonl, **OPTIONS)
     sources = {
         name: functools.partial(reader, path=path)
         for name, path in {"main": one, "extra": two}.items()
     }
     report = DataReport()
-    pairs = mixture.read(report, sources=sources)
+    pairs = mixture.read_mixture(report, sources=sources)
     assert [(p.id, p.source) for p in pairs] == [("main/1", "main"), ("extra/1", "extra")]
     assert report.steps["main: records"].dropped == 1
     assert report.dropped_ids == {"main/2": "own: records: no code"}
@@ -198,7 +198,7 @@ def test_mixture_keeps_ids_sources_and_counts_apart(write):
 
 def test_mixture_of_nothing_is_refused():
     with pytest.raises(UserError, match="data.sources is empty"):
-        mixture.read(DataReport(), sources={})
+        mixture.read_mixture(DataReport(), sources={})
 
 
 @needs_data
@@ -211,7 +211,7 @@ def test_mixture_of_nothing_is_refused():
 )
 def test_mbpp_as_it_is(file, description, setup, n):
     options = OPTIONS | {"description_field": description, "tests_field": "test_list"}
-    pairs = jsonl.read(
+    pairs = jsonl.read_jsonl(
         DataReport(), path=f"{DATA}/mbpp/{file}", setup_field=setup, id_field="task_id", **options
     )
     assert len(pairs) == n and all(len(pair.tests) >= 3 for pair in pairs)
@@ -224,5 +224,5 @@ def test_conala_as_it_is():
         "description_field": ["rewritten_intent", "intent"],
     }
     files = {split: f"{DATA}/conala/conala-{split}.json" for split in ("train", "test")}
-    pairs = jsonl.read(DataReport(), path=files, **options)
+    pairs = jsonl.read_jsonl(DataReport(), path=files, **options)
     assert [sum(p.split == split for p in pairs) for split in files] == [2379, 500]

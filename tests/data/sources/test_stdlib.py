@@ -74,7 +74,7 @@ def tree(tmp_path):
 
 
 def test_documented_functions_become_pairs(tree):
-    pairs = stdlib.read(DataReport(), root=tree)
+    pairs = stdlib.read_stdlib(DataReport(), root=tree)
     assert [(pair.id, pair.description) for pair in pairs] == [
         ("stdlib/b.py:4", "Return twice the number x"),
         ("stdlib/b.py:11", "Sum up prices of items"),
@@ -82,7 +82,7 @@ def test_documented_functions_become_pairs(tree):
 
 
 def test_code_is_the_function_at_the_margin_without_its_docstring(tree):
-    codes = [pair.code for pair in stdlib.read(DataReport(), root=tree)]
+    codes = [pair.code for pair in stdlib.read_stdlib(DataReport(), root=tree)]
     assert codes == [
         "def double(x):\n    return 2 * x",
         '@property\ndef total(self):\n    text = """\n  kept as it is\n"""\n    return text',
@@ -91,7 +91,7 @@ def test_code_is_the_function_at_the_margin_without_its_docstring(tree):
 
 def test_each_rule_counts_what_it_drops(tree):
     report = DataReport()
-    stdlib.read(report, root=tree)
+    stdlib.read_stdlib(report, root=tree)
     dropped = {name: dict(s.reasons) for name, s in report.steps.items() if s.dropped}
     assert dropped == {
         "stdlib: files": {"does not parse": 1},
@@ -131,13 +131,13 @@ def test_any_python_file_gives_pairs_or_a_user_error(text):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "a.py").write_text(text, encoding="utf-8", errors="replace")
         with pytest.raises(UserError, match="holds no pair"):
-            stdlib.read(DataReport(), root=folder)
+            stdlib.read_stdlib(DataReport(), root=folder)
 
 
 @pytest.mark.parametrize("name", ["missing", "b.py"])
 def test_root_that_is_no_folder_is_refused(tree, name):
     with pytest.raises(UserError, match="data.root="):
-        stdlib.read(DataReport(), root=f"{tree}/{name}")
+        stdlib.read_stdlib(DataReport(), root=f"{tree}/{name}")
 
 
 @pytest.mark.parametrize("package", ["email", "multiprocessing", "unittest"])
@@ -145,7 +145,7 @@ def test_code_has_the_tree_of_the_function_without_its_docstring(package):
     root = Path(ast.__file__).parent / package
     trees: dict[str, dict[int, ast.AST]] = {}
     wrong = []
-    for pair in stdlib.read(DataReport(), root=str(root)):
+    for pair in stdlib.read_stdlib(DataReport(), root=str(root)):
         file, line = pair.id.removeprefix("stdlib/").rsplit(":", 1)
         if file not in trees:
             tree = parse((root / file).read_text(encoding="utf-8"))
@@ -159,6 +159,6 @@ def test_code_has_the_tree_of_the_function_without_its_docstring(package):
 
 @pytest.mark.slow
 def test_library_gives_thousands_of_pairs_that_parse():
-    pairs = stdlib.read(DataReport(), root=None)
+    pairs = stdlib.read_stdlib(DataReport(), root=None)
     assert len({pair.id for pair in pairs}) == len(pairs) > 3500
     assert [pair.id for pair in pairs if parse(pair.code) is None] == []

@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 
 from en2py.data.pairs import DataReport
-from en2py.data.sources.tasks import read
+from en2py.data.sources.tasks import read_tasks
 from en2py.data.sources.tasks.inputs import arguments
 from en2py.data.sources.tasks.sinks import SINKS
 from en2py.data.sources.tasks.sources import draw_source
@@ -38,7 +38,7 @@ SHAPE = re.compile(r"assert .+ == .+", re.DOTALL)
 
 @pytest.fixture(scope="module")
 def made():
-    return read(DataReport(), n_pairs=N_PAIRS, seed=CONFIG.source.seed)
+    return read_tasks(DataReport(), n_pairs=N_PAIRS, seed=CONFIG.source.seed)
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +144,8 @@ def test_programs_mostly_combine_several_primitives(made):
 def test_same_seed_same_pairs_whatever_the_hash_seed():
     script = (
         "import hashlib, json; from en2py.data.pairs import DataReport;"
-        "from en2py.data.sources.tasks import read;"
-        "pairs = [p.to_dict() for p in read(DataReport(), n_pairs=300, seed=3)];"
+        "from en2py.data.sources.tasks import read_tasks;"
+        "pairs = [p.to_dict() for p in read_tasks(DataReport(), n_pairs=300, seed=3)];"
         "print(hashlib.sha256(json.dumps(pairs).encode()).hexdigest())"
     )
     hashes = {
@@ -162,13 +162,13 @@ def test_same_seed_same_pairs_whatever_the_hash_seed():
 
 
 def test_another_seed_makes_other_pairs():
-    one, two = (read(DataReport(), n_pairs=20, seed=seed) for seed in (1, 2))
+    one, two = (read_tasks(DataReport(), n_pairs=20, seed=seed) for seed in (1, 2))
     assert {pair.description for pair in one}.isdisjoint(pair.description for pair in two)
 
 
 def test_the_report_counts_what_was_made():
     report = DataReport()
-    pairs = read(report, n_pairs=50, seed=1)
+    pairs = read_tasks(report, n_pairs=50, seed=1)
     assert report.steps["tasks"].read == 50
     assert report.facts["tasks"]["families"] == len({pair.family for pair in pairs})
 
@@ -176,7 +176,7 @@ def test_the_report_counts_what_was_made():
 @pytest.mark.parametrize("n_pairs", [0, -3, 1_000_000])
 def test_an_impossible_number_of_pairs_is_refused(n_pairs):
     with pytest.raises(UserError, match=f"n_pairs is {n_pairs}"):
-        read(DataReport(), n_pairs=n_pairs, seed=1)
+        read_tasks(DataReport(), n_pairs=n_pairs, seed=1)
 
 
 def test_held_out_combinations_are_new_and_their_primitives_are_not(splits):

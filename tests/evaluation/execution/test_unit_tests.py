@@ -232,7 +232,7 @@ def test_the_references_of_mbpp_pass(sandbox):
 
     sandbox.timeout_s = 10.0
 
-    pairs = jsonl.read(
+    pairs = jsonl.read_jsonl(
         DataReport(),
         name="mbpp",
         path=str(Path(os.environ["EN2PY_DATA"]) / "mbpp/mbpp.jsonl"),

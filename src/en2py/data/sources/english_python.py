@@ -77,7 +77,9 @@ class Block:
     code: list[int]
 
 
-def read(report: DataReport, *, path: str | None, url: str, sha256: str) -> list[Pair]:
+def read_english_python(
+    report: DataReport, *, path: str | None, url: str, sha256: str
+) -> list[Pair]:
     """Read the students' file, or any file of the same form.
 
     Args:

@@ -17,7 +17,7 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 SPLITS |= {"test": "test"}
 
 
-def read(
+def read_jsonl(
     report: DataReport,
     *,
     name: str,

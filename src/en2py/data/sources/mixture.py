@@ -7,7 +7,7 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.errors import UserError
 
 
-def read(
+def read_mixture(
     report: DataReport, *, sources: Mapping[str, Callable[[DataReport], list[Pair]]]
 ) -> list[Pair]:
     """Read the sources one after the other.

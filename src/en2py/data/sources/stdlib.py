@@ -51,7 +51,7 @@ ELSEWHERE = re.compile(
 )
 
 
-def read(report: DataReport, *, root: str | None) -> list[Pair]:
+def read_stdlib(report: DataReport, *, root: str | None) -> list[Pair]:
     """Mine pairs from a source tree.
 
     Args:

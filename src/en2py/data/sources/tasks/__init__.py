@@ -5,6 +5,6 @@ operations, recursion, classes) into a program, a few descriptions and at least 
 description decides the program up to names: a loop is written where it asks for a loop.
 """
 
-from en2py.data.sources.tasks.generate import read
+from en2py.data.sources.tasks.generate import read_tasks
 
-__all__ = ["read"]
+__all__ = ["read_tasks"]

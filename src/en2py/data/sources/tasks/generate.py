@@ -24,7 +24,7 @@ EMPTY = ("[]", "None", "''", "{}")
 MOST_PAIRS = 20_000  # more would begin to repeat themselves
 
 
-def read(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
+def read_tasks(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
     """Make described programming tasks; needs no file.
 
     Args:
