@@ -7,7 +7,7 @@ from dataclasses import replace
 from en2py.evaluation.results import (
     AttentionSample,
     Difference,
-    Figure,
+    Estimate,
     ResultRow,
     Results,
     Sample,
@@ -35,14 +35,14 @@ def of_seeds(values, *, share=False):
     interval = over_seeds(values)
     by_seed = dict(zip(SEEDS, values, strict=True))
     k, of = (round(sum(values) * 300), 900) if share else (None, None)
-    return Figure(interval.value, interval.low, interval.high, "seeds", 3, by_seed, k, of)
+    return Estimate(interval.value, interval.low, interval.high, "seeds", 3, by_seed, k, of)
 
 
 def of_clusters(value, *, share=False):
     half = 0.02 if share else value * 0.04
     low, high = max(0.0, value - half), value + half
     k, of = (round(value * 300), 300) if share else (None, None)
-    return Figure(value, low, high, "clusters", 260, {}, k, of)
+    return Estimate(value, low, high, "clusters", 260, {}, k, of)
 
 
 def model_row(place, rng):
@@ -81,7 +81,7 @@ def model_row(place, rng):
 def baseline_row(name, level):
     figures = {n: of_clusters(mean * level, share=True) for n, mean in SHARES.items()}
     figures |= {n: of_clusters(OTHERS[n] * level) for n in ("bleu", "crystal_bleu", "chrf")}
-    figures["copied"] = Figure(1.0, 1.0, 1.0, "clusters", 260, {}, 300, 300)
+    figures["copied"] = Estimate(1.0, 1.0, 1.0, "clusters", 260, {}, 300, 300)
     low = {"passes_tests": Difference(-0.4, -0.47, -0.33, "clusters", True)}
     failures = {"wrong value": 200, "NameError": 5}
     return ResultRow(name, "baseline", {}, [], figures, {}, low, failures, {}, [])

@@ -138,7 +138,7 @@ SPOILED: dict[str, Callable[[str], str | bytes]] = {
     "a page": lambda text: "<!doctype html><p>results</p>",
     "a list": lambda text: "[1, 2]",
     "another program's": lambda text: '{"accuracy": 0.93}',
-    "another format": lambda text: text.replace('"format": 1', '"format": 99', 1),
+    "another format": lambda text: text.replace('"format": 2', '"format": 99', 1),
     "without rows": lambda text: text.replace('"rows"', '"lines"', 1),
     "a text for a list": lambda text: text.replace(
         '"axes": ["loss", "embeddings"]', '"axes": "loss"', 1
@@ -249,7 +249,7 @@ def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
         line["candidates"] = ["x = 1"]
     run = path.parents[1]
     (run / "predictions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    (entrant,) = checkpoint_runs.entrants_of(
+    (entrant,) = checkpoint_runs.find_runs(
         rehearse("evaluate", [f"ckpt_path={path}", f"cache={tmp_path}", "processes=1"], CONF)
     )
     key = testing.predictions_key(entrant.sha256, entrant.config)

@@ -7,7 +7,7 @@ import pytest
 from en2py.config.run_name import settings
 from en2py.evaluation.aggregation import (
     Metrics,
-    RunFigures,
+    RunMetrics,
     axes,
     configurations,
     fixed,
@@ -29,9 +29,9 @@ def value(metric: str, counts) -> float:
 METRICS = Metrics(value=value, shares={"compiles"}, clusters=range(N))
 
 
-def run(seed, n_right, *, nll=1.0, counted=True, **chosen) -> RunFigures:
+def run(seed, n_right, *, nll=1.0, counted=True, **chosen) -> RunMetrics:
     own = {"loss": "plain", "model": "tiny", "model.d_model": "32", "model.dropout": "0.1"}
-    return RunFigures(
+    return RunMetrics(
         name=f"data-{chosen.get('loss', 'plain')}-seed{seed}-abc",
         kind="model",
         seed=seed,
@@ -42,9 +42,9 @@ def run(seed, n_right, *, nll=1.0, counted=True, **chosen) -> RunFigures:
     )
 
 
-def baseline(n_right, name="retrieval") -> RunFigures:
+def baseline(n_right, name="retrieval") -> RunMetrics:
     counts = {"compiles": share(n_right)}
-    return RunFigures(name, "baseline", None, {}, {"compiles": n_right / N}, counts)
+    return RunMetrics(name, "baseline", None, {}, {"compiles": n_right / N}, counts)
 
 
 def test_a_value_that_follows_from_a_choice_is_no_axis():
@@ -101,7 +101,7 @@ def test_a_single_seed_without_counts_has_no_interval():
     row = make_rows([run(1, 20, counted=False), run(1, 30, counted=False, loss="x")], METRICS)[1]
     assert row.figures["compiles"].low is None
     assert row.differences["compiles"].value == pytest.approx(0.25)
-    assert not row.differences["compiles"].is_one
+    assert not row.differences["compiles"].is_significant
 
 
 def test_differences_are_paired_by_seed():
@@ -110,7 +110,7 @@ def test_differences_are_paired_by_seed():
     first, second = make_rows(runs, METRICS)
     assert first.differences == {}
     difference = second.differences["compiles"]
-    assert (difference.over, difference.is_one) == ("seeds", True)
+    assert (difference.over, difference.is_significant) == ("seeds", True)
     assert (difference.low, difference.value) == pytest.approx((0.05, 0.05))
 
 
@@ -121,16 +121,16 @@ def test_validation_has_differences_paired_by_seed_too():
     found = {row.name: row.differences.get("val/nll") for row in make_rows(runs, METRICS)}
     assert found["loss=plain"] is None
     assert found["loss=smoothed"].value == pytest.approx(-0.495)
-    assert found["loss=smoothed"].is_one and found["loss=smoothed"].over == "seeds"
-    assert found["loss=weighted"].low is None and not found["loss=weighted"].is_one
+    assert found["loss=smoothed"].is_significant and found["loss=smoothed"].over == "seeds"
+    assert found["loss=weighted"].low is None and not found["loss=weighted"].is_significant
 
 
 def test_without_shared_seeds_differences_are_paired_by_cluster():
     close, far = (make_rows([run(1, 20), baseline(n)], METRICS)[1] for n in (21, 35))
     assert close.differences["compiles"].over == far.differences["compiles"].over == "clusters"
     assert close.differences["compiles"].value == pytest.approx(1 / N)
-    assert not close.differences["compiles"].is_one
-    assert far.differences["compiles"].is_one and far.differences["compiles"].low > 0
+    assert not close.differences["compiles"].is_significant
+    assert far.differences["compiles"].is_significant and far.differences["compiles"].low > 0
 
 
 def test_pairing_by_cluster_cancels_what_is_hard_for_both():
@@ -147,7 +147,7 @@ def test_a_baseline_is_compared_with_the_mean_of_the_seeds():
 def test_pairs_that_were_not_asked_are_left_out_of_a_difference():
     half = baseline(0)
     counts = [[1.0, 1.0] if i < 10 else [0.0, 0.0] for i in range(N)]
-    half = RunFigures("human", "baseline", None, {}, {"compiles": 1.0}, {"compiles": counts})
+    half = RunMetrics("human", "baseline", None, {}, {"compiles": 1.0}, {"compiles": counts})
     row = make_rows([run(1, 5), half], METRICS)[1]
     assert row.figures["compiles"].value == 1.0
     assert row.differences["compiles"].value == pytest.approx(0.5)  # 5 of the 10 it was asked
@@ -155,10 +155,10 @@ def test_pairs_that_were_not_asked_are_left_out_of_a_difference():
 
 def test_what_cannot_be_compared_has_no_difference():
     other = run(1, 20, loss="smoothed", nll=3.0)
-    apart = RunFigures(
-        **{**vars(other), "apart": ["compiles", "nll"], "notes": ["another tokenizer"]}
+    other = RunMetrics(
+        **{**vars(other), "not_comparable": ["compiles", "nll"], "notes": ["another tokenizer"]}
     )
-    row = make_rows([run(1, 10), apart], METRICS)[1]
+    row = make_rows([run(1, 10), other], METRICS)[1]
     assert row.differences == {} and row.notes == ["another tokenizer"]
     assert row.figures["compiles"].value == 0.5
 
@@ -172,7 +172,7 @@ def test_rows_are_ranked_by_validation_and_baselines_stand_last():
 
 def test_a_run_without_validation_is_ranked_behind_the_others():
     known, unknown = run(1, 1, loss="smoothed"), run(1, 1)
-    unknown = RunFigures(**{**vars(unknown), "validation": {}})
+    unknown = RunMetrics(**{**vars(unknown), "validation": {}})
     assert [row.name for row in make_rows([unknown, known], METRICS)][0] == "loss=smoothed"
 
 
@@ -184,7 +184,7 @@ def test_baselines_alone_make_a_table():
 
 def test_buckets_are_means_over_seeds():
     runs = [
-        RunFigures(**{**vars(run(seed, 1)), "groups": {"new": {"compiles": seed / 4}}})
+        RunMetrics(**{**vars(run(seed, 1)), "groups": {"new": {"compiles": seed / 4}}})
         for seed in (1, 2)
     ]
     assert make_rows(runs, METRICS)[0].groups == {"new": {"compiles": 0.375}}

@@ -44,7 +44,7 @@ def test_rows_are_ranked_by_validation_and_compared_with_the_first_run() -> None
     assert difference.value == pytest.approx(-0.10)
     half = 4.302653 * 0.01 / 3**0.5
     assert (difference.low, difference.high) == pytest.approx((-0.1 - half, -0.1 + half))
-    assert difference.is_one and surely_best(results) == "loss=smoothed"
+    assert difference.is_significant and surely_best(results) == "loss=smoothed"
 
 
 def test_best_by_chance_is_not_marked() -> None:

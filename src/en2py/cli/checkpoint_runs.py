@@ -29,7 +29,7 @@ _SOURCE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
-class Entrant:
+class CheckpointRun:
     """A checkpoint that takes part.
 
     Attributes:
@@ -121,7 +121,7 @@ def _in_folder(folder: Path) -> list[Path]:
     return files
 
 
-def entrants_of(cfg: DictConfig) -> list[Entrant]:
+def find_runs(cfg: DictConfig) -> list[CheckpointRun]:
     """Load the checkpoints that an evaluation names, without their weights, and their data.
 
     Raises:
@@ -140,7 +140,7 @@ def entrants_of(cfg: DictConfig) -> list[Entrant]:
             src_vocab=Vocab.from_dict(stored["src_vocab"]),
             tgt_vocab=Vocab.from_dict(stored["tgt_vocab"]),
         )
-        found.append(Entrant(path, file_digest(path), stored, config, prepared))
+        found.append(CheckpointRun(path, file_digest(path), stored, config, prepared))
     return found
 
 
@@ -168,7 +168,7 @@ def _with_path(data: dict[str, Any], path: str) -> dict[str, Any]:
     return {**data, "path": path, "source": source}
 
 
-def common_pairs(entrants: Sequence[Entrant], part: str) -> list[Pair]:
+def common_pairs(entrants: Sequence[CheckpointRun], part: str) -> list[Pair]:
     """Return the pairs that lie in a part of every entrant's data, as the first one reads them.
 
     A pair lies in one part of a run's data, so none of these was trained on by any.
@@ -180,7 +180,7 @@ def common_pairs(entrants: Sequence[Entrant], part: str) -> list[Pair]:
 
 
 def aligned(
-    entrant: Entrant, module: Seq2SeqModule, parts: Mapping[str, Sequence[Pair]]
+    entrant: CheckpointRun, module: Seq2SeqModule, parts: Mapping[str, Sequence[Pair]]
 ) -> Prepared:
     """Return an entrant's data with other texts in some parts, cut into its own tokens."""
 
@@ -198,7 +198,7 @@ def aligned(
     return dataclasses.replace(entrant.prepared, splits=splits)
 
 
-def stored_programs(entrant: Entrant, pairs: Sequence[Pair]) -> list[list[str]] | None:
+def stored_programs(entrant: CheckpointRun, pairs: Sequence[Pair]) -> list[list[str]] | None:
     """Return the programs that the run itself wrote for these descriptions.
 
     Returns:
@@ -224,7 +224,7 @@ def stored_programs(entrant: Entrant, pairs: Sequence[Pair]) -> list[list[str]] 
 
 
 def known_programs(
-    entrant: Entrant, pairs: Sequence[Pair], search: Mapping[str, Any], write: Any
+    entrant: CheckpointRun, pairs: Sequence[Pair], search: Mapping[str, Any], write: Any
 ) -> list[list[str]]:
     """Return what a checkpoint writes under a search, from the cache if it is there.
 

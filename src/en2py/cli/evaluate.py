@@ -23,11 +23,11 @@ from rich.table import Table
 
 from en2py import console
 from en2py.cli.checkpoint_runs import (
-    Entrant,
+    CheckpointRun,
     aligned,
     common_pairs,
-    entrants_of,
     evaluation_config,
+    find_runs,
     known_programs,
     stored_programs,
 )
@@ -39,13 +39,13 @@ from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
-from en2py.evaluation.aggregation import BASELINE, MODEL, RunFigures, axes, fixed, reference_name
+from en2py.evaluation.aggregation import BASELINE, MODEL, RunMetrics, axes, fixed, reference_name
 from en2py.evaluation.behaviour.cached import account, quality_of
 from en2py.evaluation.execution.runner import Judge, counts_at_k
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.markdown import spread
-from en2py.evaluation.results import AttentionSample, Figure, Results
+from en2py.evaluation.results import AttentionSample, Estimate, Results
 from en2py.evaluation.scores import (
     N_SAMPLES,
     Entry,
@@ -92,14 +92,16 @@ class Ground:
     data: dict[str, Any]
 
 
-def module_of(entrant: Entrant) -> Seq2SeqModule:
+def module_of(entrant: CheckpointRun) -> Seq2SeqModule:
     """Return the model of a checkpoint, with the decoding of this evaluation."""
     checkpoint = load_checkpoint(entrant.path)
     checkpoint["en2py"]["config"] = entrant.config
     return build.module_of(checkpoint)
 
 
-def scored_model(cfg: DictConfig, entrant: Entrant, module: Seq2SeqModule, ground: Ground) -> Entry:
+def scored_model(
+    cfg: DictConfig, entrant: CheckpointRun, module: Seq2SeqModule, ground: Ground
+) -> Entry:
     """Score one checkpoint on the pairs of the comparison."""
     console.say(f"scoring {entrant.name}")
     trainer, config, part = _trainer(cfg, entrant.config), entrant.config, ground.part
@@ -138,7 +140,7 @@ def scored_model(cfg: DictConfig, entrant: Entrant, module: Seq2SeqModule, groun
     )
 
 
-def _training(entrant: Entrant, ground: Ground) -> Training:
+def _training(entrant: CheckpointRun, ground: Ground) -> Training:
     """Return what a run may have copied from; n-grams that do not count are those of the first."""
     if entrant.prepared.split_hash == ground.prepared.split_hash:
         return ground.training
@@ -253,7 +255,7 @@ def comparison(found: Results) -> None:
     console.console.print(table)
 
 
-def _with_interval(name: str, figure: Figure | None) -> str:
+def _with_interval(name: str, figure: Estimate | None) -> str:
     if figure is None:
         return ""
     text = number(name, figure.value)
@@ -316,7 +318,7 @@ def compare(cfg: DictConfig) -> Results:
     """Score checkpoints and baselines, write results and pages, and return the results."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it greets once a checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    entrants = entrants_of(cfg) if cfg.ckpt_path else []
+    entrants = find_runs(cfg) if cfg.ckpt_path else []
     ground = _ground(cfg, entrants)
     folder = _folder(cfg, entrants, ground)
     console.say(
@@ -347,7 +349,7 @@ def compare(cfg: DictConfig) -> Results:
     return results
 
 
-def _ground(cfg: DictConfig, entrants: Sequence[Entrant]) -> Ground:
+def _ground(cfg: DictConfig, entrants: Sequence[CheckpointRun]) -> Ground:
     config: Any
     if entrants:
         config, prepared = entrants[0].config, entrants[0].prepared
@@ -377,7 +379,7 @@ def _ground(cfg: DictConfig, entrants: Sequence[Entrant]) -> Ground:
     return Ground(cfg.part, prepared, pairs, validation, Training.of(prepared), judge, data)
 
 
-def _folder(cfg: DictConfig, entrants: Sequence[Entrant], ground: Ground) -> Path:
+def _folder(cfg: DictConfig, entrants: Sequence[CheckpointRun], ground: Ground) -> Path:
     """Choose where results go: beside the checkpoint, into its study, or into a folder of ours."""
     if cfg.folder is not None:
         return Path(cfg.folder)
@@ -408,8 +410,8 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _results(
-    cfg: DictConfig, entries: Sequence[Entry], entrants: Sequence[Entrant], ground: Ground
-) -> tuple[list[RunFigures], Results]:
+    cfg: DictConfig, entries: Sequence[Entry], entrants: Sequence[CheckpointRun], ground: Ground
+) -> tuple[list[RunMetrics], Results]:
     runs, rows = rows_of(entries, ground.pairs, seen_and_new(ground.training.pairs, ground.pairs))
     n_models = sum(row.kind == MODEL for row in rows)
     signatures = dict(entries[0].scored.scores.signatures) if entries else {}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, field
 
 from en2py.config.run_name import without_seed
-from en2py.evaluation.results import Difference, Figure, ResultRow
+from en2py.evaluation.results import Difference, Estimate, ResultRow
 from en2py.evaluation.statistics import (
     Interval,
     cluster_bootstrap,
@@ -34,7 +34,7 @@ _NO_AXES = ("experiment", "logger")
 
 
 @dataclass(frozen=True)
-class RunFigures:
+class RunMetrics:
     """One run, or one baseline, as plain numbers.
 
     Attributes:
@@ -49,7 +49,7 @@ class RunFigures:
         failures: Why programs are wrong to how many.
         groups: Bucket to metric to value.
         notes: What a reader has to know.
-        apart: Metrics that cannot be compared with those of the reference row.
+        not_comparable: Metrics that cannot be compared with those of the reference row.
     """
 
     name: str
@@ -62,7 +62,7 @@ class RunFigures:
     failures: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    apart: Collection[str] = ()
+    not_comparable: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Metrics:
     clusters: Sequence[Hashable]
 
 
-def axes(runs: Sequence[RunFigures]) -> list[str]:
+def axes(runs: Sequence[RunMetrics]) -> list[str]:
     """Return the settings that vary between models, without those that follow from others.
 
     A value that is the same in all runs of one choice of its own group (`model.d_model` of
@@ -104,9 +104,9 @@ def axes(runs: Sequence[RunFigures]) -> list[str]:
     return found
 
 
-def configurations(runs: Sequence[RunFigures]) -> list[list[RunFigures]]:
+def configurations(runs: Sequence[RunMetrics]) -> list[list[RunMetrics]]:
     """Put runs with equal settings together, by seed; a seed that comes again starts a new one."""
-    found: dict[Hashable, list[dict[int | None, RunFigures]]] = {}
+    found: dict[Hashable, list[dict[int | None, RunMetrics]]] = {}
     for run in runs:
         key = (run.kind, tuple(sorted(run.settings.items())), run.name * (run.kind == BASELINE))
         own = found.setdefault(key, [])
@@ -119,7 +119,7 @@ def configurations(runs: Sequence[RunFigures]) -> list[list[RunFigures]]:
 
 
 def make_rows(
-    runs: Sequence[RunFigures], metrics: Metrics, *, rank_by: str = "nll"
+    runs: Sequence[RunMetrics], metrics: Metrics, *, rank_by: str = "nll"
 ) -> list[ResultRow]:
     """Return the rows of a table: models by their validation figure, then baselines.
 
@@ -147,14 +147,14 @@ def make_rows(
     return sorted(rows, key=rank)  # stable: baselines stay in the order given
 
 
-def reference_name(runs: Sequence[RunFigures]) -> str:
+def reference_name(runs: Sequence[RunMetrics]) -> str:
     """Return the name of the row that differences are from; empty where there is no model."""
     groups = configurations(runs)
     named = zip(groups, _names(groups, axes(runs)), strict=True)
     return next((name for own, name in named if own[0].kind == MODEL), "")
 
 
-def fixed(runs: Sequence[RunFigures]) -> dict[str, str]:
+def fixed(runs: Sequence[RunMetrics]) -> dict[str, str]:
     """Return the settings that all models share, choices of groups first."""
     models = [run.settings for run in runs if run.kind == MODEL]
     if not models:
@@ -176,7 +176,7 @@ def _follows(column: Sequence[str], owner: Sequence[str]) -> bool:
     return len(set(zip(owner, column, strict=True))) == len(set(owner))
 
 
-def _names(groups: Sequence[Sequence[RunFigures]], varied: Sequence[str]) -> list[str]:
+def _names(groups: Sequence[Sequence[RunMetrics]], varied: Sequence[str]) -> list[str]:
     """Name rows by what they chose; equal names, which a repeated run may bring, are numbered."""
     names: list[str] = []
     for own in groups:
@@ -191,15 +191,15 @@ def _names(groups: Sequence[Sequence[RunFigures]], varied: Sequence[str]) -> lis
 
 def _row(
     name: str,
-    own: Sequence[RunFigures],
-    reference: Sequence[RunFigures] | None,
+    own: Sequence[RunMetrics],
+    reference: Sequence[RunMetrics] | None,
     varied: Sequence[str],
     metrics: Metrics,
 ) -> ResultRow:
     first = own[0]
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
     shared = [metric for metric in _names_of(own) if reference and metric in reference[0].values]
-    apart = {metric for run in own for metric in run.apart}
+    apart = {metric for run in own for metric in run.not_comparable}
     return ResultRow(
         name=name,
         kind=first.kind,
@@ -236,12 +236,12 @@ def _row(
     )
 
 
-def _names_of(own: Sequence[RunFigures]) -> list[str]:
+def _names_of(own: Sequence[RunMetrics]) -> list[str]:
     """Return the metrics that all runs of a configuration have."""
     return [metric for metric in own[0].values if all(metric in run.values for run in own)]
 
 
-def _figure(metric: str, own: Sequence[RunFigures], metrics: Metrics) -> Figure:
+def _figure(metric: str, own: Sequence[RunMetrics], metrics: Metrics) -> Estimate:
     tables = [run.counts[metric] for run in own if metric in run.counts]
     k = of = None
     if metric in metrics.shares and len(tables) == len(own):
@@ -256,16 +256,18 @@ def _figure(metric: str, own: Sequence[RunFigures], metrics: Metrics) -> Figure:
         )
         by_seed = _by_seed({own[0].seed: own[0].values[metric]})
         low, high = _ends(interval)
-        return Figure(own[0].values[metric], low, high, "clusters", interval.n, by_seed, k=k, of=of)
+        return Estimate(
+            own[0].values[metric], low, high, "clusters", interval.n, by_seed, k=k, of=of
+        )
     found = _over_seeds({run.seed: run.values[metric] for run in own})
-    return Figure(
+    return Estimate(
         found.value, found.low, found.high, found.over, found.n, found.by_seed, k=k, of=of
     )
 
 
-def _over_seeds(values: Mapping[int | None, float]) -> Figure:
+def _over_seeds(values: Mapping[int | None, float]) -> Estimate:
     interval = over_seeds(list(values.values()))
-    return Figure(interval.value, *_ends(interval), "seeds", interval.n, _by_seed(values))
+    return Estimate(interval.value, *_ends(interval), "seeds", interval.n, _by_seed(values))
 
 
 def _by_seed(values: Mapping[int | None, float]) -> dict[str, float]:
@@ -273,7 +275,7 @@ def _by_seed(values: Mapping[int | None, float]) -> dict[str, float]:
 
 
 def _difference(
-    metric: str, own: Sequence[RunFigures], reference: Sequence[RunFigures], metrics: Metrics
+    metric: str, own: Sequence[RunMetrics], reference: Sequence[RunMetrics], metrics: Metrics
 ) -> Difference | None:
     """Compare two configurations; None where no pair was asked of both."""
     ours, theirs = (
@@ -305,7 +307,7 @@ def _difference_by_seed(
 
 
 def _by_clusters(
-    metric: str, own: Sequence[RunFigures], reference: Sequence[RunFigures], metrics: Metrics
+    metric: str, own: Sequence[RunMetrics], reference: Sequence[RunMetrics], metrics: Metrics
 ) -> Interval:
     """Compare the means over runs on the same drawn clusters.
 

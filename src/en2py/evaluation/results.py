@@ -8,11 +8,11 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A metric of a row.
 
     Attributes:
@@ -45,14 +45,14 @@ class Difference:
         low: Lower end of the 95 % interval, None where there is too little to tell.
         high: Upper end.
         over: `seeds` or `clusters`.
-        is_one: Whether the interval excludes 0: only then may it be called a difference.
+        is_significant: Whether the interval excludes 0: only then may it be called a difference.
     """
 
     value: float
     low: float | None
     high: float | None
     over: str
-    is_one: bool
+    is_significant: bool
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class ResultRow:
     kind: str
     settings: dict[str, str]
     runs: list[str]
-    figures: dict[str, Figure]
-    validation: dict[str, Figure]
+    figures: dict[str, Estimate]
+    validation: dict[str, Estimate]
     differences: dict[str, Difference]
     failures: dict[str, int]
     groups: dict[str, dict[str, float]]

@@ -18,7 +18,7 @@ from en2py.evaluation.aggregation import (
     BASELINE,
     MODEL,
     Metrics,
-    RunFigures,
+    RunMetrics,
     configurations,
     make_rows,
 )
@@ -196,7 +196,7 @@ def clusters_of(pairs: Sequence[Pair]) -> list[int]:
 
 def rows_of(
     entries: Sequence[Entry], pairs: Sequence[Pair], buckets: Mapping[str, Sequence[int]]
-) -> tuple[list[RunFigures], list[ResultRow]]:
+) -> tuple[list[RunMetrics], list[ResultRow]]:
     """Return the figures of each entry, and the rows of the table.
 
     Args:
@@ -215,9 +215,9 @@ def rows_of(
         tables = {name: _only(rows, entry.asked) for name, rows in tables.items()}
         tables |= {name: _only(tables[name], shared) for name in _token_metrics(tables)}
         validation = {n: _only(rows, shared_validation) for n, rows in entry.validation.items()}
-        apart, why = _apart(entry, reference)
+        not_comparable, why = _not_comparable(entry, reference)
         runs.append(
-            RunFigures(
+            RunMetrics(
                 name=entry.name,
                 kind=entry.kind,
                 seed=entry.seed,
@@ -228,13 +228,15 @@ def rows_of(
                 failures=failures(entry.scored.scores, entry.scored.ran, entry.asked),
                 groups=_groups(tables, buckets),
                 notes=[*entry.notes, *why, *_left_out(entry, shared)],
-                apart=apart,
+                not_comparable=not_comparable,
             )
         )
     shares = {*VERDICTS, *_RUNNING, "copied"} - set(_NO_SHARES)
     shares |= {name for run in runs for name in run.counts if name.endswith("_any")} - {"bleu_any"}
     metrics = Metrics(value=metric_of, shares=shares, clusters=clusters_of(pairs))
-    return runs, make_rows(runs, metrics, rank_by="bpc" if any(r.apart for r in runs) else "nll")
+    return runs, make_rows(
+        runs, metrics, rank_by="bpc" if any(r.not_comparable for r in runs) else "nll"
+    )
 
 
 def _readable(tables: Any) -> list[bool]:
@@ -276,7 +278,7 @@ def _groups(tables: Tables, buckets: Mapping[str, Sequence[int]]) -> dict[str, d
     }
 
 
-def _apart(entry: Entry, reference: Entry | None) -> tuple[list[str], list[str]]:
+def _not_comparable(entry: Entry, reference: Entry | None) -> tuple[list[str], list[str]]:
     """Return the metrics that cannot be compared with the reference's, and the reason.
 
     A loss per token depends on what a token is; and where the vocabularies differ, the one that
@@ -308,7 +310,7 @@ def _left_out(entry: Entry, shared: Sequence[bool]) -> list[str]:
 
 
 def samples_of(
-    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunFigures]
+    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunMetrics]
 ) -> list[Sample]:
     """Return pairs spread evenly, with what the first seed of each row wrote."""
     by_row = _first_entries(entries, rows, runs)
@@ -325,7 +327,7 @@ def samples_of(
 
 
 def attention_of(
-    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunFigures]
+    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunMetrics]
 ) -> list[AttentionSample]:
     """Return the attention of the first seed of each row, as much as a page can bear."""
     by_row = _first_entries(entries, rows, runs)
@@ -349,7 +351,7 @@ def _size(weights: Any) -> int:
 
 
 def _first_entries(
-    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunFigures]
+    entries: Sequence[Entry], rows: Sequence[ResultRow], runs: Sequence[RunMetrics]
 ) -> dict[str, Entry]:
     """Return the first seed's entry of each row, in the order of the rows."""
     by_run = dict(zip(map(id, runs), entries, strict=True))

@@ -24,7 +24,7 @@ from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
     Metrics,
-    RunFigures,
+    RunMetrics,
     axes,
     fixed,
     make_rows,
@@ -143,7 +143,7 @@ def results_of(
         notes = [_OTHER_TOKENS] * apart + [_OTHER_SPLIT] * split
         test = run.of("test")
         figures.append(
-            RunFigures(
+            RunMetrics(
                 name=run.facts["run"],
                 kind=MODEL,
                 seed=int(run.facts["seed"]),
@@ -151,10 +151,12 @@ def results_of(
                 values={name: value for name, value in test.items() if name != "n"},
                 validation=run.of("val"),
                 notes=notes,
-                apart=[n for n in {*test, *run.of("val")} if _is_per_token(n)] if apart else [],
+                not_comparable=[n for n in {*test, *run.of("val")} if _is_per_token(n)]
+                if apart
+                else [],
             )
         )
-    rank_by = "bpc" if any(run.apart for run in figures) else "nll"
+    rank_by = "bpc" if any(run.not_comparable for run in figures) else "nll"
     metrics = Metrics(value=lambda name, counts: math.nan, shares=(), clusters=())
     splits = {run.facts["split_hash"] for run in runs}
     data: dict[str, Any] = {"name": first.settings.get("data", ""), "part": "test"}

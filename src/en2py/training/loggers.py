@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from en2py.config.run_name import n_archived, wandb_id
 from en2py.data.files import digest, write_atomically
 from en2py.errors import Fault
-from en2py.evaluation.aggregation import RunFigures
+from en2py.evaluation.aggregation import RunMetrics
 from en2py.evaluation.results import Results
 from en2py.training.run_folder import Run
 
@@ -236,7 +236,7 @@ def _wandb(run: Run) -> Any:
 
 def record(
     results: Results,
-    runs: Sequence[RunFigures],
+    runs: Sequence[RunMetrics],
     entrants: Sequence[Any],
     chosen: Mapping[str, Any] | None,
     folder: Path,
@@ -309,12 +309,12 @@ def _comparison(results: Results, project: str, folder: Path) -> None:
 
 def figures_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Return a line for each figure of each row, with its interval and its difference."""
-    columns = ["row", "kind", "metric", "value", "low", "high", "over", "difference", "is one"]
+    columns = ["row", "kind", "metric", "value", "low", "high", "over", "difference", "significant"]
     data = []
     for row in results.rows:
         for metric, figure in row.figures.items():
             other = row.differences.get(metric)
-            difference = [other.value, other.is_one] if other else [None, None]
+            difference = [other.value, other.is_significant] if other else [None, None]
             own = [figure.value, figure.low, figure.high, figure.over]
             data.append([row.name, row.kind, metric, *own, *difference])
     return columns, data

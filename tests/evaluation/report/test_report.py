@@ -28,7 +28,7 @@ from en2py.evaluation.report.tables import (
     figures_table,
     groups_table,
 )
-from en2py.evaluation.results import Difference, Figure, ResultRow, Results
+from en2py.evaluation.results import Difference, Estimate, ResultRow, Results
 from fake_results import EVIL, NAMES, fake_results
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,7 +63,7 @@ def row(name, *, kind="model", runs=3, **parts) -> ResultRow:
 
 
 def figure(value, half=0.01, **more):
-    return Figure(value, value - half, value + half, more.pop("over", "seeds"), 3, **more)
+    return Estimate(value, value - half, value + half, more.pop("over", "seeds"), 3, **more)
 
 
 def results(*rows, **parts) -> Results:
@@ -249,9 +249,14 @@ def sentence(*rows, **parts):
 def test_the_answer_calls_only_a_difference_one_whose_interval_excludes_zero():
     low, high = figure(0.5), figure(0.6)
     reference = row("a", figures={"passes_tests": low}, validation={"nll": figure(1.0)})
-    for is_one, said in ((True, "excludes 0, so it counts as one"), (False, "may be chance")):
+    for is_significant, said in (
+        (True, "excludes 0, so it counts as one"),
+        (False, "may be chance"),
+    ):
         difference = {
-            "passes_tests": Difference(0.1, 0.02 if is_one else -0.2, 0.2, "seeds", is_one)
+            "passes_tests": Difference(
+                0.1, 0.02 if is_significant else -0.2, 0.2, "seeds", is_significant
+            )
         }
         difference["val/nll"] = Difference(-0.1, -0.2, -0.05, "seeds", True)
         best = row(
@@ -313,14 +318,24 @@ def test_a_bound_is_no_rival():
 
 def test_best_is_marked_only_where_the_difference_is_one():
     reference = row("a", validation={"nll": figure(1.0)})
-    for is_one in (True, False):
-        told = {"val/nll": Difference(-0.1, -0.2, -0.05 if is_one else 0.05, "seeds", is_one)}
+    for is_significant in (True, False):
+        told = {
+            "val/nll": Difference(
+                -0.1, -0.2, -0.05 if is_significant else 0.05, "seeds", is_significant
+            )
+        }
         lower = row("b", validation={"nll": figure(0.9)}, differences=told)
-        assert surely_best(results(reference, lower)) == ("b" if is_one else "")
-        assert ("best on validation" in report_markdown(results(reference, lower))) or not is_one
-        told = {"val/nll": Difference(0.1, 0.05 if is_one else -0.05, 0.2, "seeds", is_one)}
+        assert surely_best(results(reference, lower)) == ("b" if is_significant else "")
+        assert (
+            "best on validation" in report_markdown(results(reference, lower))
+        ) or not is_significant
+        told = {
+            "val/nll": Difference(
+                0.1, 0.05 if is_significant else -0.05, 0.2, "seeds", is_significant
+            )
+        }
         higher = row("b", validation={"nll": figure(1.1)}, differences=told)
-        assert surely_best(results(reference, higher)) == ("a" if is_one else "")
+        assert surely_best(results(reference, higher)) == ("a" if is_significant else "")
     assert surely_best(results(reference)) == ""
 
 
@@ -375,7 +390,7 @@ def test_what_a_row_lacks_is_a_dash():
 
 
 def test_figures_show_interval_count_and_notes():
-    share = Figure(0.5, 0.4, 0.6, "clusters", 30, {}, 15, 30)
+    share = Estimate(0.5, 0.4, 0.6, "clusters", 30, {}, 15, 30)
     rows = [row("a", figures={"behaves": share}, notes=["read me"]), row("b", notes=["read me"])]
     table = figures_table(rows, ["behaves"], caption="", reference="b")
     first, second = table.lines

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
-from en2py.evaluation.results import Figure, ResultRow
+from en2py.evaluation.results import Estimate, ResultRow
 
 MISSING = "–"
 MINUS = "−"
@@ -87,7 +87,7 @@ def whole(count: float) -> str:
     return f"{count:,.0f}" if float(count).is_integer() else f"{count:,.1f}"
 
 
-def count_of(figure: Figure) -> str:
+def count_of(figure: Estimate) -> str:
     """Write `k of n`, empty where a figure has none."""
     if figure.k is None or figure.of is None:
         return ""
@@ -124,7 +124,7 @@ def metric(name: str) -> Metric:
     return Metric(name.replace("_", " "))
 
 
-def figure_of(row: ResultRow, name: str) -> Figure | None:
+def figure_of(row: ResultRow, name: str) -> Estimate | None:
     """Return a row's figure of a metric, None where it lacks one; `val/` asks for validation."""
     if name.startswith(VALIDATION):
         return row.validation.get(name.removeprefix(VALIDATION))

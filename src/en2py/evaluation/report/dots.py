@@ -88,7 +88,7 @@ def difference_plot(rows: Sequence[ResultRow], name: str, *, width: float = WIDT
                     row.name,
                     how.change(found.value),
                     how.change_interval(found.low, found.high),
-                    _own_class(rows, i) + ("" if found.is_one else " chance"),
+                    _own_class(rows, i) + ("" if found.is_significant else " chance"),
                     found.value * how.scale,
                     _ends(how, found.low, found.high),
                     [],

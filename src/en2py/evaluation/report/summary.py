@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from en2py.evaluation.metrics.registry import Metric, count_of, figure_of, listed, metric
-from en2py.evaluation.results import Difference, Figure, ResultRow, Results
+from en2py.evaluation.results import Difference, Estimate, ResultRow, Results
 
 LOOKED_UP = ("retrieval", "bm25")
 HEADLINES = ("passes_tests", "behaves", "exact_match_renamed", "bleu")
@@ -69,7 +69,7 @@ def surely_best(results: Results) -> str:
         return ""
     asked = [best] if best.name != results.reference_row else [r for r in models if r is not best]
     found = [row.differences.get(name) for row in asked]
-    return best.name if all(one is not None and one.is_one for one in found) else ""
+    return best.name if all(one is not None and one.is_significant for one in found) else ""
 
 
 def headline_metric(rows: Sequence[ResultRow]) -> str | None:
@@ -109,7 +109,7 @@ def _quality(
         if len(models) == 1:
             return f"{text}."
         others = [row for row in models if row is not best and name in row.differences]
-        real = [row for row in others if row.differences[name].is_one]
+        real = [row for row in others if row.differences[name].is_significant]
         if not others:
             return f"{text}."
         if not real:
@@ -132,7 +132,11 @@ def _judged(how: Metric, difference: Difference | None) -> str:
     interval = how.change_interval(difference.low, difference.high)
     if not interval:
         return f"Whether the difference, {change}, is more than chance one seed cannot tell."
-    said = "excludes 0, so it counts as one" if difference.is_one else "holds 0: it may be chance"
+    said = (
+        "excludes 0, so it counts as one"
+        if difference.is_significant
+        else "holds 0: it may be chance"
+    )
     return f"The interval of the difference, {change} ({interval}), {said}."
 
 
@@ -151,7 +155,7 @@ def _against_lookup(rows: Sequence[ResultRow], best: ResultRow, reference: Resul
     told = f"{rival.name} {verb} {_with_unit(how, theirs.value)}"
     if best is reference and name in rival.differences:
         difference = rival.differences[name]
-        sure = difference.is_one
+        sure = difference.is_significant
         why = "the interval of their difference " + ("excludes 0" if sure else "holds 0")
     else:
         sure = _apart(ours, theirs)
@@ -192,7 +196,7 @@ def _seeds(row: ResultRow) -> Iterable[str]:
     return next((figure.by_seed for figure in row.figures.values()), {})
 
 
-def _figure(name: str, figure: Figure | None) -> str:
+def _figure(name: str, figure: Estimate | None) -> str:
     if figure is None:
         return metric(name).write(None)
     interval = metric(name).interval(figure.low, figure.high)
@@ -208,7 +212,7 @@ def _with_unit(how: Metric, value: float) -> str:
     return f"{how.write(value)}\u00a0%" if how.unit == "%" else how.write(value)
 
 
-def _apart(a: Figure, b: Figure) -> bool:
+def _apart(a: Estimate, b: Estimate) -> bool:
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return False
     return a.low > b.high or b.low > a.high

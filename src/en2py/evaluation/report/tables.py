@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, listed, metric, whole
-from en2py.evaluation.results import Difference, Figure, ResultRow
+from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Table:
 MISSING_CELL = Cell(MISSING, tone="muted", about="not known for this row")
 
 
-def figure_cell(name: str, figure: Figure | None, *, count: bool = False) -> Cell:
+def figure_cell(name: str, figure: Estimate | None, *, count: bool = False) -> Cell:
     """Write a figure with its interval behind it.
 
     Args:
@@ -96,7 +96,7 @@ def difference_cell(name: str, difference: Difference | None) -> Cell:
     small = (interval,) if interval else ()
     over = {"seeds": "paired by seed", "clusters": "paired by cluster"}
     about = f"{how.label}: {over.get(difference.over, difference.over)}"
-    if not difference.is_one:
+    if not difference.is_significant:
         return Cell(how.change(difference.value), small, "muted", about=about)
     side = how.better * (1 if difference.value > 0 else -1)
     tone = {1: "better", -1: "worse", 0: "changed"}[side]
@@ -305,7 +305,7 @@ def sorted_seeds(by_seed: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(by_seed.items(), key=lambda item: (len(item[0]), item[0]))
 
 
-def _rests_on(figure: Figure) -> str:
+def _rests_on(figure: Estimate) -> str:
     if figure.over == "seeds":
         return "1 seed" if figure.n == 1 else f"mean of {figure.n} seeds"
     return f"{whole(figure.n)} {figure.over}"
