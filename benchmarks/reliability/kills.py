@@ -1,7 +1,7 @@
 """Kill runs that save at every step, 200 times, with the temporary folder on another file system.
 
 After each kill every file under a final name must be whole, and the next start must go on from the
-newest good checkpoint and clear away what the killed one left.
+newest valid checkpoint and clear away what the killed one left.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Small runs as processes of their own: forked, so that each costs a second and not ten."""
 
 import csv
+import hashlib
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ import torch
 
 from en2py.cli.main import command
 from en2py.training.callbacks.throughput import TIMES
-from en2py.training.checkpoints import checksum, load_checkpoint
+from en2py.training.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # train.py
@@ -94,8 +95,29 @@ def run_folder(folder: Path, out: str = "out") -> Path:
     return found
 
 
+def checksum(value: Any) -> str:
+    """Return the SHA-256 of nested plain containers and tensors, types and order included."""
+    state = hashlib.sha256()
+
+    def update(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            tensor = value.detach().cpu().contiguous()
+            state.update(f"tensor {tensor.dtype} {tuple(tensor.shape)}".encode())
+            if tensor.numel():
+                state.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        elif isinstance(value, dict | list | tuple):
+            state.update(f"{type(value).__name__} {len(value)}".encode())
+            for item in value.items() if isinstance(value, dict) else value:
+                update(item)
+        else:
+            state.update(f"{type(value).__name__} {value!r}\0".encode("utf-8", "surrogatepass"))
+
+    update(value)
+    return state.hexdigest()
+
+
 def state(folder: Path) -> dict[str, Any]:
-    """Return all that has to be equal in two runs that are the same: sums and metrics."""
+    """Return what must be equal in two equal runs: checksums of weights and states, metrics."""
     found: dict[str, Any] = {}
     for name in ("last.ckpt", "best.ckpt"):
         checkpoint = load_checkpoint(folder / "checkpoints" / name)

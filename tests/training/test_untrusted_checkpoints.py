@@ -1,6 +1,7 @@
-"""Checkpoints of strangers and damaged ones, at each door: one line, code 2, nothing runs."""
+"""Untrusted and damaged checkpoints at each entry point: one line, exit code 2, nothing runs."""
 
 import ast
+import hashlib
 import io
 import pickle
 import tarfile
@@ -25,8 +26,13 @@ class Payload:
         return (open, ("ran", "w"))
 
 
+def write_with_checksum(path: Path, content: bytes) -> None:
+    """Write a file that passes the first check, so that the later ones are tested."""
+    path.write_bytes(content + hashlib.sha256(content).digest())
+
+
 def reduce(good: dict[str, Any], path: Path) -> None:
-    path.write_bytes(pickle.dumps(Payload()))
+    write_with_checksum(path, pickle.dumps(Payload()))
 
 
 def callbacks(good: dict[str, Any], path: Path) -> None:
@@ -38,7 +44,7 @@ def hyper_parameters(good: dict[str, Any], path: Path) -> None:
 
 
 def instantiator(good: dict[str, Any], path: Path) -> None:
-    """Lightning calls the function of this name when it makes a module from a checkpoint."""
+    """Lightning calls the function of this name when it creates a module from a checkpoint."""
     names = {"_instantiator": "os.system", "command": "touch ran"}
     AtomicCheckpointIO().save_checkpoint(
         {**good, "hyper_parameters": {**names, "x": Payload()}}, path
@@ -47,12 +53,14 @@ def instantiator(good: dict[str, Any], path: Path) -> None:
 
 def legacy_tar(good: dict[str, Any], path: Path) -> None:
     """The format of torch before 0.1.10, which loads a pickle per member."""
-    with tarfile.open(path, "w") as archive:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
         for name in ("sys_info", "pickle", "storages", "tensors"):
             data = pickle.dumps(Payload())
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
+    write_with_checksum(path, content.getvalue())
 
 
 PAYLOADS = [reduce, callbacks, hyper_parameters, instantiator, legacy_tar]
@@ -63,21 +71,21 @@ def good(whole: tuple[Go, Path]) -> dict[str, Any]:
     return load_checkpoint(whole[1] / "checkpoints" / "best.ckpt")
 
 
-def assert_refused(
+def assert_rejected(
     go: Go, path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> list[str]:
-    """Offer a file to every door; return what was said."""
-    said = []
+    """Offer a file to every entry point; return the messages."""
+    messages = []
     for door, key in (("train", "ckpt_path"), ("train", "init_from"), ("evaluate", "ckpt_path")):
         capsys.readouterr()
         assert go(f"{key}={path}", door=door) == 2
-        told = capsys.readouterr().err.strip()
-        assert "\n" not in told
-        said.append(told)
+        message = capsys.readouterr().err.strip()
+        assert "\n" not in message
+        messages.append(message)
     with pytest.raises(UserError):
         en2py.load(path)
     assert not (folder / "ran").exists()
-    return said
+    return messages
 
 
 @pytest.mark.slow
@@ -91,10 +99,10 @@ def test_no_payload_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "stranger.ckpt"
+    path = tmp_path / "untrusted.ckpt"
     payload(good, path)
-    for told in assert_refused(go, path, tmp_path, capsys):
-        assert str(path) in told
+    for message in assert_rejected(go, path, tmp_path, capsys):
+        assert str(path) in message
 
 
 @pytest.mark.slow
@@ -107,7 +115,7 @@ def test_no_payload_runs(
         ("tokenizer", {"src": {"_target_": "pytorch_lightning.core.saving._load_state"}}),
     ],
 )
-def test_a_stored_config_calls_nothing_but_our_parts(
+def test_a_stored_config_calls_only_allowed_targets(
     good: dict[str, Any],
     section: str,
     target: dict[str, Any],
@@ -118,7 +126,7 @@ def test_a_stored_config_calls_nothing_but_our_parts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     good["en2py"]["config"][section] = target
-    path = tmp_path / "stranger.ckpt"
+    path = tmp_path / "untrusted.ckpt"
     AtomicCheckpointIO().save_checkpoint(good, path)
     with pytest.raises(UserError, match="may run|may not run"):
         en2py.load(path)
@@ -148,7 +156,7 @@ def test_a_stored_config_calls_nothing_but_our_parts(
         "torch.optim._functional.Tensor",
     ],
 )
-def test_a_target_is_a_part_under_its_own_name(target: str) -> None:
+def test_a_target_that_is_not_a_public_part_is_rejected(target: str) -> None:
     with pytest.raises(UserError, match="run|has no"):
         check_targets({"a": {"b": [[{"_target_": target}]]}})
 
@@ -159,12 +167,12 @@ def test_a_target_is_a_part_under_its_own_name(target: str) -> None:
      "pytorch_lightning.Trainer", "pytorch_lightning.callbacks.EMAWeightAveraging",
      "pytorch_lightning.profilers.SimpleProfiler", "en2py.data.tokenizers.BpeTokenizer"],
 )  # fmt: skip
-def test_parts_may_be_named(target: str) -> None:
+def test_parts_are_allowed_as_targets(target: str) -> None:
     check_targets({"a": {"_target_": target}})
 
 
-def test_nothing_is_unpickled_with_trust() -> None:
-    """Look for `weights_only=False`, other loaders of pickles, and Lightning's own loading."""
+def test_no_code_loads_untrusted_pickles() -> None:
+    """Search for `weights_only=False`, other loaders of pickles, and Lightning's own loading."""
     folders = ("src", "benchmarks", "experiments")
     files = [*ROOT.glob("*.py"), *(f for name in folders for f in (ROOT / name).rglob("*.py"))]
     assert len(files) > 50
@@ -173,29 +181,29 @@ def test_nothing_is_unpickled_with_trust() -> None:
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert not called.endswith(("load_from_checkpoint", "pickle.load", "joblib.load"))
-                trusts = [k for k in node.keywords if k.arg == "weights_only"]
-                assert all(ast.unparse(k.value) == "True" for k in trusts), (path, node.lineno)
-                assert trusts or called != "torch.load", (path, node.lineno)
+                keywords = [k for k in node.keywords if k.arg == "weights_only"]
+                assert all(ast.unparse(k.value) == "True" for k in keywords), (path, node.lineno)
+                assert keywords or called != "torch.load", (path, node.lineno)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["half", "empty", "text", "random", "bit", "stranger"])
-def test_a_damaged_checkpoint_is_told_with_the_newest_good_one(
+@pytest.mark.parametrize("kind", ["half", "empty", "text", "random", "bit", "foreign"])
+def test_the_error_of_a_damaged_checkpoint_names_the_newest_valid_one(
     go: Go, good: dict[str, Any], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    path, whole_one = folder / f"{kind}.ckpt", folder / "best.ckpt"
-    AtomicCheckpointIO().save_checkpoint(good, whole_one)
-    data = whole_one.read_bytes()
+    path, valid = folder / f"{kind}.ckpt", folder / "best.ckpt"
+    AtomicCheckpointIO().save_checkpoint(good, valid)
+    data = valid.read_bytes()
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
     contents = {"half": data[: len(data) // 2], "empty": b"", "text": b"no weights\n" * 99,
                 "random": bytes(range(256)) * 20, "bit": bytes(flipped)}  # fmt: skip
-    if kind == "stranger":
+    if kind == "foreign":
         torch.save({"state_dict": good["state_dict"]}, path)
     else:
         path.write_bytes(contents[kind])
-    for told in assert_refused(go, path, tmp_path, capsys):
-        assert str(path) in told
-        assert "newest good one there is" in told and str(whole_one) in told
+    for message in assert_rejected(go, path, tmp_path, capsys):
+        assert str(path) in message
+        assert "newest valid checkpoint there is" in message and str(valid) in message
