@@ -1,7 +1,7 @@
 """Word vectors of English text that is on every machine: docstrings of installed Python packages.
 
     python experiments/train_vectors.py english.vec
-    python train.py experiment=seed_002 embeddings=pretrained embeddings.path=english.vec
+    python train.py experiment=pretrained_vectors embeddings=pretrained embeddings.path=english.vec
 
 For places without GloVe. The text is that of all docstrings and README pages of the running
 Python's library and of its installed packages: English about programs, of other authors than the
