@@ -38,6 +38,7 @@ from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
 from en2py.decoding.greedy import greedy
+from en2py.models.incremental import IncrementalDecoder
 from en2py.models.transformer import Transformer
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
@@ -157,7 +158,7 @@ def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
     from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
     residual = model.encoder[0].residuals[0]
-    if residual.pre or model.src_embedding.rotary:
+    if residual.pre or model.src_embedding.positions is None:
         return None
     embeddings = (model.src_embedding, model.tgt_embedding)
     n_src, n_tgt = (len(embedding.table.weight) for embedding in embeddings)
@@ -167,7 +168,7 @@ def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
         decoder_vocab_size=n_tgt,
         share_encoder_decoder_embeddings=False,
         tie_word_embeddings=False,
-        max_position_embeddings=max(len(embedding.positions) for embedding in embeddings),
+        max_position_embeddings=max(embedding.max_len for embedding in embeddings),
         d_model=d_model,
         encoder_layers=len(model.encoder),
         decoder_layers=len(model.decoder),
@@ -322,11 +323,13 @@ def main() -> None:
     if options.quick:
         max_len = min(max_len, 64)
     peers: dict[str, Peer | None] = {
-        "tutorial": None if model.src_embedding.rotary else tutorial(model, vocab, max_len),
+        "tutorial": None
+        if model.src_embedding.positions is None
+        else tutorial(model, vocab, max_len),
         "hugging face": hugging_face(model, vocab, max_len),
         "ctranslate2": ours(Exported(model, src_vocab, vocab, "float32"), vocab, max_len),
         "ctranslate2 int8": ours(Exported(model, src_vocab, vocab, "int8"), vocab, max_len),
-        "ours": ours(model, vocab, max_len),
+        "ours": ours(IncrementalDecoder(model), vocab, max_len),
     }
     if options.only:
         peers = {name: peers[name] for name in options.only.split(",")}

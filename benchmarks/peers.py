@@ -164,14 +164,14 @@ class Marian(nn.Module):
         first: Any = ours.encoder[0]
         n_heads, d_ff = first.self_attention.n_heads, first.feed_forward[0].out_features
         self.pad_id = ours.pad_id
-        room = max(len(ours.src_embedding.positions), len(ours.tgt_embedding.positions))
+        max_len = max(ours.src_embedding.max_len, ours.tgt_embedding.max_len)
         self.model = MarianMTModel(
             MarianConfig(
                 vocab_size=len(ours.src_embedding.table.weight),
                 decoder_vocab_size=len(ours.tgt_embedding.table.weight),
                 share_encoder_decoder_embeddings=False,
                 tie_word_embeddings=False,
-                max_position_embeddings=room,
+                max_position_embeddings=max_len,
                 d_model=ours.projection.in_features,
                 encoder_layers=len(ours.encoder),
                 decoder_layers=len(ours.decoder),

@@ -12,6 +12,7 @@ from en2py.decoding.ctranslate2 import Exported, export
 from en2py.decoding.greedy import greedy
 from en2py.decoding.hypothesis import Engine, Hypothesis
 from en2py.errors import UserError
+from en2py.models.incremental import IncrementalDecoder
 from en2py.models.transformer import Transformer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
@@ -24,7 +25,7 @@ BEAM = {**GREEDY, "beam_size": 4, "length_penalty": 0.6}
 
 
 def model(seed: int = 0, **changes) -> Transformer:
-    """An untrained model, decided enough that some rows end early and others never."""
+    """Return an untrained model with peaked logits: some rows end early and others never."""
     torch.manual_seed(seed)
     settings = {
         "d_model": 32,
@@ -42,7 +43,7 @@ def model(seed: int = 0, **changes) -> Transformer:
     }
     made = Transformer(len(SRC), len(TGT), SRC.pad_id, **settings).eval()
     for name, parameter in made.named_parameters():
-        if parameter.ndim == 1:  # or a bias and a norm left out would not be noticed
+        if parameter.ndim == 1:  # otherwise a missing bias or norm would not be noticed
             torch.nn.init.normal_(parameter, 1.0 if "norm.weight" in name else 0.0, 0.2)
     made.projection.weight.data.mul_(1.5)
     made.projection.bias.data[TGT.eos_id] += 1.5
@@ -70,25 +71,25 @@ def assert_same(ours: list[list[Hypothesis]], theirs: list[list[Hypothesis]]) ->
 @pytest.mark.parametrize(
     "tables", [{}, {"tie_embeddings": "tgt"}, {"src_width": 12, "tgt_width": 20}], ids=str
 )
-def test_float32_writes_what_torch_writes(search, norm, positions, tables):
+def test_float32_equals_torch(search, norm, positions, tables):
     torch_model = model(norm=norm, positions=positions, **tables)
     exported = Exported(torch_model, SRC, TGT, "float32")
     run = functools.partial(search, **(GREEDY if search is greedy else BEAM))
-    assert_same(run(torch_model, sources(), TGT), run(exported, sources(), TGT))
+    assert_same(run(IncrementalDecoder(torch_model), sources(), TGT), run(exported, sources(), TGT))
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_beams_stop_at_the_same_place(length_penalty):
+def test_beam_search_stops_at_the_same_step(length_penalty):
     settings = {**BEAM, "length_penalty": length_penalty}
-    for seed in range(4):  # some of them run on to max_len
+    for seed in range(4):  # some of them reach max_len
         torch_model = model(seed, tie_embeddings="tgt")
         exported = Exported(torch_model, SRC, TGT, "float32")
-        ours = beam(torch_model, sources(), TGT, **settings)
+        ours = beam(IncrementalDecoder(torch_model), sources(), TGT, **settings)
         assert_same(ours, beam(exported, sources(), TGT, **settings))
 
 
 @pytest.mark.parametrize("search", [greedy, beam])
-def test_unk_is_written_where_it_is_allowed_alone(search):
+def test_unk_is_generated_only_where_it_is_allowed(search):
     torch_model = model()
     torch_model.projection.bias.data[TGT.unk_id] = 50.0
     exported = Exported(torch_model, SRC, TGT, "float32")
@@ -98,7 +99,7 @@ def test_unk_is_written_where_it_is_allowed_alone(search):
         assert any(TGT.unk_id in h.ids for row in found for h in row) == allow_unk
 
 
-def test_weights_are_those_of_the_time_of_export():
+def test_export_copies_the_weights():
     torch_model = model()
     exported = Exported(torch_model, SRC, TGT, "float32")
     before = greedy(exported, sources(), TGT, **GREEDY)
@@ -106,10 +107,10 @@ def test_weights_are_those_of_the_time_of_export():
     assert greedy(exported, sources(), TGT, **GREEDY) == before
 
 
-def test_int8_is_near():
+def test_int8_is_close():
     torch_model = model()
     exported = Exported(torch_model, SRC, TGT, "int8")
-    ours = greedy(torch_model, sources(), TGT, **GREEDY)
+    ours = greedy(IncrementalDecoder(torch_model), sources(), TGT, **GREEDY)
     theirs = greedy(exported, sources(), TGT, **GREEDY)
     firsts = [a[0].ids[:1] == b[0].ids[:1] for a, b in zip(ours, theirs, strict=True)]
     assert sum(firsts) >= len(firsts) - 2
@@ -117,10 +118,10 @@ def test_int8_is_near():
 
 def test_only_an_exported_model_is_an_engine():
     assert isinstance(Exported(model(), SRC, TGT, "float32"), Engine)
-    assert not isinstance(model(), Engine)
+    assert not isinstance(IncrementalDecoder(model()), Engine)
 
 
-def test_the_folder_works_without_this_project(tmp_path: Path):
+def test_exported_folder_works_without_this_project(tmp_path: Path):
     torch_model = model()
     export(torch_model, SRC, TGT, tmp_path / "new" / "folder")
     translator = ctranslate2.Translator(str(tmp_path / "new" / "folder"))
@@ -129,20 +130,20 @@ def test_the_folder_works_without_this_project(tmp_path: Path):
         [words], beam_size=1, max_decoding_length=20, disable_unk=True,
         suppress_sequences=[["<pad>"], ["<bos>"]],
     )  # fmt: skip
-    [[ours]] = greedy(torch_model, sources()[5:6], TGT, **GREEDY)
+    [[ours]] = greedy(IncrementalDecoder(torch_model), sources()[5:6], TGT, **GREEDY)
     assert result.hypotheses[0] == [
         TGT.tokens[i].encode("utf-8", "backslashreplace").decode() for i in ours.ids
     ]
     assert not {EOS, UNK} & set(result.hypotheses[0])
 
 
-def test_a_folder_that_exists_is_left_alone(tmp_path: Path):
+def test_existing_folder_is_not_changed(tmp_path: Path):
     with pytest.raises(UserError, match="exists already"):
         export(model(), SRC, TGT, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_extra_the_remedy_is_told(monkeypatch, tmp_path: Path):
+def test_missing_extra_is_reported_with_its_remedy(monkeypatch, tmp_path: Path):
     monkeypatch.setitem(__import__("sys").modules, "ctranslate2", None)
     with pytest.raises(UserError, match=r"pip install 'en2py\[ctranslate2\]'"):
         export(model(), SRC, TGT, tmp_path / "new")

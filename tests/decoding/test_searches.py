@@ -6,11 +6,11 @@ from torch import Tensor
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.decoding.beam_search import beam
-from en2py.decoding.cpu_kernels import largest, normalisers
+from en2py.decoding.cpu_kernels import logsumexp, topk
 from en2py.decoding.greedy import greedy
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.decoding.sampling import sample
-from en2py.models.cpu_kernels import packed
+from en2py.models.incremental import IncrementalDecoder
 from en2py.models.transformer import Transformer
 
 VOCAB = Vocab([*SPECIAL_TOKENS, *"abcdefghijkl"], [0] * 16)
@@ -29,8 +29,8 @@ SAMPLE = {
 
 
 @pytest.fixture(params=[0, 1, 2])
-def model(request) -> Transformer:
-    """An untrained model, made decided enough that some rows end early and others never."""
+def decoder(request) -> IncrementalDecoder:
+    """An untrained model with peaked logits: some rows end early and others never."""
     torch.manual_seed(request.param)
     model = Transformer(
         20,
@@ -50,7 +50,7 @@ def model(request) -> Transformer:
     ).eval()
     model.projection.weight.data.mul_(2)
     model.projection.bias.data[EOS] = 1.5
-    return model
+    return IncrementalDecoder(model)
 
 
 def sources(n: int = 7) -> Tensor:
@@ -61,7 +61,7 @@ def sources(n: int = 7) -> Tensor:
 
 
 class Chain:
-    """A model that knows only the token before: `probs[a][b]` is the chance of b after a."""
+    """A bigram model: `probs[a][b]` is the probability of b after a."""
 
     def __init__(self, probs: dict[int, dict[int, float]]) -> None:
         self.logits = torch.full((len(VOCAB), len(VOCAB)), -30.0)
@@ -82,7 +82,7 @@ class Chain:
     def reorder(self, parents: Tensor) -> None: ...
 
 
-# ------------------------------------------------------- references: one row, no cache, plain words
+# ------------------------------------------------------- references: one row, no cache
 
 
 def log_probs(model: Transformer, src: Tensor, ids: list[int]) -> Tensor:
@@ -138,45 +138,45 @@ def assert_same(ours: list[Hypothesis], theirs: list[Hypothesis]) -> None:
 # ---------------------------------------------------------------------------------------- search
 
 
-def test_greedy_writes_what_the_uncached_reference_writes(model):
+def test_greedy_equals_the_uncached_reference(decoder):
     src = sources()
-    for row, [hypothesis] in zip(src, greedy(model, src, VOCAB, **GREEDY), strict=True):
-        assert_same([hypothesis], [slow_greedy(model, row, 12)])
+    for row, [hypothesis] in zip(src, greedy(decoder, src, VOCAB, **GREEDY), strict=True):
+        assert_same([hypothesis], [slow_greedy(decoder.model, row, 12)])
 
 
 @pytest.mark.parametrize("beam_size", [2, 4])
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_beam_finds_what_the_uncached_reference_finds(model, beam_size, length_penalty):
+def test_beam_equals_the_uncached_reference(decoder, beam_size, length_penalty):
     settings = {"max_len": 12, "beam_size": beam_size, "length_penalty": length_penalty}
     src = sources(5)
-    found = beam(model, src, VOCAB, **settings, allow_unk=False)
+    found = beam(decoder, src, VOCAB, **settings, allow_unk=False)
     for row, hypotheses in zip(src, found, strict=True):
-        assert_same(hypotheses, slow_beam(model, row, **settings))
+        assert_same(hypotheses, slow_beam(decoder.model, row, **settings))
 
 
-def test_models_of_these_tests_both_end_and_run_on(model):
-    finished = [row[0].finished for row in greedy(model, sources(), VOCAB, **GREEDY)]
-    lengths = {len(row[0].ids) for row in greedy(model, sources(), VOCAB, **GREEDY)}
+def test_models_of_these_tests_finish_some_rows_and_differ_in_length(decoder):
+    finished = [row[0].finished for row in greedy(decoder, sources(), VOCAB, **GREEDY)]
+    lengths = {len(row[0].ids) for row in greedy(decoder, sources(), VOCAB, **GREEDY)}
     assert any(finished) and len(lengths) > 1
 
 
-def test_beam_of_one_equals_greedy(model):
+def test_beam_of_one_equals_greedy(decoder):
     src = sources()
-    narrow = beam(model, src, VOCAB, **{**BEAM, "beam_size": 1})
-    for ours, theirs in zip(narrow, greedy(model, src, VOCAB, **GREEDY), strict=True):
+    narrow = beam(decoder, src, VOCAB, **{**BEAM, "beam_size": 1})
+    for ours, theirs in zip(narrow, greedy(decoder, src, VOCAB, **GREEDY), strict=True):
         assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("search", [greedy, beam, sample])
-def test_a_source_gets_the_same_alone_and_in_a_batch(model, search):
+def test_result_of_a_source_does_not_depend_on_its_batch(decoder, search):
     settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
     src = sources()
-    together = search(model, src, VOCAB, **settings)
+    together = search(decoder, src, VOCAB, **settings)
     for row, hypotheses in zip(src, together, strict=True):
-        assert_same(search(model, row[None], VOCAB, **settings)[0], hypotheses)
+        assert_same(search(decoder, row[None], VOCAB, **settings)[0], hypotheses)
 
 
-def test_beam_finds_the_likelier_program_that_greedy_misses():
+def test_beam_finds_a_more_probable_program_than_greedy():
     chain = Chain(
         {BOS: {A: 0.6, B: 0.4}, A: {6: 0.5, 7: 0.5}, 6: {EOS: 1.0}, 7: {EOS: 1.0}, B: {EOS: 1.0}}
     )
@@ -187,7 +187,7 @@ def test_beam_finds_the_likelier_program_that_greedy_misses():
     assert best.score == pytest.approx(math.log(0.4), abs=1e-4)
 
 
-def test_length_penalty_favours_the_longer_hypothesis():
+def test_length_penalty_prefers_the_longer_hypothesis():
     chain = Chain({BOS: {EOS: 0.5, A: 0.5}, A: {B: 0.9, EOS: 0.1}, B: {EOS: 1.0}})
     src = sources(1)
     short = beam(chain, src, VOCAB, **{**BEAM, "length_penalty": 0.0})[0]
@@ -195,53 +195,53 @@ def test_length_penalty_favours_the_longer_hypothesis():
     assert [short[0].ids, long[0].ids] == [[], [A, B]]
 
 
-def test_beam_returns_as_many_hypotheses_as_it_is_wide_best_first(model):
-    for hypotheses in beam(model, sources(), VOCAB, **{**BEAM, "length_penalty": 0.0}):
+def test_beam_returns_beam_size_hypotheses_best_first(decoder):
+    for hypotheses in beam(decoder, sources(), VOCAB, **{**BEAM, "length_penalty": 0.0}):
         assert len(hypotheses) == 3
         assert len({tuple(h.ids) for h in hypotheses}) == 3
         finished = [h.score for h in hypotheses if h.finished]
         assert finished == sorted(finished, reverse=True)
 
 
-# ---------------------------------------------------------------------------------- the way out
+# ---------------------------------------------------------------------------------- results
 
 
 @pytest.mark.parametrize("search", [greedy, beam, sample])
-def test_special_ids_are_never_part_of_a_hypothesis(model, search):
-    model.projection.bias.data[[VOCAB.pad_id, BOS, UNK]] = 50.0
+def test_special_ids_are_never_part_of_a_hypothesis(decoder, search):
+    decoder.model.projection.bias.data[[VOCAB.pad_id, BOS, UNK]] = 50.0
     settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
-    for hypotheses in search(model, sources(), VOCAB, **settings):
+    for hypotheses in search(decoder, sources(), VOCAB, **settings):
         assert not {VOCAB.pad_id, UNK, BOS, EOS} & {i for h in hypotheses for i in h.ids}
 
 
 @pytest.mark.parametrize("search", [greedy, beam, sample])
-def test_unk_is_written_where_it_is_allowed(model, search):
-    model.projection.bias.data[UNK] = 50.0
+def test_unk_is_generated_where_it_is_allowed(decoder, search):
+    decoder.model.projection.bias.data[UNK] = 50.0
     settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
-    found = search(model, sources(2), VOCAB, **{**settings, "allow_unk": True})
+    found = search(decoder, sources(2), VOCAB, **{**settings, "allow_unk": True})
     assert any(UNK in hypothesis.ids for hypothesis in found[0])
 
 
 @pytest.mark.parametrize("search", [greedy, beam, sample])
-def test_length_is_limited_and_the_hypothesis_says_so(model, search):
-    model.projection.bias.data[EOS] = -50.0
+def test_length_is_limited_and_the_hypothesis_is_unfinished(decoder, search):
+    decoder.model.projection.bias.data[EOS] = -50.0
     settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
-    for hypotheses in search(model, sources(), VOCAB, **{**settings, "max_len": 4}):
+    for hypotheses in search(decoder, sources(), VOCAB, **{**settings, "max_len": 4}):
         assert [(len(h.ids), h.finished) for h in hypotheses] == [(4, False)] * len(hypotheses)
 
 
-def test_finished_rows_leave_the_batch(model):
+def test_finished_rows_leave_the_batch(decoder):
     lengths = [
-        len(row[0].ids) + row[0].finished for row in greedy(model, sources(), VOCAB, **GREEDY)
+        len(row[0].ids) + row[0].finished for row in greedy(decoder, sources(), VOCAB, **GREEDY)
     ]
     rows: list[int] = []
-    step = model.step
-    model.step = lambda ids, cache: (rows.append(len(ids)), step(ids, cache))[1]
-    greedy(model, sources(), VOCAB, **GREEDY)
+    step = decoder.step
+    decoder.step = lambda ids, cache: (rows.append(len(ids)), step(ids, cache))[1]
+    greedy(decoder, sources(), VOCAB, **GREEDY)
     assert rows == [sum(length > t for length in lengths) for t in range(max(lengths))]
 
 
-def test_decoding_stops_when_all_rows_have():
+def test_decoding_stops_when_all_rows_are_finished():
     chain = Chain({BOS: {A: 1.0}, A: {EOS: 1.0}})
     assert greedy(chain, sources(3), VOCAB, **GREEDY)[2] == [
         Hypothesis([A], pytest.approx(0.0, abs=1e-6), True)
@@ -250,18 +250,18 @@ def test_decoding_stops_when_all_rows_have():
 
 
 @pytest.mark.parametrize("search", [greedy, beam, sample])
-def test_no_gradient_is_recorded(model, search):
+def test_no_gradient_is_recorded(decoder, search):
     settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
     seen = []
-    step = model.step
-    model.step = lambda ids, cache: (seen.append(step(ids, cache)), seen[-1])[1]
-    search(model, sources(2), VOCAB, **settings)
+    step = decoder.step
+    decoder.step = lambda ids, cache: (seen.append(step(ids, cache)), seen[-1])[1]
+    search(decoder, sources(2), VOCAB, **settings)
     assert not any(logits.requires_grad for logits in seen)
 
 
-def test_longer_than_the_model_can_write_is_refused(model):
+def test_max_len_above_the_models_positions_raises(decoder):
     with pytest.raises(ValueError, match=r"max_len \(13\) is more than the model's 12 positions"):
-        greedy(model, sources(1), VOCAB, max_len=13, allow_unk=False)
+        greedy(decoder, sources(1), VOCAB, max_len=13, allow_unk=False)
 
 
 # -------------------------------------------------------------------------------------- sampling
@@ -288,7 +288,7 @@ def test_temperature_sharpens():
     assert share(firsts(temperature=0.5), A) == pytest.approx(0.25 / 0.38, abs=0.04)
 
 
-def test_top_k_keeps_the_likeliest():
+def test_top_k_keeps_the_most_probable():
     ids = firsts(top_k=2)
     assert set(ids) == {A, B}
     assert share(ids, A) == pytest.approx(0.625, abs=0.04)
@@ -297,25 +297,25 @@ def test_top_k_keeps_the_likeliest():
 @pytest.mark.parametrize(
     ("top_p", "kept"), [(0.4, {A}), (0.6, {A, B}), (0.79, {A, B}), (0.9, {A, B, 6})]
 )
-def test_top_p_keeps_the_fewest_that_hold_the_probability(top_p, kept):
+def test_top_p_keeps_the_fewest_tokens_that_reach_the_probability(top_p, kept):
     assert set(firsts(top_p=top_p)) == kept
 
 
-def test_scores_of_samples_are_those_of_the_model_itself():
+def test_scores_of_samples_are_log_probabilities_of_the_model():
     scores = {h.ids[0]: h.score for h in sample(COIN, sources(1), VOCAB, **SAMPLE)[0]}
     for token, score in scores.items():
         assert score == pytest.approx(math.log({A: 0.5, B: 0.3, 6: 0.2}[token]), abs=1e-4)
 
 
-def test_seed_decides_the_samples(model):
-    first = sample(model, sources(), VOCAB, **SAMPLE)
-    assert sample(model, sources(), VOCAB, **SAMPLE) == first
-    assert sample(model, sources(), VOCAB, **{**SAMPLE, "seed": 2}) != first
+def test_samples_depend_on_the_seed(decoder):
+    first = sample(decoder, sources(), VOCAB, **SAMPLE)
+    assert sample(decoder, sources(), VOCAB, **SAMPLE) == first
+    assert sample(decoder, sources(), VOCAB, **{**SAMPLE, "seed": 2}) != first
 
 
-def test_first_samples_stay_when_more_are_asked_for(model):
-    few = sample(model, sources(2), VOCAB, **SAMPLE)
-    many = sample(model, sources(2), VOCAB, **{**SAMPLE, "n_samples": 6})
+def test_more_samples_keep_the_first_ones(decoder):
+    few = sample(decoder, sources(2), VOCAB, **SAMPLE)
+    many = sample(decoder, sources(2), VOCAB, **{**SAMPLE, "n_samples": 6})
     for a, b in zip(few, many, strict=True):
         assert {tuple(h.ids) for h in a} <= {tuple(h.ids) for h in b}
 
@@ -329,48 +329,32 @@ def test_first_samples_stay_when_more_are_asked_for(model):
         ({"n_samples": 0}, r"n_samples \(0\) is not above 0"),
     ],
 )
-def test_impossible_sampling_is_refused(model, changes, message):
+def test_invalid_sampling_settings_raise(decoder, changes, message):
     with pytest.raises(ValueError, match=message):
-        sample(model, sources(1), VOCAB, **{**SAMPLE, **changes})
+        sample(decoder, sources(1), VOCAB, **{**SAMPLE, **changes})
 
 
-def test_beam_without_width_is_refused(model):
+def test_beam_size_0_raises(decoder):
     with pytest.raises(ValueError, match=r"beam_size \(0\) is not above 0"):
-        beam(model, sources(1), VOCAB, **{**BEAM, "beam_size": 0})
+        beam(decoder, sources(1), VOCAB, **{**BEAM, "beam_size": 0})
 
 
-# ------------------------------------------------------------------- fast paths equal plain ones
+# ------------------------------------------------------------------- fast kernels
 
 
 @pytest.mark.parametrize(("n", "k"), [(3000, 8), (2049, 2), (100, 8), (64 * 32, 8)])
-def test_largest_is_topk(n, k):
+def test_topk_equals_torchs(n, k):
     logits = torch.randn(5, n, generator=torch.Generator().manual_seed(n))
     logits[1, :3], logits[2, -1] = -math.inf, 9.0
-    values, places = largest(logits, k)
+    values, places = topk(logits, k)
     expected = logits.topk(k)
     assert torch.equal(values, expected.values)
     assert torch.equal(places, expected.indices)
 
 
-def test_normalisers_are_log_sums_of_exponentials():
+def test_logsumexp_equals_torchs():
     logits = torch.randn(5, 3000, generator=torch.Generator().manual_seed(1)) * 5
     logits[:, :3] = -math.inf
     torch.testing.assert_close(
-        normalisers(logits), logits.logsumexp(-1, keepdim=True), atol=1e-4, rtol=0
+        logsumexp(logits), logits.logsumexp(-1, keepdim=True), atol=1e-4, rtol=0
     )
-
-
-@pytest.mark.parametrize("n_rows", [1, 4, 32])
-def test_packed_weights_give_the_same_product_for_any_rows(n_rows):
-    torch.manual_seed(0)
-    linear = torch.nn.Linear(32, 501)
-    product = packed(linear, n_rows)
-    with torch.inference_mode():
-        for n in (1, 3, 32):
-            x = torch.randn(n, 32)
-            torch.testing.assert_close(product(x), linear(x), atol=1e-5, rtol=0)
-
-
-def test_weights_that_cannot_be_packed_are_used_as_they_are():
-    linear = torch.nn.Linear(8, 8).to(torch.bfloat16)
-    assert packed(linear, 32) is linear

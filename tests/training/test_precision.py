@@ -1,4 +1,4 @@
-"""What precision a run trains in, and that nothing but training depends on it."""
+"""The precision of training, and that evaluation does not depend on it."""
 
 import pytest
 import torch
@@ -20,19 +20,19 @@ from en2py.training.module import Seq2SeqModule
         ({}, "32-true"),
     ],
 )
-def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch, capabilities, expected):
+def test_auto_is_bf16_if_the_processor_supports_it(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert build.precision("auto", "cpu") == expected
 
 
 @pytest.mark.parametrize(("fast", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_auto_asks_the_gpu_where_there_is_one(monkeypatch, fast, expected):
+def test_auto_depends_on_the_gpu_if_there_is_one(monkeypatch, fast, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
     assert build.precision("auto") == expected
 
 
-def test_a_precision_that_was_asked_for_is_taken():
+def test_explicit_precision_is_used():
     assert build.precision("64-true") == "64-true"
 
 
@@ -42,7 +42,7 @@ def batch(tgt_vocab: Vocab) -> Batch:
 
 
 @pytest.mark.parametrize("step", ["validation_step", "test_step", "predict_step"])
-def test_evaluation_is_the_same_whatever_training_does(module, batch, step):
+def test_evaluation_does_not_depend_on_the_training_precision(module, batch, step):
     module.eval()
     seen = []
     for mixed in (False, True):
@@ -61,11 +61,11 @@ def test_evaluation_is_the_same_whatever_training_does(module, batch, step):
     assert seen[0] == seen[1]
 
 
-def test_training_follows_autocast(module, batch):
+def test_training_uses_autocast(module, batch):
     module.train()
     for part in module.modules():
         if isinstance(part, Dropout):
-            part.p = 0.0  # it draws for spare rows too, which bf16 alone has
+            part.p = 0.0  # its draws depend on the number of padding rows, which bf16 adds
     losses = []
     for mixed in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):

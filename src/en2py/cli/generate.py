@@ -43,7 +43,7 @@ def unknown_words(module: Seq2SeqModule, description: str) -> list[str]:
     Raises:
         UserError: If the description is empty, too long, or has no word that the model knows.
     """
-    room = module.model.src_embedding.positions.shape[0]
+    room = module.model.src_embedding.max_len
     tokens = module.src_tokenizer.tokenize(description)
     if not tokens:
         raise UserError("the prompt is empty: say in English what the program should do")

@@ -1,7 +1,7 @@
-"""A trained model as a CTranslate2 model: written to a folder, and searched there.
+"""Export of a trained model to CTranslate2, and search with it.
 
-CTranslate2 (https://github.com/OpenNMT/CTranslate2) is an inference engine in C++; it comes with
-the extra `en2py[ctranslate2]`. In float32 it writes the tokens that the torch engine writes.
+CTranslate2 (https://github.com/OpenNMT/CTranslate2) is an inference engine in C++, installed by the
+extra `en2py[ctranslate2]`. In float32 it generates the same tokens as the torch model.
 
 Shape letters: B sources, S source length, D d_model.
 """
@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,42 +18,44 @@ from torch import Tensor, nn
 from en2py.data.vocab import BOS, EOS, PAD, UNK, Vocab
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.errors import UserError
-from en2py.models.transformer import Attention, Embedding, Transformer
+
+if TYPE_CHECKING:
+    from en2py.models.transformer import Attention, Embedding, Transformer
 
 Arithmetic = Literal["float32", "int8"]
 
 
 class Exported:
-    """A model that CTranslate2 searches, in place of the torch model; see `decoding.Engine`.
+    """A copy of a model in CTranslate2; an `Engine`.
 
     Args:
         model: In eval mode; its weights are copied.
-        src_vocab: Of descriptions.
-        tgt_vocab: Of code.
+        src_vocab: Vocabulary of the descriptions.
+        tgt_vocab: Vocabulary of the code.
         arithmetic: int8 rounds the weights of all matrices, and their inputs row by row.
     """
 
     def __init__(
-        self, model: Transformer, src_vocab: Vocab, tgt_vocab: Vocab, arithmetic: Arithmetic
+        self, model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, arithmetic: Arithmetic
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             export(model, src_vocab, tgt_vocab, Path(folder) / "model")
             self._translator = _ctranslate2().Translator(
                 f"{folder}/model", compute_type=arithmetic, intra_threads=torch.get_num_threads()
             )
-        self._src_tokens, self._tgt_vocab = _spelled(src_vocab), tgt_vocab
-        self._tgt_ids = {token: i for i, token in enumerate(_spelled(tgt_vocab))}
+        self._src_tokens, self._tgt_vocab = _utf8_tokens(src_vocab), tgt_vocab
+        self._tgt_ids = {token: i for i, token in enumerate(_utf8_tokens(tgt_vocab))}
 
     def search(
         self, src: Tensor, *, width: int, max_len: int, allow_unk: bool
     ) -> list[list[Hypothesis]]:
-        """Return the `width` likeliest hypotheses per source, by score; see `decoding`.
+        """Return the `width` best hypotheses per source, by score.
 
         Args:
             src: Source ids, `[B, S]`.
             width: Hypotheses per source; 1 is greedy search.
-            max_len: Most steps, in tokens, EOS included.
-            allow_unk: Whether `<unk>` may be written.
+            max_len: Most steps, in tokens with EOS.
+            allow_unk: Whether `<unk>` may be generated.
         """
         special = (self._tgt_vocab.pad_id, self._tgt_vocab.eos_id)
         sources = [[self._src_tokens[i] for i in row if i not in special] for row in src.tolist()]
@@ -66,7 +68,7 @@ class Exported:
             max_input_length=0,
             disable_unk=not allow_unk,
             suppress_sequences=[[PAD], [BOS]],
-            # Of no effect on a score, but with 0 it would go on until the best beam has ended.
+            # Changes no score, but with 0 the search would run until the best beam has ended.
             length_penalty=1e-9,
             return_scores=True,
         )
@@ -79,55 +81,53 @@ class Exported:
         ]
 
 
-def export(model: Transformer, src_vocab: Vocab, tgt_vocab: Vocab, folder: Path) -> None:
+def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Path) -> None:
     """Write a model as a CTranslate2 model in float32, which can be loaded in int8 as well.
 
-    It reads and writes tokens as this project's tokenizers cut them; it adds EOS to a source by
-    itself.
+    Its input and output are tokens of this project's tokenizers; it adds EOS to a source.
 
     Args:
-        model: Norms in front or behind, positions of each kind, tied tables, tables of any width.
-        src_vocab: Of descriptions.
-        tgt_vocab: Of code.
-        folder: Is made.
+        model: A model with any options.
+        src_vocab: Vocabulary of the descriptions.
+        tgt_vocab: Vocabulary of the code.
+        folder: Created by this function.
 
     Raises:
         UserError: If the extra is not installed, or the folder exists.
     """
     specs = _ctranslate2().specs
     if folder.exists():
-        raise UserError(f"export={folder}: exists already; take another folder, or remove it")
-    stacks: Any = model.encoder, model.decoder  # a ModuleList does not know what it holds
+        raise UserError(f"export={folder}: exists already; choose another folder, or remove it")
+    stacks: Any = model.encoder, model.decoder  # a ModuleList does not know the type of its layers
     encoder, decoder = map(list, stacks)
     pre: bool = encoder[0].residuals[0].pre
     sizes: dict[str, Any] = {"num_heads": encoder[0].self_attention.n_heads, "pre_norm": pre}
-    if model.src_embedding.rotary:  # all columns of a head turn, its first half with its second
+    if model.src_embedding.rotary is not None:  # pairs are a head's first and second half
         sizes |= {"rotary_dim": 0, "rotary_interleave": False}
     spec = specs.TransformerSpec(
         specs.TransformerEncoderSpec(len(encoder), **sizes),
         specs.TransformerDecoderSpec(len(decoder), **sizes),
     )
     for stack, layers in ((spec.encoder, encoder), (spec.decoder, decoder)):
-        for layer, ours in zip(stack.layer, layers, strict=True):
-            attentions = [(layer.self_attention, ours.self_attention)]
+        for target, layer in zip(stack.layer, layers, strict=True):
+            sublayers = [target.self_attention, target.ffn]
+            _copy_attention(target.self_attention, layer.self_attention, split=False)
             if stack is spec.decoder:
-                attentions.append((layer.attention, ours.cross_attention))
-            for i, (there, here) in enumerate(attentions):
-                _copy_attention(there, here, split=i > 0)
-            first, _, second = ours.feed_forward
-            _copy(layer.ffn.linear_0, first)
-            _copy(layer.ffn.linear_1, second)
-            sublayers = [there for there, _ in attentions] + [layer.ffn]
-            for there, residual in zip(sublayers, ours.residuals, strict=True):
-                _copy_norm(there.layer_norm, residual.norm)
+                sublayers.insert(1, target.attention)
+                _copy_attention(target.attention, layer.cross_attention, split=True)
+            first, _, second = layer.feed_forward
+            _copy_linear(target.ffn.linear_0, first)
+            _copy_linear(target.ffn.linear_1, second)
+            for sublayer, residual in zip(sublayers, layer.residuals, strict=True):
+                _copy_norm(sublayer.layer_norm, residual.norm)
     if pre:
         _copy_norm(spec.encoder.layer_norm, model.encoder_norm)
         _copy_norm(spec.decoder.layer_norm, model.decoder_norm)
     _copy_embedding(spec.encoder, spec.encoder.embeddings[0], model.src_embedding)
     _copy_embedding(spec.decoder, spec.decoder.embeddings, model.tgt_embedding)
-    _copy(spec.decoder.projection, model.projection)
-    spec.register_source_vocabulary(_spelled(src_vocab))
-    spec.register_target_vocabulary(_spelled(tgt_vocab))
+    _copy_linear(spec.decoder.projection, model.projection)
+    spec.register_source_vocabulary(_utf8_tokens(src_vocab))
+    spec.register_target_vocabulary(_utf8_tokens(tgt_vocab))
     spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = UNK, BOS, EOS
     spec.config.decoder_start_token = BOS
     spec.config.add_source_eos = True
@@ -135,36 +135,36 @@ def export(model: Transformer, src_vocab: Vocab, tgt_vocab: Vocab, folder: Path)
     spec.validate()
     spec.optimize()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:  # whole, or not there
-        made = Path(beside) / "model"
-        made.mkdir()
-        spec.save(str(made))
-        os.replace(made, folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:  # appears whole or not at all
+        written = Path(beside) / "model"
+        written.mkdir()
+        spec.save(str(written))
+        os.replace(written, folder)
 
 
-def _copy(there: Any, linear: nn.Linear) -> None:
-    there.weight, there.bias = _tensor(linear.weight), _tensor(linear.bias)
+def _copy_linear(target: Any, linear: nn.Linear) -> None:
+    target.weight, target.bias = _tensor(linear.weight), _tensor(linear.bias)
 
 
-def _copy_norm(there: Any, norm: Any) -> None:
-    there.gamma, there.beta = _tensor(norm.weight), _tensor(norm.bias)
+def _copy_norm(target: Any, norm: Any) -> None:
+    target.gamma, target.beta = _tensor(norm.weight), _tensor(norm.bias)
 
 
-def _copy_attention(there: Any, attention: Attention, *, split: bool) -> None:
-    """Copy the projections; one product for queries, keys and values, or two if `split`."""
+def _copy_attention(target: Any, attention: "Attention", *, split: bool) -> None:
+    """Copy the projections; `split` separates queries from keys and values."""
     d_model = attention.out.in_features
-    cuts = [d_model, 2 * d_model] if split else [3 * d_model]
-    weights, biases = (torch.split(x, cuts) for x in (attention.qkv.weight, attention.qkv.bias))
-    for linear, weight, bias in zip(there.linear[:-1], weights, biases, strict=True):
+    sizes = [d_model, 2 * d_model] if split else [3 * d_model]
+    weights, biases = (torch.split(x, sizes) for x in (attention.qkv.weight, attention.qkv.bias))
+    for linear, weight, bias in zip(target.linear[:-1], weights, biases, strict=True):
         linear.weight, linear.bias = _tensor(weight), _tensor(bias)
-    _copy(there.linear[-1], attention.out)
+    _copy_linear(target.linear[-1], attention.out)
 
 
-def _copy_embedding(stack: Any, there: Any, embedding: Embedding) -> None:
-    """Copy a token table as it acts, widened and scaled, and its positions."""
-    there.weight = _tensor(embedding.widen(embedding.table.weight) * embedding.scale)
+def _copy_embedding(stack: Any, target: Any, embedding: "Embedding") -> None:
+    """Copy a token table, projected and scaled, and its positions."""
+    target.weight = _tensor(embedding.widen(embedding.table.weight) * embedding.scale)
     stack.scale_embeddings = False
-    if not embedding.rotary:
+    if embedding.positions is not None:
         stack.position_encodings.encodings = _tensor(embedding.positions)
 
 
@@ -172,8 +172,8 @@ def _tensor(x: Tensor) -> Tensor:
     return x.detach().float().cpu().contiguous().clone()
 
 
-def _spelled(vocab: Vocab) -> Sequence[str]:
-    """Return the tokens as UTF-8 can hold them: halves of surrogate pairs are written out."""
+def _utf8_tokens(vocab: Vocab) -> Sequence[str]:
+    """Return the tokens in valid UTF-8: lone surrogates are escaped."""
     return [token.encode("utf-8", "backslashreplace").decode() for token in vocab.tokens]
 
 
@@ -181,7 +181,7 @@ def _ctranslate2() -> Any:
     """Import CTranslate2.
 
     Raises:
-        UserError: If it is not there.
+        UserError: If it is not installed.
     """
     try:
         import ctranslate2

@@ -11,13 +11,13 @@ from en2py.data.vocab import Vocab
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a search found.
+    """A program found by a search.
 
     Attributes:
         ids: Target ids without BOS and EOS.
-        score: Summed log-probability of the ids, and of EOS where it is finished, among the tokens
-            that the search may write.
-        finished: Whether EOS came within the length allowed.
+        score: Sum of the log-probabilities of the ids, and of EOS if finished, among the tokens
+            that the search may generate.
+        finished: Whether EOS was generated within the maximum length.
     """
 
     ids: list[int]
@@ -26,28 +26,31 @@ class Hypothesis:
 
 
 class Model(Protocol):
-    """What decoding asks of a model; see `en2py.models.transformer.Transformer`."""
+    """A model that computes logits token by token; see `models.incremental.IncrementalDecoder`."""
 
     def start(self, src: Tensor, width: int = 1, max_len: int | None = None) -> Any:
-        """Read the sources and return a cache, which has `select(rows)` and `reorder(parents)`."""
+        """Encode sources `[B, S]`; return a cache with `select(rows)` and `reorder(parents)`."""
 
     def step(self, ids: Tensor, cache: Any) -> Tensor:
-        """Map the newest token of each hypothesis to logits of the next."""
+        """Map the newest token of each hypothesis, `[B * W]`, to logits of its next, `[B * W, V]`.
+
+        Sources that `cache.select` dropped have no rows.
+        """
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """A search of its own, as `en2py.decoding.ctranslate2.Exported` has."""
+    """An external search, for example `en2py.decoding.ctranslate2.Exported`."""
 
     def search(
         self, src: Tensor, *, width: int, max_len: int, allow_unk: bool
     ) -> list[list[Hypothesis]]:
-        """Return the `width` hypotheses per source that the search ends with, in any order."""
+        """Return `width` hypotheses per source of `[B, S]`, in any order."""
 
 
-def _allowed(logits: Tensor, vocab: Vocab, allow_unk: bool) -> Tensor:
-    """Hide what no program holds from logits `[R, V]`."""
-    hidden = [vocab.pad_id, vocab.bos_id] + ([] if allow_unk else [vocab.unk_id])
+def mask_special_tokens(logits: Tensor, vocab: Vocab, allow_unk: bool) -> Tensor:
+    """Set the logits `[R, V]` of PAD and BOS, and of `<unk>` unless allowed, to -inf."""
+    masked = [vocab.pad_id, vocab.bos_id] + ([] if allow_unk else [vocab.unk_id])
     logits = logits.float()
-    logits[:, hidden] = -math.inf
+    logits[:, masked] = -math.inf
     return logits

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
-from en2py.decoding.greedy import _write
+from en2py.decoding.greedy import generate
 from en2py.decoding.hypothesis import Hypothesis, Model
 
 
@@ -26,26 +26,26 @@ def sample(
 ) -> list[list[Hypothesis]]:
     """Draw programs by their probability.
 
-    The draws depend on the seed, the source's ids and the number of the sample, so a source gets
-    the same samples in any batch (unless the batch's rounding tips one over).
+    The draws depend on the seed, the source's ids and the index of the sample, so a source gets
+    the same samples in any batch, apart from rounding.
 
     Args:
         model: In eval mode.
         src: Source ids, `[B, S]`.
         vocab: The target vocabulary.
-        max_len: Most steps, in tokens, EOS included.
+        max_len: Most steps, in tokens with EOS.
         n_samples: Hypotheses per source.
-        temperature: Divides the logits; below 1 sharpens.
-        top_k: Draw from the k likeliest tokens alone.
-        top_p: Draw from the fewest tokens that hold this probability together (Holtzman et al.,
-            2020), after `top_k`.
-        seed: Of the draws.
-        allow_unk: Whether `<unk>` may be written.
+        temperature: Divides the logits; below 1 sharpens the distribution.
+        top_k: Draw from the k most probable tokens alone.
+        top_p: Draw from the fewest tokens whose probabilities sum to this (Holtzman et al., 2020),
+            after `top_k`.
+        seed: Seed of the draws.
+        allow_unk: Whether `<unk>` may be generated.
     """
     if n_samples < 1:
         raise ValueError(f"n_samples ({n_samples}) is not above 0")
     if temperature <= 0:
-        raise ValueError(f"temperature ({temperature}) is not above 0; greedy is its limit")
+        raise ValueError(f"temperature ({temperature}) is not above 0; for 0 take decoding=greedy")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k ({top_k}) is not above 0")
     if top_p is not None and not 0 < top_p <= 1:
@@ -65,20 +65,20 @@ def sample(
             probs, order = probs.topk(min(top_k or probs.shape[-1], probs.shape[-1]))  # sorted
         if top_p is not None:
             probs = probs / probs.sum(-1, keepdim=True)
-            probs[probs.cumsum(-1) - probs >= top_p] = 0.0  # the likeliest always stays
+            probs[probs.cumsum(-1) - probs >= top_p] = 0.0  # the most probable token stays
         sums = probs.cumsum(-1)
-        places = torch.searchsorted(sums, noise[rows, t, None] * sums[:, -1:], right=True)
-        # Rounding must not lead to a place that has no probability.
-        places = places.minimum((probs > 0).long().cumsum(-1).argmax(-1, keepdim=True))
-        return (places if order is None else order.gather(-1, places)).squeeze(-1)
+        drawn = torch.searchsorted(sums, noise[rows, t, None] * sums[:, -1:], right=True)
+        # Rounding must not select a token of probability 0.
+        drawn = drawn.minimum((probs > 0).long().cumsum(-1).argmax(-1, keepdim=True))
+        return (drawn if order is None else order.gather(-1, drawn)).squeeze(-1)
 
     cache = model.start(src, max_len=max_len)
     rows = torch.arange(len(noise), device=src.device)
     cache.select(rows // n_samples)
-    found = _write(model, cache, rows, vocab, max_len, allow_unk, draw)
+    hypotheses = generate(model, cache, rows, vocab, max_len, allow_unk, draw)
     return [
-        sorted(found[i : i + n_samples], key=lambda h: (h.finished, h.score), reverse=True)
-        for i in range(0, len(found), n_samples)
+        sorted(hypotheses[i : i + n_samples], key=lambda h: (h.finished, h.score), reverse=True)
+        for i in range(0, len(hypotheses), n_samples)
     ]
 
 

@@ -1,1 +1,1 @@
-"""The Transformer and what it is made of."""
+"""The Transformer, its fast paths and the vectors that its token tables start from."""

@@ -1,5 +1,6 @@
-"""Faster CPU forms of dropout, linear layers and the cross-entropy of a projection."""
+"""Fast CPU kernels: dropout, attention in bf16, linear layers, cross-entropy of a projection."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+PIECE_ROWS = 128  # of logits computed at a time
+MANY_LOGITS = 2_000_000  # fewer (8 MB) stay in the processor's cache without pieces
+
 
 class Dropout(nn.Module):
     """Dropout of section 5.4; on CPU 2.5 times as fast as `nn.Dropout`.
 
-    There, one random number of 64 bits decides about four entries, so `p` is a multiple of 2^-16.
+    On CPU one random number of 64 bits decides about four entries, so `p` is rounded to a multiple
+    of 2^-16.
     """
 
     def __init__(self, p: float) -> None:
@@ -22,41 +27,64 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` with a share of `p` zeros, scaled to keep its mean."""
-        hidden = round(self.p * 2**16)  # of the 2^16 values that 16 bits have
-        if not self.training or hidden == 0:
+        n_dropped = round(self.p * 2**16)  # of the 2^16 values that 16 bits have
+        if not self.training or n_dropped == 0:
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
         numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        kept = numbers.view(torch.int16)[: x.numel()].view(x.shape) >= hidden - 2**15
-        return x * kept.to(x.dtype).mul_(1 / (1 - hidden / 2**16))
+        kept = numbers.view(torch.int16)[: x.numel()].view(x.shape) >= n_dropped - 2**15
+        return x * kept.to(x.dtype).mul_(1 / (1 - n_dropped / 2**16))
 
 
-def packed(linear: nn.Linear, n_rows: int) -> Callable[[Tensor], Tensor]:
-    """Return a linear map for many products of some rows, its weights laid out for oneDNN.
-
-    For 1 to 128 rows and a vocabulary of 8,449 on CPU in float32 that takes a quarter to seven
-    tenths of the time. The operators are torch's own but not public: without them it is `linear`.
+def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+    """Return softmax(q k^T / sqrt(K)) of equation 1, `[B, H, T, S]`.
 
     Args:
-        linear: Whose weights stay as they are while the result is in use.
-        n_rows: Rows of a product, about; the layout for four serves fewer best.
+        q: Queries, `[B, H, T, K]`.
+        k: Keys, `[B, H, S, K]`.
+        mask: True where attention may go, broadcast to `[B, H, T, S]`.
+        is_causal: In place of a mask: position t attends to positions up to t.
+    """
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # [B, H, T, S]
+    if is_causal:
+        mask = q.new_ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return scores.softmax(-1)
+
+
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, is_causal: bool
+) -> Tensor:
+    """Return softmax(q k^T / sqrt(K)) v, equation 1, `[B, H, T, K]`.
+
+    The gradients of torch's CPU kernel in bf16 take five times as long as those of plain products.
+    """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        return F.dropout(attention_weights(q, k, mask, is_causal), dropout) @ v
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
+
+
+def prepack_linear(linear: nn.Linear, n_rows: int) -> Callable[[Tensor], Tensor]:
+    """Return a linear map whose weights are stored in oneDNN's layout, for repeated products.
+
+    For 1 to 128 rows and a vocabulary of 8,449 on CPU in float32 a product takes a quarter to seven
+    tenths of the time. The operators are torch's but not public: without them `linear` is returned.
+
+    Args:
+        linear: Its weights must not change while the result is in use.
+        n_rows: Approximate number of rows of a product; fewer than four use the layout for four.
     """
     weight, bias = linear.weight.detach(), linear.bias.detach()
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return linear
     try:
-        laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, max(n_rows, 4))
+        prepacked = torch.ops.mkldnn._reorder_linear_weight(weight, max(n_rows, 4))
         product = torch.ops.mkldnn._linear_pointwise
     except (AttributeError, NotImplementedError, RuntimeError):
         return linear
-    return lambda x: product(x.contiguous(), laid_out, bias, "none", [], "")
-
-
-PIECE_ROWS = 128
-
-
-LARGE = 2_000_000  # logits; fewer (8 MB) stay in the processor's cache without our help
+    return lambda x: product(x.contiguous(), prepacked, bias, "none", [], "")
 
 
 def linear_cross_entropy(
@@ -68,20 +96,20 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Return the mean cross-entropy of `projection(hidden)`, as `F.cross_entropy` defines it.
 
-    On CPU many logits are made and used up in pieces that fit the cache: a quarter faster at 8,000
-    tokens. torch's own `F.linear_cross_entropy` gains nothing there and knows no smoothing in
-    pieces.
+    On CPU, many logits are computed in pieces that fit the cache, a quarter faster at 8,000 tokens.
+    torch's own `F.linear_cross_entropy` is no faster there and has no label smoothing in pieces.
 
     Args:
-        hidden: Hidden vectors, `[N, D]`.
-        projection: To logits, `[N, V]`; has a bias. In evaluation `nn.Identity` does for logits.
+        hidden: Hidden states, `[N, D]`.
+        projection: To logits, `[N, V]`, with a bias; without gradients any module, for example
+            `nn.Identity` where `hidden` holds logits.
         targets: Token ids, `[N]`.
         weights: Weight of each token, `[V]`.
         label_smoothing: Share of each target spread over all tokens.
     """
     if torch.is_grad_enabled() and hidden.device.type == "cpu":
         matrix, bias = projection.weight, projection.bias
-        if len(hidden) * len(matrix) > LARGE:
+        if len(hidden) * len(matrix) > MANY_LOGITS:
             in_pieces: Tensor = _InPieces.apply(  # type: ignore[no-untyped-call]
                 hidden, matrix, bias, targets, weights, label_smoothing
             )
@@ -91,7 +119,7 @@ def linear_cross_entropy(
 
 
 class _InPieces(torch.autograd.Function):
-    """Linear map and cross-entropy, a few rows at a time, gradients made on the way forward.
+    """Linear map and cross-entropy, a few rows at a time; the forward pass computes the gradients.
 
     Products run in the precision of autocast, the softmax and all sums in at least float32.
     """
@@ -112,13 +140,14 @@ class _InPieces(torch.autograd.Function):
         if weights is None:
             weights = torch.ones(n_tokens, dtype=exact)
         weights = weights.to(exact)
-        share = label_smoothing / n_tokens * weights  # [V], what each token gets of any target
-        own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], what the target itself gets
+        share = label_smoothing / n_tokens * weights  # [V], smoothed mass of each token
+        own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], mass of the target itself
         total = weights[targets].sum()
         loss = torch.zeros((), dtype=exact)
-        n_real, spare = len(rows), -len(rows) % PIECE_ROWS  # products in bf16 like equal shapes
-        rows, own = (F.pad(part, (0, 0, 0, spare)) for part in (rows, own))
-        targets = F.pad(targets, (0, spare))
+        # Padding rows make all pieces equal: oneDNN compiles a bf16 product for each shape.
+        n_real, n_padding = len(rows), -len(rows) % PIECE_ROWS
+        rows, own = (F.pad(part, (0, 0, 0, n_padding)) for part in (rows, own))
+        targets = F.pad(targets, (0, n_padding))
         d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix, dtype=exact)
         d_bias = torch.zeros_like(bias, dtype=exact)
         with torch.autocast("cpu", enabled=False):
@@ -130,7 +159,7 @@ class _InPieces(torch.autograd.Function):
                 loss -= (d_logits.gather(1, target) * mass).sum()
                 if label_smoothing:
                     loss -= (d_logits[: n_real - start] @ share).sum() / total
-                # By the logits: softmax times all that a row's targets weigh, less each target.
+                # Gradient of the logits: softmax times the total mass of a row, less each mass.
                 d_logits.exp_().mul_(mass + share.sum() / total)
                 d_logits.scatter_add_(1, target, -mass)
                 if label_smoothing:

@@ -1,29 +1,26 @@
 """Encoder-decoder Transformer (Vaswani et al., 2017, "Attention Is All You Need").
 
 The order is the paper's: attention (3.2), feed-forward (3.3), embeddings and positions (3.4, 3.5),
-the layers (3.1); then the whole model and what decoding remembers.
+the layers (3.1), the whole model. Fast kernels, packed batches, attention maps and the key-value
+cache are in the other modules of this package; they plug in at `Layout` and `Attention.attend`.
 
 Shape letters: B batch, S source length, T target length, D d_model, H heads, K size of a head,
-V target vocabulary, L layers; in decoding W hypotheses per source, C positions there is room for.
-Masks are boolean; True means the position may be attended to. Padding stands at the end of a row.
-Token-wise layers do not care how rows lie: `[B, T, D]` padded, or `[N, D]` the N real tokens alone
-(with the spare rows of `Rows` at the end, which are nobody's).
+V target vocabulary. Masks are boolean; True means the position may be attended to. Padding is at
+the end of a row. Token-wise layers map the last dimension: their rows may be padded, `[B, T, D]`,
+or packed, `[N, D]` (see `Layout`); shapes below are those of padded rows.
 """
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from en2py.models.attention_maps import AttentionMaps
-from en2py.models.cpu_kernels import Dropout, packed
-from en2py.models.incremental import Cache
-from en2py.models.packing import ROWS_IN_BF16, Rows
+from en2py.models.cpu_kernels import Dropout, scaled_dot_product_attention
+from en2py.models.packing import PADDED, Layout
 
 Norm = Literal["pre", "post"]
 Positions = Literal["learned", "sinusoidal", "rotary"]
@@ -33,7 +30,7 @@ ALL, QUERIES, KEYS_AND_VALUES = slice(0, 3), slice(0, 1), slice(1, 3)  # of a fu
 
 @dataclass(frozen=True)
 class Sizes:
-    """What every layer has to know; the arguments of `Transformer` explain the words."""
+    """Settings shared by all layers; see the arguments of `Transformer`."""
 
     d_model: int
     d_ff: int
@@ -43,18 +40,22 @@ class Sizes:
     norm: Norm
 
 
-# ------------------------------------------------------------------- rows with and without padding
+@dataclass(frozen=True)
+class Side:
+    """The source or the target of a batch, as its layers need it.
+
+    Attributes:
+        mask: Real positions, `[B, 1, 1, S]`; None for a target, whose attention is causal.
+        rotary: Rotary positions, `[2, T, K / 2]`; None for other kinds of positions.
+        layout: Arrangement of its tokens.
+    """
+
+    mask: Tensor | None = None
+    rotary: Tensor | None = None
+    layout: Layout = PADDED
 
 
 # ------------------------------------------------------------------------ attention, section 3.2
-
-
-def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(q k^T / sqrt(K)), equation 1, of `[B, H, T, K]` and `[B, H, S, K]`."""
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)  # [B, H, T, S]
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    return scores.softmax(-1)
 
 
 class Attention(nn.Module):
@@ -67,73 +68,48 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(sizes.d_model, 3 * sizes.d_model)  # one product instead of three
         self.out = nn.Linear(sizes.d_model, sizes.d_model)
 
-    def project(
-        self,
-        x: Tensor,
-        parts: slice = ALL,
-        turns: Tensor | None = None,
-        rows: Rows | None = None,
-    ) -> list[Tensor]:
+    def project(self, x: Tensor, side: Side, parts: slice = ALL) -> list[Tensor]:
         """Map `[B, T, D]` to queries, keys, values or some of them, `[B, H, T, K]` each.
 
         Args:
-            x: What is projected; `[N, D]` if `rows` are given.
-            parts: Which of the three.
-            turns: Rotary positions of queries and keys, `[2, T, K / 2]`; None for no such.
-            rows: Where real tokens stand, if `x` holds these alone.
+            x: Hidden states.
+            side: The side that `x` belongs to. Its rotary positions apply to self-attention only:
+                positions of two sides cannot be compared.
+            parts: Which of the three; `ALL` in self-attention.
         """
         d_model = x.shape[-1]
-        if parts == ALL:
-            x = self.qkv(x)
-        else:
-            some = slice(parts.start * d_model, parts.stop * d_model)
-            x = F.linear(x, self.qkv.weight[some], self.qkv.bias[some])
-        if rows is not None:
-            x = rows.pad(x)
+        rows = slice(parts.start * d_model, parts.stop * d_model)
+        x = F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows])
+        x = side.layout.pad(x)
         x = x.view(*x.shape[:2], parts.stop - parts.start, self.n_heads, -1)  # [B, T, parts, H, K]
         heads = [part.transpose(1, 2) for part in x.unbind(2)]
-        if turns is not None:
-            heads[:2] = [rotate(part, turns) for part in heads[:2]]
+        if side.rotary is not None and parts == ALL:
+            heads[:2] = [apply_rotary(part, side.rotary) for part in heads[:2]]
         return heads
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """Return softmax(q k^T / sqrt(K)) v, equation 1, `[B, H, T, K]`.
+
+        `mask` broadcasts to `[B, H, T, S]`; `is_causal` replaces it: position t attends up to t.
+        """
+        dropout = self.dropout if self.training else 0.0
+        return scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
 
     def mix(
         self,
         q: Tensor,
         k: Tensor,
         v: Tensor,
+        side: Side,
         mask: Tensor | None = None,
         is_causal: bool = False,
-        rows: Rows | None = None,
-        maps: list[Tensor] | None = None,
     ) -> Tensor:
-        """Attend, join the heads and project.
-
-        Args:
-            q: Queries, `[B, H, T, K]`.
-            k: Keys, `[B, H, S, K]`.
-            v: Values, `[B, H, S, K]`.
-            mask: What may be attended to, broadcast to `[B, H, T, S]`.
-            is_causal: In place of a mask: nobody sees later positions; kernels skip that half.
-            rows: Where real queries stand: the others are left out of the result.
-            maps: Where to append the weights.
-
-        Returns:
-            `[B, T, D]`; `[N, D]` if `rows` are given.
-        """
-        dropout = self.dropout if self.training else 0.0
-        # In bf16 torch's CPU kernel takes five times as long for its gradients as plain products.
-        plain = q.device.type == "cpu" and q.dtype == torch.bfloat16
-        if plain or maps is not None:
-            if is_causal:
-                mask = q.new_ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()
-            weights = attention_weights(q, k, mask)
-            if maps is not None:
-                maps.append(weights)
-            x = F.dropout(weights, dropout) @ v
-        else:
-            x = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
+        """Attend, concatenate the heads and project; `side` is that of the queries, `[B, T, D]`."""
+        x = self.attend(q, k, v, mask, is_causal)
         x = x.transpose(1, 2).flatten(2)  # [B, H, T, K] -> [B, T, D]
-        out: Tensor = self.out(x if rows is None else rows.pack(x))
+        out: Tensor = self.out(side.layout.pack(x))
         return out
 
 
@@ -150,81 +126,76 @@ class FeedForward(nn.Sequential):
 # ----------------------------------------------------- embeddings and positions, sections 3.4, 3.5
 
 
+def angles(max_len: int, width: int) -> Tensor:
+    """Return position / 10000^(2i / width), `[max_len, width / 2]`, of section 3.5."""
+    rates = 10000.0 ** (-torch.arange(0, width, 2) / width)
+    return torch.arange(max_len)[:, None] * rates
+
+
 def sinusoids(max_len: int, d_model: int) -> Tensor:
     """Return the fixed positions of section 3.5, `[max_len, D]`: sines in the even columns."""
-    rates = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = torch.arange(max_len)[:, None] * rates  # [max_len, D / 2]
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :d_model]
+    x = angles(max_len, d_model)
+    return torch.stack([x.sin(), x.cos()], dim=-1).flatten(1)[:, :d_model]
 
 
-def rotations(max_len: int, d_head: int) -> Tensor:
-    """Return cosines and sines of rotary positions, `[2, max_len, K / 2]`; see `rotate`."""
-    rates = 10000.0 ** (-torch.arange(0, d_head, 2) / d_head)
-    angles = torch.arange(max_len)[:, None] * rates  # [max_len, K / 2]
-    return torch.stack([angles.cos(), angles.sin()])
+def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
+    """Rotate pairs of columns of `[B, H, T, K]` by their position (Su et al., 2021, equation 34).
 
-
-def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn pairs of columns of `[B, H, T, K]` by their position (Su et al., 2021, equation 34).
-
-    The product of a turned query and a turned key depends on how far apart they are, not on where.
+    The product of a rotated query and a rotated key depends on their distance alone.
     """
-    cos, sin = turns.to(x.dtype)  # [T, K / 2]
+    cos, sin = rotary.to(x.dtype)  # [T, K / 2]
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 class Embedding(nn.Module):
-    """Token ids to vectors that know their position; a table of another width is projected."""
+    """Token table and positions; a table of another width is projected to D."""
+
+    positions: Tensor | None  # added to the tokens, [max_len, D]
+    rotary: Tensor | None  # applied to queries and keys, [2, max_len, K / 2]
 
     def __init__(
         self, n_tokens: int, width: int, max_len: int, positions: Positions, sizes: Sizes
     ) -> None:
         super().__init__()
         d_model = sizes.d_model
+        self.max_len = max_len
         self.scale = math.sqrt(d_model)  # section 3.4
         self.table = nn.Embedding(n_tokens, width)
         self.widen = nn.Identity() if width == d_model else nn.Linear(width, d_model, bias=False)
-        self.positions: Tensor
-        self.rotary = positions == "rotary"
         if positions == "learned":
             self.positions = nn.Parameter(torch.empty(max_len, d_model))
-        elif positions == "sinusoidal":
-            self.register_buffer("positions", sinusoids(max_len, d_model), persistent=False)
-        else:  # they are not added, but turn queries and keys
-            self.register_buffer("positions", torch.zeros(max_len, 1), persistent=False)
-            turns = rotations(max_len, d_model // sizes.n_heads)
-            self.register_buffer("rotations", turns, persistent=False)
+        else:
+            fixed = sinusoids(max_len, d_model) if positions == "sinusoidal" else None
+            self.register_buffer("positions", fixed, persistent=False)
+        rotary = None
+        if positions == "rotary":
+            x = angles(max_len, d_model // sizes.n_heads)
+            rotary = torch.stack([x.cos(), x.sin()])
+        self.register_buffer("rotary", rotary, persistent=False)
         self.dropout = Dropout(sizes.dropout)
 
-    def forward(self, ids: Tensor, start: int = 0, rows: Rows | None = None) -> Tensor:
-        """Embed rows `[B, T]` whose first token stands at position `start`, as `[B, T, D]`.
+    def forward(self, ids: Tensor, layout: Layout = PADDED, start: int = 0) -> Tensor:
+        """Embed ids `[B, T]` whose first column is at position `start`, as `[B, T, D]`."""
+        end = start + ids.shape[1]
+        if end > self.max_len:
+            raise ValueError(f"{end} tokens, but the model has {self.max_len} positions for them")
+        x = self.widen(self.table(layout.pack(ids))) * self.scale
+        if self.positions is not None:
+            x = x + layout.positions(self.positions[start:end])
+        out: Tensor = self.dropout(x.to(self.table.weight.dtype))  # `widen` may return bf16
+        return out
 
-        If `rows` are given, only the real tokens are embedded, as `[N, D]`.
-        """
-        end, room = start + ids.shape[1], len(self.positions)
-        if end > room:
-            raise ValueError(f"{end} tokens, but the model has {room} positions for them")
-        positions = self.positions[start:end]
-        if rows is not None:
-            ids, positions = rows.of(ids), F.embedding(rows.columns, positions)
-        x: Tensor = self.widen(self.table(ids)) * self.scale + positions
-        x = self.dropout(x)
-        return x
-
-    def turns(self, start: int, n: int) -> Tensor | None:
-        """Return the rotary positions `start` to `start + n`, `[2, n, K / 2]`; None without."""
-        if not self.rotary:
-            return None
-        table: Tensor = self.rotations  # type: ignore[assignment]
-        return table[:, start : start + n]
+    def rotary_at(self, start: int, n: int) -> Tensor | None:
+        """Return the rotary positions `start` to `start + n`, `[2, n, K / 2]`, if there are any."""
+        return None if self.rotary is None else self.rotary[:, start : start + n]
 
 
 # ---------------------------------------------------------------------------- layers, section 3.1
 
 
 class Residual(nn.Module):
-    """What surrounds a sublayer: dropout, the sum, and a norm after it (the paper) or in front."""
+    """Residual connection with dropout, and a norm after it (the paper) or before the sublayer."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -247,21 +218,15 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(sizes.d_model, sizes.d_ff)
         self.residuals = nn.ModuleList(Residual(sizes) for _ in range(2))
 
-    def forward(
-        self,
-        x: Tensor,
-        src_mask: Tensor,
-        turns: Tensor | None = None,
-        rows: Rows | None = None,
-        maps: list[Tensor] | None = None,
-    ) -> Tensor:
-        """Map `[B, S, D]` (`[N, D]` at `rows`) to the same shape; `src_mask` is `[B, 1, 1, S]`."""
+    def forward(self, x: Tensor, src: Side) -> Tensor:
+        """Map `[B, S, D]` to the same shape."""
 
-        def look_around(y: Tensor) -> Tensor:
-            q, k, v = self.self_attention.project(y, turns=turns, rows=rows)
-            return self.self_attention.mix(q, k, v, src_mask, rows=rows, maps=maps)
+        def attend_to_source(y: Tensor) -> Tensor:
+            q, k, v = self.self_attention.project(y, src)
+            return self.self_attention.mix(q, k, v, src, src.mask)
 
-        out: Tensor = self.residuals[1](self.residuals[0](x, look_around), self.feed_forward)
+        x = self.residuals[0](x, attend_to_source)
+        out: Tensor = self.residuals[1](x, self.feed_forward)
         return out
 
 
@@ -275,41 +240,19 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(sizes.d_model, sizes.d_ff)
         self.residuals = nn.ModuleList(Residual(sizes) for _ in range(3))
 
-    def forward(
-        self,
-        x: Tensor,
-        memory_kv: list[Tensor],
-        src_mask: Tensor,
-        turns: Tensor | None = None,
-        rows: Rows | None = None,
-        recall: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]] | None = None,
-        maps: tuple[list[Tensor], list[Tensor]] | None = None,
-    ) -> Tensor:
-        """Map `[B, T, D]` (`[N, D]` at `rows`) to the same shape.
+    def forward(self, x: Tensor, memory_kv: list[Tensor], src: Side, tgt: Side) -> Tensor:
+        """Map `[B, T, D]` to the same shape; `memory_kv` are the memory's, `[B, H, S, K]` each."""
 
-        Args:
-            x: A whole target; in decoding the newest token of W hypotheses, `[B, W, D]`.
-            memory_kv: Keys and values of the memory, `[B, H, S, K]` each.
-            src_mask: Real source positions, `[B, 1, 1, S]`.
-            turns: Rotary positions of the target, if there are any.
-            rows: Where real target tokens stand, if `x` holds these alone.
-            recall: In decoding: newest keys and values in, those of all tokens and a mask out.
-            maps: Where to append the weights of self-attention and of cross-attention.
-        """
-        self_maps, cross_maps = maps or (None, None)
+        def attend_to_target(y: Tensor) -> Tensor:
+            q, k, v = self.self_attention.project(y, tgt)
+            return self.self_attention.mix(q, k, v, tgt, is_causal=True)
 
-        def look_back(y: Tensor) -> Tensor:
-            q, k, v = self.self_attention.project(y, turns=turns, rows=rows)
-            if recall is not None:
-                return self.self_attention.mix(q, *recall(k, v))
-            return self.self_attention.mix(q, k, v, is_causal=True, rows=rows, maps=self_maps)
+        def attend_to_source(y: Tensor) -> Tensor:
+            [q], (k, v) = self.cross_attention.project(y, tgt, QUERIES), memory_kv
+            return self.cross_attention.mix(q, k, v, tgt, src.mask)
 
-        def look_at_memory(y: Tensor) -> Tensor:
-            [q], (k, v) = self.cross_attention.project(y, QUERIES, rows=rows), memory_kv
-            return self.cross_attention.mix(q, k, v, src_mask, rows=rows, maps=cross_maps)
-
-        x = self.residuals[0](x, look_back)
-        x = self.residuals[1](x, look_at_memory)
+        x = self.residuals[0](x, attend_to_target)
+        x = self.residuals[1](x, attend_to_source)
         out: Tensor = self.residuals[2](x, self.feed_forward)
         return out
 
@@ -318,12 +261,12 @@ class DecoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The model; vocabularies are known before it is made.
+    """The model.
 
     Args:
         n_src: Size of the source vocabulary.
         n_tgt: Size of the target vocabulary.
-        pad_id: The id that fills rows, the same on both sides.
+        pad_id: The id of padding, the same on both sides.
         d_model: Width of the model.
         d_ff: Width inside feed-forward.
         n_heads: Heads per attention; must divide `d_model`.
@@ -332,14 +275,14 @@ class Transformer(nn.Module):
         dropout: Probability of dropping a number after each sublayer and embedding (section 5.4).
         max_src_len: Most source tokens.
         max_tgt_len: Most target tokens.
-        positions: Learned ones, the paper's sinusoids, or rotary ones (Su et al., 2021), which say
-            how far apart two tokens are.
-        norm: Layer norm in front of each sublayer and behind each stack, or as in the paper after
-            each sublayer.
+        positions: Learned, the paper's sinusoids, or rotary (Su et al., 2021): attention depends
+            on the distance of two tokens.
+        norm: "pre": layer norm before each sublayer and after each stack; "post": after each
+            sublayer, as in the paper.
         tie_embeddings: "tgt" shares one table between the decoder's embedding and `projection`.
         attention_dropout: Probability of dropping an attention weight. The paper has none, and on
             CPU in fp32 it costs the fast kernel (1.6 times the attention's time).
-        src_width: Width of the source token table where it is not `d_model`; it is projected.
+        src_width: Width of the source token table if it is not `d_model`; it is projected.
         tgt_width: The same for the target token table.
     """
 
@@ -396,109 +339,52 @@ class Transformer(nn.Module):
         """Return True at the real tokens of `src` `[B, S]`, as `[B, 1, 1, S]`."""
         return (src != self.pad_id)[:, None, None]
 
-    def encode(
-        self, src: Tensor, rows: Rows | None = None, maps: list[Tensor] | None = None
-    ) -> Tensor:
-        """Map source ids `[B, S]` to the memory `[B, S, D]` (`[N, D]` at `rows`).
+    def src_side(self, src: Tensor, layout: Layout = PADDED) -> Side:
+        """Return the side of source ids `[B, S]`."""
+        return Side(self.src_mask(src), self.src_embedding.rotary_at(0, src.shape[1]), layout)
 
-        `maps` takes the layers' attention weights.
-        """
-        x = self.src_embedding(src, rows=rows)
-        mask = self.src_mask(src)
-        turns = self.src_embedding.turns(0, src.shape[1])
+    def encode(self, src: Tensor, side: Side) -> Tensor:
+        """Map source ids `[B, S]` to the memory `[B, S, D]`."""
+        x = self.src_embedding(src, side.layout)
         for layer in self.encoder:
-            x = layer(x, mask, turns, rows, maps)
+            x = layer(x, side)
         memory: Tensor = self.encoder_norm(x)
         return memory
 
-    def memory_kv(self, memory: Tensor, rows: Rows | None = None) -> list[list[Tensor]]:
+    def memory_kv(self, memory: Tensor, side: Side) -> list[list[Tensor]]:
         """Return each decoder layer's keys and values of the memory, `[B, H, S, K]` each."""
-        layers: Iterable[Any] = self.decoder  # a ModuleList does not know what it holds
-        return [
-            layer.cross_attention.project(memory, KEYS_AND_VALUES, rows=rows) for layer in layers
-        ]
+        layers: Iterable[Any] = self.decoder  # a ModuleList does not know the type of its layers
+        return [layer.cross_attention.project(memory, side, KEYS_AND_VALUES) for layer in layers]
 
-    def decode(
+    def forward(
         self,
+        src: Tensor,
         tgt_in: Tensor,
-        memory_kv: list[list[Tensor]],
-        src_mask: Tensor,
-        rows: Rows | None = None,
-        maps: tuple[list[Tensor], list[Tensor]] | None = None,
+        src_layout: Layout = PADDED,
+        tgt_layout: Layout = PADDED,
     ) -> Tensor:
-        """Map target ids `[B, T]` to hidden vectors `[B, T, D]` (`[N, D]` at `rows`)."""
-        x = self.tgt_embedding(tgt_in, rows=rows)
-        turns = self.tgt_embedding.turns(0, tgt_in.shape[1])
+        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to hidden states `[B, T, D]`.
+
+        Logits are `projection(hidden)`, left to the caller, who needs few of the rows.
+        """
+        source = self.src_side(src, src_layout)
+        target = Side(None, self.tgt_embedding.rotary_at(0, tgt_in.shape[1]), tgt_layout)
+        memory_kv = self.memory_kv(self.encode(src, source), source)
+        x = self.tgt_embedding(tgt_in, tgt_layout)
         for layer, kv in zip(self.decoder, memory_kv, strict=True):
-            x = layer(x, kv, src_mask, turns, rows, maps=maps)
+            x = layer(x, kv, source, target)
         hidden: Tensor = self.decoder_norm(x)
         return hidden
 
-    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to hidden vectors `[B, T, D]`.
-
-        Logits are `projection(hidden)`; they are left to the caller, who needs few of the rows.
-        """
-        return self.decode(tgt_in, self.memory_kv(self.encode(src)), self.src_mask(src))
-
-    def hidden(self, src: Tensor, tgt_in: Tensor, src_places: Tensor, tgt_places: Tensor) -> Tensor:
-        """Return what `forward` gives at the real target positions, `[N, D]`.
-
-        On CPU padding passes through attention alone, which saves some 5 % of a step. A GPU is
-        held up by the number of kernels more than by their size: there the padded rows are
-        worked through, and the real ones taken at the end.
-
-        Args:
-            src: Source ids, `[B, S]`.
-            tgt_in: Target ids, `[B, T]`.
-            src_places: Where in the flattened `src` real tokens stand.
-            tgt_places: The same for `tgt_in`, `[N]`.
-        """
-        if src.device.type != "cpu":
-            return Rows(tgt_places, tgt_in.shape).pack(self(src, tgt_in))
-        multiple = ROWS_IN_BF16 if torch.is_autocast_enabled("cpu") else 1
-        src_rows = Rows(src_places, src.shape, multiple)
-        tgt_rows = Rows(tgt_places, tgt_in.shape, multiple)
-        memory_kv = self.memory_kv(self.encode(src, src_rows), src_rows)
-        hidden = self.decode(tgt_in, memory_kv, self.src_mask(src), tgt_rows)
-        return hidden[: len(tgt_places)]
-
-    @torch.no_grad()
-    def attention_maps(self, src: Tensor, tgt_in: Tensor) -> AttentionMaps:
-        """Return what attends to what; in eval mode the weights are those of `forward`."""
-        around, back, across = [], [], []  # type: tuple[list[Tensor], list[Tensor], list[Tensor]]
-        memory_kv = self.memory_kv(self.encode(src, maps=around))
-        self.decode(tgt_in, memory_kv, self.src_mask(src), maps=(back, across))
-        return AttentionMaps(torch.stack(around), torch.stack(back), torch.stack(across))
-
-    def start(self, src: Tensor, width: int = 1, max_len: int | None = None) -> Cache:
-        """Read sources `[B, S]`; make room for `width` hypotheses of `max_len` tokens each."""
-        room = len(self.tgt_embedding.positions)
-        if max_len is not None and max_len > room:
-            raise ValueError(f"max_len ({max_len}) is more than the model's {room} positions")
-        memory_kv = [[x.contiguous() for x in kv] for kv in self.memory_kv(self.encode(src))]
-        projection = packed(self.projection, len(src) * width)
-        return Cache(memory_kv, self.src_mask(src), projection, width, max_len or room)
-
-    def step(self, ids: Tensor, cache: Cache) -> Tensor:
-        """Map each hypothesis's newest token, `[B * W]`, to logits of its next, `[B * W, V]`."""
-        x = self.tgt_embedding(ids[:, None], cache.length)  # [B * W, 1, D]
-        x = x.view(-1, cache.width, x.shape[-1])  # [B, W, D]
-        turns = self.tgt_embedding.turns(cache.length, 1)  # all stand at the same place
-        cache.open()
-        for i, layer in enumerate(self.decoder):
-            x = layer(x, cache.memory_kv[i], cache.src_mask, turns, recall=partial(cache.recall, i))
-        return cache.projection(self.decoder_norm(x).flatten(0, 1))
-
 
 def initialise(module: nn.Module) -> None:
-    """Draw weights anew: Glorot for matrices; tokens (once scaled) and positions of unit size."""
+    """Draw weights: Glorot for matrices; unit size for scaled tokens and learned positions."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, Attention):
-        for matrix in module.qkv.weight.chunk(3):  # each as if it stood alone
+        for matrix in module.qkv.weight.chunk(3):  # as three separate matrices
             nn.init.xavier_uniform_(matrix)
     elif isinstance(module, Embedding):
         nn.init.normal_(module.table.weight, std=1 / module.scale)

@@ -16,13 +16,30 @@ from torchmetrics import MeanMetric
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab
-from en2py.decoding.hypothesis import Hypothesis
+from en2py.decoding.hypothesis import Engine, Hypothesis, Model
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
+from en2py.models.attention_maps import attention_maps
+from en2py.models.incremental import IncrementalDecoder
+from en2py.models.packing import PackedLayout
 from en2py.models.transformer import Transformer
 from en2py.training.losses import normalizer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
-Search = Callable[[Transformer, Tensor, Vocab], list[list[Hypothesis]]]
+Search = Callable[[Model | Engine, Tensor, Vocab], list[list[Hypothesis]]]
+
+
+def real_hidden(model: Transformer, batch: Batch) -> Tensor:
+    """Return the hidden states at the real target positions, `[N, D]`.
+
+    On CPU only attention processes padding. A GPU is limited by the number of kernels more than by
+    their size: there all rows are computed, and the real ones are selected at the end.
+    """
+    tgt_layout = PackedLayout(batch.tgt_places, batch.tgt_in.shape)
+    if batch.src.device.type != "cpu":
+        return tgt_layout.pack(model(batch.src, batch.tgt_in))
+    src_layout = PackedLayout(batch.src_places, batch.src.shape)
+    hidden: Tensor = model(batch.src, batch.tgt_in, src_layout, tgt_layout)
+    return hidden[: len(tgt_layout.places)]
 
 
 class Seq2SeqModule(pl.LightningModule):
@@ -149,9 +166,8 @@ class Seq2SeqModule(pl.LightningModule):
 
     def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return hidden states `[N, D]` and targets `[N]` at the real target positions."""
-        places = batch.tgt_places
-        hidden = self.model.hidden(batch.src, batch.tgt_in, batch.src_places, places)
-        return hidden, batch.tgt_out.flatten()[places]
+        hidden = real_hidden(self.model, batch)
+        return hidden, batch.tgt_out.flatten()[batch.tgt_places]
 
     # -- evaluation -------------------------------------------------------------------------------
 
@@ -215,7 +231,7 @@ class Seq2SeqModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) for each source."""
         with self._full_precision():
-            results = self.search(self.model, batch.src, self.tgt_vocab)
+            results = self.search(IncrementalDecoder(self.model), batch.src, self.tgt_vocab)
         return [
             (index, [self.text(hypothesis) for hypothesis in hypotheses])
             for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
@@ -250,11 +266,12 @@ class Seq2SeqModule(pl.LightningModule):
             examples.append(Example(i, self.src_vocab.encode(tokens), ()))
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
+        decoder = IncrementalDecoder(self.model)
         with self._without_dropout(), self._full_precision():
             for first in range(0, len(examples), max_rows):
                 rows = examples[first : first + max_rows]
                 src = collate(rows, self.tgt_vocab).src.to(self.device)
-                results = (search or self.search)(self.model, src, self.tgt_vocab)
+                results = (search or self.search)(decoder, src, self.tgt_vocab)
                 for example, hypotheses in zip(rows, results, strict=True):
                     found[example.index] = hypotheses
         return found
@@ -295,11 +312,11 @@ class Seq2SeqModule(pl.LightningModule):
         """
         src = self.src_tokenizer.tokenize(description)
         tgt = self.tgt_tokenizer.tokenize(code)
-        tgt = tgt[: self.model.tgt_embedding.positions.shape[0] - 1]
+        tgt = tgt[: self.model.tgt_embedding.max_len - 1]
         example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))
         batch = collate([example], self.tgt_vocab).to(self.device)
         with self._without_dropout(), self._full_precision():
-            maps = self.model.attention_maps(batch.src, batch.tgt_in)
+            maps = attention_maps(self.model, batch.src, batch.tgt_in)
         # A row is what is being written: the token that comes out at that place.
         read, written = [*src, EOS], [*tgt, EOS]
         labels = {
@@ -307,7 +324,7 @@ class Seq2SeqModule(pl.LightningModule):
             "encoder": (read, read),
             "decoder": (written, [BOS, *tgt]),
         }
-        return labels, {kind: getattr(maps, kind)[:, 0].float().cpu() for kind in labels}
+        return labels, {kind: maps[kind][:, 0].float().cpu() for kind in labels}
 
     # -- checkpoints ------------------------------------------------------------------------------
 

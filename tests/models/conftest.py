@@ -1,0 +1,10 @@
+import pytest
+
+from en2py.models.transformer import Transformer
+from tiny_transformer import transformer
+
+
+@pytest.fixture(params=[("pre", "learned"), ("post", "learned"), ("pre", "rotary")])
+def model(request) -> Transformer:
+    norm, positions = request.param
+    return transformer(norm=norm, positions=positions)
