@@ -47,7 +47,7 @@ def module(src_vocab, tgt_vocab) -> Seq2SeqModule:
         tgt_vocab=tgt_vocab,
         freeze_epochs=0,
         frozen=(),
-        stored={
+        metadata={
             "run": "a_run",
             "config": {
                 "model": {
