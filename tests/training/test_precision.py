@@ -99,7 +99,7 @@ def module(tgt_vocab: Vocab) -> Seq2SeqModule:
         tgt_vocab=tgt_vocab,
         freeze_epochs=0,
         frozen=[],
-        stored={},
+        metadata={},
     )  # fmt: skip
 
 
