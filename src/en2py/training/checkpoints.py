@@ -47,7 +47,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             with atomic_file(path) as file:
                 torch.save(checkpoint, file)
                 file.seek(0)
-                file.write(hashlib.file_digest(file, "sha256").digest())
+                checksum = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+                file.write(checksum.digest())
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)  # or the rename itself may be lost in a power cut
@@ -88,8 +89,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise UserError(f"'{path}' is a folder, not a checkpoint")
     if not _has_valid_checksum(path):
         raise UserError(
-            f"'{path}' has no valid checksum: it is damaged, or another version of en2py or another "
-            "program wrote it"
+            f"'{path}' has no valid checksum: it is damaged, or was not written by this version of "
+            "en2py"
         )
     try:
         checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
