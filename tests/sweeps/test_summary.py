@@ -9,7 +9,7 @@ import pytest
 
 from en2py.cli.main import command
 from en2py.errors import UserError
-from en2py.evaluation.report.summary import surely_best
+from en2py.evaluation.report.summary import best_if_significant
 from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarise
 
 
@@ -44,13 +44,13 @@ def test_rows_are_ranked_by_validation_and_compared_with_the_first_run() -> None
     assert difference.value == pytest.approx(-0.10)
     half = 4.302653 * 0.01 / 3**0.5
     assert (difference.low, difference.high) == pytest.approx((-0.1 - half, -0.1 + half))
-    assert difference.is_significant and surely_best(results) == "loss=smoothed"
+    assert difference.is_significant and best_if_significant(results) == "loss=smoothed"
 
 
 def test_best_by_chance_is_not_marked() -> None:
     results = results_of([*PLAIN, *NOISY], "s")
     assert results.rows[0].name == "loss=weighted"
-    assert surely_best(results) == ""
+    assert best_if_significant(results) == ""
 
 
 def test_other_vocabularies_are_compared_by_bits_alone() -> None:

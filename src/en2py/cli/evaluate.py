@@ -44,7 +44,7 @@ from en2py.evaluation.behaviour.cached import account, quality_of
 from en2py.evaluation.execution.runner import Judge, counts_at_k
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.markdown import spread
+from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.results import AttentionSample, Estimate, Results
 from en2py.evaluation.scores import (
     N_SAMPLES,
@@ -196,9 +196,9 @@ def _trigger_words(
 
 def _attention(module: Seq2SeqModule, scored: SplitScores, n: int) -> list[AttentionSample]:
     """Return what a model looked at while it wrote some of the samples of the report."""
-    shown = spread(len(scored.pairs), N_SAMPLES)
+    shown = evenly_spaced(len(scored.pairs), N_SAMPLES)
     found = []
-    for place in (shown[i] for i in spread(len(shown), n)):
+    for place in (shown[i] for i in evenly_spaced(len(shown), n)):
         pair, code = scored.pairs[place], scored.predictions[place]
         if code:
             labels, maps = module.attention(pair.description, code)

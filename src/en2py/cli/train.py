@@ -27,7 +27,7 @@ from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import Judge
-from en2py.evaluation.plots import plot_curves
+from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import Training, write_scores
 from en2py.sweeps.plan import job_label
 from en2py.training import build, checkpoints, run_folder, signals

@@ -26,7 +26,8 @@ from en2py.evaluation.execution.runner import TESTS, Judge, Ran, counts_of, fail
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
 from en2py.evaluation.metrics.program_metrics import VERDICTS, Scores, metric_value, score
 from en2py.evaluation.metrics.seen_descriptions import known_codes
-from en2py.evaluation.report.markdown import samples_page, spread
+from en2py.evaluation.report.markdown import samples_page
+from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.results import AttentionSample, ResultRow, Sample, SampleOutput
 
 Tables = dict[str, list[Counts]]  # metric to counts, a row a pair
@@ -322,7 +323,7 @@ def samples_of(
             pairs[i].code,
             {name: _output(entry.scored, i) for name, entry in by_row.items() if entry.asked[i]},
         )
-        for i in spread(len(pairs), N_SAMPLES)
+        for i in evenly_spaced(len(pairs), N_SAMPLES)
     ]
 
 

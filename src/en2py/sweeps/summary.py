@@ -32,7 +32,7 @@ from en2py.evaluation.aggregation import (
 )
 from en2py.evaluation.metrics.registry import figure_of, metric
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.summary import answer, surely_best
+from en2py.evaluation.report.summary import best_if_significant, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import ResultRow, Results
 from en2py.sweeps import plan
@@ -305,7 +305,7 @@ def _csv_of_rows(results: Results) -> str:
     table = []
     for row in results.rows:
         cells: dict[str, object] = {**row.settings, "runs": len(row.runs)}
-        cells["best"] = "yes" if row.name == surely_best(results) else ""
+        cells["best"] = "yes" if row.name == best_if_significant(results) else ""
         figures = {**{f"val/{k}": f for k, f in row.validation.items()}, **row.figures}
         for name, figure in figures.items():
             label = name if name.startswith("val/") else f"test/{name}"
@@ -335,7 +335,7 @@ def _print(results: Results) -> None:
         table.add_column(metric(name).head, justify="right")
         if len(results.rows) > 1:
             table.add_column("difference", justify="right")
-    best = surely_best(results)
+    best = best_if_significant(results)
     for row in results.rows:
         chosen = [row.settings.get(axis, "") for axis in results.axes] or [row.name]
         if row.name == best:
@@ -343,7 +343,7 @@ def _print(results: Results) -> None:
         cells = [*chosen, str(len(row.runs)), *_cells(row, names, results)]
         table.add_row(*map(Text, cells))
     console.console.print(table)
-    for paragraph in answer(results):
+    for paragraph in summarize(results):
         console.say(paragraph)
 
 

@@ -13,7 +13,6 @@ import pytorch_lightning as pl
 from en2py.data.datamodule import PairDataModule
 from en2py.evaluation.execution.runner import Judge
 from en2py.evaluation.metrics.token_metrics import token_counts
-from en2py.evaluation.plots import plot_attention
 from en2py.evaluation.scores import SplitScores, Tables, Training, judged
 from en2py.training.distributed import all_gather
 from en2py.training.module import Seq2SeqModule
@@ -93,6 +92,8 @@ def draw_attention(
         kinds: Of `cross`, `encoder`, `decoder`.
         n_maps: Number of samples.
     """
+    from en2py.evaluation.plots.attention import plot_attention  # imports matplotlib
+
     files: list[Path] = []
     for place in written_places(scored, n_maps):
         labels, maps = module.attention(scored.pairs[place].description, scored.predictions[place])

@@ -4,7 +4,8 @@ import pytest
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import score
-from en2py.evaluation.report.markdown import escaped, fenced, samples_page, spread
+from en2py.evaluation.report.markdown import escaped, fenced, samples_page
+from en2py.evaluation.report.samples import evenly_spaced
 
 ADD = "def add(a, b):\n    return a + b"
 
@@ -15,7 +16,7 @@ def page_of(*rows, **settings):
     return samples_page(pairs, outputs, score(outputs, [p.code for p in pairs]), **settings)
 
 
-def test_each_verdict_stands_over_its_sample():
+def test_each_sample_has_its_verdict_in_the_heading():
     page = page_of(
         ("add", ADD, ADD),
         ("add", ADD, "def plus(x, y):\n    return x + y"),
@@ -34,32 +35,32 @@ def test_an_exact_output_is_shown_once():
 
 
 @pytest.mark.parametrize("text", ["```", "`" * 7, 'x = """\n```python\n```\n"""', "~~~\n# head"])
-def test_no_text_ends_its_fence(text):
+def test_no_text_ends_its_code_block(text):
     fence, *inside, end = fenced(text).split("\n")
     assert fence == f"{end}python"
     assert not any(re.fullmatch(rf" {{0,3}}{end}`*\s*", line) for line in inside)
 
 
-def test_the_text_in_a_fence_is_the_text():
+def test_code_blocks_keep_their_text():
     assert fenced("a = '`'\n  b\tc").split("\n")[1:-1] == ["a = '`'", "  b\tc"]
 
 
 @pytest.mark.parametrize("char", ["\x00", "\x1b", "\r", "\x0c", "\u2028", "\ud800"])
-def test_control_characters_are_written_out(char):
+def test_control_characters_are_escaped(char):
     assert f"\\x{ord(char):02x}" in fenced(f"a{char}b")
 
 
-def test_markup_in_a_description_means_nothing():
+def test_markup_in_a_description_is_escaped():
     assert escaped("a <b>\n# c | d*e*") == r"a \<b\> \# c \| d\*e\*"
 
 
-def test_samples_are_spread_over_the_split():
-    assert spread(10, 3) == [0, 3, 6]
-    assert spread(2, 5) == [0, 1]
-    assert spread(0, 5) == []
+def test_samples_are_evenly_spaced():
+    assert evenly_spaced(10, 3) == [0, 3, 6]
+    assert evenly_spaced(2, 5) == [0, 1]
+    assert evenly_spaced(0, 5) == []
 
 
-def test_the_page_counts_all_pairs_and_shows_some():
+def test_page_counts_all_pairs_and_shows_a_selection():
     page = page_of(*[("add", ADD, ADD)] * 3, ("add", ADD, "x ="), n_samples=2)
     assert "2 of 4 pairs. All of them: 3 exact, 1 does not compile." in page
     assert page.count("\n## ") == 2

@@ -1,31 +1,34 @@
-"""Pages and pictures that tell what a comparison found, made from its `Results` alone."""
+"""HTML and Markdown reports of a comparison, made from its `Results` alone."""
 
 from pathlib import Path
 
 from en2py.data.files import write_atomically
-from en2py.evaluation.report.sections import pictures, report_html, report_markdown
-from en2py.evaluation.report.svg import standalone
+from en2py.evaluation.report.html import report_html
+from en2py.evaluation.report.markdown import report_markdown
+from en2py.evaluation.report.sections import draw_pictures, sections
+from en2py.evaluation.report.summary import summarize
 from en2py.evaluation.results import Results
 
 
 def write_report(folder: Path, results: Results, name: str = "report") -> None:
     """Write `report.html`, which needs no other file and no network, `report.md` and `pictures/`.
 
-    The same results give the same bytes.
+    Equal results give equal bytes.
 
     Args:
-        folder: Where to.
-        results: What to tell.
+        folder: Of the files.
+        results: Of the comparison.
         name: Of the two pages.
     """
-    texts = {f"{name}.html": report_html(results), f"{name}.md": report_markdown(results)}
-    drawn = pictures(results)
-    for kind in ("dots", "effects"):  # the names of the curves' colours stand on the page
-        for what, figure in drawn[kind].items():
+    pictures = draw_pictures(results)
+    parts = results.title, summarize(results), sections(results, pictures)
+    texts = {f"{name}.html": report_html(*parts), f"{name}.md": report_markdown(*parts)}
+    for kind, drawn in pictures.items():
+        for what, svg in drawn.items():
             words = what.replace("/", "-").split()
-            texts[f"pictures/{'-'.join([kind, *words])}.svg"] = standalone(figure)
-        for old in (folder / "pictures").glob(f"{kind}-*.svg"):  # other files are not ours
+            texts[f"pictures/{'-'.join([kind, *words])}.svg"] = svg
+        for old in (folder / "pictures").glob(f"{kind}-*.svg"):  # not files of the user
             if f"pictures/{old.name}" not in texts:
-                old.unlink()  # of rows or axes that are no more
+                old.unlink()  # of rows or settings that no longer exist
     for path, text in texts.items():
         write_atomically(folder / path, text.encode("utf-8", "backslashreplace"))

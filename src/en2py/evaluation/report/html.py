@@ -1,14 +1,13 @@
-"""A page from its parts: one HTML file that needs nothing else, from the templates beside this.
+"""Render a report as one HTML file that needs no other file and no network.
 
-Every text of data is escaped on its way in, and the page's own policy forbids any script but its
-own and any request to a network.
+Every text of data is escaped, and the content security policy of the page forbids any script or
+style but its own and any request to a network.
 """
 
 import base64
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -18,103 +17,42 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from en2py.evaluation.report.markdown import visible
-from en2py.evaluation.report.tables import Table
+from en2py.evaluation.plots.style import PALETTE, visible
+from en2py.evaluation.report.sections import Section
 
-STYLES = ("colours.css", "page.css", "figures.css")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a page.
-
-    Attributes:
-        title: Its heading, and its link in the list of contents.
-        body: Made by the functions below, or of a template: nothing unescaped may be in it.
-        lead: A sentence below the heading.
-    """
-
-    title: str
-    body: Markup
-    lead: str = ""
-
-    @property
-    def anchor(self) -> str:
-        """Return its id in the page."""
-        return "-".join(self.title.lower().split())
+# Blank lines at the start are kept: nothing of a program changes but its last line end.
+_LEXER = PythonLexer(stripnl=False, ensurenl=False)
+_FORMATTER: Any = HtmlFormatter(nowrap=True)
 
 
-def page(
-    title: str, answer: Sequence[str], sections: Sequence[Section], *, scripts: Sequence[str] = ()
-) -> str:
-    """Return a whole page.
+def report_html(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
+    """Return the page of a report.
 
     Args:
         title: Of the page.
-        answer: What came out, a paragraph each, at the top.
-        sections: Parts in order; an empty body is passed over.
-        scripts: Names of script files among the templates.
+        summary: Paragraphs at the top.
+        sections: In order.
     """
-    style = "\n".join(template_text(name) for name in STYLES)
-    script = "\n".join(template_text(name) for name in scripts)
+    colours = "\n".join(f".s{i} {{ --own: {colour}; }}" for i, colour in enumerate(PALETTE))
+    style = template_text("page.css") + colours
+    script = template_text("samples.js") + template_text("attention.js")
     return (
         _environment()
-        .get_template("page.html")
+        .get_template("report.html.j2")
         .render(
             title=title,
-            answer=answer,
-            sections=[section for section in sections if section.body],
+            summary=summary,
+            sections=sections,
             style=Markup(style),
             script=Markup(script),
-            style_hash=_hash(style),
-            script_hash=_hash(script),
+            style_hash=_digest(style),
+            script_hash=_digest(script),
         )
     )
 
 
-def render(template: str, **values: Any) -> Markup:
-    """Fill a template; texts are escaped."""
-    return Markup(_environment().get_template(template).render(**values))
-
-
-def table(content: Table) -> Markup:
-    """Return a table that scrolls in its own box where it is too wide."""
-    return render("table.html", table=content)
-
-
-def folded(summary: str, body: Markup) -> Markup:
-    """Return a part that opens on a click."""
-    return render("folded.html", summary=summary, body=body)
-
-
-def facts(pairs: Sequence[tuple[str, str]]) -> Markup:
-    """Return labels with their texts; long ones get a line of their own."""
-    wide = any(len(label) + len(text) > 46 for label, text in pairs)
-    return render("facts.html", pairs=pairs, wide=wide)
-
-
-def figures(
-    pictures: Sequence[str], *, caption: str, legend: Sequence[tuple[int, str]] = ()
-) -> Markup:
-    """Return pictures side by side, as many as there is room for.
-
-    Args:
-        pictures: SVG texts of `figures`.
-        caption: Below them.
-        legend: Number of a colour and name of its row.
-    """
-    return render(
-        "figures.html", pictures=[Markup(svg) for svg in pictures], caption=caption, legend=legend
-    )
-
-
-def joined(*parts: Markup) -> Markup:
-    """Put parts one below the other."""
-    return Markup("\n").join(parts)
-
-
-def coloured(code: str) -> Markup:
-    """Return Python code with its syntax in classes; broken code too."""
+def highlighted(code: str) -> Markup:
+    """Return Python code with its syntax in classes; code with syntax errors too."""
     text = visible(code.strip("\n").rstrip())
     return Markup(highlight(text, _LEXER, _FORMATTER).removesuffix("\n"))
 
@@ -123,11 +61,6 @@ def template_text(name: str) -> str:
     """Read a file of the templates folder."""
     folder = files("en2py.evaluation.report") / "templates"
     return (folder / name).read_text(encoding="utf-8")
-
-
-# Tabs, blank lines at the start: nothing of the program is changed but the line end at its end.
-_LEXER = PythonLexer(stripnl=False, ensurenl=False)
-_FORMATTER: Any = HtmlFormatter(nowrap=True)
 
 
 @functools.cache
@@ -140,10 +73,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    environment.filters["coloured"] = coloured
+    environment.filters["highlighted"] = highlighted
     return environment
 
 
-def _hash(text: str) -> str:
-    """Return the digest by which the page's policy knows its own script or style."""
+def _digest(text: str) -> str:
+    """Return the digest by which the policy of the page allows its own script or style."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

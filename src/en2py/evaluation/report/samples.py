@@ -1,99 +1,94 @@
-"""Samples side by side with their verdicts, and the attention maps behind them."""
+"""What the templates show of samples and attention maps."""
 
 import base64
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from en2py.evaluation.metrics.code_tokens import token_class
-from en2py.evaluation.plots import token_label
-from en2py.evaluation.report import html, markdown
-from en2py.evaluation.report.markdown import escaped, fenced, visible
+from en2py.evaluation.plots.style import token_label, visible
 from en2py.evaluation.results import AttentionSample, Sample, SampleOutput
 
-TONES = {
-    "exact": "good",
-    "passes": "good",
-    "behaves": "good",
+KEY = "✓ right, ○ compiles but could not be tested, ✗ wrong"
+_MARKS = {"good": "✓", "fair": "○", "bad": "✗"}
+_TONES = {
+    **dict.fromkeys(("exact", "passes", "behaves"), "good"),
     "compiles": "fair",
-    "wrong": "bad",
-    "does not compile": "bad",
+    **dict.fromkeys(("wrong", "does not compile"), "bad"),
 }
-MARKS = {"good": "✓", "fair": "○", "bad": "✗"}
-KEY = "✓ right, ○ compiles and could not be tested, ✗ wrong"
 _KINDS = {
-    "cross": "cross: code looks at the description",
-    "encoder": "encoder: the description looks at itself",
-    "decoder": "decoder: code looks at the code before it",
+    "cross": "cross: code attends to the description",
+    "encoder": "encoder: the description attends to itself",
+    "decoder": "decoder: code attends to earlier code",
 }
 
 
-def samples_html(
+def sample_views(
     samples: Sequence[Sample], names: Sequence[str], attention: Sequence[AttentionSample]
-) -> Markup:
-    """Return samples that open on a click, with a filter by row and verdict.
+) -> dict[str, Any]:
+    """Return what the templates show of samples.
 
     Args:
         samples: The pairs.
         names: Of all rows, in the order of the tables.
-        attention: Whose maps the page has.
+        attention: The maps of the page.
     """
-    if not samples:
-        return Markup("")
-    samples = [_ordered(sample, names) for sample in samples]
-    found = {output.verdict for sample in samples for output in sample.outputs.values()}
-    order = [*(v for v in TONES if v in found), *sorted(found - TONES.keys())]
-    return html.render(
-        "samples.html",
-        samples=samples,
-        names=list(names),
-        rows=[name for name in names if any(name in sample.outputs for sample in samples)],
-        verdicts=order,
-        tones={verdict: TONES.get(verdict, "fair") for verdict in order},
-        marks=MARKS,
-        maps=[(own.row, own.sample) for own in attention],
-    )
+    maps = {(own.row, own.sample): place for place, own in enumerate(attention)}
+    views: list[dict[str, Any]] = []
+    for sample in samples:
+        outputs = [
+            _output_view(name, sample.outputs[name], maps.get((name, sample.id)))
+            for name in names
+            if name in sample.outputs
+        ]
+        same: dict[str, list[Mapping[str, Any]]] = {}  # a program is shown once in Markdown
+        for output in outputs:
+            same.setdefault(output["code"], []).append(output)
+        views.append({"sample": sample, "outputs": outputs, "by_code": same})
+    verdicts = {output["verdict"] for view in views for output in view["outputs"]}
+    return {
+        "samples": views,
+        "names": list(names),
+        "verdicts": sorted(verdicts, key=lambda v: ([*_TONES, v].index(v), v)),
+    }
 
 
-def samples_markdown(samples: Sequence[Sample], names: Sequence[str], n_samples: int = 12) -> str:
-    """Return the first samples, each folded."""
-    shown = [_ordered(sample, names) for sample in samples[:n_samples]]
-    return "\n\n".join(map(_sample_markdown, shown))
+def attention_maps(
+    attention: Sequence[AttentionSample], samples: Sequence[Sample]
+) -> list[dict[str, Any]]:
+    """Return the data of the attention viewer.
 
-
-def attention_html(attention: Sequence[AttentionSample], samples: Sequence[Sample]) -> Markup:
-    """Return the viewer of attention maps with its data.
-
-    Weights travel as bytes, so that a map of 60 by 60 tokens in 8 heads and 3 layers takes 115 kB;
-    one step is 1/255 of the largest weight.
+    Weights are bytes, so that a map of 60 by 60 tokens in 8 heads and 3 layers takes 115 kB; one
+    step is 1/255 of the largest weight.
     """
-    if not attention:
-        return Markup("")
-    asked = {sample.id: sample.description for sample in samples}
+    descriptions = {sample.id: " ".join(sample.description.split()) for sample in samples}
     rows = list(dict.fromkeys(own.row for own in attention))
-    maps = [
+    return [
         {
             "row": visible(own.row),
             "row_number": rows.index(own.row),
             "sample": visible(own.sample),
-            "asked": visible(" ".join(asked.get(own.sample, "").split()) or own.sample),
-            "kinds": [_map(own, kind) for kind in _KINDS if kind in own.weights],
+            "description": visible(descriptions.get(own.sample) or own.sample),
+            "kinds": [_attention_map(own, kind) for kind in _KINDS if kind in own.weights],
         }
         for own in attention
     ]
-    return html.render("attention.html", maps=maps)
 
 
-def _ordered(sample: Sample, names: Sequence[str]) -> Sample:
-    """Return a sample with its outputs in the order of the tables."""
-    own = sample.outputs
-    return replace(sample, outputs={name: own[name] for name in names if name in own})
+def evenly_spaced(n: int, n_samples: int) -> list[int]:
+    """Return up to `n_samples` indices below `n`, evenly spaced, starting at 0."""
+    n_samples = min(n, n_samples)
+    return [i * n // n_samples for i in range(n_samples)]
 
 
-def _map(own: AttentionSample, kind: str) -> dict[str, Any]:
+def _output_view(name: str, output: SampleOutput, map_number: int | None) -> dict[str, Any]:
+    tone = _TONES.get(output.verdict, "fair")
+    own = {"code": output.code, "verdict": output.verdict, "detail": output.detail}
+    return {"name": name, **own, "tone": tone, "mark": _MARKS[tone], "map_number": map_number}
+
+
+def _attention_map(own: AttentionSample, kind: str) -> dict[str, Any]:
     weights = np.asarray(own.weights[kind], dtype=float)  # [L, H, T, S]
     rows, columns = own.labels[kind]
     if weights.ndim != 4 or weights.shape[2:] != (len(rows), len(columns)):
@@ -115,28 +110,3 @@ def _map(own: AttentionSample, kind: str) -> dict[str, Any]:
         "top": round(top, 4),
         "bytes": base64.b64encode(steps.tobytes()).decode(),
     }
-
-
-def _sample_markdown(sample: Sample) -> str:
-    marks = "".join(_mark(output) for output in sample.outputs.values())
-    parts = [f"Reference ({escaped(sample.id)}):\n\n{fenced(sample.reference)}"]
-    same: dict[str, list[str]] = {}
-    for name, output in sample.outputs.items():
-        text = f"**{escaped(name)}**: {_mark(output)} {escaped(output.verdict)}"
-        text += f" ({escaped(output.detail)})" if output.detail else ""
-        same.setdefault(output.code, []).append(text)
-    parts += [_outputs_markdown(code, said, sample) for code, said in same.items()]
-    title = f"{marks} {sample.description or '(no description)'}"
-    return markdown.folded(title, "\n\n".join(parts))
-
-
-def _outputs_markdown(code: str, said: Sequence[str], sample: Sample) -> str:
-    """Write a program once, below all rows that wrote it."""
-    head = "  \n".join(said)
-    if code == sample.reference:
-        return f"{head}  \nwrote the reference, word for word."
-    return f"{head}\n\n{fenced(code)}" if code.strip() else f"{head}  \nwrote nothing."
-
-
-def _mark(output: SampleOutput) -> str:
-    return MARKS[TONES.get(output.verdict, "fair")]

@@ -1,26 +1,31 @@
-"""Tables of a report as plain data: the same table becomes HTML (`page`) and Markdown.
-
-Numbers are texts here; `words` wrote them.
-"""
+"""Tables of a report as plain data: numbers are texts, written by the registry of metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, listed, metric, whole
+from en2py.evaluation.plots.style import colour_number
 from en2py.evaluation.results import Difference, Estimate, ResultRow
+
+COLUMNS = (
+    *("passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu", "crystal_bleu"),
+    *("copied", "val/nll", "bpc"),
+)
+_WITH_COUNTS = ("passes_tests", "behaves")
+_MAX_REASONS = 15
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell.
+    """A cell of a table.
 
     Attributes:
-        text: What is read first.
-        small: Behind it, small, a line each: an interval, `k of n`.
-        tone: `better`, `worse` or `changed` where a difference is one, `muted`, or nothing.
-        mark: A sign behind the text; `tone` says in colour what it says without.
-        about: A longer word on it, shown on pointing.
+        text: The value.
+        small: Lines below it, in small print: an interval, `k of n`.
+        tone: `better`, `worse` or `changed` for significant differences, `muted`, or empty.
+        mark: A sign behind the text, so that the meaning does not depend on colour.
+        about: An explanation, shown on hovering.
     """
 
     text: str
@@ -32,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's head; numbers stand right, texts left."""
+    """The head of a column; numbers are aligned to the right, texts to the left."""
 
     label: str
     about: str = ""
@@ -41,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table; `kind` is that of the result row, and sets baselines off from models."""
+    """A line of a table; `kind` and `colour` are those of its result row."""
 
     cells: list[Cell]
     kind: str = "model"
@@ -50,14 +55,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first column of a line is its head.
-
-    Attributes:
-        caption: What it shows, in a few words; also what a screen reader announces.
-        columns: Heads.
-        lines: Rows.
-        notes: Below it, a sentence each.
-    """
+    """A table; the first cell of a line is its head, `notes` are sentences below the table."""
 
     caption: str
     columns: list[Column]
@@ -69,49 +67,38 @@ MISSING_CELL = Cell(MISSING, tone="muted", about="not known for this row")
 
 
 def figure_cell(name: str, figure: Estimate | None, *, count: bool = False) -> Cell:
-    """Write a figure with its interval behind it.
-
-    Args:
-        name: The metric; `val/<metric>` reads the same.
-        figure: None gives a dash.
-        count: Also `k of n`, for shares.
-    """
+    """Return a cell with a figure and its interval, with `k of n` if `count`."""
     if figure is None:
         return MISSING_CELL
     how = metric(name)
     small = how.interval(figure.low, figure.high), count_of(figure) if count else ""
-    about = f"{how.label}: {_rests_on(figure)}"
+    about = f"{how.label}: {whole(figure.n)} {figure.over}"
+    if figure.over == "seeds":
+        about = f"{how.label}: " + ("1 seed" if figure.n == 1 else f"mean of {figure.n} seeds")
     if figure.by_seed:
-        seeds = (f"seed {seed}: {how.write(v)}" for seed, v in sorted_seeds(figure.by_seed))
-        about += f" ({', '.join(seeds)})"
+        seeds = sorted(figure.by_seed.items(), key=lambda item: (len(item[0]), item[0]))
+        about += f" ({', '.join(f'seed {seed}: {how.write(value)}' for seed, value in seeds)})"
     return Cell(how.write(figure.value), tuple(filter(None, small)), about=about)
 
 
 def difference_cell(name: str, difference: Difference | None) -> Cell:
-    """Write a difference with its interval; one that is none is muted."""
+    """Return a cell with a difference and its interval; muted if it is not significant."""
     if difference is None:
         return MISSING_CELL
     how = metric(name)
     interval = how.change_interval(difference.low, difference.high)
-    small = (interval,) if interval else ()
     over = {"seeds": "paired by seed", "clusters": "paired by cluster"}
-    about = f"{how.label}: {over.get(difference.over, difference.over)}"
+    cell = Cell(
+        how.change(difference.value),
+        (interval,) if interval else (),
+        "muted",
+        about=f"{how.label}: {over.get(difference.over, difference.over)}",
+    )
     if not difference.is_significant:
-        return Cell(how.change(difference.value), small, "muted", about=about)
+        return cell
     side = how.better * (1 if difference.value > 0 else -1)
     tone = {1: "better", -1: "worse", 0: "changed"}[side]
-    mark = "▲" if difference.value > 0 else "▼"
-    return Cell(how.change(difference.value), small, tone, mark, about)
-
-
-def name_cell(row: ResultRow, *, notes: Sequence[str] = (), roles: Sequence[str] = ()) -> Cell:
-    """Write the name of a row; behind it the number of its runs and what it is in the table."""
-    small = []
-    if row.kind == "model":
-        small.append("1 run" if len(row.runs) == 1 else f"{len(row.runs)} runs")
-    small += roles
-    mark = "".join(f"[{notes.index(note) + 1}]" for note in row.notes if note in notes)
-    return Cell(row.name, (", ".join(small),) if small else (), mark=mark)
+    return replace(cell, tone=tone, mark="▲" if difference.value > 0 else "▼")
 
 
 def figures_table(
@@ -122,87 +109,80 @@ def figures_table(
     reference: str = "",
     best: str = "",
     axes: Sequence[str] = (),
-    counts: Sequence[str] = ("passes_tests", "behaves"),
 ) -> Table:
-    """Tabulate figures with their intervals, a line a row, a column a metric.
+    """Tabulate figures with their intervals, a line per row, a column per metric.
 
     Args:
         rows: Models, then baselines.
-        metrics: Columns; `val/<metric>` asks for validation. A metric that no row has is left out.
-        caption: What the table shows.
+        metrics: Columns; `val/<metric>` is that of validation. A metric that no row has is left
+            out.
+        caption: Of the table.
         reference: Name of the reference row, which is marked.
-        best: Name of the row to be called best on validation.
-        axes: Settings that get a column each, in place of the row's name.
-        counts: Metrics with `k of n` in their cells.
+        best: Name of the row that is marked as best on validation.
+        axes: Settings that get a column each, instead of the name of the row.
     """
     shown = [name for name in metrics if any(figure_of(row, name) for row in rows)]
-    notes = unique_notes(rows)
-    columns = [Column(axis, numeric=False) for axis in axes] or [Column("row", numeric=False)]
-    columns += [Column(metric(name).head, metric(name).about) for name in shown]
+    notes = list(dict.fromkeys(note for row in rows for note in row.notes))
     lines = []
     for i, row in enumerate(rows):
+        names = [row.settings.get(axis, MISSING) for axis in axes] if row.settings else []
+        names = names or [row.name]
         roles = {"reference row": reference, "best on validation": best}
-        head = name_cell(
-            row, notes=notes, roles=[r for r, name in roles.items() if row.name == name]
-        )
-        chosen = [_setting_cell(row, axis) for axis in axes] if row.settings else []
-        if chosen:
-            head, *chosen = [replace(chosen[0], small=head.small, mark=head.mark), *chosen[1:]]
-        chosen += [Cell("")] * (len(axes) - 1 - len(chosen))  # a baseline has a name alone
-        cells = [figure_cell(name, figure_of(row, name), count=name in counts) for name in shown]
-        lines.append(Line([head, *chosen, *cells], row.kind, colour_of(rows, i)))
+        small = [] if row.kind != "model" else [f"{len(row.runs)} run{'s' * (len(row.runs) != 1)}"]
+        small += [role for role, name in roles.items() if row.name == name]
+        marks = "".join(f"[{notes.index(note) + 1}]" for note in row.notes)
+        head = Cell(names[0], (", ".join(small),) if small else (), mark=marks)
+        others = [Cell(name) for name in names[1:]] or [Cell("")] * (len(axes) - 1)
+        cells = [figure_cell(n, figure_of(row, n), count=n in _WITH_COUNTS) for n in shown]
+        lines.append(Line([head, *others, *cells], row.kind, colour_number(rows, i)))
     numbered = [f"[{i}] {note}" for i, note in enumerate(notes, start=1)]
-    return Table(caption, columns, lines, [*intervals_note(rows, shown), *numbered])
+    heads = [Column(axis, numeric=False) for axis in axes or ("row",)]
+    columns = [*heads, *(Column(metric(name).head, metric(name).about) for name in shown)]
+    return Table(caption, columns, lines, [*_intervals_note(rows, shown), *numbered])
 
 
 def differences_table(
     rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: str, reference: str
 ) -> Table:
-    """Tabulate how far each row is from the reference row, marked where it is a difference."""
+    """Tabulate the differences of each row from the reference row; significant ones are marked."""
     others = [row for row in rows if row.name != reference and row.differences]
     shown = [name for name in metrics if any(name in row.differences for row in others)]
-    columns = [Column("row", numeric=False)]
-    columns += [Column(metric(name).change_head, metric(name).about) for name in shown]
+    columns = [Column(metric(name).change_head, metric(name).about) for name in shown]
     lines = [
         Line(
-            [
-                Cell(row.name),
-                *(difference_cell(name, row.differences.get(name)) for name in shown),
-            ],
+            [Cell(row.name), *(difference_cell(n, row.differences.get(n)) for n in shown)],
             row.kind,
-            colour_of(rows, rows.index(row)),
+            colour_number(rows, rows.index(row)),
         )
         for row in others
     ]
-    notes = ["▲ ▼ mark a difference whose 95 % interval excludes 0; what is grey may be chance."]
-    return Table(caption, columns, lines, notes)
-
-
-def failures_table(rows: Sequence[ResultRow], *, caption: str, most: int = 15) -> Table:
-    """Tabulate why programs are wrong: a line a reason, a column a row; the rarest together."""
-    shown = [row for row in rows if row.failures]
-    total: dict[str, int] = {}
-    for row in shown:
-        for reason, n in row.failures.items():
-            total[reason] = total.get(reason, 0) + n
-    order = sorted(total, key=lambda reason: (-total[reason], reason))
-    kept, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
-    columns = [Column("why", numeric=False), *(Column(row.name) for row in shown)]
-    lines = [
-        Line([Cell(reason), *(_count_cell(row.failures.get(reason, 0)) for row in shown)])
-        for reason in kept
+    notes = [
+        "▲ ▼ mark significant differences: the 95 % interval excludes 0; grey is not significant."
     ]
+    return Table(caption, [Column("row", numeric=False), *columns], lines, notes)
+
+
+def failures_table(rows: Sequence[ResultRow], *, caption: str) -> Table:
+    """Tabulate why programs are wrong: a line per reason, a column per row; the rarest summed."""
+    shown = [row for row in rows if row.failures]
+    reasons = dict.fromkeys(reason for row in shown for reason in row.failures)
+    counts = {reason: [row.failures.get(reason, 0) for row in shown] for reason in reasons}
+    order = sorted(counts, key=lambda reason: (-sum(counts[reason]), reason))
+    kept = order if len(order) <= _MAX_REASONS else order[: _MAX_REASONS - 1]
+    rest = order[len(kept) :]
+    lines = [Line([Cell(reason), *map(_count_cell, counts[reason])]) for reason in kept]
     if rest:
-        sums = [sum(row.failures.get(reason, 0) for reason in rest) for row in shown]
-        cells = [Cell(f"{len(rest)} rarer reasons", tone="muted"), *map(_count_cell, sums)]
-        lines.append(Line(cells))
+        sums = [sum(column) for column in zip(*(counts[reason] for reason in rest), strict=True)]
+        head = Cell(f"{len(rest)} rarer reasons", tone="muted")
+        lines.append(Line([head, *map(_count_cell, sums)]))
+    columns = [Column("reason", numeric=False), *(Column(row.name) for row in shown)]
     return Table(caption, columns, lines, ["Programs of a row's first seed."])
 
 
 def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: str) -> Table:
-    """Tabulate the figures of each bucket of pairs: a line a row and bucket."""
-    held = [of for row in rows for of in row.groups.values()]
-    shown = [name for name in metrics if any(name in of for of in held)]
+    """Tabulate the figures of each bucket of pairs: a line per row and bucket."""
+    groups = [of for row in rows for of in row.groups.values()]
+    shown = [name for name in metrics if any(name in of for of in groups)]
     columns = [Column("row", numeric=False), Column("pairs", numeric=False), Column("n")]
     columns += [Column(metric(name).head, metric(name).about) for name in shown]
     lines = []
@@ -211,129 +191,83 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: 
             head = Cell(row.name, tone="muted" if j else "")
             size = Cell(whole(of["n"]) if "n" in of else MISSING, tone="muted")
             cells = [Cell(metric(name).write(of.get(name))) for name in shown]
-            lines.append(Line([head, Cell(bucket), size, *cells], row.kind, colour_of(rows, i)))
+            line = [head, Cell(bucket), size, *cells]
+            lines.append(Line(line, row.kind, colour_number(rows, i)))
     return Table(caption, columns, lines)
 
 
 def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
-    """Tabulate how many references could be tested, the errors of that test, and why not more.
+    """Tabulate how many references can be tested, the error rates of the test, and why not more.
 
     Args:
         oracles: As `Results.oracles`.
-        caption: What the first table shows.
+        caption: Of the first table.
     """
     shares = []
     if oracles.get("with tests"):
         n_pairs = oracles["with tests"] + oracles.get("n", 0)
-        shares.append(("pairs with tests of their own", oracles["with tests"], n_pairs))
+        shares.append(("pairs with unit tests", oracles["with tests"], n_pairs))
     for kind in ("functions", "scripts"):
         if own := oracles.get(kind):
             shares.append((f"{kind} that can be tested", own["testable"], own["of"]))
     if quality := oracles.get("quality"):
-        names = "wrong programs caught (one-step mutants of references)", "strangers accepted"
-        shares.append((names[0], quality["n_killed"], quality["n_mutants"]))
-        shares.append((names[1], quality["n_accepted"], quality["n_strangers"]))
-    columns = [Column("", numeric=False), Column("k"), Column("of"), Column("%")]
+        text = "wrong programs rejected (one-step mutants of references)"
+        shares.append((text, quality["n_killed"], quality["n_mutants"]))
+        text = "unrelated functions accepted"
+        shares.append((text, quality["n_accepted"], quality["n_strangers"]))
     lines = [
-        Line([Cell(text), Cell(whole(k)), Cell(whole(of)), _percent(k, of)])
+        Line([Cell(text), Cell(whole(k)), Cell(whole(of)), _percent_cell(k, of)])
         for text, k, of in shares
     ]
+    columns = [Column("", numeric=False), Column("k"), Column("of"), Column("%")]
     found = [Table(caption, columns, lines)] if lines else []
     if reasons := oracles.get("reasons"):
-        heads = [Column("why a reference could not be tested", numeric=False), Column("pairs")]
+        columns = [Column("why a reference cannot be tested", numeric=False), Column("pairs")]
         order = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
         lines = [Line([Cell(reason), _count_cell(n)]) for reason, n in order]
-        found.append(Table("Why references could not be tested", heads, lines))
+        found.append(Table("Why references cannot be tested", columns, lines))
     return found
 
 
 def facts(record: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Write a record of any depth as labels and texts: what was held fixed, hashes, versions."""
+    """Return a record of any depth as labels and texts: fixed settings, hashes, versions."""
     found: list[tuple[str, str]] = []
     for key, value in record.items():
-        label = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            found += facts(value, f"{label}: ")
-        elif isinstance(value, list | tuple):
-            found.append((label, ", ".join(map(str, value)) or MISSING))
-        elif value is None:
-            found.append((label, MISSING))
-        elif isinstance(value, bool):
-            found.append((label, "yes" if value else "no"))
-        elif isinstance(value, int):
-            found.append((label, whole(value)))
-        elif isinstance(value, float):
-            found.append((label, f"{value:,.4g}"))
-        else:
-            found.append((label, str(value)))
+            found += facts(value, f"{prefix}{key}: ")
+            continue
+        match value:
+            case None:
+                text = MISSING
+            case bool():
+                text = "yes" if value else "no"
+            case int():
+                text = whole(value)
+            case float():
+                text = f"{value:,.4g}"
+            case list() | tuple():
+                text = ", ".join(map(str, value)) or MISSING
+            case _:
+                text = str(value)
+        found.append((f"{prefix}{key}", text))
     return found
 
 
-def colour_of(rows: Sequence[ResultRow], place: int) -> int | None:
-    """Return the number of a model row's colour, the same in every plot; baselines have none."""
-    if rows[place].kind != "model":
-        return None
-    return sum(row.kind == "model" for row in rows[:place]) % 8 + 1
-
-
-def legend(rows: Sequence[ResultRow]) -> list[tuple[int, str]]:
-    """Return number of colour and name of the model rows."""
-    found = [(colour_of(rows, i), row.name) for i, row in enumerate(rows)]
-    return [(colour, name) for colour, name in found if colour is not None]
-
-
-def unique_notes(rows: Sequence[ResultRow]) -> list[str]:
-    """Return the notes of rows, each once, in order; their places are their numbers."""
-    return list(dict.fromkeys(note for row in rows for note in row.notes))
-
-
-def intervals_note(rows: Sequence[ResultRow], metrics: Sequence[str]) -> list[str]:
-    """Say what the intervals of some figures are over."""
+def _intervals_note(rows: Sequence[ResultRow], metrics: Sequence[str]) -> list[str]:
+    """Return a note on what the intervals of some figures are over."""
     found = [figure_of(row, name) for row in rows for name in metrics]
     kinds = {figure.over for figure in found if figure is not None and figure.low is not None}
-    said = {
+    words = {
         "seeds": "over seeds (Student's t)",
-        "clusters": "over clusters of near-equal pairs (bootstrap)",
+        "clusters": "over clusters of near-duplicate pairs (bootstrap)",
     }
-    if not kinds:
-        return []
-    return [f"Small: 95 % interval {listed([said.get(k, k) for k in sorted(kinds)], 'or')}."]
+    texts = [words.get(kind, kind) for kind in sorted(kinds)]
+    return [f"Small print: 95 % interval {listed(texts, 'or')}."] if texts else []
 
 
-def sorted_seeds(by_seed: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Return seeds in the order of their numbers."""
-    return sorted(by_seed.items(), key=lambda item: (len(item[0]), item[0]))
-
-
-def _rests_on(figure: Estimate) -> str:
-    if figure.over == "seeds":
-        return "1 seed" if figure.n == 1 else f"mean of {figure.n} seeds"
-    return f"{whole(figure.n)} {figure.over}"
-
-
-def _setting_cell(row: ResultRow, axis: str) -> Cell:
-    return Cell(row.settings[axis]) if axis in row.settings else MISSING_CELL
-
-
-def _percent(k: float, of: float) -> Cell:
+def _percent_cell(k: float, of: float) -> Cell:
     return Cell(f"{100 * k / of:.1f}") if of else MISSING_CELL
 
 
 def _count_cell(count: int) -> Cell:
     return Cell(whole(count)) if count else Cell("0", tone="muted")
-
-
-MAIN = (
-    "passes_tests",
-    "behaves",
-    "exact_match_renamed",
-    "compiles",
-    "bleu",
-    "crystal_bleu",
-    "copied",
-    "val/nll",
-    "bpc",
-)
-
-
-CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")

@@ -1,4 +1,4 @@
-// Attention maps: one head large, all heads of all layers small; pointer and arrow keys read them.
+// Attention maps: one head large, all heads of all layers small; read with pointer or arrow keys.
 (() => {
   const box = document.querySelector("[data-attention]");
   if (!box) return;
@@ -7,7 +7,7 @@
   for (const select of box.querySelectorAll("[data-choose]")) choose[select.dataset.choose] = select;
   const heads = box.querySelector("[data-heads]");
   const canvas = box.querySelector("[data-map]");
-  const looks = box.querySelector("[data-looks]");
+  const weights = box.querySelector("[data-weights]");
   const state = { layer: 0, head: 0, row: 0, column: -1 };
 
   // Weights come as bytes, layer after layer, head after head, row after row; 255 is `top`.
@@ -127,16 +127,16 @@
     if (state.column >= 0) {
       pen.strokeRect(left + state.column * cell + 0.5, top + state.row * 19 + 0.5, cell, 19);
     }
-    tell(map);
+    describe(map);
   };
 
-  const tell = (map) => {
+  const describe = (map) => {
     const all = map.columns.map((word, j) => [
       word, weight(map, state.layer, state.head, state.row, j), j]);
     const most = [...all].sort((a, b) => b[1] - a[1]).slice(0, 4);
-    const said = (pairs) => pairs.map(([word, w]) => `${word} ${w.toFixed(2)}`).join(", ");
-    const here = state.column >= 0 ? `${said([all[state.column]])}. Most: ` : "";
-    looks.textContent = `${map.rows[state.row]} looks at ${here}${said(most)}`;
+    const listed = (pairs) => pairs.map(([word, w]) => `${word} ${w.toFixed(2)}`).join(", ");
+    const here = state.column >= 0 ? `${listed([all[state.column]])}. Most: ` : "";
+    weights.textContent = `${map.rows[state.row]} attends to ${here}${listed(most)}`;
   };
 
   const moveTo = (row, column) => {
@@ -177,10 +177,10 @@
     const names = new Map(maps.map((item) => [String(item.row_number), item.row]));
     fill(choose.row, [...names]);
     const own = maps.filter((item) => String(item.row_number) === choose.row.value);
-    fill(choose.sample, own.map((item) => [item.sample, item.asked]));
+    fill(choose.sample, own.map((item) => [item.sample, item.description]));
     fill(choose.kind, current().item.kinds.map((kind) => [kind.name, kind.title]));
     const { item, map } = current();
-    box.querySelector("[data-asked]").textContent = item.asked;
+    box.querySelector("[data-description]").textContent = item.description;
     state.layer = Math.min(state.layer, map.layers - 1);
     state.head = Math.min(state.head, map.heads);
     Object.assign(state, { row: Math.min(state.row, map.rows.length - 1), column: -1 });

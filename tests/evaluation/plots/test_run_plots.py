@@ -1,10 +1,13 @@
+"""Training curves and attention maps of a run."""
+
 import warnings
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from en2py.evaluation.plots import attention_figure, curves_figure, plot_attention, plot_curves
+from en2py.evaluation.plots.attention import attention_figure, plot_attention
+from en2py.evaluation.plots.curves import curves_figure, plot_curves
 
 ROWS = [
     {"step": "9", "epoch": "0", "train/loss": "3.5", "val/nll": "", "lr": "0.1"},
@@ -56,7 +59,7 @@ def test_curves_file_is_a_picture(tmp_path):
     assert width > height > 300
 
 
-def test_curves_of_nothing_say_so(tmp_path):
+def test_empty_metrics_file_is_reported_in_the_picture(tmp_path):
     (tmp_path / "metrics.csv").write_text("step,epoch\n")
     plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
     assert curves_figure([]).texts[0].get_text() == "no curve was logged"
@@ -68,13 +71,6 @@ def test_attention_has_a_panel_per_head_with_its_weights():
     shown = panels(figure)
     for k in range(3):
         assert np.array_equal(shown[f"head {k + 1}"].images[0].get_array(), weights[k])
-
-
-def test_attention_averaged_has_one_panel():
-    weights = attention(3, 2, 4)
-    figure = attention_figure(weights, ["x", "y"], ["a"] * 4, title="cross", average=True)
-    (image,) = panels(figure)["mean of 3 heads"].images
-    assert np.allclose(image.get_array(), weights.mean(axis=0))
 
 
 def test_attention_labels_can_be_read():

@@ -1,0 +1,144 @@
+"""Attention maps, as PNG.
+
+Shape letters: L layers, H heads, T query positions, S key positions.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from numpy.typing import ArrayLike
+
+from en2py.evaluation.metrics.code_tokens import token_class
+from en2py.evaluation.plots.curves import save_png
+from en2py.evaluation.plots.style import token_label
+
+_CELL = 0.19  # inches a token, which leaves room for a label of 8 points
+_MAX_PANEL = 11.5  # inches; more tokens than fit get smaller cells, then fewer labels
+_FONT = "DejaVu Sans Mono"  # comes with matplotlib
+_WORD, _LAYOUT = "#111111", "#8a8a8a"
+
+
+def plot_attention(
+    kind: str, weights: ArrayLike, queries: Sequence[str], keys: Sequence[str], folder: Path
+) -> list[Path]:
+    """Plot attention as heat maps, a PNG per layer.
+
+    Args:
+        kind: `cross`, `encoder` or `decoder`; goes into titles and file names.
+        weights: `[L, H, T, S]`; each row sums to 1.
+        queries: The T tokens that attend.
+        keys: The S tokens that are attended to.
+        folder: Of the pictures, `<kind>-layer<k>.png`.
+
+    Returns:
+        The files, first layer first.
+    """
+    paths = []
+    for number, layer in enumerate(np.asarray(weights, dtype=float), start=1):
+        figure = attention_figure(layer, queries, keys, title=f"{kind} attention, layer {number}")
+        paths.append(folder / f"{kind}-layer{number}.png")
+        save_png(figure, paths[-1])
+    return paths
+
+
+def attention_figure(
+    weights: ArrayLike, queries: Sequence[str], keys: Sequence[str], *, title: str
+) -> Figure:
+    """Plot the attention of one layer, a panel per head, one colour scale for all.
+
+    Args:
+        weights: `[H, T, S]`.
+        queries: The T tokens that attend, one per row.
+        keys: The S tokens that are attended to, one per column.
+        title: Of the picture.
+
+    Raises:
+        ValueError: If the shape does not fit the tokens.
+    """
+    heads = np.asarray(weights, dtype=float)  # [H, T, S]
+    if heads.ndim != 3 or heads.shape[1:] != (len(queries), len(keys)):
+        raise ValueError(
+            f"weights of shape {list(heads.shape)} do not fit {len(queries)} queries "
+            f"and {len(keys)} keys; give [heads, queries, keys]"
+        )
+    # The layout is computed here, in inches: matplotlib's automatic layouts draw everything
+    # several times, and cells of one size make labels of one size fit.
+    cell = min(_CELL, _MAX_PANEL / max(len(queries), len(keys)))
+    size = max(5.0, min(8.0, cell * 72 * 0.62))  # points
+    left, bottom = (
+        max(len(_label(token)) for token in side) * size * 0.61 / 72 + 0.15
+        for side in (queries, keys)
+    )
+    width, height = len(keys) * cell, len(queries) * cell
+    # As near to a square as whole panels allow; four in a row at most.
+    ratio = (0.3 + height + bottom) / (left + width)
+    n_columns = min(4, len(heads), max(1, round(math.sqrt(len(heads) * ratio))))
+    n_rows = math.ceil(len(heads) / n_columns)
+    total_width = max(n_columns * (left + width + 0.15) + 0.75, 4.5)
+    total_height = n_rows * (0.3 + height + bottom) + 0.65
+    figure = Figure(figsize=(total_width, total_height))
+
+    def add_axes(x: float, top: float, width: float, height: float) -> Axes:
+        """Add axes by their upper left corner, in inches from that of the picture."""
+        y = total_height - top - height
+        return figure.add_axes(
+            (x / total_width, y / total_height, width / total_width, height / total_height)
+        )
+
+    x, y = 0.12 / total_width, 1 / total_height
+    figure.text(x, 1 - 0.3 * y, title, fontsize=12, fontweight="bold")
+    legend = "a row's token attends to the columns' tokens"
+    figure.text(x, 1 - 0.5 * y, legend, fontsize=8, color="#555")
+    for i, head in enumerate(heads):
+        row, column = divmod(i, n_columns)
+        axes = add_axes(
+            column * (left + width + 0.15) + left,
+            0.95 + row * (0.3 + height + bottom),
+            *(width, height),
+        )
+        image = axes.imshow(head, cmap="Blues", vmin=0, vmax=float(heads.max()), aspect="auto")
+        axes.set_title(f"head {i + 1}", fontsize=9, loc="left")
+        every = max(1, math.ceil(size * 1.15 / (cell * 72)))
+        _label_axes(axes, queries, keys, size=size, every=every)
+    bar = add_axes(n_columns * (left + width + 0.15), 0.95, 0.12, min(1.5, height))
+    figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7)
+    return figure
+
+
+def _label_axes(
+    axes: Axes, queries: Sequence[str], keys: Sequence[str], *, size: float, every: int
+) -> None:
+    """Write tokens beside rows and under columns; every k-th where there is no room for all."""
+    # Plain texts: each tick is a family of artists, and a thousand of them take seconds.
+    axes.set_xticks([])
+    axes.set_yticks([])
+    text: dict[str, Any] = {"fontsize": size, "family": _FONT, "parse_math": False}
+    for x in range(0, len(keys), every):
+        place = (x, len(queries) - 0.35)
+        style = {"color": _colour(keys[x]), **text}
+        axes.text(*place, _label(keys[x]), rotation=90, ha="center", va="top", **style)
+    for y in range(0, len(queries), every):
+        style = {"color": _colour(queries[y]), **text}
+        axes.text(-0.65, y, _label(queries[y]), ha="right", va="center_baseline", **style)
+    if every == 1:
+        ends_x, ends_y = (-0.5, len(keys) - 0.5), (-0.5, len(queries) - 0.5)
+        axes.vlines(np.arange(1, len(keys)) - 0.5, *ends_y, color="#e8e8e8", lw=0.5)
+        axes.hlines(np.arange(1, len(queries)) - 0.5, *ends_x, color="#e8e8e8", lw=0.5)
+    axes.spines[:].set_color("#bbbbbb")
+
+
+def _colour(token: str) -> str:
+    return _LAYOUT if token_class(token) == "layout" else _WORD
+
+
+def _label(token: str) -> str:
+    """Return a label in which every character that the font lacks is escaped."""
+    glyphs = get_font(findfont(_FONT))
+    text = token_label(token)
+    return "".join(c if glyphs.get_char_index(ord(c)) else f"\\u{ord(c):04x}" for c in text)

@@ -1,0 +1,167 @@
+"""SVG pictures of a comparison."""
+
+import functools
+import math
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from en2py.evaluation.plots.comparison import (
+    difference_plot,
+    dot_plot,
+    learning_curves,
+    marginal_effect,
+)
+from en2py.evaluation.report.sections import draw_pictures
+from en2py.evaluation.results import Difference, Estimate, ResultRow
+from fake_results import EVIL, NAMES, fake_results
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def row(name, *, runs=1, value=None, **parts) -> ResultRow:
+    figures = {} if value is None else {"bleu": Estimate(value, value - 1, value + 1, "seeds", 3)}
+    own = {"settings": {}, "figures": figures, "validation": {}, "differences": {}, **parts}
+    names = [f"{name}-seed{i}" for i in range(runs)]
+    return ResultRow(name, "model", runs=names, failures={}, groups={}, notes=[], **own)
+
+
+def markers(svg, colour=None):
+    """Return the x positions of dots, of one colour or of all."""
+    found = [e for e in ET.fromstring(svg).iter(f"{SVG}use") if e.get("stroke") or e.get("fill")]
+    return [float(e.get("x")) for e in found if colour in (None, e.get("stroke"), e.get("fill"))]
+
+
+def texts(svg):
+    return [text.text for text in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def curve(*values):
+    return [{"epoch": float(i), "val/nll": v} for i, v in enumerate(values)]
+
+
+@functools.cache
+def fake_pictures():
+    return draw_pictures(fake_results())
+
+
+def test_a_picture_for_every_metric_curve_and_setting():
+    pictures = fake_pictures()
+    assert set(pictures["dots"]) > {"passes_tests", "bleu", "val/nll", "bpc"}
+    assert set(pictures["differences"]) > {"passes_tests", "val/nll"}
+    assert set(pictures["curves"]) == {"val/nll", "train/nll"}
+    assert set(pictures["effects"]) > {"loss val/nll", "embeddings passes_tests"}
+
+
+def test_pictures_are_xml_without_references_styles_or_repeated_ids():
+    pictures = fake_pictures()
+    for svg in (svg for kind in pictures.values() for svg in kind.values()):
+        elements = list(ET.fromstring(svg).iter())
+        attributes = [item for element in elements for item in element.attrib.items()]
+        assert not {name for name, _ in attributes} & {"style", "onload", "src"}
+        assert all(value.startswith("#") for name, value in attributes if name.endswith("href"))
+        assert all("url(#" in value for _, value in attributes if "url(" in value)
+        assert f"{SVG}style" not in {element.tag for element in elements}
+        ids = [value for name, value in attributes if name == "id"]
+        assert len(ids) == len(set(ids))
+
+
+def test_equal_results_give_equal_bytes():
+    assert draw_pictures(fake_results()) == fake_pictures()
+
+
+def test_text_and_axes_have_the_colour_of_the_page():
+    root = ET.fromstring(dot_plot(fake_results().rows, "bleu"))
+    assert root.get("color")  # of a file that is opened alone
+    assert {text.get("fill") for text in root.iter(f"{SVG}text")} == {"currentColor"}
+
+
+def test_pictures_scale_and_have_a_text_alternative():
+    root = ET.fromstring(dot_plot(fake_results().rows, "passes_tests"))
+    assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"
+    assert f"{NAMES[0]} 61.7" in root.get("aria-label")
+
+
+def test_dot_plots_show_names_values_and_seeds():
+    rows = fake_results().rows
+    svg = dot_plot(rows, "passes_tests", reference=NAMES[0])
+    assert {own.name for own in rows} < set(texts(svg)) and "61.7" in texts(svg)
+    assert len(markers(svg)) == len(rows) + 4 * 3  # four models with three seeds
+    assert 'stroke-dasharray="2,3"' in svg  # the reference row
+    assert len(markers(dot_plot(rows, "val/nll"))) == 4 + 4 * 3  # baselines lack the metric
+
+
+def test_dots_are_at_their_values():
+    rows = [row("a", value=10.0), row("b", value=20.0), row("c", value=15.0)]
+    a, b, c = markers(dot_plot(rows, "bleu"))
+    assert a < c < b and c == pytest.approx((a + b) / 2, abs=0.1)
+
+
+def test_intervals_of_shares_end_at_100_percent():
+    own = {"compiles": Estimate(0.99, 0.94, 1.04, "seeds", 3)}
+    svg = dot_plot([row("a", figures=own)], "compiles")
+    (bar,) = [p.get("d").split() for p in ET.fromstring(svg).iter(f"{SVG}path")
+              if p.get("stroke-width") == "5"]  # fmt: skip
+    assert float(bar[4]) <= 344
+
+
+def test_pictures_without_data_are_refused():
+    with pytest.raises(ValueError, match="no row has the metric 'bleu'"):
+        dot_plot([row("a", value=math.nan)], "bleu")
+    with pytest.raises(ValueError, match="no row has a difference in 'bleu'"):
+        difference_plot([row("a")], "bleu")
+    with pytest.raises(ValueError, match="no run logged 'val/nll'"):
+        learning_curves([row("a")], {}, "val/nll")
+    with pytest.raises(ValueError, match="fewer than two values"):
+        marginal_effect([row("a", settings={"loss": "plain"})], "loss", "bleu")
+
+
+def test_differences_that_are_not_significant_are_hollow():
+    own = [
+        {"bleu": Difference(2.0, low, 3.0, "seeds", is_significant)}
+        for low, is_significant in ((1.0, True), (-1.0, False))
+    ]
+    svg = difference_plot([row("a", differences=own[0]), row("b", differences=own[1])], "bleu")
+    dots = [e for e in ET.fromstring(svg).iter(f"{SVG}use") if e.get("stroke")]
+    assert [dot.get("fill-opacity") for dot in dots] == [None, "0"]
+
+
+def test_curves_are_means_with_a_band_from_lowest_to_highest():
+    runs = {"a-seed0": curve(1.0, 0.5, 0.2), "a-seed1": curve(1.0, 0.7, 0.4)}
+    svg = learning_curves([row("a", runs=2)], runs, "val/nll")
+    assert "a ends at 0.3" in svg and 'fill-opacity="0.18"' in svg
+    assert 'fill-opacity="0.18"' not in learning_curves([row("a")], runs, "val/nll")
+    assert "a" in texts(svg)  # the legend
+
+
+def test_a_curve_is_dotted_where_some_seeds_have_ended():
+    runs = {"a-seed0": curve(1.0, 0.5, 0.2, 0.1), "a-seed1": curve(1.0, 0.7)}
+    assert "stroke-dasharray" in learning_curves([row("a", runs=2)], runs, "val/nll")
+    assert "stroke-dasharray" not in learning_curves([row("a")], runs, "val/nll")
+
+
+def test_effects_are_means_over_combinations_with_every_value():
+    values = {("plain", "none"): 10.0, ("smoothed", "none"): 20.0, ("plain", "joint"): 90.0}
+    rows = [
+        row(f"{loss} {emb}", settings={"loss": loss, "emb": emb}, value=value)
+        for (loss, emb), value in values.items()
+    ]
+    svg = marginal_effect(rows, "loss", "bleu")
+    assert "plain 10.0; smoothed 20.0" in svg  # 90 has no partner
+    assert "20.0" in texts(svg)
+
+
+def test_numeric_settings_are_in_numeric_order():
+    rows = [
+        row(lr, settings={"lr": lr}, value=float(lr) * 1000) for lr in ("0.01", "1e-3", "0.005")
+    ]
+    shown = texts(marginal_effect(rows, "lr", "bleu"))
+    assert shown.index("1e-3") < shown.index("0.005") < shown.index("0.01")
+
+
+def test_hostile_and_long_names_are_escaped_and_shortened():
+    name = f"{EVIL} & $x$ 数 \x1b\ud800 a very long name that does not fit into the picture"
+    svg = dot_plot([row(name, value=1.0)], "bleu")
+    (shown,) = [text for text in texts(svg) if text.startswith("<script>")]
+    assert shown.endswith("…") and "<script" not in svg
+    assert r"$x$ 数 \x1b\xd800" in ET.fromstring(svg).get("aria-label")
