@@ -1,9 +1,9 @@
-"""What bf16 costs in quality: final validation NLL in both precisions, seed by seed, full runs.
+"""Compare the final validation NLL of full runs in bf16 and fp32, paired by seed.
 
     python benchmarks/precision_quality.py data=english_python data.path=FILE model=small
     python benchmarks/precision_quality.py trainer.max_epochs=2 loss=smoothed  # as for train.py
 
-Each is an ordinary run under outputs/precision, so what is finished is not trained again.
+Runs are stored under outputs/precision; finished ones are not trained again.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def best_nll(words: list[str], precision: str) -> float:
-    """Train with these words of the command line; return the best epoch's validation NLL."""
+    """Train with these overrides; return the validation NLL of the best epoch."""
     words = [*words, f"trainer.precision={precision}", "logger=csv", "callbacks.samples=null"]
     folder = ROOT / "outputs" / "precision" / hashlib.sha256(repr(words).encode()).hexdigest()[:10]
     command = [sys.executable, str(ROOT / "train.py"), *words, f"output={folder}"]

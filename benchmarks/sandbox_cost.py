@@ -1,4 +1,4 @@
-"""Time of one candidate in the sandbox against a bare interpreter's start, measured in turns.
+"""Measure the time of a program in the sandbox against starting a Python interpreter.
 
 python benchmarks/sandbox_cost.py [ROUNDS]
 """

@@ -1,11 +1,11 @@
-"""What a sweep saves: 8 runs side by side against the same 8 commands one after another.
+"""Measure a parallel sweep of 8 runs against the same 8 commands in sequence.
 
-Two losses by four seeds of `model=tiny`, three epochs, with the cache made before. Measured are
+Two losses by four seeds of `model=tiny`, three epochs, with a warm cache. Measured are
 
-- the sweep with `hydra/launcher=joblib`, a run a core, each with its share of the threads;
-- the same 8 commands, each in a fresh process, with all the cores: as one would do without it;
-- the same sweep again, when all is finished;
-- what two runs of one process cost beside their training, validation and test.
+- the sweep with `hydra/launcher=joblib`, one run per core;
+- the same 8 commands in sequence, each in a new process with all cores;
+- the finished sweep again;
+- the overhead between two runs of one process.
 
     python benchmarks/sweep.py --english-python FILE [--quick] [--json FILE]
 """
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="4 runs of one epoch of a few steps")
     parser.add_argument("--seeds", type=int, default=4, help="of each loss")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--json", type=Path, help="output file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(options, Path(folder))
@@ -44,11 +44,11 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Do all of it once, in the order of the head of this file."""
+    """Measure each item of the module docstring once, in this order."""
     losses, seeds = LOSSES, range(1, (2 if options.quick else options.seeds) + 1)
     fixed = fixed_words(options, folder)
     axes = (f"loss={','.join(losses)}", f"seed={','.join(map(str, seeds))}")
-    # Makes the cache, and reads all programs from disk once.
+    # Fills the cache and warms up the disk.
     command(*fixed, "seed=99", "++trainer.limit_train_batches=1", f"output={folder / 'warm'}")
     launcher = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}")
     side = [*fixed, f"output={folder / 'side'}"]
@@ -89,7 +89,7 @@ def fixed_words(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def command(*words: str) -> tuple[float, str]:
-    """Run `train.py` in a fresh process; return its seconds on the wall and what it said."""
+    """Run `train.py` in a new process; return its wall time in seconds and its output."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True
@@ -100,9 +100,9 @@ def command(*words: str) -> tuple[float, str]:
 
 
 def same_results(folder: Path) -> None:
-    """Hold that a run gives the same whoever launches it, up to the last bits of its sums.
+    """Assert that a run has the same results under each launcher, up to rounding.
 
-    Threads share a sum out otherwise, so a run with all cores differs in the last bits.
+    The number of threads changes the order of sums, so the last bits differ.
     """
     for path in (folder / "side").glob("*/*/result.json"):
         other = folder / "one" / path.relative_to(folder / "side")
@@ -112,9 +112,9 @@ def same_results(folder: Path) -> None:
 
 
 def between(folder: Path) -> float:
-    """Return the seconds from the end of one run's test to the start of the next run's data.
+    """Return the seconds from the end of a run's test to the start of the next run's data.
 
-    A run's own clock covers all from its data to the end of its test.
+    The run itself measures the time from data to the end of its test.
     """
     results = sorted(folder.glob("*/*/result.json"), key=lambda path: path.stat().st_mtime)
     first, second = (path.stat().st_mtime for path in results)

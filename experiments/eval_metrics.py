@@ -1,13 +1,13 @@
-"""What does each metric say of programs that were damaged on purpose, and does behaviour agree?
+"""How does each metric score programs with a known defect, and does it agree with behaviour?
 
     python experiments/eval_metrics.py experiment=tasks
     python experiments/eval_metrics.py data=english_python data.path=FILE
 
-References are damaged in one known way at a time and scored against themselves. Whether a damaged
-program still does the same is found in the sandbox: by the tests of its pair (tasks), else by the
-reference's own behaviour. Only references are taken that can be tested and that every kind of
-damage changes, so the columns of the table are over the same programs. Writes
-`results/eval_metrics-DATA.md` and `.csv`: figures, no texts.
+References are modified in one known way at a time and scored against the original. Whether a
+modified program still behaves the same is determined in the sandbox: by the tests of its pair, else
+by the behaviour of the reference. Only references that can be tested and that every modification
+changes are included, so all columns of the table cover the same programs. Writes
+`results/eval_metrics-DATA.md` and `.csv`, without program texts.
 """
 
 import argparse
@@ -57,7 +57,7 @@ SCORES = {
 }
 
 
-# -- damage: a program in, a damaged one out, None where there is nothing to damage ----------------
+# -- modifications: return the modified program, or None if there is nothing to modify ------------
 
 
 def strip_indentation(code: str, chance: random.Random) -> str | None:
@@ -66,7 +66,7 @@ def strip_indentation(code: str, chance: random.Random) -> str | None:
 
 
 def change_names(code: str, chance: random.Random) -> str | None:
-    """Give every own name of the program that can be changed safely another one."""
+    """Rename every name of the program that can be renamed safely."""
     kinds = own_names(code)
     fresh = (name for i in range(10_000) if (name := f"name{i}") not in code)
     names = {name: next(fresh) for name in kinds if name not in RESERVED}
@@ -75,7 +75,7 @@ def change_names(code: str, chance: random.Random) -> str | None:
 
 
 def change_operator(code: str, chance: random.Random) -> str | None:
-    """Put another operator in the place of one."""
+    """Replace one operator by another."""
     lines = code.splitlines(keepends=True)
     tokens = tokenize.generate_tokens(io.StringIO(code).readline)
     places = [t for t in tokens if t.type == tokenize.OP and t.string in SWAPS]
@@ -84,13 +84,13 @@ def change_operator(code: str, chance: random.Random) -> str | None:
         line = lines[row - 1]
         changed = line[:start] + SWAPS[token.string] + line[end:]
         damaged = "".join([*lines[: row - 1], changed, *lines[row:]])
-        if parse(damaged) is not None:  # the star of *args is no operator
+        if parse(damaged) is not None:  # the star of *args is not an operator
             return damaged
     return None
 
 
 def shuffle_lines(code: str, chance: random.Random) -> str | None:
-    """Put the lines, each with its indentation, into another order."""
+    """Shuffle the lines, each with its indentation."""
     lines = [line for line in code.splitlines() if line.strip()]
     if len(set(lines)) < 2:
         return None
@@ -112,7 +112,7 @@ DAMAGE: dict[str, Callable[[str, random.Random], str | None]] = {
 
 
 def read(overrides: list[str]) -> tuple[str, list[Pair]]:
-    """Return the data's name and its cleaned pairs, of all parts: nothing is trained here."""
+    """Return the name of the data and its cleaned pairs of all splits."""
     cfg = rehearse("train", [as_typed(override) for override in overrides], CONF).copy()
     with open_dict(cfg):
         del cfg["hydra"]
@@ -122,10 +122,10 @@ def read(overrides: list[str]) -> tuple[str, list[Pair]]:
 
 
 class Behaviour:
-    """Tells which programs do what their references do.
+    """Compare the behaviour of programs with their references.
 
     Args:
-        pairs: References; those that cannot be tested are left out of `pairs`.
+        pairs: References; the attribute `pairs` keeps those that can be tested.
     """
 
     def __init__(self, pairs: Sequence[Pair], sandbox: Sandbox, other: Sandbox) -> None:
@@ -146,19 +146,19 @@ class Behaviour:
 
 
 def distinct(pairs: Sequence[Pair]) -> list[Pair]:
-    """Keep one pair of each program, names aside."""
+    """Keep one pair for each program, ignoring names."""
     return list({ast_text_renamed(pair.code): pair for pair in reversed(pairs)}.values())[::-1]
 
 
 def table(
     pairs: Sequence[Pair], behaviour: Behaviour, train: TrainingCode, seed: int
 ) -> tuple[int, list]:
-    """Score each kind of damage.
+    """Score each modification.
 
     Returns:
-        The head of a table, and its rows: a metric's name, its value (0 to 100) for each kind of
-        damage, and how often it ranks a damaged program that still behaves above one that does
-        not (the area under the ROC curve; 0.5 is chance, less is worse than chance).
+        The header of a table and its rows: a metric's name, its value (0 to 100) for each
+        modification, and how often it ranks a modified program that still behaves above one that
+        does not (area under the ROC curve; 0.5 is chance).
     """
     chance = random.Random(seed)
     damaged = {
@@ -208,9 +208,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", help="as for train.py: data=..., data.path=...")
-    parser.add_argument("--pairs", type=int, default=1000, help="most references to test")
+    parser.add_argument("--pairs", type=int, default=1000, help="maximum number of references")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=None, help="of the sandbox")
+    parser.add_argument("--workers", type=int, default=None, help="sandbox workers")
     parser.add_argument("--min-level", default="full")
     parser.add_argument("--folder", type=Path, default=HERE / "results")
     options = parser.parse_args()

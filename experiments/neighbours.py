@@ -1,13 +1,12 @@
-"""Who stands near whom: nearest tokens across both sides, before training and after it.
+"""Print nearest neighbours across both sides, before and after training.
 
     python experiments/neighbours.py outputs/STUDY/RUN/checkpoints/best.ckpt WORD ... [--path FILE]
 
-For each English word its nearest English and nearest Python tokens by cosine, in the vectors that
-the run started from and in the tables that it learned; and over all English words that are Python
-tokens too, how often the token of the same spelling is the nearest one of the other side, and
-where it ranks. Vectors of two separate spaces cannot be compared: their ranks are those of chance
-until training has brought the sides together. Joint vectors start with it: a string of both sides
-has one vector there, so before training each of these ranks is 1.
+For each English word, print its nearest English and Python tokens by cosine similarity, in the
+initial vectors of the run and in the learned tables. For all English words that are also Python
+tokens, print how often the token with the same spelling is the nearest Python token, and its rank.
+Vectors of separate spaces are not comparable: their ranks are random until training aligns the two
+sides. In a joint space equal strings share one vector, so before training these ranks are 1.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from en2py.training.checkpoints import load_checkpoint
 
 
 def learned(state: Mapping[str, torch.Tensor], src_vocab: Vocab, tgt_vocab: Vocab) -> Vectors:
-    """Return the token tables of a checkpoint as vectors."""
+    """Return the embedding tables of a checkpoint as vectors."""
     src, tgt = (state[f"model.{side}_embedding.table.weight"].float() for side in ("src", "tgt"))
     found = [torch.arange(len(vocab)) >= len(SPECIAL_TOKENS) for vocab in (src_vocab, tgt_vocab)]
     return Vectors(src, tgt, *found)
@@ -56,7 +55,7 @@ def show(title: str, vectors: Vectors, src_vocab: Vocab, tgt_vocab: Vocab, words
 
 
 def ranks_of_twins(vectors: Vectors, src_vocab: Vocab, tgt_vocab: Vocab) -> list[int]:
-    """Return for each word of both sides the rank of its Python twin among all Python tokens."""
+    """Return, for each word of both sides, the rank of the equal Python token."""
     if vectors.src is None or vectors.tgt is None or vectors.src.shape[1] != vectors.tgt.shape[1]:
         return []
     src = torch.nn.functional.normalize(vectors.src, dim=1)
@@ -77,7 +76,7 @@ def main() -> None:
     )
     parser.add_argument("checkpoint")
     parser.add_argument("words", nargs="*", default=["sum", "list", "string", "reverse"])
-    parser.add_argument("--path", help="where the data lies now, if not where it was")
+    parser.add_argument("--path", help="location of the data, if it has moved")
     parser.add_argument("--cache", help="folder of prepared data, if not the run's own")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)

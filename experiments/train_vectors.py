@@ -1,12 +1,12 @@
-"""Word vectors of English text that is on every machine: docstrings of installed Python packages.
+"""Train word vectors on docstrings of installed Python packages.
 
     python experiments/train_vectors.py english.vec
     python train.py experiment=pretrained_vectors embeddings=pretrained embeddings.path=english.vec
 
-For places without GloVe. The text is that of all docstrings and README pages of the running
-Python's library and of its installed packages: English about programs, of other authors than the
-data's. Words are cut as `tokenizer/src=spacy` cuts descriptions. The same packages give the same
-file. It is written in word2vec's format: text, or binary if its name ends in `.bin`.
+A substitute for GloVe without a download. The text consists of the docstrings and README files of
+Python's standard library and the installed packages: English about programs by other authors than
+those of the data. Words are tokenized as by `tokenizer/src=spacy`. The same packages give the same
+file, in word2vec's text format, or binary if its name ends in `.bin`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ PAGES = {".md", ".rst", ".txt"}
 
 
 def texts(root: Path) -> Iterator[str]:
-    """Yield the docstrings and pages below a folder, files in order."""
+    """Yield the docstrings and README files below a folder, in file order."""
     for file in sorted(root.rglob("*")):
         if file.suffix != ".py" and file.suffix not in PAGES and file.name != "METADATA":
             continue
@@ -50,7 +50,7 @@ def docstrings(code: str) -> Iterator[str]:
 
 
 def sentences(roots: list[Path], max_words: int) -> Iterator[list[str]]:
-    """Yield each different paragraph as its words, up to so many words in all."""
+    """Yield each distinct paragraph as a list of words, up to `max_words` in total."""
     tokenizer, seen, n_words = EnglishTokenizer(lowercase=True), set(), 0
     for root in roots:
         for text in texts(root):
@@ -59,7 +59,7 @@ def sentences(roots: list[Path], max_words: int) -> Iterator[list[str]]:
                 if line in seen or " " not in line:
                     continue
                 seen.add(line)
-                # Interned, or each occurrence of a word would be kept as a string of its own.
+                # Intern, so that all occurrences of a word share one string.
                 words = [sys.intern(w) for w in tokenizer.tokenize(line[:5000]) if not w.isspace()]
                 yield words
                 n_words += len(words)
@@ -71,13 +71,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, help="to write; .bin: binary")
-    parser.add_argument("--dim", type=int, default=256, help="width; the model projects others")
+    parser.add_argument("file", type=Path, help="output file; .bin: binary")
+    parser.add_argument("--dim", type=int, default=256, help="width of the vectors")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--min-count", type=int, default=5, help="rarer words get no vector")
+    parser.add_argument("--min-count", type=int, default=5, help="minimum frequency of a word")
     parser.add_argument("--max-words", type=int, default=10_000_000)
-    parser.add_argument("--root", type=Path, action="append", help="other folders than Python's")
+    parser.add_argument("--root", type=Path, action="append", help="source folders")
     options = parser.parse_args()
     places = sysconfig.get_paths()
     roots = options.root or [Path(places["stdlib"]), Path(places["purelib"])]
@@ -88,7 +88,7 @@ def main() -> None:
         epochs=options.epochs,
         min_count=options.min_count,
         sg=1,  # skip-gram, better for rare words
-        workers=1,  # several give other numbers each time
+        workers=1,  # several workers are not reproducible
         seed=options.seed,
     )
     options.file.parent.mkdir(parents=True, exist_ok=True)

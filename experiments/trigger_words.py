@@ -1,9 +1,9 @@
-"""Does one word bring the whole program? The probe of documented experiment 004.
+"""Does a single word trigger the whole program? The probe of experiment keyword_weights.
 
     python experiments/trigger_words.py outputs/STUDY/RUN/checkpoints/best.ckpt [--path FILE]
 
-Test descriptions are cut to their rarest word, and read again without that word; told is how often
-the model writes the same program as for the whole description. Prints shares and a few examples.
+Test descriptions are reduced to their rarest word, and that word is removed. Print how often the
+model generates the same program as for the whole description, and a few examples.
 """
 
 import argparse
@@ -18,9 +18,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint")
-    parser.add_argument("--path", help="where the data lies now, if not where it was")
+    parser.add_argument("--path", help="location of the data, if it has moved")
     parser.add_argument("--cache", help="folder of prepared data, if not the run's own")
-    parser.add_argument("--pairs", type=int, default=200, help="most descriptions to ask")
+    parser.add_argument("--pairs", type=int, default=200, help="maximum number of descriptions")
     parser.add_argument("--show", type=int, default=5, help="examples to print")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)

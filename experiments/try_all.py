@@ -1,10 +1,10 @@
-"""Start every training command of the experiments' README for a few steps.
+"""Run every training command of the experiments' README for a few steps.
 
     python experiments/try_all.py english_python_data.txt --only cleaning --two-cores
     python experiments/try_all.py english_python_data.txt --mbpp FILE --conala FILE --vectors FILE
 
 Each configuration of each command is trained for three batches and tested on a few pairs, with one
-seed. Commands whose file is not given are named and left out. The exit code is 1 if one failed.
+seed. Commands that need a missing file are listed and skipped. The exit code is 1 if one failed.
 """
 
 import argparse
@@ -26,9 +26,9 @@ TWO_CORES = "two cores"
 
 
 def commands(two_cores: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield the section and the words of each training command of one of the two sizes.
+    """Yield the section and the overrides of each training command of one size.
 
-    Sections that have no command for two cores are yielded with their full one.
+    Sections without a two-core command yield their full one.
     """
     text = (HERE / "README.md").read_text(encoding="utf-8")
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
@@ -41,7 +41,7 @@ def commands(two_cores: bool) -> Iterator[tuple[str, list[str]]]:
 
 
 def brief(words: list[str], files: dict[str, str | None], output: str) -> list[str] | None:
-    """Return a command cut to a few steps; None where a file that it needs is not given."""
+    """Return a command limited to a few steps; None if it needs a missing file."""
     kept = []
     for word in words:
         key = word.split("=")[0]
@@ -65,8 +65,8 @@ def main() -> int:
     parser.add_argument("--mbpp", help="mbpp.jsonl")
     parser.add_argument("--conala", help="conala-train.json")
     parser.add_argument("--vectors", help="a file of word vectors")
-    parser.add_argument("--only", nargs="*", help="sections; all where none is named")
-    parser.add_argument("--two-cores", action="store_true", help="the small commands")
+    parser.add_argument("--only", nargs="*", help="sections; default: all")
+    parser.add_argument("--two-cores", action="store_true", help="the two-core commands")
     parser.add_argument("--cache", help="folder of prepared data")
     options = parser.parse_args()
     files = {
@@ -83,7 +83,7 @@ def main() -> int:
             command = brief(words, files, output)
             told = f"{name}: {' '.join(words)}"
             if command is None:
-                print(f"left out, its file is not given: {told}", flush=True)
+                print(f"skipped, its file is missing: {told}", flush=True)
                 continue
             if options.cache:
                 command.append(f"cache={options.cache}")

@@ -1,4 +1,4 @@
-"""A benchmark is worth what its peers are: with our weights they compute what our model does."""
+"""The peers of the benchmarks compute what our model computes with the same weights."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ PAD = 0
 
 
 @pytest.mark.parametrize("peer", [Tutorial, TorchLayers, Marian])
-def test_a_peer_computes_our_function(peer):
+def test_peer_output_equals_ours(peer):
     if peer is Marian:
         pytest.importorskip("transformers")
     torch.manual_seed(0)

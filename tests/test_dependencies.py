@@ -1,4 +1,4 @@
-"""Which versions of others' code a run may meet."""
+"""Ranges and pins of the dependencies."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ def test_every_direct_dependency_is_pinned_exactly() -> None:
     wanted = {name(line) for group in groups for line in group} - {"en2py"}
     lines = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
-    # More may be pinned: what the search of sweeps needs underneath fits in few versions.
+    # Indirect dependencies of the hyperparameter search are pinned too.
     assert wanted <= {name(line) for line in lines}
 
 

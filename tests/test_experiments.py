@@ -1,4 +1,4 @@
-"""The documented experiments: their README, their recipes, their scripts."""
+"""The documented experiments: README, presets, scripts."""
 
 import ast
 import random
@@ -24,7 +24,7 @@ HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")
 SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:])
 SCRIPTED = {"eval_metrics", "Models and the retrieval baseline"}  # nothing is trained
-WITHOUT_RECIPE = {"combinations"}  # the defaults are its recipe
+WITHOUT_PRESET = {"combinations"}  # it uses the default preset
 ASKED = (
     "pretrained_vectors joint_vectors keyword_weights loss_functions embedding_sources"
     " model_sizes transformer_variants schedules tokenizers eval_metrics"
@@ -45,13 +45,13 @@ def existing(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_experiment_has_a_section_and_a_recipe() -> None:
+def test_every_experiment_has_a_section_and_a_preset() -> None:
     recipes = {path.stem for path in (HERE / "experiment").glob("*.yaml")}
     assert set(ASKED) <= set(SECTIONS)
-    assert recipes == set(SECTIONS) - SCRIPTED - WITHOUT_RECIPE
+    assert recipes == set(SECTIONS) - SCRIPTED - WITHOUT_PRESET
 
 
-@pytest.mark.parametrize("name", sorted(set(SECTIONS) - WITHOUT_RECIPE - SCRIPTED))
+@pytest.mark.parametrize("name", sorted(set(SECTIONS) - WITHOUT_PRESET - SCRIPTED))
 def test_section_has_question_commands_and_table(name: str) -> None:
     text = SECTIONS[name]
     assert all(f"*{part}.*" in text for part in ("Question", "Fixed", "Table", "Conclusion"))
@@ -64,7 +64,7 @@ def test_section_has_question_commands_and_table(name: str) -> None:
 
 
 def each_job(words: list[str]) -> Iterator[list[str]]:
-    """Yield the first job of a sweep, and for each other value of an axis a job with it."""
+    """Yield the first job of a sweep, and one job for each other value of an axis."""
     axes = []
     for override in OverridesParser.create().parse_overrides(words):
         values = [str(override.input_line)]
@@ -89,7 +89,7 @@ def test_every_configuration_of_a_command_is_accepted(name: str, existing: Path)
         _, words = separate(shlex.split(line.split("   #")[0]))
         words = [re.sub(r"path=.*", f"path={existing}", word) for word in words]
         each = [tuple(job) for job in each_job([as_typed(word) for word in words])]
-        # The small commands have the values of the others.
+        # The two-core commands have the values of the full ones.
         jobs |= set(each[:1] if try_all.TWO_CORES in line else each)
     for job in jobs:
         checked("train", list(job), existing)
@@ -99,7 +99,7 @@ def test_every_configuration_of_a_command_is_accepted(name: str, existing: Path)
 def test_joint_vectors_has_the_documented_number_of_parameters(existing: Path) -> None:
     config = OmegaConf.to_container(checked("train", ["experiment=joint_vectors"], existing))
     model = instantiate.make(config["model"])(1195, 4412, 0, src_width=768, tgt_width=768)
-    for side in (model.src_embedding, model.tgt_embedding):  # filled by word2vec, so frozen
+    for side in (model.src_embedding, model.tgt_embedding):  # initialized by word2vec, so frozen
         side.table.requires_grad_(False)
     assert config["embeddings"]["freeze_epochs"] == -1
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 24_149_820
@@ -115,7 +115,7 @@ def test_cleaning_switches_one_step_at_a_time(existing: Path) -> None:
 
 
 def ordered(default: DictConfig) -> list[tuple[str, bool]]:
-    """Put the steps that are on before those that are off."""
+    """List the enabled steps before the disabled ones."""
     return sorted(default.items(), key=lambda item: not item[1])
 
 
@@ -171,7 +171,7 @@ def test_shuffled_lines_are_the_same_lines() -> None:
 # -- the other scripts ----------------------------------------------------------------------------
 
 
-def test_vectors_are_trained_on_docstrings_and_pages(tmp_path: Path, monkeypatch) -> None:
+def test_vectors_are_trained_on_docstrings_and_readme_files(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "a.py").write_text(
         '"""Sum the list.\n\nReturn the sum."""\nx = "not a docstring"\n'
     )
@@ -188,7 +188,7 @@ def test_vectors_are_trained_on_docstrings_and_pages(tmp_path: Path, monkeypatch
     assert count == "6 4"
 
 
-def test_twins_rank_first_where_both_sides_share_a_space(src_vocab, tgt_vocab) -> None:
+def test_equal_tokens_rank_first_in_a_joint_space(src_vocab, tgt_vocab) -> None:
     import torch
 
     rows = {token: torch.randn(8) for token in (*src_vocab.tokens, *tgt_vocab.tokens)}
@@ -200,7 +200,7 @@ def test_twins_rank_first_where_both_sides_share_a_space(src_vocab, tgt_vocab) -
     assert set(neighbours.ranks_of_twins(apart, src_vocab, tgt_vocab)) == {int(found[1].sum())}
 
 
-def test_commands_are_cut_to_a_few_steps() -> None:
+def test_commands_are_limited_to_a_few_steps() -> None:
     files = {"mbpp.path": None, "embeddings.path": "v.vec", "data.path": "d.txt"}
     pretrained = ["-m", "experiment=pretrained_vectors", "embeddings.path=glove.txt", "seed=1,2,3"]
     assert try_all.brief(pretrained, files, "out") == [

@@ -1,7 +1,7 @@
-"""Eight `train.py` started at once on one empty cache; then again with the first builder killed.
+"""Start eight runs at once on an empty cache; then again, killing the first cache builder.
 
-Each run has its own seed. Afterwards: exit codes, one folder a run, one cache entry built once, no
-file that is half, no temporary file left.
+Each run has its own seed. Checked afterwards: exit codes, one folder per run, one cache entry built
+once, no truncated file, no temporary file.
 """
 
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return what eight starts left behind, and eight of which the builder was killed."""
+    """Return the results of eight starts, and of eight whose cache builder was killed."""
     found = {}
     for name, killed in (("all went on", False), ("the builder was killed", True)):
         with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +63,7 @@ def starts(folder: Path, n: int, killed: bool) -> dict[str, Any]:
 
 
 def builder(cache: Path, runs: list[subprocess.Popen[bytes]]) -> int:
-    """Wait until one run holds the lock of the entry, and say which: its number in the list."""
+    """Wait until a run holds the lock of the cache entry; return its index in the list."""
     while True:
         for lock in cache.glob("data-*.lock"):
             inode = lock.stat().st_ino

@@ -1,4 +1,4 @@
-"""Train onto a small tmpfs until it is full; needs the right to mount one."""
+"""Train on small tmpfs disks until they are full; needs the right to mount them."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from en2py.training.checkpoints import is_valid
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return what was said for disks of several sizes, and which files were not whole."""
+    """Return the messages for disks of several sizes, and the broken files."""
     results: dict[str, Any] = {}
     for kib in (1500, 2500) if quick else range(700, 4000, 300):
         with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""Stop a run of three epochs at each step, in each validation, after each checkpoint: bit-equal."""
+"""Stop a run at each step, validation and checkpoint, resume it, compare bit for bit."""
 
 import os
 import sys
@@ -15,9 +15,9 @@ STOPPED = 77
 
 
 def stopping(hook: str, call: int) -> Any:
-    """Return a function that makes the process die at the n-th call of a hook of the module.
+    """Return a function that kills the process at the n-th call of a hook of the module.
 
-    After the n-th checkpoint, where the hook is `save_checkpoint`.
+    For the hook `save_checkpoint`, it is killed after the n-th checkpoint.
     """
     saves = hook == "save_checkpoint"
     owner: Any = AtomicCheckpointIO if saves else Seq2SeqModule
@@ -40,7 +40,7 @@ def stopping(hook: str, call: int) -> Any:
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return how many stopping points were tried and which of them did not end equal."""
+    """Return the number of stopping points and those that did not end equal."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(folder)

@@ -1,4 +1,4 @@
-"""A million short pairs, and hostile ones among them: time, memory, and where each pair went."""
+"""Prepare a million short pairs with malicious ones among them; measure time and memory."""
 
 import resource
 import sys
@@ -32,7 +32,7 @@ SHORT = partial(limit_lengths, min_description=1, max_description=None, min_code
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return the fate of the hostile pairs, pairs that nobody counted, time and memory."""
+    """Return the outcome of the malicious pairs, the uncounted pairs, time and memory."""
     n = 10_000 if quick else 1_000_000
     pairs = [
         Pair(

@@ -1,18 +1,17 @@
-"""kill -9 in the middle of a sweep of six runs; the same command again; the same table.
+"""Kill a sweep of six runs with SIGKILL, repeat the command, compare the tables.
 
     python benchmarks/reliability/killed_sweep.py [--path FILE] [--quick]
 
 Two losses by three seeds of `model=tiny`, two epochs, on the students' file, or on
-`experiment=tasks` without it. Killed are, when two runs are finished and a third is in its second
-epoch,
+`experiment=tasks` without it. When two runs are finished and a third is in its second epoch, kill
 
-- a sweep that does one run after another;
-- a sweep of two joblib workers, all its processes at once;
-- the same, its first process alone: the workers have to see to themselves.
+- a sequential sweep;
+- a sweep of two joblib workers, all processes at once;
+- the same sweep, only its parent process.
 
-After the second command the finished runs must not have been touched, the interrupted ones must
-have gone on from their checkpoints, and the tables must be those of a sweep that nobody killed,
-times apart, to the last digit. All train on one thread: sums over more of them end otherwise.
+After the second command the finished runs must be unchanged, the interrupted ones must have resumed
+from their checkpoints, and the tables must equal those of an undisturbed sweep to the last digit,
+except for times. All runs use one thread, because sums over several threads differ.
 """
 
 import argparse
@@ -34,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 N_RUNS, DONE = 6, 2
 AXES = ("loss=plain,smoothed", "seed=1,2,3")
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-WAYS: dict[str, tuple[tuple[str, ...], bool]] = {  # words of the launcher, kill the whole group
+WAYS: dict[str, tuple[tuple[str, ...], bool]] = {  # launcher overrides, kill the group
     "one after another": ((), True),
     "joblib, all processes": (JOBLIB, True),
     "joblib, the first process alone": (JOBLIB, False),
@@ -45,13 +44,13 @@ _TIMES = ("seconds", "test_seconds", *TIMES)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--path", help="the students' file; without it experiment=tasks")
-    parser.add_argument("--quick", action="store_true", help="few steps an epoch")
+    parser.add_argument("--quick", action="store_true", help="few steps per epoch")
     options = parser.parse_args()
     print(json.dumps(measure(options.quick, options.path), indent=1))
 
 
 def measure(quick: bool = False, path: str | None = None) -> dict[str, Any]:
-    """Return for each way what was there at the kill, and what the same command made of it."""
+    """Return, for each way to kill, the state at the kill and after the repeated command."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         words = _words(folder, quick, path)
@@ -79,7 +78,7 @@ def _words(folder: Path, quick: bool, path: str | None) -> list[str]:
 
 
 def start(output: Path, *words: str) -> subprocess.Popen[bytes]:
-    """Start a sweep in a process group of its own; what it says goes beside its output."""
+    """Start a sweep in a new process group; its log is stored next to its output."""
     log = output.with_suffix(".log").open("ab")
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "-m", *words, f"output={output}"],
@@ -140,7 +139,7 @@ def _is_finished(run: Path) -> bool:
 
 
 def _in_the_middle(study: Path) -> bool:
-    """Tell whether two runs or more are finished and another one has its first epoch behind it."""
+    """Return True if at least two runs are finished and another one has finished an epoch."""
     runs = _runs(study)
     return sum(map(_is_finished, runs)) >= DONE and any(
         (run / "checkpoints" / "best.ckpt").exists() and not (run / "curves.png").exists()
@@ -154,7 +153,7 @@ def _sign(path: Path) -> tuple[bytes, int]:
 
 
 def _table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table without the times in it."""
+    """Return the rows of a table without times."""
     with path.open(newline="") as file:
         return [
             {key: cell for key, cell in row.items() if not key.endswith(_TIMES)}

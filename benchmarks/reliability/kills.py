@@ -1,7 +1,7 @@
-"""Kill runs that save at every step, 200 times, with the temporary folder on another file system.
+"""Kill runs that save at every step, 200 times, with TMPDIR on another file system.
 
-After each kill every file under a final name must be whole, and the next start must go on from the
-newest valid checkpoint and clear away what the killed one left.
+After each kill every file under a final name must be valid, and the next start must resume from the
+newest valid checkpoint and delete temporary files.
 """
 
 import os
@@ -25,7 +25,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return the counts of kills, broken files, wrong starts, leftovers and unequal ends."""
+    """Return the counts of kills, broken files, wrong starts, temporary files, unequal runs."""
     kills = 20 if quick else 200
     chance = random.Random(1)
     broken, wrong, left, unequal, finished, in_writes = [], [], [], [], 0, 0

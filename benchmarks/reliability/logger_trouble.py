@@ -1,4 +1,4 @@
-"""W&B with no network, a silent server, an expired key or a full disk: runs end all the same."""
+"""Train with W&B failing: no network, unresponsive server, expired key, full disk."""
 
 import csv
 import os
@@ -21,7 +21,7 @@ EXPIRED = (
 
 
 def _server(kind: str) -> str:
-    """Return the address of a W&B server that is not there, says nothing, or knows no key."""
+    """Return the address of a W&B server that is down, unresponsive, or refuses the key."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     kept = []
@@ -45,7 +45,7 @@ def _server(kind: str) -> str:
 
 
 def _watched(folder: Path, out: str, env: dict[str, str]) -> dict[str, Any]:
-    """Do a run of two epochs; return how it ended and what was said of W&B."""
+    """Train two epochs; return the exit code and the messages about W&B."""
     log = folder / "log"
     log.unlink(missing_ok=True)
     before = time.monotonic()
@@ -62,7 +62,7 @@ def _watched(folder: Path, out: str, env: dict[str, str]) -> dict[str, Any]:
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return, per kind of trouble, how much longer a run took and what it said."""
+    """Return, for each kind of failure, the delay of the run and its messages."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,7 +1,6 @@
-"""Install every direct dependency at the lower end of its range, and run the quick tests there.
+"""Install every direct dependency at its lower bound and run the quick tests.
 
-What cannot be had in that version where this runs is named, and taken in the version of
-constraints.txt.
+A version that cannot be installed is reported and replaced by that of constraints.txt.
 """
 
 import os
@@ -17,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def lower_ends() -> dict[str, str]:
-    """Return each dependency, those of the extras too, with the lowest version it allows.
+    """Return each dependency, including those of extras, with its lower bound.
 
-    The peers of the benchmarks are left out: transformers asks for newer tokenizers than we do.
+    The peers of the benchmarks are excluded: transformers needs newer tokenizers than we do.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].items()
@@ -35,7 +34,7 @@ def _can_be_had(python: Path, requirement: str) -> bool:
 
 
 def measure(quick: bool = False, folder: Path | None = None) -> dict[str, Any]:
-    """Return the versions that were tried, those that could not be had, and how the tests ended."""
+    """Return the tested versions, those that could not be installed, and the test result."""
     with tempfile.TemporaryDirectory() as name:
         place = (folder or Path(name)) / "lower"
         python = place / "bin" / "python"

@@ -1,4 +1,4 @@
-"""Twenty wrong command lines: one line each, with what would have been right; processor seconds."""
+"""Run twenty wrong command lines; check the one-sentence messages and the CPU time."""
 
 import resource
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-# What is typed, and a word of the sentence: the nearest valid name, or the range.
+# The override and a part of its message: the nearest valid name, or the range.
 MISTAKES = {
     "sead=1": "seed",
     "lr=1e-3": "optimizer.lr",
@@ -34,7 +34,7 @@ MISTAKES = {
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return each sentence, and the most processor seconds that one took."""
+    """Return each message and the maximum CPU time."""
     said, wrong, seconds = {}, [], []
     with tempfile.TemporaryDirectory() as name:
         for word, hint in list(MISTAKES.items())[:: 5 if quick else 1]:

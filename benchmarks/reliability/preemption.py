@@ -1,6 +1,6 @@
-"""Ask runs to leave with each of three signals, at random moments; they end bit-equal all the same.
+"""Send each of three signals at random times, resume, compare bit for bit.
 
-SLURM is played by a script named `scontrol` that notes what it is asked.
+A script named `scontrol` that logs its arguments simulates SLURM.
 """
 
 import os
@@ -29,7 +29,7 @@ def _play_slurm(folder: Path) -> Path:
 
 
 def _ask(number: int, process: int, seconds: float) -> tuple[int, float]:
-    """Send a signal after some time; return the exit code and the seconds until then."""
+    """Send a signal after some time; return the exit code and the seconds until exit."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(0.002)
@@ -42,12 +42,12 @@ def _ask(number: int, process: int, seconds: float) -> tuple[int, float]:
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return, per signal, exit codes, seconds until the end, and runs that did not end equal."""
+    """Return, for each signal, exit codes, seconds until exit, and unequal runs."""
     times, chance, found = 2 if quick else 10, random.Random(1), {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pairs(folder)
-        words = ("checkpoints.every_n_steps=null",)  # nothing but the signal saves in an epoch
+        words = ("checkpoints.every_n_steps=null",)  # within an epoch only the signal saves
         before = time.monotonic()
         expected = state(finish(folder, *words, out="whole"))
         length = time.monotonic() - before

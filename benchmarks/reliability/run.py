@@ -1,7 +1,6 @@
-"""Provoke every fault and write the figures: `python benchmarks/reliability/run.py [--quick]`.
+"""Provoke every failure and write the results: `python benchmarks/reliability/run.py [--quick]`.
 
-Takes about an hour on two cores. The installation of the lowest versions is a command of its
-own, `lower_bounds.py`.
+Takes about an hour on two cores. `lower_bounds.py` is a separate command.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Small runs as processes of their own: forked, so that each costs a second and not ten."""
+"""Small runs in forked processes, which start in a second instead of ten."""
 
 import csv
 import hashlib
@@ -28,7 +28,7 @@ WORDS = [
 
 
 def write_pairs(folder: Path) -> Path:
-    """Write forty small programs, which make an epoch of a few batches."""
+    """Write forty small pairs, which make an epoch of a few batches."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "pairs.jsonl"
     lines = [
@@ -47,11 +47,11 @@ def start(folder: Path, *words: str, out: str = "out", before: Any = None, **env
     """Start a training run in a forked process and return its number.
 
     Args:
-        folder: With `pairs.jsonl`; output, cache and `log` lie there too.
-        words: More overrides; the last of a key counts.
-        out: Folder of the output.
-        before: Called in the new process first.
-        env: More environment.
+        folder: Contains `pairs.jsonl`, output, cache and `log`.
+        words: More overrides; the last one of a key counts.
+        out: Output folder.
+        before: Called first in the new process.
+        env: More environment variables.
     """
     number = os.fork()
     if number:
@@ -83,14 +83,14 @@ def wait(number: int) -> int:
 
 
 def finish(folder: Path, *words: str, out: str = "out", **more: Any) -> Path:
-    """Do a run to its end and return its folder."""
+    """Finish a run and return its folder."""
     code = wait(start(folder, *words, out=out, **more))
     assert code == 0, (code, words, (folder / "log").read_text()[-2000:])
     return run_folder(folder, out)
 
 
 def run_folder(folder: Path, out: str = "out") -> Path:
-    """Return the folder of the one run that an output folder holds."""
+    """Return the folder of the only run in an output folder."""
     (found,) = (f for f in (folder / out / "adhoc").glob("*-seed*") if f.is_dir())
     return found
 
@@ -117,7 +117,7 @@ def checksum(value: Any) -> str:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """Return what must be equal in two equal runs: checksums of weights and states, metrics."""
+    """Return the checksums of weights and states, and the metrics, for comparison."""
     found: dict[str, Any] = {}
     for name in ("last.ckpt", "best.ckpt"):
         checkpoint = load_checkpoint(folder / "checkpoints" / name)

@@ -11,7 +11,7 @@ from runs import ROOT, WORDS, run_folder, state, write_pairs
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
-    """Return what differs between the two."""
+    """Return the differences between the two runs."""
     found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
