@@ -95,7 +95,7 @@ def score(folder: Path) -> Score:
 
 
 def results_in(folder: Path) -> Results:
-    return Results.from_dict(json.loads((folder / "results.json").read_text()))
+    return Results.from_json((folder / "results.json").read_text())
 
 
 def test_seeds_are_one_row_beside_another_setting_and_baselines(
@@ -140,26 +140,23 @@ SPOILED: dict[str, Callable[[str], str | bytes]] = {
     "another program's": lambda text: '{"accuracy": 0.93}',
     "another format": lambda text: text.replace('"format": 2', '"format": 99', 1),
     "without rows": lambda text: text.replace('"rows"', '"lines"', 1),
-    "a text for a list": lambda text: text.replace(
-        '"axes": ["loss", "embeddings"]', '"axes": "loss"', 1
-    ),
+    "a text for a list": lambda text: re.sub(r'"axes": \[[^]]+\]', '"axes": "loss"', text),
     "a text for a number": lambda text: re.sub(r'"value": [^,]+', '"value": "high"', text, count=1),
     "too deep": lambda text: "[" * 100_000,
 }
 
 
 @pytest.mark.parametrize("kind", SPOILED)
-def test_results_that_are_none_are_told_in_one_sentence(
+def test_a_damaged_or_foreign_results_file_is_reported_in_one_sentence(
     score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    good = json.dumps(fake_results().to_dict())
-    spoiled = SPOILED[kind](good)
+    spoiled = SPOILED[kind](fake_results().to_json())
     path = tmp_path / "results.json"
     path.write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.encode())
     assert score(f"results={path}", f"folder={tmp_path / 'pages'}") == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"results={path} is no whole results.json of evaluate.py (")
-    assert said.endswith("): name one, or score again with ckpt_path=FILE\n")
+    assert said.startswith(f"results={path} is not a results.json of evaluate.py (")
+    assert said.endswith("): name another file, or score again with ckpt_path=FILE\n")
     assert said.count("\n") == 1 and len(said) < 400 + len(str(path))
     assert not (tmp_path / "pages").exists()
 

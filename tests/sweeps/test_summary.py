@@ -68,8 +68,8 @@ def test_csv_gives_the_same_table(tmp_path: Path) -> None:
     again = read_study(path)
     assert [run.facts for run in again] == [run.facts for run in runs]
     assert [run.figures for run in again] == [run.figures for run in runs]
-    one, two = results_of(runs, "s").to_dict(), results_of(again, "s").to_dict()
-    assert one["rows"] == two["rows"] and one["axes"] == two["axes"]
+    one, two = results_of(runs, "s"), results_of(again, "s")
+    assert one.rows == two.rows and one.axes == two.axes
 
 
 def test_summary_of_a_csv_lies_beside_it(

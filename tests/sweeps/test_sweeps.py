@@ -1,5 +1,6 @@
 """Sweeps: what is done is seen, what fails stops nothing, what is killed goes on."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -137,7 +138,7 @@ def test_a_time_is_written_as_one_says_it(seconds: float, text: str) -> None:
 
 def table_of(results: Results) -> Any:
     """Return all figures of a study, without what is a time."""
-    record = results.to_dict()
+    record = dataclasses.asdict(results)
     for rows in record["curves"].values():
         for row in rows:
             for name in TIMES:

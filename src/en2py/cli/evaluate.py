@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import json
 import logging
 import platform
 import re
@@ -302,11 +301,11 @@ def _again(cfg: DictConfig) -> Results:
     """
     path = Path(cfg.results)
     try:
-        results = Results.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, RecursionError) as error:  # no text, no JSON, or none of ours
+        results = Results.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UserError(
-            f"results={path} is no whole results.json of evaluate.py ({error}): name one, or score "
-            "again with ckpt_path=FILE"
+            f"results={path} is not a results.json of evaluate.py ({error}): name another file, or "
+            "score again with ckpt_path=FILE"
         ) from None
     folder = Path(cfg.folder or path.parent)
     write_report(folder, results)
@@ -340,8 +339,7 @@ def compare(cfg: DictConfig) -> Results:
     for entry in entries:
         write_predictions(folder / "predictions" / f"{_file_name(entry.name)}.jsonl", entry.scored)
     runs, results = _results(cfg, entries, entrants, ground)
-    text = json.dumps(results.to_dict(), indent=1, allow_nan=False)
-    write_atomically(folder / "results.json", text.encode())
+    write_atomically(folder / "results.json", results.to_json().encode())
     write_report(folder, results)
     comparison(results)
     record(results, runs, entrants, cfg.get("logger"), folder)

@@ -1,29 +1,31 @@
-"""What a comparison found: rows of models and baselines, all scored on the same test pairs.
+"""Results of an evaluation: rows of models and baselines, scored on the same test pairs.
 
-`comparison/` fills it, `results.json` keeps it, the report pages are made from it alone.
+`evaluate.py` and the summary of a study make them; the report is rendered from them alone.
 """
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric of a row.
+    """The value of a metric with its 95 % confidence interval.
 
     Attributes:
-        value: Of all pairs; of several seeds their mean.
-        low: Lower end of the 95 % interval, None where there is too little to tell.
+        value: Value over all pairs; the mean over several seeds.
+        low: Lower end of the interval, None if there are too few seeds or clusters.
         high: Upper end.
-        over: What the interval is over: `seeds` (Student's t) or `clusters` (bootstrap).
-        n: Of how many seeds or clusters.
-        by_seed: Seed to value, as text; empty for baselines.
-        k: For shares: how many of `of`, summed over seeds; None for other metrics.
-        of: How many could be asked.
+        over: `seeds` (Student's t) or `clusters` (bootstrap).
+        n: Number of seeds or clusters.
+        by_seed: Seed (as text) to value; empty for baselines.
+        k: For shares: number of hits out of `of`, summed over seeds; None for other metrics.
+        of: Number of pairs that the metric applies to, summed over seeds.
     """
 
     value: float
@@ -38,14 +40,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a row is from the first row in a metric, paired by seed, or by cluster.
+    """The difference of a row from the reference row in one metric, paired by seed or cluster.
 
     Attributes:
-        value: This row less the first row.
-        low: Lower end of the 95 % interval, None where there is too little to tell.
+        value: This row minus the reference row.
+        low: Lower end of the 95 % interval, None if there are too few seeds or clusters.
         high: Upper end.
         over: `seeds` or `clusters`.
-        is_significant: Whether the interval excludes 0: only then may it be called a difference.
+        is_significant: True if the 95 % interval excludes 0.
     """
 
     value: float
@@ -57,21 +59,19 @@ class Difference:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One configuration, or one baseline.
+    """A row of the results table: one configuration over its seeds, or one baseline.
 
     Attributes:
-        name: Short and unique in the table.
+        name: Short name, unique in the table.
         kind: `model` or `baseline`.
-        settings: What this row chose on the axes that vary; empty for baselines.
-        runs: Names of the runs behind it, one a seed.
-        figures: Metric to figure, of the test part.
-        validation: Metric to figure, of validation, where the runs know it; rows are ranked by
-            `nll` here.
-        differences: Metric to difference from the reference row; `val/<metric>` is that of
-            validation.
-        failures: Why programs are wrong, in a few words, to how many (of the first seed).
+        settings: Axis to the value of this row; empty for baselines.
+        runs: Names of its runs, one per seed; empty for baselines.
+        figures: Metric to estimate on the evaluated split.
+        validation: Metric to estimate on the validation split; rows are ranked by its `nll`.
+        differences: Metric to difference from the reference row; `val/<metric>` on validation.
+        failures: Reason why programs are wrong to the number of programs, of the first seed.
         groups: Bucket (`seen descriptions`, `new descriptions`) to metric to value.
-        notes: What a reader has to know of this row, such as a figure that cannot be compared.
+        notes: Remarks for the reader, for example that a metric is not comparable.
     """
 
     name: str
@@ -88,12 +88,12 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class SampleOutput:
-    """What one row wrote for a sample.
+    """The program of one row for a sample.
 
     Attributes:
         code: The program.
         verdict: One of `exact`, `passes`, `behaves`, `compiles`, `wrong`, `does not compile`.
-        detail: For a person: why, with the failing input where one is known.
+        detail: The reason for the verdict, with the failing input if one is known.
     """
 
     code: str
@@ -103,7 +103,7 @@ class SampleOutput:
 
 @dataclass(frozen=True)
 class Sample:
-    """One test pair with what each row wrote for it (a model's first seed)."""
+    """A test pair with the program of each row (of a model's first seed)."""
 
     id: str
     description: str
@@ -113,13 +113,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class AttentionSample:
-    """Attention weights of one model on one sample, small numbers rounded for the page.
+    """Attention weights of one model on one sample, rounded.
 
     Attributes:
         row: Name of the model's row.
         sample: Id of the sample.
-        labels: `cross`, `encoder`, `decoder` to the labels of rows and columns.
-        weights: The same kinds to `[L][H][rows][columns]`.
+        labels: Kind (`cross`, `encoder`, `decoder`) to the labels of rows and columns.
+        weights: Kind to weights, `[L][H][rows][columns]`.
     """
 
     row: str
@@ -130,24 +130,22 @@ class AttentionSample:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a report shows.
+    """The content of a report.
 
     Attributes:
-        title: What was compared.
-        data: Name, part, number of pairs and clusters, split hash, hash of the test pairs.
-        axes: The settings that vary between model rows.
-        fixed: The settings that all model rows share.
-        rows: Model rows ranked by validation NLL, then baselines. Differences are from the first
-            model row as it was named by the caller (`reference_row`).
-        reference_row: Name of the row that differences are from.
-        oracles: How many references could be tested, why the others could not, and the error bars
-            of that test; empty where no programs were run.
-        samples: Pairs with what each row wrote.
-        attention: For the attention pages.
-        curves: Run name to rows of its metrics file, for learning curves (`epoch`, `train/nll`,
-            `val/nll`); empty for baselines.
+        title: Title of the report.
+        data: Name, split (`part`), number of pairs and clusters, split hash, hash of the pairs.
+        axes: Settings that vary between model rows.
+        fixed: Settings that all model rows share.
+        rows: Model rows ranked by validation NLL, then baselines.
+        reference_row: Name of the row that differences refer to: the first model that was named.
+        oracles: Number of references that can be tested, reasons why others cannot, and the error
+            rates of these tests; empty if no programs were run.
+        samples: Test pairs with the program of each row.
+        attention: Attention maps of a few samples.
+        curves: Run to its learning curve: `epoch`, `train/nll`, `val/nll` per epoch.
         signatures: How metrics were computed.
-        versions: Of the packages that made the figures.
+        versions: Package to version.
     """
 
     title: str
@@ -163,58 +161,32 @@ class Results:
     signatures: dict[str, str]
     versions: dict[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for `results.json`."""
-        return {"format": FORMAT, **asdict(self)}
+    def to_json(self) -> str:
+        """Return the text of `results.json`."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False)
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Results":
-        """Undo `to_dict`, also after a trip through JSON.
+    def from_json(cls, text: str) -> "Results":
+        """Parse the text of `results.json`.
 
         Raises:
-            ValueError: If the record is of another format, or a value is not of its type.
+            ValueError: If it is not JSON, has another format, or a value has the wrong type.
         """
-        if not isinstance(record, Mapping) or "format" not in record:
+        try:
+            record = json.loads(text)
+        except RecursionError as error:
+            raise ValueError(str(error)) from None
+        if not isinstance(record, dict) or "format" not in record:
             raise ValueError("it names no format")
-        if record["format"] != FORMAT:
-            raise ValueError(f"its format is {record['format']!r}, this version reads {FORMAT}")
-        known = {key: value for key, value in record.items() if key != "format"}
-        results: Results = _read(known, cls, "")
-        return results
+        if (found := record.pop("format")) != FORMAT:
+            raise ValueError(f"its format is {found!r}, this version reads {FORMAT}")
+        try:
+            return _adapter().validate_python(record)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _read(value: Any, kind: Any, at: str) -> Any:
-    """Return a value of JSON as what an annotation says, or raise with the place of the value."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if origin is UnionType:  # X | None
-        return None if value is None else _read(value, inner[0], at)
-    if is_dataclass(kind) and isinstance(value, Mapping):
-        return _read_fields(value, kind, at)
-    if origin is dict and isinstance(value, Mapping):
-        return {key: _read(one, inner[1], f"{at}.{key}") for key, one in value.items()}
-    if origin is list and isinstance(value, list):
-        return [_read(one, inner[0], f"{at}[{i}]") for i, one in enumerate(value)]
-    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(inner):
-        return tuple(_read(one, of, at) for one, of in zip(value, inner, strict=True))
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if kind in _WORDS and (type(value) is kind or (kind is float and whole)):
-        return value
-    wanted = _WORDS.get(kind, "a list" if origin in (list, tuple) else "an object")
-    raise ValueError(f"{at.lstrip('.')} is {repr(value)[:60]}, not {wanted}")
-
-
-def _read_fields(record: Mapping[str, Any], kind: Any, at: str) -> Any:
-    hints = get_type_hints(kind)
-    needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
-    for name in record:
-        if name not in hints:
-            raise ValueError(f"{f'{at}.{name}'.lstrip('.')} is not known")
-    for name in needed:
-        if name not in record:
-            raise ValueError(f"{f'{at}.{name}'.lstrip('.')} is missing")
-    return kind(**{name: _read(one, hints[name], f"{at}.{name}") for name, one in record.items()})
+@cache
+def _adapter() -> TypeAdapter[Results]:
+    return TypeAdapter(Results)

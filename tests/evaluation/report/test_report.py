@@ -100,7 +100,7 @@ def evil_results():
         return value if kept or not isinstance(value, str) else f"{EVIL}{value}"
 
     NAMED = ("outputs", "failures", "groups", "settings", "fixed", "versions", "reasons", "curves")
-    return Results.from_dict(json.loads(json.dumps(spoil(fake_results().to_dict()))))
+    return Results.from_json(json.dumps(spoil(json.loads(fake_results().to_json()))))
 
 
 # The page as a file.
@@ -108,7 +108,7 @@ def evil_results():
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
     write_report(tmp_path / "a", fake_results())
-    again = Results.from_dict(json.loads(json.dumps(fake_results().to_dict())))
+    again = Results.from_json(fake_results().to_json())
     (tmp_path / "b" / "pictures").mkdir(parents=True)
     for name in ("dots-gone.svg", "my-own.svg"):
         (tmp_path / "b" / "pictures" / name).touch()
