@@ -44,7 +44,7 @@ def assert_finite(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e38])
-def test_a_loss_that_is_not_finite_ends_the_run_within_a_step(
+def test_a_non_finite_loss_ends_the_run_within_one_step(
     go: Go,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -53,71 +53,71 @@ def test_a_loss_that_is_not_finite_ends_the_run_within_a_step(
 ) -> None:
     change_loss(monkeypatch, 4, lambda loss: loss * factor)
     assert go(EVERY_STEP) == 1
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "not finite at step 4 (learning rate " in told
-    assert told.count("jsonl/") >= 2  # the ids of the batch's pairs
-    assert "faults.skip_batches=1" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "not finite at step 4 (learning rate " in message
+    assert message.count("jsonl/") >= 2  # the ids of the batch's pairs
+    assert "faults.skip_batches=1" in message
     assert load_checkpoint(folder_of(tmp_path) / "checkpoints" / "last.ckpt")["global_step"] == 4
     assert_finite(folder_of(tmp_path))
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_when_such_batches_may_be_left_out(
+def test_a_stopped_run_resumes_with_permission_to_skip_bad_updates(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_loss(monkeypatch, 4, lambda loss: loss * float("nan"))
     assert go(*SHORT) == 1
     assert go(*SHORT, "faults.skip_batches=1") == 0  # the same run, by its name
-    assert "left out (1 of 1)" in capsys.readouterr().out
+    assert "skipped (1 of 1)" in capsys.readouterr().out
     assert_finite(folder_of(tmp_path))
     losses = [row["train/loss"] for row in metrics(folder_of(tmp_path)) if row["train/loss"]]
     assert len(losses) == 2 and all(0 < float(loss) < 100 for loss in losses)
 
 
 @pytest.mark.slow
-def test_no_more_batches_are_left_out_than_was_said(
+def test_no_more_updates_are_skipped_than_allowed(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for step in (2, 3, 5):
         change_loss(monkeypatch, step, lambda loss: loss * float("nan"))
     assert go("faults.skip_batches=2") == 1
     streams = capsys.readouterr()
-    assert streams.out.count("left out (") == 2
+    assert streams.out.count("skipped (") == 2
     assert "at step 5" in streams.err
     assert_finite(folder_of(tmp_path))
 
 
-LONG = ["trainer.max_epochs=10", "faults.spike=20"]  # a norm is usual once 20 updates were made
+LONG = ["trainer.max_epochs=10", "faults.spike=20"]  # the median needs 20 updates
 
 
 @pytest.mark.slow
-def test_a_spike_ends_the_run_where_that_is_asked_for(
+def test_a_spike_ends_the_run(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change_loss(monkeypatch, 25, lambda loss: loss * 1000)
     assert go(*LONG, EVERY_STEP) == 1
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "times as large as usual (faults.spike) at step 25 (learning rate " in told
-    assert told.count("jsonl/") >= 2 and "faults.skip_batches=1" in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "times their median size (faults.spike) at step 25 (learning rate " in message
+    assert message.count("jsonl/") >= 2 and "faults.skip_batches=1" in message
     last = load_checkpoint(folder_of(tmp_path) / "checkpoints" / "last.ckpt")
     assert last["global_step"] == 25
 
 
 @pytest.mark.slow
-def test_a_spike_is_left_out_and_a_stopped_run_goes_on_exactly(
+def test_a_spike_is_skipped_and_a_stopped_run_resumes_exactly(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for step in (25, 28):
         change_loss(monkeypatch, step, lambda loss: loss * 1000)
     choices = [*LONG, "faults.skip_batches=3", EVERY_STEP]
     assert go(*choices, out="whole") == 0
-    assert capsys.readouterr().out.count("left out (") == 2
-    between = 27  # the two, with most of what is usual behind it
+    assert capsys.readouterr().out.count("skipped (") == 2
+    between = 27  # the two, with most of the median's window before it
     assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, between)
 
 
 @pytest.mark.slow
-def test_watching_for_spikes_changes_nothing_where_there_is_none(go: Go, tmp_path: Path) -> None:
+def test_watching_for_spikes_changes_nothing_without_spikes(go: Go, tmp_path: Path) -> None:
     assert go(out="plain") == 0
     assert go("faults.spike=1e9", out="watched") == 0
     folders = [folder_of(tmp_path, out) for out in ("plain", "watched")]
@@ -126,21 +126,21 @@ def test_watching_for_spikes_changes_nothing_where_there_is_none(go: Go, tmp_pat
     assert metrics(folders[0]) == metrics(folders[1])
 
 
-def test_the_usual_size_is_a_median_of_enough_updates() -> None:
+def test_spikes_are_relative_to_the_median_of_enough_updates() -> None:
     guard = GradientGuard(skip=0, spike=10)
-    assert not any(guard._wrong(size) for size in [1e6, 1e-6] * 9 + [2.0])  # 19: too few to tell
-    assert guard._wrong(2.0) is None
+    assert not any(guard._problem(size) for size in [1e6, 1e-6] * 9 + [2.0])  # 19 are too few
+    assert guard._problem(2.0) is None
     guard = GradientGuard(skip=0, spike=10)
-    assert not any(guard._wrong(2.0) for _ in range(500))
+    assert not any(guard._problem(2.0) for _ in range(500))
     assert len(guard.state_dict()["sizes"]) == 101
-    assert guard._wrong(20.0) is None
-    told = guard._wrong(24.0)
-    assert told is not None and "12 times as large as usual" in told
-    assert "not finite" in str(guard._wrong(float("nan")))
+    assert guard._problem(20.0) is None
+    message = guard._problem(24.0)
+    assert message is not None and "12 times their median size" in message
+    assert "not finite" in str(guard._problem(float("nan")))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_not_saved(value: float) -> None:
+def test_non_finite_weights_are_not_saved(value: float) -> None:
     guard, trainer = GradientGuard(skip=0), pl.Trainer(logger=False, enable_checkpointing=False)
     weights = {"w": torch.ones(3), "n": torch.tensor(7)}
     guard.on_save_checkpoint(trainer, pl.LightningModule(), {"state_dict": weights})

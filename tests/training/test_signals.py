@@ -1,4 +1,4 @@
-"""Asking SLURM for another turn, with a `scontrol` that only takes notes."""
+"""Signals and requeueing, with a stand-in for SLURM's `scontrol` that logs its arguments."""
 
 import contextlib
 import os
@@ -18,12 +18,12 @@ from training_runs import EVERY_STEP, Go, assert_same_run, folder_of
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file in which the stand-in for `scontrol` writes what it was asked for."""
-    programs, notes = tmp_path / "programs", tmp_path / "asked"
+def requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file to which the stand-in for `scontrol` writes its arguments."""
+    programs, notes = tmp_path / "programs", tmp_path / "requests"
     programs.mkdir()
     notes.touch()
-    signals._queued.clear()  # it asks once a process
+    signals._requeued.clear()  # a job is requeued once per process
     scontrol = programs / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {notes}\n')
     scontrol.chmod(0o755)
@@ -37,68 +37,72 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)]
 )
-def test_only_sigusr1_asks_for_another_turn(asked: Path, number: int, code: int) -> None:
-    with pytest.raises(SystemExit) as left:
+def test_only_sigusr1_requeues_the_job(requests: Path, number: int, code: int) -> None:
+    with pytest.raises(SystemExit) as exited:
         signals.exit_on_signal(number)
-    assert left.value.code == code
-    assert asked.read_text() == ("requeue 17\n" if number == signal.SIGUSR1 else "")
+    assert exited.value.code == code
+    assert requests.read_text() == ("requeue 17\n" if number == signal.SIGUSR1 else "")
 
 
-def test_a_job_of_an_array_is_named_by_its_place(
-    asked: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_of_an_array_is_requeued_by_its_index(
+    requests: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     with pytest.raises(SystemExit):
         signals.exit_on_signal(signal.SIGUSR1)
-    assert asked.read_text() == "requeue 12_3\n"
+    assert requests.read_text() == "requeue 12_3\n"
 
 
-def test_one_process_of_a_job_asks(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_process_of_a_job_requeues_it(
+    requests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLURM_PROCID", "1")
     with pytest.raises(SystemExit):
         signals.exit_on_signal(signal.SIGUSR1)
-    assert asked.read_text() == ""
+    assert requests.read_text() == ""
 
 
-def test_a_refusal_of_slurm_is_told(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scontrol = asked.parent / "programs" / "scontrol"
+def test_an_error_of_scontrol_is_printed(
+    requests: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scontrol = requests.parent / "programs" / "scontrol"
     scontrol.write_text("#!/bin/sh\necho 'no such job' >&2\nexit 1\n")
     with pytest.raises(SystemExit):
         signals.exit_on_signal(signal.SIGUSR1)
-    assert "could not be queued again (no such job)" in capsys.readouterr().err
+    assert "could not be requeued (no such job)" in capsys.readouterr().err
 
 
-def test_outside_of_training_a_signal_ends_the_program_with_its_code(asked: Path) -> None:
+def test_outside_of_training_a_signal_exits_with_its_code(requests: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as left, signals.handle_signals():
+    with pytest.raises(SystemExit) as exited, signals.handle_signals():
         os.kill(os.getpid(), signal.SIGTERM)
-    assert left.value.code == 143
+    assert exited.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("becomes", [None, ImportError])
-def test_a_signal_that_a_library_swallows_is_answered_at_the_end(
-    asked: Path, becomes: type[Exception] | None
+def test_a_signal_that_a_library_suppresses_exits_at_the_end(
+    requests: Path, becomes: type[Exception] | None
 ) -> None:
-    with pytest.raises(SystemExit) as left, signals.handle_signals():
+    with pytest.raises(SystemExit) as exited, signals.handle_signals():
         with contextlib.suppress(BaseException):
             signal.raise_signal(signal.SIGUSR1)
         if becomes is not None:
             raise becomes
-    assert left.value.code == 143
-    assert asked.read_text() == "requeue 17\n"
+    assert exited.value.code == 143
+    assert requests.read_text() == "requeue 17\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_program_answers_before_its_config_is_read(
+def test_signals_are_handled_before_the_config_is_read(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("en2py.cli.main.separate", lambda words: signal.raise_signal(number))
     assert command(lambda cfg: None, "train", argv=["train.py"]) == 143
 
 
-def test_a_signal_after_the_last_save_is_answered(
+def test_a_signal_after_the_last_save_exits(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_epoch = LastCheckpoint.on_train_epoch_end
@@ -117,11 +121,11 @@ def test_a_signal_after_the_last_save_is_answered(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hook", ["training_step", "validation_step", "predict_step"])
-def test_slurms_warning_saves_asks_once_and_the_run_goes_on(
+def test_sigusr1_saves_requeues_once_and_the_run_resumes_exactly(
     whole: tuple[Go, Path],
     go: Go,
     tmp_path: Path,
-    asked: Path,
+    requests: Path,
     monkeypatch: pytest.MonkeyPatch,
     hook: str,
 ) -> None:
@@ -135,7 +139,7 @@ def test_slurms_warning_saves_asks_once_and_the_run_goes_on(
 
         patch.setattr(Seq2SeqModule, hook, hit)
         assert go(EVERY_STEP, out="stopped") == 143
-    assert asked.read_text() == "requeue 17\n"
+    assert requests.read_text() == "requeue 17\n"
     last = load_checkpoint(folder_of(tmp_path, "stopped") / "checkpoints" / "last.ckpt")
     assert last["global_step"] >= 4
     for name in [name for name in os.environ if name.startswith("SLURM_")]:

@@ -1,6 +1,6 @@
-"""One run on several processes, its ranks: who writes, and what all of them found, put together.
+"""One run on several processes (ranks): which rank writes, gathering, cleaning up.
 
-The first rank is started by a person or a launcher; it starts the others, or the cluster does.
+A person or a launcher starts rank 0; Lightning or the cluster starts the others.
 """
 
 import os
@@ -11,29 +11,29 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 from torch import distributed
 
-# What Lightning tells the ranks that it starts; left behind, the next run of a sweep would take
-# itself for one of them, and wait for the others for ever.
-_TOLD = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# Lightning sets these for the ranks that it starts. The next run of a sweep in the same process
+# would take itself for one of the ranks and wait for the others.
+_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def is_rank_zero() -> bool:
-    """Tell whether this process is the one that writes: rank 0, or alone."""
+    """Return whether this process writes the files: rank 0, or the only process."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
-def all_gather(own: list[Any]) -> list[Any]:
-    """Return the items of all ranks, on all ranks; those of this process where it is alone."""
+def all_gather(items: list[Any]) -> list[Any]:
+    """Return the items of all ranks on every rank."""
     if not distributed.is_available() or not distributed.is_initialized():
-        return own
+        return items
     parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, own)
+    distributed.all_gather_object(parts, items)
     return [item for part in parts for item in part]
 
 
 @contextmanager
 def cleanup_process_group() -> Iterator[None]:
-    """Leave the group of ranks at the end of a run, so that the process can do another one."""
-    before = {name: os.environ.get(name) for name in _TOLD}
+    """Destroy the process group at the end of a run, so that the process can do another run."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
     try:
         yield
     finally:

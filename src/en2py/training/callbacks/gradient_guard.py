@@ -5,55 +5,58 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from en2py.data.batch import Batch
 from en2py.errors import Fault
 
-_WINDOW = 101  # the last updates, whose median is the usual size
+_WINDOW = 101  # recent updates that the median is computed over
+_WARMUP = 20  # updates before the median is used
+_NOT_FINITE = "the loss or a gradient is not finite"
 
 
-_WARMUP = 20  # updates before which no size is usual
+class BadUpdate(Fault):
+    """The loss, a gradient or a weight is NaN or infinite, or gradients exploded."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """What is known of an update before it is made.
+    """An update that was not made yet.
 
     Attributes:
-        size: Norms of its gradients, summed, or its loss.
+        size: Sum of the norms of its gradients, or its loss.
         step: Its number.
         rate: Learning rate.
-        indices: Places of its pairs in the training split, a tensor a batch.
-        arrived: On a CUDA device, what says that `size` is in the host's memory.
+        indices: Places of its pairs in the training split, a tensor per batch.
+        copied: On a CUDA device, the event after which `size` is in the memory of the host.
     """
 
     size: Tensor
     step: int
     rate: float
     indices: list[Tensor]
-    arrived: torch.cuda.Event | None = None
+    copied: torch.cuda.Event | None = None
 
     def number(self) -> float:
-        """Return the size; wait for it, but not for what was begun after it."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
+        """Return the size; wait for its copy, but not for later work of the device."""
+        if self.copied is not None:
+            self.copied.synchronize()
         return self.size.item()
 
 
 class GradientGuard(Callback):
-    """Ends training when a gradient is not finite, or jumps, before the weights take it in.
+    """Stop or skip an update whose gradients are not finite or explode, before it is made.
 
-    On a GPU the answer is read one step late, so that the step need not wait for it; weights are
-    looked at once more before a checkpoint is written.
+    On a GPU the size is read one step later, so that no step waits for the device; weights are
+    checked once more before a checkpoint is written.
 
     Args:
-        skip: Leave out so many such updates before ending; then each step waits for its answer.
-        spike: Gradients more than so many times as large as the median of the last hundred are
-            such an update too; each step waits then. None: they are clipped like any others.
+        skip: Number of such updates that are skipped before training stops; above 0, every step
+            waits for the size.
+        spike: Also stop or skip if gradients are more than this many times as large as the median
+            of the last hundred updates; every step waits for the size. None: they are clipped only.
     """
 
     def __init__(self, skip: int, spike: float | None = None) -> None:
@@ -62,107 +65,95 @@ class GradientGuard(Callback):
         self._sizes: list[float] = []
         self._indices: list[Tensor] = []
         self._loss = torch.zeros(())
-        self._late: Update | None = None
+        self._pending: Update | None = None
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Remember which pairs the next update learns from."""
+        """Store the pairs of the next update."""
         self._indices.append(batch.indices)
 
     def on_before_backward(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Remember the loss."""
+        """Store the loss."""
         self._loss = loss.detach()
 
     def on_before_optimizer_step(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        optimizer: torch.optim.Optimizer,
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Look at the norm of the gradients, one number for all of them."""
+        """Check the norm of the gradients, one number for all of them."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         size = torch.stack(torch._foreach_norm(gradients)).sum()
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            size = self._loss  # under fp16 gradients may overflow: its scaler leaves them out
+            size = self._loss  # fp16 gradients may overflow: its scaler skips such updates
         waits = pl_module.device.type == "cpu" or self.skip or self.spike
-        late, arrived = not waits, None
-        if late and size.is_cuda:
-            # Sent off now: `item` in the next step would queue up behind all of that step's work.
+        copied = None
+        if not waits and size.is_cuda:
+            # Copied now: `item` in the next step would wait for all work of that step.
             size = size.to("cpu", non_blocking=True)
-            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            arrived.record()
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied.record()
         update: Update | None = Update(
-            size, trainer.global_step, optimizer.param_groups[0]["lr"], self._indices, arrived
+            size, trainer.global_step, optimizer.param_groups[0]["lr"], self._indices, copied
         )
         self._indices = []
-        if late:
-            update, self._late = self._late, update
-        wrong = None if update is None else self._wrong(update.number())
-        if update is None or wrong is None:
+        if not waits:
+            update, self._pending = self._pending, update
+        problem = None if update is None else self._problem(update.number())
+        if update is None or problem is None:
             return
-        told = _told(wrong, update, trainer)
+        message = _message(problem, update, trainer)
         if self.skipped >= self.skip:
             raise BadUpdate(
-                f"{told}; it reached no checkpoint: take a smaller optimizer.lr or a longer "
-                "warm-up, look at these pairs, or let "
-                f"faults.skip_batches={max(1, 2 * self.skip)} leave such batches out"
+                f"{message}; no checkpoint contains this update: use a smaller optimizer.lr or a "
+                "longer warm-up, inspect these pairs, or skip such batches with "
+                f"faults.skip_batches={max(1, 2 * self.skip)}"
             )
         self.skipped += 1
         for parameter in pl_module.parameters():
-            parameter.grad = None  # an optimiser leaves such a parameter as it is
-        print(f"{told}; left out ({self.skipped} of {self.skip})", flush=True)
+            parameter.grad = None  # an optimiser does not change such a parameter
+        print(f"{message}; skipped ({self.skipped} of {self.skip})", flush=True)
 
-    def _wrong(self, size: float) -> str | None:
-        """Say what is wrong with gradients of this size; remember it if nothing is."""
+    def _problem(self, size: float) -> str | None:
+        """Return the problem of gradients of this size; add the size to the window if none."""
         if not math.isfinite(size):
             return _NOT_FINITE
         if self.spike is None:
             return None
-        usual = statistics.median(self._sizes) if len(self._sizes) >= _WARMUP else 0.0
-        if 0 < self.spike * usual < size:
-            return f"the gradients are {size / usual:.3g} times as large as usual (faults.spike)"
+        median = statistics.median(self._sizes) if len(self._sizes) >= _WARMUP else 0.0
+        if 0 < self.spike * median < size:
+            return f"the gradients are {size / median:.3g} times their median size (faults.spike)"
         self._sizes = [*self._sizes[1 - _WINDOW :], size]
         return None
 
     def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep weights that are not finite out of every checkpoint."""
+        """Raise if a weight is not finite, so that no checkpoint contains it."""
         weights = [w for w in checkpoint["state_dict"].values() if w.is_floating_point()]
         if math.isfinite(torch.stack(torch._foreach_norm(weights)).sum().item()):
             return
-        told = "a weight is not finite"
-        if self._late:
-            told = _told(_NOT_FINITE, self._late, trainer)
+        problem = "a weight is not finite"
+        if self._pending:
+            problem = _message(_NOT_FINITE, self._pending, trainer)
         raise BadUpdate(
-            f"{told}: nothing is saved at step {trainer.global_step}, the last checkpoint is from "
-            "before it; take a smaller optimizer.lr or a longer warm-up"
+            f"{problem}: nothing is saved at step {trainer.global_step}, the last checkpoint is "
+            "from before it; use a smaller optimizer.lr or a longer warm-up"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many updates were left out, and what is usual."""
-        sizes = {"sizes": self._sizes} if self.spike is not None else {}
-        return {"skipped": self.skipped, **sizes}
+        """Return the number of skipped updates and the window of sizes."""
+        return {"skipped": self.skipped, "sizes": self._sizes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
-        self.skipped = state_dict["skipped"]
-        self._sizes = list(state_dict.get("sizes", []))
+        """Restore the number of skipped updates and the window of sizes."""
+        self.skipped, self._sizes = state_dict["skipped"], list(state_dict["sizes"])
 
 
-_NOT_FINITE = "the loss or a gradient is not finite"
-
-
-class BadUpdate(Fault):
-    """The loss, a gradient or a weight became NaN or infinite, or gradients jumped."""
-
-
-def _told(wrong: str, update: Update, trainer: pl.Trainer) -> str:
+def _message(problem: str, update: Update, trainer: Trainer) -> str:
     pairs = trainer.datamodule.prepared.splits["train"]  # type: ignore[attr-defined]
     ids = [pairs[i].pair.id for indices in update.indices for i in indices.tolist()]
     return (
-        f"{wrong} at step {update.step} (learning rate {update.rate:.3g}, pairs {', '.join(ids)})"
+        f"{problem} at step {update.step} (learning rate {update.rate:.3g}, pairs {', '.join(ids)})"
     )

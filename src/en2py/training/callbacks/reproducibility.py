@@ -1,16 +1,15 @@
-"""Seed the noise of every batch, so that a resumed run equals an uninterrupted one."""
+"""Seed the random numbers of every batch, so that a resumed run equals an uninterrupted one."""
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class SeedEachBatch(Callback):
-    """Makes dropout's noise f(seed, epoch, batch), so that a resumed run draws what it would have.
+    """Make dropout a function of (seed, epoch, batch).
 
-    Lightning stores no state of the random number generators.
+    Lightning does not store the state of the random number generators.
 
     Args:
         seed: Of the run.
@@ -20,13 +19,11 @@ class SeedEachBatch(Callback):
         self.seed = seed
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed the generators for this batch."""
-        epoch = trainer.current_epoch
-        seed = (
-            (self.seed * 1_000_003 + epoch) * 1_000_003 + batch_idx
-        ) * 8191 + trainer.global_rank
-        torch.default_generator.manual_seed(seed % 2**63)  # torch.manual_seed is 100 times slower
+        place = (self.seed * 1_000_003 + trainer.current_epoch) * 1_000_003 + batch_idx
+        seed = (place * 8191 + trainer.global_rank) % 2**63
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed is 100 times slower
         if pl_module.device.type == "cuda":
-            torch.cuda.manual_seed(seed % 2**63)
+            torch.cuda.manual_seed(seed)

@@ -1,27 +1,26 @@
-"""Generate samples during training."""
+"""Generate and score sample programs during training."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import score
 
 
 class SampleGenerations(Callback):
-    """Writes programs for a few validation descriptions, scores them and keeps them in a table.
+    """Generate programs for some validation descriptions, score them and log them as a table.
 
     Args:
-        n_samples: Descriptions of the validation split, the same each time.
+        n_samples: Number of validation descriptions, the same in each epoch.
         every_n_epochs: How often; also after the last epoch.
     """
 
     def __init__(self, n_samples: int, every_n_epochs: int) -> None:
         self.n_samples, self.every_n_epochs = n_samples, every_n_epochs
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate, score and log."""
         epoch = trainer.current_epoch + 1
         due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs

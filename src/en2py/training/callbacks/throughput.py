@@ -4,83 +4,75 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
-# What `Throughput` logs; two runs that are the same differ in these columns alone.
+# The columns of `metrics.csv` that differ between two equal runs.
 TIMES = ("tokens_per_second", "validation_share")
 
 
 class Throughput(Callback):
-    """Measures real target tokens per second and the time left; tells it each epoch if asked.
+    """Measure real target tokens per second and the remaining time.
 
-    Validation, samples included, has its own clock: `validation_share` is its time over training's.
-    The checkpoints that are written around it and at an epoch's end are in neither.
+    `validation_share` is the time of validation, samples included, over that of training. The time
+    of writing checkpoints counts as neither.
 
     Args:
-        tell: Called with a line an epoch, for terminals that cannot show a progress bar.
+        report: Called with one line per epoch; None: no report, for the progress bar shows it.
     """
 
-    def __init__(self, tell: Callable[[str], None] | None) -> None:
-        self.tell = tell
+    def __init__(self, report: Callable[[str], None] | None) -> None:
+        self.report = report
         self._ended = self._validating = 0.0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clocks; a run resumed inside an epoch sees no start of that epoch."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clocks; a run that is resumed inside an epoch does not start that epoch."""
         self._started, self._first_epoch = time.perf_counter(), trainer.current_epoch
         self.on_train_epoch_start(trainer, pl_module)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of an epoch."""
         self._tokens, self._seconds, self._validating = 0, 0.0, 0.0
         self._ended = time.perf_counter()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count a batch, its making included."""
+        """Add a batch, including the time of collating it."""
         now = time.perf_counter()
         self._seconds, self._ended = self._seconds + now - self._ended, now
         self._tokens += batch.n_tokens
         if batch_idx % 10 == 0:
             trainer.progress_bar_metrics["tok/s"] = round(self._tokens / max(self._seconds, 1e-9))
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock of training."""
-        self._left = time.perf_counter()
+        self._paused = time.perf_counter()
 
-    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of validation."""
-        self._began = time.perf_counter()
+        self._validation_started = time.perf_counter()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop it, and let training's go on."""
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock of validation and continue that of training."""
         now = time.perf_counter()
-        self._validating += now - self._began
-        self._ended += now - self._left
+        self._validating += now - self._validation_started
+        self._ended += now - self._paused
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the epoch's throughput, and print its line."""
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the throughput of the epoch and report it."""
         done = trainer.current_epoch + 1
+        seconds = max(self._seconds, 1e-9)
         metrics = trainer.callback_metrics
-        pl_module.log("tokens_per_second", self._tokens / max(self._seconds, 1e-9))
-        pl_module.log("validation_share", self._validating / max(self._seconds, 1e-9))
-        if self.tell is None or not trainer.is_global_zero:
+        pl_module.log("tokens_per_second", self._tokens / seconds)
+        pl_module.log("validation_share", self._validating / seconds)
+        if self.report is None or not trainer.is_global_zero:
             return
         each = (time.perf_counter() - self._started) / (done - self._first_epoch)
-        words = [
+        shown = ("val/nll", "train/nll", "val/exact_match_renamed")
+        parts = [
             f"epoch {done}/{trainer.max_epochs}",
-            *(
-                f"{name} {float(metrics[name]):.3f}"
-                for name in ("val/nll", "train/nll", "val/exact_match_renamed")
-                if name in metrics
-            ),
-            f"{self._tokens / max(self._seconds, 1e-9):,.0f} tokens/s",
+            *(f"{name} {float(metrics[name]):.3f}" for name in shown if name in metrics),
+            f"{self._tokens / seconds:,.0f} tokens/s",
             f"{each * ((trainer.max_epochs or done) - done):.0f} s left",
         ]
-        self.tell("  ".join(words))
+        self.report("  ".join(parts))
