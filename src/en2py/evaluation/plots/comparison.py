@@ -13,8 +13,7 @@ import io
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -25,21 +24,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from en2py.evaluation.metrics.registry import Metric, figure_of, metric
-from en2py.evaluation.plots.style import (
-    NEUTRAL,
-    PALETTE,
-    colour_number,
-    row_number,
-    shortened,
-    visible,
-)
-from en2py.evaluation.results import ResultRow
+from en2py.evaluation.metrics.registry import figure_of, metric
+from en2py.evaluation.plots.style import NEUTRAL, PALETTE, row_number, shortened, visible
+from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 _SVG = "http://www.w3.org/2000/svg"
 _WIDTH = 360.0  # as wide as a phone, or a third of a desktop page
 _MARGIN = 16.0  # half a tick label
 _TOP = 30.0  # room for the title
+_LEFT = 46.0  # room for tick labels
 _ROW = 34.0  # a row of a dot plot: its name, below it the dot
 _CHAR = 6.4  # mean width of a character
 _STEPS = [1, 2, 2.5, 5, 10]
@@ -49,40 +42,12 @@ _STYLE = {
     "text.parse_math": False,
     "text.color": NEUTRAL,
     "font.size": 11.5,
-    "axes.edgecolor": NEUTRAL,
     "axes.formatter.useoffset": False,
     "axes.formatter.limits": (-6, 9),
 }
 
-_Points = list[tuple[float, float]]  # epoch, value
-
 ET.register_namespace("", _SVG)
 ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-
-
-@dataclass(frozen=True)
-class _Dot:
-    """A row of a dot plot; numbers are in the unit of the picture.
-
-    Attributes:
-        name: Of the result row.
-        value: Written beside the name.
-        interval: Written in the description.
-        x: Where the dot is drawn.
-        ends: The 95 % interval.
-        seeds: Values of single seeds.
-        colour: Of the row.
-        is_filled: False for baselines and for differences that are not significant.
-    """
-
-    name: str
-    value: str
-    interval: str
-    x: float
-    ends: tuple[float, float] | None
-    seeds: list[float]
-    colour: str
-    is_filled: bool
 
 
 @contextlib.contextmanager
@@ -103,32 +68,17 @@ def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> st
         name: The metric; `val/<metric>` is that of validation.
         reference: Name of the row whose value is drawn as a dotted line.
 
-    Raises:
-        ValueError: If no row has the metric.
+    Returns:
+        SVG, empty if no row has the metric.
     """
     how = metric(name)
-    dots = []
-    for i, row in enumerate(rows):
-        figure = figure_of(row, name)
-        if figure is not None and math.isfinite(figure.value):
-            seeds = list(figure.by_seed.values()) if len(figure.by_seed) > 1 else []
-            dots.append(
-                _Dot(
-                    row.name,
-                    how.write(figure.value),
-                    how.interval(figure.low, figure.high),
-                    figure.value * how.scale,
-                    _ends(how, figure.low, figure.high),
-                    [value * how.scale for value in seeds],
-                    _colour(rows, i),
-                    is_filled=row.kind == "model",
-                )
-            )
-    if not dots:
-        raise ValueError(f"no row has the metric {name!r}")
-    line = next((dot.x for dot in dots if dot.name == reference), None)
+    estimates = [figure_of(row, name) for row in rows]
+    found = zip(rows, estimates, strict=True)
+    line = next((e.value for row, e in found if e and row.name == reference), None)
     bounds = (0.0, 100.0) if how.unit == "%" else (-math.inf, math.inf)
-    return _draw_dots(how.headline, dots, line, bounds)
+    return _draw_dots(
+        how.headline, rows, estimates, how.write, how.interval, how.scale, line, bounds
+    )
 
 
 @_style()
@@ -139,27 +89,14 @@ def difference_plot(rows: Sequence[ResultRow], name: str) -> str:
         rows: Rows; those without such a difference are left out.
         name: The metric.
 
-    Raises:
-        ValueError: If no row has the difference.
+    Returns:
+        SVG, empty if no row has the difference.
     """
     how = metric(name)
-    dots = [
-        _Dot(
-            row.name,
-            how.change(found.value),
-            how.change_interval(found.low, found.high),
-            found.value * how.scale,
-            _ends(how, found.low, found.high),
-            [],
-            _colour(rows, i),
-            is_filled=found.is_significant,
-        )
-        for i, row in enumerate(rows)
-        if (found := row.differences.get(name)) is not None and math.isfinite(found.value)
-    ]
-    if not dots:
-        raise ValueError(f"no row has a difference in {name!r}")
-    return _draw_dots(how.change_head, dots, 0.0, (-math.inf, math.inf))
+    found = [row.differences.get(name) for row in rows]
+    return _draw_dots(
+        how.change_head, rows, found, how.change, how.change_interval, how.scale, line=0.0
+    )
 
 
 @_style()
@@ -175,37 +112,35 @@ def learning_curves(
         curves: Run to rows of its metrics file.
         column: As logged: `val/nll`.
 
-    Raises:
-        ValueError: If no run logged the column.
+    Returns:
+        SVG, empty if no run logged the column.
     """
     part, _, name = column.partition("/")
     how = metric(name)
-    series = []
-    for i, row in enumerate(rows):
-        runs = [_points(curves.get(run, ()), column, how.scale) for run in row.runs]
-        if any(runs):
-            style = "--" if (row_number(rows, i) or 0) // len(PALETTE) % 2 else "-"
-            series.append((row.name, _colour(rows, i), style, [run for run in runs if run]))
-    if not series:
-        raise ValueError(f"no run logged {column!r}")
+    by_row = {i: _values_by_epoch(row, curves, column, how.scale) for i, row in enumerate(rows)}
+    by_row = {i: by_epoch for i, by_epoch in by_row.items() if by_epoch}
+    if not by_row:
+        return ""
     part = {"val": "validation", "train": "training sample"}.get(part, part)
-    title, top = f"{how.head}, {part}", _TOP + 17 * len(series) + 8
-    figure, axes = _figure(title, top + 208, top=top, left=46, bottom=38)
-    for k, (name, colour, style, runs) in enumerate(series):
-        _draw_curve(axes, runs, colour, style)
+    title, top = f"{how.head}, {part}", _TOP + 17 * len(by_row) + 8
+    figure, axes = _figure(title, top + 208, top=top, left=_LEFT, bottom=38)
+    ends = []
+    for k, (i, by_epoch) in enumerate(by_row.items()):
+        line: dict[str, Any] = {"color": _colour(rows, i), "lw": 2}
+        line["ls"] = "--" if (row_number(rows, i) or 0) // len(PALETTE) % 2 else "-"
+        _draw_curve(axes, by_epoch, line)
         y = _TOP + 17 * k
-        _add_line(figure, (2, 20), y + 5, color=colour, ls=style, lw=2)
-        _write(figure, 27, y + 9, shortened(name, int((_WIDTH - 27) / _CHAR)), size=11)
-    points = [point for _, _, _, runs in series for run in runs for point in run]
+        figure.add_artist(Line2D([2 / _WIDTH, 20 / _WIDTH], [_up(figure, y + 5)] * 2, **line))
+        _write(figure, 27, y + 9, shortened(rows[i].name, int((_WIDTH - 27) / _CHAR)), size=11)
+        ends.append(f"{rows[i].name} ends at {fmean(by_epoch[max(by_epoch)]):.4g}")
+    points = [(e, v) for by_epoch in by_row.values() for e, of in by_epoch.items() for v in of]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     # The first fifth is so steep that it would flatten the rest.
-    settled = [value for epoch, value in points if epoch > last / 5] or [v for _, v in points]
-    axes.set_ylim(*_padded(settled))
+    axes.set_ylim(*_padded([v for e, v in points if e > last / 5] or [v for _, v in points]))
     axes.set_xlim(first - 1e-9, max(last, first + 1e-9))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(visible=False, axis="x")
-    _write(figure, (46 + _WIDTH) / 2, top + 204, "epoch", size=10.5, ha="center")
-    ends = (f"{name} ends at {_mean_line(runs)[-1][1]:.4g}" for name, _, _, runs in series)
+    _write(figure, (_LEFT + _WIDTH) / 2, top + 204, "epoch", size=10.5, ha="center")
     return _to_svg(figure, f"{title}, by epoch. {'; '.join(ends)}")
 
 
@@ -222,72 +157,131 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
         setting: A setting that varies.
         name: The metric; `val/<metric>` is that of validation.
 
-    Raises:
-        ValueError: If the setting has fewer than two values with that metric.
+    Returns:
+        SVG, empty if fewer than two values of the setting have that metric.
     """
     how = metric(name)
-    values, lines = _by_other_settings(rows, setting, name)
+    lines: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}  # by the other settings
+    for row in rows:
+        figure = figure_of(row, name)
+        if setting in row.settings and figure is not None and math.isfinite(figure.value):
+            others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
+            lines.setdefault(others, {})[row.settings[setting]] = figure.value * how.scale
+    values = list(dict.fromkeys(value for line in lines.values() for value in line))
+    with contextlib.suppress(ValueError):  # not all are numbers
+        values.sort(key=float)
     if len(values) < 2:
-        raise ValueError(f"{setting!r} has fewer than two values with the metric {name!r}")
-    complete = [line for line in lines.values() if len(line) == len(values)]
-    means = [fmean(line[value] for line in complete) for value in values] if complete else []
-    figure, axes = _figure(f"{how.headline} by {setting}", 220, left=46, bottom=30)
+        return ""
+    picture, axes = _figure(f"{how.headline} by {setting}", 220, left=_LEFT, bottom=30)
     for _, line in sorted(lines.items()):
         places = [i for i, value in enumerate(values) if value in line]
-        heights = [line[values[i]] * how.scale for i in places]
+        heights = [line[values[i]] for i in places]
         axes.plot(places, heights, color=NEUTRAL, lw=1, alpha=0.7, marker="o", ms=3.5)
-    scaled = [mean * how.scale for mean in means]
-    axes.plot(range(len(means)), scaled, color=PALETTE[0], lw=2, marker="o", ms=9)
-    axes.set_ylim(*_padded([v * how.scale for line in lines.values() for v in line.values()], 0.2))
-    for i, (mean, y) in enumerate(zip(means, scaled, strict=True)):
-        axes.annotate(how.write(mean), (i, y), (0, 8), textcoords="offset points", ha="center")
+    complete = [line for line in lines.values() if len(line) == len(values)]
+    means = [fmean(line[value] for line in complete) for value in values] if complete else []
+    axes.plot(range(len(means)), means, color=PALETTE[0], lw=2, marker="o", ms=9)
+    texts = [how.write(mean / how.scale) for mean in means]
+    for i, text in enumerate(texts):
+        axes.annotate(text, (i, means[i]), (0, 8), textcoords="offset points", ha="center")
+    axes.set_ylim(*_padded([height for line in lines.values() for height in line.values()], 0.2))
     axes.set_xlim(-0.5, len(values) - 0.5)
-    room = int((_WIDTH - 46 - _MARGIN) / len(values) / _CHAR)
+    room = int((_WIDTH - _LEFT - _MARGIN) / len(values) / _CHAR)
     axes.set_xticks(range(len(values)), [visible(shortened(value, room)) for value in values])
     axes.grid(visible=False, axis="x")
-    shown = "; ".join(f"{v} {how.write(mean)}" for v, mean in zip(values, means, strict=False))
-    return _to_svg(figure, f"{how.head} by {setting}. {shown or 'No combination is complete'}")
+    shown = "; ".join(f"{value} {text}" for value, text in zip(values, texts, strict=False))
+    return _to_svg(picture, f"{how.head} by {setting}. {shown or 'No combination is complete'}")
 
 
 def _draw_dots(
-    title: str, dots: Sequence[_Dot], line: float | None, bounds: tuple[float, float]
+    title: str,
+    rows: Sequence[ResultRow],
+    found: Sequence[Estimate | Difference | None],
+    write: Callable[[float], str],
+    interval: Callable[[float | None, float | None], str],
+    scale: float,
+    line: float | None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> str:
-    """Draw rows of dots, first row at the top, with a dotted vertical line at `line`."""
-    top, bottom = _TOP, 22.0
-    figure, axes = _figure(title, top + _ROW * len(dots) + bottom + 4, top=top, bottom=bottom)
-    values = [v for dot in dots for v in (dot.x, *(dot.ends or ()), *dot.seeds)]
-    values += [] if line is None else [line]
-    axes.set_xlim(*_padded([min(max(v, bounds[0]), bounds[1]) for v in values]))
-    axes.set_ylim(_ROW * len(dots) + 4, 0)
+    """Draw a dot per row, first row at the top.
+
+    Args:
+        title: Of the picture.
+        rows: One per estimate.
+        found: Estimates or differences; None and what is not finite is left out.
+        write: Formats a value.
+        interval: Formats the ends of an interval, empty where there is none.
+        scale: From a value to the unit of the axis.
+        line: Value of a dotted vertical line.
+        bounds: Of the axis.
+    """
+    shown = [(i, e) for i, e in enumerate(found) if e is not None and math.isfinite(e.value)]
+    if not shown:
+        return ""
+
+    def place(value: float) -> float:
+        return min(max(value * scale, bounds[0]), bounds[1])
+
+    figure, axes = _figure(title, _TOP + _ROW * len(shown) + 26, bottom=22)
+    axes.set_ylim(_ROW * len(shown) + 4, 0)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.set_yticks([])
+    xs, texts = [], []
     if line is not None:
-        axes.axvline(line, color=NEUTRAL, lw=1, ls=(0, (2, 3)))
-    for k, dot in enumerate(dots):
-        room = int((_WIDTH - 16 - _CHAR * 1.2 * len(dot.value)) / _CHAR)
-        _write(figure, 0, top + _ROW * k + 12, shortened(dot.name, room))
-        _write(figure, _WIDTH, top + _ROW * k + 12, dot.value, ha="right")
-        y, colour = _ROW * k + 23, dot.colour
-        if dot.ends:
-            low, high = (min(max(end, bounds[0]), bounds[1]) for end in dot.ends)
-            alpha = 0.4 if dot.is_filled else 0.25
-            axes.plot([low, high], [y, y], color=colour, lw=5, alpha=alpha, clip_on=False)
-        axes.plot(dot.seeds, [y] * len(dot.seeds), "o", color=colour, ms=4, mew=0, alpha=0.8)
-        face = colour if dot.is_filled else "none"
-        axes.plot([dot.x], [y], "o", color=colour, ms=9, mew=1.8, mfc=face, clip_on=False)
-    texts = (f"{dot.name} {dot.value}{dot.interval and f' ({dot.interval})'}" for dot in dots)
+        axes.axvline(place(line), color=NEUTRAL, lw=1, ls=(0, (2, 3)))
+        xs.append(place(line))
+    for k, (i, estimate) in enumerate(shown):
+        name, value = rows[i].name, write(estimate.value)
+        ends = interval(estimate.low, estimate.high)
+        texts.append(f"{name} {value}{ends and f' ({ends})'}")
+        room = int((_WIDTH - 16 - _CHAR * 1.2 * len(value)) / _CHAR)
+        _write(figure, 0, _TOP + _ROW * k + 12, shortened(name, room))
+        _write(figure, _WIDTH, _TOP + _ROW * k + 12, value, ha="right")
+        y, colour = _ROW * k + 23, _colour(rows, i)
+        is_filled, seeds = rows[i].kind == "model", []
+        if isinstance(estimate, Difference):
+            is_filled = estimate.is_significant
+        elif len(estimate.by_seed) > 1:
+            seeds = [place(seed) for seed in estimate.by_seed.values()]
+        bar = [place(end) for end in (estimate.low, estimate.high) if ends and end is not None]
+        alpha = 0.4 if is_filled else 0.25
+        axes.plot(bar, [y] * len(bar), color=colour, lw=5, alpha=alpha, clip_on=False)
+        axes.plot(seeds, [y] * len(seeds), "o", color=colour, ms=4, mew=0, alpha=0.8)
+        dot = place(estimate.value)
+        face = colour if is_filled else "none"
+        axes.plot([dot], [y], "o", color=colour, ms=9, mew=1.8, mfc=face, clip_on=False)
+        xs += [dot, *bar, *seeds]
+    axes.set_xlim(*_padded(xs))
     return _to_svg(figure, f"{title}, with 95 % intervals. {'; '.join(texts)}")
 
 
-def _draw_curve(axes: Axes, runs: Sequence[_Points], colour: str, style: str) -> None:
-    line = _mean_line(runs)
-    if len(runs) > 1:
-        epochs, _, low, high, _ = zip(*line, strict=True)
-        axes.fill_between(epochs, low, high, color=colour, alpha=0.18, lw=0)
-    for is_complete, part in itertools.groupby(line, key=lambda point: point[4] == len(runs)):
-        epochs, means, *_ = zip(*part, strict=True)
-        kind: dict[str, Any] = {"ls": style if is_complete else ":", "lw": 2}
-        axes.plot(epochs, means, color=colour, marker="o" if len(epochs) == 1 else "", ms=5, **kind)
+def _draw_curve(axes: Axes, by_epoch: Mapping[float, list[float]], style: dict[str, Any]) -> None:
+    n_runs = max(map(len, by_epoch.values()))
+    if n_runs > 1:
+        low, high = map(min, by_epoch.values()), map(max, by_epoch.values())
+        axes.fill_between(
+            list(by_epoch), list(low), list(high), color=style["color"], alpha=0.18, lw=0
+        )
+    for is_complete, part in itertools.groupby(by_epoch, lambda e: len(by_epoch[e]) == n_runs):
+        epochs = list(part)
+        means = [fmean(by_epoch[epoch]) for epoch in epochs]
+        kind = style if is_complete else style | {"ls": ":"}
+        axes.plot(epochs, means, marker="o" if len(epochs) == 1 else "", ms=5, **kind)
+
+
+def _values_by_epoch(
+    row: ResultRow,
+    curves: Mapping[str, Sequence[Mapping[str, float]]],
+    column: str,
+    scale: float,
+) -> dict[float, list[float]]:
+    """Return the finite values of a row's runs, epoch by epoch."""
+    by_epoch: dict[float, list[float]] = {}
+    for run in row.runs:
+        records = [r for r in curves.get(run, ()) if "epoch" in r and column in r]
+        for epoch, value in {r["epoch"]: r[column] for r in records}.items():
+            if math.isfinite(value):
+                by_epoch.setdefault(epoch, []).append(value * scale)
+    return dict(sorted(by_epoch.items()))
 
 
 def _figure(
@@ -308,14 +302,14 @@ def _figure(
     return figure, axes
 
 
+def _up(figure: Figure, y: float) -> float:
+    """Return a distance from the upper edge as a share of the height, from below."""
+    return 1 - y / (float(figure.get_figheight()) * 72)
+
+
 def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     """Write a text at a place from the upper left corner."""
-    figure.text(x / _WIDTH, 1 - y / (figure.get_figheight() * 72), visible(text), **style)
-
-
-def _add_line(figure: Figure, ends: tuple[float, float], y: float, **style: Any) -> None:
-    height = 1 - y / (figure.get_figheight() * 72)
-    figure.add_artist(Line2D([x / _WIDTH for x in ends], [height, height], **style))
+    figure.text(x / _WIDTH, _up(figure, y), visible(text), **style)
 
 
 def _to_svg(figure: Figure, description: str) -> str:
@@ -359,44 +353,5 @@ def _padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]
 
 
 def _colour(rows: Sequence[ResultRow], place: int) -> str:
-    number = colour_number(rows, place)
-    return NEUTRAL if number is None else PALETTE[number]
-
-
-def _ends(how: Metric, low: float | None, high: float | None) -> tuple[float, float] | None:
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return None
-    return low * how.scale, high * how.scale
-
-
-def _points(records: Sequence[Mapping[str, float]], column: str, scale: float) -> _Points:
-    """Return epochs with scaled values, without what was not logged or is not finite."""
-    found = [(r["epoch"], r[column] * scale) for r in records if column in r and "epoch" in r]
-    return [(epoch, value) for epoch, value in found if math.isfinite(value)]
-
-
-def _mean_line(runs: Sequence[_Points]) -> list[tuple[float, float, float, float, int]]:
-    """Return epoch, mean, lowest, highest and number of runs, epoch by epoch."""
-    by_epoch: dict[float, list[float]] = {}
-    for points in runs:
-        for epoch, value in dict(points).items():
-            by_epoch.setdefault(epoch, []).append(value)
-    return [(epoch, fmean(v), min(v), max(v), len(v)) for epoch, v in sorted(by_epoch.items())]
-
-
-def _by_other_settings(
-    rows: Sequence[ResultRow], setting: str, name: str
-) -> tuple[list[str], dict[tuple[str, ...], dict[str, float]]]:
-    """Return the values of a setting and, per combination of the others, value to figure."""
-    values: dict[str, None] = {}
-    lines: dict[tuple[str, ...], dict[str, float]] = {}
-    for row in rows:
-        figure = figure_of(row, name)
-        if setting in row.settings and figure is not None and math.isfinite(figure.value):
-            others = tuple(f"{k}={v}" for k, v in sorted(row.settings.items()) if k != setting)
-            values[row.settings[setting]] = None
-            lines.setdefault(others, {})[row.settings[setting]] = figure.value
-    try:
-        return sorted(values, key=float), lines
-    except ValueError:  # not all are numbers
-        return list(values), lines
+    number = row_number(rows, place)
+    return NEUTRAL if number is None else PALETTE[number % len(PALETTE)]

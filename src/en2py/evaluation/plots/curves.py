@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -14,41 +13,26 @@ from matplotlib.ticker import MaxNLocator
 
 from en2py.data.files import write_atomically
 
-_BLUE, _ORANGE, _GREEN = "#2a6fbb", "#d9631e", "#2f8f5b"
+_COLOURS = ("#2a6fbb", "#d9631e")
 
-
-class _Panel(NamedTuple):
-    """A panel: its title, the label of its y axis, and (column, label, colour) of each line."""
-
-    title: str
-    unit: str
-    lines: tuple[tuple[str, str, str], ...]
-
-
-# The training sample is scored as the validation split is: in eval mode, by the plain NLL.
+# Title, label of the y axis, and the label of each column. The training sample is scored as the
+# validation split is: in eval mode, by the plain NLL.
 _PANELS = (
-    _Panel(
-        "Token NLL",
-        "nats per token",
-        (("train/nll", "training sample", _BLUE), ("val/nll", "validation", _ORANGE)),
-    ),
-    _Panel(
+    ("Token NLL", "nats per token", {"train/nll": "training sample", "val/nll": "validation"}),
+    (
         "Training criterion",
         "loss, with dropout in training",
-        (("train/loss", "training", _BLUE), ("val/loss", "validation", _ORANGE)),
+        {"train/loss": "training", "val/loss": "validation"},
     ),
-    _Panel(
+    (
         "Token accuracy",
         "share of tokens",
-        (("train/accuracy", "training sample", _BLUE), ("val/accuracy", "validation", _ORANGE)),
+        {"train/accuracy": "training sample", "val/accuracy": "validation"},
     ),
-    _Panel(
+    (
         "Generated programs",
         "share of validation samples",
-        (
-            ("val/exact_match_renamed", "exact up to names", _ORANGE),
-            ("val/compiles", "compiles", _GREEN),
-        ),
+        {"val/compiles": "compiles", "val/exact_match_renamed": "exact up to names"},
     ),
 )
 
@@ -74,7 +58,7 @@ def curves_figure(rows: Sequence[dict[str, str]]) -> Figure:
         rows: Column to cell, per row of the CSV; empty cells are gaps.
     """
     logged = {column for row in rows for column, cell in row.items() if cell}
-    panels = [panel for panel in _PANELS if logged & {column for column, _, _ in panel.lines}]
+    panels = [panel for panel in _PANELS if logged & panel[2].keys()]
     if not panels:
         figure = Figure(figsize=(6, 1.5))
         figure.text(0.5, 0.5, "no curve was logged", ha="center", va="center")
@@ -86,7 +70,7 @@ def curves_figure(rows: Sequence[dict[str, str]]) -> Figure:
     xlabel = "optimiser steps" + (f", {max(epochs) + 1:.0f} epoch(s)" if epochs else "")
     for i, (title, unit, lines) in enumerate(panels):
         axes = figure.add_subplot(n_rows, n_columns, i + 1)
-        for column, label, colour in lines:
+        for (column, label), colour in zip(lines.items(), _COLOURS, strict=True):
             steps, values = _line(rows, column)
             if steps:
                 marker = "o" if len(steps) < 30 else None

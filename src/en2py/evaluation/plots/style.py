@@ -27,12 +27,6 @@ def row_number(rows: Sequence[ResultRow], place: int) -> int | None:
     return sum(row.kind == "model" for row in rows[:place])
 
 
-def colour_number(rows: Sequence[ResultRow], place: int) -> int | None:
-    """Return the place of a row's colour in `PALETTE`; None for baselines."""
-    number = row_number(rows, place)
-    return None if number is None else number % len(PALETTE)
-
-
 def token_label(token: str) -> str:
     """Return a readable token: layout in words, blanks as dots, long ones shortened."""
     return shortened(_LAYOUT_WORDS.get(token, token).translate(_VISIBLE_BLANKS), _LABEL_CHARS)

@@ -43,6 +43,7 @@ def report_html(title: str, summary: Sequence[str], sections: Sequence[Section])
             title=title,
             summary=summary,
             sections=sections,
+            n_colours=len(PALETTE),
             style=Markup(style),
             script=Markup(script),
             style_hash=_digest(style),

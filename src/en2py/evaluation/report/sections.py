@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
-from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric
+from en2py.evaluation.metrics.registry import known_metrics, metric
 from en2py.evaluation.report.samples import KEY, attention_maps, sample_views
 from en2py.evaluation.report.summary import best_if_significant, headline_metric, ranked_by
 from en2py.evaluation.report.tables import (
@@ -110,32 +110,21 @@ def draw_pictures(results: Results) -> dict[str, dict[str, str]]:
     """
     from en2py.evaluation.plots import comparison as plots  # imports matplotlib
 
-    rows, curves = results.rows, results.curves
+    rows, reference = results.rows, results.reference_row
     models = [row for row in rows if row.kind == "model"]
-    shown = [name for name in COLUMNS if any(figure_of(row, name) for row in rows)]
-    compared = [name for name in COLUMNS if any(name in row.differences for row in models)]
-    records = (record for row in rows for run in row.runs for record in curves.get(run, ()))
-    logged = {column for record in records for column in record}
     ranking = [name for name in (ranked_by(results), headline_metric(models)) if name]
-    effects = {
-        (axis, name): len({row.settings.get(axis) for row in models if figure_of(row, name)})
-        for name in ranking
-        for axis in (results.axes if len(results.axes) > 1 else ())
-    }
-    return {
-        "dots": {
-            name: plots.dot_plot(rows, name, reference=results.reference_row) for name in shown
-        },
-        "differences": {name: plots.difference_plot(models, name) for name in compared},
-        "curves": {
-            name: plots.learning_curves(rows, curves, name) for name in _CURVES if name in logged
-        },
+    settings = results.axes if len(results.axes) > 1 else []
+    drawn = {
+        "dots": {name: plots.dot_plot(rows, name, reference=reference) for name in COLUMNS},
+        "differences": {name: plots.difference_plot(models, name) for name in COLUMNS},
+        "curves": {name: plots.learning_curves(rows, results.curves, name) for name in _CURVES},
         "effects": {
-            f"{axis} {name}": plots.marginal_effect(models, axis, name)
-            for (axis, name), n_values in effects.items()
-            if n_values > 1
+            f"{setting} {name}": plots.marginal_effect(models, setting, name)
+            for name in ranking
+            for setting in settings
         },
     }
+    return {kind: {name: svg for name, svg in of.items() if svg} for kind, of in drawn.items()}
 
 
 _CAPTIONS = {

@@ -1,11 +1,11 @@
 """Tables of a report as plain data: numbers are texts, written by the registry of metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, listed, metric, whole
-from en2py.evaluation.plots.style import colour_number
+from en2py.evaluation.plots.style import row_number
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 COLUMNS = (
@@ -46,11 +46,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table; `kind` and `colour` are those of its result row."""
+    """A line of a table; `kind` is that of its result row, `number` that of a model row."""
 
     cells: list[Cell]
     kind: str = "model"
-    colour: int | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,12 @@ def figures_table(
         head = Cell(names[0], (", ".join(small),) if small else (), mark=marks)
         others = [Cell(name) for name in names[1:]] or [Cell("")] * (len(axes) - 1)
         cells = [figure_cell(n, figure_of(row, n), count=n in _WITH_COUNTS) for n in shown]
-        lines.append(Line([head, *others, *cells], row.kind, colour_number(rows, i)))
+        lines.append(Line([head, *others, *cells], row.kind, row_number(rows, i)))
     numbered = [f"[{i}] {note}" for i, note in enumerate(notes, start=1)]
     heads = [Column(axis, numeric=False) for axis in axes or ("row",)]
-    columns = [*heads, *(Column(metric(name).head, metric(name).about) for name in shown)]
-    return Table(caption, columns, lines, [*_intervals_note(rows, shown), *numbered])
+    return Table(
+        caption, [*heads, *_columns(shown)], lines, [*_intervals_note(rows, shown), *numbered]
+    )
 
 
 def differences_table(
@@ -152,7 +153,7 @@ def differences_table(
         Line(
             [Cell(row.name), *(difference_cell(n, row.differences.get(n)) for n in shown)],
             row.kind,
-            colour_number(rows, rows.index(row)),
+            row_number(rows, rows.index(row)),
         )
         for row in others
     ]
@@ -184,7 +185,6 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: 
     groups = [of for row in rows for of in row.groups.values()]
     shown = [name for name in metrics if any(name in of for of in groups)]
     columns = [Column("row", numeric=False), Column("pairs", numeric=False), Column("n")]
-    columns += [Column(metric(name).head, metric(name).about) for name in shown]
     lines = []
     for i, row in enumerate(rows):
         for j, (bucket, of) in enumerate(row.groups.items()):
@@ -192,8 +192,8 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: 
             size = Cell(whole(of["n"]) if "n" in of else MISSING, tone="muted")
             cells = [Cell(metric(name).write(of.get(name))) for name in shown]
             line = [head, Cell(bucket), size, *cells]
-            lines.append(Line(line, row.kind, colour_number(rows, i)))
-    return Table(caption, columns, lines)
+            lines.append(Line(line, row.kind, row_number(rows, i)))
+    return Table(caption, [*columns, *_columns(shown)], lines)
 
 
 def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
@@ -235,22 +235,23 @@ def facts(record: Mapping[str, object], prefix: str = "") -> list[tuple[str, str
     for key, value in record.items():
         if isinstance(value, Mapping):
             found += facts(value, f"{prefix}{key}: ")
-            continue
-        match value:
-            case None:
-                text = MISSING
-            case bool():
-                text = "yes" if value else "no"
-            case int():
-                text = whole(value)
-            case float():
-                text = f"{value:,.4g}"
-            case list() | tuple():
-                text = ", ".join(map(str, value)) or MISSING
-            case _:
-                text = str(value)
-        found.append((f"{prefix}{key}", text))
+        else:
+            found.append((f"{prefix}{key}", _text(value)))
     return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return whole(value) if isinstance(value, int) else f"{value:,.4g}"
+    return MISSING if value is None else str(value)
+
+
+def _columns(names: Iterable[str]) -> list[Column]:
+    return [Column(metric(name).head, metric(name).about) for name in names]
 
 
 def _intervals_note(rows: Sequence[ResultRow], metrics: Sequence[str]) -> list[str]:
