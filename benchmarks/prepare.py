@@ -119,7 +119,7 @@ def stages(overrides: list[str], processes: int) -> Row:
     from en2py.data.cleaning import clean
     from en2py.data.duplicates import fingerprint
     from en2py.data.pairs import DataReport
-    from en2py.data.parallel import Workers
+    from en2py.data.parallel import ProcessPool
     from en2py.training import build
 
     report, row, whole = DataReport(), dict[str, Any](), Clock()
@@ -132,9 +132,9 @@ def stages(overrides: list[str], processes: int) -> Row:
 
     pairs = timed("read", lambda: instantiate.make(config["data"]["source"])(report))
     steps = build._cleaning(config["cleaning"])
-    with Workers(processes, 10) as workers:
-        pairs = timed("clean", lambda: clean(pairs, steps, report, workers=workers))
-        prints = timed("compare", lambda: list(workers.map(fingerprint, pairs)))
+    with ProcessPool(processes, 10) as pool:
+        pairs = timed("clean", lambda: clean(pairs, steps, report, pool=pool))
+        prints = timed("compare", lambda: list(pool.map(fingerprint, pairs)))
     splits = timed("split", lambda: instantiate.make(config["split"])(pairs, report, prints))
     src, tgt = build.tokenizers(config)
     src.fit([p.description for p in splits.train])
@@ -169,7 +169,7 @@ def grow(mined: Path, n: int) -> Row:
     """Prepare `n` of the mined pairs, taken evenly."""
     config = config_of(["data=stdlib"])
     from en2py.config import instantiate
-    from en2py.data.duplicates import group_twins
+    from en2py.data.duplicates import group_near_duplicates
     from en2py.data.prepare import prepare
     from en2py.training import build
 
@@ -184,7 +184,7 @@ def grow(mined: Path, n: int) -> Row:
 
     def split(pairs: Any, report: Any, prints: Any) -> Any:
         clock = Clock()
-        group_twins(prints)
+        group_near_duplicates(prints)
         found["grouping"] = clock.read()["seconds"]
         return instantiate.make(config["split"])(pairs, report, prints)
 

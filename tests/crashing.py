@@ -1,4 +1,4 @@
-"""Functions that test_workers.py sends to other processes; each does something bad."""
+"""Functions with faults, which test_parallel.py runs in worker processes."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def square(x):
 
 
 def killed_once(path):
-    """Die by another's hand at the first call."""
+    """Kill the own process at the first call."""
     if not os.path.exists(path):
         open(path, "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -31,6 +31,6 @@ def killed_once(path):
 
 
 def slow_step(pair: Pair) -> Pair:
-    while "for ever" in pair.description:
+    while "endless" in pair.description:
         pass
     return pair

@@ -10,7 +10,7 @@ from en2py.data.cleaning import clean
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.duplicates import fingerprint
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import Workers
+from en2py.data.parallel import ProcessPool
 from en2py.data.splits import group_split
 
 HOSTILE = (
@@ -47,10 +47,10 @@ def measure(quick: bool = False) -> dict[str, Any]:
     def lap(stage: str) -> None:
         longest[stage] = round(time.perf_counter() - began, 1)
 
-    with Workers(2, 10) as workers:
-        kept = clean(pairs, {"parses": must_parse, "long": SHORT}, report, workers=workers)
+    with ProcessPool(2, 10) as pool:
+        kept = clean(pairs, {"parses": must_parse, "long": SHORT}, report, pool=pool)
         lap("cleaned")
-        prints = list(workers.map(fingerprint, kept))
+        prints = list(pool.map(fingerprint, kept))
         lap("compared")
     splits = group_split(kept, report, prints, ratios=[0.7, 0.15, 0.15], seed=1)
     lap("split")

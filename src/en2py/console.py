@@ -104,8 +104,8 @@ def _choice(group: str, choices: Mapping[str, str]) -> str:
     return f" = {choices[group]}" if group in choices else ""
 
 
-def data_table(report: Mapping[str, Any], from_cache: bool) -> None:
-    """Print what each rule read, changed and dropped, and what is left."""
+def data_table(report: Mapping[str, Any], from_cache: bool, leakage: str) -> None:
+    """Print what each rule read, changed and dropped, what is left, and the leakage sentence."""
     if _Job.label:
         return
     table = Table(title="data" + (" (from the cache)" if from_cache else ""), title_justify="left")
@@ -127,9 +127,7 @@ def data_table(report: Mapping[str, Any], from_cache: bool) -> None:
         f"{facts['vocab']['tgt']:,} Python; unknown in test: {unknown['src']:.1%} of the English, "
         f"{unknown['tgt']:.1%} of the Python tokens"
     )
-    leakage = facts["leakage"]["test"]
-    leaks = ", ".join(f"{share:.1%} by {key.replace('_', ' ')}" for key, share in leakage.items())
-    say(f"test pairs that train gives away: {leaks}")
+    say(leakage)
 
 
 def results(title: str, values: Mapping[str, Any]) -> None:

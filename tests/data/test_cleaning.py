@@ -24,7 +24,7 @@ from en2py.data.cleaning.layout import (
 )
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import SECONDS, Workers
+from en2py.data.parallel import SECONDS, ProcessPool
 from en2py.data.syntax import ast_text, parse
 
 TABS = partial(expand_tabs, size=4)
@@ -314,8 +314,8 @@ def test_several_processes_give_the_same_result_as_one():
     pairs = [pair(codes[i % 4], number=i) for i in range(500)]
     one, two = DataReport(), DataReport()
     done: list[int] = []
-    with Workers(2, SECONDS) as workers:
-        several = clean(pairs, STEPS, two, workers=workers, progress=done.append)
+    with ProcessPool(2, SECONDS) as pool:
+        several = clean(pairs, STEPS, two, pool=pool, progress=done.append)
     assert clean(pairs, STEPS, one) == several
     assert one.to_dict() == two.to_dict()
     assert done == [*range(64, 500, 64), 500]

@@ -1,4 +1,4 @@
-"""Budgets are of processor time, so that a busy machine changes nothing."""
+"""Limits are processor time, so that the load of the machine changes nothing."""
 
 import functools
 import importlib
@@ -9,28 +9,29 @@ import pytest
 import yaml
 
 import crashing
-from en2py.data import parallel as workers_module
+from en2py.data import parallel
 from en2py.data.cleaning import clean
 from en2py.data.duplicates import fingerprint
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import Lost, Workers, within
+from en2py.data.parallel import Failed, ProcessPool, with_cpu_limit
 from en2py.data.tokenizers import PythonTokenizer
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
 def test_results_keep_the_order_of_the_items() -> None:
-    with Workers(2, 10) as workers:
-        assert list(workers.map(str, range(500))) == [*map(str, range(500))]
-        assert list(workers.map(str, range(7), least=1, chunk=1)) == [*map(str, range(7))]
+    with ProcessPool(2, 10) as pool:
+        assert list(pool.map(str, range(500))) == [*map(str, range(500))]
+        assert list(pool.map(str, range(7), least=1, chunk=1)) == [*map(str, range(7))]
 
 
 @pytest.mark.slow
-def test_endless_crashing_and_greedy_items_are_lost_and_no_others() -> None:
-    with Workers(2, 0.2) as workers:
-        results = list(workers.map(crashing.square, [13, *range(60, 160)], least=1, chunk=8))
-    lost = {i: r.reason for i, r in zip([13, *range(60, 160)], results, strict=True) if r != i * i}
-    assert lost == {
+def test_only_endless_crashing_and_memory_hungry_items_fail() -> None:
+    items = [13, *range(60, 160)]
+    with ProcessPool(2, 0.2) as pool:
+        results = list(pool.map(crashing.square, items, least=1, chunk=8))
+    failed = {i: result.reason for i, result in zip(items, results, strict=True) if result != i * i}
+    assert failed == {
         13: "took over 0.2 s",
         77: "took over 0.2 s",
         100: "its process died (-6)",
@@ -38,42 +39,41 @@ def test_endless_crashing_and_greedy_items_are_lost_and_no_others() -> None:
     }
 
 
-def test_an_item_whose_process_somebody_killed_is_tried_again(tmp_path) -> None:
-    with Workers(1, 10) as workers:
-        jobs = workers.map(crashing.killed_once, [str(tmp_path / "mark")], apart=True)
+def test_an_item_whose_process_was_killed_is_retried(tmp_path) -> None:
+    with ProcessPool(1, 10) as pool:
+        jobs = pool.map(crashing.killed_once, [str(tmp_path / "mark")], isolated=True)
         assert list(jobs) == ["done"]
 
 
-def test_a_bug_in_another_process_is_raised_here() -> None:
-    with Workers(1, 10) as workers, pytest.raises(ValueError, match="a bug") as caught:
-        list(workers.map(crashing.square, [160], apart=True))
+def test_an_exception_in_a_worker_process_is_raised_in_the_main_process() -> None:
+    with ProcessPool(1, 10) as pool, pytest.raises(ValueError, match="a bug") as caught:
+        list(pool.map(crashing.square, [160], isolated=True))
     assert "crashing.py" in "".join(caught.value.__notes__)
 
 
-def test_workers_that_cannot_start_are_no_fault_of_the_items(monkeypatch) -> None:
-    monkeypatch.setattr(workers_module, "_START", "raise SystemExit(3)")
-    with Workers(1, 10) as workers, pytest.raises(RuntimeError, match="code 3"):
-        list(workers.map(str, [1, 2], apart=True))
+def test_processes_that_cannot_start_raise_an_error(monkeypatch) -> None:
+    monkeypatch.setattr(parallel, "_START", "raise SystemExit(3)")
+    with ProcessPool(1, 10) as pool, pytest.raises(RuntimeError, match="code 3"):
+        list(pool.map(str, [1, 2], isolated=True))
 
 
-def test_few_items_are_stopped_in_this_process_too() -> None:
-    assert list(Workers(1, 0.1).map(crashing.square, [2, 13, 3])) == [4, Lost("took over 0.1 s"), 9]
+def test_the_limit_also_holds_in_the_main_process() -> None:
+    results = list(ProcessPool(1, 0.1).map(crashing.square, [2, 13, 3]))
+    assert results == [4, Failed("took over 0.1 s"), 9]
 
 
-def test_a_thread_has_no_timer_but_works() -> None:
+def test_a_thread_has_no_limit() -> None:
     found: list[object] = []
-    thread = threading.Thread(target=lambda: found.append(within(0.1, crashing.square, 5)))
+    thread = threading.Thread(target=lambda: found.append(with_cpu_limit(0.1, crashing.square, 5)))
     thread.start()
     thread.join()
     assert found == [25]
 
 
-def test_a_pair_over_its_time_is_dropped_and_counted() -> None:
-    pairs = [
-        Pair(f"a/{i}", text, "x = 1", "a") for i, text in enumerate(["one", "for ever", "two"])
-    ]
+def test_a_pair_over_the_time_limit_is_dropped_and_counted() -> None:
+    pairs = [Pair(f"a/{i}", text, "x = 1", "a") for i, text in enumerate(["one", "endless", "two"])]
     report = DataReport()
-    kept = clean(pairs, {"slow": crashing.slow_step}, report, workers=Workers(1, 0.1))
+    kept = clean(pairs, {"slow": crashing.slow_step}, report, pool=ProcessPool(1, 0.1))
     assert [p.id for p in kept] == ["a/0", "a/2"]
     assert report.dropped_ids == {"a/1": "seconds_per_pair: took over 0.1 s"}
     step = report.steps["seconds_per_pair"]
@@ -103,10 +103,10 @@ def test_hostile_programs_are_kept_or_dropped_by_a_named_rule(tmp_path) -> None:
     steps = functools.partial(clean, steps=_default_steps())
     pairs = [Pair(f"h/{i}", name, code, "h") for i, (name, code) in enumerate(HOSTILE.items())]
     report = DataReport()
-    with Workers(1, 1) as workers:
-        kept = steps(pairs, report=report, workers=workers)
-        raw = list(workers.map(fingerprint, pairs, apart=True))  # as cleaning=none leaves them
-        cut = list(workers.map(PythonTokenizer().tokenize, [p.code for p in pairs], apart=True))
+    with ProcessPool(1, 1) as pool:
+        kept = steps(pairs, report=report, pool=pool)
+        raw = list(pool.map(fingerprint, pairs, isolated=True))  # as cleaning=none leaves them
+        cut = list(pool.map(PythonTokenizer().tokenize, [p.code for p in pairs], isolated=True))
     assert {p.id for p in kept} | set(report.dropped_ids) == {p.id for p in pairs}
     assert len(kept) + sum(s.dropped for s in report.steps.values()) == len(pairs)
     assert len(raw) == len(cut) == len(pairs)

@@ -11,18 +11,17 @@ from hypothesis import strategies as st
 
 from en2py.data.duplicates import (
     Fingerprint,
-    NearCode,
+    NearDuplicateIndex,
     core_description,
     description_key,
     fingerprint,
-    first_of_duplicates,
-    group_twins,
-    identifiers,
-    leakage,
+    group_near_duplicates,
+    leakage_sentence,
+    measure_leakage,
+    without_duplicates,
 )
-from en2py.data.pairs import DataReport, Pair
+from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.data.splits import (
-    NAMES,
     composition_split,
     group_split,
     official_split,
@@ -40,7 +39,7 @@ def pair(number, description, code, **more):
 
 
 def corpus(n=240, seed=0):
-    """Pairs among which about half have a twin of some kind."""
+    """Return pairs of which about half have a near-duplicate."""
     rng = random.Random(seed)
     pairs = []
     for i in range(n):
@@ -52,7 +51,11 @@ def corpus(n=240, seed=0):
 
 
 def by_name(splits):
-    return {name: getattr(splits, name) for name in NAMES}
+    return {name: getattr(splits, name) for name in SPLITS}
+
+
+def leakage(train, held_out):
+    return measure_leakage([*map(fingerprint, train)], [*map(fingerprint, held_out)])
 
 
 def test_core_description_drops_task_words_numbers_punctuation_and_case():
@@ -62,32 +65,37 @@ def test_core_description_drops_task_words_numbers_punctuation_and_case():
 
 
 def test_identifiers_are_counted_in_f_strings_but_not_in_strings():
-    assert identifiers("import os\nx = f'{y} z' + 'w'") == Counter(["os", "x", "y"])
+    found = fingerprint(pair(0, "", "import os\nx = f'{y} z' + 'w'")).identifiers
+    assert found == (("os", 1), ("x", 1), ("y", 1))
 
 
 def test_identifiers_of_broken_code_are_its_words():
-    assert identifiers("x = (y") == Counter(["x", "y"])
+    assert fingerprint(pair(0, "", "x = (y, y, z")).identifiers == (("x", 1), ("y", 2), ("z", 1))
 
 
-TWINS = {
+NEAR_DUPLICATES = {
     "core description": (("write a function to add two lists", "a"), ("Add two lists.", "b")),
     "renamed tree": (("add", "def f(a): return a"), ("sum", "def g(b): return b")),
     "near code": (("add", "a = b + c + d + e"), ("sum", "a = b - c * d - e")),
 }
 
 
-@pytest.mark.parametrize(("one", "other"), TWINS.values(), ids=TWINS.keys())
-def test_each_key_makes_twins(one, other):
-    assert group_twins([fingerprint(pair(0, *one)), fingerprint(pair(1, *other))]) == [0, 0]
+@pytest.mark.parametrize(("one", "other"), NEAR_DUPLICATES.values(), ids=NEAR_DUPLICATES.keys())
+def test_each_key_makes_near_duplicates(one, other):
+    assert group_near_duplicates([fingerprint(pair(0, *one)), fingerprint(pair(1, *other))]) == [
+        0,
+        0,
+    ]
 
 
-def test_programs_of_two_names_are_not_near_twins():
-    assert group_twins([fingerprint(pair(0, "a b", "print(x)")), fingerprint(pair(1, "c", "print(-x)"))]) == [0, 1]  # fmt: skip  # noqa: E501
+def test_programs_of_two_names_are_not_near_duplicates():
+    prints = [fingerprint(pair(0, "a b", "print(x)")), fingerprint(pair(1, "c", "print(-x)"))]
+    assert group_near_duplicates(prints) == [0, 1]
 
 
 def test_groups_are_closed_transitively():
     pairs = [pair(0, "sort lists", "a = 1"), pair(1, "sort lists", "b = 2"), pair(2, "z", "c = 2")]
-    assert group_twins([fingerprint(p) for p in pairs]) == [0, 0, 0]
+    assert group_near_duplicates([fingerprint(p) for p in pairs]) == [0, 0, 0]
 
 
 bags = st.lists(
@@ -96,10 +104,10 @@ bags = st.lists(
 
 
 @given(bags)
-def test_the_index_of_near_code_finds_what_comparing_all_pairs_finds(dicts):
+def test_the_near_duplicate_index_equals_comparing_all_pairs(dicts):
     bags = [tuple(sorted(bag.items())) for bag in dicts]
     distinct = list(dict.fromkeys(bags))
-    index = NearCode(bags)
+    index = NearDuplicateIndex(bags)
     for i, bag in enumerate(distinct):
         index.add(i, bag)
     for bag in bags:
@@ -114,16 +122,16 @@ def test_the_index_of_near_code_finds_what_comparing_all_pairs_finds(dicts):
 
 
 @given(bags)
-def test_groups_are_those_of_comparing_all_pairs(dicts):
+def test_groups_equal_those_of_comparing_all_pairs(dicts):
     bags = [tuple(sorted(bag.items())) for bag in dicts]
     first = list(range(len(bags)))
     for i, j in itertools.combinations(range(len(bags)), 2):
-        index = NearCode([bags[i], bags[j]])
+        index = NearDuplicateIndex([bags[i], bags[j]])
         index.add(i, bags[i])
         if list(index.near(bags[j])):
             low, high = sorted((first[i], first[j]))
             first = [low if group == high else group for group in first]
-    assert group_twins([Fingerprint("", "", "", "", bag) for bag in bags]) == first
+    assert group_near_duplicates([Fingerprint("", "", "", "", bag) for bag in bags]) == first
 
 
 def test_duplicates_are_removed_and_counted_and_paraphrases_stay():
@@ -136,27 +144,27 @@ def test_duplicates_are_removed_and_counted_and_paraphrases_stay():
     ]
     report = DataReport()
     prints = [fingerprint(p) for p in pairs]
-    assert first_of_duplicates(pairs, prints, report) == [0, 3, 4]
+    assert without_duplicates(pairs, prints, report) == [0, 3, 4]
     assert report.to_dict()["steps"][0]["reasons"] == {
         "same description and code": 1,
         "same words and syntax tree": 1,
     }
 
 
-def test_leakage_by_hand():
+def test_leakage_computed_by_hand():
     train = [pair(0, "add two lists", "x = 1"), pair(1, "sort", "def f(a): return a")]
     test = [
-        pair(2, "write a program to add two lists", "x = 1"),  # core, tree, answer
+        pair(2, "write a program to add two lists", "x = 1"),  # core, tree, code
         pair(3, "other", "def g(b): return b"),  # tree
         pair(4, "new", "print(2)"),
-        pair(5, "write a function", "print(3)"),  # an empty core is no twin
+        pair(5, "write a function", "print(3)"),  # an empty core equals no other
     ]
     assert leakage(train, test) == {
         "core_description": 0.25,
-        "renamed_ast": 0.5,
+        "renamed_code": 0.5,
         "near_code": 0.0,
         "any": 0.5,
-        "answer": 0.25,
+        "code": 0.25,
     }
 
 
@@ -164,7 +172,7 @@ def test_leakage_by_hand():
 def test_sizes_are_close_to_the_ratios(split):
     splits = split(corpus(), DataReport(), ratios=RATIOS, seed=1)
     n = sum(len(part) for part in by_name(splits).values())
-    for name, ratio in zip(NAMES, RATIOS, strict=True):
+    for name, ratio in zip(SPLITS, RATIOS, strict=True):
         assert abs(len(getattr(splits, name)) - ratio * n) <= 2
 
 
@@ -180,7 +188,7 @@ def test_group_split_leaks_nothing_where_a_random_one_does():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.integers(40, 120), st.sampled_from([group_split, random_split]))
-def test_no_pair_vanishes_uncounted_in_a_split(seed, n, split):
+def test_every_pair_is_kept_or_counted_as_dropped(seed, n, split):
     pairs, report = corpus(n, seed), DataReport()
     splits = split(pairs, report, ratios=RATIOS, seed=seed)
     kept = [p.id for part in by_name(splits).values() for p in part]
@@ -194,7 +202,7 @@ def test_a_random_split_keeps_duplicates():
 
 
 @pytest.mark.parametrize("split", [group_split, random_split])
-def test_other_pairs_that_are_gone_hardly_move_a_pair(split):
+def test_removing_pairs_hardly_moves_the_others(split):
     pairs = corpus(300)
     whole = split(pairs, DataReport(), ratios=RATIOS, seed=1)
     rest = split([p for i, p in enumerate(pairs) if i % 100], DataReport(), ratios=RATIOS, seed=1)
@@ -238,6 +246,25 @@ def test_another_seed_or_text_gives_another_hash():
         random_split(changed, DataReport(), ratios=RATIOS, seed=0).hash
         != random_split(pairs, DataReport(), ratios=RATIOS, seed=0).hash
     )
+
+
+def sentence(splits):
+    return leakage_sentence({"facts": {"leakage": splits.leakage, "held_out": splits.held_out}})
+
+
+def test_the_leakage_sentence_of_a_group_split_lists_all_shares():
+    text = sentence(group_split(corpus(), DataReport(), ratios=RATIOS, seed=1))
+    assert text == (
+        "held out: groups of near-duplicates; test pairs with a match in train: same description "
+        "0.0%, same code up to names 0.0%, near-duplicate code 0.0%, any of these 0.0%, identical "
+        "code 0.0%"
+    )
+
+
+def test_the_leakage_sentence_of_a_composition_split_expects_near_duplicate_code():
+    text = sentence(composition_split(composed(), DataReport(), ratios=RATIOS, seed=1))
+    assert text.startswith("held out: every combination of the test split is absent from train")
+    assert text.endswith("is expected, because test programs recombine known parts")
 
 
 # --- composition
@@ -329,7 +356,7 @@ def test_a_missing_official_validation_split_is_cut_from_train():
     assert splits.leakage["val"]["any"] == 0
 
 
-def test_an_official_split_needs_a_name_at_every_pair():
+def test_an_official_split_requires_a_split_at_every_pair():
     with pytest.raises(UserError, match="'a/0' has ''; use split=group"):
         official_split(corpus(), DataReport(), ratios=RATIOS, seed=0)
 
@@ -338,12 +365,12 @@ def test_an_official_split_needs_a_name_at_every_pair():
 
 
 def mixed_in(pairs):
-    """Another source: the twins of some pairs, and pairs of its own."""
-    twins = [
+    """Return pairs of another source: near-duplicates of some pairs, and unrelated ones."""
+    duplicates = [
         Pair(f"b/{i}", p.description, p.code + "\nz = 1", "b") for i, p in enumerate(pairs[::3])
     ]
     own = [Pair(f"b/x{i}", f"thing {'x' * i}", f"own_{i} = {i}", "b") for i in range(1, 9)]
-    return twins + own
+    return duplicates + own
 
 
 @pytest.mark.parametrize(
@@ -351,7 +378,7 @@ def mixed_in(pairs):
     [(group_split, corpus()), (random_split, corpus()), (composition_split, composed())],
     ids=["group", "random", "composition"],
 )
-def test_mixing_in_leaves_validation_and_test_as_they_were(split, pairs):
+def test_mixing_in_leaves_validation_and_test_unchanged(split, pairs):
     alone = split(pairs, DataReport(), ratios=RATIOS, seed=3)
     mixed = split([*pairs, *mixed_in(pairs)], DataReport(), ratios=RATIOS, seed=3)
     assert mixed.val == alone.val
@@ -361,7 +388,7 @@ def test_mixing_in_leaves_validation_and_test_as_they_were(split, pairs):
 
 
 @pytest.mark.parametrize("split", [group_split, composition_split])
-def test_mixed_in_pairs_give_no_held_out_pair_away(split):
+def test_mixed_in_pairs_leak_no_held_out_pair(split):
     pairs = corpus() if split is group_split else composed()
     report = DataReport()
     others = mixed_in(pairs)
@@ -373,7 +400,7 @@ def test_mixed_in_pairs_give_no_held_out_pair_away(split):
     assert report.to_dict()["steps"][-1]["dropped"] > 0
 
 
-def test_the_source_that_came_first_is_the_main_one_even_in_another_order():
+def test_the_first_source_stays_the_main_one_in_another_order():
     pairs, report = corpus(), DataReport()
     report.facts["mixture: main source"] = "a"
     splits = group_split([*mixed_in(pairs), *pairs], report, ratios=RATIOS, seed=3)

@@ -15,7 +15,7 @@ from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import expand_paths
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
-from en2py.data.pairs import Pair
+from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
@@ -24,7 +24,6 @@ from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
 
-SPLITS = ("train", "val", "test")
 _SOURCE = Path(__file__).parents[1]
 
 

@@ -23,6 +23,7 @@ from en2py import console
 from en2py.config.composition import escape, share_of
 from en2py.config.run_name import config_digest
 from en2py.console import log_file
+from en2py.data.duplicates import leakage_sentence
 from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
@@ -129,7 +130,8 @@ def _train(run: Run) -> float:
     started = time.monotonic()
     console.config_tree(config, run.choices)
     prepared, from_cache = build.prepare_data(config)
-    console.data_table(prepared.report.to_dict(), from_cache)
+    report = prepared.report.to_dict()
+    console.data_table(report, from_cache, leakage_sentence(report))
     if is_rank_zero():
         _write_start(run, prepared)
 

@@ -1,21 +1,26 @@
-"""Which pairs are the same task or nearly the same answer: keys, groups, and leakage.
+"""Duplicates and near-duplicates of pairs: fingerprints, groups, and leakage between splits.
 
-Three keys make two pairs twins: the same core description, the same syntax tree with names made
-equal, and near-duplicate code (Allamanis, 2019, "The adverse effects of code duplication": Jaccard
-similarity of the identifiers at least 0.8 as sets and 0.7 as multisets).
+Two pairs are near-duplicates by one of three keys: the same core description, the same syntax tree
+up to names, or near-duplicate code (Allamanis, 2019, "The adverse effects of code duplication":
+Jaccard similarity of the identifiers at least 0.8 as sets and 0.7 as multisets).
 """
 
 import hashlib
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.syntax import names, parse, trees_and_names
+from en2py.data.syntax import trees_and_names
 
-# Words that ask for a program without saying which; what is left is the core of a description.
+# Words that request a program without naming the task; the others are the core of a description.
 TASK_WORDS = frozenset(
     """a an and any are as be been by can code create data define do does each for from function
     functions get given gives giving has have how if in input into is it its make method me of on
@@ -27,7 +32,7 @@ TASK_WORDS = frozenset(
 WORD = re.compile(r"[^\W\d_]+")
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
-# Fewer distinct names say too little: `print(x)` is not a twin of every other `print(x)`.
+# With fewer distinct names, unrelated programs are alike: `print(x)` and every other `print(x)`.
 MIN_IDENTIFIERS = 3
 
 
@@ -37,30 +42,26 @@ def description_key(description: str) -> str:
 
 
 def core_description(description: str) -> str:
-    """Return the words that say which task it is; empty where none does."""
+    """Return the words that name the task; empty if there are none."""
     return " ".join(word for word in WORD.findall(description.lower()) if word not in TASK_WORDS)
-
-
-def identifiers(code: str) -> Counter[str]:
-    """Count the names in a program, keywords and words inside strings aside.
-
-    Names are read from the syntax tree, so that every Python version sees those in f-strings;
-    from the text where there is no tree.
-    """
-    tree = parse(code)
-    return Counter(IDENTIFIER.findall(code) if tree is None else names(tree))
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is compared of a pair; an empty text compares with nothing.
+    """The keys by which pairs are compared; an empty key equals no other.
 
-    `behaviour` is filled by `behaviour_split` alone.
+    Attributes:
+        description: The `description_key`.
+        core: The `core_description`.
+        code: Digest of the syntax tree.
+        renamed: Digest of the syntax tree up to names.
+        identifiers: Names in the program with their counts, without keywords and strings.
+        behaviour: Digest of what the program does; only `behaviour_split` fills it.
     """
 
     description: str
     core: str
-    answer: str
+    code: str
     renamed: str
     identifiers: tuple[tuple[str, int], ...]
     behaviour: str = ""
@@ -68,12 +69,12 @@ class Fingerprint:
 
 def fingerprint(pair: Pair) -> Fingerprint:
     """Compute the keys of a pair; code that does not parse is compared by its words."""
-    text, renamed, found = trees_and_names(pair.code)
-    counts = Counter(IDENTIFIER.findall(pair.code) if found is None else found)
+    tree, renamed, names = trees_and_names(pair.code)
+    counts = Counter(IDENTIFIER.findall(pair.code) if names is None else names)
     return Fingerprint(
         description=description_key(pair.description),
         core=core_description(pair.description),
-        answer=_digest(text or " ".join(pair.code.split())),
+        code=_digest(tree or " ".join(pair.code.split())),
         renamed=_digest(renamed or ""),
         identifiers=tuple(sorted(counts.items())) if len(counts) >= MIN_IDENTIFIERS else (),
     )
@@ -85,76 +86,52 @@ def _digest(text: str) -> str:
     return digest.hexdigest() if text else ""
 
 
-class NearCode:
-    """An index that answers exactly which bags of identifiers are near a given one.
+class NearDuplicateIndex:
+    """Exact index of near-duplicate code.
 
-    Two sets with Jaccard similarity >= 0.8 must share one of the rarest names of each: it is enough
-    to look up a prefix of each set, rarest first (prefix filter; Bayardo et al., 2007), among the
-    sets that are no more than a quarter larger or a fifth smaller (length filter).
+    Two sets with Jaccard similarity >= 0.8 share one of the rarest names of each. So it is enough
+    to compare a set with those that share a name of its prefix, rarest first (prefix filter;
+    Bayardo et al., 2007), and are at most a quarter larger or a fifth smaller (length filter).
 
     Args:
-        bags: All bags that will be added or asked for: they tell which names are rare.
+        bags: All bags of identifiers that will be added or searched for; they give the ranks.
     """
 
     def __init__(self, bags: Iterable[Sequence[tuple[str, int]]]) -> None:
-        seen = Counter(name for bag in bags for name, _ in bag)
-        self._rank = {
-            name: rank for rank, name in enumerate(sorted(seen, key=lambda n: (seen[n], n)))
-        }
+        counts = Counter(name for bag in bags for name, _ in bag)
+        order = sorted(counts, key=lambda name: (counts[name], name))
+        self._rank = {name: rank for rank, name in enumerate(order)}
         self._bags: list[tuple[int, dict[int, int], int]] = []  # (owner, counts, size)
-        self._known: set[tuple[tuple[int, int], ...]] = set()
-        # By name and size of the set, then by group: slots in `_bags`.
-        self._postings: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(dict)
+        # By name and size of the set: positions in `_bags`.
+        self._postings: dict[tuple[int, int], list[int]] = defaultdict(list)
 
     def _encode(self, bag: Sequence[tuple[str, int]]) -> dict[int, int]:
         return dict(sorted((self._rank[name], count) for name, count in bag))
 
-    def add(self, owner: int, bag: Sequence[tuple[str, int]], group: int = 0) -> None:
-        """Put a bag into the index; of several equal bags the first owner stands for all.
-
-        Args:
-            owner: Whose bag it is.
-            bag: The bag.
-            group: What `near` is asked to leave out in one go.
-        """
+    def add(self, owner: int, bag: Sequence[tuple[str, int]]) -> None:
+        """Add a bag; equal bags need to be added once only."""
         counts = self._encode(bag)
-        if not counts or (key := tuple(counts.items())) in self._known:
-            return
-        self._known.add(key)
         for rank in _prefix(counts):
-            self._postings[rank, len(counts)].setdefault(group, []).append(len(self._bags))
+            self._postings[rank, len(counts)].append(len(self._bags))
         self._bags.append((owner, counts, sum(counts.values())))
 
-    def near(
-        self, bag: Sequence[tuple[str, int]], skip: Callable[[int], bool] | None = None
-    ) -> Iterator[int]:
-        """Yield the owners of all near bags, equal ones too.
-
-        Args:
-            bag: The bag to compare.
-            skip: Groups that need not be compared, asked anew after each owner.
-        """
+    def near(self, bag: Sequence[tuple[str, int]]) -> Iterator[int]:
+        """Yield the owners of all bags that are near-duplicates of this one, equal ones too."""
         counts = self._encode(bag)
         n, size = len(counts), sum(counts.values())
-        tried: set[int] = set()
+        compared: set[int] = set()
         lengths = range((4 * n + 4) // 5, 5 * n // 4 + 1)
         for key in itertools.product(_prefix(counts), lengths):
-            for group, slots in self._postings.get(key, {}).items():
-                if skip is not None and skip(group):
-                    continue
-                for slot in slots:
-                    if slot in tried:
-                        continue
-                    tried.add(slot)
-                    owner, other, other_size = self._bags[slot]
+            for position in self._postings.get(key, ()):
+                if position not in compared:
+                    compared.add(position)
+                    owner, other, other_size = self._bags[position]
                     if _is_near(counts, size, other, other_size):
                         yield owner
-                        if skip is not None and skip(group):
-                            break
 
 
 def _prefix(counts: dict[int, int]) -> list[int]:
-    """Return the rarest names of a set, as many as a set at Jaccard >= 0.8 cannot miss all of."""
+    """Return the rarest names of a set; every set at Jaccard >= 0.8 has at least one of them."""
     n = len(counts)
     return list(counts)[: n - (4 * n + 4) // 5 + 1] if n else []  # n - ceil(0.8 n) + 1
 
@@ -169,18 +146,18 @@ def _is_near(one: dict[int, int], size: int, other: dict[int, int], other_size: 
     return 10 * common >= 7 * (size + other_size - common)
 
 
-def first_of_duplicates(
+def without_duplicates(
     pairs: Sequence[Pair], prints: Sequence[Fingerprint], report: DataReport
 ) -> list[int]:
-    """Keep the first of the pairs that say the same and have the same syntax tree.
+    """Keep the first of pairs with equal descriptions and equal syntax trees.
 
-    "The same" is the description's words, whatever their case, numbers and punctuation. Other
-    descriptions of the same program stay: they are paraphrases.
+    Descriptions are compared without case, numbers and punctuation. Different descriptions of the
+    same program stay: they are paraphrases.
 
     Args:
         pairs: All pairs.
         prints: Their fingerprints.
-        report: Counts the others as dropped.
+        report: Counts the dropped pairs.
 
     Returns:
         The positions of the pairs to keep.
@@ -190,7 +167,7 @@ def first_of_duplicates(
     texts: set[tuple[str, str]] = set()
     report.read("duplicates", len(pairs))
     for i, (pair, print_) in enumerate(zip(pairs, prints, strict=True)):
-        key = (print_.description, print_.answer)
+        key = (print_.description, print_.code)
         if key not in seen:
             seen.add(key)
             texts.add((pair.description, pair.code))
@@ -202,8 +179,8 @@ def first_of_duplicates(
     return kept
 
 
-def group_twins(prints: Sequence[Fingerprint]) -> list[int]:
-    """Join twins of twins into groups.
+def group_near_duplicates(prints: Sequence[Fingerprint]) -> list[int]:
+    """Compute the connected components of the near-duplicate relation.
 
     Args:
         prints: One fingerprint per pair.
@@ -211,64 +188,75 @@ def group_twins(prints: Sequence[Fingerprint]) -> list[int]:
     Returns:
         For each pair the position of the first pair of its group.
     """
-    parent = list(range(len(prints)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    def join(i: int, j: int) -> None:
-        first, second = sorted((root(i), root(j)))
-        parent[second] = first  # so a root is always the first of its group
-
-    for keys in (
-        [p.core for p in prints],
-        [p.renamed for p in prints],
-        [p.identifiers for p in prints],
-        [p.behaviour for p in prints],
-    ):
-        first: dict[object, int] = {}
-        for i, key in enumerate(keys):
-            if key:
-                join(i, first.setdefault(key, i))
-    index = NearCode(p.identifiers for p in prints)
+    edges: list[tuple[int, int]] = []
+    first: dict[Hashable, int] = {}
+    index = NearDuplicateIndex(p.identifiers for p in prints)
     for i, p in enumerate(prints):
-        for j in index.near(p.identifiers, skip=lambda j, i=i: root(i) == root(j)):  # type: ignore[misc]
-            join(i, j)
-        index.add(i, p.identifiers, group=root(i))  # groups grow together, they never part
-    return [root(i) for i in range(len(prints))]
+        keys = {"core": p.core, "renamed": p.renamed, "names": p.identifiers, "run": p.behaviour}
+        equal = [first.setdefault(key, i) for key in keys.items() if key[1]]
+        edges += [(i, j) for j in equal]
+        if first.get(("names", p.identifiers)) == i:
+            edges += [(i, j) for j in index.near(p.identifiers)]
+            index.add(i, p.identifiers)
+    rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(prints),) * 2)
+    labels = connected_components(graph, directed=False)[1]
+    _, firsts = np.unique(labels, return_index=True)
+    return [int(i) for i in firsts[labels]]
 
 
-def leakage(train: Sequence[Pair], test: Sequence[Pair]) -> dict[str, float]:
-    """Measure how much of a test split training has given away.
+# The shares of held-out pairs with a near-duplicate in train, in words for the terminal.
+LEAKAGE = {
+    "core_description": "same description",
+    "renamed_code": "same code up to names",
+    "near_code": "near-duplicate code",
+    "any": "any of these",
+    "code": "identical code",
+}
+
+
+def measure_leakage(
+    train: Sequence[Fingerprint], held_out: Sequence[Fingerprint]
+) -> dict[str, float]:
+    """Measure which shares of a held-out split have a near-duplicate in train.
 
     Args:
         train: Training pairs.
-        test: Test (or validation) pairs.
+        held_out: Validation or test pairs.
 
     Returns:
-        Shares (0 to 1) of the test pairs with a twin in train: by `core_description`,
-        `renamed_ast`, `near_code`, by `any` of the three; and with the very `answer`.
+        Shares (0 to 1) by the keys of `LEAKAGE`.
     """
-    return leakage_of([fingerprint(p) for p in train], [fingerprint(p) for p in test])
-
-
-def leakage_of(known: Sequence[Fingerprint], asked: Sequence[Fingerprint]) -> dict[str, float]:
-    """Do the work of `leakage` on fingerprints that are there already."""
-    index = NearCode(p.identifiers for p in (*known, *asked))
-    for i, p in enumerate(known):
-        index.add(i, p.identifiers)
-    cores, trees = {p.core for p in known} - {""}, {p.renamed for p in known} - {""}
-    answers = {p.answer for p in known}
-    found: Counter[str] = Counter()
-    for p in asked:
+    index = NearDuplicateIndex(p.identifiers for p in (*train, *held_out))
+    for i, bag in enumerate({p.identifiers for p in train}):
+        index.add(i, bag)
+    cores, trees = {p.core for p in train} - {""}, {p.renamed for p in train} - {""}
+    codes = {p.code for p in train}
+    counts: Counter[str] = Counter()
+    for p in held_out:
         hits = {
             "core_description": p.core in cores,
-            "renamed_ast": p.renamed in trees,
+            "renamed_code": p.renamed in trees,
             "near_code": any(True for _ in index.near(p.identifiers)),
         }
-        found.update({**hits, "any": any(hits.values()), "answer": p.answer in answers})
-    names = ("core_description", "renamed_ast", "near_code", "any", "answer")
-    return {name: found[name] / max(1, len(asked)) for name in names}
+        counts.update({**hits, "any": any(hits.values()), "code": p.code in codes})
+    return {key: counts[key] / max(1, len(held_out)) for key in LEAKAGE}
+
+
+def leakage_sentence(report: Mapping[str, Any]) -> str:
+    """Describe what is held out and how alike test and train are.
+
+    Args:
+        report: `DataReport.to_dict()` of prepared data.
+    """
+    facts = report["facts"]
+    shares = {key: f"{LEAKAGE[key]} {share:.1%}" for key, share in facts["leakage"]["test"].items()}
+    if facts["held_out"] != "combinations":
+        return f"held out: {facts['held_out']}; test pairs with a match in train: " + ", ".join(
+            shares.values()
+        )
+    return (
+        "held out: every combination of the test split is absent from train; test pairs with a "
+        f"match in train: {shares['core_description']}, {shares['renamed_code']}; "
+        f"{shares['near_code']} is expected, because test programs recombine known parts"
+    )

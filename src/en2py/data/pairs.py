@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

@@ -1,8 +1,9 @@
-"""Processes that do the same to many items: results in order, and no item without an end.
+"""Apply a function to many items in several processes, with a limit of processor time per item.
 
-An item has a budget of processor time, so a busy machine changes nothing. Python code that passes
-it is stopped by a timer. What no timer stops, a loop inside a C library, the system kills at about
-twice the budget; another process takes its place. The item comes back as `Lost` either way.
+The limit is processor time, so the load of the machine does not change the result. A timer stops
+Python code that exceeds it. A loop inside a C library, which no timer stops, is killed by the
+system at about twice the limit, and another process replaces the killed one. In both cases the
+result of the item is `Failed`.
 """
 
 import math
@@ -23,32 +24,32 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-CHUNK = 64  # items handed to a process at a time: a quarter of a second of autopep8
-MIN_PER_PROCESS = 200  # fewer are done before another process has started
-SECONDS = 10.0  # of processor time for one item, where nobody says otherwise
+CHUNK = 64  # items sent to a process at once: a quarter of a second of autopep8
+MIN_PER_PROCESS = 200  # fewer items take less time than starting another process
+SECONDS = 10.0  # default limit of processor time for one item
 MEMORY = 4 << 30  # bytes of address space of a process; the libraries take half of one
-TRIES = 2  # for an item whose process died: somebody else may have killed it
+TRIES = 2  # for an item whose process died: it may have been killed for another reason
 _START = "import sys; from en2py.data.parallel import serve; serve(*map(int, sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
-class Lost:
-    """What comes back for an item that was given up, and why."""
+class Failed:
+    """The result of an item that was stopped or that killed its process."""
 
     reason: str
 
 
 class _OutOfTime(BaseException):
-    """No `Exception`, since libraries catch those."""
+    """Not an `Exception`, since libraries catch those."""
 
 
-def within(seconds: float, function: Callable[[T], Any], item: T) -> Any:
-    """Call a function, but stop it after so much processor time.
+def with_cpu_limit(seconds: float, function: Callable[[T], Any], item: T) -> Any:
+    """Call a function and stop it after `seconds` of processor time.
 
-    The timer needs the main thread; in another one the function takes as long as it takes.
+    The timer needs the main thread; in another thread there is no limit.
 
     Returns:
-        What the function returns, `Lost` if it was stopped or ran out of memory.
+        The result of the function, `Failed` if it was stopped or ran out of memory.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(item)
@@ -58,7 +59,7 @@ def within(seconds: float, function: Callable[[T], Any], item: T) -> Any:
 
     before = signal.signal(signal.SIGPROF, stop)
     try:
-        # It rings again, for a bare `except:` may have swallowed the first.
+        # The timer repeats, because a bare `except:` may have caught the first exception.
         signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
         try:
             return function(item)
@@ -66,9 +67,9 @@ def within(seconds: float, function: Callable[[T], Any], item: T) -> Any:
             signal.setitimer(signal.ITIMER_PROF, 0)
     except _OutOfTime:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        return Lost(_over(seconds))
+        return Failed(_over(seconds))
     except MemoryError:
-        return Lost("out of memory")
+        return Failed("out of memory")
     finally:
         signal.signal(signal.SIGPROF, before or signal.SIG_DFL)
 
@@ -77,27 +78,27 @@ def _over(seconds: float) -> str:
     return f"took over {seconds:g} s"
 
 
-class Workers:
-    """A pool that starts its processes at the first large job; use it in a `with`.
+class ProcessPool:
+    """A pool that starts its processes at the first large job; use it in a `with` statement.
 
-    Not `concurrent.futures`: there the death of one process ends the pool, and every process
-    imports the main program again, which here costs more than the work of many pairs.
+    Not `concurrent.futures`: there the death of one process breaks the pool, and every process
+    imports the main program again, which costs more than cleaning many pairs.
 
     Args:
-        processes: How many.
-        seconds: Processor time for one item.
+        processes: Number of processes.
+        seconds: Limit of processor time for one item.
     """
 
     def __init__(self, processes: int, seconds: float) -> None:
         self.processes, self.seconds = processes, seconds
-        self._pool: list[_Worker] = []
+        self._pool: list[_Process] = []
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "ProcessPool":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._pool:
-            worker.close()
+        for process in self._pool:
+            process.close()
         self._pool.clear()
 
     def map(
@@ -107,76 +108,77 @@ class Workers:
         *,
         least: int = MIN_PER_PROCESS,
         chunk: int = CHUNK,
-        apart: bool = False,
+        isolated: bool = False,
     ) -> Iterator[Any]:
-        """Yield `function(item)` for each item, in order, or `Lost`.
+        """Yield `function(item)` for each item, in order, or `Failed`.
 
         Args:
-            function: Picklable for more than one process: a function of a module, or a `partial`.
+            function: Picklable if there are several processes: a function of a module, or a
+                `partial` of one.
             items: Picklable too.
-            least: Items that are worth a process; fewer than two times as many are done here.
-            chunk: Items handed over at a time.
-            apart: Take a process of its own even for few items, because some may crash it.
+            least: Items per process; fewer than two times as many are processed in this process.
+            chunk: Items sent at once.
+            isolated: Use another process even for few items, because some may crash it.
         """
         n = min(self.processes, len(items) // least)
-        if n < 2 and not apart:
-            yield from (within(self.seconds, function, item) for item in items)
+        if n < 2 and not isolated:
+            yield from (with_cpu_limit(self.seconds, function, item) for item in items)
             return
         while len(self._pool) < max(n, 1):
-            self._pool.append(_Worker())
-        yield from self._spread(function, items, chunk)
+            self._pool.append(_Process())
+        yield from self._distribute(function, items, chunk)
 
-    def _spread(
+    def _distribute(
         self, function: Callable[[T], Any], items: Sequence[T], chunk: int
     ) -> Iterator[Any]:
-        places = range(len(items))
-        waiting = deque(places[i : i + chunk] for i in range(0, len(items), chunk))
-        idle, busy = list(self._pool), dict[Connection, tuple[_Worker, range]]()
+        positions = range(len(items))
+        waiting = deque(positions[i : i + chunk] for i in range(0, len(items), chunk))
+        idle, busy = list(self._pool), dict[Connection, tuple[_Process, range]]()
         done, deaths, first = dict[int, Any](), Counter[int](), 0
         while first < len(items):
             while idle and waiting:
-                worker, taken = idle.pop(), waiting.popleft()
-                worker.send((function, self.seconds, [items[i] for i in taken]))
-                busy[worker.connection] = (worker, taken)
+                process, taken = idle.pop(), waiting.popleft()
+                process.send((function, self.seconds, [items[i] for i in taken]))
+                busy[process.connection] = (process, taken)
             for ready in wait(list(busy)):
                 assert isinstance(ready, Connection)
-                worker, taken = busy.pop(ready)
-                results = worker.results()
+                process, taken = busy.pop(ready)
+                results = process.results()
                 if results is None:
-                    at = taken[min(worker.at(), len(taken) - 1)]
-                    reason = self._death(worker)
+                    at = taken[min(process.position(), len(taken) - 1)]
+                    reason = self._cause_of_death(process)
                     deaths[at] += 1
                     if reason.startswith("took") or deaths[at] == TRIES:
-                        done[at] = Lost(reason)
+                        done[at] = Failed(reason)
                     else:
                         waiting.appendleft(range(at, at + 1))
                     rest = (range(taken.start, at), range(at + 1, taken.stop))
                     waiting.extendleft(part for part in rest if part)
-                    self._pool.remove(worker)
-                    worker = _Worker()
-                    self._pool.append(worker)
+                    self._pool.remove(process)
+                    process = _Process()
+                    self._pool.append(process)
                 else:
                     done.update(zip(taken, results, strict=True))
-                idle.append(worker)
+                idle.append(process)
             while first in done:
                 yield done.pop(first)
                 first += 1
 
-    def _death(self, worker: "_Worker") -> str:
-        code = worker.close()
-        if code > 0:  # no signal: Python itself gave up, at the start for example
-            raise RuntimeError(f"a worker process ended with code {code}; stderr says why")
+    def _cause_of_death(self, process: "_Process") -> str:
+        code = process.close()
+        if code > 0:  # no signal: Python itself exited, for example because an import failed
+            raise RuntimeError(f"a worker process exited with code {code}; see stderr")
         return _over(self.seconds) if code == -signal.SIGXCPU else f"its process died ({code})"
 
 
-class _Worker:
-    """One process and the way to it."""
+class _Process:
+    """A worker process and the connection to it."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        self._place = tempfile.TemporaryFile()  # the number of the item that it is at
-        fds = (theirs.fileno(), self._place.fileno())
-        # Without the folder it was started from in its path, whatever lies there.
+        self._position = tempfile.TemporaryFile()  # the number of its current item
+        fds = (theirs.fileno(), self._position.fileno())
+        # -P: modules in the current folder must not replace those of the libraries.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, *map(str, fds)],
             pass_fds=fds,
@@ -187,18 +189,18 @@ class _Worker:
         self.connection = Connection(ours.detach())
 
     def send(self, job: object) -> None:
-        """Hand a job over; that it cannot be, the next `results` says."""
-        os.pwrite(self._place.fileno(), bytes(4), 0)  # not the place in the job before
+        """Send a job; if the process is dead, the next `results` returns None."""
+        os.pwrite(self._position.fileno(), bytes(4), 0)  # not the position in the job before
         try:
             self.connection.send(job)
         except ConnectionError:
             pass
 
     def results(self) -> list[Any] | None:
-        """Return the results of a job, None where the process is dead.
+        """Return the results of a job, None if the process is dead.
 
         Raises:
-            Exception: What the function raised there.
+            Exception: The exception of the function in that process.
         """
         try:
             found = self.connection.recv()
@@ -209,46 +211,46 @@ class _Worker:
         assert isinstance(found, list)
         return found
 
-    def at(self) -> int:
-        """Return the number of the item that it is at, in its job."""
-        return int.from_bytes(os.pread(self._place.fileno(), 4, 0), "little")
+    def position(self) -> int:
+        """Return the number of its current item in its job."""
+        return int.from_bytes(os.pread(self._position.fileno(), 4, 0), "little")
 
     def close(self) -> int:
-        """End the process; returns its exit code."""
+        """End the process and return its exit code."""
         self.connection.close()
         if self._process.poll() is None:
             try:
-                self._process.wait(0.01)  # one that died by itself tells why
+                self._process.wait(0.01)  # one that is already exiting keeps its own exit code
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._place.close()
+        self._position.close()
         return self._process.wait()
 
 
-def serve(connection_fd: int, place_fd: int) -> None:
-    """Be a worker: take jobs until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other side's business
+def serve(connection_fd: int, position_fd: int) -> None:
+    """Run jobs in a worker process until the connection is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_AS, MEMORY)
     connection = Connection(connection_fd)
     try:
         while True:
             function, seconds, items = connection.recv()
-            connection.send(_do(function, seconds, items, place_fd))
+            connection.send(_run(function, seconds, items, position_fd))
     except (EOFError, ConnectionError):
         return
 
 
-def _do(
-    function: Callable[[Any], Any], seconds: float, items: list[Any], place_fd: int
+def _run(
+    function: Callable[[Any], Any], seconds: float, items: list[Any], position_fd: int
 ) -> list[Any] | Exception:
     results = []
     for i, item in enumerate(items):
-        os.pwrite(place_fd, i.to_bytes(4, "little"), 0)
+        os.pwrite(position_fd, i.to_bytes(4, "little"), 0)
         used = resource.getrusage(resource.RUSAGE_SELF)
         _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + 2 * seconds) + 1)
         try:
-            results.append(within(seconds, function, item))
+            results.append(with_cpu_limit(seconds, function, item))
         except Exception as error:
             error.add_note(f"in a worker process:\n{traceback.format_exc()}")
             return error
@@ -256,11 +258,11 @@ def _do(
 
 
 def _lower(limit: int, value: int) -> None:
-    """Set a limit of this process, as far as the machine has set none below it."""
+    """Lower a resource limit of this process, if the system has such a limit."""
     _, hard = resource.getrlimit(limit)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     try:
         resource.setrlimit(limit, (value, hard))
     except (ValueError, OSError):
-        pass  # a system that has no such limit
+        pass

@@ -14,16 +14,15 @@ from itertools import chain, islice
 from typing import Any
 
 from en2py.data.cleaning import clean
-from en2py.data.cleaning.pipeline import count_lost, is_large
+from en2py.data.cleaning.pipeline import count_failed, is_large
 from en2py.data.duplicates import Fingerprint, fingerprint
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import MIN_PER_PROCESS, SECONDS, Lost, Workers
+from en2py.data.parallel import MIN_PER_PROCESS, SECONDS, Failed, ProcessPool
 from en2py.data.splits import Splits
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 
-SPLITS = ("train", "val", "test")
 MIN_TO_TOKENIZE = 10_000  # pairs a process: spaCy takes two seconds to load, and them 3 s to cut
 
 
@@ -166,9 +165,9 @@ def prepare(
     pairs = read(report)
     total = len(pairs)
     tick = (lambda done: progress(done, total)) if progress else None
-    with Workers(processes, seconds_per_pair) as workers:
-        pairs = clean(pairs, cleaning, report, workers=workers, progress=tick)
-        pairs, prints = _each(fingerprint, pairs, report, workers)
+    with ProcessPool(processes, seconds_per_pair) as pool:
+        pairs = clean(pairs, cleaning, report, pool=pool, progress=tick)
+        pairs, prints = _each(fingerprint, pairs, report, pool)
         if not pairs:
             raise UserError(f"no pair is left of the {total} read: {_why(report)}")
         splits = split(pairs, report, prints)
@@ -179,8 +178,7 @@ def prepare(
         cut = partial(_tokenized, src_tokenizer, tgt_tokenizer)
         parts = {"train": train, "val": splits.val, "test": splits.test}
         tokenized: dict[str, list[TokenizedPair]] = {
-            name: _each(cut, part, report, workers, MIN_TO_TOKENIZE)[1]
-            for name, part in parts.items()
+            name: _each(cut, part, report, pool, MIN_TO_TOKENIZE)[1] for name, part in parts.items()
         }
     tokenized["train"] = _fitting(tokenized["train"], max_src_len, max_tgt_len, report)
     for name, items in tokenized.items():
@@ -193,6 +191,7 @@ def prepare(
     tgt_vocab = Vocab.build((item.tgt for item in tokenized["train"]), tgt_min_freq)
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     report.facts["leakage"] = splits.leakage
+    report.facts["held_out"] = splits.held_out
     return Prepared(
         splits=tokenized,
         src_vocab=src_vocab,
@@ -208,17 +207,18 @@ def _each(
     function: Callable[[Pair], Any],
     pairs: Sequence[Pair],
     report: DataReport,
-    workers: Workers,
+    pool: ProcessPool,
     least: int = MIN_PER_PROCESS,
 ) -> tuple[list[Pair], list[Any]]:
-    """Return the pairs and what a function makes of each, without those that take too long."""
-    apart = any(map(is_large, pairs))
-    results = list(workers.map(function, pairs, least=least, apart=apart))
-    lost = [isinstance(result, Lost) for result in results]
-    given_up = {p.id: r.reason for p, r, gone in zip(pairs, results, lost, strict=True) if gone}
-    count_lost(given_up, len(pairs), report)
-    kept = [pair for pair, gone in zip(pairs, lost, strict=True) if not gone]
-    return kept, [result for result, gone in zip(results, lost, strict=True) if not gone]
+    """Apply a function to pairs; return the pairs and results without those that took too long."""
+    isolated = any(map(is_large, pairs))
+    results = list(
+        zip(pairs, pool.map(function, pairs, least=least, isolated=isolated), strict=True)
+    )
+    failures = {p.id: result.reason for p, result in results if isinstance(result, Failed)}
+    count_failed(failures, len(pairs), report)
+    kept = [(p, result) for p, result in results if not isinstance(result, Failed)]
+    return [p for p, _ in kept], [result for _, result in kept]
 
 
 def _tokenized(src: Tokenizer, tgt: Tokenizer, pair: Pair) -> TokenizedPair:

@@ -1,7 +1,12 @@
-"""Cut pairs into train, validation and test, each split with a hash and its leakage measured.
+"""Split pairs into train, validation and test, with a hash of the splits and their leakage.
 
-In a mixture of sources validation and test come from the first source alone, cut exactly as if it
-stood alone; pairs of the other sources join train unless they give a held-out pair away.
+All splits are called alike, `split(pairs, report, prints, *, ratios, seed)`: the pairs, the report
+that receives facts and counts, the fingerprints of the pairs where they are known (else they are
+computed), the shares of train, validation and test, which add up to 1, and the seed of the draw.
+
+In a mixture of sources validation and test come from the first source alone, split as if there
+were no other source; pairs of the other sources join train unless they are in a group with a
+held-out pair.
 """
 
 import hashlib
@@ -14,37 +19,37 @@ from dataclasses import dataclass, replace
 from en2py.data.duplicates import (
     Fingerprint,
     fingerprint,
-    first_of_duplicates,
-    group_twins,
-    leakage_of,
+    group_near_duplicates,
+    measure_leakage,
+    without_duplicates,
 )
-from en2py.data.pairs import DataReport, Pair
+from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.errors import UserError
-
-NAMES = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three lists of pairs, each in the order in which the source gave them.
+    """Three lists of pairs, each in the order of the source.
 
     Attributes:
         train: Pairs to learn from.
         val: Pairs to choose the best checkpoint by.
         test: Pairs for the final score.
-        leakage: For `val` and `test` the shares that train gives away, see `duplicates.leakage`.
+        leakage: For `val` and `test` the shares of `duplicates.measure_leakage`.
+        held_out: The unit of the split: no unit is in train and in a held-out split.
     """
 
     train: list[Pair]
     val: list[Pair]
     test: list[Pair]
     leakage: dict[str, dict[str, float]]
+    held_out: str
 
     @property
     def hash(self) -> str:
         """SHA-256 over ids and texts: equal hashes are equal splits."""
         text = json.dumps(
-            [[[p.id, p.description, p.code] for p in getattr(self, name)] for name in NAMES]
+            [[[p.id, p.description, p.code] for p in getattr(self, name)] for name in SPLITS]
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -57,23 +62,16 @@ def random_split(
     ratios: Sequence[float],
     seed: int,
 ) -> Splits:
-    """Shuffle and cut; duplicates stay and leak. Only to reproduce published numbers.
-
-    Args:
-        pairs: All pairs.
-        report: Takes the facts.
-        prints: The fingerprints of the pairs where they are known; else they are made here.
-        ratios: Shares of train, validation and test; they add up to 1.
-        seed: Of the shuffle.
-    """
-    main, others, prints = _sources(pairs, report, prints, unique=False)
+    """Shuffle and cut; duplicates stay and leak. Only to reproduce published numbers."""
+    main, others, prints = _main_and_others(pairs, report, prints, unique=False)
     sizes = _sizes(len(main), ratios)
-    order = sorted(range(len(main)), key=lambda i: _lot(main[i].id, seed))
+    order = sorted(range(len(main)), key=lambda i: random_key(main[i].id, seed))
     part = [""] * len(main)
-    slots = [name for name in NAMES for _ in range(sizes[name])]
+    slots = [name for name in SPLITS for _ in range(sizes[name])]
     for i, name in zip(order, slots, strict=True):
         part[i] = name
-    return _finish([*main, *others], [*part, *["train"] * len(others)], prints)
+    part += ["train"] * len(others)
+    return _splits([*main, *others], part, prints, "single pairs, also duplicates of others")
 
 
 def group_split(
@@ -84,16 +82,9 @@ def group_split(
     ratios: Sequence[float],
     seed: int,
 ) -> Splits:
-    """Remove duplicates and keep twins, and twins of twins, on one side.
-
-    Args:
-        pairs: All pairs.
-        report: Counts what is dropped.
-        prints: The fingerprints of the pairs where they are known; else they are made here.
-        ratios: Shares of train, validation and test; they add up to 1.
-        seed: Decides which group goes where.
-    """
-    return _split_groups(*_sources(pairs, report, prints, unique=True), report, ratios, seed)
+    """Remove duplicates and keep each group of near-duplicates in one split."""
+    main, others, prints = _main_and_others(pairs, report, prints, unique=True)
+    return _split_groups(main, others, prints, report, ratios, seed)
 
 
 def behaviour_split(
@@ -105,23 +96,23 @@ def behaviour_split(
     seed: int,
     signatures: Callable[[Sequence[str]], Mapping[str, str]],
 ) -> Splits:
-    """Split as `group_split` does, and keep programs that behave alike on one side too.
+    """Split as `group_split` does, and keep programs of equal behaviour in one split too.
 
     Args:
         pairs: All pairs.
-        report: Counts what is dropped.
-        prints: The fingerprints of the pairs where they are known; else they are made here.
-        ratios: Shares of train, validation and test; they add up to 1.
-        seed: Decides which group goes where.
-        signatures: Maps programs to what they do, those that can be watched: equal texts are equal
-            behaviour. Programs have to run for that, so it is handed in.
+        report: Receives facts and counts.
+        prints: The fingerprints of the pairs where they are known.
+        ratios: Shares of train, validation and test.
+        seed: Of the draw.
+        signatures: Maps those programs that can be executed to a text of their behaviour; equal
+            texts are equal behaviour. An argument, because it executes the programs.
     """
-    main, others, prints = _sources(pairs, report, prints, unique=True)
+    main, others, prints = _main_and_others(pairs, report, prints, unique=True)
     ordered = [*main, *others]
     known = signatures([pair.code for pair in ordered])
-    found = [known.get(pair.code, "") for pair in ordered]
-    prints = [replace(own, behaviour=text) for own, text in zip(prints, found, strict=True)]
-    signed = [text for text in found if text]
+    texts = [known.get(pair.code, "") for pair in ordered]
+    prints = [replace(own, behaviour=text) for own, text in zip(prints, texts, strict=True)]
+    signed = [text for text in texts if text]
     report.facts["behaviour"] = {"pairs": len(signed), "signatures": len(set(signed))}
     return _split_groups(main, others, prints, report, ratios, seed)
 
@@ -134,10 +125,10 @@ def _split_groups(
     ratios: Sequence[float],
     seed: int,
 ) -> Splits:
-    groups = group_twins(prints[: len(main)])
+    groups = group_near_duplicates(prints[: len(main)])
     part = _assign(main, groups, ratios, seed)
     report.facts["groups"] = {"n": len(set(groups)), "largest": max(Counter(groups).values())}
-    return _mix_in(main, part, others, prints, report, bridges=NAMES)
+    return _mix_in(main, part, others, prints, report, SPLITS, "groups of near-duplicates")
 
 
 def composition_split(
@@ -148,40 +139,33 @@ def composition_split(
     ratios: Sequence[float],
     seed: int,
 ) -> Splits:
-    """Remove duplicates and hold out combinations of primitives, each primitive being trained.
+    """Remove duplicates and hold out combinations of primitives; train keeps every primitive.
 
-    Pairs of a single primitive are always trained on. Combinations that share a program (up to its
-    names) are held out together, so no test program occurs in train under another label.
-
-    Args:
-        pairs: All pairs; those of the first source name their combination.
-        report: Counts what is dropped.
-        prints: The fingerprints of the pairs where they are known; else they are made here.
-        ratios: Shares of train, validation and test; they add up to 1.
-        seed: Decides which combinations are held out.
+    Pairs of a single primitive are always in train. Combinations that share a program (up to its
+    names) are held out together, so no test program is in train under another combination.
 
     Raises:
         UserError: If the source names no combinations or too few to hold some out.
     """
-    main, others, prints = _sources(pairs, report, prints, unique=True)
-    if bare := [pair for pair in main if not pair.combination]:
+    main, others, prints = _main_and_others(pairs, report, prints, unique=True)
+    if unnamed := [pair for pair in main if not pair.combination]:
         raise UserError(
             f"split=composition needs pairs that name the primitives they combine, but "
-            f"'{bare[0].id}' of source '{bare[0].source}' names none; use split=group"
+            f"'{unnamed[0].id}' of source '{unnamed[0].source}' names none; use split=group"
         )
     combinations = [tuple(sorted(set(pair.combination.split("|")))) for pair in main]
-    room = _sizes(len(main), ratios)
-    part = hold_out(combinations, [p.renamed for p in prints], room, seed)
-    for name in NAMES[1:]:
-        if _sizes(len(main), ratios)[name] and name not in part:
+    sizes = _sizes(len(main), ratios)
+    part = hold_out_combinations(combinations, [p.renamed for p in prints], sizes, seed)
+    for name in SPLITS[1:]:
+        if sizes[name] and name not in part:
             raise UserError(
                 f"split=composition finds no combination to hold out for {name} among "
                 f"{len(set(combinations))} in {len(main)} pairs; take more pairs or split=group"
             )
     held_out = {c for c, name in zip(combinations, part, strict=True) if name != "train"}
     report.facts["combinations"] = {"n": len(set(combinations)), "held_out": len(held_out)}
-    # Bridges through train would count all that resembles trained pairs as held out.
-    return _mix_in(main, part, others, prints, report, bridges=NAMES[1:])
+    # Without train: through it nearly all pairs would be connected to a held-out pair.
+    return _mix_in(main, part, others, prints, report, SPLITS[1:], "combinations")
 
 
 def official_split(
@@ -194,43 +178,38 @@ def official_split(
 ) -> Splits:
     """Take the split that the source fixes; nothing is removed, so that scores can be compared.
 
-    Args:
-        pairs: All pairs; those of the first source name their split.
-        report: Takes the facts.
-        prints: The fingerprints of the pairs where they are known; else they are made here.
-        ratios: Used where the source has no validation split: groups of its train split, in the
-            ratio of train and validation, become one.
-        seed: Of that cut.
+    Where the source has no validation split, groups of its train split become one, in the ratio of
+    train and validation.
 
     Raises:
         UserError: If a pair has no split.
     """
-    main, others, prints = _sources(pairs, report, prints, unique=False)
-    if bare := [pair for pair in main if pair.split not in NAMES]:
+    main, others, prints = _main_and_others(pairs, report, prints, unique=False)
+    if unnamed := [pair for pair in main if pair.split not in SPLITS]:
         raise UserError(
-            f"split=official needs train, val or test at every pair, but '{bare[0].id}' has "
-            f"'{bare[0].split}'; use split=group"
+            f"split=official needs train, val or test at every pair, but '{unnamed[0].id}' has "
+            f"'{unnamed[0].split}'; use split=group"
         )
     part = [pair.split for pair in main]
-    _sizes(len(main), ratios)  # refuses wrong ratios
+    _sizes(len(main), ratios)  # raises on wrong ratios
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
-        groups = group_twins([prints[i] for i in trained])
-        whole = ratios[0] + ratios[1]
-        owners = [main[i] for i in trained]
-        cut = _assign(owners, groups, (ratios[0] / whole, ratios[1] / whole, 0.0), seed)
+        groups = group_near_duplicates([prints[i] for i in trained])
+        both = ratios[0] + ratios[1]
+        shares = (ratios[0] / both, ratios[1] / both, 0.0)
+        cut = _assign([main[i] for i in trained], groups, shares, seed)
         for i, name in zip(trained, cut, strict=True):
             part[i] = name
-    return _mix_in(main, part, others, prints, report, bridges=NAMES)
+    return _mix_in(main, part, others, prints, report, SPLITS, "the split of the source")
 
 
-def _sources(
+def _main_and_others(
     pairs: Sequence[Pair],
     report: DataReport,
     prints: Sequence[Fingerprint] | None,
     unique: bool,
 ) -> tuple[list[Pair], list[Pair], list[Fingerprint]]:
-    """Tell the first source's pairs from those mixed in; with the fingerprints of both, in order.
+    """Return the pairs of the first source, those of the others, and the fingerprints of both.
 
     Args:
         pairs: All pairs.
@@ -245,7 +224,7 @@ def _sources(
     order = sorted(range(len(pairs)), key=lambda i: pairs[i].source != first)
     ordered, prints = [pairs[i] for i in order], [prints[i] for i in order]
     if unique:
-        kept = first_of_duplicates(ordered, prints, report)
+        kept = without_duplicates(ordered, prints, report)
         ordered, prints = [ordered[i] for i in kept], [prints[i] for i in kept]
     main = [pair for pair in ordered if pair.source == first]
     if not main:
@@ -254,11 +233,11 @@ def _sources(
 
 
 def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
-    """Turn ratios into numbers of pairs; a split that is asked for gets at least one."""
+    """Convert ratios to numbers of pairs; a split with a positive ratio gets at least one."""
     if len(ratios) != 3 or min(ratios) < 0 or ratios[0] == 0 or abs(sum(ratios) - 1) > 1e-6:
         raise UserError(
             f"split.ratios {list(ratios)} are not the shares of train, validation and test; "
-            "give three numbers that add up to 1, such as [0.7, 0.15, 0.15]"
+            "use three numbers that add up to 1, for example [0.7, 0.15, 0.15]"
         )
     val, test = (max(1, round(n * ratio)) if ratio else 0 for ratio in ratios[1:])
     if val + test >= n:
@@ -269,29 +248,29 @@ def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
 def _assign(
     pairs: Sequence[Pair], groups: Sequence[int], ratios: Sequence[float], seed: int
 ) -> list[str]:
-    """Give whole groups to splits at random.
+    """Assign whole groups to splits at random.
 
-    A group's place depends on its pairs' ids, not on what else is there. So other cleaning rules,
-    which drop a few other pairs, leave nearly all pairs in the split where they were, and such runs
-    can be compared on the test pairs that they share.
+    The key of a group depends on the ids of its pairs, not on the other groups. So other cleaning
+    rules, which drop a few other pairs, leave nearly all pairs in their split, and two runs can be
+    compared on the test pairs that they share.
     """
-    room = _sizes(len(groups), ratios)
+    free = _sizes(len(groups), ratios)
     members: dict[int, list[int]] = defaultdict(list)
     for i, group in enumerate(groups):
         members[group].append(i)
-    lot = {group: min(_lot(pairs[i].id, seed) for i in own) for group, own in members.items()}
+    keys = {g: min(random_key(pairs[i].id, seed) for i in own) for g, own in members.items()}
     part = [""] * len(groups)
-    for group in sorted(members, key=lot.__getitem__):
+    for group in sorted(members, key=keys.__getitem__):
         size = len(members[group])
-        name = next((name for name in reversed(NAMES) if room[name] >= size), "train")
-        room[name] -= size
+        name = next((name for name in reversed(SPLITS) if free[name] >= size), "train")
+        free[name] -= size
         for i in members[group]:
             part[i] = name
     return part
 
 
-def _lot(pair_id: str, seed: int) -> str:
-    """Draw a lot for a pair: uniform over pairs and seeds, the same wherever it is drawn."""
+def random_key(pair_id: str, seed: int) -> str:
+    """Compute a deterministic pseudo-random key of a pair, uniform over pairs and seeds."""
     return hashlib.sha256(f"{seed} {pair_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -301,51 +280,52 @@ def _mix_in(
     others: Sequence[Pair],
     prints: Sequence[Fingerprint],
     report: DataReport,
-    bridges: Sequence[str],
+    linked: Sequence[str],
+    held_out: str,
 ) -> Splits:
     """Add other sources to train, without the pairs in a group with a held-out pair.
 
     Args:
         main: The first source.
-        part: Its split, pair by pair.
-        others: The pairs to mix in.
+        part: The split of each of its pairs.
+        others: The pairs of the other sources.
         prints: Fingerprints of both.
         report: Counts what is dropped.
-        bridges: The splits of the first source through which groups are closed.
+        linked: The splits of the first source that may connect pairs to a group.
+        held_out: The unit of the split.
     """
-    if not others:
-        return _finish(main, part, prints)
-    report.read("mixed_in", len(others))
-    linked = [i for i, name in enumerate(part) if name in bridges]
-    linked += range(len(main), len(prints))
-    group = dict(zip(linked, group_twins([prints[i] for i in linked]), strict=True))
-    held_out = {group[i] for i in linked if i < len(main) and part[i] != "train"}
-    kept = list(range(len(main)))
-    for i, pair in enumerate(others, start=len(main)):
-        if group[i] in held_out:
-            report.dropped("mixed_in", pair.id, "in a group with a validation or test pair")
-        else:
-            kept.append(i)
-    everything = [*main, *others]
-    return _finish(
-        [everything[i] for i in kept],
-        [part[i] if i < len(main) else "train" for i in kept],
-        [prints[i] for i in kept],
+    everything, parts = [*main, *others], [*part, *["train"] * len(others)]
+    kept = list(range(len(everything)))
+    if others:
+        report.read("mixed_in", len(others))
+        nodes = [i for i in kept if i >= len(main) or part[i] in linked]
+        groups = group_near_duplicates([prints[i] for i in nodes])
+        group = dict(zip(nodes, groups, strict=True))
+        held_out_groups = {group[i] for i in nodes if parts[i] != "train"}
+        leaking = {i for i in range(len(main), len(kept)) if group[i] in held_out_groups}
+        for i in sorted(leaking):
+            reason = "in a group with a validation or test pair"
+            report.dropped("mixed_in", everything[i].id, reason)
+        kept = [i for i in kept if i not in leaking]
+    return _splits(
+        [everything[i] for i in kept], [parts[i] for i in kept], [prints[i] for i in kept], held_out
     )
 
 
-def _finish(pairs: Sequence[Pair], part: Sequence[str], prints: Sequence[Fingerprint]) -> Splits:
-    """Measure the leakage and hand the splits out."""
-    split: dict[str, list[Pair]] = {name: [] for name in NAMES}
-    split_prints: dict[str, list[Fingerprint]] = {name: [] for name in NAMES}
+def _splits(
+    pairs: Sequence[Pair], part: Sequence[str], prints: Sequence[Fingerprint], held_out: str
+) -> Splits:
+    """Collect the pairs of each split and measure their leakage."""
+    lists: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    keys: dict[str, list[Fingerprint]] = {name: [] for name in SPLITS}
     for pair, name, print_ in zip(pairs, part, prints, strict=True):
-        split[name].append(pair)
-        split_prints[name].append(print_)
-    leaks = {name: leakage_of(split_prints["train"], split_prints[name]) for name in NAMES[1:]}
-    return Splits(**split, leakage=leaks)
+        lists[name].append(pair)
+        keys[name].append(print_)
+    leakage = {name: measure_leakage(keys["train"], keys[name]) for name in SPLITS[1:]}
+    return Splits(**lists, leakage=leakage, held_out=held_out)
 
 
-def hold_out(
+def hold_out_combinations(
     combinations: Sequence[tuple[str, ...]],
     programs: Sequence[str],
     sizes: Mapping[str, int],
@@ -363,10 +343,10 @@ def hold_out(
     Returns:
         The split of each pair.
     """
-    room = {name: n for name, n in sizes.items() if name != "train"}
-    unit = _units(combinations, programs)
+    free = {name: n for name, n in sizes.items() if name != "train"}
+    group = _combinations_by_program(combinations, programs)
     members: dict[int, set[tuple[str, ...]]] = defaultdict(set)
-    for combination, number in unit.items():
+    for combination, number in group.items():
         members[number].add(combination)
     size = Counter(combinations)
     trained = Counter(primitive for combination in size for primitive in combination)
@@ -381,28 +361,23 @@ def hold_out(
         if any(trained[primitive] <= n for primitive, n in loss.items()):
             continue
         n = sum(size[combination] for combination in members[number])
-        if name := _draw(rng, room, n):
+        if fitting := [name for name in free if free[name] >= n]:
+            name = rng.choices(fitting, [free[name] for name in fitting])[0]
             part[number] = name
-            room[name] -= n
+            free[name] -= n
             trained.subtract(loss)
-    return [part.get(unit[combination], "train") for combination in combinations]
+    return [part.get(group[combination], "train") for combination in combinations]
 
 
-def _units(
+def _combinations_by_program(
     combinations: Sequence[tuple[str, ...]], programs: Sequence[str]
 ) -> dict[tuple[str, ...], int]:
-    """Number the combinations, those that share a program alike."""
-    unit = {combination: i for i, combination in enumerate(dict.fromkeys(combinations))}
+    """Number the combinations; those that share a program get the same number."""
+    group = {combination: i for i, combination in enumerate(dict.fromkeys(combinations))}
     owner: dict[str, tuple[str, ...]] = {}
     for combination, program in zip(combinations, programs[: len(combinations)], strict=True):
         first = owner.setdefault(program, combination) if program else combination
-        if unit[first] != unit[combination]:
-            old, new = unit[combination], unit[first]
-            unit = {c: new if number == old else number for c, number in unit.items()}
-    return unit
-
-
-def _draw(rng: random.Random, room: dict[str, int], size: int) -> str:
-    """Choose a split with room for `size` pairs, by how much it has; empty where none has."""
-    fitting = [name for name in room if room[name] >= size]
-    return rng.choices(fitting, [room[name] for name in fitting])[0] if fitting else ""
+        if group[first] != group[combination]:
+            old, new = group[combination], group[first]
+            group = {c: new if number == old else number for c, number in group.items()}
+    return group

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from en2py.data.duplicates import fingerprint, group_twins
+from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
@@ -192,7 +192,7 @@ def metric_of(name: str, counts: Sequence[float]) -> float:
 
 def clusters_of(pairs: Sequence[Pair]) -> list[int]:
     """Return the cluster of each pair: twins are right or wrong together."""
-    return group_twins([fingerprint(pair) for pair in pairs])
+    return group_near_duplicates([fingerprint(pair) for pair in pairs])
 
 
 def rows_of(

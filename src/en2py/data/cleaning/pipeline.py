@@ -1,23 +1,23 @@
-"""Run the steps over all pairs, in one or several processes, and count what each one does."""
+"""Apply the cleaning steps to all pairs, in one or several processes, and count what they do."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import CHUNK, SECONDS, Lost, Workers
+from en2py.data.parallel import CHUNK, SECONDS, Failed, ProcessPool
 
 Step = Callable[[Pair], Pair]
 
-LARGE = 10_000  # characters of a pair; larger ones are not cleaned in the main process
-TIME_LIMIT = "seconds_per_pair"  # the rule that drops what was given up, by the option's name
+LARGE = 10_000  # characters of a pair; larger pairs are not cleaned in the main process
+TIME_LIMIT = "seconds_per_pair"  # the rule that drops failed pairs, named like the option
 
 
 class Drop(Exception):
     """Raised by a step to remove the pair.
 
     Args:
-        reason: Why, in words that many pairs share: the report counts them.
+        reason: Why, without details of the pair: the report counts equal reasons.
     """
 
     def __init__(self, reason: str) -> None:
@@ -27,7 +27,7 @@ class Drop(Exception):
 
 @dataclass
 class Outcome:
-    """What became of one pair.
+    """The result of the steps on one pair.
 
     Attributes:
         pair: The pair as the last step left it.
@@ -47,10 +47,10 @@ def clean(
     steps: Mapping[str, Step | None],
     report: DataReport,
     *,
-    workers: Workers | None = None,
+    pool: ProcessPool | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Pair]:
-    """Pass pairs through named steps, in order.
+    """Apply named steps to pairs, in order.
 
     The result and the report do not depend on the number of processes.
 
@@ -58,46 +58,47 @@ def clean(
         pairs: What a source read.
         steps: Steps by name; None is a step switched off. For several processes they must be
             picklable: functions of a module, or `functools.partial` of one.
-        report: Counts per step the pairs it read, changed and dropped, and those given up because
-            they took too long.
-        workers: Who does it; None does it here.
-        progress: Called now and then with the number of pairs done.
+        report: Counts per step the pairs it read, changed and dropped, and the pairs that took too
+            long.
+        pool: The processes; None for this process alone.
+        progress: Called with the number of cleaned pairs, every `CHUNK` pairs.
 
     Returns:
-        The pairs that no step dropped, in the order they came.
+        The pairs that no step dropped, in their order.
     """
     active = {name: step for name, step in steps.items() if step is not None}
     for name in active:
-        report.read(name, 0)  # a step that no pair reaches is listed all the same
-    work = partial(_pass_through, active)
-    outcomes = (workers or Workers(1, SECONDS)).map(work, pairs, apart=any(map(is_large, pairs)))
-    kept, lost = [], dict[str, str]()
+        report.read(name, 0)  # also list a step that no pair reaches
+    work = partial(_apply, active)
+    isolated = any(map(is_large, pairs))
+    outcomes = (pool or ProcessPool(1, SECONDS)).map(work, pairs, isolated=isolated)
+    kept, failed = [], dict[str, str]()
     for done, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True), start=1):
-        if isinstance(outcome, Lost):
-            lost[pair.id] = outcome.reason
+        if isinstance(outcome, Failed):
+            failed[pair.id] = outcome.reason
         elif _count(outcome, active, report):
             kept.append(outcome.pair)
         if progress is not None and (done % CHUNK == 0 or done == len(pairs)):
             progress(done)
-    count_lost(lost, len(pairs), report)
+    count_failed(failed, len(pairs), report)
     return kept
 
 
 def is_large(pair: Pair) -> bool:
-    """Tell whether a pair is so long that it might crash the process that looks at it."""
+    """Return whether a pair is so long that it might crash the process that cleans it."""
     return len(pair.description) + len(pair.code) > LARGE
 
 
-def count_lost(lost: Mapping[str, str], n: int, report: DataReport) -> None:
-    """Enter into the report which of `n` pairs were given up, and why; nothing where none was."""
-    if lost:
+def count_failed(failed: Mapping[str, str], n: int, report: DataReport) -> None:
+    """Count the failed ones of `n` pairs as dropped; does nothing if there are none."""
+    if failed:
         report.read(TIME_LIMIT, n)
-    for pair_id, reason in lost.items():
+    for pair_id, reason in failed.items():
         report.dropped(TIME_LIMIT, pair_id, reason)
 
 
 def _count(outcome: Outcome, steps: Mapping[str, Step], report: DataReport) -> bool:
-    """Enter one pair's fate into the report and tell whether it stays."""
+    """Count one pair in the report and return whether it is kept."""
     for name in steps:
         report.read(name)
         if name == outcome.dropped_by:
@@ -108,7 +109,7 @@ def _count(outcome: Outcome, steps: Mapping[str, Step], report: DataReport) -> b
     return True
 
 
-def _pass_through(steps: Mapping[str, Step], pair: Pair) -> Outcome:
+def _apply(steps: Mapping[str, Step], pair: Pair) -> Outcome:
     outcome = Outcome(pair)
     for name, step in steps.items():
         try:

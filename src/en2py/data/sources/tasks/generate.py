@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import Lost, Workers
+from en2py.data.parallel import Failed, ProcessPool
 from en2py.data.sources.tasks.english import sentence
 from en2py.data.sources.tasks.families import FAMILIES
 from en2py.data.sources.tasks.task import Task, normal_form
@@ -61,9 +61,9 @@ def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
     """Draw chunks until nobody asks for more; a chunk depends on the seed and its number alone."""
     seeds = (f"{seed}/{number}" for number in itertools.count())
     likely = [next(seeds) for _ in range(math.ceil(1.03 * n_pairs / CHUNK))]
-    with Workers(os.cpu_count() or 1, SECONDS_PER_CHUNK) as workers:
-        for drawn in workers.map(draw_pairs, likely, least=1, chunk=1):
-            if isinstance(drawn, Lost):
+    with ProcessPool(os.cpu_count() or 1, SECONDS_PER_CHUNK) as pool:
+        for drawn in pool.map(draw_pairs, likely, least=1, chunk=1):
+            if isinstance(drawn, Failed):
                 raise RuntimeError(f"drawing {CHUNK} tasks: {drawn.reason}")
             yield drawn
     yield from map(draw_pairs, seeds)  # where more repeated themselves than usual
