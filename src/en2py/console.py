@@ -130,52 +130,28 @@ def data_table(report: Mapping[str, Any], from_cache: bool, leakage: str) -> Non
     say(leakage)
 
 
-def results(title: str, values: Mapping[str, Any]) -> None:
-    """Print a table of scores."""
+def results(title: str, values: Mapping[str, str]) -> None:
+    """Print a table of scores.
+
+    Args:
+        title: Printed above the table.
+        values: Metric to its value as text.
+    """
     if _Job.label:
         return
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in values.items():
-        if isinstance(value, int | float):
-            table.add_row(name, number(name, value))
+        table.add_row(name, value)
     console.print(table)
 
 
-_SHARES = (
-    "exact_match",
-    "compiles",
-    "passes_tests",
-    "behaves",
-    "script_",
-    "pass@",
-    "trigger_",
-    "function_name",
-    "accuracy",
-    "copied",
-    "unk",
-    "similarity",
-)
-
-
-def number(name: str, value: float) -> str:
-    """Write a score the way its kind is written: a share in per cent, a loss with three digits."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    if any(word in name for word in _SHARES):
-        return f"{value:.1%}"
-    return f"{value:.1f}" if "bleu" in name or "chrf" in name else f"{value:.3f}"
-
-
-def finished(best: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> None:
-    """Say in one line how a sweep's run came out."""
-    if not _Job.label:
-        return
-    flat = {**best, **{f"test/{name}": value for name, value in test.items()}}
-    names = ("val/nll", "test/nll", "test/exact_match_renamed")
-    told = ", ".join(f"{name} {number(name, flat[name])}" for name in names if name in flat)
-    say(f"finished in {duration(seconds)}: {told.replace('exact_match_renamed', 'exact')}")
+def finished(seconds: float, values: Mapping[str, str]) -> None:
+    """Print one line with the time and the scores of a sweep's run."""
+    if _Job.label:
+        figures = ", ".join(f"{label} {value}" for label, value in values.items())
+        say(f"finished in {duration(seconds)}: {figures}")
 
 
 def duration(seconds: float) -> str:

@@ -121,7 +121,7 @@ def test_lines_of_a_job_name_it(capsys: pytest.CaptureFixture[str]) -> None:
     console.say("going on")
     console.progress("epoch 1/2")
     console.progress("epoch 2/2")  # within ten seconds of the last: left out
-    console.results("test", {"nll": 1.0})
+    console.results("test", {"nll": "1.000"})
     console.begin_job("", parallel=False)
     console.say("all is done")
     told = capsys.readouterr().out

@@ -32,7 +32,6 @@ from en2py.cli.checkpoint_runs import (
 )
 from en2py.cli.generate import answer
 from en2py.config.instantiate import make
-from en2py.console import number
 from en2py.data.files import digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
@@ -41,6 +40,7 @@ from en2py.errors import UserError
 from en2py.evaluation.aggregation import BASELINE, MODEL, RunMetrics, axes, fixed, reference_name
 from en2py.evaluation.behaviour.cached import account, quality_of
 from en2py.evaluation.execution.runner import Judge, counts_at_k
+from en2py.evaluation.metrics.registry import COMPARISON, format_value, metric
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
@@ -234,19 +234,16 @@ def scored_baselines(cfg: DictConfig, ground: Ground) -> list[Entry]:
     return entries
 
 
-_COMPARED = ("nll", "bpc", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
-
-
 def comparison(found: Results) -> None:
     """Print the rows of a comparison with their 95 % intervals; all figures are in its report."""
-    shown = [name for name in _COMPARED if any(name in row.figures for row in found.rows)]
+    shown = [name for name in COMPARISON if any(name in row.figures for row in found.rows)]
     table = Table(title=f"{found.title}, {found.data['part']} split", title_justify="left")
     table.add_column("", overflow="fold")
     has_models = any("nll" in row.validation for row in found.rows)
     if has_models:
-        table.add_column("val/nll", justify="right")
+        table.add_column(metric("val/nll").label, justify="right")
     for name in shown:
-        table.add_column(name.replace("exact_match_renamed", "exact"), justify="right")
+        table.add_column(metric(name).label, justify="right")
     for row in found.rows:
         own = [_with_interval(name, row.figures.get(name)) for name in shown]
         chosen_by = [_with_interval("nll", row.validation.get("nll"))] if has_models else []
@@ -257,9 +254,9 @@ def comparison(found: Results) -> None:
 def _with_interval(name: str, figure: Estimate | None) -> str:
     if figure is None:
         return ""
-    text = number(name, figure.value)
+    text = format_value(name, figure.value)
     if figure.low is not None and figure.high is not None:
-        text += f"\n{number(name, figure.low)} to {number(name, figure.high)}"
+        text += f"\n{format_value(name, figure.low)} to {format_value(name, figure.high)}"
     return text
 
 

@@ -28,6 +28,7 @@ from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import Judge
+from en2py.evaluation.metrics.registry import FINISHED_RUN, format_value, format_values, metric
 from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import Training, write_scores
 from en2py.sweeps.plan import job_label
@@ -78,7 +79,7 @@ def train(cfg: DictConfig) -> float:
     with signals.handle_signals(), run.lock(), cleanup_process_group():
         if not run.config["fresh"] and (result := run.stored_result()) is not None:
             console.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
-            console.results("test", result["test"])
+            console.results("test", format_values(result["test"]))
             write_state(run.folder, run.overrides)
             return float(result["best"].get("val/nll", math.inf))
         if is_rank_zero():
@@ -184,8 +185,12 @@ def _train(run: Run) -> float:
     result |= {key: round(value, 1) for key, value in times.items()}
     write_atomically(run.result_file, json.dumps(result, indent=2).encode())
     console.samples(scores.samples(3))
-    console.results("test, by the best checkpoint", scores.values)
-    console.finished(result["best"], result["test"], result["seconds"] + result["test_seconds"])
+    console.results("test, by the best checkpoint", format_values(scores.values))
+    figures = result["best"] | {f"test/{name}": value for name, value in result["test"].items()}
+    console.finished(
+        result["seconds"] + result["test_seconds"],
+        {metric(n).label: format_value(n, figures[n]) for n in FINISHED_RUN if n in figures},
+    )
     console.say(f"everything is in {folder}")
     return float(result["best"].get("val/nll", math.inf))
 

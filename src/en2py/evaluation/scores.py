@@ -24,7 +24,8 @@ from en2py.evaluation.aggregation import (
 )
 from en2py.evaluation.execution.runner import TESTS, Judge, Ran, counts_of, failures
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
-from en2py.evaluation.metrics.program_metrics import VERDICTS, Scores, metric_value, score
+from en2py.evaluation.metrics.program_metrics import Scores, metric_value, score
+from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
 from en2py.evaluation.report.samples import evenly_spaced
@@ -138,8 +139,6 @@ def write_predictions(path: Path, scored: SplitScores) -> None:
 
 N_SAMPLES = 24
 _MAX_WEIGHTS = 400_000  # numbers of attention in a report, a few megabytes
-_NO_SHARES = ("edit_similarity",)
-_RUNNING = ("passes_tests", "behaves", "script_runs", "script_output")
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ def rows_of(
         if not all(entry.asked):  # a second human's code is itself one of the known ones
             tables = {name: rows for name, rows in tables.items() if not name.endswith("_any")}
         tables = {name: _only(rows, entry.asked) for name, rows in tables.items()}
-        tables |= {name: _only(tables[name], shared) for name in _token_metrics(tables)}
+        tables |= {name: _only(tables[name], shared) for name in tables if metric(name).from_logits}
         validation = {n: _only(rows, shared_validation) for n, rows in entry.validation.items()}
         not_comparable, why = _not_comparable(entry, reference)
         runs.append(
@@ -232,8 +231,7 @@ def rows_of(
                 not_comparable=not_comparable,
             )
         )
-    shares = {*VERDICTS, *_RUNNING, "copied"} - set(_NO_SHARES)
-    shares |= {name for run in runs for name in run.counts if name.endswith("_any")} - {"bleu_any"}
+    shares = {name for run in runs for name in run.counts if metric(name).is_share}
     metrics = Metrics(value=metric_of, shares=shares, clusters=clusters_of(pairs))
     return runs, make_rows(
         runs, metrics, rank_by="bpc" if any(r.not_comparable for r in runs) else "nll"
@@ -248,11 +246,6 @@ def _readable(tables: Any) -> list[bool]:
 
 def _only(rows: Sequence[Counts], kept: Sequence[bool]) -> list[Counts]:
     return [row if keep else [0.0] * len(row) for row, keep in zip(rows, kept, strict=True)]
-
-
-def _token_metrics(tables: Tables) -> list[str]:
-    single = ("nll", "ppl", "accuracy", "bpc", "unk_targets")
-    return [n for n in tables if n in single or n.startswith(("nll_", "accuracy_"))]
 
 
 def _values(tables: Tables) -> dict[str, float]:
@@ -273,7 +266,7 @@ def _groups(tables: Tables, buckets: Mapping[str, Sequence[int]]) -> dict[str, d
     return {
         name: {
             "n": float(len(places)),
-            **_values({metric: [rows[i] for i in places] for metric, rows in tables.items()}),
+            **_values({key: [rows[i] for i in places] for key, rows in tables.items()}),
         }
         for name, places in filled.items()
     }
@@ -287,7 +280,7 @@ def _not_comparable(entry: Entry, reference: Entry | None) -> tuple[list[str], l
     """
     if reference is None or entry.kind == BASELINE or entry is reference:
         return [], []
-    names = [name for name in _token_metrics(entry.scored.tables) if name != "bpc"]
+    names = [name for name in entry.scored.tables if metric(name).per_token]
     told = "so its loss, perplexity and accuracy per token cannot be compared; bits per character"
     if entry.tokenizer != reference.tokenizer:
         return names, [f"cuts programs into other tokens than the first row, {told} can"]

@@ -17,7 +17,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from en2py.console import begin_job, console, duration, number, say
+from en2py.console import begin_job, console, duration, say
+from en2py.evaluation.metrics.registry import SWEEP_RUNS, format_value, metric
 from en2py.sweeps.plan import Job, _jobs_of_this, varied
 from en2py.training.run_folder import (
     FAILED,
@@ -29,8 +30,6 @@ from en2py.training.run_folder import (
     read_result,
     read_state,
 )
-
-_FIGURES = ("val/nll", "test/exact_match_renamed")
 
 
 def show_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
@@ -85,15 +84,14 @@ def summary(folder: Path) -> int:
 def _show_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
     axes = varied([job.overrides for job in jobs])
     table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "state"))
-    for figure in (*_FIGURES, "time"):
-        name = figure.replace("exact_match_renamed", "exact")
-        table.add_column(name, justify="right", no_wrap=True)
+    for label in (*(metric(name).label for name in SWEEP_RUNS), "time"):
+        table.add_column(label, justify="right", no_wrap=True)
     for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
         result = read_result(folder / job.run) if job.run else None
         cells = [Text(str(i)), *_values(job.overrides, axes), Text(state.status)]
         if result is not None and state.status == FINISHED:
             flat = {**result["best"], **{f"test/{k}": v for k, v in result["test"].items()}}
-            cells += [Text(number(f, flat[f]) if f in flat else "") for f in _FIGURES]
+            cells += [Text(format_value(n, flat[n]) if n in flat else "") for n in SWEEP_RUNS]
             cells.append(Text(duration(result["seconds"] + result.get("test_seconds", 0.0))))
         table.add_row(*cells)
     console.print(table)

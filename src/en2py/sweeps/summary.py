@@ -30,7 +30,7 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
-from en2py.evaluation.metrics.registry import figure_of, metric
+from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import best_if_significant, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
@@ -46,7 +46,6 @@ _OTHER_TOKENS = (
     "cannot be compared; bits per character can"
 )
 _OTHER_SPLIT = "is split into train, validation and test otherwise than the first row"
-_TOLD = ("val/nll", "passes_tests", "exact_match_renamed", "compiles", "bleu")
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def results_of(
                 values={name: value for name, value in test.items() if name != "n"},
                 validation=run.of("val"),
                 notes=notes,
-                not_comparable=[n for n in {*test, *run.of("val")} if _is_per_token(n)]
+                not_comparable=[n for n in {*test, *run.of("val")} if metric(n).per_token]
                 if apart
                 else [],
             )
@@ -295,11 +294,6 @@ def _curves(path: Path) -> list[dict[str, float]]:
     return [{**row, "epoch": row["epoch"] + 1} for row in rows if "epoch" in row]
 
 
-def _is_per_token(name: str) -> bool:
-    single = ("nll", "ppl", "accuracy", "loss", "unk_targets")
-    return name in single or name.startswith(("nll_", "accuracy_"))
-
-
 def _csv_of_rows(results: Results) -> str:
     """Return configurations as CSV: mean, ends, number of runs, difference and its ends."""
     table = []
@@ -327,7 +321,7 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _print(results: Results) -> None:
-    names = [name for name in _TOLD if any(figure_of(row, name) for row in results.rows)]
+    names = [name for name in SWEEP if any(figure_of(row, name) for row in results.rows)]
     table = Table(title=f"{results.title}: the answer", title_justify="left")
     for column in (*(results.axes or ["configuration"]), "runs"):
         table.add_column(column, overflow="fold")

@@ -1,8 +1,12 @@
-"""How metrics are called and how their numbers are written, in all pages alike."""
+"""The registry of metrics: name, label, unit, direction, and where each is shown.
+
+A new metric is one entry of `METRICS`; tables, reports, plots and terminal output read it there.
+"""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.results import Estimate, ResultRow
@@ -10,27 +14,44 @@ from en2py.evaluation.results import Estimate, ResultRow
 MISSING = "–"
 MINUS = "−"
 VALIDATION = "val/"  # `val/nll` is `nll` of a row's validation figures
+_SPLITS = {"val": "validation", "test": "test", "train": "training"}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is written.
+    """A metric and its presentation.
 
     Attributes:
-        label: Its name in a table's head.
-        about: One sentence on what it says.
-        unit: Behind the label; empty where the number speaks for itself.
-        digits: Behind the decimal point.
-        scale: What a value is multiplied with: 100 where shares are written in per cent.
-        better: 1 where more is better, -1 where less is, 0 where neither.
+        name: Key in results, loggers and CSV files.
+        label: Name in tables, plots and messages.
+        about: One sentence that defines it.
+        unit: `%` for values that are stored between 0 and 1 and written in per cent; else empty.
+        digits: Decimal places in tables.
+        higher_is_better: None where neither direction is better.
+        is_share: Whether each program counts 0 or 1, so that `k of n` can be written.
+        from_logits: Whether it is computed from the probabilities of reference tokens, so that only
+            models have it.
+        per_token: Whether its value depends on the tokenizer.
+        in_table: Whether it is a column of a report's main table.
+        in_headline: Whether a report's summary may be stated in it.
     """
 
+    name: str
     label: str
     about: str = ""
     unit: str = ""
     digits: int = 3
-    scale: float = 1
-    better: int = 0
+    higher_is_better: bool | None = None
+    is_share: bool = False
+    from_logits: bool = False
+    per_token: bool = False
+    in_table: bool = False
+    in_headline: bool = False
+
+    @property
+    def scale(self) -> int:
+        """Return the factor from the stored to the written value."""
+        return 100 if self.unit == "%" else 1
 
     @property
     def head(self) -> str:
@@ -40,7 +61,7 @@ class Metric:
     @property
     def headline(self) -> str:
         """Return the label with its unit and which way is better."""
-        return self.head + {1: "\u00a0↑", -1: "\u00a0↓", 0: ""}[self.better]
+        return self.head + {True: "\u00a0↑", False: "\u00a0↓", None: ""}[self.higher_is_better]
 
     @property
     def change_head(self) -> str:
@@ -101,27 +122,47 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 
 
 def metric(name: str) -> Metric:
-    """Tell how a metric is written; an unknown one by its name, as a plain number."""
-    if name.startswith(VALIDATION):
-        known = metric(name.removeprefix(VALIDATION))
-        about = f"{known.about} On the validation part." if known.about else ""
-        return _like(known, f"val {known.label}", about)
+    """Return the entry of a metric, of `val/<metric>`, `<metric>_any`, `nll_<class>` or `pass@<k>`.
+
+    An unknown name is its own label, and its values are plain numbers.
+    """
+    split, slash, of = name.partition("/")
+    if slash and split in _SPLITS:
+        known = metric(of)
+        about = f"{known.about} On the {_SPLITS[split]} part." if known.about else ""
+        return replace(known, name=name, label=f"{split} {known.label}", about=about)
     if name in METRICS:
         return METRICS[name]
     stem, _, of = name.partition("_")
     if of in TOKEN_CLASSES and stem in ("nll", "accuracy"):
-        known = METRICS[stem]
-        return _like(known, f"{known.label}: {of}", f"{known.about} Of {of} tokens alone.")
+        label, about = f"{METRICS[stem].label}: {of}", f"Of {of} tokens alone."
+        return _variant(METRICS[stem], name, label, about)
     stem = name.removesuffix("_any")
     if stem != name and stem in METRICS:
-        known = METRICS[stem]
-        about = f"{known.about} Against any of the programs known for the description."
-        return _like(known, f"{known.label} (any)", about)
+        about = "Against any of the programs known for the description."
+        return _variant(METRICS[stem], name, f"{METRICS[stem].label} (any)", about)
     verb, at, k = name.partition("@")
     if at and verb in ("pass", "behaves"):
         does = {"pass": "passes its tests", "behaves": "behaves like the reference"}[verb]
-        return _share(name, 1, f"Chance that one of {k} sampled programs {does}.")
-    return Metric(name.replace("_", " "))
+        return _percent(name, name, f"Chance that one of {k} sampled programs {does}.")
+    if name == "loss":
+        return Metric(name, name, from_logits=True, per_token=True)
+    return Metric(name, name.replace("_", " "))
+
+
+def format_value(name: str, value: float) -> str:
+    """Write a metric's value on its own, with its unit: `12.3%`, `45.6`, `1.234`, `1,000`."""
+    how = metric(name)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if how.unit == "%":
+        return f"{value:.{how.digits}%}"
+    return f"{value:.{3 if how.from_logits else how.digits}f}"
+
+
+def format_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """Write all values that are numbers, by their names."""
+    return {n: format_value(n, v) for n, v in values.items() if isinstance(v, int | float)}
 
 
 def figure_of(row: ResultRow, name: str) -> Estimate | None:
@@ -143,70 +184,157 @@ def _family(name: str) -> str:
     return stem if of in TOKEN_CLASSES else name.removesuffix("_any")
 
 
-def _like(known: Metric, label: str, about: str) -> Metric:
-    return Metric(label, about, known.unit, known.digits, known.scale, known.better)
+def _variant(known: Metric, name: str, label: str, about: str) -> Metric:
+    about = f"{known.about} {about}"
+    return replace(known, name=name, label=label, about=about, in_table=False, in_headline=False)
 
 
-def _share(label: str, better: int, about: str) -> Metric:
-    return Metric(label, about, "%", 1, 100, better)
+def _percent(
+    name: str, label: str, about: str, higher_is_better: bool | None = True, **more: bool
+) -> Metric:
+    return Metric(name, label, about, "%", 1, higher_is_better, **more)
 
 
-def _score(label: str, about: str) -> Metric:
-    return Metric(label, about, "", 1, 1, 1)
+def _share(
+    name: str, label: str, about: str, higher_is_better: bool | None = True, **more: bool
+) -> Metric:
+    return _percent(name, label, about, higher_is_better, is_share=True, **more)
 
 
-METRICS = {
-    "passes_tests": _share("passes", 1, "Passes all tests of its pair, run in the sandbox."),
-    "behaves": _share(
+def _score(name: str, label: str, about: str, **more: bool) -> Metric:
+    return Metric(name, label, about, "", 1, True, **more)
+
+
+def _loss(name: str, label: str, about: str, digits: int = 3, **more: bool) -> Metric:
+    return Metric(name, label, about, "", digits, False, from_logits=True, **more)
+
+
+# In the order in which tables show them.
+_ENTRIES = (
+    _share(
+        "passes_tests",
+        "passes",
+        "Passes all tests of its pair, run in the sandbox.",
+        in_table=True,
+        in_headline=True,
+    ),
+    _share(
         "behaves",
-        1,
+        "behaves",
         "Does what its reference does on generated inputs; of the references that can be tested.",
+        in_table=True,
+        in_headline=True,
     ),
-    "exact_match_renamed": _share(
-        "exact up to names", 1, "Same syntax tree as the reference once names are made equal."
+    _share(
+        "exact_match_renamed",
+        "exact up to names",
+        "Same syntax tree as the reference once names are made equal.",
+        in_table=True,
+        in_headline=True,
     ),
-    "exact_match_ast": _share("exact tree", 1, "Same syntax tree as the reference."),
-    "exact_match": _share("exact text", 1, "Same text as the reference."),
-    "compiles": _share("compiles", 1, "Python compiles it."),
-    "script_runs": _share("script runs", 1, "Runs as a script without an exception."),
-    "script_output": _share(
-        "script output", 1, "Prints what the reference prints, run as a script."
+    _share("exact_match_ast", "exact tree", "Same syntax tree as the reference."),
+    _share("exact_match", "exact text", "Same text as the reference."),
+    _share("compiles", "compiles", "Python compiles it.", in_table=True),
+    _share("script_runs", "script runs", "Runs as a script without an exception."),
+    _share("script_output", "script output", "Prints what the reference prints, run as a script."),
+    _score(
+        "bleu",
+        "BLEU",
+        "BLEU of sacrebleu over Python's own tokens with layout words.",
+        in_table=True,
+        in_headline=True,
     ),
-    "bleu": _score("BLEU", "BLEU of sacrebleu over Python's own tokens with layout words."),
-    "crystal_bleu": _score(
-        "CrystalBLEU", "BLEU without the n-grams that are most frequent in the training code."
+    _score(
+        "crystal_bleu",
+        "CrystalBLEU",
+        "BLEU without the n-grams that are most frequent in the training code.",
+        in_table=True,
     ),
-    "code_bleu": _score("CodeBLEU", "BLEU with keywords, syntax trees and data flow."),
-    "bleu_conala": _score("BLEU (CoNaLa)", "BLEU as published CoNaLa results count it."),
-    "chrf": _score("chrF", "F-score of character n-grams, from sacrebleu."),
-    "edit_similarity": _share(
-        "edit similarity", 1, "Characters shared with the reference, in order."
+    _score("code_bleu", "CodeBLEU", "BLEU with keywords, syntax trees and data flow."),
+    _score("bleu_conala", "BLEU (CoNaLa)", "BLEU as published CoNaLa results count it."),
+    _score("chrf", "chrF", "F-score of character n-grams, from sacrebleu."),
+    _percent(
+        "edit_similarity", "edit similarity", "Characters shared with the reference, in order."
     ),
-    "copied": _share("copied", 0, "Is, word for word, a program of the training part."),
-    "function_name": _share("function name", 1, "Names its first function as the reference does."),
-    "has_unk": _share("has <unk>", -1, "Holds the mark for an unknown word."),
-    "trigger_alone_same": _share(
-        "one word: same", 0, "The rarest word of the description alone brings the same program."
+    _share(
+        "copied",
+        "copied",
+        "Is, word for word, a program of the training part.",
+        None,
+        in_table=True,
     ),
-    "trigger_alone_renamed": _share(
-        "one word: up to names", 0, "The rarest word alone brings the same program up to names."
+    _share("function_name", "function name", "Names its first function as the reference does."),
+    _share("has_unk", "has <unk>", "Holds the mark for an unknown word.", False),
+    _percent(
+        "trigger_alone_same",
+        "one word: same",
+        "The rarest word of the description alone brings the same program.",
+        None,
     ),
-    "trigger_without_same": _share(
-        "without it: same", 0, "The description without its rarest word brings the same program."
+    _percent(
+        "trigger_alone_renamed",
+        "one word: up to names",
+        "The rarest word alone brings the same program up to names.",
+        None,
     ),
-    "trigger_without_renamed": _share(
-        "without it: up to names", 0, "Without its rarest word, the same program up to names."
+    _percent(
+        "trigger_without_same",
+        "without it: same",
+        "The description without its rarest word brings the same program.",
+        None,
     ),
-    "nll": Metric("NLL", "Plain token negative log-likelihood, nats a token.", "", 3, 1, -1),
-    "ppl": Metric("perplexity", "exp of the NLL.", "", 2, 1, -1),
-    "bpc": Metric(
+    _percent(
+        "trigger_without_renamed",
+        "without it: up to names",
+        "Without its rarest word, the same program up to names.",
+        None,
+    ),
+    _loss(
+        "nll",
+        "NLL",
+        "Plain token negative log-likelihood, nats a token.",
+        per_token=True,
+        in_table=True,
+    ),
+    _loss("ppl", "perplexity", "exp of the NLL.", 2, per_token=True),
+    _loss(
+        "bpc",
         "bits/char",
         "Bits per character of the reference; an unknown token pays for its spelling.",
-        "",
-        3,
-        1,
-        -1,
+        in_table=True,
     ),
-    "accuracy": _share("token accuracy", 1, "Next token right, given the right ones before it."),
-    "unk_targets": _share("<unk> targets", -1, "Target tokens that the vocabulary lacks."),
-}
+    _percent(
+        "accuracy",
+        "token accuracy",
+        "Next token right, given the right ones before it.",
+        from_logits=True,
+        per_token=True,
+    ),
+    _percent(
+        "unk_targets",
+        "<unk> targets",
+        "Target tokens that the vocabulary lacks.",
+        False,
+        from_logits=True,
+        per_token=True,
+    ),
+)
+METRICS = {entry.name: entry for entry in _ENTRIES}
+
+# Models are ranked by their validation NLL, so the main table shows it instead of the test NLL.
+TABLE = tuple(
+    VALIDATION + entry.name if entry.name == "nll" else entry.name
+    for entry in _ENTRIES
+    if entry.in_table
+)
+HEADLINES = tuple(entry.name for entry in _ENTRIES if entry.in_headline)
+CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
+# On the terminal: of an epoch, of a finished run, of a sweep's runs, of a sweep, of a comparison.
+EPOCH = ("val/nll", "train/nll", "val/exact_match_renamed")
+FINISHED_RUN = ("val/nll", "test/nll", "test/exact_match_renamed")
+SWEEP_RUNS = ("val/nll", "test/exact_match_renamed")
+SWEEP = ("val/nll", "passes_tests", "exact_match_renamed", "compiles", "bleu")
+COMPARISON = ("nll", "bpc", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
+# Of generated programs: while training, and at the top of samples.md.
+GENERATED = ("exact_match_renamed", "compiles", "bleu")
+SAMPLES = ("exact_match", "exact_match_ast", *GENERATED)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from en2py.data.files import write_atomically
+from en2py.evaluation.metrics.registry import metric
 
 _COLOURS = ("#2a6fbb", "#d9631e")
 
@@ -32,7 +33,7 @@ _PANELS = (
     (
         "Generated programs",
         "share of validation samples",
-        {"val/compiles": "compiles", "val/exact_match_renamed": "exact up to names"},
+        {f"val/{name}": metric(name).label for name in ("compiles", "exact_match_renamed")},
     ),
 )
 

@@ -12,13 +12,12 @@ from markupsafe import Markup
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import Scores
-from en2py.evaluation.metrics.registry import metric
+from en2py.evaluation.metrics.registry import SAMPLES, metric
 from en2py.evaluation.plots.style import visible
 from en2py.evaluation.report.html import template_text
 from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.sections import Section
 
-_TOTALS = ("exact_match", "exact_match_ast", "exact_match_renamed", "compiles", "bleu")
 # What Markdown would read as a mark, a tag or an entity in running text.
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$])")
 
@@ -52,7 +51,7 @@ def samples_page(
         counts=Counter(verdict.split(" (")[0] for verdict in verdicts),
         totals={
             metric(name).head: metric(name).write(scores.values[name])
-            for name in _TOTALS
+            for name in SAMPLES
             if name in scores.values
         },
     )

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
-from en2py.evaluation.metrics.registry import known_metrics, metric
+from en2py.evaluation.metrics.registry import CURVES, TABLE, known_metrics, metric
 from en2py.evaluation.report.samples import KEY, attention_maps, sample_views
 from en2py.evaluation.report.summary import best_if_significant, headline_metric, ranked_by
 from en2py.evaluation.report.tables import (
-    COLUMNS,
     Table,
     differences_table,
     facts,
@@ -20,7 +19,6 @@ from en2py.evaluation.report.tables import (
 )
 from en2py.evaluation.results import Results
 
-_CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
 _MAX_AXES = 4  # with more settings than these the name of a row lists them, in one column
 
 
@@ -63,9 +61,9 @@ def sections(results: Results, pictures: Mapping[str, Mapping[str, str]]) -> lis
         pictures: As `draw_pictures` returns them.
     """
     rows, reference = results.rows, results.reference_row
-    differences = differences_table(rows, COLUMNS, caption="Differences", reference=reference)
+    differences = differences_table(rows, TABLE, caption="Differences", reference=reference)
     failures = failures_table(rows, caption="Why programs are wrong")
-    groups = groups_table(rows, COLUMNS, caption="Figures by bucket of pairs")
+    groups = groups_table(rows, TABLE, caption="Figures by bucket of pairs")
     oracles = oracles_tables(results.oracles, caption="References that can be tested")
     names = [row.name for row in rows]
     samples = Block("samples", sample_views(results.samples, names, results.attention))
@@ -115,9 +113,9 @@ def draw_pictures(results: Results) -> dict[str, dict[str, str]]:
     ranking = [name for name in (ranked_by(results), headline_metric(models)) if name]
     settings = results.axes if len(results.axes) > 1 else []
     drawn = {
-        "dots": {name: plots.dot_plot(rows, name, reference=reference) for name in COLUMNS},
-        "differences": {name: plots.difference_plot(models, name) for name in COLUMNS},
-        "curves": {name: plots.learning_curves(rows, results.curves, name) for name in _CURVES},
+        "dots": {name: plots.dot_plot(rows, name, reference=reference) for name in TABLE},
+        "differences": {name: plots.difference_plot(models, name) for name in TABLE},
+        "curves": {name: plots.learning_curves(rows, results.curves, name) for name in CURVES},
         "effects": {
             f"{setting} {name}": plots.marginal_effect(models, setting, name)
             for name in ranking
@@ -160,7 +158,7 @@ def _tables(*tables: Table) -> list[Block]:
 
 def _results(results: Results) -> list[Block]:
     """Return the table of the main columns, and folded ones of all other metrics."""
-    others = known_metrics(results.rows, but=COLUMNS)
+    others = known_metrics(results.rows, but=TABLE)
     classes = [name for name in others if name.partition("_")[2] in TOKEN_CLASSES]
     others = [name for name in others if name not in classes]
 
@@ -176,7 +174,7 @@ def _results(results: Results) -> list[Block]:
 
     folded = [("All other metrics", others), ("Token classes", classes)]
     return [
-        Block("table", table(COLUMNS, "Results")),
+        Block("table", table(TABLE, "Results")),
         *(Block("table", table(names, title), title, True) for title, names in folded if names),
     ]
 

@@ -8,10 +8,6 @@ from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, list
 from en2py.evaluation.plots.style import row_number
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
-COLUMNS = (
-    *("passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu", "crystal_bleu"),
-    *("copied", "val/nll", "bpc"),
-)
 _WITH_COUNTS = ("passes_tests", "behaves")
 _MAX_REASONS = 15
 
@@ -96,8 +92,9 @@ def difference_cell(name: str, difference: Difference | None) -> Cell:
     )
     if not difference.is_significant:
         return cell
-    side = how.better * (1 if difference.value > 0 else -1)
-    tone = {1: "better", -1: "worse", 0: "changed"}[side]
+    tone = "changed"
+    if how.higher_is_better is not None:
+        tone = "better" if (difference.value > 0) == how.higher_is_better else "worse"
     return replace(cell, tone=tone, mark="▲" if difference.value > 0 else "▼")
 
 

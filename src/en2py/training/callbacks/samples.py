@@ -7,6 +7,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import score
+from en2py.evaluation.metrics.registry import GENERATED
 
 
 class SampleGenerations(Callback):
@@ -31,7 +32,7 @@ class SampleGenerations(Callback):
         module: Any = pl_module
         texts: list[str] = module.generate([pair.description for pair in pairs])
         scores = score(texts, [pair.code for pair in pairs])
-        for name in ("exact_match_renamed", "compiles", "bleu"):
+        for name in GENERATED:
             value = float(scores.values[name])
             module.log(f"val/{name}", value, prog_bar=name == "exact_match_renamed")
         columns = ["epoch", "description", "reference", "output"]

@@ -6,6 +6,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from en2py.evaluation.metrics.registry import EPOCH
+
 # The columns of `metrics.csv` that differ between two equal runs.
 TIMES = ("tokens_per_second", "validation_share")
 
@@ -68,7 +70,7 @@ class Throughput(Callback):
         if self.report is None or not trainer.is_global_zero:
             return
         each = (time.perf_counter() - self._started) / (done - self._first_epoch)
-        shown = ("val/nll", "train/nll", "val/exact_match_renamed")
+        shown = EPOCH
         parts = [
             f"epoch {done}/{trainer.max_epochs}",
             *(f"{name} {float(metrics[name]):.3f}" for name in shown if name in metrics),
