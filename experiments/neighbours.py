@@ -12,17 +12,65 @@ sides. In a joint space equal strings share one vector, so before training these
 import argparse
 from collections.abc import Mapping
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
-from en2py.models.embeddings import Vectors, nearest
+from en2py.models.embeddings import Vectors
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
 
+Side = Literal["src", "tgt"]
 
-def learned(state: Mapping[str, torch.Tensor], src_vocab: Vocab, tgt_vocab: Vocab) -> Vectors:
+
+def nearest(
+    vectors: Vectors, src_vocab: Vocab, tgt_vocab: Vocab, word: str, side: Side, k: int
+) -> list[tuple[Side, str, float]]:
+    """Return the nearest tokens of both sides by cosine similarity.
+
+    Only `joint` vectors of the two sides can be compared.
+
+    Args:
+        vectors: Vectors of one or both sides.
+        src_vocab: The English tokens.
+        tgt_vocab: The Python tokens.
+        word: A token of the vocabulary of `side`.
+        side: Side of the word.
+        k: Number of neighbours.
+
+    Returns:
+        (side, token, cosine), the nearest first, without the word itself on its own side.
+
+    Raises:
+        ValueError: If the word has no vector.
+    """
+    sides: list[tuple[Side, Vocab, Tensor | None, Tensor | None]] = [
+        ("src", src_vocab, vectors.src, vectors.src_found),
+        ("tgt", tgt_vocab, vectors.tgt, vectors.tgt_found),
+    ]
+    query: Tensor | None = None
+    for name, vocab, rows, found in sides:
+        if name == side and rows is not None and found is not None and word in vocab:
+            row = vocab.encode([word])[0]
+            query = rows[row] if found[row] else None
+    if query is None:
+        raise ValueError(f"{word!r} has no vector on the {side} side")
+    neighbours: list[tuple[Side, str, float]] = []
+    for name, vocab, rows, found in sides:
+        if rows is None or found is None or rows.shape[1] != len(query):
+            continue
+        cosines = torch.cosine_similarity(rows, query[None], dim=1)  # [V]
+        neighbours += [
+            (name, vocab.tokens[i], float(cosines[i]))
+            for i in found.nonzero().flatten().tolist()
+            if (name, vocab.tokens[i]) != (side, word)
+        ]
+    return sorted(neighbours, key=lambda n: (-n[2], n[0], n[1]))[:k]
+
+
+def learned(state: Mapping[str, Tensor], src_vocab: Vocab, tgt_vocab: Vocab) -> Vectors:
     """Return the embedding tables of a checkpoint as vectors."""
     src, tgt = (state[f"model.{side}_embedding.table.weight"].float() for side in ("src", "tgt"))
     found = [torch.arange(len(vocab)) >= len(SPECIAL_TOKENS) for vocab in (src_vocab, tgt_vocab)]

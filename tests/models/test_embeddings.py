@@ -1,4 +1,4 @@
-"""Vectors: the same seed gives the same ones, each token gets its own, bad files are refused."""
+"""Word vectors: reproducible by seed, assigned by token, invalid files rejected."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ import torch
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.errors import UserError
-from en2py.models.embeddings import Vectors, code, joint, nearest, none, pretrained, separate
+from en2py.models.embeddings import Vectors, code, joint, none, pretrained, separate
 
 SETTINGS = {"dim": 8, "window": 5, "epochs": 3, "skip_gram": True}
 
@@ -28,35 +28,35 @@ def of(vocab: Vocab, rows: torch.Tensor, token: str) -> torch.Tensor:
     return rows[vocab.encode([token])[0]]
 
 
-def test_none_leaves_both_sides_to_the_model(sentences, src_vocab, tgt_vocab):
+def test_none_has_no_vectors(sentences, src_vocab, tgt_vocab):
     assert none(sentences, src_vocab, tgt_vocab, seed=1, dim=8) == Vectors()
 
 
 @pytest.mark.parametrize("make", [separate, joint])
-def test_both_sides_get_a_row_per_token(make, sentences, src_vocab, tgt_vocab):
+def test_both_sides_have_a_row_per_token(make, sentences, src_vocab, tgt_vocab):
     vectors = make(sentences, src_vocab, tgt_vocab, seed=1, **SETTINGS)
     assert vectors.src.shape == (len(src_vocab), 8)
     assert vectors.tgt.shape == (len(tgt_vocab), 8)
     assert vectors.coverage == {"src": 1.0, "tgt": 1.0}
 
 
-def test_special_tokens_count_as_not_found(sentences, src_vocab, tgt_vocab):
+def test_special_tokens_have_no_vector(sentences, src_vocab, tgt_vocab):
     vectors = joint(sentences, src_vocab, tgt_vocab, seed=1, **SETTINGS)
     assert not vectors.tgt_found[: len(SPECIAL_TOKENS)].any()
 
 
-def test_joint_gives_one_vector_to_a_string_on_both_sides(sentences, src_vocab, tgt_vocab):
+def test_joint_vectors_of_a_shared_token_are_equal(sentences, src_vocab, tgt_vocab):
     vectors = joint(sentences, src_vocab, tgt_vocab, seed=1, **SETTINGS)
     for token in ("a", "1"):
         assert torch.equal(of(src_vocab, vectors.src, token), of(tgt_vocab, vectors.tgt, token))
 
 
-def test_separate_gives_two_vectors_to_a_string_on_both_sides(sentences, src_vocab, tgt_vocab):
+def test_separate_vectors_of_a_shared_token_differ(sentences, src_vocab, tgt_vocab):
     vectors = separate(sentences, src_vocab, tgt_vocab, seed=1, **SETTINGS)
     assert not torch.equal(of(src_vocab, vectors.src, "a"), of(tgt_vocab, vectors.tgt, "a"))
 
 
-def test_code_leaves_english_to_the_model(sentences, src_vocab, tgt_vocab):
+def test_code_has_no_english_vectors(sentences, src_vocab, tgt_vocab):
     vectors = code(sentences, src_vocab, tgt_vocab, seed=1, **SETTINGS)
     assert vectors.src is None
     assert vectors.coverage == {"tgt": 1.0}
@@ -95,7 +95,7 @@ print(hashlib.sha256(vectors.src.numpy().tobytes() + vectors.tgt.numpy().tobytes
 
 
 @pytest.mark.slow
-def test_same_vectors_in_processes_that_hash_strings_differently():
+def test_vectors_do_not_depend_on_the_hash_seed():
     runs = [
         subprocess.run(
             [sys.executable, "-c", SAME_BYTES],
@@ -109,7 +109,7 @@ def test_same_vectors_in_processes_that_hash_strings_differently():
     assert runs[0] == runs[1]
 
 
-def test_a_token_without_a_vector_gets_a_small_random_one(sentences, src_vocab):
+def test_a_token_without_a_vector_has_a_random_row_of_the_same_scale(sentences, src_vocab):
     vocab = Vocab.build([["return", "a", "never_seen", "nor_this"]], min_freq=1)
     vectors = code(sentences, src_vocab, vocab, seed=1, **SETTINGS)
     assert vectors.coverage == {"tgt": 0.5}
@@ -119,45 +119,15 @@ def test_a_token_without_a_vector_gets_a_small_random_one(sentences, src_vocab):
     assert len(missing.unique(dim=0)) == len(missing)
 
 
-def test_no_sentence_gives_random_rows(src_vocab, tgt_vocab):
+def test_rows_are_random_without_sentences(src_vocab, tgt_vocab):
     vectors = joint([], src_vocab, tgt_vocab, seed=1, **SETTINGS)
     assert vectors.coverage == {"src": 0.0, "tgt": 0.0}
     assert torch.isfinite(vectors.src).all()
 
 
-# ------------------------------------------------------------------------------------- neighbours
-
-VOCAB = Vocab.build([["cat", "dog", "car"]], min_freq=1)
-ROWS = {"cat": [1.0, 0.0], "dog": [0.9, 0.1], "car": [0.0, 1.0]}
-
-
-def hand_made(**other) -> Vectors:
-    rows = torch.tensor([ROWS.get(token, [0.0, 0.0]) for token in VOCAB.tokens])
-    found = torch.tensor([token in ROWS for token in VOCAB.tokens])
-    return Vectors(**{"src": rows, "tgt": rows, "src_found": found, "tgt_found": found, **other})
-
-
-def test_neighbours_come_from_both_sides_nearest_first():
-    found = nearest(hand_made(), VOCAB, VOCAB, "cat", "src", 3)
-    assert [(side, token) for side, token, _ in found] == [
-        ("tgt", "cat"),
-        ("src", "dog"),
-        ("tgt", "dog"),
-    ]
-
-
-def test_neighbours_of_another_width_are_left_out():
-    vectors = hand_made(tgt=torch.ones(len(VOCAB), 3))
-    assert {side for side, _, _ in nearest(vectors, VOCAB, VOCAB, "cat", "src", 9)} == {"src"}
-
-
-def test_an_unknown_word_has_no_neighbours():
-    with pytest.raises(ValueError, match="'bird' has no vector on the tgt side"):
-        nearest(hand_made(), VOCAB, VOCAB, "bird", "tgt", 3)
-
-
 # ------------------------------------------------------------------------------------------ files
 
+PYTHON = Vocab.build([["pass"]], min_freq=1)
 WORDS = {"cat": [0.5, -1.0, 2.0], "new york": [1.0, 2.0, 3.0], "Dog": [4.0, 5.0, 6.0]}
 WORDS |= {"it": [0.25, 0.5, 0.75], "3": [7.0, 8.0, 9.0]}
 ENGLISH = Vocab.build([["cat", "CAT", "Dog", "dog", "It", "3", "zebra", "new york"]], min_freq=1)
@@ -178,11 +148,11 @@ def word2vec_binary(words=WORDS, end=b"\n") -> bytes:
 
 def load(tmp_path, content: bytes, name="vectors") -> Vectors:
     (tmp_path / name).write_bytes(content)
-    return pretrained([], ENGLISH, VOCAB, seed=1, dim=99, path=str(tmp_path / name))
+    return pretrained([], ENGLISH, PYTHON, seed=1, dim=99, path=str(tmp_path / name))
 
 
 SPACELESS = {word: vector for word, vector in WORDS.items() if " " not in word}
-FORMS = {
+FORMATS = {
     "glove": glove(),
     "glove_gz": gzip.compress(glove(), mtime=0),
     "glove_tabs": glove(SPACELESS).replace(b" ", b"\t"),
@@ -195,15 +165,15 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_file_of_any_form_gives_its_vectors(tmp_path, form):
-    vectors = load(tmp_path, FORMS[form])
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_every_file_format_is_read(tmp_path, file_format):
+    vectors = load(tmp_path, FORMATS[file_format])
     assert vectors.src.shape == (len(ENGLISH), 3)
     for word in ("cat", "Dog", "3"):
         assert of(ENGLISH, vectors.src, word).tolist() == WORDS[word]
 
 
-def test_only_english_is_filled_from_a_file(tmp_path):
+def test_a_file_has_no_python_vectors(tmp_path):
     assert load(tmp_path, glove()).tgt is None
 
 
@@ -211,13 +181,13 @@ def test_a_word_with_a_space_is_found_in_text(tmp_path):
     assert of(ENGLISH, load(tmp_path, glove()).src, "new york").tolist() == WORDS["new york"]
 
 
-def test_lower_case_stands_in_for_a_word_that_the_file_lacks(tmp_path):
+def test_a_word_that_the_file_lacks_is_looked_up_in_lower_case(tmp_path):
     vectors = load(tmp_path, glove())
     assert of(ENGLISH, vectors.src, "It").tolist() == WORDS["it"]
     assert of(ENGLISH, vectors.src, "CAT").tolist() == WORDS["cat"]
 
 
-def test_upper_case_does_not_stand_in(tmp_path):
+def test_upper_case_is_not_looked_up(tmp_path):
     vectors = load(tmp_path, glove())
     assert not vectors.src_found[ENGLISH.encode(["dog"])[0]]
     assert vectors.coverage == {"src": 6 / 8}
@@ -230,7 +200,7 @@ def test_files_of_gensim_are_read(tmp_path, sentences, src_vocab):
     for binary in (True, False):
         path = tmp_path / f"gensim{binary}"
         model.wv.save_word2vec_format(str(path), binary=binary)
-        vectors = pretrained([], src_vocab, VOCAB, seed=1, dim=5, path=str(path))
+        vectors = pretrained([], src_vocab, PYTHON, seed=1, dim=5, path=str(path))
         assert vectors.coverage == {"src": 1.0}
         number = of(src_vocab, vectors.src, "numbers")
         assert torch.allclose(number, torch.tensor(model.wv["numbers"]), atol=1e-6)
@@ -243,22 +213,25 @@ def test_files_of_gensim_are_read(tmp_path, sentences, src_vocab):
         (b"a story of a cat\nand a dog\n", "no file of word vectors"),
         (b"\x80\x04\x95 pickle\x00\xff\xfe", "no file of word vectors"),
         (b"5 3\n", "ends after 0 of 5"),
-        (b"5 0\ncat\n", "announces 5 vectors of 0"),
-        (b"5 9999999999\ncat 1 2\n", "announces 5 vectors of 9999999999"),
+        (b"5 0\ncat\n", "header of 5 vectors of 0"),
+        (b"5 9999999999\ncat 1 2\n", "header of 5 vectors of 9999999999"),
         (word2vec_text()[:-20], "ends after 4 of 5|line 6"),
         (word2vec_binary(SPACELESS)[:-5], "ends after 3 of 4"),
         (gzip.compress(glove(), mtime=0)[:-9], "damaged gzip"),
-        (glove({"cat": [1.0, float("nan"), 2.0]}), "'cat' holds NaN"),
-        (glove({"bird": [1.0, 2.0]}), "none of the 8 English tokens"),
-        (glove({f"w{i}": [1.0, 2.0] for i in range(60)}) + b"cat 1\n", "line 61: not a word and 2"),
+        (glove({"cat": [1.0, float("nan"), 2.0]}), "'cat' contains NaN"),
+        (glove({"bird": [1.0, 2.0]}), "any of the 8 English tokens"),
+        (
+            glove({f"w{i}": [1.0, 2.0] for i in range(60)}) + b"cat 1\n",
+            "line 61: expected a word and 2",
+        ),
     ],
 )
-def test_a_bad_file_is_refused_with_name_and_reason(tmp_path, content, reason):
+def test_an_invalid_file_is_reported_with_name_and_reason(tmp_path, content, reason):
     with pytest.raises(UserError, match=reason) as error:
         load(tmp_path, content, "bad.txt")
     assert "bad.txt" in str(error.value)
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        pretrained([], ENGLISH, VOCAB, seed=1, dim=3, path=str(tmp_path / "nothing.vec"))
+        pretrained([], ENGLISH, PYTHON, seed=1, dim=3, path=str(tmp_path / "nothing.vec"))

@@ -1,16 +1,14 @@
-"""Vectors learned from the pairs of the train split by word2vec (Mikolov et al., 2013)."""
+"""Initial token tables: word2vec trained on the train split, or vectors from a file."""
 
 import base64
 import gzip
 import io
-import math
-import struct
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -20,15 +18,23 @@ from en2py.data.text_files import find_file
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.errors import UserError
 
+Sentences = Sequence[tuple[list[str], list[str]]]  # English and Python tokens of each pair
+Rows = Iterator[tuple[str, Any]]  # word and vector
+
+PEEK_LINES = 50  # to detect the width of a file without a header
+MAX_LINE = 1 << 20  # bytes; 1,000 numbers take about 10,000
+MAX_WORD = 10_000  # bytes
+MAX_WIDTH = 100_000  # numbers; a header with more is damaged
+
 
 @dataclass(frozen=True)
 class Vectors:
-    """What the token tables start from; None where a side starts from the model's own numbers.
+    """Initial token tables; None for a side that starts from random weights.
 
     Attributes:
         src: One row per English token, `[V, W]`.
-        tgt: One row per Python token, `[V, W]`; its V and W may be others.
-        src_found: True where the row is a learned vector and not a random one, `[V]`.
+        tgt: One row per Python token, `[V, W]`; V and W may differ from those of `src`.
+        src_found: True where the row is a vector of its token and not a random one, `[V]`.
         tgt_found: The same for Python tokens.
     """
 
@@ -39,7 +45,7 @@ class Vectors:
 
     @property
     def coverage(self) -> dict[str, float]:
-        """The share of each vocabulary that got a vector, special tokens aside."""
+        """Share of each vocabulary that has a vector, without special tokens."""
         sides = {"src": self.src_found, "tgt": self.tgt_found}
         return {
             side: float(found[len(SPECIAL_TOKENS) :].float().mean())
@@ -48,198 +54,16 @@ class Vectors:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for the cache; the numbers bit for bit, as text."""
-        return {field.name: _packed(getattr(self, field.name)) for field in fields(self)}
+        """Return plain containers for the cache; numbers are encoded bit for bit."""
+        return {field.name: _encoded(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Vectors":
-        """Undo `to_dict`."""
-        return cls(**{name: _unpacked(packed) for name, packed in record.items()})
+        """Invert `to_dict`."""
+        return cls(**{name: _decoded(part) for name, part in record.items()})
 
 
-Sentences = Sequence[tuple[list[str], list[str]]]
-
-
-PEEK_LINES = 50  # that tell the width of a file without a header
-
-
-MAX_LINE = 1 << 20  # bytes; 1,000 numbers take about 10,000
-
-
-MAX_WORD = 10_000  # bytes
-
-
-MAX_WIDTH = 100_000  # numbers; more is no vector but a damaged header
-
-
-def pretrained(
-    sentences: Sentences,
-    src_vocab: Vocab,
-    tgt_vocab: Vocab,
-    *,
-    seed: int,
-    dim: int,
-    path: str,
-) -> Vectors:
-    """Take the vectors of the English words from a file; Python tokens are left to the model.
-
-    A token that the file lacks is looked for once more in lower case.
-
-    Args:
-        sentences: Not needed.
-        src_vocab: The English tokens.
-        tgt_vocab: Not needed.
-        seed: For the rows of tokens that the file lacks.
-        dim: Not needed: the width is the file's own, and the model projects it to its own.
-        path: A word2vec file (text or binary), a fastText `.vec` or a GloVe file; `.gz` is fine.
-
-    Raises:
-        UserError: If the file is missing, damaged, or has none of the words.
-    """
-    file = find_file(path)
-    wanted = {t for t in src_vocab.tokens if t not in SPECIAL_TOKENS}
-    vectors = read_vectors(file, wanted | {t.lower() for t in wanted})
-    words = {
-        token: vectors[known]
-        for token in wanted
-        for known in (token if token in vectors else token.lower(),)
-        if known in vectors
-    }
-    if not words:
-        raise UserError(
-            f"{file} holds vectors, but for none of the {len(wanted):,} English tokens of the data;"
-            " take a file of English words"
-        )
-    src, found = table(words, src_vocab, len(next(iter(words.values()))), 2 * seed)
-    return Vectors(src=src, src_found=found)
-
-
-def read_vectors(file: Path, wanted: Collection[str]) -> dict[str, list[float]]:
-    """Return the vectors of the wanted words; where a word comes twice, the first one counts.
-
-    Raises:
-        UserError: If the file is no table of vectors, or damaged.
-    """
-    try:
-        with _opened(file) as stream:
-            form = _form(stream, file)
-        with _opened(file) as stream:
-            if form.n_words is not None:
-                stream.readline(MAX_LINE)
-            rows = _binary_rows if form.binary else _text_rows
-            vectors: dict[str, list[float]] = {}
-            for word, vector in rows(stream, form, set(wanted), file):
-                if not all(map(math.isfinite, vector)):
-                    raise UserError(f"{file}: the vector of {word!r} holds NaN or infinity")
-                vectors.setdefault(word, vector)
-            return vectors
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise UserError(f"{file} is a damaged gzip file; fetch it again") from None
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror or error}") from None
-
-
-class _Form(NamedTuple):
-    """How a file is written; `n_words` is None where there is no header to tell it."""
-
-    binary: bool
-    n_words: int | None
-    width: int
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[IO[bytes]]:
-    with file.open("rb") as raw:
-        if raw.peek(2)[:2] == b"\x1f\x8b":  # whatever the name ends in
-            with gzip.open(raw) as unzipped, io.BufferedReader(unzipped, 1 << 16) as stream:
-                yield stream
-        else:
-            yield raw
-
-
-def _form(stream: IO[bytes], file: Path) -> _Form:
-    lines = [stream.readline(MAX_LINE) for _ in range(PEEK_LINES)]
-    lines = [line for line in lines if line]
-    if not lines:
-        raise UserError(f"{file} is empty; it should hold a word and its numbers a line")
-    header = lines[0].split()
-    if len(header) == 2 and header[0].isdigit() and header[1].isdigit():
-        n_words, width = map(int, header)
-        if len(lines) == 1:
-            raise UserError(_cut_off(file, 0, n_words))
-        if not (n_words and 0 < width <= MAX_WIDTH):
-            raise UserError(f"{file} announces {n_words} vectors of {width} numbers each")
-        return _Form(_row(lines[1], width) is None, n_words, width)
-    # A word may hold spaces, so the line with the fewest fields tells how many are numbers.
-    width = min(len(line.split()) for line in lines) - 1
-    if width < 1 or any(_row(line, width) is None for line in lines):
-        raise UserError(
-            f"{file} is no file of word vectors: it neither starts with the number of words and"
-            " their width, nor with lines of a word and its numbers; gensim's own files become one"
-            " by `wv.save_word2vec_format`"
-        )
-    return _Form(False, None, width)
-
-
-def _row(line: bytes, width: int) -> tuple[str, list[float]] | None:
-    """Return word and numbers of a line of text, None where it has no such form."""
-    fields = line.rsplit(None, width)
-    if len(fields) <= width:
-        return None
-    try:
-        return fields[0].decode("utf-8", "replace"), [float(field) for field in fields[1:]]
-    except ValueError:
-        return None
-
-
-def _text_rows(
-    stream: IO[bytes], form: _Form, wanted: set[str], file: Path
-) -> Iterator[tuple[str, list[float]]]:
-    # Most lines are not wanted; their first field says so without a look at the numbers.
-    heads = {word.split()[0].encode("utf-8", "replace") for word in wanted if word.split()}
-    first = 1 if form.n_words is None else 2
-    n = 0
-    for n, line in enumerate(iter(lambda: stream.readline(MAX_LINE), b""), start=1):  # noqa: B007
-        head = line.split(None, 1)[:1]
-        if not head or head[0] not in heads:
-            continue
-        row = _row(line, form.width)
-        if row is None:
-            raise UserError(
-                f"{file}, line {n + first - 1:,}: not a word and {form.width} numbers; the file is"
-                " damaged or of another kind"
-            )
-        if row[0] in wanted:
-            yield row
-    if form.n_words is not None and n < form.n_words:
-        raise UserError(_cut_off(file, n, form.n_words))
-
-
-def _binary_rows(
-    stream: IO[bytes], form: _Form, wanted: set[str], file: Path
-) -> Iterator[tuple[str, list[float]]]:
-    numbers = struct.Struct(f"<{form.width}f")
-    for n in range(form.n_words or 0):
-        word = bytearray()
-        while (letter := stream.read(1)) not in (b" ", b"") and len(word) < MAX_WORD:
-            word += letter
-        data = stream.read(numbers.size)
-        if letter != b" " or len(data) < numbers.size:
-            raise UserError(_cut_off(file, n, form.n_words or 0))
-        # Some writers end a vector by a newline, which then stands before the next word.
-        text = word.removeprefix(b"\n").decode("utf-8", "replace")
-        if text in wanted:
-            yield text, list(numbers.unpack(data))
-
-
-def _cut_off(file: Path, n: int, n_words: int) -> str:
-    return f"{file} ends after {n:,} of {n_words:,} vectors, or is damaged there; fetch it again"
-
-
-Side = Literal["src", "tgt"]
-
-
-def _packed(tensor: Tensor | None) -> dict[str, Any] | None:
+def _encoded(tensor: Tensor | None) -> dict[str, Any] | None:
     if tensor is None:
         return None
     kind = "<f4" if tensor.is_floating_point() else "|b1"
@@ -247,7 +71,7 @@ def _packed(tensor: Tensor | None) -> dict[str, Any] | None:
     return {"shape": list(tensor.shape), "kind": kind, "data": base64.b64encode(data).decode()}
 
 
-def _unpacked(record: Mapping[str, Any] | None) -> Tensor | None:
+def _decoded(record: Mapping[str, Any] | None) -> Tensor | None:
     if record is None:
         return None
     flat = np.frombuffer(base64.b64decode(record["data"]), dtype=record["kind"])
@@ -259,10 +83,10 @@ def table(words: Mapping[str, Any], vocab: Vocab, width: int, seed: int) -> tupl
 
     Args:
         words: Vectors by token, each a row of `width` numbers.
-        vocab: Gives the order.
+        vocab: Vocabulary of the rows.
         width: Numbers per vector.
-        seed: For the rows of special tokens and of tokens without a vector, which are drawn from a
-            normal distribution as wide as the vectors that are there.
+        seed: Seed of the rows of special tokens and of tokens without a vector, drawn from a normal
+            distribution with the standard deviation of the other rows.
 
     Returns:
         The rows `[V, W]` and whether each is a vector of its token `[V]`.
@@ -279,56 +103,10 @@ def table(words: Mapping[str, Any], vocab: Vocab, width: int, seed: int) -> tupl
     return rows, found
 
 
-def nearest(
-    vectors: Vectors, src_vocab: Vocab, tgt_vocab: Vocab, word: str, side: Side, k: int
-) -> list[tuple[Side, str, float]]:
-    """Return the tokens nearest to a token by cosine, from both sides where they share a space.
-
-    Only `joint` vectors of the two sides can be compared; otherwise keep to the neighbours of the
-    word's own side.
-
-    Args:
-        vectors: Vectors of one or both sides.
-        src_vocab: The English tokens.
-        tgt_vocab: The Python tokens.
-        word: A token of the vocabulary of `side`.
-        side: Where the word stands.
-        k: Number of neighbours.
-
-    Returns:
-        (side, token, cosine), the nearest first; the word itself, on its own side, is left out.
-
-    Raises:
-        ValueError: If the word has no vector.
-    """
-    sides: list[tuple[Side, Vocab, Tensor | None, Tensor | None]] = [
-        ("src", src_vocab, vectors.src, vectors.src_found),
-        ("tgt", tgt_vocab, vectors.tgt, vectors.tgt_found),
-    ]
-    query: Tensor | None = None
-    for name, vocab, rows, found in sides:
-        if name == side and rows is not None and found is not None and word in vocab:
-            row = vocab.encode([word])[0]
-            query = rows[row] if found[row] else None
-    if query is None:
-        raise ValueError(f"{word!r} has no vector on the {side} side")
-    neighbours: list[tuple[Side, str, float]] = []
-    for name, vocab, rows, found in sides:
-        if rows is None or found is None or rows.shape[1] != len(query):
-            continue
-        cosines = torch.cosine_similarity(rows, query[None], dim=1)  # [V]
-        neighbours += [
-            (name, vocab.tokens[i], float(cosines[i]))
-            for i in found.nonzero().flatten().tolist()
-            if (name, vocab.tokens[i]) != (side, word)
-        ]
-    return sorted(neighbours, key=lambda n: (-n[2], n[0], n[1]))[:k]
-
-
 def none(
     sentences: Sentences, src_vocab: Vocab, tgt_vocab: Vocab, *, seed: int, dim: int
 ) -> Vectors:
-    """Leave the token tables to the model: they are learned with all the rest."""
+    """Start both token tables from random weights."""
     return Vectors()
 
 
@@ -343,7 +121,7 @@ def separate(
     epochs: int,
     skip_gram: bool,
 ) -> Vectors:
-    """Learn one space from the descriptions and another one from the programs.
+    """Train one space on the descriptions and another one on the programs, by word2vec.
 
     Args:
         sentences: English and Python tokens of each pair of the train split.
@@ -351,13 +129,13 @@ def separate(
         tgt_vocab: The Python tokens.
         seed: The same seed gives the same vectors.
         dim: Width of a vector.
-        window: Tokens to the left and to the right that count as neighbours.
+        window: Number of context tokens to the left and to the right.
         epochs: Passes over the sentences.
-        skip_gram: Predict the neighbours from the token (skip-gram) or the token from them (CBOW).
+        skip_gram: Predict the context from the token (skip-gram) or the token from it (CBOW).
     """
     settings = (seed, dim, window, epochs, skip_gram)
-    src_words = learn([src for src, _ in sentences], *settings)
-    tgt_words = learn([tgt for _, tgt in sentences], *settings)
+    src_words = train_word2vec([src for src, _ in sentences], *settings)
+    tgt_words = train_word2vec([tgt for _, tgt in sentences], *settings)
     src, src_found = table(src_words, src_vocab, dim, 2 * seed)
     tgt, tgt_found = table(tgt_words, tgt_vocab, dim, 2 * seed + 1)
     return Vectors(src, tgt, src_found, tgt_found)
@@ -374,13 +152,13 @@ def joint(
     epochs: int,
     skip_gram: bool,
 ) -> Vectors:
-    """Learn one space in which a sentence is a description followed by its program.
+    """Train one space, in which a sentence is a description followed by its program.
 
-    A string that stands on both sides gets one vector. The vocabularies stay as they are. With a
-    small window only the words about the seam see the other side. Arguments as in `separate`.
+    A string that is a token of both sides has one vector. With a small window only the tokens next
+    to the boundary have context of the other side. Arguments as in `separate`.
     """
     sentences_of_both = [[*src, *tgt] for src, tgt in sentences]
-    words = learn(sentences_of_both, seed, dim, window, epochs, skip_gram)
+    words = train_word2vec(sentences_of_both, seed, dim, window, epochs, skip_gram)
     src, src_found = table(words, src_vocab, dim, 2 * seed)
     tgt, tgt_found = table(words, tgt_vocab, dim, 2 * seed + 1)
     return Vectors(src, tgt, src_found, tgt_found)
@@ -397,19 +175,18 @@ def code(
     epochs: int,
     skip_gram: bool,
 ) -> Vectors:
-    """Learn a space from the programs alone. Arguments as in `separate`."""
-    words = learn([tgt for _, tgt in sentences], seed, dim, window, epochs, skip_gram)
+    """Train a space on the programs alone. Arguments as in `separate`."""
+    words = train_word2vec([tgt for _, tgt in sentences], seed, dim, window, epochs, skip_gram)
     tgt, found = table(words, tgt_vocab, dim, 2 * seed + 1)
     return Vectors(tgt=tgt, tgt_found=found)
 
 
-def learn(
+def train_word2vec(
     sentences: Sequence[list[str]], seed: int, dim: int, window: int, epochs: int, skip_gram: bool
 ) -> dict[str, Any]:
-    """Return a vector for each token of the sentences, whatever the vocabulary keeps of them.
+    """Train word2vec; return a vector for each token of the sentences, in the vocabulary or not.
 
-    One worker, since several give other numbers in each run; the gensim of today does not look at
-    `PYTHONHASHSEED` either.
+    One worker: with several, results differ between runs. They do not depend on `PYTHONHASHSEED`.
     """
     if not any(sentences):
         return {}
@@ -426,3 +203,166 @@ def learn(
         seed=seed,
     )
     return {token: model.wv[token].copy() for token in model.wv.index_to_key}
+
+
+# --------------------------------------------------------------------------------- vector files
+
+
+def pretrained(
+    sentences: Sentences,
+    src_vocab: Vocab,
+    tgt_vocab: Vocab,
+    *,
+    seed: int,
+    dim: int,
+    path: str,
+) -> Vectors:
+    """Read the vectors of the English words from a file; the Python table starts random.
+
+    A token that the file lacks is looked up in lower case.
+
+    Args:
+        sentences: Not used.
+        src_vocab: The English tokens.
+        tgt_vocab: Not used.
+        seed: Seed of the rows of tokens that the file lacks.
+        dim: Not used: vectors have the file's width, and the model projects them to its own.
+        path: A word2vec file (text or binary), a fastText `.vec` or a GloVe file; may be gzipped.
+
+    Raises:
+        UserError: If the file is missing, damaged, or has none of the words.
+    """
+    file = find_file(path)
+    tokens = {t for t in src_vocab.tokens if t not in SPECIAL_TOKENS}
+    vectors = read_vectors(file, tokens | {t.lower() for t in tokens})
+    keys = {token: token if token in vectors else token.lower() for token in tokens}
+    words = {token: vectors[key] for token, key in keys.items() if key in vectors}
+    if not words:
+        raise UserError(
+            f"{file} has no vector for any of the {len(tokens):,} English tokens of the data;"
+            " choose a file of English words"
+        )
+    src, found = table(words, src_vocab, len(next(iter(words.values()))), 2 * seed)
+    return Vectors(src=src, src_found=found)
+
+
+def read_vectors(file: Path, words: Set[str]) -> dict[str, Any]:
+    """Return the vectors of some words; the first one of a word that the file repeats.
+
+    The file is read row by row: gensim's loader keeps all rows, and parses the 400,000 of a GloVe
+    file in minutes instead of seconds.
+
+    Raises:
+        UserError: If the file is damaged or holds no vectors.
+    """
+    vectors: dict[str, Any] = {}
+    try:
+        with _open(file) as stream:
+            binary, n_rows, width = _detect_format(stream)
+            for word, vector in (_binary_rows if binary else _text_rows)(
+                stream, n_rows, width, words
+            ):
+                if not np.isfinite(vector).all():
+                    raise _InvalidFile(f": the vector of {word!r} contains NaN or infinity")
+                vectors.setdefault(word, vector)
+    except _InvalidFile as error:
+        raise UserError(f"{file}{error}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise UserError(f"{file} is a damaged gzip file; download it again") from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror or error}") from None
+    return vectors
+
+
+class _InvalidFile(Exception):
+    """A vector file is damaged or of another kind; the message continues the file's name."""
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[IO[bytes]]:
+    """Open a file, and decompress it if its content is gzipped, whatever its name is."""
+    with file.open("rb") as raw:
+        if raw.peek(2)[:2] == b"\x1f\x8b":
+            with gzip.open(raw) as unzipped, io.BufferedReader(unzipped, 1 << 16) as stream:
+                yield stream
+        else:
+            yield raw
+
+
+def _detect_format(stream: IO[bytes]) -> tuple[bool, int | None, int]:
+    """Return whether a file is binary, its number of rows if a header has it, and their width.
+
+    The stream is left at the first row.
+    """
+    lines = [line for line in (stream.readline(MAX_LINE) for _ in range(PEEK_LINES)) if line]
+    stream.seek(0)
+    if not lines:
+        raise _InvalidFile(" is empty; expected a word and its numbers in each line")
+    header = lines[0].split()
+    if len(header) == 2 and header[0].isdigit() and header[1].isdigit():
+        n_rows, width = map(int, header)
+        if len(lines) == 1:
+            raise _truncated(0, n_rows)
+        if not (n_rows and 0 < width <= MAX_WIDTH):
+            raise _InvalidFile(f" has a header of {n_rows} vectors of {width} numbers each")
+        stream.readline()
+        return _parse_row(lines[1], width) is None, n_rows, width
+    # A word may contain spaces, so the line with the fewest fields determines the width.
+    width = min(len(line.split()) for line in lines) - 1
+    if width < 1 or any(_parse_row(line, width) is None for line in lines):
+        raise _InvalidFile(
+            " is no file of word vectors: its first lines are neither a header (number of words,"
+            " width) nor a word and its numbers; `wv.save_word2vec_format` converts gensim's files"
+        )
+    return False, None, width
+
+
+def _parse_row(line: bytes, width: int) -> tuple[str, Any] | None:
+    """Return word and vector of a line of text, None if it is not of this form."""
+    parts = line.rsplit(None, width)
+    try:
+        vector = np.array([float(part) for part in parts[1:]], dtype=np.float32)
+    except ValueError:
+        return None
+    return (parts[0].decode("utf-8", "replace"), vector) if len(vector) == width else None
+
+
+def _text_rows(stream: IO[bytes], n_rows: int | None, width: int, words: Set[str]) -> Rows:
+    # The first field is enough to skip most lines without parsing their numbers.
+    heads = {word.split()[0].encode("utf-8", "replace") for word in words if word.split()}
+    n_lines, header = 0, 0 if n_rows is None else 1
+    for line in stream:
+        n_lines += 1
+        head = line.split(None, 1)[:1]
+        if not head or head[0] not in heads:
+            continue
+        row = _parse_row(line, width)
+        if row is None:
+            raise _InvalidFile(
+                f", line {n_lines + header:,}: expected a word and {width} numbers; the file is"
+                " damaged or of another kind"
+            )
+        if row[0] in words:
+            yield row
+    if n_rows is not None and n_lines < n_rows:
+        raise _truncated(n_lines, n_rows)
+
+
+def _binary_rows(stream: IO[bytes], n_rows: int | None, width: int, words: Set[str]) -> Rows:
+    for n in range(n_rows or 0):
+        word = bytearray()
+        while (letter := stream.read(1)) not in (b" ", b"") and len(word) < MAX_WORD:
+            word += letter
+        data = stream.read(4 * width)
+        if letter != b" " or len(data) < 4 * width:
+            raise _truncated(n, n_rows or 0)
+        # Some programs write a newline after each vector; it is read in front of the next word.
+        text = word.removeprefix(b"\n").decode("utf-8", "replace")
+        if text in words:
+            yield text, np.frombuffer(data, dtype="<f4")
+
+
+def _truncated(n: int, n_rows: int) -> _InvalidFile:
+    return _InvalidFile(
+        f" ends after {n:,} of {n_rows:,} vectors, or is damaged there; download it again"
+    )

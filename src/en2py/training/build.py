@@ -125,17 +125,16 @@ def new_module(config: Config, prepared: Prepared, stored: dict[str, Any]) -> Se
     """Return a module with fresh weights, and word vectors where the config asks for them."""
     vectors = word_vectors(config, prepared)
     pl.seed_everything(config["seed"], verbose=False)
-    widths = {
-        f"{side}_width": table.shape[1]
-        for side, table in (("src", vectors.src), ("tgt", vectors.tgt))
-        if table is not None
+    tables = {"src": vectors.src, "tgt": vectors.tgt}
+    widths = {side: table.shape[1] for side, table in tables.items() if table is not None}
+    stored = {
+        **stored,
+        "widths": {f"{side}_width": width for side, width in widths.items()},
+        "frozen": list(widths),
+        "coverage": vectors.coverage,
     }
-    stored = {**stored, "widths": widths, "frozen": list(widths and [s[:3] for s in widths])}
     module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, stored)
     fill_embeddings(module.model, vectors)
-    for side in stored["frozen"]:
-        found = getattr(vectors, f"{side}_found")
-        stored.setdefault("coverage", {})[side] = float(found[4:].float().mean())
     return module
 
 
