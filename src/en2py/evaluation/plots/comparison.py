@@ -12,6 +12,7 @@ import contextlib
 import io
 import itertools
 import math
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
@@ -122,16 +123,18 @@ def learning_curves(
     if not by_row:
         return ""
     part = {"val": "validation", "train": "training sample"}.get(part, part)
-    title, top = f"{how.head}, {part}", _TOP + 17 * len(by_row) + 8
+    names = {i: _wrapped(rows[i].name, _WIDTH - 27) for i in by_row}
+    title = f"{how.head}, {part}"
+    top = _TOP + sum(3 + 14 * len(lines) for lines in names.values()) + 8
     figure, axes = _figure(title, top + 208, top=top, left=_LEFT, bottom=38)
-    ends = []
-    for k, (i, by_epoch) in enumerate(by_row.items()):
+    ends, y = [], _TOP
+    for i, by_epoch in by_row.items():
         line: dict[str, Any] = {"color": _colour(rows, i), "lw": 2}
         line["ls"] = "--" if (row_number(rows, i) or 0) // len(PALETTE) % 2 else "-"
         _draw_curve(axes, by_epoch, line)
-        y = _TOP + 17 * k
         figure.add_artist(Line2D([2 / _WIDTH, 20 / _WIDTH], [_up(figure, y + 5)] * 2, **line))
-        _write(figure, 27, y + 9, shortened(rows[i].name, int((_WIDTH - 27) / _CHAR)), size=11)
+        _write(figure, 27, y - 2, "\n".join(names[i]), size=11, va="top")
+        y += 3 + 14 * len(names[i])
         ends.append(f"{rows[i].name} ends at {fmean(by_epoch[max(by_epoch)]):.4g}")
     points = [(e, v) for by_epoch in by_row.values() for e, of in by_epoch.items() for v in of]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
@@ -221,22 +224,25 @@ def _draw_dots(
     def place(value: float) -> float:
         return min(max(value * scale, bounds[0]), bounds[1])
 
-    figure, axes = _figure(title, _TOP + _ROW * len(shown) + 26, bottom=22)
-    axes.set_ylim(_ROW * len(shown) + 4, 0)
+    room = _WIDTH - 16 - 1.2 * _CHAR * max(len(write(estimate.value)) for _, estimate in shown)
+    names = {i: _wrapped(rows[i].name, room) for i, _ in shown}
+    height = sum(_ROW + 14 * (len(lines) - 1) for lines in names.values()) + 4
+    figure, axes = _figure(title, _TOP + height + 22, bottom=22)
+    axes.set_ylim(height, 0)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.set_yticks([])
-    xs, texts = [], []
+    xs, texts, top = [], [], 0.0
     if line is not None:
         axes.axvline(place(line), color=NEUTRAL, lw=1, ls=(0, (2, 3)))
         xs.append(place(line))
-    for k, (i, estimate) in enumerate(shown):
+    for i, estimate in shown:
         name, value = rows[i].name, write(estimate.value)
         ends = interval(estimate.low, estimate.high)
         texts.append(f"{name} {value}{ends and f' ({ends})'}")
-        room = int((_WIDTH - 16 - _CHAR * 1.2 * len(value)) / _CHAR)
-        _write(figure, 0, _TOP + _ROW * k + 12, shortened(name, room))
-        _write(figure, _WIDTH, _TOP + _ROW * k + 12, value, ha="right")
-        y, colour = _ROW * k + 23, _colour(rows, i)
+        _write(figure, 0, _TOP + top + 2, "\n".join(names[i]), va="top")
+        _write(figure, _WIDTH, _TOP + top + 2, value, ha="right", va="top")
+        y, colour = top + 9 + 14 * len(names[i]), _colour(rows, i)
+        top += _ROW + 14 * (len(names[i]) - 1)
         is_filled, seeds = rows[i].kind == "model", []
         if isinstance(estimate, Difference):
             is_filled = estimate.is_significant
@@ -252,6 +258,11 @@ def _draw_dots(
         xs += [dot, *bar, *seeds]
     axes.set_xlim(*_padded(xs))
     return _to_svg(figure, f"{title}, with 95 % intervals. {'; '.join(texts)}")
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    """Return up to three lines that fit into a width."""
+    return textwrap.wrap(visible(text), int(width / _CHAR), max_lines=3, placeholder=" …") or [""]
 
 
 def _draw_curve(axes: Axes, by_epoch: Mapping[float, list[float]], style: dict[str, Any]) -> None:
