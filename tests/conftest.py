@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from en2py.console import configure_logging
 from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab
+
+configure_logging()
 
 PAIRS = [
     ("add two numbers", "def add(a, b):\n    return a + b\n"),

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from en2py import console
 from en2py.cli.main import command
 from en2py.config import composition
 from en2py.data.prepare import prepare
@@ -111,26 +110,6 @@ def test_runs_side_by_side_share_the_cores(
 ) -> None:
     monkeypatch.setattr(composition, "n_cores", lambda: 6)
     assert composition.share_of({} if n_jobs is None else {"n_jobs": n_jobs}) == share
-
-
-# ----------------------------------------------------------------------------------- what is said
-
-
-def test_lines_of_a_job_name_it(capsys: pytest.CaptureFixture[str]) -> None:
-    console.begin_job("3/8 seed=2", parallel=True)
-    console.say("going on")
-    console.progress("epoch 1/2")
-    console.progress("epoch 2/2")  # within ten seconds of the last: left out
-    console.results("test", {"nll": "1.000"})
-    console.begin_job("", parallel=False)
-    console.say("all is done")
-    told = capsys.readouterr().out
-    assert told == "3/8 seed=2: going on\n3/8 seed=2: epoch 1/2\nall is done\n"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (700, "12 min"), (9000, "2.5 h")])
-def test_a_time_is_written_as_one_says_it(seconds: float, text: str) -> None:
-    assert console.duration(seconds) == text
 
 
 # ---------------------------------------------------------------------------------- whole sweeps

@@ -15,7 +15,7 @@ def test_validation_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     trainer: Any = SimpleNamespace(current_epoch=0, callback_metrics={}, progress_bar_metrics={})
     module, batch = MagicMock(), SimpleNamespace(n_tokens=100)
-    clock = Throughput(report=None)
+    clock = Throughput(report=False)
     clock.on_train_start(trainer, module)
     for _ in range(2):  # a validation in the middle of an epoch, and one at its end
         now += 4

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import console
 from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import expand_paths
 from en2py.data.cache import cached
@@ -23,6 +23,8 @@ from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
+
+log = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).parents[1]
 
@@ -242,7 +244,7 @@ def known_programs(
     }
 
     def build_them() -> dict[str, Any]:
-        console.say(f"{entrant.name}: writing {len(pairs):,} programs")
+        log.info(f"{entrant.name}: writing {len(pairs):,} programs")
         return {"candidates": write()}
 
     record, _ = cached(Path(entrant.config["cache"]), "predictions", key, build_them)

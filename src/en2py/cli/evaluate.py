@@ -20,7 +20,6 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from en2py import console
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     aligned,
@@ -31,7 +30,9 @@ from en2py.cli.checkpoint_runs import (
     stored_programs,
 )
 from en2py.cli.generate import answer
+from en2py.cli.tables import print_samples
 from en2py.config.instantiate import make
+from en2py.console import console
 from en2py.data.files import digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
@@ -66,6 +67,8 @@ from en2py.training.loggers import record
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
 from en2py.training.testing import draw_attention, generated, score_split, token_tables
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def scored_model(
     cfg: DictConfig, entrant: CheckpointRun, module: Seq2SeqModule, ground: Ground
 ) -> Entry:
     """Score one checkpoint on the pairs of the comparison."""
-    console.say(f"scoring {entrant.name}")
+    log.info(f"scoring {entrant.name}")
     trainer, config, part = _trainer(cfg, entrant.config), entrant.config, ground.part
     parts = {"val": ground.validation, part: ground.pairs}
     datamodule = build.datamodule(config, aligned(entrant, module, parts))
@@ -223,7 +226,7 @@ def scored_baselines(cfg: DictConfig, ground: Ground) -> list[Entry]:
         by_id = dict(zip((pair.id for pair in everything), written, strict=True))
         candidates = [[text] if (text := by_id[pair.id]) else [] for pair in ground.pairs]
         if not any(candidates):
-            console.say(f"{name} has an answer for none of the pairs, so it has no row")
+            log.info(f"{name} has an answer for none of the pairs, so it has no row")
             continue
         scored = judged(candidates, ground.judge, ground.training)
         n_asked = sum(map(bool, candidates))
@@ -248,7 +251,7 @@ def comparison(found: Results) -> None:
         own = [_with_interval(name, row.figures.get(name)) for name in shown]
         chosen_by = [_with_interval("nll", row.validation.get("nll"))] if has_models else []
         table.add_row(row.name, *chosen_by, *own)
-    console.console.print(table)
+    console.print(table)
 
 
 def _with_interval(name: str, figure: Estimate | None) -> str:
@@ -279,7 +282,7 @@ def _scored(cfg: DictConfig) -> Results | None:
     if cfg.export is not None:
         module = build.load(cfg.ckpt_path)
         export(module.model, module.src_vocab, module.tgt_vocab, Path(cfg.export))
-        console.say(f"the model for CTranslate2 is in {cfg.export}")
+        log.info(f"the model for CTranslate2 is in {cfg.export}")
         return None
     if cfg.prompt is not None or cfg.prompts is not None:
         checkpoint = load_checkpoint(cfg.ckpt_path)
@@ -306,7 +309,7 @@ def _again(cfg: DictConfig) -> Results:
         ) from None
     folder = Path(cfg.folder or path.parent)
     write_report(folder, results)
-    console.say(f"the pages are in {folder}")
+    log.info(f"the pages are in {folder}")
     return results
 
 
@@ -317,7 +320,7 @@ def compare(cfg: DictConfig) -> Results:
     entrants = find_runs(cfg) if cfg.ckpt_path else []
     ground = _ground(cfg, entrants)
     folder = _folder(cfg, entrants, ground)
-    console.say(
+    log.info(
         f"{ground.part} split of {ground.data['name']}: {ground.data['n_pairs']:,} pairs in "
         f"{ground.data['n_clusters']:,} clusters"
     )
@@ -329,7 +332,7 @@ def compare(cfg: DictConfig) -> Results:
     if len(entries) == 1:
         write_scores(folder, entries[0].scored)
         draw_attention(module, entries[0].scored, folder, list(cfg.attention), cfg.n_maps)
-        console.samples(entries[0].scored.samples(3))
+        print_samples(entries[0].scored.samples(3))
     entries += scored_baselines(cfg, ground)
     if not entries:
         raise UserError("there is no row to show: name a checkpoint, or a baseline that answers")
@@ -340,7 +343,7 @@ def compare(cfg: DictConfig) -> Results:
     write_report(folder, results)
     comparison(results)
     record(results, runs, entrants, cfg.get("logger"), folder)
-    console.say(f"everything is in {folder}")
+    log.info(f"everything is in {folder}")
     return results
 
 

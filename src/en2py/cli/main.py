@@ -15,6 +15,7 @@ import contextlib
 import functools
 import gc
 import importlib.util
+import logging
 import math
 import os
 import subprocess
@@ -34,9 +35,12 @@ from omegaconf import DictConfig, OmegaConf
 from en2py.cli.overrides import as_typed, separate, typed
 from en2py.config.composition import CONF, ROOT, rehearse, without_preset
 from en2py.config.messages import exit_code, explain
+from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan
 from en2py.training import run_folder, signals
+
+log = logging.getLogger(__name__)
 
 # Our files of launchers and of the search bear the names of the plugins' own, on purpose.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
@@ -80,6 +84,7 @@ def command(
     Returns:
         The exit code, see the head of this file.
     """
+    configure_logging()
     given = list(sys.argv if argv is None else argv)
     sys.argv = [*(given[:1] or [f"{config_name}.py"])]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises then, instead of printing and leaving
@@ -181,6 +186,10 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
     alone = settings.mode == RunMode.RUN
     words: Any = OmegaConf.to_container(settings.overrides.task)  # unresolved, as typed
     overrides = [str(word) for word in words]
+    configure_logging()  # in the worker process of a launcher too
+    if run_folder.SWEEP_ID in os.environ:
+        label = plan.job_label(Path(str(settings.sweep.dir)), overrides)
+        set_job(label, parallel="n_jobs" in settings.launcher)
     try:
         from en2py.config.validation import check
 
@@ -211,7 +220,7 @@ def _note(
     settings = HydraConfig.get()
     folder = Path(str(settings.sweep.dir))
     told = failure.args[0]
-    print(f"{plan.job_label(folder, overrides)}: failed: {told}", file=sys.stderr)
+    log.error(f"failed: {told}")
     with (folder / "failed.log").open("a", encoding="utf-8") as file:
         file.write(f"failed: {' '.join(overrides)}: {told}\n{trace}")
     if config_name == "train":

@@ -19,19 +19,18 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import console
+from en2py.cli.tables import print_config, print_data, print_samples, print_scores
 from en2py.config.composition import escape, share_of
 from en2py.config.run_name import config_digest
-from en2py.console import log_file
-from en2py.data.duplicates import leakage_sentence
+from en2py.console import console, log_file
 from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import Judge
-from en2py.evaluation.metrics.registry import FINISHED_RUN, format_value, format_values, metric
+from en2py.evaluation.metrics.registry import format_values
 from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import Training, write_scores
-from en2py.sweeps.plan import job_label
+from en2py.sweeps.progress import print_finished
 from en2py.training import build, checkpoints, run_folder, signals
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
@@ -67,19 +66,18 @@ def train(cfg: DictConfig) -> float:
     overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # as typed, `${` and all
     run = Run(cfg, overrides, choices)
     if not is_rank_zero():
-        console.console.quiet = True
-    if os.environ.get(run_folder.SWEEP_ID):
-        parallel = "n_jobs" in hydra.launcher
-        if parallel:
+        console.quiet = True
+    if run_folder.SWEEP_ID in os.environ:
+        if "n_jobs" in hydra.launcher:
             _take_a_share(run, share_of(hydra.launcher))
             _end_with(int(os.environ[run_folder.SWEEP_ID].split("-")[0]))
-        console.begin_job(job_label(run.folder.parent, overrides), parallel=parallel)
     else:
         _name_the_data(run)
     with signals.handle_signals(), run.lock(), cleanup_process_group():
         if not run.config["fresh"] and (result := run.stored_result()) is not None:
-            console.say(f"this run is finished: {run.folder} (fresh=true trains it anew)")
-            console.results("test", format_values(result["test"]))
+            log.info(f"this run is finished: {run.folder} (fresh=true trains it anew)")
+            if run_folder.SWEEP_ID not in os.environ:
+                print_scores("test", format_values(result["test"]))
             write_state(run.folder, run.overrides)
             return float(result["best"].get("val/nll", math.inf))
         if is_rank_zero():
@@ -97,7 +95,7 @@ def train(cfg: DictConfig) -> float:
             except UserError:
                 raise
             except Exception:
-                log.exception("the run failed")
+                logging.getLogger().exception("the run failed")  # run.log alone
                 raise
             finally:
                 finish_wandb()
@@ -129,10 +127,12 @@ def _end_with(parent: int) -> None:
 def _train(run: Run) -> float:
     config, folder = run.config, run.folder
     started = time.monotonic()
-    console.config_tree(config, run.choices)
+    in_sweep = run_folder.SWEEP_ID in os.environ  # then a line or two are printed a run
+    if not in_sweep:
+        print_config(config, run.choices)
     prepared, from_cache = build.prepare_data(config)
-    report = prepared.report.to_dict()
-    console.data_table(report, from_cache, leakage_sentence(report))
+    if not in_sweep:
+        print_data(prepared.report.to_dict(), from_cache)
     if is_rank_zero():
         _write_start(run, prepared)
 
@@ -143,10 +143,10 @@ def _train(run: Run) -> float:
     if resume is not None:
         check_same_data(resume, prepared)
         datamodule.resume_from(resume)
-        console.say(f"going on from {path} (step {resume['global_step']:,})")
+        log.info(f"going on from {path} (step {resume['global_step']:,})")
     elif config["init_from"]:
         notes = copy_weights(load_checkpoint(config["init_from"]), module)
-        console.say("\n".join(notes))
+        log.info("\n".join(notes))
 
     until = resume["global_step"] if resume and run.checkpoint is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
@@ -184,14 +184,12 @@ def _train(run: Run) -> float:
     times = {"seconds": trained - started, "test_seconds": time.monotonic() - trained}
     result |= {key: round(value, 1) for key, value in times.items()}
     write_atomically(run.result_file, json.dumps(result, indent=2).encode())
-    console.samples(scores.samples(3))
-    console.results("test, by the best checkpoint", format_values(scores.values))
-    figures = result["best"] | {f"test/{name}": value for name, value in result["test"].items()}
-    console.finished(
-        result["seconds"] + result["test_seconds"],
-        {metric(n).label: format_value(n, figures[n]) for n in FINISHED_RUN if n in figures},
-    )
-    console.say(f"everything is in {folder}")
+    if in_sweep:
+        print_finished(result)
+    else:
+        print_samples(scores.samples(3))
+        print_scores("test, by the best checkpoint", format_values(scores.values))
+    log.info(f"everything is in {folder}")
     return float(result["best"].get("val/nll", math.inf))
 
 
@@ -201,7 +199,7 @@ def _name_the_data(run: Run) -> None:
     line = f"data: {data['name']}" + (f" from {where}" if where else "")
     if data["name"] == "tasks":
         line += f", made by our own grammar; {_STUDENTS_FILE}"
-    console.say(line)
+    log.info(line)
 
 
 def _write_start(run: Run, prepared: Prepared) -> None:
@@ -228,7 +226,7 @@ def _describe(module: Seq2SeqModule, trainer: pl.Trainer, stored: Mapping[str, A
         for side, share in stored.get("coverage", {}).items()
     )
     device = trainer.strategy.root_device
-    console.say(
+    log.info(
         f"parameters: {total:,} ({learned:,} learn){coverage}; "
         f"device: {device}, precision: {trainer.precision}"
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from en2py import console
 from en2py.config.run_name import data_key
+from en2py.console import duration, log_file
 from en2py.data.files import digest
 from en2py.errors import UserError
 from en2py.sweeps import plan
@@ -30,26 +30,24 @@ def get_ready(configs: list[DictConfig], n_at_once: int) -> None:
         configs: Of the runs that are to be trained, checked.
         n_at_once: How many of them train side by side.
     """
-    from en2py.console import log_file
-
     plain: list[Any] = [OmegaConf.to_container(cfg, resolve=True) for cfg in configs]
     try:
         with log_file(Path(plain[0]["output"]) / plain[0]["study"] / "ahead.log"):
             _prepare(plain)
             told = _from_finished(plain[0]) or _measured(plain[0])
     except UserError as error:
-        console.say(f"no estimate of the time: {error}")
+        log.info(f"no estimate of the time: {error}")
         return
     except Exception as error:
-        log.exception("getting ready failed")
-        console.say(f"no estimate of the time ({type(error).__name__}: {error})")
+        logging.getLogger().exception("the preparation failed")
+        log.info(f"no estimate of the time ({type(error).__name__}: {error})")
         return
     seconds, how = told
     n_at_once = min(n_at_once, len(plain))
     rounds = -(-len(plain) // n_at_once)
-    console.say(
-        f"estimated time: {console.duration(seconds * rounds)}; {len(plain)} to do, {n_at_once} at "
-        f"once, {console.duration(seconds)} each ({how})"
+    log.info(
+        f"estimated time: {duration(seconds * rounds)}; {len(plain)} to do, {n_at_once} at "
+        f"once, {duration(seconds)} each ({how})"
     )
 
 
@@ -61,9 +59,7 @@ def _prepare(configs: list[dict[str, Any]]) -> None:
     started = time.monotonic()
     made = [config for config in distinct.values() if not build.prepare_data(config)[1]]
     if made:
-        console.say(
-            f"data prepared once for all runs, in {console.duration(time.monotonic() - started)}"
-        )
+        log.info(f"data prepared once for all runs, in {duration(time.monotonic() - started)}")
 
 
 def _from_finished(config: dict[str, Any]) -> tuple[float, str] | None:

@@ -10,15 +10,17 @@ there when the launcher was killed:
 | `sweeps.jsonl`, in the study's folder | the runs that each sweep meant to do, in order |
 """
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from en2py.console import begin_job, console, duration, say
-from en2py.evaluation.metrics.registry import SWEEP_RUNS, format_value, metric
+from en2py.console import console, duration, set_job
+from en2py.evaluation.metrics.registry import FINISHED_RUN, SWEEP_RUNS, format_value, metric
 from en2py.sweeps.plan import Job, _jobs_of_this, varied
 from en2py.training.run_folder import (
     FAILED,
@@ -30,6 +32,17 @@ from en2py.training.run_folder import (
     read_result,
     read_state,
 )
+
+log = logging.getLogger(__name__)
+
+
+def print_finished(result: Mapping[str, Any]) -> None:
+    """Print the time and the main scores of a sweep's run in one line."""
+    values = result["best"] | {f"test/{name}": value for name, value in result["test"].items()}
+    scores = ", ".join(
+        f"{metric(n).label} {format_value(n, values[n])}" for n in FINISHED_RUN if n in values
+    )
+    log.info(f"finished in {duration(result['seconds'] + result['test_seconds'])}: {scores}")
 
 
 def show_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
@@ -53,7 +66,7 @@ def summary(folder: Path) -> int:
     Returns:
         The exit code: 1 if a run met a bug or a fault, else 2 if one was refused, else 0.
     """
-    begin_job("", parallel=False)
+    set_job("")
     signed = {
         path.parent: record["overrides"]
         for path in folder.glob("*/state.json")
@@ -75,9 +88,13 @@ def summary(folder: Path) -> int:
         summarise(folder, finished)
     counts = {word: sum(state.status == word for state in states) for word in (FAILED, INTERRUPTED)}
     if counts[FAILED]:
-        say(f"{counts[FAILED]} of {_runs(len(jobs))} failed; the same command tries them again")
+        log.info(
+            f"{counts[FAILED]} of {_runs(len(jobs))} failed; the same command tries them again"
+        )
     elif len(finished) < len(jobs):
-        say(f"{len(finished)} of {_runs(len(jobs))} are finished; the same command does the rest")
+        log.info(
+            f"{len(finished)} of {_runs(len(jobs))} are finished; the same command does the rest"
+        )
     return min((state.code for state in states if state.status == FAILED), default=0)
 
 
@@ -110,7 +127,7 @@ def _tell_reasons(reasons: Sequence[str]) -> None:
     """Say why runs failed, each reason once, with the numbers of its runs."""
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(str(i) for i, own in enumerate(reasons, start=1) if own == reason)
-        say(f"{numbers}: {reason}")
+        log.info(f"{numbers}: {reason}")
 
 
 def _values(overrides: Sequence[str], axes: Sequence[str]) -> list[Text]:

@@ -7,6 +7,7 @@ row a run, which is small enough to be kept when the folders are gone.
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
-from en2py import console
 from en2py.config.run_name import is_archived, settings, without_seed
+from en2py.console import console
 from en2py.data.files import file_digest, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
@@ -37,6 +38,8 @@ from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import ResultRow, Results
 from en2py.sweeps import plan
 from en2py.training import run_folder
+
+log = logging.getLogger(__name__)
 
 _FACTS = ("run", "study", "seed", "vocab", "split_hash", "epochs", "steps", "seconds",
           "test_seconds")  # fmt: skip
@@ -111,9 +114,9 @@ def summarise(
     told = [run for run in runs if names is None or run.facts["run"] in names]
     _print(results if len(told) == len(runs) else results_of(told, folder.stem))
     if len(told) < len(runs):
-        console.say(f"with {len(runs) - len(told)} other runs of this study:")
+        log.info(f"with {len(runs) - len(told)} other runs of this study:")
     pages = f"{target / 'summary.html'}, .md, .csv, pictures"
-    console.say(f"summary: {pages}; a row a run: {target / 'runs.csv'}")
+    log.info(f"summary: {pages}; a row a run: {target / 'runs.csv'}")
     return results
 
 
@@ -336,9 +339,9 @@ def _print(results: Results) -> None:
             chosen[0] += " (best)"
         cells = [*chosen, str(len(row.runs)), *_cells(row, names, results)]
         table.add_row(*map(Text, cells))
-    console.console.print(table)
+    console.print(table)
     for paragraph in summarize(results):
-        console.say(paragraph)
+        log.info(paragraph)
 
 
 def _cells(row: ResultRow, names: Sequence[str], results: Results) -> list[str]:

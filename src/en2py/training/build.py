@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressB
 from en2py.config.composition import Config
 from en2py.config.instantiate import check_targets, make
 from en2py.config.run_name import canonical, data_key
-from en2py.console import cleaning_progress, progress
+from en2py.console import progress_bar
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared, prepare
@@ -51,7 +51,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
     def build() -> dict[str, Any]:
         src_tokenizer, tgt_tokenizer = tokenizers(config)
-        with cleaning_progress() as progress:
+        with progress_bar("preparing the data") as progress:
             prepared = prepare(
                 read=make(config["data"]["source"]),
                 cleaning=_cleaning(config["cleaning"]),
@@ -201,7 +201,7 @@ def trainer(
     callbacks: list[Callback] = [
         SeedEachBatch(config["seed"]),
         GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
-        Throughput(None if interactive else progress),
+        Throughput(report=not interactive),
         *(make(callback) for callback in config["callbacks"].values() if callback),
         best,
         LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),

@@ -1,16 +1,18 @@
 """Oracles of a data set's references: made once, kept with the data, with their error bars."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from en2py import console
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
 from en2py.evaluation.behaviour import Admission, Oracle, admit, count_reasons, signatures
 from en2py.evaluation.behaviour.mutants import measure
 from en2py.sandbox import Sandbox
+
+log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[2]
 _CODE = ("evaluation/behaviour", "evaluation/execution", "sandbox")
@@ -45,7 +47,7 @@ def admissions_of(
     key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": running_code()}
 
     def build() -> dict[str, Any]:
-        console.say(f"watching {len(distinct):,} references, once for this data")
+        log.info(f"watching {len(distinct):,} references, once for this data")
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
             return {"found": [own.to_dict() for own in admit(distinct, one, other)]}
 
@@ -71,7 +73,7 @@ def quality_of(
     key = {"references": sorted(oracles), "limits": limits(sandbox), "running": running_code()}
 
     def build() -> dict[str, Any]:
-        console.say(f"measuring {len(oracles):,} oracles with mutants and strangers, once")
+        log.info(f"measuring {len(oracles):,} oracles with mutants and strangers, once")
         with Sandbox(**sandbox) as one:
             found = measure(list(oracles), list(oracles.values()), one, _SEED)
         names = ("n_mutants", "n_killed", "n_strangers", "n_accepted")
@@ -102,7 +104,7 @@ def signatures_of(
     }
 
     def build() -> dict[str, Any]:
-        console.say("comparing what the references do, once for this data")
+        log.info("comparing what the references do, once for this data")
         with Sandbox(**sandbox) as one:
             return {"found": signatures(admissions, one)}
 

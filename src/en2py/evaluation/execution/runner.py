@@ -1,5 +1,6 @@
 """Programs are run: against the tests of their pairs, or against what the reference does."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from en2py import console
 from en2py.data.cache import cached
 from en2py.data.pairs import Pair
 from en2py.errors import UserError
@@ -17,6 +17,8 @@ from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
 from en2py.evaluation.metrics.bleu import Counts
 from en2py.evaluation.metrics.program_metrics import Scores
 from en2py.sandbox import Sandbox
+
+log = logging.getLogger(__name__)
 
 Table = list[Counts]  # [N, 2]: how many, of how many
 TESTS, FUNCTION, SCRIPT = "tests", "function", "script"
@@ -99,7 +101,7 @@ class Judge:
                 self._known |= self._run(new)
         except UserError as refusal:  # a machine without the walls: the other scores stand
             if not self.refusal:
-                console.say(f"generated programs were not run: {refusal}")
+                log.warning(f"generated programs were not run: {refusal}")
             self.refusal = str(refusal)
             return [None] * len(asked)
         return [self._known.get((self._reference(place), program)) for place, program in asked]

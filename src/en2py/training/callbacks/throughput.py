@@ -1,12 +1,15 @@
 """Measure tokens per second and the share of validation."""
 
+import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from en2py.console import PROGRESS
 from en2py.evaluation.metrics.registry import EPOCH
+
+log = logging.getLogger(__name__)
 
 # The columns of `metrics.csv` that differ between two equal runs.
 TIMES = ("tokens_per_second", "validation_share")
@@ -19,10 +22,10 @@ class Throughput(Callback):
     of writing checkpoints counts as neither.
 
     Args:
-        report: Called with one line per epoch; None: no report, for the progress bar shows it.
+        report: Whether to log one line per epoch, where no progress bar is shown.
     """
 
-    def __init__(self, report: Callable[[str], None] | None) -> None:
+    def __init__(self, report: bool) -> None:
         self.report = report
         self._ended = self._validating = 0.0
 
@@ -67,7 +70,7 @@ class Throughput(Callback):
         metrics = trainer.callback_metrics
         pl_module.log("tokens_per_second", self._tokens / seconds)
         pl_module.log("validation_share", self._validating / seconds)
-        if self.report is None or not trainer.is_global_zero:
+        if not self.report or not trainer.is_global_zero:
             return
         each = (time.perf_counter() - self._started) / (done - self._first_epoch)
         shown = EPOCH
@@ -77,4 +80,4 @@ class Throughput(Callback):
             f"{self._tokens / seconds:,.0f} tokens/s",
             f"{each * ((trainer.max_epochs or done) - done):.0f} s left",
         ]
-        self.report("  ".join(parts))
+        log.info("  ".join(parts), extra=PROGRESS)
