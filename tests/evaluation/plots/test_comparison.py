@@ -136,6 +136,16 @@ def test_a_curve_is_dotted_where_some_seeds_have_ended():
     assert "stroke-dasharray" not in learning_curves([row("a")], runs, "val/nll")
 
 
+def test_a_curve_of_one_epoch_is_a_dot():
+    runs = {"a-seed0": [{"epoch": 1.0, "val/nll": 0.5}]}
+    assert len(markers(learning_curves([row("a")], runs, "val/nll"))) == 1
+
+
+def test_values_of_one_epoch_may_be_in_several_records():
+    runs = {"a-seed0": [{"epoch": 1.0, "val/nll": 0.5}, {"epoch": 1.0, "train/nll": 0.4}]}
+    assert "a ends at 0.5" in learning_curves([row("a")], runs, "val/nll")
+
+
 def test_effects_are_means_over_combinations_with_every_value():
     values = {("plain", "none"): 10.0, ("smoothed", "none"): 20.0, ("plain", "joint"): 90.0}
     rows = [

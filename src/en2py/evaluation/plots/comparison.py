@@ -14,7 +14,7 @@ import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from en2py.evaluation.metrics.registry import figure_of, metric
+from en2py.evaluation.metrics.registry import Metric, figure_of, metric
 from en2py.evaluation.plots.style import NEUTRAL, PALETTE, row_number, shortened, visible
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
@@ -72,14 +72,9 @@ def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> st
     Returns:
         SVG, empty if no row has the metric.
     """
-    how = metric(name)
-    estimates = [figure_of(row, name) for row in rows]
-    found = zip(rows, estimates, strict=True)
-    line = next((e.value for row, e in found if e and row.name == reference), None)
-    bounds = (0.0, 100.0) if how.unit == "%" else (-math.inf, math.inf)
-    return _draw_dots(
-        how.headline, rows, estimates, how.write, how.interval, how.scale, line, bounds
-    )
+    estimates = {i: figure_of(row, name) for i, row in enumerate(rows)}
+    line = next((e.value for i, e in estimates.items() if e and rows[i].name == reference), None)
+    return _draw_dots(metric(name), rows, estimates, line)
 
 
 @_style()
@@ -93,11 +88,8 @@ def difference_plot(rows: Sequence[ResultRow], name: str) -> str:
     Returns:
         SVG, empty if no row has the difference.
     """
-    how = metric(name)
-    found = [row.differences.get(name) for row in rows]
-    return _draw_dots(
-        how.change_head, rows, found, how.change, how.change_interval, how.scale, line=0.0
-    )
+    differences = {i: row.differences.get(name) for i, row in enumerate(rows)}
+    return _draw_dots(metric(name), rows, differences, line=0.0)
 
 
 @_style()
@@ -140,7 +132,7 @@ def learning_curves(
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     # The first fifth is so steep that it would flatten the rest.
     axes.set_ylim(*_padded([v for e, v in points if e > last / 5] or [v for _, v in points]))
-    axes.set_xlim(first - 1e-9, max(last, first + 1e-9))
+    axes.set_xlim(first, max(last, first + 1))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(visible=False, axis="x")
     _write(figure, (_LEFT + _WIDTH) / 2, top + 204, "epoch", size=10.5, ha="center")
@@ -196,36 +188,33 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
 
 
 def _draw_dots(
-    title: str,
+    how: Metric,
     rows: Sequence[ResultRow],
-    found: Sequence[Estimate | Difference | None],
-    write: Callable[[float], str],
-    interval: Callable[[float | None, float | None], str],
-    scale: float,
+    found: Mapping[int, Estimate | None] | Mapping[int, Difference | None],
     line: float | None,
-    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> str:
     """Draw a dot per row, first row at the top.
 
     Args:
-        title: Of the picture.
-        rows: One per estimate.
-        found: Estimates or differences; None and what is not finite is left out.
-        write: Formats a value.
-        interval: Formats the ends of an interval, empty where there is none.
-        scale: From a value to the unit of the axis.
+        how: The metric.
+        rows: All rows.
+        found: Place of a row to its estimate or difference; what is not finite is left out.
         line: Value of a dotted vertical line.
-        bounds: Of the axis.
     """
-    shown = [(i, e) for i, e in enumerate(found) if e is not None and math.isfinite(e.value)]
+    shown = {i: e for i, e in found.items() if e is not None and math.isfinite(e.value)}
     if not shown:
         return ""
+    title, write, interval = how.headline, how.write, how.interval
+    bounds = (0.0, 100.0) if how.unit == "%" else (-math.inf, math.inf)
+    if isinstance(next(iter(shown.values())), Difference):
+        title, write, interval = how.change_head, how.change, how.change_interval
+        bounds = (-math.inf, math.inf)
 
     def place(value: float) -> float:
-        return min(max(value * scale, bounds[0]), bounds[1])
+        return min(max(value * how.scale, bounds[0]), bounds[1])
 
-    room = _WIDTH - 16 - 1.2 * _CHAR * max(len(write(estimate.value)) for _, estimate in shown)
-    names = {i: _wrapped(rows[i].name, room) for i, _ in shown}
+    room = _WIDTH - 16 - 1.2 * _CHAR * max(len(write(e.value)) for e in shown.values())
+    names = {i: _wrapped(rows[i].name, room) for i in shown}
     height = sum(_ROW + 14 * (len(lines) - 1) for lines in names.values()) + 4
     figure, axes = _figure(title, _TOP + height + 22, bottom=22)
     axes.set_ylim(height, 0)
@@ -235,7 +224,7 @@ def _draw_dots(
     if line is not None:
         axes.axvline(place(line), color=NEUTRAL, lw=1, ls=(0, (2, 3)))
         xs.append(place(line))
-    for i, estimate in shown:
+    for i, estimate in shown.items():
         name, value = rows[i].name, write(estimate.value)
         ends = interval(estimate.low, estimate.high)
         texts.append(f"{name} {value}{ends and f' ({ends})'}")
