@@ -4,6 +4,7 @@ from random import Random
 
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.primitives import named
 from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
 from en2py.data.sources.tasks.task import Task, block, fill, function
@@ -61,7 +62,7 @@ def grouping(rng: Random) -> Task | None:
         end = rng.choice(("", " in a dictionary"))
         return f"{verb} the {kept(rng, source, check)} {by}{end}"
 
-    parts = (*((f"filter:{check.name}",) if check else ()), name, f"by:{key.name}")
+    parts = (*named("filter", check), name, f"by:{key.name}")
     return source.task(f"{name} of {source.name}", parts, code, say)
 
 
@@ -94,7 +95,7 @@ def order(rng: Random) -> Task | None:
         which = kept(rng, source, check, which="the")
         return f"[{verb}] {which} with the {most} {noun}"
 
-    parts = (*((f"filter:{check.name}",) if check else ()), f"by:{key.name}", f"order:{kind}")
+    parts = (*named("filter", check), f"by:{key.name}", f"order:{kind}")
     return source.task(f"{kind} by of {source.name}", parts, code, say)
 
 

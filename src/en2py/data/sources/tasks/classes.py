@@ -5,164 +5,84 @@ from random import Random
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import draw_argument
+from en2py.data.sources.tasks.primitives import rows
 from en2py.data.sources.tasks.sources import NUMBER_NOUNS
 from en2py.data.sources.tasks.task import CLASS, Task, block, function
 
+Method = tuple[str, str, tuple[str, ...], str]
 CONTAINERS = ("Stack", "Queue", "Basket", "Box", "Bag", "Collection")
-# Methods of containers: name, parameter, lines, words.
-METHODS = (
-    (
-        "push",
-        "item",
-        ("self.items.append(item)", "return self.items"),
-        "push to add an item and return all items",
-    ),
-    ("pop", "", ("return self.items.pop()",), "pop to remove and return the last item"),
-    ("shift", "", ("return self.items.pop(0)",), "shift to remove and return the first item"),
-    ("peek", "", ("return self.items[-1]",), "peek to return the last item"),
-    ("first", "", ("return self.items[0]",), "first to return the first item"),
-    ("size", "", ("return len(self.items)",), "size to return the number of items"),
-    ("is_empty", "", ("return not self.items",), "is_empty to check whether there are no items"),
-    ("total", "", ("return sum(self.items)",), "total to return the sum of the items"),
-    ("largest", "", ("return max(self.items)",), "largest to return the largest item"),
-    ("smallest", "", ("return min(self.items)",), "smallest to return the smallest item"),
-    ("reverse", "", ("return self.items[::-1]",), "reverse to return the items in reverse order"),
-    (
-        "ordered",
-        "",
-        ("return sorted(self.items)",),
-        "ordered to return the items in ascending order",
-    ),
-    (
-        "contains",
-        "item",
-        ("return item in self.items",),
-        "contains to check whether an item is there",
-    ),
-    (
-        "count",
-        "item",
-        ("return self.items.count(item)",),
-        "count to count how often an item is there",
-    ),
-    (
-        "unique",
-        "",
-        ("return sorted(set(self.items))",),
-        "unique to return the distinct items in ascending order",
-    ),
-)
-# Classes with plain attributes: name, attributes, kinds of arguments, methods.
-RECORDS = (
-    (
-        "Rectangle",
-        ("width", "height"),
-        (
-            ("area", "", ("return self.width * self.height",), "area"),
-            ("perimeter", "", ("return 2 * (self.width + self.height)",), "perimeter"),
-            ("is_square", "", ("return self.width == self.height",), "is_square"),
-            (
-                "scale",
-                "k",
-                ("return (self.width * k, self.height * k)",),
-                "scale that returns both sides times k",
-            ),
-            ("longer_side", "", ("return max(self.width, self.height)",), "longer_side"),
-        ),
-    ),
-    (
-        "Account",
-        ("balance",),
-        (
-            (
-                "deposit",
-                "amount",
-                ("self.balance += amount", "return self.balance"),
-                "deposit that adds an amount and returns the balance",
-            ),
-            (
-                "withdraw",
-                "amount",
-                ("self.balance -= amount", "return self.balance"),
-                "withdraw that takes off an amount and returns the balance",
-            ),
-            ("is_overdrawn", "", ("return self.balance < 0",), "is_overdrawn"),
-            (
-                "can_pay",
-                "amount",
-                ("return self.balance >= amount",),
-                "can_pay that checks whether the balance covers an amount",
-            ),
-            (
-                "add_interest",
-                "rate",
-                ("self.balance += self.balance * rate // 100", "return self.balance"),
-                "add_interest that adds a percentage and returns the balance",
-            ),
-        ),
-    ),
-    (
-        "Point",
-        ("x", "y"),
-        (
-            (
-                "mirror",
-                "",
-                ("return (-self.x, -self.y)",),
-                "mirror that returns both coordinates negated",
-            ),
-            (
-                "swap",
-                "",
-                ("return (self.y, self.x)",),
-                "swap that returns the coordinates in reverse order",
-            ),
-            (
-                "move",
-                "k",
-                ("return (self.x + k, self.y + k)",),
-                "move that returns both coordinates plus k",
-            ),
-            ("squared_length", "", ("return self.x ** 2 + self.y ** 2",), "squared_length"),
-            (
-                "distance",
-                "",
-                ("return abs(self.x) + abs(self.y)",),
-                "distance that adds the absolute coordinates",
-            ),
-        ),
-    ),
-    (
-        "Counter",
-        ("count",),
-        (
-            (
-                "increase",
-                "",
-                ("self.count += 1", "return self.count"),
-                "increase that adds one and returns the count",
-            ),
-            (
-                "decrease",
-                "",
-                ("self.count -= 1", "return self.count"),
-                "decrease that subtracts one and returns the count",
-            ),
-            (
-                "reset",
-                "",
-                ("self.count = 0", "return self.count"),
-                "reset that sets the count to zero and returns it",
-            ),
-            (
-                "add",
-                "k",
-                ("self.count += k", "return self.count"),
-                "add that adds k and returns the count",
-            ),
-            ("is_zero", "", ("return self.count == 0",), "is_zero"),
-        ),
-    ),
+
+
+def _split_head(head: str) -> tuple[str, str]:
+    """Split `name(parameters)`."""
+    name, _, parameters = head.partition("(")
+    return name, parameters.rstrip(")")
+
+
+def _methods(table: str) -> tuple[Method, ...]:
+    """Parse a table: name and parameter | lines of the body | words that request the method."""
+    return tuple(
+        (*_split_head(head), tuple(body.split("; ")), words) for head, body, words in rows(table, 3)
+    )
+
+
+METHODS = _methods("""
+push(item) | self.items.append(item); return self.items | push to add an item and return all items
+pop() | return self.items.pop() | pop to remove and return the last item
+shift() | return self.items.pop(0) | shift to remove and return the first item
+peek() | return self.items[-1] | peek to return the last item
+first() | return self.items[0] | first to return the first item
+size() | return len(self.items) | size to return the number of items
+is_empty() | return not self.items | is_empty to check whether there are no items
+total() | return sum(self.items) | total to return the sum of the items
+largest() | return max(self.items) | largest to return the largest item
+smallest() | return min(self.items) | smallest to return the smallest item
+reverse() | return self.items[::-1] | reverse to return the items in reverse order
+ordered() | return sorted(self.items) | ordered to return the items in ascending order
+contains(item) | return item in self.items | contains to check whether an item is there
+count(item) | return self.items.count(item) | count to count how often an item is there
+unique() | return sorted(set(self.items)) | unique to return the distinct items in ascending order
+""")
+# Classes with plain attributes.
+RECORD_TABLES = {
+    "Rectangle(width, height)": """
+area() | return self.width * self.height | area
+perimeter() | return 2 * (self.width + self.height) | perimeter
+is_square() | return self.width == self.height | is_square
+scale(k) | return (self.width * k, self.height * k) | scale that returns both sides times k
+longer_side() | return max(self.width, self.height) | longer_side
+""",
+    "Account(balance)": """
+deposit(amount) | self.balance += amount; return self.balance \
+    | deposit that adds an amount and returns the balance
+withdraw(amount) | self.balance -= amount; return self.balance \
+    | withdraw that takes off an amount and returns the balance
+is_overdrawn() | return self.balance < 0 | is_overdrawn
+can_pay(amount) | return self.balance >= amount \
+    | can_pay that checks whether the balance covers an amount
+add_interest(rate) | self.balance += self.balance * rate // 100; return self.balance \
+    | add_interest that adds a percentage and returns the balance
+""",
+    "Point(x, y)": """
+mirror() | return (-self.x, -self.y) | mirror that returns both coordinates negated
+swap() | return (self.y, self.x) | swap that returns the coordinates in reverse order
+move(k) | return (self.x + k, self.y + k) | move that returns both coordinates plus k
+squared_length() | return self.x ** 2 + self.y ** 2 | squared_length
+distance() | return abs(self.x) + abs(self.y) | distance that adds the absolute coordinates
+""",
+    "Counter(count)": """
+increase() | self.count += 1; return self.count | increase that adds one and returns the count
+decrease() | self.count -= 1; return self.count \
+    | decrease that subtracts one and returns the count
+reset() | self.count = 0; return self.count | reset that sets the count to zero and returns it
+add(k) | self.count += k; return self.count | add that adds k and returns the count
+is_zero() | return self.count == 0 | is_zero
+""",
+}
+RECORDS = tuple(
+    (name, tuple(attributes.split(", ")), _methods(table))
+    for head, table in RECORD_TABLES.items()
+    for name, attributes in [_split_head(head)]
 )
 
 

@@ -6,7 +6,7 @@ from random import Random
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import Check
+from en2py.data.sources.tasks.primitives import Check, named
 from en2py.data.sources.tasks.sources import MEASURED_NOUNS
 from en2py.data.sources.tasks.streams import HOW
 from en2py.data.sources.tasks.task import Task, block, function
@@ -113,7 +113,7 @@ def transform(rng: Random) -> Task | None:
         *((f"{'value' if on_value else 'key'}:{check.name}",) if check else ()),
         f"dict:{what}",
     )
-    parts += (f"map:{change.name}",) if change else ()
+    parts += named("map", change)
     how = LOOP_HOW if style == "short" else HOW["loop"]
     return e.task(f"dict {what}", parts, code, say, how)
 
@@ -152,7 +152,7 @@ def names(rng: Random) -> Task | None:
         first = change.verb(rng, those)
         return f"{first} and {rng.choice(ways).format('the results')}"
 
-    parts = (f"value:{check.name}", *((f"map:{change.name}",) if change else ()), "keys", end)
+    parts = (f"value:{check.name}", *named("map", change), "keys", end)
     return e.task(f"dict keys {end}", parts, code, say)
 
 
@@ -275,7 +275,7 @@ def zipped(rng: Random) -> Task | None:
     parts = (
         "over:zip",
         f"{place}:{check.name}",
-        *((f"map:{change.name}",) if change else ()),
+        *named("map", change),
         "dict",
     )
     return Task("zip to dict", parts, code, say, caller("build_dict", ("words", "numbers"), code))

@@ -5,6 +5,7 @@ from random import Random
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
+from en2py.data.sources.tasks.primitives import named
 from en2py.data.sources.tasks.sinks import SINKS
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import number_list, word_list
@@ -123,7 +124,7 @@ def replacement(rng: Random) -> Task | None:
         return f"{first} {rng.choice(rest)}"
 
     parts: tuple[str, ...] = (f"filter:{check.name}", "replace", f"map:{change.name}")
-    parts += (f"else:{other.name}",) if other else ()
+    parts += named("else", other)
     return source.task(f"replace in {source.name}", parts, code, say, how=HOW[style])
 
 

@@ -6,7 +6,7 @@ from random import Random
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import Change
+from en2py.data.sources.tasks.primitives import QUESTIONS, Change, named
 from en2py.data.sources.tasks.stages import idle
 from en2py.data.sources.tasks.task import FUNCTION, Task, function
 
@@ -53,7 +53,7 @@ def arithmetic(rng: Random) -> Task | None:
         of = f"{change.nouns[0][0]} of " if change else ""
         what = f"the {noun} of {'the ' if change else ''}{of}two numbers"
         if check:
-            verb = rng.choice(("[check] whether", "[check] if", "[return] True if"))
+            verb = rng.choice(QUESTIONS[:3])
             return f"{verb} {what} {check.predicate(rng, False)}"
         if after and after.nouns:
             what = f"the {after.nouns[0][1]} of {what}"
@@ -63,11 +63,11 @@ def arithmetic(rng: Random) -> Task | None:
 
     parts: tuple[str, ...] = (
         "over:two",
-        *((f"map:{change.name}",) if change else ()),
+        *named("map", change),
         f"op:{name}",
     )
-    parts += (f"then:{after.name}",) if after else ()
-    parts += (f"check:{check.name}",) if check else ()
+    parts += named("then", after)
+    parts += named("check", check)
     return number_task(
         "arithmetic" if not check else "check of two", parts, code, say, ("number", "number")
     )
@@ -88,9 +88,7 @@ def checks(rng: Random) -> Task | None:
     code = function("check_number", "n", f"return ({one.on('n')}) {op} ({tail})")
 
     def say(rng: Random) -> str:
-        verb = rng.choice(
-            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
-        )
+        verb = rng.choice(QUESTIONS)
         first = f"{verb} a number {one.predicate(rng, False)}"
         second = two.predicate(rng, False)
         if change:
@@ -106,7 +104,7 @@ def checks(rng: Random) -> Task | None:
         return f"{first} {word} {second}"
 
     parts: tuple[str, ...] = ("over:one", f"check:{one.name}", word.replace(" ", "_"))
-    parts += (f"by:{change.name}",) if change else ()
+    parts += named("by", change)
     return number_task("checks", (*parts, f"check:{two.name}"), code, say, ("number",))
 
 
@@ -136,7 +134,7 @@ def label(rng: Random) -> Task | None:
             return f'{first}, {second} and "none" otherwise'
         return f'{first} and {rng.choice(("otherwise", "else"))} "{no}"'
 
-    parts = ("over:one", *((f"by:{change.name}",) if change else ()), f"check:{one.name}", "label")
+    parts = ("over:one", *named("by", change), f"check:{one.name}", "label")
     parts += (f"check:{two.name}", "label_two") if two else ()
     return number_task("label", parts, code, say, ("number",))
 

@@ -1,6 +1,7 @@
 """The words of the grammar: what can be asked of one element, and what can be made of it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
@@ -16,6 +17,7 @@ NUMBERS = {
 }
 CITIES = ("Paris", "London", "Rome", "Berlin", "Madrid")
 LETTERS = "abcdehlmnoprst"
+QUESTIONS = ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,23 @@ class Change:
     def verb(self, rng: Random, it: str) -> str:
         """Draw a clause that does it."""
         return rng.choice(self.verbs).replace("{it}", it)
+
+
+def named(role: str, *primitives: Check | Change | None) -> tuple[str, ...]:
+    """Return `role:name` for each primitive that is not None."""
+    return tuple(f"{role}:{primitive.name}" for primitive in primitives if primitive)
+
+
+def rows(table: str, n_columns: int) -> Iterator[list[str]]:
+    """Yield the cells of each line of a table with `|` between columns; missing cells are empty."""
+    for line in table.strip().splitlines():
+        cells = [cell.strip() for cell in line.split(" | ")]
+        yield [*cells, *[""] * (n_columns - len(cells))]
+
+
+def alternatives(cell: str) -> tuple[str, ...]:
+    """Split the alternatives in a cell, which have ` / ` between them."""
+    return tuple(text.strip() for text in cell.split(" / ")) if cell else ()
 
 
 PrimitiveT = TypeVar("PrimitiveT", Check, Change)

@@ -4,6 +4,7 @@ from random import Random
 
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.primitives import QUESTIONS, named
 from en2py.data.sources.tasks.sinks import SINKS
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
@@ -52,15 +53,12 @@ def question(rng: Random) -> Task | None:
         subject = kept(rng, source, first, each=each)
         if change:
             subject = f"the {change.nouns[0][1]} of {subject}"
-        verb = rng.choice(
-            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
-        )
+        verb = rng.choice(QUESTIONS)
         return f"{verb} {subject} {check.predicate(rng, False)}"
 
     return source.task(
         f"{which} of {source.name}",
-        (*((f"filter:{first.name}",) if first else ()),)
-        + (*((f"by:{change.name}",) if change else ()), which, f"filter:{check.name}"),
+        named("filter", first) + (*named("by", change), which, f"filter:{check.name}"),
         code,
         say,
         how=HOW[style],
@@ -90,9 +88,7 @@ def comparison(rng: Random) -> Task | None:
     code = function("check_value", source.params, f"return {check.on(total(source, stages, name))}")
 
     def say(rng: Random) -> str:
-        verb = rng.choice(
-            ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
-        )
+        verb = rng.choice(QUESTIONS)
         what = f"the {REDUCTIONS[name]} of {'' if name == 'count' else 'the '}"
         return f"{verb} {what}{phrase(rng, source, stages)} {check.predicate(rng, False)}"
 
@@ -126,7 +122,7 @@ def two_totals(rng: Random) -> Task | None:
             (
                 ">",
                 "exceeds",
-                ("[check] whether", "[check] if", "[return] True if"),
+                QUESTIONS[:3],
                 "is greater than",
             ),
             (",", "both", ("[return] a tuple with", "[find] both"), "and"),

@@ -6,7 +6,7 @@ from typing import Any
 from en2py.data.sources.tasks.changes import CHANGES, draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.numbers import nameable_change, number_task
-from en2py.data.sources.tasks.primitives import draw
+from en2py.data.sources.tasks.primitives import draw, named
 from en2py.data.sources.tasks.source import NATURAL_CHANGES
 from en2py.data.sources.tasks.stages import idle
 from en2py.data.sources.tasks.task import Task, block, function, normal_form
@@ -41,8 +41,8 @@ def next_number(rng: Random) -> Task | None:
         end = f" and {'that ' if change else ''}{two.predicate(rng, False)}" if two else ""
         return f"[{verb}] the {side} {which} {one.predicate(rng, False)}{end}"
 
-    parts = ("search_down" if down else "search_up", *((f"by:{change.name}",) if change else ()))
-    parts += (f"filter:{one.name}", *((f"filter:{two.name}",) if two else ()))
+    parts = ("search_down" if down else "search_up", *named("by", change))
+    parts += (f"filter:{one.name}", *named("filter", two))
     return number_task("next number", parts, code, say, ("hundred",), takes=("a number n",))
 
 
@@ -81,7 +81,7 @@ def first_numbers(rng: Random) -> Task | None:
             return f"[{rng.choice(('find', 'return', 'compute', 'calculate'))}] the sum of {what}"
         return f"[{rng.choice(('find', 'return', 'get'))}] {what}"
 
-    parts = ("over:first_n", f"filter:{check.name}", *((f"map:{change.name}",) if change else ()))
+    parts = ("over:first_n", f"filter:{check.name}", *named("map", change))
     parts += ("sum" if total else "list",)
     return number_task("first numbers", parts, code, say, ("small",), takes=("a number n",))
 
@@ -113,7 +113,7 @@ def repetition(rng: Random) -> Task | None:
             return f"{first}{then} until {stop} and [count] the steps"
         return f"{first}{then} until {stop} and [return] the result"
 
-    parts = ("repeat", f"map:{name}", *((f"map:{second.name}",) if second else ()))
+    parts = ("repeat", f"map:{name}", *named("map", second))
     parts += ("limit:up" if up else "limit:down", "count" if count else "result")
     return number_task("repetition", parts, code, say, ("natural" if up else "hundred",))
 

@@ -5,83 +5,60 @@ from random import Random
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import LETTERS
+from en2py.data.sources.tasks.primitives import LETTERS, QUESTIONS, alternatives, rows
 from en2py.data.sources.tasks.sources import SENTENCE, TEXT
 from en2py.data.sources.tasks.stages import kept
 from en2py.data.sources.tasks.streams import HOW
 from en2py.data.sources.tasks.task import Task, block, function
 
-# (name, expression of `text`, clauses with {it})
-STEPS = (
-    ("upper", "text.upper()", ("[convert] {it} to uppercase", "[change] {it} to upper case")),
-    ("lower", "text.lower()", ("[convert] {it} to lowercase", "[change] {it} to lower case")),
-    ("title", "text.title()", ("[convert] {it} to title case",)),
-    ("swapcase", "text.swapcase()", ("[swap] the case of {it}",)),
-    ("reverse", "text[::-1]", ("[reverse] {it}",)),
-    ("strip", "text.strip()", ("[strip] the spaces around {it}",)),
-    (
-        "no_spaces",
-        "text.replace(' ', '')",
-        ("[remove] the spaces from {it}", "[remove] all spaces from {it}"),
-    ),
-    ("underscore", "text.replace(' ', '_')", ("[replace] the spaces in {it} with underscores",)),
-    (
-        "no_vowels",
-        "''.join(c for c in text if c not in 'aeiou')",
-        ("[remove] the vowels from {it}", "[remove] all vowels from {it}"),
-    ),
-    (
-        "no_digits",
-        "''.join(c for c in text if not c.isdigit())",
-        ("[remove] the digits from {it}", "[remove] all digits from {it}"),
-    ),
-    (
-        "only_letters",
-        "''.join(c for c in text if c.isalpha())",
-        ("[keep] only the letters of {it}",),
-    ),
-    ("swap_letters", "text.replace('{c}', '{e}')", ('[replace] "{c}" with "{e}" in {it}',)),
-    ("drop_letter", "text.replace('{c}', '')", ('[remove] the letter "{c}" from {it}',)),
-    (
-        "first",
-        "text[:{n}]",
-        ("[keep] the first {n} characters of {it}", "[cut] {it} to {n} characters"),
-    ),
-    ("last", "text[-{n}:]", ("[keep] the last {n} characters of {it}",)),
-    ("drop_first", "text[1:]", ("[remove] the first character of {it}",)),
-    ("drop_last", "text[:-1]", ("[remove] the last character of {it}",)),
-    ("repeat", "text * {p}", ("[repeat] {it} {p} times",)),
-    ("exclaim", "text + '!'", ("[add] an exclamation mark to {it}",)),
-)
-ENDS = (
-    (
-        "length",
-        "len(text)",
-        ("[return] the length of the result", "[count] the characters of the result"),
-    ),
-    (
-        "count",
-        "text.count('{c}')",
-        ('[count] the letter "{c}" in the result', '[count] how often "{c}" occurs in the result'),
-    ),
-    (
-        "words",
-        "text.split()",
-        ("[split] the result into words", "[return] the words of the result"),
-    ),
-    ("characters", "list(text)", ("[return] a list of its characters",)),
-    ("unique", "sorted(set(text))", ("[return] its distinct characters in sorted order",)),
-    ("find", "text.find('{c}')", ('[return] the position of the first "{c}" in the result',)),
-    (
-        "palindrome",
-        "text == text[::-1]",
-        (
-            "[check] whether the result is a palindrome",
-            "[return] True if the result is a palindrome",
-        ),
-    ),
-    ("starts", "text.startswith('{c}')", ('[check] whether the result starts with "{c}"',)),
-)
+# name | expression of `text` | verb phrases
+STEPS = [
+    (name, code, alternatives(verbs))
+    for name, code, verbs in rows(
+        """
+upper | text.upper() | [convert] {it} to uppercase / [change] {it} to upper case
+lower | text.lower() | [convert] {it} to lowercase / [change] {it} to lower case
+title | text.title() | [convert] {it} to title case
+swapcase | text.swapcase() | [swap] the case of {it}
+reverse | text[::-1] | [reverse] {it}
+strip | text.strip() | [strip] the spaces around {it}
+no_spaces | text.replace(' ', '') | [remove] the spaces from {it} / [remove] all spaces from {it}
+underscore | text.replace(' ', '_') | [replace] the spaces in {it} with underscores
+no_vowels | ''.join(c for c in text if c not in 'aeiou') | [remove] the vowels from {it} \
+    / [remove] all vowels from {it}
+no_digits | ''.join(c for c in text if not c.isdigit()) | [remove] the digits from {it} \
+    / [remove] all digits from {it}
+only_letters | ''.join(c for c in text if c.isalpha()) | [keep] only the letters of {it}
+swap_letters | text.replace('{c}', '{e}') | [replace] "{c}" with "{e}" in {it}
+drop_letter | text.replace('{c}', '') | [remove] the letter "{c}" from {it}
+first | text[:{n}] | [keep] the first {n} characters of {it} / [cut] {it} to {n} characters
+last | text[-{n}:] | [keep] the last {n} characters of {it}
+drop_first | text[1:] | [remove] the first character of {it}
+drop_last | text[:-1] | [remove] the last character of {it}
+repeat | text * {p} | [repeat] {it} {p} times
+exclaim | text + '!' | [add] an exclamation mark to {it}
+""",
+        3,
+    )
+]
+ENDS = [
+    (name, code, alternatives(verbs))
+    for name, code, verbs in rows(
+        """
+length | len(text) | [return] the length of the result / [count] the characters of the result
+count | text.count('{c}') | [count] the letter "{c}" in the result \
+    / [count] how often "{c}" occurs in the result
+words | text.split() | [split] the result into words / [return] the words of the result
+characters | list(text) | [return] a list of its characters
+unique | sorted(set(text)) | [return] its distinct characters in sorted order
+find | text.find('{c}') | [return] the position of the first "{c}" in the result
+palindrome | text == text[::-1] | [check] whether the result is a palindrome \
+    / [return] True if the result is a palindrome
+starts | text.startswith('{c}') | [check] whether the result starts with "{c}"
+""",
+        3,
+    )
+]
 AFTER = {("upper", "lower"), ("lower", "upper"), ("no_spaces", "underscore"), ("title", "swapcase")}
 
 
@@ -180,7 +157,7 @@ def text_checks(rng: Random) -> Task | None:
         both = f"a word {one.predicate(rng, False)} {op} {two.predicate(rng, False)}"
         if label:
             return f'[return] "{yes}" if {both} and {rng.choice(("otherwise", "else"))} "{no}"'
-        return f"{rng.choice(('[check] whether', '[check] if', '[return] True if'))} {both}"
+        return f"{rng.choice(QUESTIONS[:3])} {both}"
 
     parts = (
         "over:word",
