@@ -6,7 +6,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from en2py.config.composition import CONF, rehearse
-from en2py.config.validation import _leaves, check
+from en2py.config.validation import leaves, validate
 
 
 def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfig:
@@ -17,8 +17,8 @@ def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfi
     with open_dict(cfg):
         del cfg["hydra"]
     written = OmegaConf.to_container(cfg, resolve=False)
-    missing = [key for key, value in _leaves(written) if value == "???" and key.endswith(".path")]
+    missing = [key for key, value in leaves(written) if value == "???" and key.endswith(".path")]
     if missing:
         return checked(config_name, [*overrides, *(f"{k}='{existing}'" for k in missing)], existing)
-    check(cfg, config_name)
+    validate(cfg, config_name)
     return cfg

@@ -15,6 +15,7 @@ ENTRY_POINTS = [ROOT / "train.py", ROOT / "evaluate.py", ROOT / "demo.py"]
 FLOORS = {
     "errors": 1,
     "console": 1,
+    "ranges": 1,
     "data": 2,
     "sandbox": 2,
     "config": 3,

@@ -111,7 +111,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
     """Run a command with a door of the test's own; its configs are not checked."""
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr("en2py.config.validation.check", lambda cfg, config_name: None)
+    monkeypatch.setattr("en2py.config.validation.validate", lambda cfg, config_name: None)
 
     def start(door: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
         argv = ["train.py", *arguments, f"output={tmp_path}"]

@@ -1,18 +1,22 @@
-"""What is refused before torch is imported: types, ranges, files, contradictions."""
+"""Types, ranges, files and contradictions that are refused."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pydantic import PositiveFloat, PositiveInt
 
+from en2py.config.argument_types import ArgumentType, argument_types
 from en2py.config.composition import CONF, rehearse
-from en2py.config.ranges import number, whole
-from en2py.config.signatures import parameters
-from en2py.config.validation import check, check_targets, expand_paths
+from en2py.config.instantiate import check_allowed, definition
+from en2py.config.validation import VALUES, expand_paths, matches, nodes, validate
 from en2py.errors import UserError
+from en2py.ranges import Fraction, ProperFraction, Seed
 
 COMPOSED: dict[tuple[str, ...], DictConfig] = {}
 
@@ -40,7 +44,7 @@ def refused(cfg: DictConfig, config_name: str = "train", **values: Any) -> str:
     for key, value in values.items():
         OmegaConf.update(cfg, key, value, force_add=True)
     with pytest.raises(UserError) as caught:
-        check(cfg, config_name)
+        validate(cfg, config_name)
     return str(caught.value)
 
 
@@ -50,13 +54,13 @@ def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
     if config_name == "evaluate":
         cfg.ckpt_path = str(tmp_path / "x.ckpt")
         Path(cfg.ckpt_path).write_text("weights")
-    check(cfg, config_name)
+    validate(cfg, config_name)
 
 
 # One line a mistake: key, value, what the sentence says about it.
-VALUES = [
+MISTAKES = [
     ("trainer.max_epochs", "abc", "trainer.max_epochs=abc: expected a whole number from 1"),
-    ("trainer.max_epochs", 0, "=0: expected a whole number from 1 on, or -1"),
+    ("trainer.max_epochs", 0, "=0: expected a whole number from 1 on or -1"),
     ("trainer.max_epochs", 2.5, "=2.5: expected a whole number"),
     ("trainer.gradient_clip_val", -1, "a number at least 0"),
     ("trainer.accelerator", "gppu", "did you mean 'gpu'?"),
@@ -64,7 +68,7 @@ VALUES = [
     (
         "trainer.deterministic_",
         True,
-        "takes no deterministic_; the nearest names are deterministic",
+        "has no argument deterministic_; the nearest names are deterministic",
     ),
     ("trainer.enable_model_summary", 3, "expected true or false or null"),
     ("model.n_heads", 7, "does not divide model.d_model=128; the nearest"),
@@ -72,7 +76,7 @@ VALUES = [
     ("model.dropout", 1.0, "a number at least 0 and below 1"),
     ("model.dropout", -0.1, "a number at least 0 and below 1"),
     ("model.positions", "learnt", "one of learned, sinusoidal"),
-    ("model.n_layers_", 3, "takes no n_layers_"),
+    ("model.n_layers_", 3, "has no argument n_layers_"),
     ("loss.label_smoothing", 1, "a number at least 0 and below 1"),
     ("loss.label_smoothing", float("nan"), "a number at least 0 and below 1"),
     ("loss._target_", "os.system", "may run"),
@@ -80,11 +84,15 @@ VALUES = [
     ("optimizer.lr", "fast", "optimizer.lr=fast: expected a number above 0"),
     ("optimizer.lr", float("inf"), "a number above 0"),
     ("optimizer.betas", [0.9], "a list of 2 in brackets"),
-    ("optimizer.betas", [0.9, 1.0], "=1.0: expected a number at least 0 and below 1"),
+    (
+        "optimizer.betas",
+        [0.9, 1.0],
+        "of 2 in brackets, each a number at least 0 and below 1",
+    ),
     ("optimizer.foreachh", True, "the nearest names are foreach"),
     ("split.ratios", [0.5, 0.5, 0.5], "these 3 sum to 1.5"),
     ("split.ratios", [0.5, 0.5], "expected three numbers"),
-    ("decoding.max_len", 1000, "more than the model can write, model.max_tgt_len=256"),
+    ("decoding.max_len", 1000, "longer than the model supports, model.max_tgt_len=256"),
     ("callbacks.samples", True, "expected null, which switches it off"),
     ("cleaning.use.must_parse", "maybe", "true or false"),
     ("cleaning.use.must_pars", True, "no cleaning.steps.must_pars; did you mean 'must_parse'?"),
@@ -93,8 +101,8 @@ VALUES = [
     ("seed", 2**32, "from 0 to 4294967295"),
     ("seed", 1.5, "whole number"),
     ("fresh", "maybe", "true or false"),
-    ("vocab", 5, "a section, not a value; set one of vocab.src_min_freq"),
-    ("batch", None, "a section, not a value"),
+    ("vocab", 5, "vocab=5: expected a section of keys; set one of vocab.src_min_freq"),
+    ("batch", None, "batch=null: expected a section of keys"),
     ("batch.max_tokens", "abc", "whole number from 1 on"),
     ("batch.num_workers", -1, "whole number from 0 on"),
     ("ckpt_path", "", "ckpt_path is empty"),
@@ -102,7 +110,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "told"), VALUES)
+@pytest.mark.parametrize(("key", "value", "told"), MISTAKES)
 def test_value_is_refused(key: str, value: Any, told: str) -> None:
     said = refused(composed("train"), **{key: value})
     assert told in said
@@ -175,7 +183,7 @@ def test_group_taken_away() -> None:
 def test_half_a_minute_for_five_minutes() -> None:
     cfg = composed("train")
     cfg.checkpoints.every_n_minutes = 0.5
-    check(cfg)
+    validate(cfg)
 
 
 @pytest.mark.parametrize(("key", "value"), [("prompt", " \n"), ("prompts", "")])
@@ -197,7 +205,7 @@ def test_evaluation_wants_a_checkpoint() -> None:
 @pytest.mark.parametrize("target", ["os.system", "en2pyx.y", "builtins.eval", "torch.load"])
 def test_foreign_targets_in_a_stored_config(target: str) -> None:
     with pytest.raises(UserError, match="may run"):
-        check_targets({"cleaning": {"step": [{"_target_": target}]}})
+        check_allowed({"cleaning": {"step": [{"_target_": target}]}})
 
 
 def test_paths_of_a_comma_list_and_a_pattern(tmp_path: Path) -> None:
@@ -209,21 +217,35 @@ def test_paths_of_a_comma_list_and_a_pattern(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "good", "bad"),
+    ("annotation", "good", "bad"),
     [
-        (whole(1), [1, 10**9], [0, True, 1.0, "1"]),
-        (whole(1, also=-1), [-1, 1], [0, -2]),
-        (number("[0, 1)"), [0, 0.5], [1, -1e-9, float("nan"), "0"]),
-        (number("(0, inf)"), [1e-9, 5], [0, float("inf"), False]),
-        (number("(0, 1]"), [1], [0, 1.1]),
+        (PositiveInt, [1, 10**9], [0, True, 1.0, "1", None]),
+        (PositiveInt | Literal[-1], [-1, 1], [0, -2]),
+        (ProperFraction, [0, 0.5], [1, -1e-9, float("nan"), "0"]),
+        (PositiveFloat, [1e-9, 5], [0, float("inf"), False]),
+        (Fraction, [0, 1], [1.1]),
+        (Seed, [0, 2**32 - 1], [-1, 2**32]),
+        (str, ["a"], [1, True, None, ["a"]]),
+        (bool, [True], [1, "true"]),
+        (Path | None, ["a", None], [1]),
+        (Mapping[str, str], [{"a": "b"}, {}], [{"a": 1}, ["a"]]),
+        (Sequence[str] | str, [["a"], "a"], [[1]]),
+        (Callable[[int], int], [{"_target_": "x"}], ["x", 1]),
+        (UserError | None, [{"_target_": "x"}, None], ["x"]),
     ],
 )
-def test_rules(rule: Any, good: list[Any], bad: list[Any]) -> None:
-    assert [rule.test(x) for x in good] == [True] * len(good)
-    assert [rule.test(x) for x in bad] == [False] * len(bad)
+def test_values_are_compared_strictly(annotation: Any, good: list[Any], bad: list[Any]) -> None:
+    assert [fits(annotation, value) for value in good] == [True] * len(good)
+    assert [fits(annotation, value) for value in bad] == [False] * len(bad)
 
 
-# ---------------------------------------------------------------------- signatures from source
+def fits(annotation: Any, value: Any) -> bool:
+    try:
+        ArgumentType(annotation).validate("key", value)
+    except UserError as error:
+        assert str(error).startswith("key=") and ": expected " in str(error)
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -232,6 +254,7 @@ def test_rules(rule: Any, good: list[Any], bad: list[Any]) -> None:
         ("pytorch_lightning.Trainer", "max_epochs", [3, None], ["3", 1.5]),
         ("pytorch_lightning.Trainer", "limit_train_batches", [3, 0.5, None], ["x"]),
         ("pytorch_lightning.Trainer", "devices", [1, "auto", [0, 1]], [1.5]),
+        ("pytorch_lightning.Trainer", "plugins", [[{"_target_": "x"}], None], ["x"]),
         ("torch.optim.AdamW", "lr", [0.1, 1], ["x"]),
         ("torch.optim.AdamW", "betas", [[0.9, 0.98]], [[0.9], 0.9]),
         ("torch.optim.AdamW", "fused", [True, None], [1]),
@@ -239,15 +262,33 @@ def test_rules(rule: Any, good: list[Any], bad: list[Any]) -> None:
         ("en2py.training.losses.CrossEntropy", "label_smoothing", [0, 0.1], ["0.1", True]),
     ],
 )
-def test_annotations_are_read(target: str, name: str, good: list[Any], bad: list[Any]) -> None:
-    known = parameters(target)
-    assert known is not None
-    annotation = known[name]
-    assert annotation is not None
-    assert [annotation.accepts(value) for value in good] == [True] * len(good)
-    assert [annotation.accepts(value) for value in bad] == [False] * len(bad)
+def test_annotations_are_imported(target: str, name: str, good: list[Any], bad: list[Any]) -> None:
+    known, _ = argument_types(definition(target))
+    assert (expected := known[name]) is not None
+    assert [fits(expected.annotation, value) for value in good] == [True] * len(good)
+    assert [fits(expected.annotation, value) for value in bad] == [False] * len(bad)
 
 
-def test_no_such_module() -> None:
-    with pytest.raises(UserError, match="there is no module"):
-        parameters("no_such_package.x")
+def test_values_without_a_target_have_a_type() -> None:
+    """A key that is added to a file of conf/ needs a line in `VALUES` or an annotation."""
+    for config_name in ("train", "evaluate", "baseline"):
+        plain: Any = OmegaConf.to_container(composed(config_name), resolve=False)
+        called = {at for at, part in nodes(plain) if isinstance(part, dict) and "_target_" in part}
+        for key, _ in nodes(plain):
+            inside = any(f"{key}.".startswith(f"{at}.") for at in called)
+            assert inside or any(matches(key, known) for known in VALUES), key
+
+
+def test_files_and_own_values_are_refused_before_torch_is_imported() -> None:
+    code = (
+        "import sys; from en2py.config.composition import CONF, rehearse;"
+        "from en2py.config.validation import validate; cfg = rehearse('train', [{word!r}], CONF);"
+        "cfg = cfg.__class__({{k: v for k, v in cfg.items_ex(False) if k != 'hydra'}})\n"
+        "try: validate(cfg)\n"
+        "except Exception as error: print(type(error).__name__, 'torch' in sys.modules)"
+    )
+    for word in ("ckpt_path=no_such.ckpt", "trainer.max_epochs=abc", "batch.max_tokens=0"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(word=word)], capture_output=True, text=True
+        )
+        assert done.stdout.split() == ["UserError", "False"], done.stderr

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import en2py
-from en2py.config.instantiate import check_targets
+from en2py.config.instantiate import check_allowed
 from en2py.errors import UserError
 from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from training_runs import Go
@@ -158,7 +158,7 @@ def test_a_stored_config_calls_only_allowed_targets(
 )
 def test_a_target_that_is_not_a_public_part_is_rejected(target: str) -> None:
     with pytest.raises(UserError, match="run|has no"):
-        check_targets({"a": {"b": [[{"_target_": target}]]}})
+        check_allowed({"a": {"b": [[{"_target_": target}]]}})
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_target_that_is_not_a_public_part_is_rejected(target: str) -> None:
      "pytorch_lightning.profilers.SimpleProfiler", "en2py.data.tokenizers.BpeTokenizer"],
 )  # fmt: skip
 def test_parts_are_allowed_as_targets(target: str) -> None:
-    check_targets({"a": {"_target_": target}})
+    check_allowed({"a": {"_target_": target}})
 
 
 def test_no_code_loads_untrusted_pickles() -> None:

@@ -191,9 +191,9 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         label = plan.job_label(Path(str(settings.sweep.dir)), overrides)
         set_job(label, parallel="n_jobs" in settings.launcher)
     try:
-        from en2py.config.validation import check
+        from en2py.config.validation import validate
 
-        check(cfg, config_name)
+        validate(cfg, config_name)
         if not alone and is_of_several_ranks(cfg):
             return _in_a_process_of_its_own(cfg, overrides)
         sys.argv[1:] = [typed(o) for o in overrides]  # the other ranks of a run are started with it

@@ -1,9 +1,8 @@
-"""A resolved config -> None, or `UserError` in one sentence; without torch, so it takes a second.
+"""Validate a resolved config, or raise a `UserError` with key, value and remedy in one sentence.
 
-Which keys a section may have and of which type their values are, the code says that it calls
-(`signatures.py`); sections that call nothing are held against the file that they come from. This
-file adds what no annotation says: ranges and choices (`rules.py`), files that must exist, and what
-goes together.
+Sections with a `_target_` are compared with the signature of what they call, types and ranges
+included; `VALUES` has the types of all other values and the ranges of other packages' arguments.
+Files, contradictions and `VALUES` come first, so torch is imported only where they are in order.
 """
 
 import difflib
@@ -12,25 +11,135 @@ import glob
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from en2py.config.instantiate import check_targets
-from en2py.config.ranges import CHOICES, RULES
-from en2py.config.signatures import WORDS, parameters
+from en2py.config.argument_types import ArgumentType, argument_types, typed
+from en2py.config.composition import CONF
+from en2py.config.instantiate import check_allowed, definition
 from en2py.errors import UserError, did_you_mean
+from en2py.ranges import ProperFraction, Seed
 
 FILES = ("path", "ckpt_path", "init_from", "prompts", "results")  # must exist, by their last part
-CHECKPOINTS = ("ckpt_path", "init_from")  # whoever loads them knows the newest good one
+CHECKPOINTS = ("ckpt_path", "init_from")  # their loader names the newest valid one
 FOLDERS = ("root",)
-WRITTEN = ("output", "cache", "folder", "export")  # may be made
+WRITTEN = ("output", "cache", "folder", "export")  # are created
+
+Section = Mapping[str, Any]
+_Count = PositiveInt | Literal[-1] | None  # -1: without limit
+_Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+_Precision = Literal[
+    "auto", "32-true", "16-mixed", "16-true", "bf16-mixed", "bf16-true", "bf16", "64-true",
+    "32", "16", "64", 32, 16, 64,
+]  # fmt: skip
+
+# The types of values without a `_target_`, and the ranges of arguments of Lightning and torch.
+VALUES: dict[str, ArgumentType] = {
+    key: ArgumentType(annotation)
+    for key, annotation in {
+        "seed": Seed,
+        "study": str | None,
+        "fresh": bool,
+        "ckpt_path": str | None,
+        "init_from": str | None,
+        "output": str,
+        "cache": str,
+        "processes": PositiveInt | None,
+        "behaviour": bool,
+        "vocab": Section,
+        "vocab.src_min_freq": PositiveInt,
+        "vocab.tgt_min_freq": PositiveInt,
+        "batch": Section,
+        "batch.max_tokens": PositiveInt,
+        "batch.max_pairs": PositiveInt | None,
+        "batch.num_workers": NonNegativeInt,
+        "checkpoints": Section,
+        "checkpoints.every_n_minutes": PositiveFloat,
+        "checkpoints.every_n_steps": PositiveInt | None,
+        "checkpoints.keep_every_n_epochs": PositiveInt | None,
+        "faults": Section,
+        "faults.skip_batches": NonNegativeInt,
+        "faults.spike": Annotated[float, Field(gt=1)] | None,
+        "sandbox": Section,
+        "sandbox.timeout_s": PositiveFloat,
+        "sandbox.memory_mb": Annotated[int, Field(ge=64)],
+        "sandbox.workers": PositiveInt | None,
+        "sandbox.min_level": Literal["full", "kernel", "process"],
+        "logger": Section | None,
+        "logger.wandb": Section | None,
+        "logger.wandb.project": str,
+        "logger.wandb.log_checkpoints": bool,
+        "data": Section,
+        "data.name": str,
+        "data.path": str | Mapping[str, str] | None,
+        "data.root": str | None,
+        "data.source": Section,
+        "cleaning": Section,
+        "cleaning.use": Section,
+        "cleaning.use.*": bool,
+        "cleaning.steps": Section,
+        "cleaning.steps.*": Section,
+        "cleaning.seconds_per_pair": PositiveFloat,
+        "split": Section,
+        "augmentation": Section,
+        "tokenizer": Section,
+        "tokenizer.*": Section,
+        "model": Section,
+        "embeddings": Section,
+        "embeddings.path": str | None,
+        "embeddings.freeze_epochs": Annotated[int, Field(ge=-1)],
+        "embeddings.vectors": Section,
+        "loss": Section,
+        "optimizer": Section,
+        "optimizer.lr": PositiveFloat,
+        "optimizer.eps": PositiveFloat,
+        "optimizer.betas": tuple[ProperFraction, ProperFraction],
+        "optimizer.weight_decay": NonNegativeFloat,
+        "scheduler": Section,
+        "decoding": Section,
+        "decoding.engine": Literal["torch", "ctranslate2", "ctranslate2_int8"],
+        "callbacks": Section,
+        "callbacks.*.patience": PositiveInt,
+        "callbacks.*.decay": Annotated[float, Field(gt=0, lt=1)],
+        "callbacks.*.every_n_*": PositiveInt | None,
+        "trainer": Section,
+        "trainer.max_epochs": _Count,
+        "trainer.max_steps": _Count,
+        "trainer.accelerator": _Accelerator,
+        "trainer.devices": int | str | list[int],
+        "trainer.precision": _Precision | None,
+        "trainer.gradient_clip_val": NonNegativeFloat | None,
+        "trainer.accumulate_grad_batches": PositiveInt,
+        # evaluate.py
+        "baseline": str | None,
+        "results": str | None,
+        "part": Literal["train", "val", "test"],
+        "export": str | None,
+        "prompt": str | None,
+        "prompts": str | None,
+        "attention": list[Literal["cross", "encoder", "decoder"]] | None,
+        "n_maps": PositiveInt,
+        "folder": str | None,
+        "oracle_quality": bool,
+        "trigger_words": bool,
+        "pass_at_k": Section,
+        "pass_at_k.n_samples": PositiveInt | None,
+        "pass_at_k.temperature": PositiveFloat,
+        "pass_at_k.top_p": Annotated[float, Field(gt=0, le=1)],
+        "pass_at_k.k": list[PositiveInt],
+        "pass_at_k.seed": Seed,
+        "baselines": Section,
+        "baselines.*": Section | None,
+    }.items()
+}
 
 
-def check(cfg: DictConfig, config_name: str = "train") -> None:
-    """Refuse what a person got wrong, before anything is read, written or imported.
+def validate(cfg: DictConfig, config_name: str = "train") -> None:
+    """Raise an error for a mistake in a config, before anything is read or written.
 
     Args:
         cfg: The composed config.
@@ -41,22 +150,25 @@ def check(cfg: DictConfig, config_name: str = "train") -> None:
     """
     _check_missing(cfg)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_targets(plain)
-    for key, value in _leaves(plain):
+    _check_sections(plain, config_name)
+    for key, value in nodes(plain):
         _check_value(key, value)
-    _check_steps(plain)
+    _check_parts(plain)
     if "baselines" in plain:
-        _check_entrants(plain)
-    _check_types(plain, config_name)
-    _check_shapes(plain)
-    _check_starts(plain)
-    _check_sweep(plain)
-    for key, value in _leaves(plain):
+        _check_evaluation(plain)
+    _check_combinations(plain)
+    _check_sweep()
+    for key, value in leaves(plain):
         _check_path(key, value, several=config_name == "evaluate")
+    for key, section in nodes(plain):  # in this order, for most of the libraries come last
+        if isinstance(section, Mapping) and "_target_" in section:
+            _check_arguments(key, section, null_is_later=config_name == "evaluate")
+    check_allowed(plain)
+    _check_shapes(plain)
 
 
 def expand_paths(text: str) -> list[Path]:
-    """Find the files that a path, a comma list or a glob pattern names.
+    """Return the files that a path, a comma list or a glob pattern names.
 
     Args:
         text: As typed; a file of exactly this name comes first.
@@ -73,143 +185,158 @@ def expand_paths(text: str) -> list[Path]:
     return found
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each value that is not a section, with its dotted key; a list is one value."""
+    return ((at, leaf) for at, leaf in nodes(value, key) if not isinstance(leaf, Mapping))
+
+
+def nodes(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each section and value with its dotted key, sections before their values."""
+    if key:
+        yield key, value
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, value
-        for inner in value if isinstance(value, list) else ():
-            if isinstance(inner, Mapping):
-                yield from _leaves(inner, key)
+            yield from nodes(inner, f"{key}.{name}" if key else str(name))
+    for inner in value if isinstance(value, list) else ():
+        if isinstance(inner, Mapping):
+            yield from nodes(inner, key)
 
 
 def _check_missing(cfg: DictConfig) -> None:
     # Unresolved, because `data.source.path: ${data.path}` is missing only if `data.path` is.
     written: Any = OmegaConf.to_container(cfg, resolve=False)
-    for key, value in _leaves(written):
+    for key, value in leaves(written):
         if value == "???":
             kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
             raise UserError(f"{key} is needed: add {key}={kind}")
 
 
-def _check_types(config: Mapping[str, Any], config_name: str) -> None:
-    """Hold each value against the type that its place asks for."""
-    for key, section in _sections(config):
-        if "_target_" in section:
-            _check_call(key, section, null_is_later=config_name == "evaluate")
-    for key, default in _defaults(config_name):
-        value = _select(config, key)
-        if value is not _ABSENT:
-            _check_like(key, value, default)
-        elif "." not in key:
+def _check_sections(config: Section, config_name: str) -> None:
+    """Refuse a config without a key or group of its primary config."""
+    primary: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml"))
+    chosen = [entry for entry in primary.pop("defaults") if isinstance(entry, dict)]
+    groups = [group for entry in chosen for group, option in entry.items() if option is not None]
+    for key in [*primary, *(group.partition("/")[0] for group in groups)]:
+        if key not in (*config, "hydra", "experiment"):
             raise UserError(f"{key} is needed; take {key}=null or ~{key} off the command line")
 
 
-_ABSENT = object()
-_WIRING = ("engine",)  # says who is called, and is no argument
-
-
-def _select(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for name in key.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            return _ABSENT  # taken out on purpose
-        value = value[name]
-    return value
-
-
-def _sections(config: Mapping[str, Any], key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield key, config
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _sections(value, f"{key}.{name}" if key else str(name))
-
-
-def _check_call(at: str, section: Mapping[str, Any], *, null_is_later: bool) -> None:
-    """Hold a section against what it calls; in an evaluation null stands for `as trained`."""
+def _check_value(key: str, value: Any) -> None:
+    """Compare a section or value with `VALUES`."""
+    expected = next((kind for known, kind in VALUES.items() if matches(key, known)), None)
     try:
-        known = parameters(str(section["_target_"]))
+        if expected is not None:
+            expected.validate(key, value)
     except UserError as error:
-        raise UserError(f"{at}._target_={section['_target_']}: {error}") from None
+        inner = ", ".join(known for known in VALUES if known.startswith(f"{key}."))
+        raise UserError(f"{error}{f'; set one of {inner}' if inner else ''}") from None
+    name = key.rpartition(".")[2]
+    if name in ("prompt", *FILES, *FOLDERS) and isinstance(value, str) and not value.strip():
+        raise UserError(f"{key} is empty: set a value, or leave it out")
+
+
+def matches(key: str, pattern: str) -> bool:
+    """Return whether a dotted key matches a pattern, name by name."""
+    names, patterns = key.split("."), pattern.split(".")
+    return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
+
+
+def _check_parts(config: Section) -> None:
+    """Check that each cleaning step in use exists, and that each callback is one or null."""
+    cleaning = config.get("cleaning") or {}
+    for name in cleaning.get("use") or {}:
+        if name not in cleaning["steps"]:
+            near = did_you_mean(name, cleaning["steps"])
+            raise UserError(f"cleaning.use.{name}: there is no cleaning.steps.{name}{near}")
+    for name, callback in (config.get("callbacks") or {}).items():
+        if callback is not None and not (isinstance(callback, Mapping) and "_target_" in callback):
+            raise UserError(
+                f"callbacks.{name}={typed(callback)}: expected null, which switches it off, or a "
+                "section with a _target_, as in conf/callbacks/"
+            )
+
+
+def _check_evaluation(config: Section) -> None:
+    """Check that there is something to score: checkpoints, baselines, or stored results."""
+    if not any(config.get(name) for name in ("ckpt_path", "baseline", "results", "study")):
+        raise UserError("ckpt_path is needed: add ckpt_path=FILE")
+    for name in ("prompt", "prompts"):
+        if config.get(name) is not None and not config.get("ckpt_path"):
+            raise UserError(f"{name} needs a model: add ckpt_path=FILE")
+    source = config["data"].get("source") or {}
+    if config["data"].get("path") is None and "path" in source and "url" not in source:
+        raise UserError("data.path is needed: add data.path=FILE")
+    known = [*config["baselines"], "none"]
+    for name in filter(None, map(str.strip, str(config.get("baseline") or "").split(","))):
+        if name not in known:
+            raise UserError(f"baseline={name}: no such baseline{did_you_mean(name, known)}")
+
+
+def _check_combinations(config: Section) -> None:
+    """Refuse values that are valid alone and contradict each other."""
+    if config.get("ckpt_path") and config.get("init_from"):
+        raise UserError(
+            "ckpt_path and init_from exclude each other: ckpt_path resumes the same run, "
+            "init_from starts a new one from its weights"
+        )
+    if config.get("ckpt_path") and config.get("fresh"):
+        raise UserError(
+            "fresh=true and ckpt_path exclude each other: fresh trains from the start, ckpt_path "
+            "resumes; for new training from known weights there is init_from=FILE"
+        )
+    if config.get("prompt") is not None and config.get("prompts") is not None:
+        raise UserError("prompt and prompts exclude each other: use one text or a file of them")
+    strategy = str((config.get("trainer") or {}).get("strategy") or "")
+    frozen = (config.get("embeddings") or {}).get("freeze_epochs") or 0
+    if strategy.startswith("ddp") and frozen > 0:
+        raise UserError(
+            f"embeddings.freeze_epochs={frozen}: tables that start to learn later would differ "
+            f"between the processes of trainer.strategy={strategy}; use 0 or -1, or one device"
+        )
+
+
+def _check_sweep() -> None:
+    if not HydraConfig.initialized():
+        return
+    params = HydraConfig.get().sweeper.get("params")
+    if HydraConfig.get().mode != RunMode.MULTIRUN and params:
+        raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
+
+
+def _check_arguments(at: str, section: Section, *, null_is_later: bool) -> None:
+    """Compare a section with the signature of its target.
+
+    Args:
+        at: The dotted key of the section.
+        section: With a `_target_`.
+        null_is_later: Accept null, which an evaluation replaces by the value of the training.
+    """
+    check_allowed(section, at)
+    known, any_keyword = argument_types(definition(section["_target_"]))
     for name, value in section.items():
-        if known is None or name in ("_target_", "_partial_", "_convert_", "_recursive_", *_WIRING):
+        key = f"{at}.{name}"
+        if name.startswith("_") or any(matches(key, pattern) for pattern in VALUES):
             continue
         if name not in known:
+            if any_keyword:
+                continue
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            told = f"; the nearest names are {', '.join(near)}" if near else ""
-            raise UserError(f"{at}.{name}: {section['_target_']} takes no {name}{told}")
-        annotation = None if value is None and null_is_later else known[name]
-        if annotation is not None and not annotation.accepts(value):
-            raise UserError(f"{at}.{name}={_typed(value)}: expected {annotation.words()}")
+            hint = f"; the nearest names are {', '.join(near)}" if near else ""
+            raise UserError(f"{key}: {section['_target_']} has no argument {name}{hint}")
+        expected = known[name]
+        if expected is not None and not (value is None and null_is_later):
+            expected.validate(key, value)
 
 
-def _defaults(config_name: str) -> Iterator[tuple[str, Any]]:
-    """Yield what the files say that this config was composed from, sections before their keys."""
-    conf = Path(__file__).resolve().parents[3] / "conf"
-    primary: Any = OmegaConf.to_container(OmegaConf.load(conf / f"{config_name}.yaml"))
-    usual = [entry for entry in primary["defaults"] if isinstance(entry, dict)]
-    files = {"": conf / f"{config_name}.yaml"}
-    for group, option in ((g, o) for entry in usual for g, o in entry.items()):
-        if option is None or group in ("hydra", "experiment") or " " in group:
+def _check_shapes(config: Section) -> None:
+    """Check numbers that depend on each other."""
+    for key, section in nodes(config):
+        if not isinstance(section, Mapping):
             continue
-        if HydraConfig.initialized():
-            option = HydraConfig.get().runtime.choices.get(group) or option
-        files[group] = conf / group / f"{option}.yaml"
-    for group, file in files.items():
-        prefix = group.replace("/", ".")
-        if not file.is_file():
-            continue  # from a search path: an experiment's own option
-        raw: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        if prefix:
-            yield prefix, raw
-        for key, section in _sections(raw if isinstance(raw, dict) else {}):
-            if "_target_" in section:
-                continue  # its signature knows better
-            for name, default in section.items():
-                if name not in ("defaults", "hydra"):
-                    yield ".".join(filter(None, (prefix, key, str(name)))), default
-
-
-def _check_like(key: str, value: Any, default: Any) -> None:
-    if isinstance(default, dict):
-        if not isinstance(value, Mapping) and (value is not None or "." not in key):
-            names = ", ".join(f"{key}.{name}" for name in default)
-            raise UserError(f"{key}={_typed(value)}: a section, not a value; set one of {names}")
-        return
-    kind = type(default).__name__
-    if (
-        default is None
-        or value is None
-        or (isinstance(default, str) and default[:2] in ("??", "${"))
-    ):
-        return
-    numbers = {"int", "float"}  # 5 for a default of 0.5, and 0.5 minutes for 5
-    if type(value).__name__ != kind and not {type(value).__name__, kind} <= numbers:
-        raise UserError(f"{key}={_typed(value)}: expected {WORDS.get(kind, 'a list in brackets')}")
-
-
-def _check_value(key: str, value: Any) -> None:
-    name = key.rpartition(".")[2]
-    rule = next((rule for like, rule in RULES.items() if fnmatch.fnmatchcase(name, like)), None)
-    if rule is not None and value is not None:
-        for item in value if isinstance(value, list) else [value]:
-            if not rule.test(item):
-                raise UserError(f"{key}={_typed(item)}: expected {rule.words}")
-    choices = CHOICES.get(key)
-    if choices is not None and value is not None and str(value) not in choices:
-        raise UserError(f"{key}={_typed(value)}: no such choice{did_you_mean(str(value), choices)}")
-    if name in ("prompt", *FILES, *FOLDERS) and isinstance(value, str) and not value.strip():
-        raise UserError(f"{key} is empty: give it a value, or leave it out")
-
-
-def _check_shapes(config: Mapping[str, Any]) -> None:
-    for key, section in _sections(config):
         d_model, n_heads = section.get("d_model"), section.get("n_heads")
         if isinstance(d_model, int) and isinstance(n_heads, int) and d_model % n_heads:
-            near = [h for h in range(1, d_model + 1) if d_model % h == 0]
-            best = min(near, key=lambda h: abs(h - n_heads))
+            divisors = [h for h in range(1, d_model + 1) if d_model % h == 0]
+            best = min(divisors, key=lambda h: abs(h - n_heads))
             raise UserError(
                 f"{key}.n_heads={n_heads}: does not divide {key}.d_model={d_model}; "
                 f"the nearest number of heads that does is {best}"
@@ -217,82 +344,14 @@ def _check_shapes(config: Mapping[str, Any]) -> None:
         ratios = section.get("ratios")
         if isinstance(ratios, list) and (len(ratios) != 3 or abs(sum(ratios) - 1) > 1e-6):
             raise UserError(
-                f"{key}.ratios={_typed(ratios)}: expected three numbers (train, val, test) "
+                f"{key}.ratios={typed(ratios)}: expected three numbers (train, val, test) "
                 f"that sum to 1; these {len(ratios)} sum to {sum(ratios):g}"
             )
-
-    longest, room = _select(config, "decoding.max_len"), _select(config, "model.max_tgt_len")
-    if isinstance(longest, int) and isinstance(room, int) and longest > room:
+    max_len = (config.get("decoding") or {}).get("max_len")
+    limit = (config.get("model") or {}).get("max_tgt_len")
+    if isinstance(max_len, int) and isinstance(limit, int) and max_len > limit:
         raise UserError(
-            f"decoding.max_len={longest}: more than the model can write, model.max_tgt_len={room}"
-        )
-
-
-def _check_steps(config: Mapping[str, Any]) -> None:
-    """Hold the members of the lists of parts: each is a part, or switched off."""
-    cleaning = config.get("cleaning") or {}
-    for name in cleaning.get("use") or {}:
-        if name not in (cleaning.get("steps") or {}):
-            raise UserError(
-                f"cleaning.use.{name}: there is no cleaning.steps.{name}"
-                f"{did_you_mean(name, cleaning['steps'])}"
-            )
-    for name, step in (config.get("callbacks") or {}).items():
-        if step is not None and not (isinstance(step, Mapping) and "_target_" in step):
-            raise UserError(
-                f"callbacks.{name}={_typed(step)}: expected null, which switches it off, or a "
-                "section with a _target_, as in conf/callbacks/"
-            )
-
-
-def _check_starts(config: Mapping[str, Any]) -> None:
-    if config.get("ckpt_path") and config.get("init_from"):
-        raise UserError(
-            "ckpt_path and init_from exclude each other: ckpt_path goes on with the same run, "
-            "init_from starts a new one from its weights"
-        )
-    if config.get("ckpt_path") and config.get("fresh"):
-        raise UserError(
-            "fresh=true and ckpt_path exclude each other: fresh trains from the start, ckpt_path "
-            "goes on; for new training from known weights there is init_from=FILE"
-        )
-    if config.get("prompt") is not None and config.get("prompts") is not None:
-        raise UserError("prompt and prompts exclude each other: give one text or a file of them")
-
-
-def _check_entrants(config: Mapping[str, Any]) -> None:
-    """Hold what an evaluation is to score: checkpoints, baselines, or stored results."""
-    if not any(config.get(name) for name in ("ckpt_path", "baseline", "results", "study")):
-        raise UserError("ckpt_path is needed: add ckpt_path=FILE")
-    if not config.get("ckpt_path"):
-        for name in ("prompt", "prompts"):
-            if config.get(name) is not None:
-                raise UserError(f"{name} needs a model that answers: add ckpt_path=FILE")
-    data = config["data"]
-    source = data.get("source") or {}
-    if data.get("path") is None and "path" in source and "url" not in source:
-        raise UserError("data.path is needed: add data.path=FILE")
-    known = [*config["baselines"], "none"]
-    for name in filter(None, str(config.get("baseline") or "").split(",")):
-        if name.strip() not in known:
-            raise UserError(
-                f"baseline={name.strip()}: no such baseline{did_you_mean(name.strip(), known)}"
-            )
-
-
-def _check_sweep(config: Mapping[str, Any]) -> None:
-    if not HydraConfig.initialized():
-        return
-    hydra = HydraConfig.get()
-    params = hydra.sweeper.get("params")
-    if hydra.mode != RunMode.MULTIRUN and params:
-        raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
-    strategy = str((config.get("trainer") or {}).get("strategy") or "")
-    frozen = (config.get("embeddings") or {}).get("freeze_epochs") or 0
-    if strategy.startswith("ddp") and frozen > 0:
-        raise UserError(
-            f"embeddings.freeze_epochs={frozen}: tables that start to learn later would differ "
-            f"between the processes of trainer.strategy={strategy}; take 0 or -1, or one device"
+            f"decoding.max_len={max_len}: longer than the model supports, model.max_tgt_len={limit}"
         )
 
 
@@ -303,10 +362,10 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
     if name in WRITTEN and "." not in key:
         _check_writable(key, Path(value))
     elif name in FILES:
-        wide = several and name == "ckpt_path"
-        for path in expand_paths(value) if wide else [Path(value)]:
+        is_list = several and name == "ckpt_path"
+        for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
-            if path.is_dir() and not wide:
+            if path.is_dir() and not is_list:
                 raise UserError(f"{key}={path}: this is a folder, expected a file")
             if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
                 raise UserError(f"{key}={path}: this file is empty")
@@ -319,15 +378,15 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
 def _check_exists(key: str, path: Path) -> None:
     if path.exists():
         return
-    above = path.parent
-    while not above.exists():
-        path, above = above, above.parent
-    if above.is_file():
-        raise UserError(f"{key}={path}: {above} is a file, not a folder")
-    names = sorted(entry.name for entry in above.iterdir())[:10_000]
+    parent = path.parent
+    while not parent.exists():
+        path, parent = parent, parent.parent
+    if parent.is_file():
+        raise UserError(f"{key}={path}: {parent} is a file, not a folder")
+    names = sorted(entry.name for entry in parent.iterdir())[:10_000]
     near = did_you_mean(path.name, names)
-    told = near if near.startswith("; did") else ""
-    raise UserError(f"{key}: {path} does not exist (looked in {above.resolve()}){told}")
+    hint = near if near.startswith("; did") else ""
+    raise UserError(f"{key}: {path} does not exist (looked in {parent.resolve()}){hint}")
 
 
 def _check_writable(key: str, path: Path) -> None:
@@ -336,13 +395,4 @@ def _check_writable(key: str, path: Path) -> None:
     if not path.is_dir():
         raise UserError(f"{key}: {path} is a file, expected a folder")
     if not os.access(path, os.W_OK):
-        raise UserError(f"{key}: {path} may not be written to; take another folder: {key}=FOLDER")
-
-
-def _typed(value: Any) -> str:
-    """Show a value as one types it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(_typed(item) for item in value)}]"
-    return str(value)
+        raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")

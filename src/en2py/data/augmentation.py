@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from pydantic import PositiveInt
+
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, FUNCTION, RESERVED, own_names, with_names
 from en2py.data.syntax import ast_text_renamed, parse
+from en2py.ranges import ProperFraction, Seed
 
 ATTEMPTS = 20  # draws of a name before it stays as it is
 _WORD = re.compile(r"\w+")
@@ -21,12 +24,14 @@ _PIVOTAL = frozenset(
 )
 
 
-def none(pairs: Sequence[Pair], *, seed: int) -> list[Pair]:
+def none(pairs: Sequence[Pair], *, seed: Seed) -> list[Pair]:
     """Return the pairs as they are."""
     return list(pairs)
 
 
-def rename(pairs: Sequence[Pair], *, seed: int, n_variants: int, functions: bool) -> list[Pair]:
+def rename(
+    pairs: Sequence[Pair], *, seed: Seed, n_variants: PositiveInt, functions: bool
+) -> list[Pair]:
     """Add each program again under other names, drawn from those of the other programs.
 
     Variables get names of variables, arguments names of arguments, the more frequent the likelier.
@@ -65,7 +70,7 @@ def rename(pairs: Sequence[Pair], *, seed: int, n_variants: int, functions: bool
 
 
 def word_dropout(
-    pairs: Sequence[Pair], *, seed: int, n_variants: int, probability: float
+    pairs: Sequence[Pair], *, seed: Seed, n_variants: PositiveInt, probability: ProperFraction
 ) -> list[Pair]:
     """Add each pair again with some words of its description left out.
 

@@ -15,6 +15,9 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from en2py.data.duplicates import (
     Fingerprint,
@@ -25,6 +28,9 @@ from en2py.data.duplicates import (
 )
 from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.errors import UserError
+from en2py.ranges import Seed
+
+Ratios = Sequence[Annotated[float, Field(gt=0, lt=1)]]  # of train, val, test
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ def random_split(
     report: DataReport,
     prints: Sequence[Fingerprint] | None = None,
     *,
-    ratios: Sequence[float],
-    seed: int,
+    ratios: Ratios,
+    seed: Seed,
 ) -> Splits:
     """Shuffle and cut; duplicates stay and leak. Only to reproduce published numbers."""
     main, others, prints = _main_and_others(pairs, report, prints, unique=False)
@@ -79,8 +85,8 @@ def group_split(
     report: DataReport,
     prints: Sequence[Fingerprint] | None = None,
     *,
-    ratios: Sequence[float],
-    seed: int,
+    ratios: Ratios,
+    seed: Seed,
 ) -> Splits:
     """Remove duplicates and keep each group of near-duplicates in one split."""
     main, others, prints = _main_and_others(pairs, report, prints, unique=True)
@@ -92,8 +98,8 @@ def behaviour_split(
     report: DataReport,
     prints: Sequence[Fingerprint] | None = None,
     *,
-    ratios: Sequence[float],
-    seed: int,
+    ratios: Ratios,
+    seed: Seed,
     signatures: Callable[[Sequence[str]], Mapping[str, str]],
 ) -> Splits:
     """Split as `group_split` does, and keep programs of equal behaviour in one split too.
@@ -122,8 +128,8 @@ def _split_groups(
     others: Sequence[Pair],
     prints: Sequence[Fingerprint],
     report: DataReport,
-    ratios: Sequence[float],
-    seed: int,
+    ratios: Ratios,
+    seed: Seed,
 ) -> Splits:
     groups = group_near_duplicates(prints[: len(main)])
     part = _assign(main, groups, ratios, seed)
@@ -136,8 +142,8 @@ def composition_split(
     report: DataReport,
     prints: Sequence[Fingerprint] | None = None,
     *,
-    ratios: Sequence[float],
-    seed: int,
+    ratios: Ratios,
+    seed: Seed,
 ) -> Splits:
     """Remove duplicates and hold out combinations of primitives; train keeps every primitive.
 
@@ -173,8 +179,8 @@ def official_split(
     report: DataReport,
     prints: Sequence[Fingerprint] | None = None,
     *,
-    ratios: Sequence[float],
-    seed: int,
+    ratios: Ratios,
+    seed: Seed,
 ) -> Splits:
     """Take the split that the source fixes; nothing is removed, so that scores can be compared.
 

@@ -3,11 +3,13 @@
 import math
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
 from en2py.decoding.cpu_kernels import logsumexp, topk
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model, mask_special_tokens
+from en2py.ranges import Length
 
 
 @torch.inference_mode()
@@ -16,9 +18,9 @@ def beam(
     src: Tensor,
     vocab: Vocab,
     *,
-    max_len: int,
-    beam_size: int,
-    length_penalty: float,
+    max_len: Length,
+    beam_size: PositiveInt,
+    length_penalty: NonNegativeFloat,
     allow_unk: bool,
 ) -> list[list[Hypothesis]]:
     """Extend the `beam_size` most probable hypotheses at every step.

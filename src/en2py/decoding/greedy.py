@@ -9,11 +9,12 @@ from torch import Tensor
 from en2py.data.vocab import Vocab
 from en2py.decoding.cpu_kernels import logsumexp
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model, mask_special_tokens
+from en2py.ranges import Length
 
 
 @torch.inference_mode()
 def greedy(
-    model: Model | Engine, src: Tensor, vocab: Vocab, *, max_len: int, allow_unk: bool
+    model: Model | Engine, src: Tensor, vocab: Vocab, *, max_len: Length, allow_unk: bool
 ) -> list[list[Hypothesis]]:
     """Generate the most probable token at every step.
 

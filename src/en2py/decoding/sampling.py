@@ -1,13 +1,16 @@
 """Sampling with temperature, top-k and top-p."""
 
 import hashlib
+from typing import Annotated
 
 import torch
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
 from en2py.decoding.greedy import generate
 from en2py.decoding.hypothesis import Hypothesis, Model
+from en2py.ranges import Length, Seed
 
 
 @torch.inference_mode()
@@ -16,12 +19,12 @@ def sample(
     src: Tensor,
     vocab: Vocab,
     *,
-    max_len: int,
-    n_samples: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int,
+    max_len: Length,
+    n_samples: PositiveInt,
+    temperature: PositiveFloat,
+    top_k: PositiveInt | None,
+    top_p: Annotated[float, Field(gt=0, le=1)] | None,
+    seed: Seed,
     allow_unk: bool,
 ) -> list[list[Hypothesis]]:
     """Draw programs by their probability.

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeFloat
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
@@ -19,6 +20,7 @@ from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text
 from en2py.evaluation.metrics.bleu import NGRAM_ORDER, Ngram, bleu_value, ngrams
 from en2py.evaluation.metrics.code_tokens import layout_tokens
+from en2py.ranges import Fraction
 
 _ROWS = 256  # test pairs compared at once: memory stays small whatever the size of the data
 _WORDS = r"\w+|[^\w\s]"
@@ -55,7 +57,7 @@ def retrieval(
 
 
 def bm25(
-    train: Sequence[Pair], test: Sequence[Pair], *, k1: float = 1.5, b: float = 0.75
+    train: Sequence[Pair], test: Sequence[Pair], *, k1: NonNegativeFloat = 1.5, b: Fraction = 0.75
 ) -> list[str]:
     """Answer with the code of the best training description by Okapi BM25 over words.
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from en2py.data.text_files import find_file
@@ -104,7 +105,7 @@ def table(words: Mapping[str, Any], vocab: Vocab, width: int, seed: int) -> tupl
 
 
 def none(
-    sentences: Sentences, src_vocab: Vocab, tgt_vocab: Vocab, *, seed: int, dim: int
+    sentences: Sentences, src_vocab: Vocab, tgt_vocab: Vocab, *, seed: int, dim: PositiveInt
 ) -> Vectors:
     """Start both token tables from random weights."""
     return Vectors()
@@ -116,9 +117,9 @@ def separate(
     tgt_vocab: Vocab,
     *,
     seed: int,
-    dim: int,
-    window: int,
-    epochs: int,
+    dim: PositiveInt,
+    window: PositiveInt,
+    epochs: PositiveInt,
     skip_gram: bool,
 ) -> Vectors:
     """Train one space on the descriptions and another one on the programs, by word2vec.
@@ -147,9 +148,9 @@ def joint(
     tgt_vocab: Vocab,
     *,
     seed: int,
-    dim: int,
-    window: int,
-    epochs: int,
+    dim: PositiveInt,
+    window: PositiveInt,
+    epochs: PositiveInt,
     skip_gram: bool,
 ) -> Vectors:
     """Train one space, in which a sentence is a description followed by its program.
@@ -170,9 +171,9 @@ def code(
     tgt_vocab: Vocab,
     *,
     seed: int,
-    dim: int,
-    window: int,
-    epochs: int,
+    dim: PositiveInt,
+    window: PositiveInt,
+    epochs: PositiveInt,
     skip_gram: bool,
 ) -> Vectors:
     """Train a space on the programs alone. Arguments as in `separate`."""
@@ -214,7 +215,7 @@ def pretrained(
     tgt_vocab: Vocab,
     *,
     seed: int,
-    dim: int,
+    dim: PositiveInt,
     path: str,
 ) -> Vectors:
     """Read the vectors of the English words from a file; the Python table starts random.

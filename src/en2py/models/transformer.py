@@ -17,10 +17,12 @@ from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from en2py.models.cpu_kernels import Dropout, scaled_dot_product_attention
 from en2py.models.packing import PADDED, Layout
+from en2py.ranges import Length, ProperFraction
 
 Norm = Literal["pre", "post"]
 Positions = Literal["learned", "sinusoidal", "rotary"]
@@ -292,18 +294,18 @@ class Transformer(nn.Module):
         n_tgt: int,
         pad_id: int,
         *,
-        d_model: int,
-        d_ff: int,
-        n_heads: int,
-        n_encoder_layers: int,
-        n_decoder_layers: int,
-        dropout: float,
-        max_src_len: int,
-        max_tgt_len: int,
+        d_model: PositiveInt,
+        d_ff: PositiveInt,
+        n_heads: PositiveInt,
+        n_encoder_layers: PositiveInt,
+        n_decoder_layers: PositiveInt,
+        dropout: ProperFraction,
+        max_src_len: Length,
+        max_tgt_len: Length,
         positions: Positions,
         norm: Norm,
         tie_embeddings: Tying,
-        attention_dropout: float = 0.0,
+        attention_dropout: ProperFraction = 0.0,
         src_width: int | None = None,
         tgt_width: int | None = None,
     ) -> None:

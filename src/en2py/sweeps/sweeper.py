@@ -98,7 +98,7 @@ class StudySweeper(BasicSweeper):
         with open_dict(cfg):
             del cfg["hydra"]
         try:
-            validation.check(cfg, "train")
+            validation.validate(cfg, "train")
             choices = {k: v for k, v in choices.items() if not k.startswith("hydra")}
             name = run_folder.folder_for(cfg, list(words), choices).name
         except Exception as error:

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from en2py.config.composition import Config
-from en2py.config.instantiate import check_targets, make
+from en2py.config.instantiate import check_allowed, make
 from en2py.config.run_name import canonical, data_key
 from en2py.console import progress_bar
 from en2py.data.cache import cached
@@ -142,7 +142,7 @@ def module_from(
     config: Config, src_vocab: Vocab, tgt_vocab: Vocab, stored: dict[str, Any]
 ) -> Seq2SeqModule:
     """Return a module of a config's shape, for new weights or those of a checkpoint."""
-    check_targets(config)
+    check_allowed(config)
     states = (stored["src_state"], stored["tgt_state"])
     src_tokenizer, tgt_tokenizer = tokenizers(config, states)
     return Seq2SeqModule(

@@ -10,10 +10,12 @@ Shape letters: N real target positions of a batch, D d_model, V target vocabular
 import keyword
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.models.cpu_kernels import linear_cross_entropy
+from en2py.ranges import ProperFraction
 
 LAYOUT_TOKENS = frozenset({"<nl>", "<indent>", "<dedent>"})  # line structure as words
 
@@ -26,7 +28,7 @@ class CrossEntropy(nn.Module):
         label_smoothing: Share of each target spread over all tokens (Szegedy et al., 2016).
     """
 
-    def __init__(self, vocab: Vocab, *, label_smoothing: float) -> None:
+    def __init__(self, vocab: Vocab, *, label_smoothing: ProperFraction) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing ({label_smoothing}) is not in [0, 1)")
@@ -56,11 +58,11 @@ class KeywordWeightedCrossEntropy(nn.Module):
         self,
         vocab: Vocab,
         *,
-        keyword_weight: float,
-        frequent_weight: float,
-        n_frequent: int,
-        other_weight: float,
-        label_smoothing: float,
+        keyword_weight: PositiveFloat,
+        frequent_weight: PositiveFloat,
+        n_frequent: PositiveInt,
+        other_weight: PositiveFloat,
+        label_smoothing: ProperFraction,
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:

@@ -8,17 +8,22 @@ number of steps done: a run that goes on under another length follows the new le
 import math
 from collections.abc import Callable
 
+from pydantic import PositiveFloat, PositiveInt
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from en2py.ranges import Fraction
 
-def constant(optimizer: Optimizer, *, total_steps: int, warmup: float) -> LRScheduler:
+
+def constant(optimizer: Optimizer, *, total_steps: int, warmup: Fraction) -> LRScheduler:
     """Rise in a line, then stay."""
     rise = _rise(warmup, total_steps)
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / rise))
 
 
-def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float, final: float) -> LRScheduler:
+def cosine(
+    optimizer: Optimizer, *, total_steps: int, warmup: Fraction, final: Fraction
+) -> LRScheduler:
     """Rise in a line, then fall along half a cosine to `final` times the highest rate.
 
     Loshchilov and Hutter (2017), equation 5, without restarts.
@@ -35,7 +40,7 @@ def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float, final: floa
 
 
 def one_cycle(
-    optimizer: Optimizer, *, total_steps: int, warmup: float, start: float, final: float
+    optimizer: Optimizer, *, total_steps: int, warmup: Fraction, start: Fraction, final: Fraction
 ) -> LRScheduler:
     """Rise from `start` times the highest rate, then fall to `final` times it, along half cosines.
 
@@ -55,7 +60,12 @@ def one_cycle(
 
 
 def noam(
-    optimizer: Optimizer, *, total_steps: int, d_model: int, warmup_steps: int, scale: float
+    optimizer: Optimizer,
+    *,
+    total_steps: int,
+    d_model: PositiveInt,
+    warmup_steps: PositiveInt,
+    scale: PositiveFloat,
 ) -> LRScheduler:
     """Rise in a line for `warmup_steps`, then fall with the root of the step.
 

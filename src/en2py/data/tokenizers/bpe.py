@@ -1,7 +1,9 @@
 """Byte-level byte-pair encoding (Sennrich et al., 2016; bytes as in GPT-2), learned from text."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from en2py.data.tokenizers.protocol import encodable
 
@@ -18,7 +20,7 @@ class BpeTokenizer:
         vocab_size: Number of pieces, the 256 single bytes included; few texts may yield fewer.
     """
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: Annotated[int, Field(ge=256)]) -> None:
         if vocab_size < 256:
             raise ValueError(f"vocab_size ({vocab_size}) is less than the 256 single bytes")
         self.vocab_size = vocab_size

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from en2py.data.pairs import Pair
@@ -18,7 +19,7 @@ class SampleGenerations(Callback):
         every_n_epochs: How often; also after the last epoch.
     """
 
-    def __init__(self, n_samples: int, every_n_epochs: int) -> None:
+    def __init__(self, n_samples: PositiveInt, every_n_epochs: PositiveInt) -> None:
         self.n_samples, self.every_n_epochs = n_samples, every_n_epochs
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
+from pydantic import PositiveInt
+
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import Failed, ProcessPool
 from en2py.data.sources.tasks.english import sentence
 from en2py.data.sources.tasks.families import FAMILIES
 from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.errors import UserError
+from en2py.ranges import Seed
 
 CHUNK = 1000  # pairs that one process draws at a time
 SECONDS_PER_CHUNK = 600.0  # it takes one; programs of ours that do not end are a bug
@@ -24,7 +27,7 @@ EMPTY = ("[]", "None", "''", "{}")
 MOST_PAIRS = 20_000  # more would begin to repeat themselves
 
 
-def read_tasks(report: DataReport, *, n_pairs: int, seed: int) -> list[Pair]:
+def read_tasks(report: DataReport, *, n_pairs: PositiveInt, seed: Seed) -> list[Pair]:
     """Make described programming tasks; needs no file.
 
     Args:
