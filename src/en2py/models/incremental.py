@@ -114,11 +114,11 @@ def _decode_step(layer: DecoderLayer, i: int, x: Tensor, tgt: Side, cache: KeyVa
     def attend_to_target(y: Tensor) -> Tensor:
         q, k, v = layer.self_attention.project(y, tgt)
         keys, values, mask = cache.update(i, k, v)
-        return layer.self_attention.mix(q, keys, values, tgt, mask)
+        return layer.self_attention.mix([q, keys, values], tgt, mask)
 
     def attend_to_source(y: Tensor) -> Tensor:
-        [q], (k, v) = layer.cross_attention.project(y, tgt, QUERIES), cache.memory_kv[i]
-        return layer.cross_attention.mix(q, k, v, tgt, cache.src_mask)
+        q = layer.cross_attention.project(y, tgt, QUERIES)
+        return layer.cross_attention.mix(q + cache.memory_kv[i], tgt, cache.src_mask)
 
     x = layer.residuals[0](x, attend_to_target)
     x = layer.residuals[1](x, attend_to_source)

@@ -57,9 +57,6 @@ class Side:
     layout: Layout = PADDED
 
 
-# ------------------------------------------------------------------------ attention, section 3.2
-
-
 class Attention(nn.Module):
     """Multi-head attention, section 3.2.2."""
 
@@ -100,22 +97,14 @@ class Attention(nn.Module):
         return scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
 
     def mix(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        side: Side,
-        mask: Tensor | None = None,
-        is_causal: bool = False,
+        self, qkv: list[Tensor], side: Side, mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
         """Attend, concatenate the heads and project; `side` is that of the queries, `[B, T, D]`."""
+        q, k, v = qkv
         x = self.attend(q, k, v, mask, is_causal)
         x = x.transpose(1, 2).flatten(2)  # [B, H, T, K] -> [B, T, D]
         out: Tensor = self.out(side.layout.pack(x))
         return out
-
-
-# --------------------------------------------------------------------- feed-forward, section 3.3
 
 
 class FeedForward(nn.Sequential):
@@ -123,9 +112,6 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, d_model: int, d_ff: int) -> None:
         super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(inplace=True), nn.Linear(d_ff, d_model))
-
-
-# ----------------------------------------------------- embeddings and positions, sections 3.4, 3.5
 
 
 def angles(max_len: int, width: int) -> Tensor:
@@ -193,9 +179,6 @@ class Embedding(nn.Module):
         return None if self.rotary is None else self.rotary[:, start : start + n]
 
 
-# ---------------------------------------------------------------------------- layers, section 3.1
-
-
 class Residual(nn.Module):
     """Residual connection with dropout, and a norm after it (the paper) or before the sublayer."""
 
@@ -224,8 +207,7 @@ class EncoderLayer(nn.Module):
         """Map `[B, S, D]` to the same shape."""
 
         def attend_to_source(y: Tensor) -> Tensor:
-            q, k, v = self.self_attention.project(y, src)
-            return self.self_attention.mix(q, k, v, src, src.mask)
+            return self.self_attention.mix(self.self_attention.project(y, src), src, src.mask)
 
         x = self.residuals[0](x, attend_to_source)
         out: Tensor = self.residuals[1](x, self.feed_forward)
@@ -246,20 +228,16 @@ class DecoderLayer(nn.Module):
         """Map `[B, T, D]` to the same shape; `memory_kv` are the memory's, `[B, H, S, K]` each."""
 
         def attend_to_target(y: Tensor) -> Tensor:
-            q, k, v = self.self_attention.project(y, tgt)
-            return self.self_attention.mix(q, k, v, tgt, is_causal=True)
+            return self.self_attention.mix(self.self_attention.project(y, tgt), tgt, is_causal=True)
 
         def attend_to_source(y: Tensor) -> Tensor:
-            [q], (k, v) = self.cross_attention.project(y, tgt, QUERIES), memory_kv
-            return self.cross_attention.mix(q, k, v, tgt, src.mask)
+            q = self.cross_attention.project(y, tgt, QUERIES)
+            return self.cross_attention.mix(q + memory_kv, tgt, src.mask)
 
         x = self.residuals[0](x, attend_to_target)
         x = self.residuals[1](x, attend_to_source)
         out: Tensor = self.residuals[2](x, self.feed_forward)
         return out
-
-
-# --------------------------------------------------------------------------------- the whole model
 
 
 class Transformer(nn.Module):
