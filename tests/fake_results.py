@@ -1,4 +1,4 @@
-"""A comparison that nobody ran: four configurations of three seeds, three baselines, odd texts."""
+"""A fabricated comparison: four configurations of three seeds, three baselines, odd texts."""
 
 import math
 import random

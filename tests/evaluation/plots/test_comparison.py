@@ -72,7 +72,7 @@ def test_equal_results_give_equal_bytes():
 
 def test_text_and_axes_have_the_colour_of_the_page():
     root = ET.fromstring(dot_plot(fake_results().rows, "bleu"))
-    assert root.get("color")  # of a file that is opened alone
+    assert root.get("color")  # of a file outside a page
     assert {text.get("fill") for text in root.iter(f"{SVG}text")} == {"currentColor"}
 
 

@@ -181,7 +181,7 @@ def test_lone_surrogates_are_escaped(tmp_path):
     assert r"\xd800" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_every_plot_has_a_text_alternative():
+def test_every_picture_has_a_text_alternative():
     page = Page(fake_page())
     labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label")]
     assert len(labels) > 15 and all(re.search(r"\d", label) for label in labels)
@@ -224,7 +224,7 @@ def markdown_tokens(text):
     return [*blocks, *(child for block in blocks for child in block.children or ())]
 
 
-def test_markdown_holds_no_markup_of_data():
+def test_markdown_has_no_markup_from_data():
     tokens = markdown_tokens(markdown_of(evil_results()))
     raw = "".join(t.content for t in tokens if t.type in ("html_inline", "html_block"))
     assert set(Page(raw).tags) == {"details", "summary", "br", "sub"}

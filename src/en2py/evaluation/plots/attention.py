@@ -18,7 +18,7 @@ from en2py.evaluation.metrics.code_tokens import token_class
 from en2py.evaluation.plots.curves import save_png
 from en2py.evaluation.plots.style import token_label
 
-_CELL = 0.19  # inches a token, which leaves room for a label of 8 points
+_CELL = 0.19  # inches per token, enough for a label of 8 points
 _MAX_PANEL = 11.5  # inches; more tokens than fit get smaller cells, then fewer labels
 _FONT = "DejaVu Sans Mono"  # comes with matplotlib
 _WORD, _LAYOUT = "#111111", "#8a8a8a"
@@ -65,7 +65,7 @@ def attention_figure(
     if heads.ndim != 3 or heads.shape[1:] != (len(queries), len(keys)):
         raise ValueError(
             f"weights of shape {list(heads.shape)} do not fit {len(queries)} queries "
-            f"and {len(keys)} keys; give [heads, queries, keys]"
+            f"and {len(keys)} keys; expected [heads, queries, keys]"
         )
     # The layout is computed here, in inches: matplotlib's automatic layouts draw everything
     # several times, and cells of one size make labels of one size fit.
@@ -114,7 +114,7 @@ def attention_figure(
 def _label_axes(
     axes: Axes, queries: Sequence[str], keys: Sequence[str], *, size: float, every: int
 ) -> None:
-    """Write tokens beside rows and under columns; every k-th where there is no room for all."""
+    """Write tokens beside rows and under columns; every k-th where not all of them fit."""
     # Plain texts: each tick is a family of artists, and a thousand of them take seconds.
     axes.set_xticks([])
     axes.set_yticks([])

@@ -3,7 +3,7 @@
 Every function returns SVG text, for a page or a file. Text and axes have the text colour of the
 page (`currentColor`, which is a neutral grey in a file), the colours of rows are legible on light
 and dark pages, the background is transparent. Text stays text, so that it can be searched and that
-names in any script are shown. Equal input gives equal bytes.
+names in any script are shown. Equal input produces equal bytes.
 
 Sizes are in points of the view box, which a page shows as CSS pixels.
 """
@@ -32,8 +32,8 @@ from en2py.evaluation.results import Difference, Estimate, ResultRow
 _SVG = "http://www.w3.org/2000/svg"
 _WIDTH = 360.0  # as wide as a phone, or a third of a desktop page
 _MARGIN = 16.0  # half a tick label
-_TOP = 30.0  # room for the title
-_LEFT = 46.0  # room for tick labels
+_TOP = 30.0  # height of the title
+_LEFT = 46.0  # width of tick labels
 _ROW = 34.0  # a row of a dot plot: its name, below it the dot
 _CHAR = 6.4  # mean width of a character
 _STEPS = [1, 2, 2.5, 5, 10]
@@ -180,8 +180,8 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
         axes.annotate(text, (i, means[i]), (0, 8), textcoords="offset points", ha="center")
     axes.set_ylim(*_padded([height for line in lines.values() for height in line.values()], 0.2))
     axes.set_xlim(-0.5, len(values) - 0.5)
-    room = int((_WIDTH - _LEFT - _MARGIN) / len(values) / _CHAR)
-    axes.set_xticks(range(len(values)), [visible(shortened(value, room)) for value in values])
+    length = int((_WIDTH - _LEFT - _MARGIN) / len(values) / _CHAR)
+    axes.set_xticks(range(len(values)), [visible(shortened(value, length)) for value in values])
     axes.grid(visible=False, axis="x")
     shown = "; ".join(f"{value} {text}" for value, text in zip(values, texts, strict=False))
     return _to_svg(picture, f"{how.head} by {setting}. {shown or 'No combination is complete'}")
@@ -213,8 +213,8 @@ def _draw_dots(
     def place(value: float) -> float:
         return min(max(value * how.scale, bounds[0]), bounds[1])
 
-    room = _WIDTH - 16 - 1.2 * _CHAR * max(len(write(e.value)) for e in shown.values())
-    names = {i: _wrapped(rows[i].name, room) for i in shown}
+    width = _WIDTH - 16 - 1.2 * _CHAR * max(len(write(e.value)) for e in shown.values())
+    names = {i: _wrapped(rows[i].name, width) for i in shown}
     height = sum(_ROW + 14 * (len(lines) - 1) for lines in names.values()) + 4
     figure, axes = _figure(title, _TOP + height + 22, bottom=22)
     axes.set_ylim(height, 0)
@@ -346,10 +346,10 @@ def _to_svg(figure: Figure, description: str) -> str:
 
 
 def _padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]:
-    """Return limits with room around finite values."""
+    """Return limits with a margin around finite values."""
     low, high = min(values), max(values)
-    room = share * (high - low) or abs(low) / 10 or 0.1
-    return low - room, high + room
+    margin = share * (high - low) or abs(low) / 10 or 0.1
+    return low - margin, high + margin
 
 
 def _colour(rows: Sequence[ResultRow], place: int) -> str:

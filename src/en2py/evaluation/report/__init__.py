@@ -1,4 +1,4 @@
-"""HTML and Markdown reports of a comparison, made from its `Results` alone."""
+"""HTML and Markdown reports of a comparison, made only from its `Results`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from en2py.evaluation.results import Results
 def write_report(folder: Path, results: Results, name: str = "report") -> None:
     """Write `report.html`, which needs no other file and no network, `report.md` and `pictures/`.
 
-    Equal results give equal bytes.
+    Equal results produce equal bytes.
 
     Args:
         folder: Of the files.

@@ -70,7 +70,7 @@ def escaped(text: str) -> Markup:
 
 
 def html_line(text: str) -> Markup:
-    """Return text for a line of HTML within Markdown, where Markdown's escapes do not hold."""
+    """Return text for a line of HTML within Markdown, where Markdown's escapes do not apply."""
     return Markup(html.escape(visible(" ".join(text.split()))))
 
 

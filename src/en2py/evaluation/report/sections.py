@@ -197,7 +197,7 @@ def _scored_on(results: Results) -> str:
 
 
 def _other_oracles(results: Results) -> list[Block]:
-    """Return what the tables of oracles do not hold, such as why no program was run."""
+    """Return facts that no table of oracles has, for example why no program was run."""
     known = ("with tests", "n", "functions", "scripts", "quality", "reasons")
     rest = {key: value for key, value in results.oracles.items() if key not in known}
     return [Block("facts", facts(rest))] if rest else []

@@ -97,8 +97,8 @@
     const widest = (words) => Math.max(...words.map((word) => measure.measureText(word).width));
     const left = Math.ceil(widest(map.rows)) + 10;
     const top = Math.ceil(widest(map.columns)) + 10;
-    const room = canvas.parentElement.clientWidth - left - 2;
-    const cell = Math.max(15, Math.min(30, Math.floor(room / map.columns.length)));
+    const width_left = canvas.parentElement.clientWidth - left - 2;
+    const cell = Math.max(15, Math.min(30, Math.floor(width_left / map.columns.length)));
     const [width, height] = [map.columns.length * cell, map.rows.length * 19];
     const pen = sized(canvas, left + width + 1, top + height + 1);
     place = { left, top, cell };
