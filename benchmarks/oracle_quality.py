@@ -13,8 +13,8 @@ import time
 from en2py.data.cleaning import characters, layout, limits, pipeline
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.sources import english_python, jsonl
-from en2py.evaluation.behaviour import admit, count_reasons
-from en2py.evaluation.behaviour.mutants import measure
+from en2py.evaluation.behaviour import build_oracles, count_reasons
+from en2py.evaluation.behaviour.mutation_testing import measure
 from en2py.sandbox import Sandbox
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     with Sandbox(**settings) as sandbox, Sandbox(**settings, hash_seed=1) as other:
         print(sandbox.describe())
         began = time.monotonic()
-        admissions = admit(codes, sandbox, other)
+        admissions = build_oracles(codes, sandbox, other)
         took = time.monotonic() - began
         functions = [own for own in admissions if own.kind == "function"]
         admitted = [own for own in functions if own.oracle is not None]
@@ -86,8 +86,8 @@ def main() -> None:
     killed, accepted = quality.n_killed, quality.n_accepted
     print(f"{killed} of {quality.n_mutants} mutants killed ({killed / quality.n_mutants:.1%})")
     print(
-        f"{accepted} of {quality.n_strangers} strangers accepted"
-        f" ({accepted / quality.n_strangers:.2%})"
+        f"{accepted} of {quality.n_unrelated} strangers accepted"
+        f" ({accepted / quality.n_unrelated:.2%})"
     )
     for title, examples in (("SURVIVOR", quality.survivors), ("STRANGER", quality.accepted)):
         for reference, program in examples[: options.show]:

@@ -27,7 +27,7 @@ from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names
 from en2py.data.syntax import ast_text_renamed, parse
-from en2py.evaluation.behaviour import admit, behaves_like
+from en2py.evaluation.behaviour import behaves_like, build_oracles
 from en2py.evaluation.execution.unit_tests import passes_tests
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import metric_value, score
@@ -133,7 +133,7 @@ class Behaviour:
         self.by_tests = all(pair.tests for pair in pairs)
         self.pairs = list(pairs)
         if not self.by_tests:
-            found = admit([pair.code for pair in pairs], sandbox, other)
+            found = build_oracles([pair.code for pair in pairs], sandbox, other)
             there = [own.kind == "function" and own.oracle is not None for own in found]
             self.pairs = [pair for pair, use in zip(pairs, there, strict=True) if use]
             self.oracles = {p.code: a.oracle for p, a in zip(pairs, found, strict=True)}

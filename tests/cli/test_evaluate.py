@@ -20,7 +20,7 @@ from en2py.config.run_name import run_name
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.errors import UserError
-from en2py.evaluation.execution.runner import Judge, Ran, counts_at_k, counts_of
+from en2py.evaluation.execution.runner import ExecutionResult, ProgramRunner, counts_at_k, counts_of
 from en2py.evaluation.results import Results
 from en2py.training import build, checkpoints, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
@@ -298,11 +298,13 @@ DOUBLE = "def double(n):\n    return n * 2\n"
 TRIPLE = "def triple(n):\n    return n * 3\n"
 
 
-def judge_of(tmp_path: Path, *, behaviour: bool = True, **changed: Any) -> Judge:
+def judge_of(tmp_path: Path, *, behaviour: bool = True, **changed: Any) -> ProgramRunner:
     pairs = pairs_of(
         (DOUBLE, ("assert double(3) == 6",)), (TRIPLE, ()), ("print(1 + 1)", ()), ("class A: 0", ())
     )
-    return Judge(pairs, sandbox={**SANDBOX, **changed}, folder=tmp_path, behaviour=behaviour)
+    return ProgramRunner(
+        pairs, sandbox={**SANDBOX, **changed}, folder=tmp_path, behaviour=behaviour
+    )
 
 
 def test_tests_come_before_behaviour_and_what_cannot_be_run_is_none(tmp_path: Path) -> None:
@@ -349,7 +351,7 @@ def test_behaviour_can_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_pass_at_k_is_the_unbiased_estimate() -> None:
-    right, wrong = (Ran("tests", right, True, "", "") for right in (True, False))
+    right, wrong = (ExecutionResult("tests", right, True, "", "") for right in (True, False))
     tables = counts_at_k([[right, wrong, wrong, wrong], [None] * 4], [1, 2, 9])
     assert tables == {"pass@1": [[0.25, 1.0], [0.0, 0.0]], "pass@2": [[0.5, 1.0], [0.0, 0.0]]}
 
@@ -375,7 +377,7 @@ def test_programs_that_behave_alike_stay_on_one_side() -> None:
 
 
 def test_signatures_are_equal_where_behaviour_is(tmp_path: Path) -> None:
-    from en2py.evaluation.behaviour.cached import signatures_of
+    from en2py.evaluation.behaviour.cached import reference_classes
 
     codes = [
         "def total(values):\n    return sum(values)",
@@ -387,7 +389,7 @@ def test_signatures_are_equal_where_behaviour_is(tmp_path: Path) -> None:
         "x = 1\nprint(x + 2)",
         "import no_such_module",
     ]
-    found = signatures_of(codes, sandbox=SANDBOX, folder=tmp_path)
+    found = reference_classes(codes, sandbox=SANDBOX, folder=tmp_path)
     signs = [found.get(code) for code in codes]
     assert signs[0] == signs[1] and signs[3] == signs[4] and signs[5] == signs[6]
     assert len({*signs[::2], signs[3]} - {None}) >= 3 and signs[7] is None

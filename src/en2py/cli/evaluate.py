@@ -39,8 +39,8 @@ from en2py.data.prepare import Prepared
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import BASELINE, MODEL, RunMetrics, axes, fixed, reference_name
-from en2py.evaluation.behaviour.cached import account, quality_of
-from en2py.evaluation.execution.runner import Judge, counts_at_k
+from en2py.evaluation.behaviour.cached import count_testable, oracle_quality
+from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.metrics.registry import COMPARISON, format_value, metric
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
@@ -90,7 +90,7 @@ class Ground:
     pairs: list[Pair]
     validation: list[Pair]
     training: Training
-    judge: Judge
+    judge: ProgramRunner
     data: dict[str, Any]
 
 
@@ -177,7 +177,7 @@ def _sampling(cfg: DictConfig, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _at_k(drawn: list[list[str]], judge: Judge, ks: Sequence[int]) -> Tables:
+def _at_k(drawn: list[list[str]], judge: ProgramRunner, ks: Sequence[int]) -> Tables:
     places = [place for place, programs in enumerate(drawn) for _ in programs]
     ran = iter(judge.run([program for programs in drawn for program in programs], places))
     return counts_at_k([[next(ran) for _ in programs] for programs in drawn], ks)
@@ -363,7 +363,9 @@ def _ground(cfg: DictConfig, entrants: Sequence[CheckpointRun]) -> Ground:
             f"these checkpoints have no {cfg.part} pair in common (their data: "
             f"{', '.join(names)}): compare runs on the same data with the same split"
         )
-    judge = Judge(pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour)
+    judge = ProgramRunner(
+        pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
+    )
     texts = [[pair.id, pair.description, pair.code] for pair in pairs]
     data = {
         "name": config["data"]["name"],
@@ -454,11 +456,11 @@ def _oracles(cfg: DictConfig, ground: Ground) -> dict[str, Any]:
     found: dict[str, Any] = {"with tests": n_tests} if n_tests else {}
     if judge.refusal:
         return {**found, "not run": judge.refusal}
-    if judge.admissions:
-        own = [judge.admissions[pair.code] for pair in ground.pairs if not pair.tests]
-        found |= account(own)
+    if judge.oracles:
+        own = [judge.oracles[pair.code] for pair in ground.pairs if not pair.tests]
+        found |= count_testable(own)
         if cfg.oracle_quality:
-            found["quality"] = quality_of(
-                judge.admissions, sandbox=judge.sandbox, folder=judge.folder
+            found["quality"] = oracle_quality(
+                judge.oracles, sandbox=judge.sandbox, folder=judge.folder
             )
     return found

@@ -26,7 +26,7 @@ from en2py.console import console, log_file
 from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
-from en2py.evaluation.execution.runner import Judge
+from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.registry import format_values
 from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import Training, write_scores
@@ -166,7 +166,7 @@ def _train(run: Run) -> float:
         generated(module, datamodule, trainer, "test")
         return math.inf
     plot_curves(folder / "metrics.csv", folder / "curves.png")
-    judge = Judge(
+    judge = ProgramRunner(
         prepared.pairs("test"),
         sandbox=config["sandbox"],
         folder=Path(config["cache"]),

@@ -22,7 +22,13 @@ from en2py.evaluation.aggregation import (
     configurations,
     make_rows,
 )
-from en2py.evaluation.execution.runner import TESTS, Judge, Ran, counts_of, failures
+from en2py.evaluation.execution.runner import (
+    TESTS,
+    ExecutionResult,
+    ProgramRunner,
+    counts_of,
+    failures,
+)
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
 from en2py.evaluation.metrics.program_metrics import Scores, metric_value, score
 from en2py.evaluation.metrics.registry import metric
@@ -72,7 +78,7 @@ class SplitScores:
     pairs: list[Pair]
     candidates: list[list[str]]
     scores: Scores
-    ran: list[Ran | None]
+    ran: list[ExecutionResult | None]
     tables: Tables
     values: dict[str, Any]
 
@@ -95,7 +101,7 @@ class SplitScores:
         ]
 
 
-def judged(candidates: list[list[str]], judge: Judge, training: Training) -> SplitScores:
+def judged(candidates: list[list[str]], judge: ProgramRunner, training: Training) -> SplitScores:
     """Score programs alone, whoever wrote them.
 
     Args:
@@ -361,7 +367,9 @@ def _output(scored: SplitScores, place: int) -> SampleOutput:
     return SampleOutput(scored.predictions[place], *_verdict(row.verdict, row.answers, own))
 
 
-def _verdict(words: str, answers: Mapping[str, Any], ran: Ran | None) -> tuple[str, str]:
+def _verdict(
+    words: str, answers: Mapping[str, Any], ran: ExecutionResult | None
+) -> tuple[str, str]:
     """Return the verdict and its reason."""
     if words == "exact":
         return "exact", ""

@@ -24,7 +24,7 @@ from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
 from en2py.decoding.greedy import greedy
 from en2py.errors import UserError
-from en2py.evaluation.behaviour.cached import running_code, signatures_of
+from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
 from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
@@ -69,7 +69,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
     key = data_key(config)
     if _is_watched(config):
-        key["running"] = running_code()
+        key["running"] = execution_digest()
     record, from_cache = cached(Path(config["cache"]), "data", key, build)
     return Prepared.from_dict(record), from_cache
 
@@ -80,7 +80,7 @@ def _split(config: Config) -> Any:
     if not _is_watched(config):
         return split
     settings = {"sandbox": config["sandbox"], "folder": Path(config["cache"])}
-    return partial(split, signatures=partial(signatures_of, **settings))
+    return partial(split, signatures=partial(reference_classes, **settings))
 
 
 def _is_watched(config: Config) -> bool:

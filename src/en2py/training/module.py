@@ -82,7 +82,7 @@ class Seq2SeqModule(pl.LightningModule):
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
         self.metadata = metadata
-        # Place in the split to that pair's row of `TokenMetrics.by_pair`, of the last test.
+        # Place in the split to that pair's row of `TokenMetrics.per_example`, of the last test.
         self.tested: dict[int, list[list[float]]] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
@@ -186,7 +186,7 @@ class Seq2SeqModule(pl.LightningModule):
         metrics: Any = self.eval_metrics["test_split"]
         owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
         owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
-        table = metrics.by_pair(scored[0], owners, len(batch.indices))
+        table = metrics.per_example(scored[0], owners, len(batch.indices))
         self._count(batch, "test", scored)
         self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from en2py.data.datamodule import PairDataModule
-from en2py.evaluation.execution.runner import Judge
+from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.token_metrics import token_counts
 from en2py.evaluation.scores import SplitScores, Tables, Training, judged
 from en2py.training.distributed import all_gather
@@ -23,7 +23,7 @@ def score_split(
     datamodule: PairDataModule,
     trainer: pl.Trainer,
     split: str,
-    judge: Judge,
+    judge: ProgramRunner,
     training: Training,
     candidates: list[list[str]] | None = None,
 ) -> SplitScores:

@@ -126,7 +126,7 @@ def test_counts_by_pair_add_up_to_the_whole(vocab, batch):
     metrics = TokenMetrics(vocab)
     scores = score_tokens(logits, targets)
     metrics.update(scores, n_characters=90, spelling_bits=16)
-    tables = metrics.by_pair(scores, owners, 4).tolist()
+    tables = metrics.per_example(scores, owners, 4).tolist()
     rows = [token_counts(table, 30, 16 if i == 1 else 0) for i, table in enumerate(tables[:3])]
     expected = {name: value.item() for name, value in metrics.compute().items()}
     for name, value in expected.items():

@@ -1,17 +1,16 @@
-"""Behaves like the reference: correctness where a dataset has no tests."""
+"""Correctness by behaviour, for pairs without tests: a program is compared with its reference."""
 
-from en2py.evaluation.behaviour.comparison import Verdict, behaves_like, problems_of_scripts
-from en2py.evaluation.behaviour.equivalence import signatures
+from en2py.evaluation.behaviour.comparison import Verdict, behaves_like
+from en2py.evaluation.behaviour.equivalence import equivalence_classes
 from en2py.evaluation.behaviour.oracle import Oracle
-from en2py.evaluation.behaviour.references import Admission, admit, count_reasons
+from en2py.evaluation.behaviour.references import OracleCandidate, build_oracles, count_reasons
 
 __all__ = [
-    "Admission",
     "Oracle",
+    "OracleCandidate",
     "Verdict",
-    "admit",
     "behaves_like",
+    "build_oracles",
     "count_reasons",
-    "problems_of_scripts",
-    "signatures",
+    "equivalence_classes",
 ]

@@ -8,8 +8,14 @@ from typing import Any
 
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
-from en2py.evaluation.behaviour import Admission, Oracle, admit, count_reasons, signatures
-from en2py.evaluation.behaviour.mutants import measure
+from en2py.evaluation.behaviour import (
+    Oracle,
+    OracleCandidate,
+    build_oracles,
+    count_reasons,
+    signatures,
+)
+from en2py.evaluation.behaviour.mutation_testing import measure
 from en2py.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
@@ -20,7 +26,7 @@ _SEED = 0  # draws mutants and strangers
 
 
 @cache
-def running_code() -> str:
+def execution_digest() -> str:
     """Return a digest of the code that runs programs and judges what they did."""
     return digest({name: file_digest(_PACKAGE / name) for name in _CODE})
 
@@ -30,9 +36,9 @@ def limits(sandbox: Mapping[str, Any]) -> dict[str, Any]:
     return {name: sandbox[name] for name in ("timeout_s", "memory_mb")}
 
 
-def admissions_of(
+def reference_oracles(
     codes: Sequence[str], *, sandbox: Mapping[str, Any], folder: Path
-) -> dict[str, Admission]:
+) -> dict[str, OracleCandidate]:
     """Return the oracle of each reference, or why it has none; from the cache if they are there.
 
     Args:
@@ -44,20 +50,20 @@ def admissions_of(
         UserError: If the sandbox is refused here and the oracles are not in the cache.
     """
     distinct = sorted(set(codes))
-    key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": running_code()}
+    key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": execution_digest()}
 
     def build() -> dict[str, Any]:
         log.info(f"watching {len(distinct):,} references, once for this data")
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
-            return {"found": [own.to_dict() for own in admit(distinct, one, other)]}
+            return {"found": [own.to_dict() for own in build_oracles(distinct, one, other)]}
 
     record, _ = cached(folder, "oracles", key, build)
-    found = map(Admission.from_dict, record["found"])
+    found = map(OracleCandidate.from_dict, record["found"])
     return dict(zip(distinct, found, strict=True))
 
 
-def quality_of(
-    admissions: Mapping[str, Admission], *, sandbox: Mapping[str, Any], folder: Path
+def oracle_quality(
+    admissions: Mapping[str, OracleCandidate], *, sandbox: Mapping[str, Any], folder: Path
 ) -> dict[str, int]:
     """Return the error bars of function oracles: mutants killed, strangers accepted.
 
@@ -70,20 +76,20 @@ def quality_of(
         UserError: If the sandbox is refused here and they are not in the cache.
     """
     oracles = _function_oracles(admissions)
-    key = {"references": sorted(oracles), "limits": limits(sandbox), "running": running_code()}
+    key = {"references": sorted(oracles), "limits": limits(sandbox), "running": execution_digest()}
 
     def build() -> dict[str, Any]:
         log.info(f"measuring {len(oracles):,} oracles with mutants and strangers, once")
         with Sandbox(**sandbox) as one:
             found = measure(list(oracles), list(oracles.values()), one, _SEED)
-        names = ("n_mutants", "n_killed", "n_strangers", "n_accepted")
+        names = ("n_mutants", "n_killed", "n_unrelated", "n_accepted")
         return {name: getattr(found, name) for name in names}
 
     record, _ = cached(folder, "oracle-quality", key, build)
     return record
 
 
-def signatures_of(
+def reference_classes(
     codes: Sequence[str], *, sandbox: Mapping[str, Any], folder: Path
 ) -> dict[str, str]:
     """Return what programs do, those that can be watched: equal texts are equal behaviour.
@@ -96,11 +102,11 @@ def signatures_of(
     Raises:
         UserError: If the sandbox is refused here and they are not in the cache.
     """
-    admissions = admissions_of(codes, sandbox=sandbox, folder=folder)
+    admissions = reference_oracles(codes, sandbox=sandbox, folder=folder)
     key = {
         "references": sorted(admissions),
         "limits": limits(sandbox),
-        "running": running_code(),
+        "running": execution_digest(),
     }
 
     def build() -> dict[str, Any]:
@@ -113,7 +119,7 @@ def signatures_of(
     return found
 
 
-def account(admissions: Sequence[Admission]) -> dict[str, Any]:
+def count_testable(admissions: Sequence[OracleCandidate]) -> dict[str, Any]:
     """Count how many references can be tested, and why the others cannot."""
     functions = [own for own in admissions if own.kind == "function"]
     scripts = [own for own in admissions if own.kind == "script"]
@@ -125,11 +131,11 @@ def account(admissions: Sequence[Admission]) -> dict[str, Any]:
     }
 
 
-def _testable(admissions: Sequence[Admission]) -> int:
+def _testable(admissions: Sequence[OracleCandidate]) -> int:
     return sum(own.oracle is not None for own in admissions)
 
 
-def _function_oracles(admissions: Mapping[str, Admission]) -> dict[str, Oracle]:
+def _function_oracles(admissions: Mapping[str, OracleCandidate]) -> dict[str, Oracle]:
     return {
         code: own.oracle
         for code, own in admissions.items()

@@ -59,16 +59,6 @@ def behaves_like(
     return verdicts
 
 
-def problems_of_scripts(programs: Sequence[str], sandbox: Sandbox) -> list[str]:
-    """Run programs from start to end, on the input that script oracles get.
-
-    Returns:
-        For each program why it did not end well, in a few words for counting; empty if it did.
-    """
-    outcomes = sandbox.run(Job(code, stdin=STDIN) for code in programs)
-    return ["" if finished(own.load) else own.load.problem for own in outcomes]
-
-
 def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
     """Write the job of a prediction, or the reason why it cannot be asked."""
     tree = parse(code)

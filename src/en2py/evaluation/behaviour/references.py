@@ -31,7 +31,7 @@ _CLOCK = {"now", "today", "utcnow", "ctime", "localtime", "gmtime", "asctime", "
 
 
 @dataclass(frozen=True)
-class Admission:
+class OracleCandidate:
     """A reference's oracle, or the reason why it has none; `kind` tells which was tried."""
 
     kind: str
@@ -43,13 +43,13 @@ class Admission:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> "Admission":
+    def from_dict(cls, record: dict[str, Any]) -> "OracleCandidate":
         """Undo `to_dict`, also after a trip through JSON."""
         oracle = None if record["oracle"] is None else Oracle.from_dict(record["oracle"])
         return cls(record["kind"], oracle, record["reason"])
 
 
-def admit(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> list[Admission]:
+def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> list[OracleCandidate]:
     """Make oracles of references, each distinct text once.
 
     Inputs on which the reference needs more than `CALL_S` are left out, so a slower machine may
@@ -80,7 +80,7 @@ def admit(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> list[Admiss
     return [trials[code].admission() for code in codes]
 
 
-def count_reasons(admissions: Sequence[Admission]) -> dict[str, int]:
+def count_reasons(admissions: Sequence[OracleCandidate]) -> dict[str, int]:
     """Count why references carry no oracle, the most frequent first."""
     counts = Counter(f"{own.kind}: {own.reason}" for own in admissions if own.oracle is None)
     return dict(counts.most_common())
@@ -226,8 +226,8 @@ class _Trial:
         else:
             self.oracle = Oracle("script", ("",), (answer,), 0)
 
-    def admission(self) -> Admission:
-        return Admission(self.kind, self.oracle, self.reason)
+    def admission(self) -> OracleCandidate:
+        return OracleCandidate(self.kind, self.oracle, self.reason)
 
 
 def _padded(inputs: list[str]) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 from en2py.data.cache import cached
 from en2py.data.pairs import Pair
 from en2py.errors import UserError
-from en2py.evaluation.behaviour import Admission, behaves_like
-from en2py.evaluation.behaviour.cached import admissions_of, limits, running_code
+from en2py.evaluation.behaviour import OracleCandidate, behaves_like
+from en2py.evaluation.behaviour.cached import execution_digest, limits, reference_oracles
 from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
 from en2py.evaluation.metrics.bleu import Counts
 from en2py.evaluation.metrics.program_metrics import Scores
@@ -25,7 +25,7 @@ TESTS, FUNCTION, SCRIPT = "tests", "function", "script"
 
 
 @dataclass(frozen=True)
-class Ran:
+class ExecutionResult:
     """How a program did when it was run.
 
     Attributes:
@@ -50,7 +50,7 @@ class Ran:
         return f"{'fails' if self.against == TESTS else 'differs'}: {self.detail or self.problem}"
 
 
-class Judge:
+class ProgramRunner:
     """Runs the programs of one list of pairs, in a sandbox that is opened when it is needed.
 
     What a program did is kept in the cache, so that scoring again is quick and gives the same.
@@ -68,17 +68,19 @@ class Judge:
         self.pairs, self.sandbox, self.folder = list(pairs), dict(sandbox), folder
         self.behaviour = behaviour
         self.refusal = ""
-        self._known: dict[tuple[str, str], Ran] = {}
+        self._known: dict[tuple[str, str], ExecutionResult] = {}
 
     @cached_property
-    def admissions(self) -> dict[str, Admission]:
+    def admissions(self) -> dict[str, OracleCandidate]:
         """Reference to oracle, or to why it has none, of the pairs without tests."""
         codes = [pair.code for pair in self.pairs if not pair.tests]
         if not self.behaviour or not codes:
             return {}
-        return admissions_of(codes, sandbox=self.sandbox, folder=self.folder)
+        return reference_oracles(codes, sandbox=self.sandbox, folder=self.folder)
 
-    def run(self, programs: Sequence[str], places: Sequence[int] | None = None) -> list[Ran | None]:
+    def run(
+        self, programs: Sequence[str], places: Sequence[int] | None = None
+    ) -> list[ExecutionResult | None]:
         """Run programs.
 
         Args:
@@ -117,9 +119,9 @@ class Judge:
         admission = self.admissions.get(pair.code)
         return admission is not None and admission.oracle is not None
 
-    def _run(self, tasks: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], Ran]:
+    def _run(self, tasks: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], ExecutionResult]:
         order = sorted(tasks)
-        key = {"tasks": order, "limits": limits(self.sandbox), "running": running_code()}
+        key = {"tasks": order, "limits": limits(self.sandbox), "running": execution_digest()}
 
         def build() -> dict[str, Any]:
             tested = [task for task in order if self.pairs[tasks[task]].tests]
@@ -130,18 +132,20 @@ class Judge:
             return {"ran": [asdict(found[task]) for task in order]}
 
         record, _ = cached(self.folder, "verdicts", key, build)
-        return dict(zip(order, (Ran(**own) for own in record["ran"]), strict=True))
+        return dict(zip(order, (ExecutionResult(**own) for own in record["ran"]), strict=True))
 
     def _against_tests(
         self,
         tested: Sequence[tuple[str, str]],
         tasks: Mapping[tuple[str, str], int],
         sandbox: Sandbox,
-    ) -> list[Ran]:
+    ) -> list[ExecutionResult]:
         pairs = [self.pairs[tasks[task]] for task in tested]
         verdicts = passes_tests([program for _, program in tested], pairs, sandbox)
         return [
-            Ran(TESTS, own.passed, own.problem in ("", "wrong value"), own.problem, own.failing)
+            ExecutionResult(
+                TESTS, own.passed, own.problem in ("", "wrong value"), own.problem, own.failing
+            )
             for own in verdicts
         ]
 
@@ -150,17 +154,17 @@ class Judge:
         watched: Sequence[tuple[str, str]],
         tasks: Mapping[tuple[str, str], int],
         sandbox: Sandbox,
-    ) -> list[Ran]:
+    ) -> list[ExecutionResult]:
         oracles = [self.admissions[self.pairs[tasks[task]].code].oracle for task in watched]
         known = [oracle for oracle in oracles if oracle is not None]
         verdicts = behaves_like([program for _, program in watched], known, sandbox)
         return [
-            Ran(oracle.kind, own.behaves, own.runs, own.problem, own.failing)
+            ExecutionResult(oracle.kind, own.behaves, own.runs, own.problem, own.failing)
             for oracle, own in zip(known, verdicts, strict=True)
         ]
 
 
-def counts_of(ran: Sequence[Ran | None]) -> dict[str, Table]:
+def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, Table]:
     """Return the metrics of what was run, as counts per pair.
 
     `passes_tests` is of the pairs with tests, `behaves` of the functions that can be tested;
@@ -182,7 +186,9 @@ def counts_of(ran: Sequence[Ran | None]) -> dict[str, Table]:
     return {name: rows for name, rows in tables.items() if any(row[1] for row in rows)}
 
 
-def counts_at_k(ran: Sequence[Sequence[Ran | None]], ks: Sequence[int]) -> dict[str, Table]:
+def counts_at_k(
+    ran: Sequence[Sequence[ExecutionResult | None]], ks: Sequence[int]
+) -> dict[str, Table]:
     """Return pass@k and behaves@k as counts per pair, each k up to the number of samples.
 
     Args:
@@ -203,7 +209,9 @@ def counts_at_k(ran: Sequence[Sequence[Ran | None]], ks: Sequence[int]) -> dict[
     return tables
 
 
-def failures(scores: Scores, ran: Sequence[Ran | None], asked: Sequence[bool]) -> dict[str, int]:
+def failures(
+    scores: Scores, ran: Sequence[ExecutionResult | None], asked: Sequence[bool]
+) -> dict[str, int]:
     """Count why programs are not right, the most frequent reason first."""
     reasons: Counter[str] = Counter()
     for row, own, was_asked in zip(scores.rows, ran, asked, strict=True):

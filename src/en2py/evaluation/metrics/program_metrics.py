@@ -113,7 +113,7 @@ def score(
     known: Sequence[Sequence[str]] | None = None,
     training_codes: Sequence[str] | TrainingCode | None = None,
 ) -> Scores:
-    """Judge generated programs.
+    """ProgramRunner generated programs.
 
     Args:
         outputs: One program per pair.

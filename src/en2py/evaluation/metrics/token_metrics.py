@@ -21,7 +21,7 @@ PIECE_ROWS = 128  # of logits made at a time on CPU
 def token_counts(
     table: Sequence[Sequence[float]] | None, n_characters: int, spelling: int
 ) -> dict[str, list[float]]:
-    """Turn one pair's row of `TokenMetrics.by_pair` into counts that may be added up.
+    """Turn one pair's row of `TokenMetrics.per_example` into counts that may be added up.
 
     Args:
         table: `[3, C + 1]`; None where the model has no positions for the pair: all counts are 0.
@@ -162,7 +162,7 @@ class TokenMetrics(Metric):
         self.spelling += spelling_bits
         self.characters += self._lengths[targets].sum() if n_characters is None else n_characters
 
-    def by_pair(self, scores: TokenScores, owners: Tensor, n_pairs: int) -> Tensor:
+    def per_example(self, scores: TokenScores, owners: Tensor, n_pairs: int) -> Tensor:
         """Count a batch pair by pair; nothing is added to the state.
 
         Args:

@@ -211,7 +211,7 @@ def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
         text = "wrong programs rejected (one-step mutants of references)"
         shares.append((text, quality["n_killed"], quality["n_mutants"]))
         text = "unrelated functions accepted"
-        shares.append((text, quality["n_accepted"], quality["n_strangers"]))
+        shares.append((text, quality["n_accepted"], quality["n_unrelated"]))
     lines = [
         Line([Cell(text), Cell(whole(k)), Cell(whole(of)), _percent_cell(k, of)])
         for text, k, of in shares

@@ -118,11 +118,11 @@ def _setting(node: ast.AST, name: str, value: object) -> _Change:
 
 @dataclass(frozen=True)
 class Quality:
-    """The metric's error bars: of `n_mutants` `n_killed`, of `n_strangers` `n_accepted`."""
+    """The metric's error bars: of `n_mutants` `n_killed`, of `n_unrelated` `n_accepted`."""
 
     n_mutants: int
     n_killed: int
-    n_strangers: int
+    n_unrelated: int
     n_accepted: int
     survivors: tuple[tuple[str, str], ...]  # reference, mutant
     accepted: tuple[tuple[str, str], ...]  # reference, stranger
@@ -131,7 +131,7 @@ class Quality:
 def measure(
     codes: Sequence[str], oracles: Sequence[Oracle], sandbox: Sandbox, seed: int
 ) -> Quality:
-    """Judge mutants and strangers of each distinct reference.
+    """ProgramRunner mutants and strangers of each distinct reference.
 
     Args:
         codes: References that carry an oracle for a function; repeats are skipped.
