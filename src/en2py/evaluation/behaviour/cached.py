@@ -1,4 +1,4 @@
-"""Oracles of a data set's references: made once, kept with the data, with their error bars."""
+"""Oracles of a data set, their equivalence classes and their error rates, cached with the data."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,10 @@ from typing import Any
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
 from en2py.evaluation.behaviour import (
-    Oracle,
     OracleCandidate,
     build_oracles,
     count_reasons,
-    signatures,
+    equivalence_classes,
 )
 from en2py.evaluation.behaviour.mutation_testing import measure
 from en2py.sandbox import Sandbox
@@ -22,12 +21,12 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[2]
 _CODE = ("evaluation/behaviour", "evaluation/execution", "sandbox")
-_SEED = 0  # draws mutants and strangers
+_SEED = 0  # draws mutants and unrelated functions
 
 
 @cache
 def execution_digest() -> str:
-    """Return a digest of the code that runs programs and judges what they did."""
+    """Return a digest of the code that executes programs and compares their behaviour."""
     return digest({name: file_digest(_PACKAGE / name) for name in _CODE})
 
 
@@ -39,7 +38,7 @@ def limits(sandbox: Mapping[str, Any]) -> dict[str, Any]:
 def reference_oracles(
     codes: Sequence[str], *, sandbox: Mapping[str, Any], folder: Path
 ) -> dict[str, OracleCandidate]:
-    """Return the oracle of each reference, or why it has none; from the cache if they are there.
+    """Build the oracle of each reference, or load it from the cache.
 
     Args:
         codes: The references.
@@ -47,39 +46,42 @@ def reference_oracles(
         folder: The cache.
 
     Raises:
-        UserError: If the sandbox is refused here and the oracles are not in the cache.
+        UserError: If the sandbox is not available here and the oracles are not in the cache.
     """
     distinct = sorted(set(codes))
     key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": execution_digest()}
 
     def build() -> dict[str, Any]:
-        log.info(f"watching {len(distinct):,} references, once for this data")
+        log.info(f"building oracles of {len(distinct):,} references, once for this data")
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
             return {"found": [own.to_dict() for own in build_oracles(distinct, one, other)]}
 
     record, _ = cached(folder, "oracles", key, build)
-    found = map(OracleCandidate.from_dict, record["found"])
-    return dict(zip(distinct, found, strict=True))
+    return dict(zip(distinct, map(OracleCandidate.from_dict, record["found"]), strict=True))
 
 
 def oracle_quality(
-    admissions: Mapping[str, OracleCandidate], *, sandbox: Mapping[str, Any], folder: Path
+    candidates: Mapping[str, OracleCandidate], *, sandbox: Mapping[str, Any], folder: Path
 ) -> dict[str, int]:
-    """Return the error bars of function oracles: mutants killed, strangers accepted.
+    """Count the mutants that function oracles reject, and the unrelated functions they accept.
 
     Args:
-        admissions: Reference to oracle.
+        candidates: Reference to the result of `reference_oracles`.
         sandbox: Settings of the sandbox.
-        folder: The cache, where they are kept beside the oracles.
+        folder: The cache.
 
     Raises:
-        UserError: If the sandbox is refused here and they are not in the cache.
+        UserError: If the sandbox is not available here and the counts are not in the cache.
     """
-    oracles = _function_oracles(admissions)
-    key = {"references": sorted(oracles), "limits": limits(sandbox), "running": execution_digest()}
+    oracles = {
+        code: own.oracle
+        for code, own in candidates.items()
+        if own.oracle is not None and own.kind == "function"
+    }
+    key = {"references": sorted(oracles), **_execution_key(sandbox)}
 
     def build() -> dict[str, Any]:
-        log.info(f"measuring {len(oracles):,} oracles with mutants and strangers, once")
+        log.info(f"testing {len(oracles):,} oracles with mutants and unrelated functions, once")
         with Sandbox(**sandbox) as one:
             found = measure(list(oracles), list(oracles.values()), one, _SEED)
         names = ("n_mutants", "n_killed", "n_unrelated", "n_accepted")
@@ -92,7 +94,7 @@ def oracle_quality(
 def reference_classes(
     codes: Sequence[str], *, sandbox: Mapping[str, Any], folder: Path
 ) -> dict[str, str]:
-    """Return what programs do, those that can be watched: equal texts are equal behaviour.
+    """Return the equivalence class of each program that has an oracle.
 
     Args:
         codes: The programs.
@@ -100,44 +102,35 @@ def reference_classes(
         folder: The cache.
 
     Raises:
-        UserError: If the sandbox is refused here and they are not in the cache.
+        UserError: If the sandbox is not available here and the classes are not in the cache.
     """
-    admissions = reference_oracles(codes, sandbox=sandbox, folder=folder)
-    key = {
-        "references": sorted(admissions),
-        "limits": limits(sandbox),
-        "running": execution_digest(),
-    }
+    candidates = reference_oracles(codes, sandbox=sandbox, folder=folder)
+    key = {"references": sorted(candidates), **_execution_key(sandbox)}
 
     def build() -> dict[str, Any]:
-        log.info("comparing what the references do, once for this data")
+        log.info("comparing the behaviour of the references, once for this data")
         with Sandbox(**sandbox) as one:
-            return {"found": signatures(admissions, one)}
+            return {"found": equivalence_classes(candidates, one)}
 
-    record, _ = cached(folder, "signatures", key, build)
+    record, _ = cached(folder, "equivalence-classes", key, build)
     found: dict[str, str] = record["found"]
     return found
 
 
-def count_testable(admissions: Sequence[OracleCandidate]) -> dict[str, Any]:
-    """Count how many references can be tested, and why the others cannot."""
-    functions = [own for own in admissions if own.kind == "function"]
-    scripts = [own for own in admissions if own.kind == "script"]
+def count_testable(candidates: Sequence[OracleCandidate]) -> dict[str, Any]:
+    """Count the references that have an oracle, and the reasons why others have none."""
+
+    def counts(kind: str) -> dict[str, int]:
+        own = [candidate for candidate in candidates if candidate.kind == kind]
+        return {"testable": sum(one.oracle is not None for one in own), "of": len(own)}
+
     return {
-        "n": len(admissions),
-        "functions": {"testable": _testable(functions), "of": len(functions)},
-        "scripts": {"testable": _testable(scripts), "of": len(scripts)},
-        "reasons": count_reasons(admissions),
+        "n": len(candidates),
+        "functions": counts("function"),
+        "scripts": counts("script"),
+        "reasons": count_reasons(candidates),
     }
 
 
-def _testable(admissions: Sequence[OracleCandidate]) -> int:
-    return sum(own.oracle is not None for own in admissions)
-
-
-def _function_oracles(admissions: Mapping[str, OracleCandidate]) -> dict[str, Oracle]:
-    return {
-        code: own.oracle
-        for code, own in admissions.items()
-        if own.oracle is not None and own.kind == "function"
-    }
+def _execution_key(sandbox: Mapping[str, Any]) -> dict[str, Any]:
+    return {"limits": limits(sandbox), "running": execution_digest()}

@@ -1,4 +1,4 @@
-"""Programs are run: against the tests of their pairs, or against what the reference does."""
+"""Execution of generated programs: against the tests of their pairs, or against oracles."""
 
 import logging
 from collections import Counter
@@ -26,14 +26,14 @@ TESTS, FUNCTION, SCRIPT = "tests", "function", "script"
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """How a program did when it was run.
+    """The result of executing a program.
 
     Attributes:
         against: `tests`, or the oracle of a `function` or a `script`.
-        right: Whether it passes all tests, or does on every input what the reference does.
-        runs: Whether it always came to its end.
+        right: Whether it passes all tests, or equals the reference on every input.
+        runs: Whether it always ended without an exception.
         problem: Why it is wrong, in a few words for counting; empty where it is right.
-        detail: For a person: the first test or input that fails, and what came.
+        detail: The first test or input that fails, with the program's result.
     """
 
     against: str
@@ -44,22 +44,23 @@ class ExecutionResult:
 
     @property
     def words(self) -> str:
-        """Say it in a few words, to be appended to a verdict."""
+        """Return the result in a few words, as the end of a verdict."""
         if self.right:
             return "passes its tests" if self.against == TESTS else "behaves like the reference"
         return f"{'fails' if self.against == TESTS else 'differs'}: {self.detail or self.problem}"
 
 
 class ProgramRunner:
-    """Runs the programs of one list of pairs, in a sandbox that is opened when it is needed.
+    """Runs generated programs of a list of pairs in a sandbox.
 
-    What a program did is kept in the cache, so that scoring again is quick and gives the same.
+    Results are cached, so that a second evaluation is quick and equal. The sandbox is opened only
+    when a program has to be run.
 
     Args:
         pairs: The pairs.
         sandbox: Settings of the sandbox.
         folder: The cache.
-        behaviour: Whether programs of pairs without tests are held against their reference.
+        behaviour: Whether programs of pairs without tests are compared with their reference.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class ProgramRunner:
         self._known: dict[tuple[str, str], ExecutionResult] = {}
 
     @cached_property
-    def admissions(self) -> dict[str, OracleCandidate]:
-        """Reference to oracle, or to why it has none, of the pairs without tests."""
+    def oracles(self) -> dict[str, OracleCandidate]:
+        """Reference to oracle, or to the reason for having none, of the pairs without tests."""
         codes = [pair.code for pair in self.pairs if not pair.tests]
         if not self.behaviour or not codes:
             return {}
@@ -88,25 +89,27 @@ class ProgramRunner:
             places: The place of each one's pair; in order, one for each pair, where None.
 
         Returns:
-            For each program how it did; None where its pair has neither tests nor an oracle, or
-            where the sandbox is refused, which is said once.
+            The result of each program; None where its pair has neither tests nor an oracle, or
+            where the sandbox is not available, which is logged once.
         """
-        asked = list(zip(places or range(len(self.pairs)), programs, strict=True))
+        requested = [
+            (self._reference(place), program, place)
+            for place, program in zip(places or range(len(self.pairs)), programs, strict=True)
+        ]
         try:
             tasks = {
-                (self._reference(place), program): place
-                for place, program in asked
-                if self._is_testable(place)
+                (reference, program): place
+                for reference, program, place in requested
+                if (reference, program) not in self._known and self._is_testable(place)
             }
-            new = {task: place for task, place in tasks.items() if task not in self._known}
-            if new:
-                self._known |= self._run(new)
-        except UserError as refusal:  # a machine without the walls: the other scores stand
+            if tasks:
+                self._known |= self._run(tasks)
+        except UserError as refusal:  # without isolation: all other scores are still computed
             if not self.refusal:
-                log.warning(f"generated programs were not run: {refusal}")
+                log.info(f"generated programs were not run: {refusal}")
             self.refusal = str(refusal)
-            return [None] * len(asked)
-        return [self._known.get((self._reference(place), program)) for place, program in asked]
+            return [None] * len(requested)
+        return [self._known.get((reference, program)) for reference, program, _ in requested]
 
     def _reference(self, place: int) -> str:
         pair = self.pairs[place]
@@ -116,32 +119,34 @@ class ProgramRunner:
         pair = self.pairs[place]
         if pair.tests:
             return True
-        admission = self.admissions.get(pair.code)
-        return admission is not None and admission.oracle is not None
+        candidate = self.oracles.get(pair.code)
+        return candidate is not None and candidate.oracle is not None
 
     def _run(self, tasks: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], ExecutionResult]:
         order = sorted(tasks)
         key = {"tasks": order, "limits": limits(self.sandbox), "running": execution_digest()}
 
         def build() -> dict[str, Any]:
-            tested = [task for task in order if self.pairs[tasks[task]].tests]
-            watched = [task for task in order if not self.pairs[tasks[task]].tests]
+            pairs = {task: self.pairs[tasks[task]] for task in order}
+            tested = [task for task in order if pairs[task].tests]
+            compared = [task for task in order if not pairs[task].tests]
             with Sandbox(**self.sandbox) as sandbox:
-                found = dict(zip(tested, self._against_tests(tested, tasks, sandbox), strict=True))
-                found |= zip(watched, self._against_oracles(watched, tasks, sandbox), strict=True)
+                found = dict(zip(tested, self._run_tests(tested, pairs, sandbox), strict=True))
+                found |= zip(compared, self._compare(compared, pairs, sandbox), strict=True)
             return {"ran": [asdict(found[task]) for task in order]}
 
         record, _ = cached(self.folder, "verdicts", key, build)
-        return dict(zip(order, (ExecutionResult(**own) for own in record["ran"]), strict=True))
+        results = (ExecutionResult(**own) for own in record["ran"])
+        return dict(zip(order, results, strict=True))
 
-    def _against_tests(
+    def _run_tests(
         self,
-        tested: Sequence[tuple[str, str]],
-        tasks: Mapping[tuple[str, str], int],
+        tasks: Sequence[tuple[str, str]],
+        pairs: Mapping[tuple[str, str], Pair],
         sandbox: Sandbox,
     ) -> list[ExecutionResult]:
-        pairs = [self.pairs[tasks[task]] for task in tested]
-        verdicts = passes_tests([program for _, program in tested], pairs, sandbox)
+        programs = [program for _, program in tasks]
+        verdicts = passes_tests(programs, [pairs[task] for task in tasks], sandbox)
         return [
             ExecutionResult(
                 TESTS, own.passed, own.problem in ("", "wrong value"), own.problem, own.failing
@@ -149,26 +154,29 @@ class ProgramRunner:
             for own in verdicts
         ]
 
-    def _against_oracles(
+    def _compare(
         self,
-        watched: Sequence[tuple[str, str]],
-        tasks: Mapping[tuple[str, str], int],
+        tasks: Sequence[tuple[str, str]],
+        pairs: Mapping[tuple[str, str], Pair],
         sandbox: Sandbox,
     ) -> list[ExecutionResult]:
-        oracles = [self.admissions[self.pairs[tasks[task]].code].oracle for task in watched]
-        known = [oracle for oracle in oracles if oracle is not None]
-        verdicts = behaves_like([program for _, program in watched], known, sandbox)
+        oracles = [
+            oracle
+            for task in tasks
+            if (oracle := self.oracles[pairs[task].code].oracle) is not None
+        ]
+        verdicts = behaves_like([program for _, program in tasks], oracles, sandbox)
         return [
             ExecutionResult(oracle.kind, own.behaves, own.runs, own.problem, own.failing)
-            for oracle, own in zip(known, verdicts, strict=True)
+            for oracle, own in zip(oracles, verdicts, strict=True)
         ]
 
 
 def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, Table]:
-    """Return the metrics of what was run, as counts per pair.
+    """Return the metrics of execution, as counts per pair.
 
-    `passes_tests` is of the pairs with tests, `behaves` of the functions that can be tested;
-    `script_runs` and `script_output` (it prints the same) are of such scripts.
+    `passes_tests` is over the pairs with tests, `behaves` over functions with an oracle,
+    `script_runs` and `script_output` (it prints the same) over scripts with an oracle.
     """
 
     def table(against: str, right: str) -> Table:
@@ -192,7 +200,7 @@ def counts_at_k(
     """Return pass@k and behaves@k as counts per pair, each k up to the number of samples.
 
     Args:
-        ran: How each sample did, of each pair.
+        ran: The result of each sample, by pair.
         ks: The values of k.
     """
     tables: dict[str, Table] = {}
@@ -212,7 +220,7 @@ def counts_at_k(
 def failures(
     scores: Scores, ran: Sequence[ExecutionResult | None], asked: Sequence[bool]
 ) -> dict[str, int]:
-    """Count why programs are not right, the most frequent reason first."""
+    """Count the reasons why programs are wrong, the most frequent first."""
     reasons: Counter[str] = Counter()
     for row, own, was_asked in zip(scores.rows, ran, asked, strict=True):
         if not was_asked or (own is not None and own.right):
