@@ -217,3 +217,22 @@ def fake_results():
         },
         versions={"en2py": "0.1.0", "torch": "2.13.0"},
     )
+
+
+def row(name, *, kind="model", runs=3, **parts):
+    """Return a row with the given parts and nothing else."""
+    empty = {"figures": {}, "validation": {}, "differences": {}, "failures": {}, "groups": {}}
+    names = [f"{name}-seed{i}" for i in range(runs)] if kind == "model" else []
+    own = {"settings": {}, "notes": [], **empty, **parts}
+    return ResultRow(name=name, kind=kind, runs=names, **own)
+
+
+def figure(value, half=0.01, **more):
+    return Estimate(value, value - half, value + half, more.pop("over", "seeds"), 3, **more)
+
+
+def results(*rows, **parts):
+    """Return results with other rows; the first model is the reference row."""
+    first = next((own.name for own in rows if own.kind == "model"), "")
+    own = {"rows": list(rows), "reference_row": first, "axes": [], **parts}
+    return replace(fake_results(), **own)

@@ -13,17 +13,10 @@ from en2py.evaluation.plots.comparison import (
     marginal_effect,
 )
 from en2py.evaluation.report.sections import draw_pictures
-from en2py.evaluation.results import Difference, Estimate, ResultRow
-from fake_results import EVIL, NAMES, fake_results
+from en2py.evaluation.results import Difference, Estimate
+from fake_results import EVIL, NAMES, fake_results, figure, row
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def row(name, *, runs=1, value=None, **parts) -> ResultRow:
-    figures = {} if value is None else {"bleu": Estimate(value, value - 1, value + 1, "seeds", 3)}
-    own = {"settings": {}, "figures": figures, "validation": {}, "differences": {}, **parts}
-    names = [f"{name}-seed{i}" for i in range(runs)]
-    return ResultRow(name, "model", runs=names, failures={}, groups={}, notes=[], **own)
 
 
 def markers(svg, colour=None):
@@ -92,7 +85,11 @@ def test_dot_plots_show_names_values_and_seeds():
 
 
 def test_dots_are_at_their_values():
-    rows = [row("a", value=10.0), row("b", value=20.0), row("c", value=15.0)]
+    rows = [
+        row("a", figures={"bleu": figure(10.0)}),
+        row("b", figures={"bleu": figure(20.0)}),
+        row("c", figures={"bleu": figure(15.0)}),
+    ]
     a, b, c = markers(dot_plot(rows, "bleu"))
     assert a < c < b and c == pytest.approx((a + b) / 2, abs=0.1)
 
@@ -106,10 +103,15 @@ def test_intervals_of_shares_end_at_100_percent():
 
 
 def test_pictures_without_data_are_empty():
-    assert dot_plot([row("a", value=math.nan)], "bleu") == ""
+    assert dot_plot([row("a", figures={"bleu": figure(math.nan)})], "bleu") == ""
     assert difference_plot([row("a")], "bleu") == ""
     assert learning_curves([row("a")], {}, "val/nll") == ""
-    assert marginal_effect([row("a", settings={"loss": "plain"}, value=1.0)], "loss", "bleu") == ""
+    assert (
+        marginal_effect(
+            [row("a", settings={"loss": "plain"}, figures={"bleu": figure(1.0)})], "loss", "bleu"
+        )
+        == ""
+    )
 
 
 def test_differences_that_are_not_significant_are_hollow():
@@ -126,30 +128,30 @@ def test_curves_are_means_with_a_band_from_lowest_to_highest():
     runs = {"a-seed0": curve(1.0, 0.5, 0.2), "a-seed1": curve(1.0, 0.7, 0.4)}
     svg = learning_curves([row("a", runs=2)], runs, "val/nll")
     assert "a ends at 0.3" in svg and 'fill-opacity="0.18"' in svg
-    assert 'fill-opacity="0.18"' not in learning_curves([row("a")], runs, "val/nll")
+    assert 'fill-opacity="0.18"' not in learning_curves([row("a", runs=1)], runs, "val/nll")
     assert "a" in texts(svg)  # the legend
 
 
 def test_a_curve_is_dotted_where_some_seeds_have_ended():
     runs = {"a-seed0": curve(1.0, 0.5, 0.2, 0.1), "a-seed1": curve(1.0, 0.7)}
     assert "stroke-dasharray" in learning_curves([row("a", runs=2)], runs, "val/nll")
-    assert "stroke-dasharray" not in learning_curves([row("a")], runs, "val/nll")
+    assert "stroke-dasharray" not in learning_curves([row("a", runs=1)], runs, "val/nll")
 
 
 def test_a_curve_of_one_epoch_is_a_dot():
     runs = {"a-seed0": [{"epoch": 1.0, "val/nll": 0.5}]}
-    assert len(markers(learning_curves([row("a")], runs, "val/nll"))) == 1
+    assert len(markers(learning_curves([row("a", runs=1)], runs, "val/nll"))) == 1
 
 
 def test_values_of_one_epoch_may_be_in_several_records():
     runs = {"a-seed0": [{"epoch": 1.0, "val/nll": 0.5}, {"epoch": 1.0, "train/nll": 0.4}]}
-    assert "a ends at 0.5" in learning_curves([row("a")], runs, "val/nll")
+    assert "a ends at 0.5" in learning_curves([row("a", runs=1)], runs, "val/nll")
 
 
 def test_effects_are_means_over_combinations_with_every_value():
     values = {("plain", "none"): 10.0, ("smoothed", "none"): 20.0, ("plain", "joint"): 90.0}
     rows = [
-        row(f"{loss} {emb}", settings={"loss": loss, "emb": emb}, value=value)
+        row(f"{loss} {emb}", settings={"loss": loss, "emb": emb}, figures={"bleu": figure(value)})
         for (loss, emb), value in values.items()
     ]
     svg = marginal_effect(rows, "loss", "bleu")
@@ -159,7 +161,8 @@ def test_effects_are_means_over_combinations_with_every_value():
 
 def test_numeric_settings_are_in_numeric_order():
     rows = [
-        row(lr, settings={"lr": lr}, value=float(lr) * 1000) for lr in ("0.01", "1e-3", "0.005")
+        row(lr, settings={"lr": lr}, figures={"bleu": figure(float(lr) * 1000)})
+        for lr in ("0.01", "1e-3", "0.005")
     ]
     shown = texts(marginal_effect(rows, "lr", "bleu"))
     assert shown.index("1e-3") < shown.index("0.005") < shown.index("0.01")
@@ -167,12 +170,16 @@ def test_numeric_settings_are_in_numeric_order():
 
 def test_hostile_names_are_escaped():
     name = f"{EVIL} & $x$ 数 \x1b\ud800"
-    svg = dot_plot([row(name, value=1.0)], "bleu")
+    svg = dot_plot([row(name, figures={"bleu": figure(1.0)})], "bleu")
     assert any(text.startswith("<script>") for text in texts(svg)) and "<script" not in svg
     assert r"$x$ 数 \x1b\xd800" in ET.fromstring(svg).get("aria-label")
 
 
 def test_long_names_are_wrapped():
     name = ", ".join(f"loss.parameter_{i}=0.{i}" for i in range(5))
-    lines = [text for text in texts(dot_plot([row(name, value=1.0)], "bleu")) if "loss" in text]
+    lines = [
+        text
+        for text in texts(dot_plot([row(name, figures={"bleu": figure(1.0)})], "bleu"))
+        if "loss" in text
+    ]
     assert " ".join(lines) == name and 1 < len(lines) < 4

@@ -1,10 +1,9 @@
-"""Reports: sentences, tables, escaping, one file without references, equal bytes."""
+"""Pages of a report: escaping, one file without references, equal bytes, Markdown."""
 
 import base64
 import functools
 import hashlib
 import json
-import math
 import re
 import shutil
 import subprocess
@@ -14,19 +13,12 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric, number
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.html import highlighted, report_html, template_text
 from en2py.evaluation.report.markdown import report_markdown
 from en2py.evaluation.report.sections import draw_pictures, sections
-from en2py.evaluation.report.summary import best_if_significant, summarize
-from en2py.evaluation.report.tables import (
-    differences_table,
-    failures_table,
-    figures_table,
-    groups_table,
-)
-from en2py.evaluation.results import Difference, Estimate, ResultRow, Results
+from en2py.evaluation.report.summary import summarize
+from en2py.evaluation.results import Results
 from fake_results import EVIL, NAMES, fake_results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -50,24 +42,6 @@ class Page(HTMLParser):
         if self.tags[-1:] == ["script"]:
             self.scripts[-1] += data
         self.texts.append(data)
-
-
-def row(name, *, kind="model", runs=3, **parts) -> ResultRow:
-    empty = {"figures": {}, "validation": {}, "differences": {}, "failures": {}, "groups": {}}
-    names = [f"{name}-seed{i}" for i in range(runs)] if kind == "model" else []
-    own = {"settings": {}, "notes": [], **empty, **parts}
-    return ResultRow(name=name, kind=kind, runs=names, **own)
-
-
-def figure(value, half=0.01, **more):
-    return Estimate(value, value - half, value + half, more.pop("over", "seeds"), 3, **more)
-
-
-def results(*rows, **parts) -> Results:
-    first = next((own.name for own in rows if own.kind == "model"), "")
-    return replace(
-        fake_results(), **{"rows": list(rows), "reference_row": first, "axes": [], **parts}
-    )
 
 
 def page_of(own: Results) -> str:
@@ -249,207 +223,7 @@ def test_markdown_shows_equal_programs_once():
     assert "````python" in text  # a fence longer than the one in the program
 
 
-# The summary.
-
-
-def sentence(*rows, **parts):
-    return " ".join(summarize(results(*rows, **parts)))
-
-
-def test_a_difference_is_significant_only_if_its_interval_excludes_zero():
-    low, high = figure(0.5), figure(0.6)
-    reference = row("a", figures={"passes_tests": low}, validation={"nll": figure(1.0)})
-    for is_significant, expected in (
-        (True, "is significant: its interval excludes 0"),
-        (False, "is not significant"),
-    ):
-        difference = {
-            "passes_tests": Difference(
-                0.1, 0.02 if is_significant else -0.2, 0.2, "seeds", is_significant
-            )
-        }
-        difference["val/nll"] = Difference(-0.1, -0.2, -0.05, "seeds", True)
-        best = row(
-            "b",
-            figures={"passes_tests": high},
-            validation={"nll": figure(0.9)},
-            differences=difference,
-        )
-        text = sentence(reference, best)
-        assert text.startswith("Of 2 configurations, “b” is best on validation: NLL 0.900")
-        assert "the reference row, “a”, has 1.000" in text
-        assert expected in text[text.index("On the test split") :]
-
-
-def test_summary_reports_that_the_reference_row_is_best():
-    difference = {"bleu": Difference(3.0, 1.0, 5.0, "seeds", True)}
-    difference["val/nll"] = Difference(0.2, 0.1, 0.3, "seeds", True)
-    reference = row("a", figures={"bleu": figure(50.0)}, validation={"nll": figure(1.0)})
-    other = row(
-        "b",
-        figures={"bleu": figure(53.0)},
-        validation={"nll": figure(1.2)},
-        differences=difference,
-    )
-    text = sentence(reference, other)
-    assert "the reference row, “a”, is best on validation" in text
-    assert "“b” (+3.0) differs significantly from it there" in text
-
-
-@pytest.mark.parametrize(
-    ("level", "half", "expected"),
-    [
-        (0.2, 0.05, "It beats the retrieval baseline"),
-        (0.9, 0.05, "It does not beat the retrieval baseline"),
-        (0.48, 0.05, "It is not shown to beat the retrieval baseline"),
-    ],
-)
-def test_retrieval_is_beaten_only_where_intervals_do_not_overlap(level, half, expected):
-    model = row("a", figures={"behaves": figure(0.5)}, validation={"nll": figure(1.0)})
-    lookup = row("retrieval", kind="baseline", figures={"behaves": figure(level, half)})
-    assert expected in sentence(model, lookup)
-
-
-def test_a_paired_difference_from_retrieval_is_preferred_to_two_intervals():
-    model = row("a", figures={"behaves": figure(0.5, 0.1)}, validation={"nll": figure(1.0)})
-    paired = {"behaves": Difference(-0.05, -0.08, -0.02, "clusters", True)}
-    lookup = row(
-        "bm25", kind="baseline", figures={"behaves": figure(0.45, 0.1)}, differences=paired
-    )
-    text = sentence(model, lookup)
-    assert "It beats" in text and "the interval of the difference excludes 0" in text
-
-
-def test_an_upper_bound_is_not_a_retrieval_baseline():
-    model = row("a", figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
-    bound = row("best_copy", kind="baseline", figures={"bleu": figure(60.0)})
-    assert "retrieval baseline" not in sentence(model, bound)
-
-
-@pytest.mark.parametrize("significant", [True, False])
-def test_best_row_is_marked_only_if_its_difference_is_significant(significant):
-    reference = row("a", validation={"nll": figure(1.0)})
-    lower = {"val/nll": Difference(-0.1, -0.2, -0.05, "seeds", significant)}
-    own = results(reference, row("b", validation={"nll": figure(0.9)}, differences=lower))
-    assert best_if_significant(own) == ("b" if significant else "")
-    assert ("best on validation" in markdown_of(own).partition("## Results")[2]) == significant
-    higher = {"val/nll": Difference(0.1, 0.05, 0.2, "seeds", significant)}
-    own = results(reference, row("b", validation={"nll": figure(1.1)}, differences=higher))
-    assert best_if_significant(own) == ("a" if significant else "")
-
-
-def test_a_single_row_is_not_marked_as_best():
-    assert best_if_significant(results(row("a", validation={"nll": figure(1.0)}))) == ""
-
-
-def test_summary_warns_of_a_single_seed():
-    one = row("a", runs=1, figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
-    assert "at least three seeds per row" in sentence(one)
-    assert "three seeds" not in sentence(row("a", figures={"bleu": figure(20.0)}))
-
-
-def test_baselines_alone_have_a_summary():
-    lookup = row("retrieval", kind="baseline", figures={"bleu": figure(20.0)})
-    assert sentence(lookup) == "No model was scored, only baselines. BLEU: retrieval 20.0."
-    assert "<h1>" in page_of(results(lookup))
-
-
-def test_rows_with_other_tokens_are_ranked_by_bits_per_character():
-    reference = row("a", validation={"nll": figure(1.0), "bpc": figure(0.8)})
-    far = {"val/bpc": Difference(-0.1, -0.2, -0.05, "seeds", True)}
-    other = row("b", validation={"nll": figure(3.0), "bpc": figure(0.7)}, differences=far)
-    assert "“b” is best on validation: bits/char 0.700" in sentence(reference, other)
-
-
-# Numbers and tables.
-
-
-def test_numbers_have_one_format():
-    assert number(-0.0001, 2) == "0.00" and number(-1.5, 1) == "−1.5"
-    assert number(math.nan) == number(None) == "–"
-    assert metric("compiles").interval(0.95, 1.02) == "95.0–100.0"
-    assert metric("nll").interval(-0.1, 0.1) == "−0.100 to 0.100"
-    assert metric("bleu").interval(1.0, None) == ""
-    assert metric("bleu").change(2.0) == "+2.0" and metric("bleu").change(0.01) == "0.0"
-
-
-def test_metrics_without_a_registry_entry_are_shown():
-    assert metric("pass@10").head == "pass@10,\u00a0%"
-    assert metric("val/accuracy_keyword").head == "val token accuracy: keyword,\u00a0%"
-    assert metric("exact_match_any").label == "exact text (any)"
-    rows = [row("a", figures={"zeta_new": figure(1.0), "bleu": figure(1.0)})]
-    assert known_metrics(rows) == ["bleu", "zeta_new"]
-    assert metric("zeta_new").label == "zeta new"
-
-
-def test_missing_figures_are_dashes():
-    rows = [row("a", figures={"bleu": figure(50.0)}), row("b", figures={"chrf": figure(60.0)})]
-    table = figures_table(rows, ["bleu", "chrf", "code_bleu"], caption="")
-    assert [column.label for column in table.columns] == ["row", "BLEU", "chrF"]
-    assert [[cell.text for cell in line.cells] for line in table.lines] == [
-        ["a", "50.0", "–"],
-        ["b", "–", "60.0"],
-    ]
-
-
-def test_figures_show_interval_count_and_notes():
-    share = Estimate(0.5, 0.4, 0.6, "clusters", 30, {}, 15, 30)
-    rows = [row("a", figures={"behaves": share}, notes=["read me"]), row("b", notes=["read me"])]
-    table = figures_table(rows, ["behaves"], caption="", reference="b")
-    first, second = table.lines
-    assert first.cells[1].small == ("40.0–60.0", "15 of 30")
-    assert first.cells[0].mark == second.cells[0].mark == "[1]"
-    assert second.cells[0].small == ("3 runs, reference row",)
-    assert table.notes[-1] == "[1] read me"
-
-
-def test_axes_replace_the_name_of_the_row():
-    rows = fake_results().rows
-    table = figures_table(rows, ["bleu"], caption="", axes=["loss", "embeddings"])
-    assert [cell.text for cell in table.lines[0].cells][:2] == ["smoothed", "joint"]
-    assert [cell.text for cell in table.lines[-1].cells][:2] == ["best copy", ""]
-    assert {len(line.cells) for line in table.lines} == {len(table.columns)}
-
-
-def test_only_significant_differences_are_marked():
-    own = {
-        "bleu": Difference(2.0, 1.0, 3.0, "seeds", True),
-        "nll": Difference(0.2, 0.1, 0.3, "seeds", True),
-        "copied": Difference(0.1, 0.05, 0.15, "seeds", True),
-        "chrf": Difference(2.0, -1.0, 5.0, "seeds", False),
-    }
-    table = differences_table(
-        [row("a"), row("b", differences=own)], list(own), caption="", reference="a"
-    )
-    (line,) = table.lines
-    assert [(cell.tone, cell.mark) for cell in line.cells[1:]] == [
-        ("better", "▲"),
-        ("worse", "▲"),
-        ("changed", "▲"),
-        ("muted", ""),
-    ]
-
-
-def test_rare_failure_reasons_are_summed():
-    reasons = {f"reason {i:02d}": 30 - i for i in range(20)}
-    table = failures_table([row("a", failures=reasons)], caption="")
-    assert [line.cells[0].text for line in table.lines][-1] == "6 rarer reasons"
-    shown = sum(int(line.cells[1].text.replace(",", "")) for line in table.lines)
-    assert shown == sum(reasons.values())
-
-
-def test_buckets_have_their_sizes():
-    groups = {"new descriptions": {"n": 1200.0, "bleu": 40.0}}
-    (line,) = groups_table([row("a", groups=groups)], ["bleu"], caption="").lines
-    assert [cell.text for cell in line.cells] == ["a", "new descriptions", "1,200", "40.0"]
-
-
 def test_highlighted_code_keeps_its_text():
     code = "\tif x:\n\n\t\ty = '<b>'  # & more\n\x0cdef (:"
     shown = "".join(Page(f"<pre>{highlighted(code)}</pre>").texts)
     assert shown == code.replace("\x0c", r"\x0c")
-
-
-def test_validation_figures_have_their_own_prefix():
-    own = row("a", validation={"nll": figure(1.0)}, figures={"nll": figure(2.0)})
-    assert figure_of(own, "val/nll").value == 1.0 and figure_of(own, "nll").value == 2.0

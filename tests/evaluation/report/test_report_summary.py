@@ -1,0 +1,117 @@
+"""Sentences of a report's summary."""
+
+import pytest
+
+from en2py.evaluation.report.summary import best_if_significant, summarize
+from en2py.evaluation.report.tables import figures_table
+from en2py.evaluation.results import Difference
+from fake_results import figure, results, row
+
+
+def sentence(*rows, **parts):
+    return " ".join(summarize(results(*rows, **parts)))
+
+
+def test_a_difference_is_significant_only_if_its_interval_excludes_zero():
+    low, high = figure(0.5), figure(0.6)
+    reference = row("a", figures={"passes_tests": low}, validation={"nll": figure(1.0)})
+    for is_significant, expected in (
+        (True, "is significant: its interval excludes 0"),
+        (False, "is not significant"),
+    ):
+        difference = {
+            "passes_tests": Difference(
+                0.1, 0.02 if is_significant else -0.2, 0.2, "seeds", is_significant
+            )
+        }
+        difference["val/nll"] = Difference(-0.1, -0.2, -0.05, "seeds", True)
+        best = row(
+            "b",
+            figures={"passes_tests": high},
+            validation={"nll": figure(0.9)},
+            differences=difference,
+        )
+        text = sentence(reference, best)
+        assert text.startswith("Of 2 configurations, “b” is best on validation: NLL 0.900")
+        assert "the reference row, “a”, has 1.000" in text
+        assert expected in text[text.index("On the test split") :]
+
+
+def test_summary_reports_that_the_reference_row_is_best():
+    difference = {"bleu": Difference(3.0, 1.0, 5.0, "seeds", True)}
+    difference["val/nll"] = Difference(0.2, 0.1, 0.3, "seeds", True)
+    reference = row("a", figures={"bleu": figure(50.0)}, validation={"nll": figure(1.0)})
+    other = row(
+        "b",
+        figures={"bleu": figure(53.0)},
+        validation={"nll": figure(1.2)},
+        differences=difference,
+    )
+    text = sentence(reference, other)
+    assert "the reference row, “a”, is best on validation" in text
+    assert "“b” (+3.0) differs significantly from it there" in text
+
+
+@pytest.mark.parametrize(
+    ("level", "half", "expected"),
+    [
+        (0.2, 0.05, "It beats the retrieval baseline"),
+        (0.9, 0.05, "It does not beat the retrieval baseline"),
+        (0.48, 0.05, "It is not shown to beat the retrieval baseline"),
+    ],
+)
+def test_retrieval_is_beaten_only_where_intervals_do_not_overlap(level, half, expected):
+    model = row("a", figures={"behaves": figure(0.5)}, validation={"nll": figure(1.0)})
+    lookup = row("retrieval", kind="baseline", figures={"behaves": figure(level, half)})
+    assert expected in sentence(model, lookup)
+
+
+def test_a_paired_difference_from_retrieval_is_preferred_to_two_intervals():
+    model = row("a", figures={"behaves": figure(0.5, 0.1)}, validation={"nll": figure(1.0)})
+    paired = {"behaves": Difference(-0.05, -0.08, -0.02, "clusters", True)}
+    lookup = row(
+        "bm25", kind="baseline", figures={"behaves": figure(0.45, 0.1)}, differences=paired
+    )
+    text = sentence(model, lookup)
+    assert "It beats" in text and "the interval of the difference excludes 0" in text
+
+
+def test_an_upper_bound_is_not_a_retrieval_baseline():
+    model = row("a", figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
+    bound = row("best_copy", kind="baseline", figures={"bleu": figure(60.0)})
+    assert "retrieval baseline" not in sentence(model, bound)
+
+
+@pytest.mark.parametrize("significant", [True, False])
+def test_best_row_is_marked_only_if_its_difference_is_significant(significant):
+    reference = row("a", validation={"nll": figure(1.0)})
+    lower = {"val/nll": Difference(-0.1, -0.2, -0.05, "seeds", significant)}
+    own = results(reference, row("b", validation={"nll": figure(0.9)}, differences=lower))
+    assert best_if_significant(own) == ("b" if significant else "")
+    marks = figures_table(own.rows, ["val/nll"], caption="", best=best_if_significant(own)).lines
+    assert any("best on validation" in str(line.cells[0].small) for line in marks) == significant
+    higher = {"val/nll": Difference(0.1, 0.05, 0.2, "seeds", significant)}
+    own = results(reference, row("b", validation={"nll": figure(1.1)}, differences=higher))
+    assert best_if_significant(own) == ("a" if significant else "")
+
+
+def test_a_single_row_is_not_marked_as_best():
+    assert best_if_significant(results(row("a", validation={"nll": figure(1.0)}))) == ""
+
+
+def test_summary_warns_of_a_single_seed():
+    one = row("a", runs=1, figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
+    assert "at least three seeds per row" in sentence(one)
+    assert "three seeds" not in sentence(row("a", figures={"bleu": figure(20.0)}))
+
+
+def test_baselines_alone_have_a_summary():
+    lookup = row("retrieval", kind="baseline", figures={"bleu": figure(20.0)})
+    assert sentence(lookup) == "No model was scored, only baselines. BLEU: retrieval 20.0."
+
+
+def test_rows_with_other_tokens_are_ranked_by_bits_per_character():
+    reference = row("a", validation={"nll": figure(1.0), "bpc": figure(0.8)})
+    far = {"val/bpc": Difference(-0.1, -0.2, -0.05, "seeds", True)}
+    other = row("b", validation={"nll": figure(3.0), "bpc": figure(0.7)}, differences=far)
+    assert "“b” is best on validation: bits/char 0.700" in sentence(reference, other)

@@ -1,0 +1,98 @@
+"""Tables of a report, and how metrics write numbers."""
+
+import math
+
+from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric, number
+from en2py.evaluation.report.tables import (
+    differences_table,
+    failures_table,
+    figures_table,
+    groups_table,
+)
+from en2py.evaluation.results import Difference, Estimate
+from fake_results import fake_results, figure, row
+
+
+def test_numbers_have_one_format():
+    assert number(-0.0001, 2) == "0.00" and number(-1.5, 1) == "−1.5"
+    assert number(math.nan) == number(None) == "–"
+    assert metric("compiles").interval(0.95, 1.02) == "95.0–100.0"
+    assert metric("nll").interval(-0.1, 0.1) == "−0.100 to 0.100"
+    assert metric("bleu").interval(1.0, None) == ""
+    assert metric("bleu").change(2.0) == "+2.0" and metric("bleu").change(0.01) == "0.0"
+
+
+def test_metrics_without_a_registry_entry_are_shown():
+    assert metric("pass@10").head == "pass@10,\u00a0%"
+    assert metric("val/accuracy_keyword").head == "val token accuracy: keyword,\u00a0%"
+    assert metric("exact_match_any").label == "exact text (any)"
+    rows = [row("a", figures={"zeta_new": figure(1.0), "bleu": figure(1.0)})]
+    assert known_metrics(rows) == ["bleu", "zeta_new"]
+    assert metric("zeta_new").label == "zeta new"
+
+
+def test_missing_figures_are_dashes():
+    rows = [row("a", figures={"bleu": figure(50.0)}), row("b", figures={"chrf": figure(60.0)})]
+    table = figures_table(rows, ["bleu", "chrf", "code_bleu"], caption="")
+    assert [column.label for column in table.columns] == ["row", "BLEU", "chrF"]
+    assert [[cell.text for cell in line.cells] for line in table.lines] == [
+        ["a", "50.0", "–"],
+        ["b", "–", "60.0"],
+    ]
+
+
+def test_figures_show_interval_count_and_notes():
+    share = Estimate(0.5, 0.4, 0.6, "clusters", 30, {}, 15, 30)
+    rows = [row("a", figures={"behaves": share}, notes=["read me"]), row("b", notes=["read me"])]
+    table = figures_table(rows, ["behaves"], caption="", reference="b")
+    first, second = table.lines
+    assert first.cells[1].small == ("40.0–60.0", "15 of 30")
+    assert first.cells[0].mark == second.cells[0].mark == "[1]"
+    assert second.cells[0].small == ("3 runs, reference row",)
+    assert table.notes[-1] == "[1] read me"
+
+
+def test_axes_replace_the_name_of_the_row():
+    rows = fake_results().rows
+    table = figures_table(rows, ["bleu"], caption="", axes=["loss", "embeddings"])
+    assert [cell.text for cell in table.lines[0].cells][:2] == ["smoothed", "joint"]
+    assert [cell.text for cell in table.lines[-1].cells][:2] == ["best copy", ""]
+    assert {len(line.cells) for line in table.lines} == {len(table.columns)}
+
+
+def test_only_significant_differences_are_marked():
+    own = {
+        "bleu": Difference(2.0, 1.0, 3.0, "seeds", True),
+        "nll": Difference(0.2, 0.1, 0.3, "seeds", True),
+        "copied": Difference(0.1, 0.05, 0.15, "seeds", True),
+        "chrf": Difference(2.0, -1.0, 5.0, "seeds", False),
+    }
+    table = differences_table(
+        [row("a"), row("b", differences=own)], list(own), caption="", reference="a"
+    )
+    (line,) = table.lines
+    assert [(cell.tone, cell.mark) for cell in line.cells[1:]] == [
+        ("better", "▲"),
+        ("worse", "▲"),
+        ("changed", "▲"),
+        ("muted", ""),
+    ]
+
+
+def test_rare_failure_reasons_are_summed():
+    reasons = {f"reason {i:02d}": 30 - i for i in range(20)}
+    table = failures_table([row("a", failures=reasons)], caption="")
+    assert [line.cells[0].text for line in table.lines][-1] == "6 rarer reasons"
+    shown = sum(int(line.cells[1].text.replace(",", "")) for line in table.lines)
+    assert shown == sum(reasons.values())
+
+
+def test_buckets_have_their_sizes():
+    groups = {"new descriptions": {"n": 1200.0, "bleu": 40.0}}
+    (line,) = groups_table([row("a", groups=groups)], ["bleu"], caption="").lines
+    assert [cell.text for cell in line.cells] == ["a", "new descriptions", "1,200", "40.0"]
+
+
+def test_validation_figures_have_their_own_prefix():
+    own = row("a", validation={"nll": figure(1.0)}, figures={"nll": figure(2.0)})
+    assert figure_of(own, "val/nll").value == 1.0 and figure_of(own, "nll").value == 2.0
