@@ -1,16 +1,17 @@
-"""Decoding against its peers: target tokens a second, same weights, same tokens, one thread.
+"""Measure decoding throughput against other implementations, in target tokens per second.
 
-    python benchmarks/decode_throughput.py                    # weights as drawn, sources at random
+    python benchmarks/decode_throughput.py                    # random weights and sources
     python benchmarks/decode_throughput.py --checkpoint FILE  # a trained model on its test split
     python benchmarks/decode_throughput.py --quick            # two minutes
 
-Peers: the tutorial's loop (one sentence at a time, the whole prefix again for each token), Hugging
-Face `generate` with its cache (Marian with these weights), CTranslate2 in float32 and int8, and
-ours. They run in turns in one process; a figure is the median over rounds, and a ratio is taken
-within a round. Processor time counts, so other work on the machine disturbs little.
+All implementations have the same weights and one thread: the tutorial's loop (one sentence at a
+time, the whole prefix recomputed for each token), Hugging Face `generate` with its cache (Marian),
+CTranslate2 in float32 and int8, and ours. They alternate in one process; a figure is the median
+over rounds, and a ratio is computed within a round. Processor time is measured, so other work on
+the machine has little effect.
 
-Hugging Face's Marian has norms behind the sublayers and added positions, so a checkpoint takes part
-there if it was trained with `model.norm=post model.positions=learned` (or `sinusoidal`).
+Hugging Face's Marian has post-norm and added positions: a checkpoint is compared with it if it was
+trained with `model.norm=post model.positions=learned` (or `sinusoidal`).
 
 Needs the extra `en2py[bench]`.
 """
@@ -43,18 +44,18 @@ from en2py.models.transformer import Transformer
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
 
-SIZES = {  # the models of SPEED: layers, d_model, d_ff, heads, words on each side
+SIZES = {  # layers, d_model, d_ff, heads, vocabulary of each side
     "S2": {"n_layers": 3, "d_model": 256, "d_ff": 512, "n_heads": 8, "n_src": 1700, "n_tgt": 8449},
     "S3": {"n_layers": 2, "d_model": 768, "d_ff": 1024, "n_heads": 4, "n_src": 1195, "n_tgt": 4412},
 }
 Peer = Callable[[Tensor, int], list[list[int]]]  # sources and beams in, ids without BOS, EOS out
 
 
-# ------------------------------------------------------------------------------------ what is run
+# ----------------------------------------------------------------------------------------- models
 
 
 def fresh(size: str) -> tuple[Transformer, Vocab, Vocab, list[list[int]], int]:
-    """Weights as drawn and 64 sources; hardly a row ends, so each has 64 tokens to write."""
+    """Return random weights and 64 sources; almost no row ends before its 64 tokens."""
     sizes = dict(SIZES[size])
     n_layers, n_src, n_tgt = sizes.pop("n_layers"), sizes.pop("n_src"), sizes.pop("n_tgt")
     torch.manual_seed(0)
@@ -81,25 +82,25 @@ def fresh(size: str) -> tuple[Transformer, Vocab, Vocab, list[list[int]], int]:
 
 
 def trained(path: str, cache: str | None) -> tuple[Transformer, Vocab, Vocab, list[list[int]], int]:
-    """A checkpoint's model and the sources of its test split."""
+    """Return a checkpoint's model and the sources of its test split."""
     checkpoint = load_checkpoint(path)
     config = checkpoint["en2py"]["config"]
     module = build.module_of(checkpoint)
     if cache:
         config = {**config, "cache": cache}
     prepared, _ = build.prepare_data(config)
-    room = config["model"]["max_src_len"]
+    max_src_len = config["model"]["max_src_len"]
     ids = [module.src_vocab.encode(item.src) for item in prepared.splits["test"]]
-    ids = [row for row in ids if len(row) < room]
+    ids = [row for row in ids if len(row) < max_src_len]
     limit = config["model"]["max_tgt_len"]
     return module.model, module.src_vocab, module.tgt_vocab, ids, limit
 
 
-# -------------------------------------------------------------------------------------- the peers
+# -------------------------------------------------------------------------------- implementations
 
 
 def tutorial(model: Transformer, vocab: Vocab, max_len: int) -> Peer:
-    """One sentence at a time; attention by hand, three projections, all positions' logits."""
+    """Decode one sentence at a time, with explicit attention and logits at all positions."""
 
     def attend(attention: Any, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
         weights, biases = attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3)
@@ -154,7 +155,7 @@ def tutorial(model: Transformer, vocab: Vocab, max_len: int) -> Peer:
 
 
 def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
-    """`generate` of Marian with these weights; None if it has no such model."""
+    """Decode by `generate` of Marian with these weights; None for a model that Marian lacks."""
     from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
     residual = model.encoder[0].residuals[0]
@@ -217,7 +218,7 @@ def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
             for name, linear in (("fc1", layer.feed_forward[0]), ("fc2", layer.feed_forward[2])):
                 weights[f"{at}.{name}.weight"] = linear.weight
                 weights[f"{at}.{name}.bias"] = linear.bias
-    # Hidden tokens cost it nothing this way: a bias in place of a logits processor.
+    # Special tokens are masked by a bias, which is faster than a logits processor.
     bias = model.projection.bias.clone()
     bias[[vocab.pad_id, vocab.unk_id, vocab.bos_id]] = -1e9
     weights["final_logits_bias"] = bias[None]
@@ -248,7 +249,7 @@ def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
 
 
 def ours(model: Any, vocab: Vocab, max_len: int) -> Peer:
-    """The project's own search, with the torch model or an exported one."""
+    """Decode by this project's search, with the torch model or an exported one."""
 
     def write(src: Tensor, beams: int) -> list[list[int]]:
         search = functools.partial(greedy, max_len=max_len, allow_unk=False)
@@ -261,11 +262,11 @@ def ours(model: Any, vocab: Vocab, max_len: int) -> Peer:
     return write
 
 
-# ----------------------------------------------------------------------------------- the measuring
+# ------------------------------------------------------------------------------------ measurement
 
 
 def batches(sources: Sequence[list[int]], size: int, n: int, vocab: Vocab) -> list[Tensor]:
-    """Spread `n` sources over the split, sorted by length, in batches."""
+    """Return batches of `n` sources spread over the split, sorted by length."""
     chosen = [sources[i * len(sources) // n] for i in range(min(n, len(sources)))]
     chosen.sort(key=len)
     return [
@@ -277,12 +278,12 @@ def batches(sources: Sequence[list[int]], size: int, n: int, vocab: Vocab) -> li
 def measure(
     peers: dict[str, Peer], work: list[Tensor], beams: int, rounds: int, max_len: int
 ) -> dict[str, Any]:
-    """Run all peers in turns; return tokens a second and each peer's ratio to the reference."""
+    """Run all implementations alternately; return tokens per second and ratios to ours."""
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     written: dict[str, list[list[int]]] = {}
-    for turn in range(rounds + 1):  # the first warms up
+    for i in range(rounds + 1):  # the first is the warm-up
         names = list(peers)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in names[i % len(names) :] + names[: i % len(names)]:
             began = time.process_time()
             found = [ids for src in work for ids in peers[name](src, beams)]
             seconds[name].append(time.process_time() - began)
@@ -305,14 +306,16 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", help="a trained model; without: weights as drawn")
-    parser.add_argument("--cache", help="prepared data of the checkpoint, if not where it was")
+    parser.add_argument("--checkpoint", help="a trained model; default: random weights")
+    parser.add_argument("--cache", help="folder of the checkpoint's prepared data, if it has moved")
     parser.add_argument(
-        "--size", choices=SIZES, default="S2", help="of the model without a checkpoint"
+        "--size", choices=SIZES, default="S2", help="size of the model without a checkpoint"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="less work, two rounds")
-    parser.add_argument("--only", default=None, help="comma list of peers, `ours` among them")
+    parser.add_argument(
+        "--only", default=None, help="comma list of implementations, including `ours`"
+    )
     parser.add_argument("--json", type=Path, default=None, help="where to write the figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -334,7 +337,7 @@ def main() -> None:
     if options.only:
         peers = {name: peers[name] for name in options.only.split(",")}
     for name in [name for name, peer in peers.items() if peer is None]:
-        print(f"{name}: has no model like this one (norms in front, or rotary positions)")
+        print(f"{name}: does not support this model (pre-norm or rotary positions)")
     record: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(),
         "date": time.strftime("%Y-%m-%d"),

@@ -1,8 +1,7 @@
-"""What others would train, with the weights of one of our models: the same function, other code.
+"""Other implementations of the Transformer, with the weights of one of our models.
 
-Ours has norms behind its sublayers and learned positions here (`model.norm=post
-model.positions=learned`), as all of them have. A peer maps `src` `[B, S]` and `tgt_in` `[B, T]` to
-logits `[B, T, V]`.
+Our model has post-norm and learned positions here (`model.norm=post model.positions=learned`), as
+all of them do. Each maps `src` `[B, S]` and `tgt_in` `[B, T]` to logits `[B, T, V]`.
 """
 
 import math
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 
 from en2py.models.transformer import Attention, Transformer
 
-# ----------------------------------- the tutorial's, as the documented experiments have it
+# ----------------------------------- the tutorial's, as in the documented experiments
 
 
 class TutorialAttention(nn.Module):
-    """Three projections, weights made and kept, hidden ones filled with a large negative number."""
+    """Attention with three projections; masked scores are a large negative number."""
 
     def __init__(self, ours: Attention, dropout: float) -> None:
         super().__init__()
@@ -40,7 +39,7 @@ class TutorialAttention(nn.Module):
 
 
 class TutorialLayer(nn.Module):
-    """A layer of either stack; the decoder's has a second attention."""
+    """A layer of the encoder or the decoder."""
 
     def __init__(self, ours: Any, dropout: float) -> None:
         super().__init__()
@@ -61,7 +60,7 @@ class TutorialLayer(nn.Module):
 
 
 class Tutorial(nn.Module):
-    """The Transformer of the usual tutorial."""
+    """The Transformer of the tutorial."""
 
     def __init__(self, ours: Transformer, dropout: float) -> None:
         super().__init__()
@@ -110,7 +109,7 @@ class TorchLayers(nn.Module):
             dropout=dropout,
             batch_first=True,
         )
-        # Ours has no norm behind the whole stack when each layer ends with one.
+        # Our model has no final norm if each layer ends with one.
         self.layers.encoder.norm = self.layers.decoder.norm = None
         for theirs, mine in zip(
             (*self.layers.encoder.layers, *self.layers.decoder.layers),
@@ -139,14 +138,14 @@ class TorchLayers(nn.Module):
         return self.dropout(x)
 
     def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
-        hidden = src == self.pad_id
+        padding = src == self.pad_id
         x = self.layers(
             self.embed(0, src),
             self.embed(1, tgt_in),
             tgt_mask=nn.Transformer.generate_square_subsequent_mask(tgt_in.shape[1]),
             tgt_is_causal=True,
-            src_key_padding_mask=hidden,
-            memory_key_padding_mask=hidden,
+            src_key_padding_mask=padding,
+            memory_key_padding_mask=padding,
         )
         return self.out(x)
 
@@ -155,7 +154,7 @@ class TorchLayers(nn.Module):
 
 
 class Marian(nn.Module):
-    """`transformers.MarianMTModel`, with its own choice of attention kernel (SDPA)."""
+    """`transformers.MarianMTModel`, with its default attention kernel (SDPA)."""
 
     def __init__(self, ours: Transformer, dropout: float) -> None:
         super().__init__()

@@ -1,15 +1,15 @@
-"""Training against its peers: real target tokens a second, one thread, all in one process.
+"""Measure training throughput against other implementations, in real target tokens per second.
 
     python benchmarks/train_throughput.py --path FILE     # the students' file
     python benchmarks/train_throughput.py                 # experiment=tasks, which needs no file
     python benchmarks/train_throughput.py --quick         # few batches, two rounds
 
-Ours is what `python train.py` runs: Lightning's Trainer with our module, batches, callbacks and the
-record of metrics. Peers, with the same weights and dropout (`benchmarks/peers.py`): the tutorial's
-Transformer on 128 random pairs a batch with plain Adam; `torch.nn.Transformer` and Hugging Face's
-Marian on our batches with fused AdamW. They take turns in every round; a figure is the median over
-rounds, a ratio is taken within a round. Processor time counts, so other work on the machine
-disturbs little. Tokens are real target tokens: EOS in, BOS and padding out.
+Ours is what `python train.py` runs: Lightning's Trainer with our module, batches, callbacks and
+metrics file. The others have the same weights and dropout (`benchmarks/peers.py`): the tutorial's
+Transformer on batches of 128 random pairs with Adam; `torch.nn.Transformer` and Hugging Face's
+Marian on our batches with fused AdamW. They alternate in one process with one thread; a figure is
+the median over rounds, a ratio is computed within a round. Processor time is measured, so other
+work on the machine has little effect. Real target tokens include EOS, but not BOS and padding.
 
 Needs the extra `en2py[bench]`.
 """
@@ -51,14 +51,17 @@ from en2py.training import build
 from en2py.training.loggers import MetricsFile
 from en2py.training.module import Seq2SeqModule
 
-SIZES = {"S2": ("small", 1700, 8449), "S3": ("wide", 1195, 4412)}  # model; least words of a side
+SIZES = {
+    "S2": ("small", 1700, 8449),
+    "S3": ("wide", 1195, 4412),
+}  # model; least vocabulary of each side
 DROPOUT = 0.1
-WARM_UP = 2  # batches before the clock starts: states and memory are made in them
-Spell = Callable[[], tuple[float, int]]  # trains a little: processor seconds, tokens
+WARM_UP = 2  # batches before the measurement, which allocate states and memory
+Measurement = Callable[[], tuple[float, int]]  # trains some batches: processor seconds, tokens
 
 
 def configured(options: argparse.Namespace, size: str) -> dict[str, Any]:
-    """Return the config of an ordinary run on the data that was asked for."""
+    """Return the config of an ordinary run on the selected data."""
     data = ["experiment=tasks"]
     if options.path:
         data = ["data=english_python", f"data.path='{options.path}'"]
@@ -68,7 +71,7 @@ def configured(options: argparse.Namespace, size: str) -> dict[str, Any]:
             overrides=[
                 *data,
                 f"model={SIZES[size][0]}",
-                "model.norm=post",  # the peers know no other order
+                "model.norm=post",  # the only norm of the other implementations
                 "model.positions=learned",
                 f"model.dropout={DROPOUT}",
                 f"batch.max_tokens={options.max_tokens}",
@@ -83,16 +86,16 @@ def configured(options: argparse.Namespace, size: str) -> dict[str, Any]:
 
 
 def widened(vocab: Vocab, n_tokens: int) -> Vocab:
-    """Return a vocabulary of at least so many words; the new ones are never met."""
-    more = [f"unmet {i}" for i in range(len(vocab), n_tokens)]
+    """Return a vocabulary of at least `n_tokens`; the added tokens are never used."""
+    more = [f"unused {i}" for i in range(len(vocab), n_tokens)]
     return Vocab([*vocab.tokens, *more], [*vocab.counts, *(0 for _ in more)])
 
 
-# ------------------------------------------------------------------------------------ what is run
+# -------------------------------------------------------------------------------- implementations
 
 
 class Clock(pl.Callback):
-    """Processor time and tokens of all batches of a run but those that warm up."""
+    """Measure processor time and tokens of a run's batches after the warm-up."""
 
     def on_train_batch_end(
         self, trainer: Any, module: Any, outputs: Any, batch: Any, i: int
@@ -106,13 +109,15 @@ class Clock(pl.Callback):
             self.seconds = time.process_time() - self.began
 
 
-def by_trainer(config: dict[str, Any], prepared: Prepared, n_batches: int, precision: str) -> Spell:
-    """Ours as `train.py` runs it; validation, which has its own time, is left out."""
+def by_trainer(
+    config: dict[str, Any], prepared: Prepared, n_batches: int, precision: str
+) -> Measurement:
+    """Return a measurement of `train.py` without validation."""
     config = {**config, "trainer": {**config["trainer"], "precision": precision, "max_epochs": 1}}
     config["trainer"] |= {"limit_train_batches": n_batches + WARM_UP, "limit_val_batches": 0}
-    config["callbacks"] = {}  # all they do, they do in validation
+    config["callbacks"] = {}  # they act in validation only
 
-    def spell() -> tuple[float, int]:
+    def measurement() -> tuple[float, int]:
         module, data = (
             build.new_module(config, prepared, {**STATES}),
             build.datamodule(config, prepared),
@@ -126,14 +131,14 @@ def by_trainer(config: dict[str, Any], prepared: Prepared, n_batches: int, preci
                 trainer.fit(module, data)
         return clock.seconds, clock.tokens
 
-    return spell
+    return measurement
 
 
 STATES: dict[str, Any] = {"src_state": {}, "tgt_state": {}}
 
 
-def in_a_loop(module: Seq2SeqModule, batches: Sequence[Batch], precision: str) -> Spell:
-    """Ours without Lightning, callbacks and records."""
+def in_a_loop(module: Seq2SeqModule, batches: Sequence[Batch], precision: str) -> Measurement:
+    """Return a measurement of a plain loop, without Lightning, callbacks and metrics file."""
     optimizer = module._optimizer(module.parameters())
 
     def step(batch: Batch) -> None:
@@ -148,15 +153,15 @@ def in_a_loop(module: Seq2SeqModule, batches: Sequence[Batch], precision: str) -
     return timed(step, batches)
 
 
-def others(
+def of_peer(
     model: nn.Module,
     batches: Sequence[Batch],
     optimizer: torch.optim.Optimizer,
     mixed: bool,
     item: bool,
     warm_up: int = WARM_UP,
-) -> Spell:
-    """A peer: logits at all positions, padding ignored by the loss."""
+) -> Measurement:
+    """Return a measurement of another implementation: logits at all positions."""
 
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
@@ -178,10 +183,12 @@ def padded_loss(logits: Tensor, batch: Batch) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=batch.pad_id)
 
 
-def timed(step: Callable[[Batch], None], batches: Sequence[Batch], warm_up: int = WARM_UP) -> Spell:
-    """Return a spell over all batches but those that warm up."""
+def timed(
+    step: Callable[[Batch], None], batches: Sequence[Batch], warm_up: int = WARM_UP
+) -> Measurement:
+    """Return a measurement of all batches after the warm-up."""
 
-    def spell() -> tuple[float, int]:
+    def measurement() -> tuple[float, int]:
         for batch in batches[:warm_up]:
             step(batch)
         began, timed_ones = time.process_time(), batches[warm_up:]
@@ -189,11 +196,11 @@ def timed(step: Callable[[Batch], None], batches: Sequence[Batch], warm_up: int 
             step(batch)
         return time.process_time() - began, sum(batch.n_tokens for batch in timed_ones)
 
-    return spell
+    return measurement
 
 
 def random_batches(data: PairDataModule, vocab: Vocab, n: int, n_pairs: int) -> list[Batch]:
-    """Return the tutorial's batches: pairs at random, padded to the longest."""
+    """Return the tutorial's batches: random pairs, padded to the longest."""
     examples, order = data.examples["train"], torch.Generator().manual_seed(0)
     places = torch.randperm(len(examples), generator=order).tolist()
     return [
@@ -202,11 +209,11 @@ def random_batches(data: PairDataModule, vocab: Vocab, n: int, n_pairs: int) -> 
     ]
 
 
-# --------------------------------------------------------------------------- what is to be counted
+# ------------------------------------------------------------------------------ operations, bytes
 
 
 def needed_flops(module: Seq2SeqModule, batches: Sequence[Batch]) -> float:
-    """Return the operations that real tokens need, forward and backward (twice the forward)."""
+    """Return the operations of real tokens, forward and backward (twice the forward)."""
     model = module.model
     d_model, n_tgt = model.projection.in_features, model.projection.out_features
     first: Any = model.encoder[0]
@@ -223,7 +230,7 @@ def needed_flops(module: Seq2SeqModule, batches: Sequence[Batch]) -> float:
 
 
 class Traffic(TorchDispatchMode):
-    """Counts the bytes that operators read and write, as if no cache held anything."""
+    """Count the bytes that operators read and write, without any cache."""
 
     n_bytes = 0
 
@@ -238,7 +245,7 @@ class Traffic(TorchDispatchMode):
 
 
 def ceilings(mixed: bool) -> tuple[float, float]:
-    """Return operations a second of a large product, and bytes a second of a large copy."""
+    """Return operations per second of a large product, and bytes per second of a large copy."""
 
     def best(work: Callable[[], Any]) -> float:
         work()
@@ -255,7 +262,7 @@ def ceilings(mixed: bool) -> tuple[float, float]:
 
 
 def epoch_ms(data: PairDataModule) -> tuple[float, int]:
-    """Return the time that an epoch's batches take to be made, and their number."""
+    """Return the time to create an epoch's batches in ms, and their number."""
     loader, times = data.train_dataloader(), []
     for _ in range(3):
         began = time.process_time()
@@ -287,7 +294,7 @@ def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
     pairs = random_batches(data, vocab, 2, options.pairs)
     print(
         f"\n{size}: {len(prepared.src_vocab):,} / {len(vocab):,} words, "
-        f"{options.batches} batches a round, of "
+        f"{options.batches} batches per round, of "
         f"{statistics.mean(b.n_tokens for b in batches[WARM_UP:]):,.0f} target tokens"
     )
 
@@ -303,51 +310,53 @@ def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
     losses = same_loss(
         module().eval(), {"tutorial": tutorial, "torch": layers, "marian": marian}, batches[1]
     )
-    spells: dict[str, Spell] = {}
+    runs: dict[str, Measurement] = {}
     if not options.without_tutorial:
         adam = torch.optim.Adam(tutorial.parameters(), 1e-4, fused=False, foreach=False)
-        spells["tutorial, random pairs"] = others(
+        runs["tutorial, random pairs"] = of_peer(
             tutorial, pairs, adam, mixed=False, item=True, warm_up=1
         )
 
     def fused(peer: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(peer.parameters(), 1e-4, fused=True)
 
-    spells["torch.nn"] = others(layers, batches, fused(layers), False, False)
-    spells["Marian"] = others(marian, batches, fused(marian), False, False)
-    spells["ours, fp32"] = by_trainer(config, prepared, options.batches, "32-true")
+    runs["torch.nn"] = of_peer(layers, batches, fused(layers), False, False)
+    runs["Marian"] = of_peer(marian, batches, fused(marian), False, False)
+    runs["ours, fp32"] = by_trainer(config, prepared, options.batches, "32-true")
     if best != "32-true":
         again = Marian(model, DROPOUT)
-        spells["Marian, bf16"] = others(again, batches, fused(again), True, False)
-        spells["ours, bf16"] = by_trainer(config, prepared, options.batches, best)
-    spells["ours, bare loop"] = in_a_loop(module(), batches, best)
+        runs["Marian, bf16"] = of_peer(again, batches, fused(again), True, False)
+        runs["ours, bf16"] = by_trainer(config, prepared, options.batches, best)
+    runs["ours, bare loop"] = in_a_loop(module(), batches, best)
     ours = "ours, bf16" if best != "32-true" else "ours, fp32"
 
-    rates: dict[str, list[float]] = {name: [] for name in spells}
+    rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(options.rounds):
-        for name, spell in spells.items():
-            seconds, tokens = spell()
+        for name, run in runs.items():
+            seconds, tokens = run()
             rates[name].append(tokens / seconds)
-    print(
-        f"{'tokens/s, median':<26}{'':>8}   {ours} is so many times as fast (median, least to most)"
-    )
+    print(f"{'tokens/s, median':<26}{'':>8}   {ours} speed-up (median, minimum to maximum)")
     figures: dict[str, Any] = {"losses": losses, "rates": rates, "ratios": {}}
     for name, each in rates.items():
         ratios = sorted(a / b for a, b in zip(rates[ours], each, strict=True))
         figures["ratios"][name] = ratios
-        told = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"{name:<26}{statistics.median(each):>8,.0f}   {told}")
+        text = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(f"{name:<26}{statistics.median(each):>8,.0f}   {text}")
     if best != "32-true":
         ratios = [a / b for a, b in zip(rates["ours, fp32"], rates["Marian"], strict=True)]
         figures["fp32 against Marian"] = ratios
         print(f"ours, fp32, against Marian: {statistics.median(ratios):.2f}")
     overhead = statistics.median(figures["ratios"]["ours, bare loop"])
-    print(f"Lightning, callbacks and records: {1 / overhead - 1:.1%} of a step")
-    return figures | roofline(module(), batches, rates[ours], best == "bf16-mixed") | made(data)
+    print(f"Lightning, callbacks and metrics file: {1 / overhead - 1:.1%} of a step")
+    return (
+        figures
+        | roofline(module(), batches, rates[ours], best == "bf16-mixed")
+        | batch_statistics(data)
+    )
 
 
 def same_loss(module: Seq2SeqModule, peers: dict[str, nn.Module], batch: Batch) -> dict[str, float]:
-    """Check that all compute one function in fp32; return the losses, that of bf16 too."""
+    """Check that all losses are equal in fp32; return them, and that of bf16."""
     losses = {}
     with torch.no_grad():
         for name, mixed in (("ours", False), ("ours, bf16", True)):
@@ -365,20 +374,20 @@ def same_loss(module: Seq2SeqModule, peers: dict[str, nn.Module], batch: Batch) 
 def roofline(
     module: Seq2SeqModule, batches: Sequence[Batch], rates: Sequence[float], mixed: bool
 ) -> dict[str, Any]:
-    """Count a step's operations and bytes, and say which share of the machine's best it reaches."""
-    some = batches[: WARM_UP + 2]
-    step = in_a_loop(module, some, "bf16-mixed" if mixed else "32-true")
+    """Count a step's operations and bytes, and its share of the machine's best rates."""
+    sample = batches[: WARM_UP + 2]
+    step = in_a_loop(module, sample, "bf16-mixed" if mixed else "32-true")
     with FlopCounterMode(display=False) as counter:
         step()
     with Traffic() as traffic:
         step()
-    needed, tokens = needed_flops(module, some), sum(batch.n_tokens for batch in some)
+    needed, tokens = needed_flops(module, sample), sum(batch.n_tokens for batch in sample)
     gemm, copy = ceilings(mixed)
     rate = statistics.median(rates)
     figures = {
-        "needed MFLOP a token": needed / tokens / 1e6,
-        "made over needed operations": counter.get_total_flops() / needed,
-        "MB a token": traffic.n_bytes / tokens / 1e6,
+        "needed MFLOP per token": needed / tokens / 1e6,
+        "executed over needed operations": counter.get_total_flops() / needed,
+        "MB per token": traffic.n_bytes / tokens / 1e6,
         "GFLOP/s of a product": gemm / 1e9,
         "GB/s of a copy": copy / 1e9,
         "share of the product's rate": needed / tokens * rate / gemm,
@@ -389,14 +398,14 @@ def roofline(
     return figures
 
 
-def made(data: PairDataModule) -> dict[str, Any]:
-    """Tell how long an epoch's batches take to be made, and how much padding is in them."""
+def batch_statistics(data: PairDataModule) -> dict[str, Any]:
+    """Print the time to create an epoch's batches, and their padding."""
     ms, n_batches = epoch_ms(data)
     padded = real = 0
     for batch in data.train_dataloader():
         padded, real = padded + batch.tgt_out.numel(), real + batch.n_tokens
     print(
-        f"an epoch's {n_batches} batches are made in {ms:.1f} ms; "
+        f"an epoch's {n_batches} batches are created in {ms:.1f} ms; "
         f"target padding {padded / real:.3f}"
     )
     return {"epoch ms": ms, "batches": n_batches, "padded over real target tokens": padded / real}
@@ -408,12 +417,12 @@ def main() -> None:
     parser.add_argument("--cache", default=None, help="folder of prepared data")
     parser.add_argument("--sizes", default="S2,S3", help="comma list")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batches", type=int, default=8, help="of ours, a round")
+    parser.add_argument("--batches", type=int, default=8, help="batches of ours per round")
     parser.add_argument(
-        "--max-tokens", type=int, default=2048, help="target tokens a batch of ours"
+        "--max-tokens", type=int, default=2048, help="target tokens per batch of ours"
     )
-    parser.add_argument("--pairs", type=int, default=128, help="a batch of the tutorial")
-    parser.add_argument("--without-tutorial", action="store_true", help="it takes half the time")
+    parser.add_argument("--pairs", type=int, default=128, help="pairs per batch of the tutorial")
+    parser.add_argument("--without-tutorial", action="store_true", help="saves half the time")
     parser.add_argument("--quick", action="store_true", help="two rounds of two batches, 16 pairs")
     parser.add_argument("--json", type=Path, default=None, help="where to write the figures")
     options = parser.parse_args()
