@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "en2py"
 FILES = sorted(SRC.rglob("*.py"))
-ENTRY_POINTS = [ROOT / "train.py", ROOT / "evaluate.py", ROOT / "demo.py"]
+ENTRY_POINTS = [ROOT / f"{name}.py" for name in ("train", "evaluate", "generate", "demo")]
 FLOORS = {
     "errors": 1,
     "console": 1,
@@ -25,7 +25,6 @@ FLOORS = {
     "training": 4,
     "cli": 5,
     "sweeps": 5,
-    "demo": 6,
 }
 SIDEWAYS = {("console", "errors"), ("cli", "sweeps"), ("evaluation", "config")}
 HEAVY = {"torch", "pytorch_lightning", "spacy", "gensim", "wandb", "matplotlib", "sklearn"}

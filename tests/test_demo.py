@@ -5,12 +5,13 @@ import sys
 import threading
 from pathlib import Path
 
+import demo
 import pytest
 import torch
+from demo import ATTENTION, attention_table, generate
 
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
 from en2py.decoding.greedy import greedy
-from en2py.demo.answers import KINDS, Model, answer, attention_table
 from en2py.errors import UserError
 from en2py.models.transformer import Transformer
 from en2py.training.module import Seq2SeqModule
@@ -61,33 +62,33 @@ def module(src_vocab, tgt_vocab) -> Seq2SeqModule:
     ).eval()
 
 
-@pytest.mark.parametrize("width", [1, 3])
-def test_an_answer_has_a_program_per_beam(module, width):
-    told = answer(module, "add two numbers", width)
-    assert len(told.candidates) == width
-    assert all(c.score < 0 and 0 < c.per_token < 1 for c in told.candidates)
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_beam_search_returns_a_program_per_beam(module, beam_size):
+    programs, _ = generate(module, "add two numbers", beam_size)
+    assert len(programs) == beam_size
+    assert all(program.score < 0 and 0 < program.per_token < 1 for program in programs)
 
 
-def test_what_is_cut_off_is_said(module):
-    [found] = answer(module, "add two numbers", 1).candidates
-    assert found.finished or found.verdict.startswith("cut off")
+def test_verdict_of_an_unfinished_program_is_cut_off(module):
+    [program], _ = generate(module, "add two numbers", 1)
+    assert program.finished or program.verdict.startswith("cut off")
 
 
-def test_unknown_words_are_named_once(module):
-    assert answer(module, "add wombat numbers wombat", 1).unknown == ["wombat"]
+def test_unknown_words_are_returned_once(module):
+    assert generate(module, "add wombat numbers wombat", 1)[1] == ["wombat"]
 
 
 @pytest.mark.parametrize(
     ("description", "reason"),
     [("", "empty"), ("wombat", "knows no word"), ("add " * 30, "at most 19")],
 )
-def test_what_cannot_be_read_is_told(module, description, reason):
+def test_unreadable_description_is_refused(module, description, reason):
     with pytest.raises(UserError, match=reason):
-        answer(module, description, 1)
+        generate(module, description, 1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_attention_rows_add_up_to_one_whatever_the_head(module, kind):
+@pytest.mark.parametrize("kind", ATTENTION)
+def test_attention_rows_sum_to_one_for_every_head(module, kind):
     for head in (0, 1, 2):
         table = attention_table(module, "add two numbers", "def add(a, b): pass", kind, 2, head)
         for row in table.split("<tr>")[2:]:
@@ -100,7 +101,7 @@ def test_tokens_are_escaped_in_the_attention_table(module):
     assert "<script" not in table and "<img" not in table
 
 
-def test_without_gradio_one_sentence_says_what_to_do():
+def test_missing_gradio_is_reported_in_one_sentence():
     program = "import sys; sys.modules['gradio'] = None; import demo; sys.exit(demo.main())"
     done = subprocess.run(
         [sys.executable, "-c", program, "a.ckpt"], cwd=ROOT, capture_output=True, text=True
@@ -109,15 +110,13 @@ def test_without_gradio_one_sentence_says_what_to_do():
     assert done.stderr.count("\n") == 1 and "pip install -e '.[demo]'" in done.stderr
 
 
-def test_a_person_writes_picks_and_looks(module, monkeypatch):
+def test_page_generates_selects_and_shows_attention(module, monkeypatch):
     """In a real browser, with the keyboard, and with no request to another machine."""
     pytest.importorskip("gradio")
     sync_api = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
         pytest.skip(f"no {CHROMIUM}")
     import gradio as gr
-
-    from en2py.demo import page
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -131,7 +130,7 @@ def test_a_person_writes_picks_and_looks(module, monkeypatch):
         launched.set()
 
     monkeypatch.setattr(gr.Blocks, "launch", without_waiting)
-    page.serve([Model("first", module), Model("<script>second", module)], port)
+    demo.serve({"first": module, "<script>second": module}, port)
     assert launched.is_set()
     with sync_api.sync_playwright() as tool:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

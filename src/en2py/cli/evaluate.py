@@ -24,12 +24,11 @@ from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     aligned,
     common_pairs,
-    evaluation_config,
     find_runs,
     known_programs,
     stored_programs,
 )
-from en2py.cli.generate import answer
+from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples
 from en2py.config.instantiate import make
 from en2py.console import console
@@ -285,10 +284,7 @@ def _scored(cfg: DictConfig) -> Results | None:
         log.info(f"the model for CTranslate2 is in {cfg.export}")
         return None
     if cfg.prompt is not None or cfg.prompts is not None:
-        checkpoint = load_checkpoint(cfg.ckpt_path)
-        stored = checkpoint["en2py"]
-        stored["config"] = evaluation_config(cfg, stored)
-        answer(cfg, build.module_of(checkpoint))
+        generate(cfg)
         return None
     return compare(cfg)
 

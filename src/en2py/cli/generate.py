@@ -1,4 +1,4 @@
-"""Programs for prompts: `evaluate.py prompt=...`, `prompts=FILE`; what is unreadable is told."""
+"""Generate programs for descriptions: `generate.py`, and `prompt=`, `prompts=` of evaluate.py."""
 
 import json
 import sys
@@ -7,26 +7,36 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from en2py.cli.checkpoint_runs import evaluation_config
 from en2py.data.text_files import read_text
 from en2py.errors import UserError
+from en2py.training.build import module_of
+from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 
 
-def answer(cfg: DictConfig, module: Seq2SeqModule) -> None:
-    """Print the code for `prompt`, or a JSON line for each line of the file `prompts`.
+def generate(cfg: DictConfig, lines: str | None = None) -> None:
+    """Print the program for `prompt`, or a JSON line for each line of the file `prompts`.
+
+    Args:
+        cfg: The config of evaluate.py, with `ckpt_path`.
+        lines: Descriptions, one a line, instead of those of the config.
 
     Raises:
-        UserError: If the model cannot read one of them.
+        UserError: If the checkpoint cannot be read, or the model cannot read a description.
     """
-    if cfg.prompt is not None:
+    checkpoint = load_checkpoint(cfg.ckpt_path)
+    checkpoint["en2py"]["config"] = evaluation_config(cfg, checkpoint["en2py"])
+    module = module_of(checkpoint)
+    if lines is None and cfg.prompt is not None:
         print(_programs(module, [cfg.prompt])[0][0])
         return
-    lines = [line.strip() for line in read_text(cfg.prompts).splitlines()]
-    lines = [line for line in lines if line]
-    for line, found in zip(lines, _programs(module, lines), strict=True):
-        record: dict[str, Any] = {"description": line, "code": found[0]}
-        if len(found) > 1:
-            record["candidates"] = found
+    text = read_text(cfg.prompts) if lines is None else lines
+    descriptions = [line for line in map(str.strip, text.splitlines()) if line]
+    for line, programs in zip(descriptions, _programs(module, descriptions), strict=True):
+        record: dict[str, Any] = {"description": line, "code": programs[0]}
+        if len(programs) > 1:
+            record["candidates"] = programs
         print(json.dumps(record))
 
 
@@ -34,22 +44,25 @@ def _programs(module: Seq2SeqModule, descriptions: Sequence[str]) -> list[list[s
     for description in descriptions:
         if unknown := unknown_words(module, description):
             print(f"words that the model does not know: {', '.join(unknown)}", file=sys.stderr)
-    return [[module.text(h) for h in found] for found in module.candidates(descriptions)]
+    return [
+        [module.text(hypothesis) for hypothesis in hypotheses]
+        for hypotheses in module.candidates(descriptions)
+    ]
 
 
 def unknown_words(module: Seq2SeqModule, description: str) -> list[str]:
-    """Return the words of a description that a model does not know.
+    """Return the words of a description that are not in the vocabulary.
 
     Raises:
-        UserError: If the description is empty, too long, or has no word that the model knows.
+        UserError: If the description is empty, too long, or has no known word.
     """
-    room = module.model.src_embedding.max_len
+    max_tokens = module.model.src_embedding.max_len - 1  # one for <eos>
     tokens = module.src_tokenizer.tokenize(description)
     if not tokens:
-        raise UserError("the prompt is empty: say in English what the program should do")
-    if len(tokens) + 1 > room:
+        raise UserError("the prompt is empty: describe in English what the program should do")
+    if len(tokens) > max_tokens:
         raise UserError(
-            f"the prompt has {len(tokens)} tokens, the model reads at most {room - 1}: "
+            f"the prompt has {len(tokens)} tokens, the model reads at most {max_tokens}: "
             f"shorten it (it starts {description[:40]!r})"
         )
     unknown = [token for token in tokens if token not in module.src_vocab]
