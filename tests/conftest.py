@@ -71,10 +71,10 @@ def go(tmp_path: Path) -> Callable[..., int]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[..., int], Path]:
-    """A finished run that tests may look at but not change, and the doors beside it."""
+    """A finished run that tests may look at but not change, with the function that made it."""
     from training_runs import folder_of, runner
 
     folder = tmp_path_factory.mktemp("whole")
-    door = runner(folder)
-    assert door() == 0
-    return door, folder_of(folder)
+    go = runner(folder)
+    assert go() == 0
+    return go, folder_of(folder)

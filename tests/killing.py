@@ -1,4 +1,4 @@
-"""A door that kills its own process once, for the test of workers that die."""
+"""An entry point that kills its own process once, for the test of killed workers."""
 
 import os
 import signal

@@ -44,7 +44,7 @@ SMALL = [
 
 
 def runner(folder: Path) -> Go:
-    """Return the two doors as a function; what they read and write lies in one folder.
+    """Return a function that runs train.py or evaluate.py; all files are in one folder.
 
     Its data are forty small programs, so that an epoch has a few batches.
     """
@@ -59,8 +59,8 @@ def runner(folder: Path) -> Go:
     ]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def run(*overrides: str, door: str = "train", out: str = "out") -> int:
-        if door == "train":
+    def run(*overrides: str, program: str = "train", out: str = "out") -> int:
+        if program == "train":
             from train import main
 
             fixed = [*SMALL, f"data.path={data}", f"output={folder / out}"]
@@ -70,9 +70,9 @@ def runner(folder: Path) -> Go:
             fixed = ["trainer.accelerator=cpu"]
         keys = {o.split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
-        words = [f"{door}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        after = progress.summary if door == "train" else None
-        return command(main, door, argv=words, after_sweep=after)
+        words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
+        after = progress.summary if program == "train" else None
+        return command(main, program, argv=words, after_sweep=after)
 
     return run
 

@@ -43,12 +43,12 @@ def measure(quick: bool = False) -> dict[str, Any]:
         content = good.read_bytes()
         sentences, codes = {}, {}
         for kind, path in _damaged(content, good.parent).items():
-            for door in ("train.py", "evaluate.py"):
+            for program in ("train.py", "evaluate.py"):
                 done = subprocess.run(
-                    [sys.executable, str(ROOT / door), f"ckpt_path={path}"],
+                    [sys.executable, str(ROOT / program), f"ckpt_path={path}"],
                     capture_output=True, text=True, cwd=folder,
                 )  # fmt: skip
-                codes[f"{kind} {door}"] = done.returncode
+                codes[f"{kind} {program}"] = done.returncode
             told = done.stderr.strip()
             assert "\n" not in told and path.name in told, told
             sentences[kind] = told.replace(str(good.parent) + os.sep, "")

@@ -108,24 +108,24 @@ def test_unknown_words_are_refused(arguments: list[str], told: str) -> None:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., int]]:
-    """Run a command with a door of the test's own; its configs are not checked."""
+    """Run a command with an entry point of the test; its configs are not validated."""
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr("en2py.config.validation.validate", lambda cfg, config_name: None)
 
-    def start(door: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
+    def start(entry_point: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
         argv = ["train.py", *arguments, f"output={tmp_path}"]
         more.setdefault("after_sweep", progress.summary)
-        return main.command(door, "train", argv=argv, **more)
+        return main.command(entry_point, "train", argv=argv, **more)
 
     yield start
 
 
 def raising(error: BaseException) -> Callable[[DictConfig], None]:
-    def door(cfg: DictConfig) -> None:
+    def entry_point(cfg: DictConfig) -> None:
         raise error
 
-    return door
+    return entry_point
 
 
 class SIGTERMException(SystemExit):
@@ -148,13 +148,13 @@ def test_ctrl_c_is_130(started: Callable[..., int]) -> None:
 
 
 def test_ctrl_c_through_lightning_is_130(started: Callable[..., int]) -> None:
-    def door(cfg: DictConfig) -> None:
+    def entry_point(cfg: DictConfig) -> None:
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
             sys.exit(1)
 
-    assert started(door) == 130
+    assert started(entry_point) == 130
 
 
 def test_sigterm_is_143(started: Callable[..., int]) -> None:
@@ -174,13 +174,13 @@ def test_refused_run_writes_nothing(started: Callable[..., int], tmp_path: Path)
 def test_sweep_goes_on_after_a_mistake(started: Callable[..., int], capsys: Any) -> None:
     seen = []
 
-    def door(cfg: DictConfig) -> float:
+    def entry_point(cfg: DictConfig) -> float:
         if cfg.seed == 2:
             raise UserError("two is refused")
         seen.append(cfg.seed)
         return 0.0
 
-    assert started(door, "-m", "seed=1,2,3") == 2
+    assert started(entry_point, "-m", "seed=1,2,3") == 2
     assert seen == [1, 3]
     streams = capsys.readouterr()
     assert "2/3 seed=2: failed: two is refused" in streams.err
@@ -194,10 +194,10 @@ def test_reason_stands_in_the_log_of_the_sweep(started: Callable[..., int], tmp_
 
 
 def test_sweep_with_a_bug_is_1(started: Callable[..., int]) -> None:
-    def door(cfg: DictConfig) -> None:
+    def entry_point(cfg: DictConfig) -> None:
         raise UserError("no") if cfg.seed == 1 else ZeroDivisionError
 
-    assert started(door, "-m", "seed=1,2") == 1
+    assert started(entry_point, "-m", "seed=1,2") == 1
 
 
 def test_refused_sweep_leaves_the_last_record(started: Callable[..., int], tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_warm_start_copies_shared_tokens_and_lists_the_rest(
 @pytest.mark.slow
 def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
     go, folder = whole
-    assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", door="evaluate") == 0
+    assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", program="evaluate") == 0
     again = json.loads((folder / "evaluate-test" / "results.json").read_text())
     result = json.loads((folder / "result.json").read_text())
     figures = {name: figure["value"] for name, figure in again["rows"][0]["figures"].items()}
@@ -176,52 +176,6 @@ def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
     assert set(result["test"]) - set(known) <= {"n", "loss"} and "behaves" in known
     assert again["data"]["split_hash"] == result["split_hash"]
     assert list((folder / "evaluate-test" / "attention").rglob("cross-layer*.png"))
-
-
-@pytest.mark.slow
-def test_prompts_give_code_alone_on_stdout(
-    whole: tuple[Go, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    go, folder = whole
-    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
-    capsys.readouterr()
-    prompt = "add 3 to (a, b), don't say x == 'y' or ${z}"
-    assert go(best, f"prompt={prompt}", door="evaluate") == 0
-    one = capsys.readouterr()
-    assert "words that the model does not know" in one.err
-    file = tmp_path / "prompts.txt"
-    file.write_text(f"{prompt}\n\nadds 1 to a total\n")
-    assert go(best, f"prompts={file}", door="evaluate") == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["description"] for line in lines] == [prompt, "adds 1 to a total"]
-    assert lines[0]["code"].rstrip("\n") == one.out.rstrip("\n")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("prompt", "reason"),
-    [("", "prompt"), ("add " * 200, "at most"), ("xyzzy qwrty", "knows no word")],
-)
-def test_a_prompt_that_cannot_be_read_is_told(
-    whole: tuple[Go, Path], prompt: str, reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    go, folder = whole
-    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
-    capsys.readouterr()
-    assert go(best, f"prompt={prompt}", door="evaluate") == 2
-    streams = capsys.readouterr()
-    assert reason in streams.err and streams.out == "" and streams.err.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_load_gives_a_model_that_generates(whole: tuple[Go, Path]) -> None:
-    import en2py
-
-    model = en2py.load(whole[1] / "checkpoints" / "best.ckpt")
-    texts = ["adds 1 to a total", "adds 2 to a value", "adds 3"]
-    together = model.generate(texts)
-    assert len(together) == 3
-    assert together == [model.generate([text])[0] for text in texts]
 
 
 @pytest.mark.slow
@@ -343,4 +297,4 @@ def test_choices_train_stop_and_go_on_to_the_same_end(
 ) -> None:
     assert_goes_on_exactly(go, tmp_path, monkeypatch, choices)
     best = folder_of(tmp_path, "whole") / "checkpoints" / "best.ckpt"
-    assert go(f"ckpt_path={best}", door="evaluate") == 0
+    assert go(f"ckpt_path={best}", program="evaluate") == 0

@@ -76,9 +76,9 @@ def assert_rejected(
 ) -> list[str]:
     """Offer a file to every entry point; return the messages."""
     messages = []
-    for door, key in (("train", "ckpt_path"), ("train", "init_from"), ("evaluate", "ckpt_path")):
+    for program, key in (("train", "ckpt_path"), ("train", "init_from"), ("evaluate", "ckpt_path")):
         capsys.readouterr()
-        assert go(f"{key}={path}", door=door) == 2
+        assert go(f"{key}={path}", program=program) == 2
         message = capsys.readouterr().err.strip()
         assert "\n" not in message
         messages.append(message)
@@ -131,7 +131,7 @@ def test_a_stored_config_calls_only_allowed_targets(
     with pytest.raises(UserError, match="may run|may not run"):
         en2py.load(path)
     capsys.readouterr()
-    assert go(f"ckpt_path={path}", door="evaluate") == 2
+    assert go(f"ckpt_path={path}", program="evaluate") == 2
     assert go(f"ckpt_path={path}", "trainer.max_epochs=4") == 2
     assert capsys.readouterr().err.count("\n") == 2
     assert not (tmp_path / "ran").exists()
