@@ -2,6 +2,8 @@
 
 import functools
 import math
+import subprocess
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -183,3 +185,8 @@ def test_long_names_are_wrapped():
         if "loss" in text
     ]
     assert " ".join(lines) == name and 1 < len(lines) < 4
+
+
+def test_reports_import_matplotlib_only_to_draw():
+    code = "import sys, en2py.evaluation.report; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

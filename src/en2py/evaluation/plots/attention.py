@@ -76,9 +76,7 @@ def attention_figure(
         for side in (queries, keys)
     )
     width, height = len(keys) * cell, len(queries) * cell
-    # As near to a square as whole panels allow; four in a row at most.
-    ratio = (0.3 + height + bottom) / (left + width)
-    n_columns = min(4, len(heads), max(1, round(math.sqrt(len(heads) * ratio))))
+    n_columns = min(4, len(heads))
     n_rows = math.ceil(len(heads) / n_columns)
     total_width = max(n_columns * (left + width + 0.15) + 0.75, 4.5)
     total_height = n_rows * (0.3 + height + bottom) + 0.65
