@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: train test lint clean
+.PHONY: train test lint experiments clean
 
 train: $(VENV)/.installed
 	$(VENV)/bin/python train.py $(ARGS)
@@ -15,6 +15,10 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# make experiments FILE=english_python_data.txt
+experiments: $(VENV)/.installed
+	$(VENV)/bin/python experiments/run_all.py $(FILE) --two-cores $(ARGS)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from experiments import eval_metrics, neighbours, train_vectors, try_all
+from experiments import eval_metrics, neighbours, run_all, train_vectors, try_all
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -211,3 +211,39 @@ def test_commands_are_limited_to_a_few_steps() -> None:
     assert try_all.brief(["data.source.sources.mbpp.path=x"], files, "out") is None
     names = {name for name, _ in try_all.commands(two_cores=False)}
     assert names == set(SECTIONS) - SCRIPTED
+
+
+def test_runs_are_ordered_by_seed() -> None:
+    found = run_all.jobs(["experiment=e", "loss=plain,smoothed", "seed=1,2"])
+    assert [job[1:] for job in found] == [
+        ["loss=plain", "seed=1"],
+        ["loss=smoothed", "seed=1"],
+        ["loss=plain", "seed=2"],
+        ["loss=smoothed", "seed=2"],
+    ]
+
+
+def test_committed_rows_are_found_again_and_no_others(existing: Path) -> None:
+    table = run_all.rows(HERE / "results" / "loss_functions.csv")
+    words = ["experiment=loss_functions", "loss=smoothed", "seed=2", "model=tiny",
+             "optimizer=adamw_fast", "trainer.max_epochs=12"]  # fmt: skip
+
+    def found(*more: str) -> int:
+        _, run = run_all.chosen([*words, *more, f"data.path={existing}"])
+        run["data.path"] = table[0]["data.path"]  # the digest of the students' file
+        return sum(run_all.is_row_of(row, run, [*words, *more]) for row in table)
+
+    assert found() == 1
+    assert found("seed=4") == found("model=small") == found("model.dropout=0.3") == 0
+
+
+def test_rows_are_added_once(tmp_path: Path) -> None:
+    row = {"run": "a", "seed": "1", "loss": "plain", "val/nll": "2.0", "version.torch": "2"}
+    run_all.add([row], tmp_path / "t.csv")
+    run_all.add([{**row, "val/nll": "1.0"}, {**row, "run": "b", "size": "s"}], tmp_path / "t.csv")
+    found = run_all.rows(tmp_path / "t.csv")
+    assert [(r["run"], r["val/nll"], r["size"]) for r in found] == [
+        ("a", "1.0", ""),
+        ("b", "2.0", "s"),
+    ]
+    assert list(found[0]) == ["run", "seed", "loss", "size", "val/nll", "version.torch"]

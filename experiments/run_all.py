@@ -1,0 +1,144 @@
+"""Train the documented experiments, one run after another, and collect their rows.
+
+    python experiments/run_all.py english_python_data.txt --two-cores
+    python experiments/run_all.py english_python_data.txt --only pretrained_vectors --vectors FILE
+
+Runs the training commands of the experiments' README in their order, seed by seed, so that every
+configuration has a result early. It can be stopped at any time: the same command skips finished runs
+and runs with a row in `results/`, and resumes interrupted ones. After each run its row is added to
+`results/STUDY.csv`, which `python evaluate.py study=FILE` reads.
+"""
+
+import argparse
+import csv
+import io
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from experiments.try_all import commands  # noqa: E402
+from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
+
+from en2py.config.composition import CONF, rehearse  # noqa: E402
+from en2py.config.run_name import settings  # noqa: E402
+
+METRICS = ("val/", "train/", "test/", "gap/")
+NOT_CHOSEN = ("run", "study", "experiment", "vocab", "split_hash", "epochs", "steps", "seconds",
+              "test_seconds")  # fmt: skip
+
+
+def jobs(words: list[str]) -> list[list[str]]:
+    """Return the runs of a sweep's command line, ordered by seed."""
+    axes = []
+    for override in OverridesParser.create().parse_overrides(words):
+        values = [str(override.input_line)]
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        axes.append(values)
+    found = [list(job) for job in itertools.product(*axes)]
+    return sorted(found, key=lambda job: [word for word in job if word.startswith("seed=")])
+
+
+def chosen(words: list[str]) -> tuple[str, dict[str, str]]:
+    """Return the study of a run, and its settings with its seed."""
+    cfg = rehearse("train", words, CONF)
+    names = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items() if k[:5] != "hydra"}
+    config: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=True
+    )
+    return config["study"], {**settings(config, names), "seed": str(config["seed"])}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Read a table of runs; empty if there is none."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def is_row_of(row: dict[str, str], run: dict[str, str], words: list[str]) -> bool:
+    """Return whether a stored row is of the same configuration and seed as a run."""
+    keys = [
+        key for key in row if key not in NOT_CHOSEN and not key.startswith((*METRICS, "version"))
+    ]
+    typed = {word.lstrip("+").split("=")[0] for word in words} - {"seed", "experiment"}
+    return typed <= set(keys) | {"data.path", "embeddings.path"} and all(
+        row[key] == run.get(key, "") for key in keys
+    )
+
+
+def add(new: list[dict[str, str]], path: Path) -> None:
+    """Add rows to a table of runs; a row of the same run is replaced."""
+    old = [row for row in rows(path) if row["run"] not in {row["run"] for row in new}]
+    columns = list(dict.fromkeys(itertools.chain(*new, *old)))
+    columns.sort(key=lambda name: (name.startswith("version"), name.startswith(METRICS)))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*old, *new])
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def planned(options: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield the overrides of each run."""
+    files = {"mbpp.path": options.mbpp, "conala.path": options.conala,
+             "embeddings.path": options.vectors}  # fmt: skip
+    for name, words in commands(options.two_cores):
+        if options.only and name not in options.only:
+            continue
+        words = [word for word in words if word != "-m"]
+        given = {key: file for key, file in files.items() if any(key in word for word in words)}
+        if None in given.values():
+            print(f"skipped, its file is missing: {name}: {' '.join(words)}", flush=True)
+            continue
+        kept = [w for w in words if not any(w.split("=")[0].endswith(key) for key in given)]
+        kept += [f"{w.split('=')[0]}={given[key]}" for w in words for key in given
+                 if w.split("=")[0].endswith(key)]  # fmt: skip
+        if any(word.startswith("experiment=") for word in kept):
+            kept.append(f"data.path={options.english_python}")
+        yield from jobs(kept)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("english_python", help="the students' file")
+    parser.add_argument("--mbpp", help="mbpp.jsonl")
+    parser.add_argument("--conala", help="conala-train.json")
+    parser.add_argument("--vectors", help="a file of word vectors")
+    parser.add_argument("--only", nargs="*", help="sections; default: all")
+    parser.add_argument("--two-cores", action="store_true", help="the two-core commands")
+    parser.add_argument("--results", type=Path, default=ROOT / "experiments" / "results")
+    parser.add_argument("--more", nargs="*", default=[], help="more overrides, logger=csv")
+    options = parser.parse_args()
+    failed = 0
+    for words in planned(options):
+        study, run = chosen(words)
+        table = options.results / f"{study}.csv"
+        if any(is_row_of(row, run, words) for row in rows(table)):
+            continue
+        print(f"{study}: {' '.join(words)}", flush=True)
+        command = [sys.executable, str(ROOT / "train.py"), *words, *options.more]
+        if subprocess.run(command).returncode:
+            failed += 1
+            continue
+        output = next((w[7:] for w in options.more if w.startswith("output=")), ROOT / "outputs")
+        source = Path(output) / study
+        subprocess.run([sys.executable, str(ROOT / "evaluate.py"), f"study={source}"], check=True)
+        add(rows(source / "runs.csv"), table)
+    print(f"{failed} failed")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
