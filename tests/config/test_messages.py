@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf raise for a mistyped command line, in our words."""
+"""Messages for mistyped command lines and for errors inside of instantiated objects."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from hydra.errors import InstantiationException
 
 from en2py.cli.overrides import as_typed, separate
 from en2py.config.composition import CONF, rehearse
-from en2py.config.messages import explain
+from en2py.config.messages import user_message
 from en2py.errors import UserError
 
 CONFIG = "train"
 
 
-def told(*words: str) -> str:
-    """Compose a command line that has a mistake, and explain what was raised."""
+def message_of(*words: str) -> str:
+    """Compose a command line that has a mistake, and user_message what was raised."""
     try:
         _, overrides = separate(list(words))
         overrides = [as_typed(override) for override in overrides]
@@ -24,7 +24,7 @@ def told(*words: str) -> str:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name=CONFIG):
             compose(CONFIG, overrides)
     except Exception as error:
-        reason = explain(error, CONFIG, list(words), CONF)
+        reason = user_message(error, CONFIG, list(words), CONF)
         assert reason is not None and "\n" not in reason.strip()
         return reason
     raise AssertionError("composed")
@@ -35,7 +35,7 @@ MISTAKES = [
     ("tokenizer/tgt=pyton", "tokenizer/tgt=pyton: no such option; did you mean 'python'?"),
     ("experiment=no_such", "experiment=no_such: no such option"),
     ("loss=5", "loss=5: no such option; choose from: plain"),
-    ("loss=smoothed,plain", "add -m for a run of each"),
+    ("loss=smoothed,plain", "add --multirun to your command line"),
     ("los=smoothed", "los: no such key; did you mean loss?"),
     ("tokenizer/sr=bpe", "tokenizer/sr: no such key; did you mean tokenizer/src?"),
     ("tokenizer=bpe", "did you mean tokenizer/src or tokenizer/tgt?"),
@@ -46,21 +46,21 @@ MISTAKES = [
     ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
     ("trainer.max_epoch=3", "+trainer.max_epoch=VALUE"),
     ("data.path=x", "the data in use has no path; add data=english_python or data=jsonl"),
-    ("+seed=3", "write it without the plus"),
+    ("+seed=3", "An item is already at 'seed'"),
     ("~sed", "sed: no such key; did you mean seed?"),
-    ("seed=[1", "seed=[1: this value cannot be read"),
-    ("zzz=1", "zzz: no such key; at the top there are: "),
+    ("seed=[1", "seed=[1: this value cannot be parsed"),
+    ("zzz=1", "zzz: no such key; the config has: "),
     ("model.zzz=1", "model.zzz: no such key; model has: "),
 ]
 
 
 @pytest.mark.parametrize(("word", "sentence"), MISTAKES)
-def test_mistake_is_told(word: str, sentence: str) -> None:
-    assert sentence in told(word)
+def test_mistake_is_reported(word: str, sentence: str) -> None:
+    assert sentence in message_of(word)
 
 
-def test_first_of_two_mistakes_is_told() -> None:
-    assert told("optimizer.l=1", "model.heads=2").startswith("optimizer.l: no such key")
+def test_first_of_two_mistakes_is_reported() -> None:
+    assert message_of("optimizer.l=1", "model.heads=2").startswith("optimizer.l: no such key")
 
 
 def test_interpolation_of_nothing() -> None:
@@ -68,38 +68,40 @@ def test_interpolation_of_nothing() -> None:
     try:
         print(cfg.seed)
     except Exception as error:
-        assert explain(error, CONFIG, [], CONF) == "seed: Interpolation key 'no.such' not found"
+        assert (
+            user_message(error, CONFIG, [], CONF) == "seed: Interpolation key 'no.such' not found"
+        )
 
 
-def test_mistake_inside_a_part_is_told() -> None:
+def test_mistake_inside_an_object_is_reported() -> None:
     error = InstantiationException("Error in call to target 'x'")
     error.__cause__ = UserError("the file is empty")
-    assert explain(error, CONFIG, [], CONF) == "the file is empty"
+    assert user_message(error, CONFIG, [], CONF) == "the file is empty"
 
 
-def test_bug_inside_a_part_is_not_a_mistake() -> None:
+def test_bug_inside_an_object_is_not_a_mistake() -> None:
     error = InstantiationException("Error in call to target 'x'")
     error.__cause__ = ZeroDivisionError()
-    assert explain(error, CONFIG, [], CONF) is None
+    assert user_message(error, CONFIG, [], CONF) is None
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), AssertionError()])
-def test_bugs_are_not_explained(error: Exception) -> None:
-    assert explain(error, CONFIG, [], CONF) is None
+def test_bugs_have_no_message(error: Exception) -> None:
+    assert user_message(error, CONFIG, [], CONF) is None
 
 
-def test_sweep_is_rehearsed_with_its_first_values() -> None:
+def test_sweep_is_composed_with_its_first_values() -> None:
     cfg = rehearse(
         CONFIG, ["seed=3,4", "loss=smoothed,plain", "optimizer.lr=choice(0.1,0.2)"], CONF
     )
     assert (cfg.seed, cfg.loss.label_smoothing, cfg.optimizer.lr) == (3, 0.1, 0.1)
 
 
-def test_interval_of_a_search_is_left_out_of_the_rehearsal() -> None:
+def test_interval_of_a_search_is_not_composed() -> None:
     assert rehearse(CONFIG, ["optimizer.lr=interval(0.1,0.2)"], CONF).optimizer.lr < 0.1
 
 
-def test_rehearsal_takes_any_working_folder(
+def test_composition_works_in_any_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -60,7 +60,7 @@ def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
 # One line a mistake: key, value, what the sentence says about it.
 MISTAKES = [
     ("trainer.max_epochs", "abc", "trainer.max_epochs=abc: expected a whole number from 1"),
-    ("trainer.max_epochs", 0, "=0: expected a whole number from 1 on or -1"),
+    ("trainer.max_epochs", 0, "=0: expected a whole number from 1 on, -1 or null"),
     ("trainer.max_epochs", 2.5, "=2.5: expected a whole number"),
     ("trainer.gradient_clip_val", -1, "a number at least 0"),
     ("trainer.accelerator", "gppu", "did you mean 'gpu'?"),

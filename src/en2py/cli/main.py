@@ -34,7 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.overrides import as_typed, separate, typed
 from en2py.config.composition import CONF, ROOT, rehearse, without_preset
-from en2py.config.messages import exit_code, explain
+from en2py.config.messages import exit_code, user_message
 from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan
@@ -123,7 +123,7 @@ def command(
     except RunFailed as failure:
         return failure.code
     except Exception as error:
-        reason = explain(error, config_name, overrides, CONF)
+        reason = user_message(error, config_name, overrides, CONF)
         if reason is None:
             raise
         return refuse(reason, exit_code(error))
@@ -199,7 +199,7 @@ def _run(door: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         sys.argv[1:] = [typed(o) for o in overrides]  # the other ranks of a run are started with it
         return door(cfg)
     except Exception as error:
-        reason = explain(error, config_name, overrides, CONF)
+        reason = user_message(error, config_name, overrides, CONF)
         if alone:
             if reason is None:
                 raise

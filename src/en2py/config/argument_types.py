@@ -108,7 +108,8 @@ def _plain(annotation: Any) -> Any:
 
 def _describe(annotation: Any) -> str:
     """Return what a type expects in plain words."""
-    return " or ".join(dict.fromkeys(_alternatives(annotation)))
+    *others, last = dict.fromkeys(_alternatives(annotation))
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _alternatives(annotation: Any) -> Iterator[str]:

@@ -104,7 +104,7 @@ class StudySweeper(BasicSweeper):
         except Exception as error:
             from en2py.config.composition import CONF
 
-            reason = messages.explain(error, "train", list(words), CONF)
+            reason = messages.user_message(error, "train", list(words), CONF)
             if reason is None:
                 raise
             return plan.Job(tuple(words), name, " ".join(reason.split())), None
