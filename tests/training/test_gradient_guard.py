@@ -68,7 +68,7 @@ def test_a_stopped_run_resumes_with_permission_to_skip_bad_updates(
     change_loss(monkeypatch, 4, lambda loss: loss * float("nan"))
     assert go(*SHORT) == 1
     assert go(*SHORT, "faults.skip_batches=1") == 0  # the same run, by its name
-    assert "skipped (1 of 1)" in capsys.readouterr().out
+    assert "skipped (1 of 1)" in capsys.readouterr().err
     assert_finite(folder_of(tmp_path))
     losses = [row["train/loss"] for row in metrics(folder_of(tmp_path)) if row["train/loss"]]
     assert len(losses) == 2 and all(0 < float(loss) < 100 for loss in losses)
@@ -82,7 +82,7 @@ def test_no_more_updates_are_skipped_than_allowed(
         change_loss(monkeypatch, step, lambda loss: loss * float("nan"))
     assert go("faults.skip_batches=2") == 1
     streams = capsys.readouterr()
-    assert streams.out.count("skipped (") == 2
+    assert streams.err.count("skipped (") == 2
     assert "at step 5" in streams.err
     assert_finite(folder_of(tmp_path))
 
@@ -111,7 +111,7 @@ def test_a_spike_is_skipped_and_a_stopped_run_resumes_exactly(
         change_loss(monkeypatch, step, lambda loss: loss * 1000)
     choices = [*LONG, "faults.skip_batches=3", EVERY_STEP]
     assert go(*choices, out="whole") == 0
-    assert capsys.readouterr().out.count("skipped (") == 2
+    assert capsys.readouterr().err.count("skipped (") == 2
     between = 27  # the two, with most of the median's window before it
     assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, between)
 

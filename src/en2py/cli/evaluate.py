@@ -62,7 +62,7 @@ from en2py.evaluation.scores import (
 from en2py.evaluation.trigger_words import probe_trigger_words
 from en2py.training import build
 from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
-from en2py.training.loggers import record
+from en2py.training.loggers import log_evaluation
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
 from en2py.training.testing import draw_attention, generated, score_split, token_tables
@@ -338,7 +338,7 @@ def compare(cfg: DictConfig) -> Results:
     write_atomically(folder / "results.json", results.to_json().encode())
     write_report(folder, results)
     comparison(results)
-    record(results, runs, entrants, cfg.get("logger"), folder)
+    log_evaluation(results, runs, entrants, cfg.get("logger"), folder)
     log.info(f"everything is in {folder}")
     return results
 

@@ -35,7 +35,7 @@ from en2py.training import build, checkpoints, run_folder, signals
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
 from en2py.training.initialization import copy_weights
-from en2py.training.loggers import MetricsFile, _wandb, finish_wandb
+from en2py.training.loggers import MetricsFile, finish_wandb, training_logger
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory, training_remedies
 from en2py.training.resume import check_same_data, find_checkpoint
@@ -151,7 +151,7 @@ def _train(run: Run) -> float:
     until = resume["global_step"] if resume and run.checkpoint is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
     if config["logger"].get("wandb") and is_rank_zero():
-        loggers.append(_wandb(run))
+        loggers.append(training_logger(run))
     trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
     _describe(module, trainer, stored)
     pl.seed_everything(config["seed"], verbose=False)

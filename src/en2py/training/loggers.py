@@ -1,8 +1,9 @@
-"""Where the numbers of a run go: always a CSV file; W&B beside it where wanted."""
+"""Loggers of a run: always a CSV file, and W&B if it is configured."""
 
 import csv
 import functools
 import io
+import logging
 import os
 import sys
 import time
@@ -21,15 +22,17 @@ from en2py.evaluation.aggregation import RunMetrics
 from en2py.evaluation.results import Results
 from en2py.training.run_folder import Run
 
+log = logging.getLogger(__name__)
+
 
 class MetricsFile(Logger):
-    """A CSV of all that is logged, one row a step; a resumed run goes on in it.
+    """Write all metrics to a CSV file, one row per step; a resumed run appends to it.
 
     Lightning's own logger deletes the earlier rows when a run is resumed.
 
     Args:
         path: The file.
-        until_step: Keep the rows of an interrupted run before this step; None starts anew.
+        until_step: Keep the rows of an interrupted run before this step; None: start a new file.
     """
 
     def __init__(self, path: Path, until_step: int | None) -> None:
@@ -47,12 +50,12 @@ class MetricsFile(Logger):
 
     @property
     def version(self) -> str:
-        """Return no version: a run has one file."""
+        """Return an empty version: a run has one file."""
         return ""
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the run folder holds the config."""
+        """Do nothing: the run folder contains the config."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -78,7 +81,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write the file, if that is possible: a run that failed has its own error to tell."""
+        """Write the file; if the run failed, do not hide its error by another one."""
         try:
             self.save()
         except Fault:
@@ -86,60 +89,60 @@ class MetricsFile(Logger):
                 raise
 
 
-_START_SECONDS = 14.0  # that a start may wait for W&B in all
-_END_SECONDS = 30.0  # that an end may wait for what is to be sent; `wandb sync` sends the rest
+_START_SECONDS = 14.0  # time limit for starting W&B, all attempts together
+_END_SECONDS = 30.0  # time limit for sending at the end; `wandb sync` sends the rest
 
 
-def _spare(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a logger's method give the logger up at its first error, with a line, and do no more."""
+def _disable_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Disable the logger after the first error of a method and print a warning."""
 
     @functools.wraps(method)
-    def spared(self: "SpareWandb", *args: Any, **kwargs: Any) -> Any:
-        if self.lost:
+    def guarded(self: "FaultTolerantWandbLogger", *args: Any, **kwargs: Any) -> Any:
+        if self.disabled:
             return None
         try:
             return method(self, *args, **kwargs)
         except Exception as error:
-            self.lost = True
-            _tell(f"W&B is given up for this run ({_reason(error)}); metrics.csv has all numbers")
+            self.disabled = True
+            log.warning(f"W&B is disabled for this run ({_reason(error)}); metrics.csv is complete")
 
-    return spared
+    return guarded
 
 
-class SpareWandb(WandbLogger):
-    """W&B beside training and never in its way: `metrics.csv` is the record, this a copy of it.
+class FaultTolerantWandbLogger(WandbLogger):
+    """W&B logger whose failures do not stop training; `metrics.csv` is the complete record.
 
     Attributes:
-        lost: After an error nothing is logged any more.
+        disabled: Set by the first error.
     """
 
-    lost = False
+    disabled = False
 
     @property
     def experiment(self) -> Any:
-        """Return the W&B run; None where it is lost, for the trainer asks at its start."""
-        return None if self.lost else super().experiment
+        """Return the W&B run; None if the logger is disabled, for the trainer reads it."""
+        return None if self.disabled else super().experiment
 
-    log_hyperparams = _spare(WandbLogger.log_hyperparams)
-    log_metrics = _spare(WandbLogger.log_metrics)
-    log_table = _spare(WandbLogger.log_table)
-    log_image = _spare(WandbLogger.log_image)
-    after_save_checkpoint = _spare(WandbLogger.after_save_checkpoint)
-    save = _spare(WandbLogger.save)
-    finalize = _spare(WandbLogger.finalize)
+    log_hyperparams = _disable_on_error(WandbLogger.log_hyperparams)
+    log_metrics = _disable_on_error(WandbLogger.log_metrics)
+    log_table = _disable_on_error(WandbLogger.log_table)
+    log_image = _disable_on_error(WandbLogger.log_image)
+    after_save_checkpoint = _disable_on_error(WandbLogger.after_save_checkpoint)
+    save = _disable_on_error(WandbLogger.save)
+    finalize = _disable_on_error(WandbLogger.finalize)
 
 
 @functools.cache
 def wandb_mode() -> str:
-    """Return `online` where the user is logged in, else `offline`; never asks, asked once."""
+    """Return `online` if the user is logged in to W&B, else `offline`; never prompt."""
     if mode := os.environ.get("WANDB_MODE"):
         return mode
     import wandb
 
     try:
         return "online" if wandb.login(prompt=False, timeout=10) else "offline"
-    except Exception as error:  # a refused key, no network: training matters more
-        _tell(f"W&B is not reachable ({_reason(error)}), so this run is recorded offline")
+    except Exception as error:  # a rejected key, no network
+        log.warning(f"W&B is not reachable ({_reason(error)}), so this run is recorded offline")
         return "offline"
 
 
@@ -147,68 +150,61 @@ def wandb_logger(
     *,
     project: str,
     folder: Path,
-    run: str,
+    name: str,
     run_id: str,
-    study: str,
-    tags: list[str],
-    config: Any,
-    log_checkpoints: bool,
+    group: str,
+    tags: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+    log_checkpoints: bool = False,
 ) -> WandbLogger:
-    """Return the W&B logger of a run; the same run id goes on with the same W&B run."""
-    os.environ.setdefault("WANDB_SILENT", "true")  # our own output says where things are
-    started = time.monotonic()
+    """Return a started W&B logger; the same run id continues the same W&B run.
 
-    def make(mode: str) -> SpareWandb:
-        from wandb import Settings
+    If W&B is not reachable, the run is recorded offline; if that fails too, the logger is disabled.
+    """
+    from wandb import Settings
 
-        left = max(4.0, _START_SECONDS - (time.monotonic() - started))
-        return SpareWandb(
+    os.environ.setdefault("WANDB_SILENT", "true")  # our own output names the folders
+    deadline = time.monotonic() + _START_SECONDS
+    mode = wandb_mode()
+    while True:
+        timeout = max(4.0, deadline - time.monotonic())
+        logger = FaultTolerantWandbLogger(
             project=project,
-            name=run,
+            name=name,
             id=run_id,
-            group=study,
-            tags=tags,
+            group=group,
+            tags=list(tags),
             save_dir=str(folder),
-            config=config,
+            config=dict(config or {}),
             resume="allow",
             mode=mode,
             log_model=log_checkpoints,
-            settings=Settings(init_timeout=left, finish_timeout=_END_SECONDS),
+            settings=Settings(init_timeout=timeout, finish_timeout=_END_SECONDS),
         )
-
-    logger = make(wandb_mode())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return _begun(logger)
-    except Exception as error:
-        reason = _reason(error)
-    if wandb_mode() == "online":
-        _tell(f"W&B does not answer ({reason}), so this run is recorded offline")
-        logger = make("offline")
         try:
-            return _begun(logger)
+            folder.mkdir(parents=True, exist_ok=True)
+            # Tables of runs show the best `val/nll` instead of the last one. The step metric is
+            # the one that Lightning logs.
+            step = "trainer/global_step"
+            logger.experiment.define_metric("val/nll", step_metric=step, summary="min")
+            return logger
         except Exception as error:
-            reason = _reason(error)
-    logger.lost = True
-    _tell(f"W&B is left out of this run ({reason}); metrics.csv has all numbers")
-    return logger
-
-
-def _begun(logger: SpareWandb) -> SpareWandb:
-    """Start the W&B run, and let tables of runs show the best `val/nll` and not the last one."""
-    step = "trainer/global_step"  # what Lightning plots against
-    logger.experiment.define_metric("val/nll", step_metric=step, summary="min")
-    return logger
+            if mode != "online":
+                logger.disabled = True
+                log.warning(f"W&B is disabled for this run ({_reason(error)}); metrics.csv is complete")
+                return logger
+            log.warning(f"W&B does not respond ({_reason(error)}), so this run is recorded offline")
+            mode = "offline"
 
 
 def finish_wandb() -> None:
-    """End the W&B run of this process, or the next job of a sweep would write into it."""
+    """Finish the W&B run of this process, or the next job of a sweep would write into it."""
     wandb = sys.modules.get("wandb")
     try:
         if wandb is not None and wandb.run is not None:
             wandb.finish()
     except Exception as error:
-        _tell(f"W&B did not end well ({_reason(error)}); metrics.csv has all numbers")
+        log.warning(f"W&B did not finish ({_reason(error)}); metrics.csv is complete")
 
 
 def _reason(error: Exception) -> str:
@@ -216,116 +212,89 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _wandb(run: Run) -> Any:
+def training_logger(run: Run) -> WandbLogger:
+    """Return the W&B logger of a training run: its project, tags, config and id."""
+    section = run.config["logger"]["wandb"]
     tags = [f"{group}={run.choices[group]}" for group in ("data", "model", "embeddings", "loss")]
     return wandb_logger(
-        project=run.config["logger"]["wandb"]["project"],
+        project=section["project"],
         folder=run.folder.parent,
-        run=run.name,
+        name=run.name,
         run_id=run.wandb_id(),
-        study=run.config["study"],
+        group=run.config["study"],
         tags=[*tags, f"seed={run.config['seed']}"],
         config={**run.config, "choices": run.choices},
-        log_checkpoints=run.config["logger"]["wandb"]["log_checkpoints"],
+        log_checkpoints=section["log_checkpoints"],
     )
 
 
-def record(
+def log_evaluation(
     results: Results,
     runs: Sequence[RunMetrics],
-    entrants: Sequence[Any],
-    chosen: Mapping[str, Any] | None,
+    checkpoints: Sequence[Any],
+    section: Mapping[str, Any] | None,
     folder: Path,
 ) -> None:
-    """Send a comparison to W&B, where that is wanted.
+    """Log the scores to the W&B run of each checkpoint, and all results as a run of their own.
 
     Args:
-        results: What was found.
-        runs: The figures of each run, models first and in the order of the entrants.
-        entrants: The checkpoints.
-        chosen: The logger section of this evaluation; None: as each run was trained.
-        folder: Where the report lies; W&B keeps what it could not send beside it.
+        results: Results of the evaluation.
+        runs: The metrics of each run, models first and in the order of the checkpoints.
+        checkpoints: The checkpoint runs.
+        section: Logger section of this evaluation; None: that of each training run.
+        folder: Folder of the report; W&B stores offline runs beside it.
     """
-    part = results.data["part"]
-    project = ""
-    for entrant, run in zip(entrants, runs, strict=False):
-        section = chosen if chosen is not None else entrant.config["logger"]
-        if not section.get("wandb"):
+    project = ((section or {}).get("wandb") or {}).get("project", "")
+    for checkpoint, run in zip(checkpoints, runs, strict=False):
+        own = checkpoint.config["logger"] if section is None else section
+        if not own.get("wandb"):
             continue
-        project = section["wandb"]["project"]
-        if entrant.folder is None:  # a copy of a checkpoint: its run is not known
+        project = own["wandb"]["project"]
+        if checkpoint.folder is None:  # a copy of a checkpoint: its W&B run is unknown
             continue
-        study = entrant.folder.parent
+        study = checkpoint.stored["config"]["study"]
+        attempt = n_archived(checkpoint.folder)
         logger = wandb_logger(
             project=project,
-            folder=study,
-            run=entrant.name,
-            run_id=wandb_id(
-                entrant.stored["config"]["study"], entrant.name, n_archived(entrant.folder)
-            ),
-            study=entrant.stored["config"]["study"],
-            tags=[],
-            config={},
-            log_checkpoints=False,
+            folder=checkpoint.folder.parent,
+            name=checkpoint.name,
+            run_id=wandb_id(study, checkpoint.name, attempt),
+            group=study,
         )
+        part = results.data["part"]
         logger.log_metrics({f"{part}/{name}": value for name, value in run.values.items()})
         finish_wandb()
-    if not project and chosen is not None and chosen.get("wandb"):
-        project = chosen["wandb"]["project"]
     if project:
-        _comparison(results, project, folder)
+        _log_results(results, project, folder)
 
 
-def _comparison(results: Results, project: str, folder: Path) -> None:
+def _log_results(results: Results, project: str, folder: Path) -> None:
     name = f"{results.title}, {results.data['part']}"
-    tags = ["comparison", f"data={results.data['name']}"]
     logger = wandb_logger(
         project=project,
         folder=folder,
-        run=name,
+        name=name,
         run_id=digest([name, results.data["test_hash"], [row.runs for row in results.rows]])[:10],
-        study="comparisons",
-        tags=tags,
+        group="comparisons",
+        tags=["comparison", f"data={results.data['name']}"],
         config={"data": results.data, "fixed": results.fixed, "axes": results.axes},
-        log_checkpoints=False,
     )
-    logger.log_metrics(
-        {
-            f"{row.name}/{metric}": figure.value
-            for row in results.rows
-            for metric, figure in row.figures.items()
-        }
-    )
-    columns, data = figures_table(results)
-    logger.log_table("figures", columns=columns, data=data)
-    columns, data = samples_table(results)
-    logger.log_table("samples", columns=columns, data=data)
-    finish_wandb()
-
-
-def figures_table(results: Results) -> tuple[list[str], list[list[Any]]]:
-    """Return a line for each figure of each row, with its interval and its difference."""
     columns = ["row", "kind", "metric", "value", "low", "high", "over", "difference", "significant"]
-    data = []
+    values, data = {}, []
     for row in results.rows:
-        for metric, figure in row.figures.items():
+        for metric, own in row.figures.items():
+            values[f"{row.name}/{metric}"] = own.value
             other = row.differences.get(metric)
             difference = [other.value, other.is_significant] if other else [None, None]
-            own = [figure.value, figure.low, figure.high, figure.over]
-            data.append([row.name, row.kind, metric, *own, *difference])
-    return columns, data
-
-
-def samples_table(results: Results) -> tuple[list[str], list[list[Any]]]:
-    """Return a line for each sample and row."""
+            interval = [own.low, own.high, own.over]
+            data.append([row.name, row.kind, metric, own.value, *interval, *difference])
+    logger.log_metrics(values)
+    logger.log_table("figures", columns=columns, data=data)
     columns = ["id", "description", "reference", "row", "output", "verdict", "detail"]
     data = [
         [own.id, own.description, own.reference, name, out.code, out.verdict, out.detail]
         for own in results.samples
         for name, out in own.outputs.items()
     ]
-    return columns, data
+    logger.log_table("samples", columns=columns, data=data)
+    finish_wandb()

@@ -1,5 +1,6 @@
 """Stop before an update with non-finite or exploding gradients."""
 
+import logging
 import math
 import statistics
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from en2py.data.batch import Batch
 from en2py.errors import Fault
+
+log = logging.getLogger(__name__)
 
 _WINDOW = 101  # recent updates that the median is computed over
 _WARMUP = 20  # updates before the median is used
@@ -113,7 +116,7 @@ class GradientGuard(Callback):
         self.skipped += 1
         for parameter in pl_module.parameters():
             parameter.grad = None  # an optimiser does not change such a parameter
-        print(f"{message}; skipped ({self.skipped} of {self.skip})", flush=True)
+        log.warning(f"{message}; skipped ({self.skipped} of {self.skip})")
 
     def _problem(self, size: float) -> str | None:
         """Return the problem of gradients of this size; add the size to the window if none."""
