@@ -191,7 +191,9 @@ def wandb_logger(
         except Exception as error:
             if mode != "online":
                 logger.disabled = True
-                log.warning(f"W&B is disabled for this run ({_reason(error)}); metrics.csv is complete")
+                log.warning(
+                    f"W&B is disabled for this run ({_reason(error)}); metrics.csv is complete"
+                )
                 return logger
             log.warning(f"W&B does not respond ({_reason(error)}), so this run is recorded offline")
             mode = "offline"
