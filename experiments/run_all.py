@@ -4,9 +4,9 @@
     python experiments/run_all.py english_python_data.txt --only pretrained_vectors --vectors FILE
 
 Runs the training commands of the experiments' README in their order, seed by seed, so that every
-configuration has a result early. It can be stopped at any time: the same command skips finished runs
-and runs with a row in `results/`, and resumes interrupted ones. After each run its row is added to
-`results/STUDY.csv`, which `python evaluate.py study=FILE` reads.
+configuration has a result early. It can be stopped at any time: the same command skips finished
+runs and runs with a row in `results/`, and resumes interrupted ones. After each run its row is
+added to `results/STUDY.csv`, which `python evaluate.py study=FILE` reads.
 """
 
 import argparse
