@@ -65,14 +65,17 @@ def test_functions_of_each_sort_are_admitted(oracles):
     [
         ("def f(:", "does not parse"),
         ("def f():\n    return 1", "no parameters"),
-        ("def f(*args):\n    return args", "parameters that are not plain"),
-        ("def f(a, *, b):\n    return a", "parameters that are not plain"),
+        ("def f(*args):\n    return args", "parameters that are not positional"),
+        ("def f(a, *, b):\n    return a", "parameters that are not positional"),
         ("def f(a, b, c, d, e, g, h):\n    return a", "more than 6 parameters"),
         ("async def f(a):\n    return a", "asynchronous"),
         ("def f(a):\n    return 1", "always the same result"),
         ("import random\ndef f(a):\n    return random.random() + a", "not stable"),
         ("def f(a):\n    return ''.join({'a', 'b', 'c', 'd', 'e', str(a)})", "not stable"),
-        ("import datetime\ndef f(a):\n    return datetime.date.today().year - a", "asks the clock"),
+        (
+            "import datetime\ndef f(a):\n    return datetime.date.today().year - a",
+            "reads the clock",
+        ),
         ("def f(a):\n    return unknown", "no input found (NameError)"),
         ("def f(a):\n    return object()", "no input found (no comparable result)"),
         ("def f(a):\n    while True: pass", "no input found (timeout)"),
@@ -222,7 +225,6 @@ def test_the_failing_input_is_shown(oracles, sandboxes):
     text, told = own.failing.split(" gave ")
     a, b = ast.literal_eval(text)
     assert told == f"{a}, the reference {max(a, b)}"
-    assert 0 < own.n_same < own.n_inputs
 
 
 def test_runs_is_less_than_behaves(oracles, sandboxes):

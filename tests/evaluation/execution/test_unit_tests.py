@@ -38,7 +38,7 @@ def verdict(sandbox: Sandbox, prediction: str, against: Pair = ADD):
 
 def test_the_reference_passes(sandbox):
     own = verdict(sandbox, ADD.code)
-    assert (own.passed, own.n_passed, own.n_tests, own.n_inside, own.problem) == (True, 2, 2, 0, "")
+    assert (own.passed, own.n_inside, own.problem) == (True, 0, "")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,6 @@ def test_a_failure_is_named(prediction, problem, sandbox):
 
 def test_the_failing_test_is_shown(sandbox):
     own = verdict(sandbox, "def add(a, b): return 3")
-    assert own.n_passed == 1
     assert own.failing == "add(-1, 1) gave 3; asserted: add(-1, 1) == 0"
 
 

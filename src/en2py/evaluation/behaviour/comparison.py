@@ -1,4 +1,4 @@
-"""Does a prediction behave like the reference? It runs on the oracle's inputs."""
+"""Compare the behaviour of generated programs with oracles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +9,22 @@ from en2py.evaluation.execution.entry_point import entry_function, functions
 from en2py.sandbox import Job, Outcome, Sandbox
 from en2py.sandbox.serialization import same, tell
 
-PREDICTION_CALL_S = 0.5  # processor seconds for one input; the reference had a fifth of it
+PREDICTION_CALL_S = 0.5  # CPU seconds for one input, five times those of the reference
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a prediction compares with its reference.
+    """The comparison of a prediction with its reference.
 
     Attributes:
-        behaves: Whether it did the same on every input.
+        behaves: Whether all answers are equal.
         runs: Whether it ended on every input without an exception.
-        n_same: On how many inputs it did the same.
-        n_inputs: Of how many.
         problem: Why it does not behave, in a few words for counting; empty if it does.
-        failing: The first input that tells them apart and what came, for a person.
+        failing: The first input with another answer, and both answers.
     """
 
     behaves: bool
     runs: bool
-    n_same: int
-    n_inputs: int
     problem: str
     failing: str
 
@@ -40,8 +36,8 @@ def behaves_like(
 
     Args:
         predictions: Program texts.
-        oracles: The oracle of each one's reference; equally many.
-        sandbox: Where they run.
+        oracles: The oracle of each prediction's reference.
+        sandbox: Executes the predictions.
 
     Returns:
         A verdict for each prediction, in order.
@@ -51,16 +47,15 @@ def behaves_like(
     verdicts = []
     for (job, problem), oracle in zip(prepared, oracles, strict=True):
         if job is None:
-            verdicts.append(Verdict(False, False, 0, len(oracle.inputs), problem, ""))
-        elif oracle.kind == "script":
-            verdicts.append(_judge_script(next(outcomes), oracle))
+            verdicts.append(Verdict(False, False, problem, ""))
         else:
-            verdicts.append(_judge(next(outcomes), oracle))
+            compare = _compare_script if oracle.kind == "script" else _compare_calls
+            verdicts.append(compare(next(outcomes), oracle))
     return verdicts
 
 
 def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
-    """Write the job of a prediction, or the reason why it cannot be asked."""
+    """Return the job of a prediction, or the reason why it cannot be run."""
     tree = parse(code)
     if tree is None:
         return None, "does not parse"
@@ -76,33 +71,30 @@ def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
     return Job(definitions(tree), calls, call_timeout_s=PREDICTION_CALL_S, restarts=False), ""
 
 
-def _judge_script(outcome: Outcome, oracle: Oracle) -> Verdict:
+def _compare_script(outcome: Outcome, oracle: Oracle) -> Verdict:
     load = outcome.load
     if not finished(load):
-        return Verdict(False, False, 0, 1, load.problem, load.message)
+        return Verdict(False, False, load.problem, load.message)
     printed = Answer.of(load).printed
-    behaves = printed == oracle.answers[0].printed
-    failing = "" if behaves else f"printed {printed[:200]!r}"
-    problem = "" if behaves else "another output"
-    return Verdict(behaves, True, int(behaves), 1, problem, failing)
+    if printed == oracle.answers[0].printed:
+        return Verdict(True, True, "", "")
+    return Verdict(False, True, "another output", f"printed {printed[:200]!r}")
 
 
-def _judge(outcome: Outcome, oracle: Oracle) -> Verdict:
-    n = len(oracle.inputs)
+def _compare_calls(outcome: Outcome, oracle: Oracle) -> Verdict:
     if not outcome.load.finished:
-        return Verdict(False, False, 0, n, outcome.load.problem, outcome.load.message)
-    n_same, runs, problem, failing = 0, True, "", ""
+        return Verdict(False, False, outcome.load.problem, outcome.load.message)
+    runs, problem, failing = True, "", ""
     for text, result, expected in zip(oracle.inputs, outcome.calls, oracle.answers, strict=True):
         if result.finished:
             answer = Answer.of(result)
-            own, came = _difference(answer, expected), _told(answer)
+            own, shown = _difference(answer, expected), _shown(answer)
         else:
-            runs, own, came = False, result.problem, f"{result.problem} {result.message}".strip()
-        n_same += not own
+            runs, own, shown = False, result.problem, f"{result.problem} {result.message}".strip()
         if own and not problem:
             problem = own
-            failing = f"({text}) gave {came}, the reference {_told(expected)}"
-    return Verdict(not problem, runs, n_same, n, problem, failing)
+            failing = f"({text}) gave {shown}, the reference {_shown(expected)}"
+    return Verdict(not problem, runs, problem, failing)
 
 
 def _difference(answer: Answer, expected: Answer) -> str:
@@ -113,7 +105,6 @@ def _difference(answer: Answer, expected: Answer) -> str:
     return "other arguments" if answer.printed == expected.printed else "another output"
 
 
-def _told(answer: Answer) -> str:
-    """Tell an answer to a person."""
+def _shown(answer: Answer) -> str:
     value = tell(answer.value)[:150]
     return f"{value}, printing {answer.printed[:100]!r}" if answer.printed else value

@@ -1,4 +1,4 @@
-"""Which inputs to try on a function: kinds of arguments by evidence, values from the pools."""
+"""Inputs for functions: kinds of arguments by evidence, values from the pools."""
 
 import ast
 import itertools
@@ -19,14 +19,14 @@ _HIGH_WORDS = {"high", "right", "hi", "end", "r", "h", "last"}
 
 @dataclass(frozen=True)
 class Kinds:
-    """A choice of argument kinds, one for each parameter, and what speaks for it."""
+    """A kind for each argument, with the sum of their evidence."""
 
     kinds: tuple[str, ...]
     weight: float
 
 
 def choices(function: Function, n: int) -> list[Kinds]:
-    """List the choices of kinds to try for the first `n` parameters, the likeliest first."""
+    """Return combinations of kinds for the first `n` parameters, the likeliest first."""
     weights = [evidence(parameter, function.node) for parameter in function.parameters[:n]]
     ranked = [sorted(own, key=lambda kind: -own[kind])[: _KINDS_EACH[n]] for own in weights]
     combined = set(itertools.product(*ranked))
@@ -44,21 +44,18 @@ def choices(function: Function, n: int) -> list[Kinds]:
 
 
 def draw(function: Function, kinds: tuple[str, ...], n_inputs: int, program: ast.AST) -> list[str]:
-    """Draw inputs of the given kinds: texts such as `[1, 2], 3`, the same on every call.
+    """Draw distinct inputs of the given kinds, as texts (`[1, 2], 3`); the same on every call.
 
     Args:
-        function: The function; its parameters' names tell a length or an index from other numbers.
+        function: The function; parameters that are named as lengths or bounds get fitting values.
         kinds: The kind of each argument.
-        n_inputs: How many to draw; fewer where the pool is smaller.
-        program: Its own constants join the pools.
-
-    Returns:
-        Different inputs, in a fixed order.
+        n_inputs: Number of inputs; fewer are returned where the pool is smaller.
+        program: The program, whose constants are added to the pools.
     """
     own = constants(program)
     pools = [[*dict.fromkeys([*own.get(kind, []), *POOLS[kind]])] for kind in kinds]
     if len(kinds) == 1:
-        return [value for value in _interleaved(own.get(kinds[0], []), pools[0])][:n_inputs]
+        return pools[0][:n_inputs]
     chance = random.Random(f"{kinds}")
     names = [parameter.arg.lower() for parameter in function.parameters]
     found: dict[str, None] = {}
@@ -66,7 +63,7 @@ def draw(function: Function, kinds: tuple[str, ...], n_inputs: int, program: ast
         if len(found) >= n_inputs:
             break
         places = [_place(chance, len(pool)) for pool in pools]
-        if chance.random() < 0.25:  # arguments of one kind: often the same place, so equal shapes
+        if chance.random() < 0.25:  # the same place in one pool: arguments of equal shape
             first = {
                 kind: place for kind, place in zip(reversed(kinds), reversed(places), strict=True)
             }
@@ -77,12 +74,8 @@ def draw(function: Function, kinds: tuple[str, ...], n_inputs: int, program: ast
     return list(found)
 
 
-def _interleaved(own: list[str], pool: list[str]) -> list[str]:
-    return list(dict.fromkeys(itertools.chain(pool[: len(own) + 12], pool)))
-
-
 def _place(chance: random.Random, size: int) -> int:
-    """Draw a place, the first ones a little more often: they hold the ordinary values."""
+    """Draw a place; the first ones, which hold ordinary values, are a little more likely."""
     return min(int(size * chance.random() ** 1.3), size - 1)
 
 
@@ -97,7 +90,7 @@ def _value(text: str) -> object:
 def _relate(
     chance: random.Random, names: list[str], kinds: tuple[str, ...], values: list[str]
 ) -> None:
-    """Make numbers fit the sequence beside them: its length, a bound, one of its items."""
+    """Make numbers fit the sequence among the arguments: its length, a bound, one of its items."""
     sequence = next(
         (
             value
@@ -110,7 +103,7 @@ def _relate(
         return
     items = ast.literal_eval(sequence)
     twins = [place for place, value in enumerate(values) if type(items) is type(_value(value))]
-    if len(twins) > 1 and chance.random() < 0.2:  # a part of the other: sublists, substrings
+    if len(twins) > 1 and chance.random() < 0.2:  # a part of the other one: sublist, substring
         start = chance.randrange(len(items) + 1)
         values[twins[1]] = repr(items[start : start + chance.randrange(1, 4)])
     for place, (name, kind) in enumerate(zip(names, kinds, strict=False)):

@@ -1,15 +1,14 @@
-"""Mutation analysis: how sharp are the oracles, and how just?
+"""Mutation testing of oracles: the detection rate and the false-acceptance rate.
 
-A mutant is a reference with one small step changed; an oracle that still accepts it did not look
-there. A stranger is another task's function with as many parameters; an oracle that accepts it
-looked at too little. Some mutants do what the reference does and cannot be told apart, so the first
-figure has a ceiling below one; both stand beside the metric as its error bars.
+A mutant is a reference with one small change, which its oracle should reject. Some mutants are
+equivalent to the reference, so the detection rate stays below 1. An unrelated function is another
+reference with as many parameters, which the oracle should reject too.
 """
 
 import ast
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from en2py.data.syntax import ast_text_renamed, parse
@@ -19,7 +18,7 @@ from en2py.evaluation.execution.entry_point import entry_function
 from en2py.sandbox import Sandbox
 
 N_MUTANTS = 5  # of each reference, drawn from all its one-step mutants
-N_STRANGERS = 8  # for each reference
+N_UNRELATED = 8  # functions for each reference
 
 _SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub, ast.Mult),
@@ -46,16 +45,10 @@ _Change = Callable[[], None]
 
 
 def mutants(code: str) -> list[str]:
-    """Write all one-step mutants of a program's entry function that are other programs.
+    """Return all mutants of a program's entry function, in the order of their places.
 
-    Steps: another operator or comparison, a constant one further, a condition turned round, a
-    statement left out, a returned value lost, `break` for `continue`.
-
-    Args:
-        code: A program with an entry function.
-
-    Returns:
-        The mutants as programs, in the order of their places.
+    Changes: another operator or comparison, a constant plus or minus one, a negated condition, a
+    removed statement or returned value, `break` for `continue`.
     """
     tree = parse(code)
     entry = None if tree is None else entry_function(tree)
@@ -77,7 +70,7 @@ def mutants(code: str) -> list[str]:
 
 
 def _changes(function: ast.AST) -> Iterator[_Change]:
-    """List the steps as functions that change the tree in place."""
+    """Yield the changes, as functions that modify the tree in place."""
     for node in ast.walk(function):
         if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
             for other in _SWAPS.get(type(node.op), ()):
@@ -118,26 +111,26 @@ def _setting(node: ast.AST, name: str, value: object) -> _Change:
 
 @dataclass(frozen=True)
 class Quality:
-    """The metric's error bars: of `n_mutants` `n_killed`, of `n_unrelated` `n_accepted`."""
+    """Counts: `n_killed` of `n_mutants` were rejected, `n_accepted` of `n_unrelated` accepted."""
 
     n_mutants: int
     n_killed: int
     n_unrelated: int
     n_accepted: int
     survivors: tuple[tuple[str, str], ...]  # reference, mutant
-    accepted: tuple[tuple[str, str], ...]  # reference, stranger
+    accepted: tuple[tuple[str, str], ...]  # reference, unrelated function
 
 
 def measure(
     codes: Sequence[str], oracles: Sequence[Oracle], sandbox: Sandbox, seed: int
 ) -> Quality:
-    """ProgramRunner mutants and strangers of each distinct reference.
+    """Run mutants and unrelated functions against the oracle of each distinct reference.
 
     Args:
-        codes: References that carry an oracle for a function; repeats are skipped.
+        codes: References with an oracle of a function.
         oracles: Their oracles.
-        sandbox: Where everything runs.
-        seed: Draws the mutants and the strangers.
+        sandbox: Executes the programs.
+        seed: Of the drawing of mutants and unrelated functions.
     """
     chance = random.Random(seed)
     distinct = dict(zip(codes, oracles, strict=True))
@@ -146,27 +139,23 @@ def measure(
         by_arity.setdefault(oracle.n_arguments, []).append(code)
     same_program = {code: ast_text_renamed(code) for code in distinct}
     mutations: list[tuple[str, str]] = []
-    strangers: list[tuple[str, str]] = []
+    unrelated: list[tuple[str, str]] = []
     for code, oracle in distinct.items():
         own = mutants(code)
         mutations += [(code, other) for other in chance.sample(own, min(N_MUTANTS, len(own)))]
         others = by_arity[oracle.n_arguments]
-        for other in chance.sample(others, min(N_STRANGERS + 1, len(others)))[:N_STRANGERS]:
+        for other in chance.sample(others, min(N_UNRELATED + 1, len(others)))[:N_UNRELATED]:
             if same_program[other] != same_program[code]:
-                strangers.append((code, other))
-    survivors, accepted = (
-        tuple(
-            pair
-            for pair, verdict in zip(
-                pairs,
-                behaves_like(
-                    [other for _, other in pairs], [distinct[own] for own, _ in pairs], sandbox
-                ),
-                strict=True,
-            )
-            if verdict.behaves
-        )
-        for pairs in (mutations, strangers)
-    )
+                unrelated.append((code, other))
+    survivors, accepted = (_accepted(pairs, distinct, sandbox) for pairs in (mutations, unrelated))
     n_killed = len(mutations) - len(survivors)
-    return Quality(len(mutations), n_killed, len(strangers), len(accepted), survivors, accepted)
+    return Quality(len(mutations), n_killed, len(unrelated), len(accepted), survivors, accepted)
+
+
+def _accepted(
+    pairs: Sequence[tuple[str, str]], oracles: Mapping[str, Oracle], sandbox: Sandbox
+) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of reference and program whose oracle accepts the program."""
+    programs = [program for _, program in pairs]
+    verdicts = behaves_like(programs, [oracles[reference] for reference, _ in pairs], sandbox)
+    return tuple(pair for pair, own in zip(pairs, verdicts, strict=True) if own.behaves)

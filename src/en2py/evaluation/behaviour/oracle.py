@@ -1,4 +1,4 @@
-"""A reference as oracle: the inputs to watch a program on, and what the reference did there."""
+"""Oracles: inputs on which programs are called, and the reference's answers to them."""
 
 import ast
 from dataclasses import asdict, dataclass
@@ -7,14 +7,12 @@ from typing import Any
 from en2py.sandbox import Result
 from en2py.sandbox.serialization import Value, is_comparable, same
 
-STDIN = "".join(
-    f"{line}\n" for line in (5, 3, 8, 2, 10, 4, 7, 1, 6, 9, 12, 15)
-)  # what scripts read
+STDIN = "5\n3\n8\n2\n10\n4\n7\n1\n6\n9\n12\n15\n"  # of scripts
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program did on one input, as far as it is compared."""
+    """The observable effects of a program on one input, as far as they are compared."""
 
     value: Value
     arguments: tuple[Value, ...]
@@ -22,11 +20,11 @@ class Answer:
 
     @classmethod
     def of(cls, result: Result) -> "Answer":
-        """Take what is compared of a call that returned."""
+        """Make the answer of a call that returned."""
         return cls(result.value, result.arguments, plain(result.printed))
 
     def same(self, other: "Answer") -> bool:
-        """Whether another program did the same; arguments that are no data are left out."""
+        """Compare two answers; arguments that cannot be compared are ignored."""
         return (
             self.printed == other.printed
             and same(self.value, other.value)
@@ -40,13 +38,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Oracle:
-    """A watched reference.
+    """The expected behaviour of one reference.
 
     Attributes:
         kind: `function` or `script`.
-        inputs: Texts such as `[1, 2], 3`, one for each call; a script has a single empty one.
-        answers: What the reference did on each.
-        n_arguments: How many arguments an input has.
+        inputs: Arguments of each call, as text (`[1, 2], 3`); a script has one empty input.
+        answers: The reference's answer to each input.
+        n_arguments: Number of arguments of each input.
     """
 
     kind: str
@@ -55,12 +53,12 @@ class Oracle:
     n_arguments: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for a cache in JSON."""
+        """Return plain containers for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Oracle":
-        """Undo `to_dict`, also after a trip through JSON."""
+        """Restore an oracle from `to_dict`, also after JSON."""
         answers = tuple(
             Answer(answer["value"], tuple(answer["arguments"]), answer["printed"])
             for answer in record["answers"]
@@ -69,21 +67,20 @@ class Oracle:
 
 
 def plain(printed: str) -> str:
-    """Forget blanks at line ends and empty lines at the end."""
+    """Remove white space at line ends and empty lines at the end."""
     return "\n".join(line.rstrip() for line in printed.splitlines()).rstrip()
 
 
 def definitions(tree: ast.Module) -> str:
-    """Write the part of a program that a call of its functions needs.
+    """Return the definitions of a program, without the code that calls them.
 
-    Imports, functions, classes and assignments stay, the code that drives them goes: it may print,
-    ask for input, or fail, and none of that is the function's behaviour. An assignment that fails
-    is left out when it runs.
+    Imports, functions, classes and assignments stay. All other code may print, read input or fail,
+    which is not the function's behaviour. Imports and assignments that fail are ignored when run.
     """
     kept: list[ast.stmt] = []
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-            if not _asks(node):
+            if not _reads_input(node):
                 kept.append(node if _is_safe(node) else _attempt(node))
         elif isinstance(node, ast.Import | ast.ImportFrom):
             future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
@@ -102,7 +99,7 @@ def _attempt(node: ast.stmt) -> ast.Try:
     return ast.Try([node], [handler], [], [])
 
 
-def _asks(node: ast.AST) -> bool:
+def _reads_input(node: ast.AST) -> bool:
     return any(
         isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "input"
         for call in ast.walk(node)
@@ -110,7 +107,7 @@ def _asks(node: ast.AST) -> bool:
 
 
 def finished(script: Result) -> bool:
-    """Whether a script came to its end; `exit()` without a complaint is one."""
+    """Return whether a script ended without an error; `exit()` is no error."""
     return script.finished or (
         script.exception == "SystemExit" and script.message in ("0", "None", "")
     )

@@ -1,9 +1,9 @@
-"""Which references can be oracles, and on which inputs they are watched.
+"""Build oracles from references.
 
-A reference becomes an oracle when it has an entry function with one to six plain parameters, does
-the same in two processes with different hash seeds, and gives at least two different results. A
-reference without functions becomes one as a script: it ends without an exception, prints something,
-and prints the same twice.
+A function becomes an oracle if it is an entry function with one to six positional parameters,
+behaves equally in two processes with different hash seeds, and has at least two different results.
+A reference without functions becomes one as a script if it ends without an exception and prints the
+same text twice.
 """
 
 import ast
@@ -22,72 +22,77 @@ from en2py.sandbox.serialization import encode, is_comparable, same
 MAX_INPUTS = 40
 MIN_INPUTS = 3
 MAX_PARAMETERS = 6
-CALL_S = 0.1  # processor seconds a reference may take for one input
-REFERENCE_S = 3.0  # and for all that is tried on it
-SCRIPT_S = 2.0  # a script, from start to end
-ROUNDS = 3  # choices of argument kinds that are followed up where the likeliest lead nowhere
-# Whoever asks the clock answers otherwise tomorrow, though the same in two processes now.
+CALL_S = 0.1  # CPU seconds of a reference for one input
+REFERENCE_S = 3.0  # for all inputs of one run
+SCRIPT_S = 2.0  # for a whole script
+ROUNDS = 3  # combinations of argument kinds that are tried, the likeliest first
+# Programs that read the clock are excluded: two runs a moment apart would agree by chance.
 _CLOCK = {"now", "today", "utcnow", "ctime", "localtime", "gmtime", "asctime", "perf_counter"}
 
 
 @dataclass(frozen=True)
 class OracleCandidate:
-    """A reference's oracle, or the reason why it has none; `kind` tells which was tried."""
+    """The oracle of a reference, or the reason why it has none.
+
+    Attributes:
+        kind: `function`, `script` or `class`.
+        oracle: None where the reference cannot be tested.
+        reason: Empty where there is an oracle.
+    """
 
     kind: str
     oracle: Oracle | None
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for a cache in JSON."""
+        """Return plain containers for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "OracleCandidate":
-        """Undo `to_dict`, also after a trip through JSON."""
+        """Restore a candidate from `to_dict`, also after JSON."""
         oracle = None if record["oracle"] is None else Oracle.from_dict(record["oracle"])
         return cls(record["kind"], oracle, record["reason"])
 
 
 def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> list[OracleCandidate]:
-    """Make oracles of references, each distinct text once.
+    """Build the oracles of references, each distinct text once.
 
-    Inputs on which the reference needs more than `CALL_S` are left out, so a slower machine may
-    keep others: make oracles once and keep them with the data.
+    Inputs on which the reference takes more than `CALL_S` are excluded. This depends on the
+    machine, so oracles are built once and stored with the data.
 
     Args:
         codes: The references.
-        sandbox: Where they run.
-        other: A second sandbox with another hash seed, for the test of stability.
-
-    Returns:
-        For each reference its oracle, or the reason why it cannot carry one.
+        sandbox: Executes the references.
+        other: A second sandbox with another hash seed, to detect unstable behaviour.
 
     Raises:
         ValueError: If both sandboxes have the same hash seed.
     """
     if sandbox.hash_seed == other.hash_seed:
-        raise ValueError(f"both sandboxes have hash seed {sandbox.hash_seed}: nothing is tested")
+        raise ValueError(
+            f"both sandboxes have hash seed {sandbox.hash_seed}; stability needs two different ones"
+        )
     trials = {code: _Trial(code) for code in dict.fromkeys(codes)}
-    going = [trial for trial in trials.values() if not trial.reason]
-    for trial, probed in zip(going, sandbox.run(trial.probes() for trial in going), strict=True):
+    active = [trial for trial in trials.values() if not trial.reason]
+    for trial, probed in zip(active, sandbox.run(trial.probes() for trial in active), strict=True):
         trial.rank(probed.load, probed.calls)
     for _ in range(ROUNDS):
-        going = [trial for trial in going if trial.next_choice()]
-        jobs = [trial.job() for trial in going]
-        for trial, first, second in zip(going, sandbox.run(jobs), other.run(jobs), strict=True):
+        active = [trial for trial in active if trial.next_choice()]
+        jobs = [trial.job() for trial in active]
+        for trial, first, second in zip(active, sandbox.run(jobs), other.run(jobs), strict=True):
             trial.conclude([first.load, *first.calls], [second.load, *second.calls])
-    return [trials[code].admission() for code in codes]
+    return [trials[code].candidate() for code in codes]
 
 
 def count_reasons(admissions: Sequence[OracleCandidate]) -> dict[str, int]:
-    """Count why references carry no oracle, the most frequent first."""
+    """Count the reasons for having no oracle, the most frequent first."""
     counts = Counter(f"{own.kind}: {own.reason}" for own in admissions if own.oracle is None)
     return dict(counts.most_common())
 
 
 class _Trial:
-    """One reference on its way to being an oracle."""
+    """The search for the oracle of one reference."""
 
     def __init__(self, code: str) -> None:
         self.kind, self.reason = "function", ""
@@ -105,7 +110,7 @@ class _Trial:
             return
         self.tree = tree
         if any(isinstance(node, ast.Attribute) and node.attr in _CLOCK for node in ast.walk(tree)):
-            self.reason = "asks the clock"
+            self.reason = "reads the clock"
         if not functions(tree):
             self.kind = "class" if any(isinstance(n, ast.ClassDef) for n in tree.body) else "script"
             if self.kind == "class":
@@ -113,15 +118,15 @@ class _Trial:
             return
         self.function = entry_function(tree)
         self.code = definitions(tree)
-        self.reason = self.reason or self._refuse_parameters()
+        self.reason = self.reason or self._parameter_problem()
 
-    def _refuse_parameters(self) -> str:
+    def _parameter_problem(self) -> str:
         assert self.function is not None
         if isinstance(self.function.node, ast.AsyncFunctionDef):
             return "asynchronous"
         self.n = self.function.n_required or len(self.function.parameters)
         if self.function.node.args.vararg is not None or not self.function.takes(self.n):
-            return "parameters that are not plain"
+            return "parameters that are not positional"
         if not self.n:
             return "no parameters"
         return f"more than {MAX_PARAMETERS} parameters" if self.n > MAX_PARAMETERS else ""
@@ -131,19 +136,19 @@ class _Trial:
         return tuple(f"{self.function.name}({own})" for own in inputs)
 
     def probes(self) -> Job:
-        """Try a few inputs of each choice of kinds."""
+        """Return the job that tries a few inputs of each combination of kinds."""
         if self.function is None:
             return Job("")
         self.tried = choices(self.function, self.n)
         self.inputs = [
             text
             for choice in self.tried
-            for text in _padded(draw(self.function, choice.kinds, 2 * N_PROBES, self.tree))
+            for text in _spaced(draw(self.function, choice.kinds, 2 * N_PROBES, self.tree))
         ]
         return Job(self.code, self._calls(self.inputs), "", REFERENCE_S, CALL_S)
 
     def rank(self, load: Result, probed: Sequence[Result]) -> None:
-        """Order the choices of kinds by what speaks for them, the probes' results included."""
+        """Rank the combinations of kinds by their evidence and by the results of the probes."""
         if self.function is None:
             return
         if not load.finished:
@@ -171,10 +176,9 @@ class _Trial:
                 if result.killed != "not reached"
             )
             self.reason = f"no input found ({problems.most_common(1)[0][0]})"
-            return
 
     def next_choice(self) -> bool:
-        """Draw the inputs of the next choice of kinds; False where the trial is over."""
+        """Draw the inputs of the next combination of kinds; return False where none is left."""
         if self.is_done or (self.function is not None and not self.ranked):
             return False
         if self.function is not None:
@@ -182,13 +186,13 @@ class _Trial:
         return True
 
     def job(self) -> Job:
-        """Run the inputs that were drawn."""
+        """Return the job that runs the drawn inputs."""
         if self.function is None:
             return Job(self.code, (), STDIN, SCRIPT_S)
         return Job(self.code, self._calls(self.inputs), "", REFERENCE_S, CALL_S)
 
     def conclude(self, first: list[Result], second: list[Result]) -> None:
-        """Compare the two runs and keep the inputs that tell programs apart."""
+        """Compare the two runs and keep the inputs that distinguish programs best."""
         if self.function is None:
             self.is_done = True
             self._conclude_script(first[0], second[0])
@@ -205,7 +209,7 @@ class _Trial:
         if len(kept) < MIN_INPUTS:
             self.reason = self.reason or f"fewer than {MIN_INPUTS} usable inputs"
             return
-        chosen = _most_telling(kept)
+        chosen = _most_distinctive(kept)
         if len({_effect(*own) for own in chosen}) == 1:
             self.reason = self.reason or "always the same result"
             return
@@ -226,14 +230,14 @@ class _Trial:
         else:
             self.oracle = Oracle("script", ("",), (answer,), 0)
 
-    def admission(self) -> OracleCandidate:
+    def candidate(self) -> OracleCandidate:
+        """Return the oracle, or the reason for having none."""
         return OracleCandidate(self.kind, self.oracle, self.reason)
 
 
-def _padded(inputs: list[str]) -> list[str]:
-    """Spread a few probes over the pool; exactly `N_PROBES`, with repeats where it is smaller."""
-    spread = [inputs[(place * len(inputs)) // N_PROBES] for place in range(N_PROBES)]
-    return spread
+def _spaced(inputs: list[str]) -> list[str]:
+    """Return `N_PROBES` inputs, evenly spaced; with repeats where there are fewer."""
+    return [inputs[(place * len(inputs)) // N_PROBES] for place in range(N_PROBES)]
 
 
 def _is_usable(result: Result) -> bool:
@@ -241,7 +245,7 @@ def _is_usable(result: Result) -> bool:
 
 
 def _effect(text: str, answer: Answer) -> str:
-    """Write what a call did: its value, its output, and the arguments that it changed."""
+    """Return the effect of a call as text: its value, its output, and the changed arguments."""
     try:
         before = ast.literal_eval(f"[{text}]")
     except ValueError:  # set() or a function
@@ -254,8 +258,8 @@ def _effect(text: str, answer: Answer) -> str:
     return repr((answer.value, answer.printed, changed))
 
 
-def _most_telling(kept: list[tuple[str, Answer]]) -> list[tuple[str, Answer]]:
-    """Choose up to `MAX_INPUTS`, taking turns among the different results."""
+def _most_distinctive(kept: list[tuple[str, Answer]]) -> list[tuple[str, Answer]]:
+    """Choose up to `MAX_INPUTS` inputs, in rotation over the different results."""
     groups: dict[str, list[tuple[str, Answer]]] = {}
     for text, answer in kept:
         groups.setdefault(_effect(text, answer), []).append((text, answer))

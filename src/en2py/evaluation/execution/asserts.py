@@ -1,4 +1,4 @@
-"""An `assert` cut in two: what the sandbox evaluates, and the judgement, which stays outside."""
+"""Split an `assert` into the call for the sandbox and the comparison outside of it."""
 
 import ast
 import math
@@ -27,12 +27,12 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """One assert, cut in two.
+    """An assert, split in two.
 
     Attributes:
         call: The expression that the sandbox evaluates.
-        holds: Judges the value that came out; runs here.
-        expected: What was expected, in words.
+        holds: Compares the value of the call; runs outside of the sandbox.
+        expected: The test as text.
         inside: Whether the whole assert is evaluated in the sandbox.
     """
 
@@ -43,7 +43,7 @@ class Check:
 
 
 def split_test(statement: ast.Assert) -> Check:
-    """Cut an assert into the call to make and the judgement of what it gives."""
+    """Return the call and the comparison of an assert."""
     test = statement.test
     text = ast.unparse(test)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
@@ -56,7 +56,7 @@ def split_test(statement: ast.Assert) -> Check:
             call, known = test.args
             close: Callable[[Any], bool] = partial(math.isclose, constant(known), **settings)
             return Check(call, lambda value: bool(close(value)), text)
-        except (ValueError, TypeError):  # not of that shape
+        except (ValueError, TypeError):  # of another form
             pass
     return Check(_truth(test), lambda value: value is True, text, inside=_has_constant(test))
 
@@ -86,7 +86,7 @@ def _known(node: ast.expr) -> tuple[Any] | None:
 
 
 def _distance(node: ast.expr) -> tuple[ast.expr, Any] | None:
-    """Take `abs(call - constant)` apart."""
+    """Return call and constant of `abs(call - constant)`."""
     if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "abs" and len(node.args) == 1):
         return None
     inner = node.args[0]
@@ -97,17 +97,17 @@ def _distance(node: ast.expr) -> tuple[ast.expr, Any] | None:
 
 
 def _truth(node: ast.expr) -> ast.expr:
-    """Write `not not node`: a plain boolean comes out, and `bool` may have been redefined."""
+    """Return `not not node`, a plain boolean even where the program redefines `bool`."""
     return ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), node))
 
 
 def _has_constant(node: ast.expr) -> bool:
-    """Whether a test holds more than one bare call, and so something to compare with."""
+    """Return whether a test is more than a call or name, so that it contains expected values."""
     return not isinstance(node, ast.Call | ast.Name)
 
 
 def constant(node: ast.expr) -> Any:
-    """Evaluate a literal, also of the shapes `set([1, 2])`, `float("inf")` and `1 / 3`.
+    """Evaluate a literal, or one of the forms `set([1, 2])`, `float("inf")` and `1 / 3`.
 
     Raises:
         ValueError: If the expression is anything else.

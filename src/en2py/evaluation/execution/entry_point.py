@@ -1,4 +1,4 @@
-"""Which function of a program is the one to call."""
+"""Find the entry function of a program."""
 
 import ast
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ Callee = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 @dataclass(frozen=True)
 class Function:
-    """A function at the top of a program: `def name(...)` or `name = lambda ...`."""
+    """A top-level function: `def name(...)` or `name = lambda ...`."""
 
     name: str
     node: Callee
 
     @property
     def parameters(self) -> list[ast.arg]:
-        """The positional parameters, in order."""
+        """Return the positional parameters, in order."""
         return [*self.node.args.posonlyargs, *self.node.args.args]
 
     @property
     def n_required(self) -> int:
-        """How many positional parameters have no default."""
+        """Return the number of positional parameters without a default."""
         return len(self.parameters) - len(self.node.args.defaults)
 
     def takes(self, n: int) -> bool:
-        """Whether `n` positional arguments fit, and nothing else is asked for."""
+        """Return whether a call with `n` positional arguments and no others is valid."""
         if any(default is None for default in self.node.args.kw_defaults):
             return False
         return self.n_required <= n and (
@@ -34,7 +34,7 @@ class Function:
 
 
 def functions(tree: ast.Module) -> list[Function]:
-    """List the functions at the top of a program, in order; of equal names the last counts."""
+    """Return the top-level functions, in order; of functions with equal names the last."""
     found: dict[str, Function] = {}
     for function in _functions(tree):
         found.pop(function.name, None)
@@ -53,17 +53,13 @@ def _functions(tree: ast.Module) -> Iterator[Function]:
 
 
 def entry_function(tree: ast.Module, n_arguments: int | None = None) -> Function | None:
-    """Choose the function that the others serve.
+    """Return the last function that no other function calls, None where there is no function.
 
-    That is the last one no other function calls; a ring of functions that call each other counts
-    by its last. With `n_arguments`, functions that take as many are preferred.
+    If all functions are called by others, it is the last one.
 
     Args:
         tree: The program.
-        n_arguments: How many arguments it will be given; None: not known.
-
-    Returns:
-        The function, None where the program has none.
+        n_arguments: Functions that take so many arguments are preferred; None: not known.
     """
     known = functions(tree)
     if n_arguments is not None:

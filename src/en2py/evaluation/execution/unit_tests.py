@@ -1,11 +1,10 @@
-"""Functional correctness by tests: does the program do what the `assert` statements say?
+"""Functional correctness: whether a program passes the `assert` statements of its pair.
 
-Each test is cut in two: the call goes into the sandbox, what it should give stays here, and they
-are compared here. So a program cannot read its expected values nor decide its own verdict. The
-guarantee is full for `assert <expression> == <constant>` (and `!=`, `<`, `is`, `in`,
-`math.isclose`, a bound on `abs(expression - constant)`), the shapes of `tasks` and MBPP. Any other
-assert is evaluated inside as a whole, so the program could read what it is compared with;
-`Verdict.n_inside` counts those.
+A test is split in two: the sandbox evaluates the call, and its value is compared here with the
+expected one. So a program can neither read the expected values nor change its verdict. This holds
+for `assert <expression> == <constant>` (and `!=`, `<`, `is`, `in`, `math.isclose`, a bound on
+`abs(expression - constant)`), the forms in `tasks` and MBPP. Any other assert is evaluated in the
+sandbox, where the program could read the expected value; `Verdict.n_inside` counts these.
 """
 
 import ast
@@ -23,23 +22,19 @@ from en2py.sandbox.serialization import decode, tell
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a program did on its pair's tests.
+    """The result of a program on the tests of its pair.
 
     Attributes:
         passed: Whether all tests hold.
-        n_passed: How many hold.
-        n_tests: Of how many.
-        n_inside: How many were evaluated inside as a whole.
         problem: Why it failed, in a few words for counting; empty if it passed.
-        failing: The first test that failed and what came instead, for a person.
+        failing: The first test that failed, with the program's result.
+        n_inside: Number of tests that were evaluated entirely in the sandbox.
     """
 
     passed: bool
-    n_passed: int
-    n_tests: int
-    n_inside: int
     problem: str
     failing: str
+    n_inside: int
 
 
 def passes_tests(
@@ -47,34 +42,29 @@ def passes_tests(
 ) -> list[Verdict]:
     """Run each prediction against the tests of its pair.
 
-    The function may be named otherwise than in the reference: where the program lacks a name that
-    the tests call and the reference defines, its own entry function is called instead. A class has
-    to bear its name: descriptions that want a class name it.
+    A function may have another name than in the reference: where the program lacks a name that the
+    tests call and the reference defines, its entry function is called instead. A class must have
+    the expected name, which descriptions of classes contain.
 
     Args:
         predictions: Program texts.
-        pairs: The pair of each; equally many, each with tests.
-        sandbox: Where they run.
+        pairs: The pair of each prediction, with tests.
+        sandbox: Executes the predictions.
 
     Returns:
         A verdict for each prediction, in order.
 
     Raises:
-        ValueError: If a pair has no tests, or one that does not parse or asserts nothing.
+        ValueError: If a pair has no assert, or a test that does not parse.
     """
-    jobs: list[Job] = []
-    checks: list[list[Check]] = []
-    for prediction, pair in zip(predictions, pairs, strict=True):
-        job, own = _prepare(prediction, pair)
-        jobs.append(job)
-        checks.append(own)
-    runnable = [number for number, job in enumerate(jobs) if parse(job.code) is not None]
-    outcomes = dict(zip(runnable, sandbox.run(jobs[number] for number in runnable), strict=True))
-    return [_judge(own, jobs[number], outcomes.get(number)) for number, own in enumerate(checks)]
+    prepared = [_prepare(*one) for one in zip(predictions, pairs, strict=True)]
+    runnable = [i for i, (job, _) in enumerate(prepared) if parse(job.code) is not None]
+    outcomes = dict(zip(runnable, sandbox.run(prepared[i][0] for i in runnable), strict=True))
+    return [_verdict(checks, job, outcomes.get(i)) for i, (job, checks) in enumerate(prepared)]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Estimate the chance that one of `k` samples passes, from `c` that passed of `n` drawn.
+    """Estimate the probability that one of `k` samples passes, if `c` of `n` samples passed.
 
     Unbiased; Chen et al. (2021), Evaluating Large Language Models Trained on Code, equation 1.
 
@@ -87,7 +77,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def _prepare(prediction: str, pair: Pair) -> tuple[Job, list[Check]]:
-    """Write the job of one prediction: its program, what the tests set up, the calls."""
+    """Return the job of a prediction (program, set-up of the tests, calls) and its checks."""
     tree, reference = parse(prediction), parse(pair.code)
     checks: list[Check] = []
     setup: list[str] = []
@@ -110,7 +100,7 @@ def _prepare(prediction: str, pair: Pair) -> tuple[Job, list[Check]]:
 
 
 def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
-    """Let a test call the program's own function in place of the reference's, where it has to."""
+    """Let a test call the program's entry function if the reference's function is missing."""
     own = {function.name for function in functions(tree)}
     theirs = {function.name for function in functions(reference)}
     names = [node for node in ast.walk(test) if isinstance(node, ast.Name)]
@@ -131,37 +121,30 @@ def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
                 node.id = entry.name
 
 
-def _judge(checks: list[Check], job: Job, outcome: Outcome | None) -> Verdict:
+def _verdict(checks: list[Check], job: Job, outcome: Outcome | None) -> Verdict:
     n_inside = sum(check.inside for check in checks)
     if outcome is None:
-        return Verdict(False, 0, len(checks), n_inside, "does not parse", "")
+        return Verdict(False, "does not parse", "", n_inside)
     if not outcome.load.finished:
-        problem = outcome.load.problem
-        return Verdict(False, 0, len(checks), n_inside, problem, _told(outcome.load))
-    failing, problem, n_passed = "", "", 0
+        return Verdict(False, outcome.load.problem, _shown(outcome.load), n_inside)
     for check, call, result in zip(checks, job.calls, outcome.calls, strict=True):
-        own = (
-            result.problem
-            if not result.finished
-            else ""
-            if _holds(check, result)
-            else "wrong value"
-        )
-        n_passed += not own
-        if own and not problem:
-            problem = own
-            failing = f"{call} {_told(result)}; asserted: {check.expected}"
-    return Verdict(not problem, n_passed, len(checks), n_inside, problem, failing)
+        problem = result.problem
+        if result.finished and not _holds(check, result):
+            problem = "wrong value"
+        if problem:
+            failing = f"{call} {_shown(result)}; asserted: {check.expected}"
+            return Verdict(False, problem, failing, n_inside)
+    return Verdict(True, "", "", n_inside)
 
 
 def _holds(check: Check, result: Result) -> bool:
     try:
         return check.holds(decode(result.value))
-    except Exception:  # an odd value against an odd test, such as None < 3
+    except Exception:  # a value that the test cannot compare: None < 3
         return False
 
 
-def _told(result: Result) -> str:
+def _shown(result: Result) -> str:
     if result.finished:
         return f"gave {tell(result.value)}"
     return f"ended with {result.problem}" + (f": {result.message}" if result.message else "")

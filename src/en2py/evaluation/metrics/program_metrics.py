@@ -113,7 +113,7 @@ def score(
     known: Sequence[Sequence[str]] | None = None,
     training_codes: Sequence[str] | TrainingCode | None = None,
 ) -> Scores:
-    """ProgramRunner generated programs.
+    """Score generated programs.
 
     Args:
         outputs: One program per pair.
