@@ -67,9 +67,7 @@ def test_only_significant_differences_are_marked():
         "copied": Difference(0.1, 0.05, 0.15, "seeds", True),
         "chrf": Difference(2.0, -1.0, 5.0, "seeds", False),
     }
-    table = differences_table(
-        [row("a"), row("b", differences=own)], list(own), caption="", reference="a"
-    )
+    table = differences_table([row("a"), row("b", differences=own)], list(own), reference="a")
     (line,) = table.lines
     assert [(cell.tone, cell.mark) for cell in line.cells[1:]] == [
         ("better", "▲"),
@@ -81,7 +79,7 @@ def test_only_significant_differences_are_marked():
 
 def test_rare_failure_reasons_are_summed():
     reasons = {f"reason {i:02d}": 30 - i for i in range(20)}
-    table = failures_table([row("a", failures=reasons)], caption="")
+    table = failures_table([row("a", failures=reasons)])
     assert [line.cells[0].text for line in table.lines][-1] == "6 rarer reasons"
     shown = sum(int(line.cells[1].text.replace(",", "")) for line in table.lines)
     assert shown == sum(reasons.values())
@@ -89,7 +87,7 @@ def test_rare_failure_reasons_are_summed():
 
 def test_buckets_have_their_sizes():
     groups = {"new descriptions": {"n": 1200.0, "bleu": 40.0}}
-    (line,) = groups_table([row("a", groups=groups)], ["bleu"], caption="").lines
+    (line,) = groups_table([row("a", groups=groups)], ["bleu"]).lines
     assert [cell.text for cell in line.cells] == ["a", "new descriptions", "1,200", "40.0"]
 
 

@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from en2py.evaluation.metrics.registry import Metric, figure_of, metric
-from en2py.evaluation.plots.style import NEUTRAL, PALETTE, row_number, shortened, visible
+from en2py.evaluation.plots.style import NEUTRAL, PALETTE, shortened, visible
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -122,7 +122,7 @@ def learning_curves(
     ends, y = [], _TOP
     for i, by_epoch in by_row.items():
         line: dict[str, Any] = {"color": _colour(rows, i), "lw": 2}
-        line["ls"] = "--" if (row_number(rows, i) or 0) // len(PALETTE) % 2 else "-"
+        line["ls"] = "--" if i // len(PALETTE) % 2 else "-"
         _draw_curve(axes, by_epoch, line)
         figure.add_artist(Line2D([2 / _WIDTH, 20 / _WIDTH], [_up(figure, y + 5)] * 2, **line))
         _write(figure, 27, y - 2, "\n".join(names[i]), size=11, va="top")
@@ -353,5 +353,4 @@ def _padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]
 
 
 def _colour(rows: Sequence[ResultRow], place: int) -> str:
-    number = row_number(rows, place)
-    return NEUTRAL if number is None else PALETTE[number % len(PALETTE)]
+    return PALETTE[place % len(PALETTE)] if rows[place].kind == "model" else NEUTRAL

@@ -1,10 +1,7 @@
 """Colours and texts that pictures and pages share. Does not import matplotlib."""
 
-from collections.abc import Sequence
-
-from en2py.evaluation.results import ResultRow
-
-# One colour per model row, with a contrast of at least 3 on a white and on a black page.
+# Colours of model rows, by their place in the table; the contrast is at least 3.5 on a white and on
+# a black page.
 PALETTE = (
     *("#2a78c8", "#d9631e", "#2f8f5b", "#9461c2"),
     *("#cf4468", "#12889b", "#977a06", "#748192"),
@@ -18,13 +15,6 @@ _VISIBLE_BLANKS = str.maketrans(
 )
 # Line ends other than "\n", and the separators that str.splitlines takes for one.
 _BREAKS = "\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"
-
-
-def row_number(rows: Sequence[ResultRow], place: int) -> int | None:
-    """Return the number of a model row among the model rows, from 0; None for baselines."""
-    if rows[place].kind != "model":
-        return None
-    return sum(row.kind == "model" for row in rows[:place])
 
 
 def token_label(token: str) -> str:

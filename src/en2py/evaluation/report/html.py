@@ -5,9 +5,8 @@ style but its own and any request to a network.
 """
 
 import base64
-import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -36,19 +35,15 @@ def report_html(title: str, summary: Sequence[str], sections: Sequence[Section])
     colours = "\n".join(f".s{i} {{ --own: {colour}; }}" for i, colour in enumerate(PALETTE))
     style = template_text("page.css") + colours
     script = template_text("samples.js") + template_text("attention.js")
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=title,
-            summary=summary,
-            sections=sections,
-            n_colours=len(PALETTE),
-            style=Markup(style),
-            script=Markup(script),
-            style_hash=_digest(style),
-            script_hash=_digest(script),
-        )
+    return _ENVIRONMENT.get_template("report.html.j2").render(
+        title=title,
+        summary=summary,
+        sections=sections,
+        n_colours=len(PALETTE),
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_digest(style),
+        script_hash=_digest(script),
     )
 
 
@@ -58,26 +53,35 @@ def highlighted(code: str) -> Markup:
     return Markup(highlight(text, _LEXER, _FORMATTER).removesuffix("\n"))
 
 
+def environment(escape: Callable[[str], str], **filters: Callable[[str], str]) -> Environment:
+    """Return an environment of the templates folder.
+
+    Args:
+        escape: Applied to every text that a template writes, before HTML is escaped; Markup is
+            written as it is.
+        **filters: Of the templates.
+    """
+    found = Environment(
+        loader=FunctionLoader(template_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: escape(value) if type(value) is str else value,
+    )
+    found.filters.update(filters)
+    return found
+
+
 def template_text(name: str) -> str:
     """Read a file of the templates folder."""
     folder = files("en2py.evaluation.report") / "templates"
     return (folder / name).read_text(encoding="utf-8")
 
 
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(template_text),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
-    environment.filters["highlighted"] = highlighted
-    return environment
-
-
 def _digest(text: str) -> str:
     """Return the digest by which the policy of the page allows its own script or style."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+_ENVIRONMENT = environment(visible, highlighted=highlighted)

@@ -1,20 +1,18 @@
 """Render reports and samples as Markdown, as GitHub reads it."""
 
-import functools
 import html
 import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import Scores
 from en2py.evaluation.metrics.registry import SAMPLES, metric
 from en2py.evaluation.plots.style import visible
-from en2py.evaluation.report.html import template_text
+from en2py.evaluation.report.html import environment
 from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.sections import Section
 
@@ -76,18 +74,7 @@ def html_line(text: str) -> Markup:
 
 def _render(template: str, **values: Any) -> str:
     """Fill a template of the templates folder; every text is escaped as Markdown."""
-    return _environment().get_template(template).render(**values).strip() + "\n"
+    return _ENVIRONMENT.get_template(template).render(**values).strip() + "\n"
 
 
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(template_text),
-        autoescape=True,  # so that macros return Markup; `finalize` escapes before HTML would
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: escaped(value) if type(value) is str else value,
-    )
-    environment.filters |= {"fenced": fenced, "html_line": html_line}
-    return environment
+_ENVIRONMENT = environment(escaped, fenced=fenced, html_line=html_line)

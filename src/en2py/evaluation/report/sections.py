@@ -61,10 +61,10 @@ def sections(results: Results, pictures: Mapping[str, Mapping[str, str]]) -> lis
         pictures: As `draw_pictures` returns them.
     """
     rows, reference = results.rows, results.reference_row
-    differences = differences_table(rows, TABLE, caption="Differences", reference=reference)
-    failures = failures_table(rows, caption="Why programs are wrong")
-    groups = groups_table(rows, TABLE, caption="Figures by bucket of pairs")
-    oracles = oracles_tables(results.oracles, caption="References that can be tested")
+    differences = differences_table(rows, TABLE, reference=reference)
+    failures = failures_table(rows)
+    groups = groups_table(rows, TABLE)
+    oracles = oracles_tables(results.oracles)
     names = [row.name for row in rows]
     samples = Block("samples", sample_views(results.samples, names, results.attention))
     attention = Block("attention", attention_maps(results.attention, results.samples))

@@ -89,9 +89,10 @@ def _ranking(models: Sequence[ResultRow], best: ResultRow, reference: ResultRow,
     if best is reference:
         return f"{start}, the reference row, {_quoted(best)}, is best on validation: {has}."
     theirs = figure_of(reference, name)
-    other = f"; the reference row, {_quoted(reference)}, has {_figure(name, theirs)}"
-    text = f"{start}, {_quoted(best)} is best on validation: {has}{other if theirs else ''}."
-    return f"{text} {_significance(metric(name), best.differences.get(name))}".rstrip()
+    text = f"{start}, {_quoted(best)} is best on validation: {has}"
+    if theirs:
+        text += f"; the reference row, {_quoted(reference)}, has {_figure(name, theirs)}"
+    return f"{text}. {_significance(metric(name), best.differences.get(name))}".rstrip()
 
 
 def _quality(
@@ -144,10 +145,10 @@ def _against_retrieval(rows: Sequence[ResultRow], best: ResultRow, reference: Re
     if best is reference and name in rival.differences:
         is_significant = rival.differences[name].is_significant
         why = f"the interval of the difference {'excludes' if is_significant else 'includes'} 0"
-    elif None in (ours.low, ours.high, theirs.low, theirs.high):
+    elif ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
         is_significant, why = False, "there are too few seeds or pairs for intervals"
     else:
-        is_significant = _are_disjoint(ours, theirs)
+        is_significant = ours.low > theirs.high or theirs.low > ours.high
         why = "their intervals " + ("do not overlap" if is_significant else "overlap")
     outcome = "It beats" if ours.value > theirs.value else "It does not beat"
     if not is_significant:
@@ -180,9 +181,7 @@ def _limits(models: Sequence[ResultRow]) -> list[str]:
     return found
 
 
-def _figure(name: str, figure: Estimate | None) -> str:
-    if figure is None:
-        return metric(name).write(None)
+def _figure(name: str, figure: Estimate) -> str:
     interval = metric(name).interval(figure.low, figure.high)
     return metric(name).write(figure.value) + (f" ({interval})" if interval else "")
 
@@ -199,9 +198,3 @@ def _quoted(row: ResultRow) -> str:
 
 def _with_unit(how: Metric, value: float) -> str:
     return f"{how.write(value)}\u00a0%" if how.unit == "%" else how.write(value)
-
-
-def _are_disjoint(a: Estimate, b: Estimate) -> bool:
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
-    return a.low > b.high or b.low > a.high

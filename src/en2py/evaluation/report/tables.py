@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, listed, metric, whole
-from en2py.evaluation.plots.style import row_number
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 _WITH_COUNTS = ("passes_tests", "behaves")
@@ -42,11 +41,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table; `kind` is that of its result row, `number` that of a model row."""
+    """A line of a table; `kind` is that of its result row, `place` that of a model row."""
 
     cells: list[Cell]
     kind: str = "model"
-    number: int | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def figures_table(
     shown = [name for name in metrics if any(figure_of(row, name) for row in rows)]
     notes = list(dict.fromkeys(note for row in rows for note in row.notes))
     lines = []
-    for i, row in enumerate(rows):
+    for row in rows:
         names = [row.settings.get(axis, MISSING) for axis in axes] if row.settings else []
         names = names or [row.name]
         roles = {"reference row": reference, "best on validation": best}
@@ -131,7 +130,7 @@ def figures_table(
         head = Cell(names[0], (", ".join(small),) if small else (), mark=marks)
         others = [Cell(name) for name in names[1:]] or [Cell("")] * (len(axes) - 1)
         cells = [figure_cell(n, figure_of(row, n), count=n in _WITH_COUNTS) for n in shown]
-        lines.append(Line([head, *others, *cells], row.kind, row_number(rows, i)))
+        lines.append(Line([head, *others, *cells], row.kind, _place(rows, row)))
     numbered = [f"[{i}] {note}" for i, note in enumerate(notes, start=1)]
     heads = [Column(axis, numeric=False) for axis in axes or ("row",)]
     return Table(
@@ -140,7 +139,7 @@ def figures_table(
 
 
 def differences_table(
-    rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: str, reference: str
+    rows: Sequence[ResultRow], metrics: Sequence[str], *, reference: str
 ) -> Table:
     """Tabulate the differences of each row from the reference row; significant ones are marked."""
     others = [row for row in rows if row.name != reference and row.differences]
@@ -150,17 +149,17 @@ def differences_table(
         Line(
             [Cell(row.name), *(difference_cell(n, row.differences.get(n)) for n in shown)],
             row.kind,
-            row_number(rows, rows.index(row)),
+            _place(rows, row),
         )
         for row in others
     ]
     notes = [
         "▲ ▼ mark significant differences: the 95 % interval excludes 0; grey is not significant."
     ]
-    return Table(caption, [Column("row", numeric=False), *columns], lines, notes)
+    return Table("Differences", [Column("row", numeric=False), *columns], lines, notes)
 
 
-def failures_table(rows: Sequence[ResultRow], *, caption: str) -> Table:
+def failures_table(rows: Sequence[ResultRow]) -> Table:
     """Tabulate why programs are wrong: a line per reason, a column per row; the rarest summed."""
     shown = [row for row in rows if row.failures]
     reasons = dict.fromkeys(reason for row in shown for reason in row.failures)
@@ -174,32 +173,27 @@ def failures_table(rows: Sequence[ResultRow], *, caption: str) -> Table:
         head = Cell(f"{len(rest)} rarer reasons", tone="muted")
         lines.append(Line([head, *map(_count_cell, sums)]))
     columns = [Column("reason", numeric=False), *(Column(row.name) for row in shown)]
-    return Table(caption, columns, lines, ["Programs of a row's first seed."])
+    return Table("Why programs are wrong", columns, lines, ["Programs of a row's first seed."])
 
 
-def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str], *, caption: str) -> Table:
+def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str]) -> Table:
     """Tabulate the figures of each bucket of pairs: a line per row and bucket."""
     groups = [of for row in rows for of in row.groups.values()]
     shown = [name for name in metrics if any(name in of for of in groups)]
     columns = [Column("row", numeric=False), Column("pairs", numeric=False), Column("n")]
     lines = []
-    for i, row in enumerate(rows):
+    for row in rows:
         for j, (bucket, of) in enumerate(row.groups.items()):
             head = Cell(row.name, tone="muted" if j else "")
             size = Cell(whole(of["n"]) if "n" in of else MISSING, tone="muted")
             cells = [Cell(metric(name).write(of.get(name))) for name in shown]
             line = [head, Cell(bucket), size, *cells]
-            lines.append(Line(line, row.kind, row_number(rows, i)))
-    return Table(caption, [*columns, *_columns(shown)], lines)
+            lines.append(Line(line, row.kind, _place(rows, row)))
+    return Table("Figures by bucket of pairs", [*columns, *_columns(shown)], lines)
 
 
-def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
-    """Tabulate how many references can be tested, the error rates of the test, and why not more.
-
-    Args:
-        oracles: As `Results.oracles`.
-        caption: Of the first table.
-    """
+def oracles_tables(oracles: Mapping[str, Any]) -> list[Table]:
+    """Tabulate `Results.oracles`: how many references can be tested, error rates, why not more."""
     shares = []
     if oracles.get("with tests"):
         n_pairs = oracles["with tests"] + oracles.get("n", 0)
@@ -217,7 +211,7 @@ def oracles_tables(oracles: Mapping[str, Any], *, caption: str) -> list[Table]:
         for text, k, of in shares
     ]
     columns = [Column("", numeric=False), Column("k"), Column("of"), Column("%")]
-    found = [Table(caption, columns, lines)] if lines else []
+    found = [Table("References that can be tested", columns, lines)] if lines else []
     if reasons := oracles.get("reasons"):
         columns = [Column("why a reference cannot be tested", numeric=False), Column("pairs")]
         order = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
@@ -245,6 +239,10 @@ def _text(value: object) -> str:
     if isinstance(value, int | float):
         return whole(value) if isinstance(value, int) else f"{value:,.4g}"
     return MISSING if value is None else str(value)
+
+
+def _place(rows: Sequence[ResultRow], row: ResultRow) -> int | None:
+    return rows.index(row) if row.kind == "model" else None
 
 
 def _columns(names: Iterable[str]) -> list[Column]:
