@@ -303,8 +303,8 @@ def test_bpe_has_to_be_fitted():
         BpeTokenizer(vocab_size=300).tokenize("x")
 
 
-def test_fixed_rules_take_no_state():
-    with pytest.raises(ValueError, match="keeps no state"):
+def test_fixed_rules_have_no_state():
+    with pytest.raises(ValueError, match="has no state"):
         PythonTokenizer().load_state_dict({"pieces": ""})
 
 

@@ -1,4 +1,4 @@
-"""Ids to padded tensors: the only place that pads and shifts.
+"""Pad ids to tensors and shift the targets.
 
 Shape letters: B batch, S source length, T target length (with EOS).
 """
@@ -18,11 +18,11 @@ class Example:
     """One pair as ids, without BOS and EOS.
 
     Attributes:
-        index: Its place in its split.
+        index: Position in its split.
         src: Source ids.
         tgt: Target ids.
         n_characters: Length of the program as text, for bits per character.
-        spelling_bits: Price of the target tokens that the vocabulary does not hold.
+        spelling_bits: Cost in bits of the target tokens that are not in the vocabulary.
     """
 
     index: int
@@ -37,16 +37,16 @@ class Batch:
     """Padded ids. Masks are boolean; True means the position may be attended to.
 
     Attributes:
-        indices: Place of each pair in its split, `[B]`.
+        indices: Position of each pair in its split, `[B]`.
         src: Source ids, EOS at the end, `[B, S]`.
         tgt: Target ids, BOS in front and EOS at the end, `[B, T + 1]`.
-        src_lengths: Real tokens of each source with EOS, `[B]`; stays in the host's memory, so that
-            nobody has to ask the device how many places are real.
-        tgt_lengths: Real tokens of each target with EOS, without BOS; the same.
-        pad_id: The id that fills.
-        n_tokens: Real target tokens (EOS in, BOS and padding out), known without asking the device.
-        n_characters: Of all programs, as text.
-        spelling_bits: Price of all unknown target tokens.
+        src_lengths: Tokens of each source with EOS, without padding, `[B]`; in host memory, which
+            avoids a device synchronization.
+        tgt_lengths: Tokens of each target with EOS, without BOS and padding, `[B]`; in host memory.
+        pad_id: Id of padding.
+        n_tokens: Target tokens of all pairs with EOS, without BOS and padding.
+        n_characters: Characters of all programs.
+        spelling_bits: Cost in bits of all unknown target tokens.
     """
 
     indices: Tensor
@@ -61,33 +61,33 @@ class Batch:
 
     @property
     def tgt_in(self) -> Tensor:
-        """What the decoder reads, `[B, T]`."""
+        """Input of the decoder, `[B, T]`."""
         return self.tgt[:, :-1]
 
     @property
     def tgt_out(self) -> Tensor:
-        """What the decoder should say, `[B, T]`."""
+        """Expected output of the decoder, `[B, T]`."""
         return self.tgt[:, 1:]
 
     @property
     def src_mask(self) -> Tensor:
-        """True at real source tokens, `[B, S]`."""
+        """True at source tokens, False at padding, `[B, S]`."""
         return self.src != self.pad_id
 
     @property
     def tgt_mask(self) -> Tensor:
-        """True at real target tokens (EOS in, padding out), `[B, T]`."""
+        """True at target tokens with EOS, False at padding, `[B, T]`."""
         return self.tgt_out != self.pad_id
 
     @property
     def src_places(self) -> Tensor:
-        """Where real tokens stand in the flattened `src`, `[M]`."""
-        return _places(self.src_mask, self.src_lengths)
+        """Positions of the tokens (no padding) in the flattened `src`, `[M]`."""
+        return _positions(self.src_mask, self.src_lengths)
 
     @property
     def tgt_places(self) -> Tensor:
-        """Where real tokens stand in the flattened `tgt_out`, `[N]`."""
-        return _places(self.tgt_mask, self.tgt_lengths)
+        """Positions of the tokens (no padding) in the flattened `tgt_out`, `[N]`."""
+        return _positions(self.tgt_mask, self.tgt_lengths)
 
     def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """Return the batch on a device; Lightning calls this."""
@@ -100,7 +100,7 @@ class Batch:
 
 
 def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
-    """Pad examples to one batch. Both sides share the special ids of `vocab`."""
+    """Pad examples to one batch; both sides have the special ids of `vocab`."""
     src = [[*example.src, vocab.eos_id] for example in examples]
     tgt = [[vocab.bos_id, *example.tgt, vocab.eos_id] for example in examples]
     return Batch(
@@ -116,7 +116,7 @@ def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
     )
 
 
-def _places(mask: Tensor, lengths: Tensor) -> Tensor:
+def _positions(mask: Tensor, lengths: Tensor) -> Tensor:
     return torch.nonzero_static(mask.flatten(), size=int(lengths.sum())).squeeze(1)
 
 
@@ -130,8 +130,8 @@ class Store:
 
     Args:
         examples: The examples.
-        vocab: Knows the special ids, which both sides share.
-        device: Where the ids stay; batches are made there.
+        vocab: Has the special ids, which are those of both sides.
+        device: Device of the ids and of the batches.
     """
 
     def __init__(
@@ -147,9 +147,9 @@ class Store:
     def __len__(self) -> int:
         return len(self.facts)
 
-    def batch(self, places: Sequence[int]) -> Batch:
-        """Return what `collate` makes of the examples at some places."""
-        rows = torch.tensor(places)
+    def batch(self, positions: Sequence[int]) -> Batch:
+        """Return the batch of the examples at these positions, equal to that of `collate`."""
+        rows = torch.tensor(positions)
         facts, tgt_lengths = self.facts[rows], self.tgt.lengths[rows] - 1
         _, n_characters, spelling_bits = facts.sum(0).tolist()
         return Batch(
@@ -166,19 +166,19 @@ class Store:
 
 
 class _Side:
-    """Rows of ids one behind the other."""
+    """Rows of ids in one flat tensor."""
 
     def __init__(self, rows: Sequence[Sequence[int]], device: torch.device) -> None:
         self.lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         self.starts = self.lengths.cumsum(0) - self.lengths
         self.ids = torch.tensor(list(chain.from_iterable(rows)), dtype=torch.int32, device=device)
 
-    def rows(self, places: Tensor, pad_id: int) -> Tensor:
-        """Return some rows, padded, `[B, width]`."""
-        lengths = self.lengths[places]
+    def rows(self, positions: Tensor, pad_id: int) -> Tensor:
+        """Return the rows at these positions, padded, `[B, width]`."""
+        lengths = self.lengths[positions]
         columns = torch.arange(int(lengths.max()))
-        # Host to device: two small copies that wait for nothing.
-        spots = (self.starts[places, None] + columns).clamp_(max=len(self.ids) - 1)
+        # Two small asynchronous copies from host to device.
+        flat = (self.starts[positions, None] + columns).clamp_(max=len(self.ids) - 1)
         real = (columns < lengths[:, None]).to(self.ids.device, non_blocking=True)
-        found = self.ids[spots.to(self.ids.device, non_blocking=True)]
-        return torch.where(real, found, pad_id).long()
+        ids = self.ids[flat.to(self.ids.device, non_blocking=True)]
+        return torch.where(real, ids, pad_id).long()

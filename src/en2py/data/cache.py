@@ -1,7 +1,7 @@
-"""A content-addressed cache on disk: the key says all that the value depends on.
+"""Content-addressed cache on disk: the key contains all that the value depends on.
 
-An entry is built once, under a lock that dies with its holder, written beside its final name and
-renamed: readers see the whole entry or none, however many runs start at once.
+An entry is built once, under a lock that the system releases if its holder dies, and written
+atomically: readers see the whole entry or none, however many runs start at once.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from filelock import FileLock
 
 from en2py.data.files import digest, file_digest, remove_leftovers, write_atomically
 
-# What the prepared data depends on besides our own code: a new version means a new entry.
+# Libraries that change the prepared data: a new version makes a new key.
 _LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
 
 
 @cache
 def code_version() -> str:
-    """Return a digest of the rules themselves: this package's data code, Python, the libraries.
+    """Return a digest of the code: data preparation, word vectors, Python, the libraries.
 
-    `tokenize` and `ast` change with Python, so its version is part of the key.
+    `tokenize` and `ast` differ between Python versions, so the version is part of the key.
     """
     return digest(
         {
@@ -40,16 +40,16 @@ def code_version() -> str:
 def cached(
     folder: Path, kind: str, key: dict[str, Any], build: Callable[[], dict[str, Any]]
 ) -> tuple[dict[str, Any], bool]:
-    """Return the entry for `key`, building it if nobody has.
+    """Return the entry of a key; build it if it does not exist.
 
     Args:
-        folder: Where the cache lies.
-        kind: First word of the file name, for people who look into the folder.
+        folder: The folder of the cache.
+        kind: First word of the file name.
         key: All that the value depends on, as plain containers.
-        build: Makes the value, plain containers, when it is not there.
+        build: Builds the value, plain containers.
 
     Returns:
-        The value and whether it was there already.
+        The value, and whether it came from the cache.
     """
     path = folder / f"{kind}-{digest({**key, 'code': code_version()})[:24]}.json"
     if (value := _read(path)) is not None:
@@ -66,7 +66,7 @@ def cached(
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what an entry holds, a line of checksum and one of JSON; None where it is damaged."""
+    """Read an entry, a line of checksum and one of JSON; None if it is missing or damaged."""
     try:
         checksum, _, text = path.read_bytes().partition(b"\n")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Serves batches whose order depends on (seed, epoch) alone."""
+"""Load batches in an order that depends on (seed, epoch) alone."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import spelling_bits
 
-_SAMPLE = 150  # pairs of the training sample: the mean of 8,000 tokens is close enough
+_SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
 
 
 class Examples(Dataset[Batch]):
-    """Pairs in a store; an item is a whole batch, asked for by the places of its pairs."""
+    """Pairs in a store; an item is a batch, indexed by the positions of its pairs."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -25,22 +25,22 @@ class Examples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.store)
 
-    def __getitem__(self, places: list[int]) -> Batch:
-        return self.store.batch(places)
+    def __getitem__(self, positions: list[int]) -> Batch:
+        return self.store.batch(positions)
 
 
 class EpochBatches(Sampler[list[int]]):
     """Batches of similar length under a token budget; their order is f(seed, epoch).
 
-    Pairs are sorted by length with ties broken at random, cut where a batch would pass
-    the budget, and the batches are shuffled. The cuts depend on the lengths alone, so every epoch
+    Pairs are sorted by length with ties broken at random, split where a batch would exceed the
+    budget, and the batches are shuffled. The boundaries depend on the lengths alone, so every epoch
     has the same number of batches.
 
     Args:
         lengths: (source, target) length of each pair, in tokens.
-        max_tokens: Most target tokens in a batch, padding included; a longer pair goes alone.
-        seed: Of the order; None keeps the order by length, for evaluation.
-        rank: This process among `world`, which share the batches out between them.
+        max_tokens: Maximum target tokens in a batch, with padding; a longer pair is a batch alone.
+        seed: Seed of the order; None keeps the order by length, for evaluation.
+        rank: Number of this process; the batches are distributed over the processes.
         world: Number of processes.
     """
 
@@ -54,21 +54,21 @@ class EpochBatches(Sampler[list[int]]):
     ) -> None:
         self.seed, self.rank, self.world = seed, rank, world
         self.epoch = self.skip = 0
-        # Sources in steps too: pairs of one target length still meet different neighbours.
+        # Source lengths are rounded too, so that batches differ from epoch to epoch.
         self._keys = [(-(-tgt // _TGT_STEP) * _TGT_STEP, -(-src // 4)) for src, tgt in lengths]
         widths = [width for width, _ in sorted(self._keys)]
         self._cuts = _cuts(widths, max_tokens)
         while seed is None and len(self._cuts) <= world and max_tokens > 1:
-            max_tokens //= 2  # a rank without a batch would not take part in the count
+            max_tokens //= 2  # every rank needs a batch
             self._cuts = _cuts(widths, max_tokens)
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the order of another epoch; Lightning calls this."""
+        """Set the epoch of the order; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         n_batches = len(self._cuts) - 1
-        # In training every rank takes the same number of steps, or the others would wait for ever.
+        # In training every rank takes the same number of steps, or the others would block.
         return -(-n_batches // self.world) if self.seed is not None else len(self._mine(n_batches))
 
     def _mine(self, n_batches: int) -> range:
@@ -93,7 +93,7 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def _cuts(widths: Sequence[int], max_tokens: int) -> list[int]:
-    """Return where batches begin and end, in pairs sorted by width."""
+    """Return the boundaries of batches in pairs sorted by width."""
     cuts, first = [0], 0
     for i, width in enumerate(widths):
         if (i + 1 - first) * width > max_tokens and i > first:
@@ -103,19 +103,19 @@ def _cuts(widths: Sequence[int], max_tokens: int) -> list[int]:
 
 
 class PairDataModule(pl.LightningDataModule):
-    """Loaders over prepared data.
+    """Data loaders of prepared data.
 
-    Validation has two loaders: the validation split, and a fixed sample of the training split, so
-    that the gap between the two can be told.
+    Validation has two loaders: the validation split, and a fixed sample of the training split, to
+    measure overfitting.
 
     Args:
         prepared: The data.
-        max_tokens: Target tokens a training batch, padding included; validation and test take half.
-        max_pairs: Train on the first so many pairs alone; None for all.
-        num_workers: Loader processes; 0 is fastest, for the data lies beside the model.
-        seed: Of the order of training batches.
-        max_src_len: Longest source the model can read, in tokens with EOS.
-        max_tgt_len: Longest target it can write, in tokens with EOS.
+        max_tokens: Target tokens per training batch, with padding; half of it in evaluation.
+        max_pairs: Number of training pairs, the first ones; None for all.
+        num_workers: Loader processes; 0 is fastest, because the data is on the device.
+        seed: Seed of the order of training batches.
+        max_src_len: Longest source of the model, in tokens with EOS.
+        max_tgt_len: Longest target of the model, in tokens with EOS.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class PairDataModule(pl.LightningDataModule):
         super().__init__()
         self.prepared = prepared
         self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
-        self.eval_split = "test"  # what is tested and predicted
-        self._readable = {  # EOS takes a place on each side
+        self.eval_split = "test"  # the split of test and predict
+        self._readable = {  # one position is for EOS
             name: [e for e in self._examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
         }
@@ -161,24 +161,24 @@ class PairDataModule(pl.LightningDataModule):
         ]
 
     def sample(self, split: str, n: int) -> list[Pair]:
-        """Return the pairs of `n` examples spread evenly over a split; the same ones each time."""
+        """Return `n` pairs spread evenly over a split, always the same ones."""
         examples = self._readable[split]
         step = max(1, len(examples) // max(n, 1))
         return [self.prepared.splits[split][e.index].pair for e in examples[::step][:n]]
 
     def resume_from(self, checkpoint: dict[str, Any]) -> None:
-        """Go on after the last batch that a checkpoint has seen.
+        """Resume after the last batch of a checkpoint.
 
-        Lightning restores its counters but not the place in the data; workers prefetch
-        before `set_epoch` is called, so the sampler is told here.
+        Lightning restores its counters but not the position in the data, and loader processes
+        prefetch before `set_epoch` is called, so the position is set here.
         """
         self._resume = checkpoint["loops"]["fit_loop"]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches, in the order of this seed and epoch."""
         batches = self._batches("train", self.seed)
-        if self._resume is not None:  # only now is it known how many ranks share an epoch
-            # "processed", for "completed" is one behind while a callback saves.
+        if self._resume is not None:  # the number of ranks is known only now
+            # "processed", because "completed" is one behind while a callback saves.
             done = self._resume["epoch_loop.batch_progress"]["current"]["processed"]
             batches.skip = done if done < self._per_epoch(len(batches)) else 0
             progress = self._resume["epoch_progress"]["current"]
@@ -187,7 +187,7 @@ class PairDataModule(pl.LightningDataModule):
         return self._loader("train", batches)
 
     def _per_epoch(self, n_batches: int) -> int:
-        """Return how many batches an epoch takes: all, or what `trainer.limit_train_batches` is."""
+        """Return the batches per epoch: all, or `trainer.limit_train_batches`."""
         limit = self.trainer.limit_train_batches if self.trainer is not None else 1.0
         return min(n_batches, limit) if isinstance(limit, int) else int(n_batches * limit)
 
@@ -196,32 +196,30 @@ class PairDataModule(pl.LightningDataModule):
         return [self._loader(name, self._batches(name)) for name in ("val", "train_sample")]
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Return `eval_split`, the pairs that the model has positions for."""
+        """Return the pairs of `eval_split` within the length limits of the model."""
         return self._loader(self.eval_split, self._batches(self.eval_split))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return all pairs of `eval_split` with a source that the model can read.
-
-        The targets are not used, so a target of any length counts as one token.
-        """
+        """Return all pairs of `eval_split` with a source within the length limit; no targets."""
         examples = [Example(e.index, e.src, ()) for e in self._readable[self.eval_split]]
         lengths = [(len(e.src) + 1, len(e.src) + 1) for e in examples]
-        sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._place())
+        sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._rank_and_world())
         return self._loader_of(examples, sampler)
 
-    def _place(self) -> tuple[int, int]:
+    def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _device(self) -> torch.device | None:
-        """Return where the ids lie: beside the model, unless other processes make the batches."""
-        here = self.trainer is not None and not self.num_workers
-        return self.trainer.strategy.root_device if here else None  # type: ignore[union-attr]
+        """Return the device of the ids: that of the model unless there are loader processes."""
+        if self.trainer is None or self.num_workers:
+            return None
+        return self.trainer.strategy.root_device
 
     def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
         lengths = [(len(e.src) + 1, len(e.tgt) + 1) for e in self.examples[split]]
-        # Training makes its loss in pieces; evaluation holds all logits [N, V] of a batch at once.
+        # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
-        return EpochBatches(lengths, max_tokens, seed, *self._place())
+        return EpochBatches(lengths, max_tokens, seed, *self._rank_and_world())
 
     def _loader(self, split: str, batches: EpochBatches) -> DataLoader[Batch]:
         return self._loader_of(self.examples[split], batches)

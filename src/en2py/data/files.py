@@ -33,9 +33,9 @@ def file_digest(path: str | Path) -> str:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside the target; on leaving, sync it to disk and rename it.
+    """Write to a temporary file in the same folder; at the end sync it to disk and rename it.
 
-    A kill or a full disk leaves the old file or the new one, never half of one.
+    A kill or a full disk leaves the old file or the new one, never a part of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -44,7 +44,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp's are for their owner alone
+        os.chmod(name, 0o644)  # mkstemp restricts the file to its owner
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Tell whether an error, or one that it came from, says that there is no room on the disk."""
+    """Return whether an error or one of its causes is a full disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -76,20 +76,20 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def disk_full(path: Path, needed: int) -> Fault:
-    """Return what to say when a file of so many bytes does not fit; the earlier one is whole."""
+    """Return the error of a file that needs more bytes than the disk has."""
     free = shutil.disk_usage(path.parent).free
     return Fault(
-        f"the disk is full: '{path}' needs {needed:,} bytes and {free:,} are free for it; what was "
-        "written before is whole, so make room and type the same command again"
+        f"the disk is full: '{path}' needs {needed:,} bytes and {free:,} are free; files written "
+        "before are complete, so free some space and run the same command again"
     )
 
 
 def remove_leftovers(folder: Path, of: str = "*") -> None:
-    """Delete what killed writers left behind in a folder; call it where nobody else writes.
+    """Delete temporary files of killed writers in a folder; no other process may write there.
 
     Args:
-        folder: Where.
-        of: A pattern of the names that were to be written.
+        folder: The folder.
+        of: Pattern of the final names.
     """
     for file in folder.glob(f".{of}.*.tmp"):
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The unit of data, a described program, and the count of what happens to it."""
+"""Pairs of description and program, and the report that counts how they are processed."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,18 +9,18 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One English description and the Python code it asks for.
+    """An English description and its Python program.
 
     Attributes:
-        id: Stable name, `<source>/<number>`; the same file gives the same ids.
+        id: Stable name, `<source>/<number>`; the same file has the same ids.
         description: The task in English, one line.
         code: The Python program.
         source: Name of the data source.
-        tests: `assert` statements that hold after running `code`; empty where the source has none.
+        tests: `assert` statements that pass after `code` has run; empty if the source has none.
         family: The kind of task (`tasks` source), for counting.
-        combination: The primitives that the program combines (`tasks` source); pairs with equal
-            combinations stay on one side of the `composition` split.
-        split: `train`, `val` or `test` where the source fixes it; empty otherwise.
+        combination: The primitives that the program combines (`tasks` source); the `composition`
+            split keeps pairs with equal combinations in one split.
+        split: `train`, `val` or `test` if the source fixes it; empty otherwise.
     """
 
     id: str
@@ -38,13 +38,13 @@ class Pair:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Pair":
-        """Undo `to_dict`, also after a trip through JSON."""
+        """Create from `to_dict`, also after JSON."""
         return cls(**{**record, "tests": tuple(record["tests"])})
 
 
 @dataclass
 class Step:
-    """What one named rule did: pairs (or lines, for a parser) seen, changed and dropped."""
+    """Counts of one rule: pairs (or lines, in a parser) read, changed and dropped."""
 
     name: str
     read: int = 0
@@ -54,9 +54,9 @@ class Step:
 
 
 class DataReport:
-    """The account of a preparation: every pair that came in is kept, changed or dropped by a name.
+    """Counts of a preparation: every pair is kept, changed or dropped by a named rule.
 
-    Rules call `read`, `changed` and `dropped`; steps appear in the order of their first call.
+    Rules call `read`, `changed` and `dropped`; steps are in the order of their first call.
     """
 
     def __init__(self) -> None:
@@ -68,15 +68,15 @@ class DataReport:
         return self.steps.setdefault(rule, Step(rule))
 
     def read(self, rule: str, n: int = 1) -> None:
-        """Count `n` items that a rule looked at."""
+        """Count `n` items that a rule read."""
         self._step(rule).read += n
 
     def changed(self, rule: str, n: int = 1) -> None:
-        """Count `n` items that a rule rewrote."""
+        """Count `n` items that a rule changed."""
         self._step(rule).changed += n
 
     def dropped(self, rule: str, pair_id: str, reason: str) -> None:
-        """Count a pair that a rule removed, and why."""
+        """Count a pair that a rule dropped, and the reason."""
         step = self._step(rule)
         step.dropped += 1
         step.reasons[reason] += 1
@@ -89,7 +89,7 @@ class DataReport:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "DataReport":
-        """Undo `to_dict`."""
+        """Create from `to_dict`."""
         report = cls()
         for step in record["steps"]:
             report.steps[step["name"]] = Step(**{**step, "reasons": Counter(step["reasons"])})

@@ -1,6 +1,6 @@
-"""From a source to ids: read, clean, split, augment, tokenize, count words, in this order.
+"""Prepare data: read, clean, split, augment, tokenize, build vocabularies, in this order.
 
-The result is plain data: what a run trains on, what a checkpoint carries, what the cache keeps.
+The result is plain data, for training, checkpoints and the cache.
 """
 
 import base64
@@ -23,12 +23,12 @@ from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 
-MIN_TO_TOKENIZE = 10_000  # pairs a process: spaCy takes two seconds to load, and them 3 s to cut
+MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
 
 
 @dataclass(frozen=True)
 class TokenizedPair:
-    """A pair and its tokens on both sides."""
+    """A pair with its source and target tokens."""
 
     pair: Pair
     src: list[str]
@@ -40,14 +40,14 @@ class Prepared:
     """Data ready for training.
 
     Attributes:
-        splits: `train`, `val`, `test`: pairs with their tokens. The training split holds only pairs
-            within the model's length limits; the others hold all, so that every run is
-            scored on the same pairs.
+        splits: `train`, `val`, `test`: pairs with their tokens. The training split has only pairs
+            within the length limits of the model; the others have all, so that every run is
+            evaluated on the same pairs.
         src_vocab: English tokens of the training split.
         tgt_vocab: Python tokens of the training split.
-        src_state: What the English tokenizer learned.
-        tgt_state: What the Python tokenizer learned.
-        report: The account of every pair that came in.
+        src_state: State of the English tokenizer.
+        tgt_state: State of the Python tokenizer.
+        report: What happened to each pair.
         split_hash: SHA-256 over ids and texts of the splits.
     """
 
@@ -64,7 +64,7 @@ class Prepared:
         return [item.pair for item in self.splits[split]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for the cache; tokens as numbers load faster."""
+        """Return plain containers for the cache; tokens as numbers load faster."""
         items = list(chain.from_iterable(self.splits.values()))
         tokens = dict.fromkeys(chain.from_iterable((*item.src, *item.tgt) for item in items))
         ids = {token: i for i, token in enumerate(tokens)}
@@ -84,7 +84,7 @@ class Prepared:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Prepared":
-        """Undo `to_dict`."""
+        """Create from `to_dict`."""
         rows: list[list[Any]] = record["pairs"]
         fields: Iterator[list[Any]] = ([*map(_tuple, row)] for row in rows)
         pairs = (Pair(*row) for row in fields)
@@ -102,7 +102,7 @@ class Prepared:
 
 
 def _packed(rows: Iterable[list[int]]) -> list[str]:
-    """Write rows of numbers as two texts: their lengths and all their numbers."""
+    """Encode rows of numbers as two texts: their lengths and all numbers."""
     listed = list(rows)
     numbers = (array("i", map(len, listed)), array("i", chain.from_iterable(listed)))
     return [base64.b64encode(_little(a).tobytes()).decode() for a in numbers]
@@ -119,7 +119,7 @@ def _unpacked(texts: Sequence[str], tokens: Sequence[str]) -> Iterable[list[str]
 
 
 def _little(numbers: "array[int]") -> "array[int]":
-    """Turn the machine's order of bytes into little-endian, or back."""
+    """Convert between the byte order of the machine and little-endian."""
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
@@ -141,25 +141,26 @@ def prepare(
     seconds_per_pair: float = SECONDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
-    """Turn a source into ids; each argument is one arrow of the pipe.
+    """Prepare data; each argument is one stage of the pipeline.
 
     Args:
-        read: The source.
-        cleaning: Named steps, in order; None is a step switched off.
-        split: Cuts pairs into train, validation and test.
+        read: Reads the source.
+        cleaning: Steps by name, in order; None is a step switched off.
+        split: Splits pairs into train, validation and test.
         augment: Adds variants to the training split.
-        src_tokenizer: For descriptions; learns from the training split.
-        tgt_tokenizer: For code; learns from the training split.
+        src_tokenizer: For descriptions; fitted on the training split.
+        tgt_tokenizer: For code; fitted on the training split.
         src_min_freq: Rarer English tokens become `<unk>`.
         tgt_min_freq: Rarer Python tokens become `<unk>`.
-        max_src_len: Longest source the model can read, in tokens with EOS.
-        max_tgt_len: Longest target it can write, in tokens with EOS.
-        processes: For cleaning, fingerprints and tokens.
-        seconds_per_pair: Processor time for a pair in each of these; a slower one is dropped.
-        progress: Called with (pairs cleaned, pairs in all).
+        max_src_len: Longest source of the model, in tokens with EOS.
+        max_tgt_len: Longest target of the model, in tokens with EOS.
+        processes: For cleaning, fingerprints and tokenization.
+        seconds_per_pair: Limit of processor time for a pair in each of these; slower pairs are
+            dropped.
+        progress: Called with (cleaned pairs, all pairs).
 
     Raises:
-        UserError: If no pair is left, or a split is empty.
+        UserError: If no pair is left or a split is empty.
     """
     report = DataReport()
     pairs = read(report)
@@ -169,23 +170,24 @@ def prepare(
         pairs = clean(pairs, cleaning, report, pool=pool, progress=tick)
         pairs, prints = _each(fingerprint, pairs, report, pool)
         if not pairs:
-            raise UserError(f"no pair is left of the {total} read: {_why(report)}")
+            raise UserError(f"no pair is left of the {total} read: {_drop_reasons(report)}")
         splits = split(pairs, report, prints)
         train = augment(splits.train)
         report.facts["augmented"] = len(train) - len(splits.train)
         src_tokenizer.fit([pair.description for pair in train])
         tgt_tokenizer.fit([pair.code for pair in train])
-        cut = partial(_tokenized, src_tokenizer, tgt_tokenizer)
+        tokenize = partial(_tokenized, src_tokenizer, tgt_tokenizer)
         parts = {"train": train, "val": splits.val, "test": splits.test}
         tokenized: dict[str, list[TokenizedPair]] = {
-            name: _each(cut, part, report, pool, MIN_TO_TOKENIZE)[1] for name, part in parts.items()
+            name: _each(tokenize, part, report, pool, MIN_TO_TOKENIZE)[1]
+            for name, part in parts.items()
         }
     tokenized["train"] = _fitting(tokenized["train"], max_src_len, max_tgt_len, report)
     for name, items in tokenized.items():
         if not items:
             raise UserError(
                 f"the {name} split is empty: {len(pairs)} pairs are left after cleaning "
-                f"({_why(report)}); take more data or other split.ratios"
+                f"({_drop_reasons(report)}); take more data or other split.ratios"
             )
     src_vocab = Vocab.build((item.src for item in tokenized["train"]), src_min_freq)
     tgt_vocab = Vocab.build((item.tgt for item in tokenized["train"]), tgt_min_freq)
@@ -228,7 +230,7 @@ def _tokenized(src: Tokenizer, tgt: Tokenizer, pair: Pair) -> TokenizedPair:
 def _fitting(
     items: list[TokenizedPair], max_src_len: int, max_tgt_len: int, report: DataReport
 ) -> list[TokenizedPair]:
-    """Keep what the model has positions for; EOS takes one on each side."""
+    """Keep pairs within the length limits, which include EOS."""
     kept = []
     report.read("max_len", len(items))
     for item in items:
@@ -248,7 +250,7 @@ def _facts(
     max_src_len: int,
     max_tgt_len: int,
 ) -> dict[str, Any]:
-    """Sizes, shares of unknown tokens, and pairs over the length limits, per split."""
+    """Return sizes, shares of unknown tokens, and pairs over the length limits, per split."""
     facts: dict[str, Any] = {"sizes": {name: len(items) for name, items in splits.items()}}
     facts["vocab"] = {"src": len(src_vocab), "tgt": len(tgt_vocab)}
     facts["tokens"], facts["out_of_vocabulary"], facts["over_max_len"] = {}, {}, {}
@@ -270,12 +272,12 @@ def _unknown(tokens: list[str], vocab: Vocab) -> float:
     return sum(token not in vocab for token in tokens) / max(1, len(tokens))
 
 
-def _why(report: DataReport) -> str:
-    """Name the rules that dropped most, for an error."""
+def _drop_reasons(report: DataReport) -> str:
+    """Return the three most frequent reasons for drops, for an error message."""
     reasons: Counter[str] = Counter()
     for step in report.steps.values():
         for reason, count in step.reasons.items():
             reasons[f"{step.name}: {reason}"] += count
-    return ", ".join(f"{count} dropped by {why}" for why, count in reasons.most_common(3)) or (
-        "no rule dropped any"
-    )
+    return ", ".join(
+        f"{count} dropped by {reason}" for reason, count in reasons.most_common(3)
+    ) or ("no rule dropped any")

@@ -1,9 +1,9 @@
-"""Other names for a program's own names: which may be changed, and the text with them changed.
+"""Rename the names that a program binds without changing its behaviour.
 
-A name is changed wherever it stands, in all scopes at once, into one that stood nowhere. That keeps
-the meaning whatever the scopes are (closures, `global`, comprehensions), as long as every place
-means a name that the program itself binds, and nobody sees names as strings. `own_names` leaves out
-each name for which this cannot be read off the text.
+A name is replaced at every occurrence, in all scopes at once, by a name that does not occur yet.
+That keeps the behaviour whatever the scopes are (closures, `global`, comprehensions), if every
+occurrence is a name bound by the program and names are not used as strings. `own_names` leaves out
+each name for which the text does not prove this.
 """
 
 import ast
@@ -15,19 +15,19 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 
-from en2py.data.syntax import parse
+from en2py.data.syntax import parse, text_between
 
 FUNCTION, ARGUMENT, VARIABLE = "function", "argument", "variable"
 RESERVED = frozenset({*dir(builtins), *keyword.kwlist, *keyword.softkwlist, "self", "cls"})
 
-# Where one of these is used, or a module imported that is in the second list, names may be data.
+# With one of these names, or an import of a module below, names may be used as strings.
 _REFLECTION = frozenset(
     "exec eval compile globals locals vars dir getattr setattr hasattr delattr help breakpoint"
     " __import__ __dict__ __code__ __qualname__ __globals__ __annotations__ __defaults__"
     " __kwdefaults__ __main__ _getframe f_locals f_globals format_map".split()
 )
 _REFLECTING = frozenset("inspect ast dis symtable traceback ctypes pdb __main__".split())
-# Decorators that keep a function's name and arguments to themselves.
+# Decorators that do not use the name and arguments of the function.
 _HARMLESS = frozenset(
     "staticmethod classmethod property setter abstractmethod cache lru_cache wraps contextmanager"
     " total_ordering".split()
@@ -36,14 +36,14 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def own_names(program: str) -> dict[str, str]:
-    """Find the names that can be changed without changing what the program does.
+    """Find the names that can be changed without changing the behaviour.
 
     Args:
-        program: The code, its tests too where they are to be changed along.
+        program: The code, with its tests if they will be renamed too.
 
     Returns:
         The kind of each such name: `function`, `argument` (of some function) or `variable`. Never a
-        class, a method, an attribute or an import. Empty where the program looks at its own names.
+        class, a method, an attribute or an import. Empty if the program may inspect its own names.
     """
     tree = parse(program)
     if tree is None or _reflects(tree):
@@ -60,49 +60,41 @@ def own_names(program: str) -> dict[str, str]:
 
 
 def with_names(text: str, names: Mapping[str, str], keywords: Set[str]) -> str:
-    """Return a text with its names changed and not a letter else.
+    """Replace names in a text and change nothing else.
 
     Args:
         text: Code that parses.
         names: The new name of each name to change.
-        keywords: Those of them that are changed as `f(name=1)` too: arguments of own functions.
+        keywords: The names to replace in `f(name=1)` too: arguments of own functions.
     """
     lines = text.split("\n")
-    kept = _keyword_places(text, set(names) - keywords)
+    kept = _keyword_positions(text, set(names) - keywords)
     pieces: list[str] = []
-    row, column, dot = 1, 0, False  # up to where the text is written; an attribute comes
+    row, column, dot = 1, 0, False  # end of the copied text; whether an attribute follows
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         name = token.type == tokenize.NAME and token.string in names
         if name and not dot and token.start not in kept:
-            pieces += _between(lines, (row, column), token.start)
-            pieces.append(names[token.string])
+            pieces += [text_between(lines, (row, column), token.start), names[token.string]]
             row, column = token.end
         if token.type not in (tokenize.NL, tokenize.COMMENT):
             dot = token.string == "."
-    return "".join([*pieces, *_between(lines, (row, column), (len(lines), len(lines[-1])))])
+    pieces.append(text_between(lines, (row, column), (len(lines), len(lines[-1]))))
+    return "".join(pieces)
 
 
-def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> list[str]:
-    (first, left), (last, right) = start, end
-    if first == last:
-        return [lines[first - 1][left:right]]
-    middle = [line + "\n" for line in lines[first : last - 1]]
-    return [lines[first - 1][left:] + "\n", *middle, lines[last - 1][:right]]
-
-
-def _keyword_places(text: str, names: Set[str]) -> set[tuple[int, int]]:
+def _keyword_positions(text: str, names: Set[str]) -> set[tuple[int, int]]:
     """Return line and column of each `name=` in a call."""
     lines = text.split("\n")
-    places = set()
+    positions = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.keyword) and node.arg in names:
             before = lines[node.lineno - 1].encode()[: node.col_offset]  # `ast` counts bytes
-            places.add((node.lineno, len(before.decode(errors="replace"))))
-    return places
+            positions.add((node.lineno, len(before.decode(errors="replace"))))
+    return positions
 
 
 def _reflects(tree: ast.Module) -> bool:
-    """Say whether a program may look at its names, or imports names that it does not spell."""
+    """Return whether a program may inspect its names, or imports all names of a module."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) if name in _REFLECTION:
@@ -118,7 +110,7 @@ def _reflects(tree: ast.Module) -> bool:
 
 
 class _Names:
-    """The names that a program binds, by kind, and those among all names that have to stay."""
+    """The names that a program binds, by kind, and the names that must not change."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.variables: set[str] = set()
@@ -127,10 +119,10 @@ class _Names:
         self.bindings: Counter[str] = Counter()
         self.fixed: set[str] = set()
         for node in ast.walk(tree):
-            self._look(node)
+            self._visit(node)
         self.bindings.update(name for name, made in self.functions.items() for _ in made)
 
-    def _look(self, node: ast.AST) -> None:
+    def _visit(self, node: ast.AST) -> None:
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 self._bind(name)
@@ -151,10 +143,10 @@ class _Names:
                 self.fixed.update([*name.split("."), str(asname)])
             case ast.MatchClass(kwd_attrs=names):
                 self.fixed.update(names)
-            # Before Python 3.12 the places of names in an f-string cannot be told.
+            # Before Python 3.12 the positions of names in an f-string are unknown.
             case ast.JoinedStr():
                 self.fixed.update(_all_names(node))
-            # A string may be a format, a query or an annotation; and it reads well with its names.
+            # A string may be a format, a query or an annotation.
             case ast.Constant(value=str(text)):
                 self.fixed.update(re.findall(r"\w+", text))
             case _ if type(node).__name__ in ("TypeVar", "ParamSpec", "TypeVarTuple", "TypeAlias"):
@@ -166,7 +158,7 @@ class _Names:
 
 
 def _fixed_by_keywords(tree: ast.Module, found: _Names) -> set[str]:
-    """Return the arguments that calls name in ways that cannot be followed to their function."""
+    """Return the arguments passed by keyword to functions that cannot be identified."""
     fixed = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call | ast.ClassDef):
@@ -195,7 +187,7 @@ def _last_name(decorator: ast.expr) -> str:
 
 
 def _bound_in_class(node: ast.ClassDef) -> Iterator[str]:
-    """Yield the names bound in the body of a class, which are attributes to the world outside."""
+    """Yield the names bound in the body of a class, which are attributes outside it."""
     for inner in node.body:
         if isinstance(inner, _Function | ast.ClassDef):
             yield inner.name

@@ -1,4 +1,4 @@
-"""The few questions asked of a code text: does it parse, does it compile, which tree is it."""
+"""Parse code and compare programs by their syntax trees."""
 
 import ast
 import re
@@ -10,72 +10,75 @@ T = TypeVar("T")
 
 U_STRING = re.compile("[uU]['\"]")
 
-# What Python raises for text that is no program: NUL bytes and lone surrogates are ValueErrors,
-# deep nesting ends in RecursionError or MemoryError, depending on the version.
+# Raised for text that is no program: NUL bytes and lone surrogates are ValueErrors, deep nesting is
+# a RecursionError or MemoryError, depending on the Python version.
 NOT_A_PROGRAM = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 
-def _attempt(question: Callable[[], T]) -> T | None:
-    """Answer a question about a program, quietly; None where it is none."""
+def _attempt(function: Callable[[], T]) -> T | None:
+    """Call a function without warnings; return None if the text is no program."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "invalid escape sequence" and its like, once per snippet
+        warnings.simplefilter("ignore")  # "invalid escape sequence" and the like, once per program
         try:
-            return question()
+            return function()
         except NOT_A_PROGRAM:
             return None
 
 
 def parse(code: str) -> ast.Module | None:
-    """Return the syntax tree of a program, None where it does not parse; never raises."""
+    """Return the syntax tree of a program, None if it does not parse; never raises."""
     return _attempt(lambda: ast.parse(code))
 
 
-def compiles(code: str) -> bool:
-    """Tell whether Python accepts the program: no `return` outside a function, for example."""
-    return _attempt(lambda: compile(code, "<code>", "exec", dont_inherit=True)) is not None
-
-
 def ast_text(code: str) -> str | None:
-    """Write the syntax tree as text without positions: equal texts are the same program.
+    """Return the syntax tree as text without positions: equal texts are the same program.
 
     Layout, comments, quotes and a `u` before a string make no difference; docstrings do.
 
     Returns:
-        The text, None where the code does not parse.
+        The text, None if the code does not parse.
     """
-    return _attempt(lambda: _written(_parsed(code)))
+    return _attempt(lambda: _dump(_parsed(code)))
 
 
 def ast_text_renamed(code: str) -> str | None:
-    """Write the syntax tree as text in which the names that the program binds are numbered.
+    """Return the syntax tree as text in which the names bound by the program are numbered.
 
     Functions, classes, arguments, variables, aliases of imports, and the attributes that a class
     defines or sets on `self` get numbers in the order of their appearance. Names that the program
     does not bind (builtins, imported modules, other objects' methods), names like `__init__`, and
     constants stay. So equal texts are equal programs up to one consistent renaming. Scopes of
-    functions are not told apart: a name is the same number everywhere in the program.
+    functions are not distinguished: a name has the same number everywhere in the program.
 
     Returns:
-        The text, None where the code does not parse.
+        The text, None if the code does not parse.
     """
-    return _attempt(lambda: _written(_renamed(_parsed(code))))
+    return _attempt(lambda: _dump(_renamed(_parsed(code))))
 
 
 def trees_and_names(code: str) -> tuple[str | None, str | None, list[str] | None]:
-    """Answer `ast_text`, `ast_text_renamed` and `names` for the price of one tree.
+    """Return `ast_text`, `ast_text_renamed` and `names`, with parsing once.
 
     Returns:
-        The three answers; each is None by itself where there is none.
+        The three results; each is None if it cannot be computed.
     """
     tree = _attempt(lambda: _parsed(code))
     if tree is None:
         return None, None, None
-    found, text = _attempt(lambda: list(names(tree))), _attempt(lambda: _written(tree))
-    return text, _attempt(lambda: _written(_renamed(tree))), found
+    found, text = _attempt(lambda: list(names(tree))), _attempt(lambda: _dump(tree))
+    return text, _attempt(lambda: _dump(_renamed(tree))), found
+
+
+def text_between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """Return the text between two (line, column) positions; lines count from one."""
+    (first, left), (last, right) = start, end
+    if first == last:
+        return lines[first - 1][left:right]
+    return "\n".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
 
 
 def names(tree: ast.Module) -> Iterator[str]:
-    """Yield every name in a program, as often as it stands there, keywords aside."""
+    """Yield every occurrence of a name in a program, without keywords."""
     for node in nodes(tree):
         for name in _NAME_FIELDS.get(type(node), ()):
             if isinstance(value := getattr(node, name), str):
@@ -112,7 +115,7 @@ _NAME_FIELDS = {
 
 
 def _parsed(code: str) -> ast.Module:
-    """Parse, and forget whether a string was written with a `u`: it is the same string."""
+    """Parse, and drop the `u` prefix of strings: the strings are equal."""
     tree = ast.parse(code)
     if U_STRING.search(code):
         for node in nodes(tree):
@@ -121,12 +124,12 @@ def _parsed(code: str) -> ast.Module:
     return tree
 
 
-def _written(node: Any) -> str:
-    """Write a tree as text; `ast.dump` does too, in twice the time."""
+def _dump(node: Any) -> str:
+    """Return a tree as text; `ast.dump` takes twice the time."""
     if isinstance(node, ast.AST):
-        fields = [_written(getattr(node, field, None)) for field in node._fields]
+        fields = [_dump(getattr(node, field, None)) for field in node._fields]
         return f"{type(node).__name__}({','.join(fields)})"
-    return f"[{','.join(map(_written, node))}]" if isinstance(node, list) else repr(node)
+    return f"[{','.join(map(_dump, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _renamed(tree: ast.Module) -> ast.Module:
@@ -136,8 +139,8 @@ def _renamed(tree: ast.Module) -> ast.Module:
     return tree
 
 
-# Most nodes hold no name; knowing which do makes a walk twice as fast.
-_HOLDERS = (
+# The nodes with names; to visit only them makes a walk twice as fast.
+_NODES_WITH_NAMES = (
     *(ast.Name, ast.Attribute, ast.arg, ast.alias, ast.Call, ast.Global, ast.Nonlocal),
     *(ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.MatchClass),
     *(
@@ -149,7 +152,7 @@ _HOLDERS = (
 
 
 class _Scopes(ast.NodeVisitor):
-    """Walk a tree, knowing whether names are bound in a class body and what `self` is called."""
+    """Visit a tree and track whether the node is in a class body, and the name of `self`."""
 
     def __init__(self) -> None:
         self.in_class = False
@@ -180,7 +183,7 @@ class _Scopes(ast.NodeVisitor):
         inside = [*getattr(node, "type_params", []), *_arguments(node.args), *node.body]
         inside += [] if node.returns is None else [node.returns]
         first = [*node.args.posonlyargs, *node.args.args][:1]
-        # A function inside a method still sees the method's self.
+        # A function inside a method has the `self` of the method.
         self_name = first[0].arg if self.in_class and first else self.self_name
         self._visit_in(inside, False, self_name)
 
@@ -193,19 +196,19 @@ class _Scopes(ast.NodeVisitor):
         self._visit_in([*_arguments(node.args), node.body], False, self.self_name)
 
     def generic_visit(self, node: ast.AST) -> None:
-        if isinstance(node, _HOLDERS):
+        if isinstance(node, _NODES_WITH_NAMES):
             self.on_name(node)
         for child in ast.iter_child_nodes(node):
             if not isinstance(child, ast.expr_context):
                 self.visit(child)
 
     def on_name(self, node: ast.AST) -> None:
-        """Look at a node that may hold names of its own, before its children."""
+        """Process a node that may have names, before its children."""
         raise NotImplementedError
 
 
 class _Bound(_Scopes):
-    """Collect what a program binds: plain names, attributes, and the names of arguments."""
+    """Collect the names that a program binds: plain names, attributes, and arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,7 +229,7 @@ class _Bound(_Scopes):
             case ast.alias(asname=str(name)) | ast.MatchMapping(rest=str(name)):
                 names.add(name)
             case ast.alias():
-                pass  # an import without `as` keeps its name: it says what is imported
+                pass  # an import without `as` keeps its name: it is the name of the module
             case ast.Global(names=many) | ast.Nonlocal(names=many):
                 self.names.update(many)
             case _ if isinstance(own := getattr(node, "name", None), str):
@@ -234,7 +237,7 @@ class _Bound(_Scopes):
 
 
 class _Renamer(_Scopes):
-    """Write numbers in place of bound names. `<` keeps the numbers apart from real names."""
+    """Replace bound names by numbers in `<>`, which no real name has."""
 
     def __init__(self, bound: _Bound) -> None:
         super().__init__()
@@ -243,7 +246,7 @@ class _Renamer(_Scopes):
 
     def number(self, kind: str, name: str) -> str:
         if name.startswith("__") and name.endswith("__"):
-            return name  # Python itself calls these by their names
+            return name  # Python calls these by their names
         return self.numbers.setdefault((kind, name), f"<{kind}{len(self.numbers)}>")
 
     def name(self, name: str) -> str:
@@ -282,13 +285,13 @@ class _Renamer(_Scopes):
                 setattr(node, "name", self.name(own))  # noqa: B010 - no common type has it
 
     def _rename_keywords(self, call: ast.Call) -> None:
-        """Rename `f(x=1)` along with `def f(x)`; `print(end="")` calls nothing of the program's."""
+        """Rename `f(x=1)` if the program defines `f(x)`; `print(end="")` stays."""
         for keyword in call.keywords:
             if keyword.arg in self.bound.arguments:
                 keyword.arg = self.number("", keyword.arg)
 
 
 def _arguments(args: ast.arguments) -> list[ast.AST]:
-    """List all arguments of a function, in the order in which they are written."""
+    """Return all arguments of a function in the order of the text."""
     several = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]
     return [arg for arg in several if arg is not None]

@@ -1,4 +1,4 @@
-"""Tokens to ids and back."""
+"""Map tokens to ids and back."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ class Vocab:
 
     Args:
         tokens: All tokens, the four special ones first.
-        counts: How often each was seen in training, same order; special tokens count 0.
+        counts: Occurrences of each token in train, same order; 0 for special tokens.
     """
 
     def __init__(self, tokens: Sequence[str], counts: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ class Vocab:
 
     @classmethod
     def build(cls, sentences: Iterable[Sequence[str]], min_freq: int) -> "Vocab":
-        """Collect the tokens seen `min_freq` times or more; frequent first, ties by spelling."""
+        """Collect tokens with at least `min_freq` occurrences; frequent first, ties by spelling."""
         counter = Counter(token for sentence in sentences for token in sentence)
         for token in SPECIAL_TOKENS:
             counter.pop(token, None)
@@ -45,7 +45,7 @@ class Vocab:
         return token in self._ids
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Return the ids of tokens, `unk_id` for the unknown; adds no BOS or EOS."""
+        """Return the ids of tokens, `unk_id` for unknown ones; adds no BOS or EOS."""
         return [self._ids.get(token, self.unk_id) for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -64,7 +64,7 @@ class Vocab:
 
     @classmethod
     def from_dict(cls, record: dict[str, list]) -> "Vocab":  # type: ignore[type-arg]
-        """Undo `to_dict`."""
+        """Create from `to_dict`."""
         return cls(record["tokens"], record["counts"])
 
 
@@ -72,10 +72,10 @@ BITS_PER_BYTE = 8
 
 
 def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
-    """Return the price in bits of the tokens that a vocabulary does not hold.
+    """Return the cost in bits of the tokens that are not in a vocabulary.
 
-    A model that says `<unk>` has not said the token; to be compared with one that has, it pays for
-    the spelling: its UTF-8 bytes and an end mark, each as one of 256.
+    A model that predicts `<unk>` has not predicted the token. To compare models with different
+    vocabularies, the spelling is added: the UTF-8 bytes and an end mark, each as one of 256.
 
     Args:
         tokens: The tokens of a reference program.

@@ -127,7 +127,7 @@ def test_description_without_code_is_dropped_with_its_reason():
     pairs, report = read_students("# Write a\n\n# Write b\n# try: x\n\n# Write c\nx = 1")
     assert list(pairs) == ["Write c"]
     reasons = report.steps["english_python: descriptions without code"].reasons
-    assert reasons == {"nothing under it": 1, "comments alone": 1}
+    assert reasons == {"nothing below it": 1, "comments alone": 1}
 
 
 def test_code_above_the_first_description_is_dropped():

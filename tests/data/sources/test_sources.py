@@ -131,8 +131,8 @@ def test_record_that_is_no_pair_is_counted(write, record, reason):
     [
         ('{"text": "a", "code": "1"}\n{"text": }', "line 2, column 10: not JSON"),
         ('[{"text": "a"},\n {"code" 1}]', "line 2, column 10: not JSON"),
-        ('{"text": "a", "code": "1"}\n3', "line 2: int 3 in place of a JSON object"),
-        ('[{"text": "a", "code": "1"}, "b"]', "record 2: str 'b' in place of a JSON object"),
+        ('{"text": "a", "code": "1"}\n3', "line 2: int 3 instead of a JSON object"),
+        ('[{"text": "a", "code": "1"}, "b"]', "record 2: str 'b' instead of a JSON object"),
         ('{"texts": "a", "code": "1"}', "no record has a field 'text'; did you mean 'texts'"),
         ('{"text": "a", "cod": "1"}', "no record has a field 'code'; did you mean 'cod'"),
         ('{"text": "", "code": ""}', "holds no pair: 1 records with no description"),

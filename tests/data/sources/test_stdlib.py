@@ -95,11 +95,11 @@ def test_each_rule_counts_what_it_drops(tree):
     dropped = {name: dict(s.reasons) for name, s in report.steps.items() if s.dropped}
     assert dropped == {
         "stdlib: files": {"does not parse": 1},
-        "stdlib: nested functions": {"stands in another function": 1},
-        "stdlib: special methods": {"Python calls it, nobody asks for it": 1},
+        "stdlib: nested functions": {"nested in another function": 1},
+        "stdlib: special methods": {"called by Python itself": 1},
         "stdlib: stubs": {"only raises NotImplementedError": 1},
         "stdlib: one-line bodies": {"docstring and code on one line": 1},
-        "stdlib: descriptions": {"fewer than 3 words": 1, "points to another function": 1},
+        "stdlib: descriptions": {"fewer than 3 words": 1, "refers to another function": 1},
         "stdlib: length": {"more than 1,000 characters": 1},
     }
 

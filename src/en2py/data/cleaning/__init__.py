@@ -1,8 +1,8 @@
-"""Text to text: small steps that rewrite a pair or drop it, and the pipeline that counts them.
+"""Clean pairs: steps that rewrite or drop a pair, and the pipeline that counts them.
 
-`characters` repairs what is written wrongly, `layout` moves white space, `content` takes code
-away, `limits` drops pairs. A step is `step(pair, *, settings) -> Pair` and raises `Drop` to remove
-the pair. Where code parses, a step keeps its syntax tree, unless it says what it takes away.
+`characters` repairs wrong characters, `layout` changes white space, `content` removes code, and
+`limits` drops pairs. A step is `step(pair, *, settings) -> Pair` and raises `Drop` to remove the
+pair. A step keeps the syntax tree of code that parses, except for the code that it removes.
 """
 
 from en2py.data.cleaning.pipeline import Drop, clean

@@ -1,4 +1,4 @@
-"""Steps that repair what is written wrongly: characters, descriptions, Python 2."""
+"""Cleaning steps that repair characters, descriptions and Python 2."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from fissix.refactor import RefactoringTool, get_fixers_from_package
 from en2py.data.cleaning.rewriting import first_that_parses, refuse_pathological, tree_text
 from en2py.data.pairs import Pair
 
-# What word processors write in place of code: quotes, dashes, operators, white space.
+# Typographic characters and the ASCII code that they replace: quotes, dashes, operators, blanks.
 TYPOGRAPHY = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u02bc", "'"),
@@ -27,7 +27,7 @@ TYPOGRAPHY = str.maketrans(
     }
 )
 
-# `12.`, `12)`, `Q3:`, `Problem 4 -`; but neither `2 lists` nor `3.5` nor `2-D`.
+# `12.`, `12)`, `Q3:`, `Problem 4 -`; but not `2 lists`, `3.5` or `2-D`.
 NUMBERING = re.compile(
     r"""(?:[\#*\-\u2022\s]+ | (?:(?:q|que|ques|question|problem|exercise|task|program)\.?\s*)?
     \d+\s*(?:[.):]+(?!\d)|\s-+\s)\s*)+""",
@@ -37,11 +37,11 @@ TRAILING = " .:;,"  # not `#` or `*`: "replace each punctuation with #"
 
 
 def repair_characters(pair: Pair) -> Pair:
-    """Repair wrongly decoded text (mojibake), and typographic quotes and signs used as code.
+    """Repair wrongly decoded text (mojibake), and typographic quotes and signs in code.
 
     Descriptions are repaired by ftfy. In code that parses only wrongly decoded characters are
-    replaced (they stand in strings); code that does not parse gets plain quotes, minus signs and
-    spaces if it parses then.
+    replaced, which are in strings; code that does not parse gets ASCII quotes, minus signs and
+    spaces if it parses afterwards.
     """
     if pair.description.isascii() and pair.code.isascii():
         return pair
@@ -56,7 +56,7 @@ def repair_characters(pair: Pair) -> Pair:
 
 
 def repair_description(pair: Pair) -> Pair:
-    """Bring a description into one form: single spaces, no numbering before, no full stop after."""
+    """Normalize a description: single spaces, no leading number, no trailing full stop."""
     text = " ".join(pair.description.split())
     if numbering := NUMBERING.match(text):
         text = text[numbering.end() :]
@@ -64,27 +64,27 @@ def repair_description(pair: Pair) -> Pair:
 
 
 def repair_python2(pair: Pair) -> Pair:
-    """Translate Python 2 to 3 by fissix, where the code does not parse and does so afterwards."""
+    """Translate Python 2 to 3 by fissix, if the code parses afterwards but not before."""
     if tree_text(pair.code) is not None:
         return pair
     refuse_pathological(pair.code)
     try:
         code = str(_translator().refactor_string(pair.code + "\n", "<code>"))
     except (ParseError, TokenError, IndentationError, RecursionError, ValueError, KeyError):
-        return pair  # no Python 2 either
+        return pair  # not Python 2 either
     return first_that_parses(pair, (code.rstrip("\n"),))
 
 
 @cache
 def _translator() -> RefactoringTool:
-    """Build the translator once per process: it takes half a second."""
+    """Build the translator once per process, which takes half a second."""
     logging.getLogger("RefactoringTool").setLevel(logging.CRITICAL)
     logging.getLogger("lib2to3.driver").setLevel(logging.CRITICAL)
     return _Quiet(sorted(get_fixers_from_package("fissix.fixes")))
 
 
 class _Quiet(RefactoringTool):  # type: ignore[misc]
-    """A translator that prints nothing; the caller sees only whether the result parses."""
+    """A translator without log output; the caller only checks whether the result parses."""
 
     def log_error(self, msg: str, *args: object, **kwargs: object) -> None:
         raise ParseError(msg, None, None, None)

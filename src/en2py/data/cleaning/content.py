@@ -1,4 +1,4 @@
-"""Steps that take something away from a program: comments, docstrings, driver code."""
+"""Cleaning steps that remove code: comments, docstrings, driver code."""
 
 import ast
 import io
@@ -14,7 +14,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def remove_comments(pair: Pair) -> Pair:
-    """Remove comments, and the lines that hold nothing else."""
+    """Remove comments, and lines with nothing but a comment."""
     if "#" not in pair.code or tree_text(pair.code) is None:
         return pair
     try:
@@ -30,9 +30,9 @@ def remove_comments(pair: Pair) -> Pair:
 
 
 def remove_docstrings(pair: Pair) -> Pair:
-    """Remove docstrings and other strings that stand alone as statements.
+    """Remove docstrings and other strings that are statements.
 
-    A body of nothing else becomes `pass`; a program of nothing else becomes empty.
+    A body without other statements becomes `pass`; such a program becomes empty.
     """
     tree = parse(pair.code)
     if tree is None:
@@ -48,9 +48,10 @@ def remove_docstrings(pair: Pair) -> Pair:
 
 
 def remove_driver(pair: Pair) -> Pair:
-    """Remove what runs after the last definition: calls, prints, tests, `if __name__ == ...`.
+    """Remove statements after the last definition: calls, prints, tests, `if __name__ == ...`.
 
-    Imports stay, and what binds a name that a definition uses. A program without definitions stays.
+    Imports stay, and so do statements that bind a name used by a definition. A program without
+    definitions stays unchanged.
     """
     tree = parse(pair.code)
     if tree is None:
@@ -58,7 +59,7 @@ def remove_driver(pair: Pair) -> Pair:
     last = max((i for i, s in enumerate(tree.body) if isinstance(s, Definition)), default=None)
     if last is None:
         return pair
-    wanted = {
+    used = {
         name
         for statement in tree.body[: last + 1]
         for node in ast.walk(statement)
@@ -67,13 +68,13 @@ def remove_driver(pair: Pair) -> Pair:
     cuts = [
         statement
         for i, statement in enumerate(tree.body)
-        if (i > last and not _supplies(statement, wanted)) or _is_main_guard(statement)
+        if (i > last and not _binds_any(statement, used)) or _is_main_guard(statement)
     ]
     return _without(pair, tree, cuts)
 
 
-def _supplies(statement: ast.stmt, wanted: set[str]) -> bool:
-    """Tell whether a statement of a module imports, or binds a name that definitions use."""
+def _binds_any(statement: ast.stmt, used: set[str]) -> bool:
+    """Return whether a statement is an import or binds a name used by definitions."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
     bound = {
@@ -81,7 +82,7 @@ def _supplies(statement: ast.stmt, wanted: set[str]) -> bool:
         for node in ast.walk(statement)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    return isinstance(statement, (ast.Assign, ast.AnnAssign)) and bool(bound & wanted)
+    return isinstance(statement, (ast.Assign, ast.AnnAssign)) and bool(bound & used)
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:
@@ -89,11 +90,11 @@ def _is_main_guard(statement: ast.stmt) -> bool:
 
 
 def _without(pair: Pair, tree: ast.Module, cuts: Iterable[ast.stmt]) -> Pair:
-    """Cut statements out of the text; keep the pair if another tree than expected comes out."""
+    """Remove statements from the text; keep the pair if the new tree is not as expected."""
     gone = set(cuts)
     if not gone:
         return pair
-    # Lines as bytes: the columns of a tree count bytes.
+    # Lines as bytes, because the columns of a tree count bytes.
     lines = [line.encode() for line in pair.code.split("\n")]
     for body in sorted(_bodies(tree), key=lambda body: body[0].lineno, reverse=True):
         _cut(lines, body, gone, is_module=body is tree.body)
@@ -105,7 +106,7 @@ def _without(pair: Pair, tree: ast.Module, cuts: Iterable[ast.stmt]) -> Pair:
 
 
 def _bodies(tree: ast.Module) -> Iterable[list[ast.stmt]]:
-    """Yield all lists of statements that are not empty."""
+    """Yield all non-empty lists of statements."""
     for node in ast.walk(tree):
         for name in ("body", "orelse", "finalbody"):
             body = getattr(node, name, None)
@@ -121,7 +122,7 @@ def _text_of(tree: ast.Module) -> str | None:
 
 
 def _cut(lines: list[bytes], body: list[ast.stmt], gone: set[ast.stmt], is_module: bool) -> None:
-    """Cut the statements of one body, the last first, so that positions before it stay true."""
+    """Remove statements of one body, the last first, so that positions before it stay valid."""
     whole = all(statement in gone for statement in body) and not is_module
     for i in reversed(range(len(body))):
         statement = body[i]

@@ -1,4 +1,4 @@
-"""Steps that move white space; where the code parses, its syntax tree stays."""
+"""Cleaning steps that change white space and keep the syntax tree of code that parses."""
 
 import ast
 import io
@@ -24,26 +24,26 @@ TRAILING_BLANKS = re.compile(r"[ \t\f]+$", re.MULTILINE)
 ODD_INDENT = re.compile(r"^(?: {3}| {7}| {11})(?=\S)", re.MULTILINE)
 
 LINE_LENGTH = 79  # PEP 8
-# Characters in longer lines. Breaking such lines takes autopep8 2 ms a character: tables of data
-# (there is no program with so many in the students' file) keep theirs.
+# Characters in longer lines. To break them takes autopep8 2 ms a character, so tables of data keep
+# their lines; no program in the students' file has so many.
 MAX_LONG_LINES = 2_000
-# autopep8 puts one space after one comma of a line in each pass; a row of 250 numbers takes 250.
+# In each pass autopep8 adds one space after one comma of a line; 250 numbers take 250 passes.
 MAX_PASSES = 100
 
 
 def trim_lines(pair: Pair) -> Pair:
-    """Write line ends as line feeds; remove blanks before them, and empty lines around the code."""
+    """Normalize line ends; remove trailing blanks, and empty lines around the code."""
     code = pair.code.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     trimmed = with_same_tree(pair, code.strip("\n"))
     return with_same_tree(trimmed, TRAILING_BLANKS.sub("", trimmed.code).strip("\n"))
 
 
 def expand_tabs(pair: Pair, *, size: int) -> Pair:
-    """Write tabs in indents as spaces.
+    """Replace tabs in indents by spaces.
 
     Args:
         pair: The pair.
-        size: Spaces for a tab; where the code does not parse so, tab stops are tried, those of
+        size: Spaces for a tab; if the code does not parse with them, tab stops are tried, those of
             Python 2 (every 8 columns) last.
     """
     if "\t" not in pair.code:
@@ -57,17 +57,17 @@ def expand_tabs(pair: Pair, *, size: int) -> Pair:
 
 
 def dedent(pair: Pair) -> Pair:
-    """Move code that starts indented to the margin."""
+    """Remove a common indent of the code."""
     if not pair.code[:1].isspace() or tree_text(pair.code) is not None:
         return pair
     whole = textwrap.dedent(pair.code)
-    first_alone = pair.code.lstrip(" \t")  # a first line pasted without the rest's indent
+    first_alone = pair.code.lstrip(" \t")  # only the first line is indented
     repaired = first_that_parses(pair, (whole, first_alone))
     return with_same_tree(pair, whole) if repaired is pair else repaired
 
 
 def widen_indents(pair: Pair) -> Pair:
-    """Make indents of 3, 7 and 11 spaces 4, 8 and 12 (documented in the seed experiments)."""
+    """Widen indents of 3, 7 and 11 spaces to 4, 8 and 12 (documented in the seed experiments)."""
     return with_same_tree(pair, ODD_INDENT.sub(lambda indent: indent[0] + " ", pair.code))
 
 
@@ -76,32 +76,30 @@ def autopep8(pair: Pair, *, ignore: str) -> Pair:
 
     Args:
         pair: The pair.
-        ignore: Rules to leave alone, separated by commas. It replaces autopep8's own list, so
-            that `a+b` gets its spaces.
+        ignore: Rules to skip, separated by commas. Replaces the default list of autopep8, which
+            would skip the spaces in `a+b`.
 
     Raises:
-        Drop: If the code is so large or nested that autopep8 might not end.
+        Drop: If the code is so large or nested that autopep8 might take minutes.
     """
     refuse_pathological(pair.code)
     return with_same_tree(pair, _formatted(pair.code, ignore))
 
 
-@lru_cache(maxsize=8192)  # a third of the students' programs are repeats; each costs 3 ms
+@lru_cache(maxsize=8192)  # a third of the students' programs are repeats, at 3 ms each
 def _formatted(code: str, ignore: str) -> str:
     if sum(len(line) for line in code.split("\n") if len(line) > LINE_LENGTH) > MAX_LONG_LINES:
         ignore += ",E501"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it compiles what it writes
+            warnings.simplefilter("ignore")  # autopep8 compiles its result
             return pep8.fix(code, pep8.options(ignore, MAX_PASSES)).rstrip("\n")
-    except (
-        Exception
-    ):  # on broken code it fails in many ways: IndexError, AssertionError, TokenError
+    except Exception:  # on broken code: IndexError, AssertionError, TokenError and others
         return code
 
 
 def unparse(pair: Pair) -> Pair:
-    """Write code in the one form that `ast.unparse` gives to all layouts of a program."""
+    """Rewrite code by `ast.unparse`, whose layout depends on the syntax tree alone."""
     tree = parse(pair.code)
     if tree is None:
         return pair
@@ -112,13 +110,13 @@ def unparse(pair: Pair) -> Pair:
 
 
 def space_brackets(pair: Pair) -> Pair:
-    """Put spaces around brackets (documented in the seed experiments); comes after autopep8."""
+    """Put spaces around brackets (documented in the seed experiments); use it after autopep8."""
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(pair.code).readline))
     except (tokenize.TokenError, *NOT_A_PROGRAM):
         return pair
     lines = pair.code.split("\n")
-    inside_f_string = 0  # several tokens from Python 3.12 on; a space in it would be printed
+    inside_f_string = 0  # several tokens from Python 3.12 on; a space would change the string
     places: set[tuple[int, int]] = set()
     for token in tokens:
         name = tokenize.tok_name[token.type]

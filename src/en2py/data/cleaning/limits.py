@@ -1,4 +1,4 @@
-"""Steps that drop pairs: code that is no program, texts too short or too long."""
+"""Cleaning steps that drop pairs: code that does not parse, texts too short or too long."""
 
 from en2py.data.cleaning.pipeline import Drop
 from en2py.data.cleaning.rewriting import tree_text
@@ -28,13 +28,13 @@ def limit_lengths(
 
     Args:
         pair: The pair.
-        min_description: Fewest characters of a description.
-        max_description: Most characters of a description; None for no limit.
-        min_code: Fewest characters of a code.
-        max_code: Most characters of a code; None for no limit.
+        min_description: Minimum characters of the description.
+        max_description: Maximum characters of the description; None for no limit.
+        min_code: Minimum characters of the code.
+        max_code: Maximum characters of the code; None for no limit.
 
     Raises:
-        Drop: If a text is outside.
+        Drop: If a length is outside the limits.
     """
     for name, text, least, most in (
         ("description", pair.description, min_description, max_description),

@@ -1,8 +1,8 @@
-"""autopep8 with its preparations made once and not for every program: half the time, same result.
+"""Run autopep8 with cached preparations: half the time, the same result.
 
-For each pass over each program autopep8 builds pycodestyle's command line anew, to take its options
-from, and for each program it reads the signatures of all its own functions. Two of its functions
-are replaced by ones that remember; `tests/test_cleaning.py` holds both ways equal.
+For each pass over each program autopep8 builds the command line of pycodestyle to read its options,
+and for each program it inspects the signatures of all its own functions. While it runs, two of its
+functions are replaced by functions with a cache; `test_cleaning.py` compares the results.
 """
 
 import argparse
@@ -13,22 +13,22 @@ from typing import Any
 import autopep8
 import pycodestyle
 
-# What autopep8 would find and then, without `--aggressive`, leave as it is.
-LEFT_ALONE = ("E711", "E712", "E713", "E714", "E721", "E722", "E741", "E742", "E743", "W505",
+# Rules that autopep8 checks but, without `--aggressive`, does not fix.
+NOT_FIXED = ("E711", "E712", "E713", "E714", "E721", "E722", "E741", "E742", "E743", "W505",
               "W605")  # fmt: skip
 
 
 @functools.cache
 def options(ignore: str, max_passes: int) -> argparse.Namespace:
-    """Return autopep8's options; take a copy, for it adds to the list of rules.
+    """Return the options of autopep8, which modifies them: pass it a copy.
 
     Args:
-        ignore: Rules to leave alone, separated by commas.
-        max_passes: Most passes over a program.
+        ignore: Rules to skip, separated by commas.
+        max_passes: Maximum passes over a program.
     """
     made: argparse.Namespace = autopep8.parse_args([""])
     made.ignore = [rule.strip() for rule in ignore.split(",") if rule.strip()]
-    made.ignore += LEFT_ALONE
+    made.ignore += NOT_FIXED
     made.pep8_passes = max_passes
     return made
 
@@ -37,7 +37,7 @@ def fix(code: str, settings: argparse.Namespace) -> str:
     """Format a program.
 
     Raises:
-        Exception: On broken code, of many kinds: IndexError, AssertionError, TokenError.
+        Exception: On broken code: IndexError, AssertionError, TokenError and others.
     """
     plain = autopep8._get_parameters, autopep8._execute_pep8
     autopep8._get_parameters, autopep8._execute_pep8 = _parameters, _findings
@@ -47,7 +47,7 @@ def fix(code: str, settings: argparse.Namespace) -> str:
         autopep8._get_parameters, autopep8._execute_pep8 = plain
 
 
-# By function and not by bound method, of which there is a new one for every pass.
+# The key is the function, because there is a new bound method for every pass.
 _names = functools.cache(autopep8._get_parameters)
 
 
@@ -58,7 +58,7 @@ def _parameters(function: Any) -> list[str]:
 
 
 class _Findings(pycodestyle.BaseReport):  # type: ignore[misc]
-    """Takes what pycodestyle finds, in the form in which autopep8 reads it."""
+    """Collect the results of pycodestyle in the form that autopep8 reads."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -72,14 +72,14 @@ class _Findings(pycodestyle.BaseReport):  # type: ignore[misc]
         return code
 
 
-_made: dict[str, Any] = {}  # pycodestyle's options by what autopep8 asks of it
+_options: dict[str, Any] = {}  # options of pycodestyle by the arguments of autopep8
 
 
-def _findings(asked: dict[str, Any], source: list[str]) -> list[dict[str, Any]]:
+def _findings(arguments: dict[str, Any], source: list[str]) -> list[dict[str, Any]]:
     """Run pycodestyle over the lines of a program."""
-    key = repr(asked)
-    if key not in _made:
-        _made[key] = pycodestyle.StyleGuide({**asked, "reporter": _Findings}).options
-    report = _Findings(_made[key])
-    pycodestyle.Checker("", lines=source, options=_made[key], report=report).check_all()
+    key = repr(arguments)
+    if key not in _options:
+        _options[key] = pycodestyle.StyleGuide({**arguments, "reporter": _Findings}).options
+    report = _Findings(_options[key])
+    pycodestyle.Checker("", lines=source, options=_options[key], report=report).check_all()
     return report.found

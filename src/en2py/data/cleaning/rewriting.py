@@ -1,4 +1,4 @@
-"""What several steps share: when a new code may replace the old one, and which is too large."""
+"""Shared by the cleaning steps: conditions to replace code, and limits of its size."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,18 +8,18 @@ from en2py.data.cleaning.pipeline import Drop
 from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text
 
-# One pair passes several steps in a row, so the tree of a code is asked for several times.
+# Several steps in a row need the tree of the same code.
 tree_text = lru_cache(maxsize=64)(ast_text)
 
-# Above these, autopep8 and fissix may take minutes. The longest of the students' programs has 2,439
-# characters, the longest line 197.
+# Above these limits autopep8 and fissix may take minutes. The longest program of the students' file
+# has 2,439 characters, the longest line 197.
 MAX_CHARACTERS = 10_000
 MAX_LINE = 1_000
 MAX_NESTING = 40
 
 
 def with_same_tree(pair: Pair, code: str) -> Pair:
-    """Take a new code if it is the same program, or if the old one is none."""
+    """Replace the code if the syntax tree stays the same or the old code does not parse."""
     if code == pair.code:
         return pair
     before = tree_text(pair.code)
@@ -27,7 +27,7 @@ def with_same_tree(pair: Pair, code: str) -> Pair:
 
 
 def first_that_parses(pair: Pair, codes: Iterable[str]) -> Pair:
-    """Take the first of several repairs that makes a program; the old code where none does."""
+    """Replace the code by the first repair that parses; keep it if none does."""
     for code in codes:
         if tree_text(code) is not None:
             return replace(pair, code=code)
@@ -35,17 +35,17 @@ def first_that_parses(pair: Pair, codes: Iterable[str]) -> Pair:
 
 
 def refuse_pathological(code: str) -> None:
-    """Drop code on which slow tools would not end in bounded time.
+    """Drop code on which autopep8 and fissix may take minutes.
 
     Raises:
-        Drop: If the code, a line or its nesting is far beyond what people write.
+        Drop: If the code, a line or the nesting of brackets is too long.
     """
     if len(code) > MAX_CHARACTERS:
         raise Drop(f"code over {MAX_CHARACTERS:,} characters")
     if max(map(len, code.split("\n"))) > MAX_LINE:
         raise Drop(f"line over {MAX_LINE:,} characters")
     depth = deepest = 0
-    for character in code:  # brackets in strings count too: this is a guard, not a parser
+    for character in code:  # also brackets in strings: a limit needs no parser
         if character in "([{":
             depth += 1
             deepest = max(deepest, depth)

@@ -1,1 +1,1 @@
-"""Where pairs come from: each module is one source with one function that yields pairs."""
+"""Data sources; each module has one function that reads pairs."""

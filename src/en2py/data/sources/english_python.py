@@ -1,10 +1,10 @@
-"""The students' file: a `# description` line, then Python code, until the next description.
+"""Read the students' file: a `# description` line, then Python code, until the next description.
 
-Many hands wrote it, so not each `#` line at the margin is a description: some are notebook markers,
+It has many authors, so not each unindented `#` line is a description: some are notebook markers,
 exercise numbers, or comments inside a program ("# driver code", "# printing result"). Three passes
-tell them apart: each line gets a role from its own words and its neighbours, each description takes
-the code under it, and a short description whose code needs the names of the program above turns
-out to be a comment of that program. Nothing is repaired here; that is the business of cleaning.
+classify them: each line gets a role by its words and its neighbours; each description gets the code
+below it; and a short description whose code needs names of the program above is joined to that
+program as a comment. Nothing is repaired here, but in cleaning.
 """
 
 import ast
@@ -26,7 +26,7 @@ from en2py.errors import UserError
 
 NAME = "english_python"
 
-# The roles of a line. DESCRIPTION and MORE make descriptions, CODE, COMMENT and BLANK programs.
+# The roles of a line. DESCRIPTION, SHORT and MORE form descriptions, CODE, COMMENT, BLANK programs.
 BLANK, CODE, COMMENT = "blank lines", "code lines", "comments in code"
 MARKER, CODING, NUMBER = "marker lines", "coding and shebang lines", "number-only lines"
 DESCRIPTION, SHORT, MORE = "descriptions", "short descriptions", "continued descriptions"
@@ -34,7 +34,7 @@ DESCRIPTION, SHORT, MORE = "descriptions", "short descriptions", "continued desc
 MARKER_LINE = re.compile(r"# ?In ?\[[\d ]*\]:?")  # what a notebook writes above a cell
 CODING_LINE = re.compile(r"#!.*|#[-* ]*(?:en)?coding[:=] *[-\w.]+[-* ]*")
 NUMBER_LINE = re.compile(r"#+ *\d+ *[.):]?")
-BARE_NUMBER_LINE = re.compile(r"\d+\. *")  # without `#`; above a description it is an exercise's
+BARE_NUMBER_LINE = re.compile(r"\d+\. *")  # without `#`; above a description an exercise number
 NUMBERED = re.compile(r"[1-9]\d{0,3}(?: *[.):]+\s*|\s+)(?=[^\W\d])")
 
 TASK = re.compile(
@@ -48,7 +48,7 @@ TASK = re.compile(
     | .*\bprogram\s+to\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-# How comments inside a program begin, where the program does not show it by the names it uses.
+# Beginnings of comments inside a program that the names in the program do not show to be comments.
 REMARK = re.compile(
     r"""print(?:ing)?\s+(?:the\s+)?(?:final\s+|initial\s+|original\s+)?(?:results?|values?)\b
     | printing\b | initiali[sz] | (?:re)?converting\s+to\b | generates\s+key | driv(?:er|en)\b
@@ -67,7 +67,7 @@ REMARK = re.compile(
 
 @dataclass
 class Block:
-    """A description and the lines under it, as numbers of lines (from 0)."""
+    """A description and the numbers (from 0) of the lines below it."""
 
     line: int
     short: bool
@@ -78,19 +78,19 @@ class Block:
 def read_english_python(
     report: DataReport, *, path: str | None, url: str, sha256: str
 ) -> list[Pair]:
-    """Read the students' file, or any file of the same form.
+    """Read the students' file, or another file of this format.
 
     Args:
-        report: Takes the counts of each rule, and the role of every line as a fact.
+        report: Receives the counts of each rule and of the roles of lines.
         path: The file; None downloads it once.
-        url: Where to download it from.
-        sha256: The checksum that the download must have.
+        url: Address of the download.
+        sha256: Checksum of the download.
 
     Returns:
         The pairs in the order of the file; the number in an id is the line of the description.
 
     Raises:
-        UserError: If the file cannot be read or downloaded, or holds no pair.
+        UserError: If the file cannot be read or downloaded, or has no pair.
     """
     file = path if path is not None else fetch(url, sha256, option="data.path")
     lines = read_text(file).split("\n")
@@ -100,13 +100,13 @@ def read_english_python(
         raise UserError(
             f"{file} holds no pair: of {len(lines):,} lines {n[DESCRIPTION] + n[SHORT]:,} are"
             f" descriptions and {n[CODE]:,} code; a pair is a line `# description` and Python"
-            " code under it"
+            " code below it"
         )
     return pairs
 
 
 def parse_pairs(lines: Sequence[str], report: DataReport) -> list[Pair]:
-    """Read the lines of a file; each line gets one role, each description is a pair or dropped."""
+    """Parse the lines of a file; each description becomes a pair or is dropped."""
     roles = line_roles(lines)
     counts = Counter(roles)
     report.facts[f"{NAME}: lines"] = {
@@ -119,14 +119,14 @@ def parse_pairs(lines: Sequence[str], report: DataReport) -> list[Pair]:
     report.read(f"{NAME}: comments at the margin kept in the code", len(lines))
     report.changed(f"{NAME}: comments at the margin kept in the code", len(remarks))
     blocks = _blocks(lines, roles, report)
-    blocks = _join_going_on(blocks, lines, report)
+    blocks = _join_comments(blocks, lines, report)
     return _pairs(blocks, lines, report)
 
 
 def line_roles(lines: Sequence[str]) -> list[str]:
-    """Give each line its role."""
+    """Return the role of each line."""
     roles: list[str] = []
-    has_code = True  # of the open description; at the start there is none, and nothing to wait for
+    has_code = True  # whether the current description has code; at the start there is none
     below = _indented_below(lines)
     for i in range(len(lines)):
         role = _role(lines, i, roles[-1] if roles else BLANK, has_code, below[i])
@@ -166,16 +166,16 @@ def _words(line: str) -> str:
 
 
 def _is_code(text: str) -> bool:
-    """Tell whether a comment is a statement that somebody switched off."""
+    """Return whether a comment is a disabled statement."""
     tree = parse(text)
     kinds = (ast.Call, ast.Assign, ast.AugAssign, ast.Import, ast.ListComp, ast.Subscript)
     return tree is not None and any(isinstance(node, kinds) for node in ast.walk(tree))
 
 
 def _indented_below(lines: Sequence[str]) -> list[bool]:
-    """Tell for each line whether the code under it is indented: then a `#` line is in a block.
+    """Return for each line whether the next code line is indented: then a `#` line is in a block.
 
-    From below, once: looked for from each line, a file of comments alone would take for ever.
+    One pass from the end, because a search from each line would be quadratic.
     """
     below, indented = [False] * len(lines), False
     for i in range(len(lines) - 1, -1, -1):
@@ -186,7 +186,7 @@ def _indented_below(lines: Sequence[str]) -> list[bool]:
 
 
 def _blocks(lines: Sequence[str], roles: Sequence[str], report: DataReport) -> list[Block]:
-    """Give each description the lines under it."""
+    """Collect the descriptions and the lines below each."""
     blocks: list[Block] = []
     orphans = []
     n_numbered = n_continued = n_indented = 0
@@ -217,10 +217,10 @@ def _blocks(lines: Sequence[str], roles: Sequence[str], report: DataReport) -> l
     return blocks
 
 
-def _join_going_on(blocks: list[Block], lines: Sequence[str], report: DataReport) -> list[Block]:
-    """Put a short description whose code needs names of the program above back into that."""
+def _join_comments(blocks: list[Block], lines: Sequence[str], report: DataReport) -> list[Block]:
+    """Join a short description to the program above if its code needs names of that program."""
     joined: list[Block] = []
-    above: set[str] = set()  # what the last program binds
+    above: set[str] = set()  # names bound by the last program
     rule = f"{NAME}: comments that look like descriptions"
     report.read(rule, len(blocks))
     for block in blocks:
@@ -236,7 +236,7 @@ def _join_going_on(blocks: list[Block], lines: Sequence[str], report: DataReport
 
 
 def _names(code: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Return the names that a program binds and those that it reads, without the builtins."""
+    """Return the names that a program binds and those that it reads, without builtins."""
     bound, used = set(), set()
     tree = parse(textwrap.dedent("\n".join(code)).strip())
     for node in ast.walk(tree) if tree else ():
@@ -253,7 +253,7 @@ def _names(code: Sequence[str]) -> tuple[set[str], set[str]]:
 
 
 def _pairs(blocks: Sequence[Block], lines: Sequence[str], report: DataReport) -> list[Pair]:
-    """Make pairs of the blocks that have code."""
+    """Create pairs of the blocks with code."""
     pairs = []
     rule = f"{NAME}: descriptions without code"
     report.read(rule, len(blocks))
@@ -262,7 +262,7 @@ def _pairs(blocks: Sequence[Block], lines: Sequence[str], report: DataReport) ->
         code = [lines[i] for i in block.code]
         if all(line.lstrip().startswith("#") or not line.strip() for line in code):
             comments = "".join(code).strip() != ""
-            report.dropped(rule, pair_id, "comments alone" if comments else "nothing under it")
+            report.dropped(rule, pair_id, "comments alone" if comments else "nothing below it")
             continue
         description = " ".join(block.text.split())
         pairs.append(Pair(pair_id, description, "\n".join(code).strip("\n"), NAME))

@@ -1,6 +1,6 @@
-"""Anybody's own pairs: one JSON object a line, or one JSON list of objects.
+"""Read pairs from JSON: one object per line, or one list of objects.
 
-The field names are settings, so MBPP, CoNaLa and their like are read as they are.
+The field names are arguments, so MBPP, CoNaLa and similar files are read unchanged.
 """
 
 import json
@@ -29,25 +29,25 @@ def read_jsonl(
     id_field: str | None = None,
     split_field: str | None = None,
 ) -> list[Pair]:
-    """Read pairs from one file, or from one file a split.
+    """Read pairs from one file, or from one file per split.
 
     Args:
-        report: Takes the counts of each rule.
+        report: Receives the counts of each rule.
         name: Name of the source, the first part of each id.
         path: The file, or a mapping `train`, `val`, `test` -> file for an official split.
         description_field: Field of the English text; of several the first that is not empty.
         code_field: Field of the program.
         tests_field: Field of the `assert` statements, a list or one text; None for none.
-        setup_field: Field of statements that go before each test (imports), a list or one text.
-        id_field: Field of a number or text that names the pair; None counts the records.
-        split_field: Field that says `train`, `val` or `test`; None where the records do not.
+        setup_field: Field of statements before each test (imports), a list or one text.
+        id_field: Field of a number or text that identifies the pair; None counts the records.
+        split_field: Field with `train`, `val` or `test`; None if there is none.
 
     Returns:
         The pairs in the order of the files.
 
     Raises:
-        UserError: If a file cannot be read, a line is not JSON, no record has a field that the
-            settings name, two records have one id, or no pair is left.
+        UserError: If a file cannot be read, a line is not JSON, no record has a field, two records
+            have the same id, or no pair is left.
     """
     fields = [description_field] if isinstance(description_field, str) else [*description_field]
     files = {"": path} if isinstance(path, str) else dict(path)
@@ -55,19 +55,19 @@ def read_jsonl(
     for split, file in files.items():
         if split:
             _check_split(split, "the settings")
-        places = _records(str(file))
+        records = _records(str(file))
         optional = {
             "tests_field": tests_field,
             "setup_field": setup_field,
             "id_field": id_field,
             "split_field": split_field,
         }
-        _check_fields(str(file), places, fields, code_field, optional)
-        for n, (where, record) in enumerate(places, start=1):
+        _check_fields(str(file), records, fields, code_field, optional)
+        for n, (where, record) in enumerate(records, start=1):
             own_id = record.get(id_field) if id_field is not None else None
             number = n if own_id is None else own_id
             pair_id = f"{name}/{SPLITS[split]}/{number}" if split else f"{name}/{number}"
-            reason = _wrong(record, pair_id, fields, code_field, tests_field, setup_field)
+            reason = _invalid(record, pair_id, fields, code_field, tests_field, setup_field)
             report.read(f"{name}: records")
             if reason:
                 report.dropped(f"{name}: records", pair_id, reason)
@@ -95,7 +95,7 @@ def read_jsonl(
 
 
 def _records(path: str) -> list[tuple[str, Record]]:
-    """Return each record with the words that say where it stands."""
+    """Return each record with its position in the file, for error messages."""
     file = find_file(path)
     is_list = _first_byte(file) == b"["
     text = read_text(file, max_line=None) if is_list else read_text(file)
@@ -115,7 +115,7 @@ def _records(path: str) -> list[tuple[str, Record]]:
 
 
 def _first_byte(file: Path) -> bytes:
-    """Return the first byte that is no white space: it tells a list from lines."""
+    """Return the first byte that is not white space, `[` for a list."""
     with file.open("rb") as handle:
         return handle.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
@@ -127,32 +127,32 @@ def _json(text: str, where: str) -> Any:
         place = where if ", line " in where else f"{where}, line {error.lineno:,}"
         raise UserError(
             f"{place}, column {error.colno:,}: not JSON ({error.msg}); the file needs one JSON"
-            " object a line, or one JSON list of objects"
+            " object per line, or one JSON list of objects"
         ) from None
-    except (RecursionError, ValueError) as error:  # brackets 1,000 deep, a number of 5,000 digits
-        raise UserError(f"{where}: JSON that cannot be read ({error})") from None
+    except (RecursionError, ValueError) as error:  # 1,000 nested brackets, a number of 5,000 digits
+        raise UserError(f"{where}: cannot be read as JSON ({error})") from None
 
 
 def _object(record: Any, where: str) -> Record:
     if not isinstance(record, dict):
         raise UserError(
-            f"{where}: {type(record).__name__} {_short(record)} in place of a JSON object; each"
-            ' record is like {"text": "...", "code": "..."}'
+            f"{where}: {type(record).__name__} {_short(record)} instead of a JSON object; each"
+            ' record looks like {"text": "...", "code": "..."}'
         )
     return record
 
 
 def _check_fields(
     file: str,
-    places: Sequence[tuple[str, Record]],
+    records: Sequence[tuple[str, Record]],
     alternatives: Sequence[str],
     code_field: str,
     optional: Mapping[str, str | None],
 ) -> None:
-    """Refuse a field name that no record has; a single record without it is counted later."""
-    known = {field for _, record in places for field in record}
+    """Raise if no record has a field; single records without it are dropped later."""
+    known = {field for _, record in records for field in record}
     if not known:
-        raise UserError(f"{file} holds no pair: {len(places):,} records without a field")
+        raise UserError(f"{file} holds no pair: {len(records):,} records without a field")
     if not known.intersection(alternatives):
         names = " or ".join(map(repr, alternatives))
         near = did_you_mean(alternatives[0] if alternatives else "", known)
@@ -165,12 +165,12 @@ def _check_fields(
         if field is not None and field not in known:
             near = did_you_mean(field, known)
             raise UserError(
-                f"{file}: no record has a field {field!r}{near} (data.source.{setting}=null is"
-                " for records without one)"
+                f"{file}: no record has a field {field!r}{near} (data.source.{setting}=null if"
+                " there is none)"
             )
 
 
-def _wrong(
+def _invalid(
     record: Record,
     pair_id: str,
     fields: Sequence[str],
@@ -178,7 +178,7 @@ def _wrong(
     tests_field: str | None,
     setup_field: str | None,
 ) -> str:
-    """Say what keeps a record from being a pair; nothing where it is one."""
+    """Return why a record is not a pair; empty if it is one."""
     if all(record.get(field) in (None, "") for field in fields):
         return "no description"
     if not any(_is_text(record.get(field)) for field in fields):
@@ -192,20 +192,20 @@ def _wrong(
         items = value if isinstance(value, list) else [value]
         if any(item not in (None, "") and not _is_text(item) for item in items):
             return f"{'tests are' if field == tests_field else 'test setup is'} not text"
-    return "" if _is_sound(pair_id) else "id is not text"
+    return "" if _is_valid_text(pair_id) else "id is not text"
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != "" and _is_sound(value)
+    return isinstance(value, str) and value.strip() != "" and _is_valid_text(value)
 
 
-def _is_sound(text: str) -> bool:
-    """Tell whether a text can be written to a file and parsed: no NUL, no half characters."""
+def _is_valid_text(text: str) -> bool:
+    """Return whether a text can be encoded and parsed: no NUL, no lone surrogates."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _tests(record: Record, tests_field: str | None, setup_field: str | None) -> tuple[str, ...]:
-    """Return the tests, each with the setup in front, so that each runs by itself."""
+    """Return the tests, each after the setup, so that each runs alone."""
     tests = _statements(record, tests_field)
     setup = "\n".join(_statements(record, setup_field))
     return tuple(f"{setup}\n{test}" if setup else test for test in tests)

@@ -1,4 +1,4 @@
-"""Several sources as one; validation and test come from the first (see `en2py.data.splits`)."""
+"""Mix several sources; validation and test come from the first (see `en2py.data.splits`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,17 +10,17 @@ from en2py.errors import UserError
 def read_mixture(
     report: DataReport, *, sources: Mapping[str, Callable[[DataReport], list[Pair]]]
 ) -> list[Pair]:
-    """Read the sources one after the other.
+    """Read sources one after the other.
 
-    Each pair's `source` becomes its key in the mapping, and its id starts with it, so ids stay
-    unique when one reader is used twice (two files through `jsonl`).
+    The key of a source becomes `source` of its pairs and the first part of their ids, so ids stay
+    unique if one reader is used twice (two files read by `jsonl`).
 
     Args:
-        report: Takes the counts of every source.
+        report: Receives the counts of every source.
         sources: Readers by name; the first is the main one.
 
     Raises:
-        UserError: If there is no source, or one of them refuses its file.
+        UserError: If there is no source, or a source cannot read its file.
     """
     if not sources:
         raise UserError("data.sources is empty; a mixture needs at least one source, the main one")
@@ -36,12 +36,12 @@ def read_mixture(
 
 
 def _own_id(name: str, pair_id: str) -> str:
-    """Put the name of the source in front of an id, in place of the reader's."""
+    """Replace the first part of an id by the name of the source."""
     return f"{name}/{pair_id.partition('/')[2] or pair_id}"
 
 
 def _merge(report: DataReport, name: str, own: DataReport) -> None:
-    """Take the counts of one source, told from those of a source with the same reader."""
+    """Add the counts of one source, under names that start with the source."""
     for rule, step in own.steps.items():
         rule = _own_rule(name, rule)
         report.read(rule, step.read)

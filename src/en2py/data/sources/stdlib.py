@@ -1,7 +1,7 @@
-"""Documented functions of a Python source tree: the docstring's first sentence asks for the rest.
+"""Mine documented functions of a Python source tree: first sentence of the docstring and code.
 
-Without a tree named it is the running Python's own standard library, so the pairs differ a little
-from one Python version to the next, and not at all between two runs of one version.
+The default tree is the standard library of the running Python, so the pairs depend on the Python
+version.
 """
 
 import ast
@@ -21,7 +21,7 @@ from en2py.data.syntax import parse
 from en2py.errors import UserError
 
 NAME = "stdlib"
-# Tests say little in their docstrings; idlelib and the like are programs, the last two strangers'.
+# Tests have poor docstrings, idlelib and the like are programs, the last two are third-party.
 SKIPPED_FOLDERS = {
     *("test", "tests", "idlelib", "turtledemo", "lib2to3", "pydoc_data", "encodings"),
     *("__pycache__", "site-packages", "dist-packages"),
@@ -42,7 +42,7 @@ ROLE = re.compile(r":[a-z:]+:`~?([^`]*)`")  # :meth:`x`
 QUOTED = re.compile(r"``?([^`']*)(?:``?|')")  # ``x``, `x`, `x'
 STARRED = re.compile(r"(?<!\w)\*{1,2}(\w[\w.]*)\*{1,2}(?!\w)")  # *x*
 
-# What these begin describes a function by another one, or by who calls it.
+# Beginnings of sentences that describe a function by another function or by its caller.
 ELSEWHERE = re.compile(
     r"(?:the |just |exactly |internal |private )*(?:same as|like|see|used|called|callback|helper"
     r"|internal|private|fallback|hook|overrid\w+|overload\w*|alias|deprecated|obsolete|included|equivalent"
@@ -55,14 +55,14 @@ def read_stdlib(report: DataReport, *, root: str | None) -> list[Pair]:
     """Mine pairs from a source tree.
 
     Args:
-        report: Takes the counts of each rule.
-        root: A folder of Python files; None takes the running Python's standard library.
+        report: Receives the counts of each rule.
+        root: A folder of Python files; None for the standard library of the running Python.
 
     Returns:
         The pairs, by file and by line. An id is `stdlib/<file>:<line>`.
 
     Raises:
-        UserError: If there is no such folder, or nothing in it makes a pair.
+        UserError: If there is no such folder, or no pair in it.
     """
     folder = Path(root).expanduser() if root is not None else Path(sysconfig.get_path("stdlib"))
     if not folder.is_dir():
@@ -98,7 +98,7 @@ def read_stdlib(report: DataReport, *, root: str | None) -> list[Pair]:
 
 
 def _python_files(root: Path) -> Iterator[Path]:
-    """Yield the Python files of a tree in one order on every machine."""
+    """Yield the Python files of a tree in the same order on every machine."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
         for name in sorted(names):
@@ -107,7 +107,7 @@ def _python_files(root: Path) -> Iterator[Path]:
 
 
 def _text(file: Path) -> str | None:
-    """Return the text of a Python file by the encoding that it declares."""
+    """Return the text of a Python file in its declared encoding, None if it cannot be read."""
     try:
         if not file.is_file() or file.stat().st_size > MAX_FILE:
             return None
@@ -119,7 +119,7 @@ def _text(file: Path) -> str | None:
 
 
 def _functions(tree: ast.AST, nested: bool = False) -> Iterator[tuple[Function, bool]]:
-    """Yield the functions in the order of their lines, and whether they stand in another one."""
+    """Yield the functions in the order of their lines, and whether they are nested in another."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, Function):
             yield node, nested
@@ -131,20 +131,23 @@ def _functions(tree: ast.AST, nested: bool = False) -> Iterator[tuple[Function, 
 def _pair(
     function: Function, nested: bool, lines: list[str], file: str, report: DataReport
 ) -> list[Pair]:
-    """Make a pair of a documented function; an empty list if a rule drops it."""
+    """Create the pair of a documented function; an empty list if a rule drops it."""
     pair_id = f"{file}:{function.lineno}"
     docstring = function.body[0]
     text = first_sentence(ast.get_docstring(function, clean=False) or "")
     code = _code(function, lines)
     dunder = function.name.startswith("__") and function.name.endswith("__")
     for rule, reason in (
-        ("nested functions", "stands in another function" if nested else ""),
-        ("special methods", "Python calls it, nobody asks for it" if dunder else ""),
+        ("nested functions", "nested in another function" if nested else ""),
+        ("special methods", "called by Python itself" if dunder else ""),
         ("stubs", _stub(function)),
-        ("one-line bodies", "" if _alone(docstring, lines) else "docstring and code on one line"),
+        (
+            "one-line bodies",
+            "" if _has_own_lines(docstring, lines) else "docstring and code on one line",
+        ),
         ("descriptions", _no_description(text)),
         ("length", f"more than {MAX_CODE:,} characters" if len(code) > MAX_CODE else ""),
-        ("syntax", "" if parse(code) else "does not parse by itself"),
+        ("syntax", "" if parse(code) else "does not parse alone"),
     ):
         report.read(f"{NAME}: {rule}")
         if reason:
@@ -154,7 +157,7 @@ def _pair(
 
 
 def _stub(function: Function) -> str:
-    """Say why a body is none; nothing where it is one."""
+    """Return why a body is a stub; empty if it is not."""
     decorators = {ast.unparse(node).rpartition(".")[2] for node in function.decorator_list}
     if decorators & {"overload", "abstractmethod"}:
         return "overload or abstract"
@@ -166,8 +169,8 @@ def _stub(function: Function) -> str:
     return ""
 
 
-def _alone(statement: ast.stmt, lines: list[str]) -> bool:
-    """Tell whether a statement shares its lines with nothing but a comment."""
+def _has_own_lines(statement: ast.stmt, lines: list[str]) -> bool:
+    """Return whether a statement shares its lines with nothing but a comment."""
     first, last = lines[statement.lineno - 1], lines[(statement.end_lineno or 1) - 1]
     before = first.encode()[: statement.col_offset]
     after = last.encode()[statement.end_col_offset :].strip()
@@ -175,7 +178,7 @@ def _alone(statement: ast.stmt, lines: list[str]) -> bool:
 
 
 def _code(function: Function, lines: list[str]) -> str:
-    """Return a function without its docstring, moved to the margin."""
+    """Return the dedented code of a function without its docstring."""
     docstring = function.body[0]
     start = min([function.lineno, *(node.lineno for node in function.decorator_list)])
     end, resume = function.end_lineno or 0, (docstring.end_lineno or 0) + 1
@@ -183,7 +186,7 @@ def _code(function: Function, lines: list[str]) -> str:
         resume += 1
     numbers = [*range(start, docstring.lineno), *range(resume, end + 1)]
     margin = lines[function.lineno - 1][: function.col_offset]
-    kept = _string_lines(function, lines)  # a string's inside is not layout
+    kept = _string_lines(function, lines)  # the inside of a string is not layout
     moved = (
         lines[n - 1] if n in kept else lines[n - 1].removeprefix(margin).rstrip() for n in numbers
     )
@@ -191,7 +194,7 @@ def _code(function: Function, lines: list[str]) -> str:
 
 
 def _string_lines(function: Function, lines: list[str]) -> set[int]:
-    """Return the numbers of the lines that begin inside a string."""
+    """Return the numbers of the lines whose start is inside a string."""
     inside: set[int] = set()
     for node in ast.walk(function):
         string = isinstance(node, ast.JoinedStr) or (
@@ -199,7 +202,7 @@ def _string_lines(function: Function, lines: list[str]) -> set[int]:
         )
         if string and isinstance(node, ast.expr) and node.end_lineno != node.lineno:
             span = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-            # Without these it is a row of strings, one a line, and the layout between is free.
+            # Without these it is a concatenation of strings on several lines.
             if '"""' in span or "'''" in span or "\\\n" in span:
                 inside.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
     return inside
@@ -218,15 +221,15 @@ def first_sentence(docstring: str) -> str:
 
 
 def _no_description(text: str) -> str:
-    """Say why a first sentence does not describe anything; nothing where it does."""
+    """Return why a first sentence is no description; empty if it is one."""
     words = text.split()
     if len(words) < WORDS.start:
         return f"fewer than {WORDS.start} words"
     if len(words) >= WORDS.stop:
         return f"more than {WORDS.stop - 1} words"
     if ELSEWHERE.match(text):
-        return "points to another function"
+        return "refers to another function"
     letters = sum(character.isalpha() for character in text)
     if ">>>" in text or letters < 0.7 * len("".join(words)):
-        return "more signs than words"
+        return "more symbols than words"
     return ""

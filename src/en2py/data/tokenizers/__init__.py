@@ -1,7 +1,6 @@
-"""Tokenizers, all of one shape (`Tokenizer`).
+"""Tokenizers; all have the methods of `Tokenizer`.
 
-None of these imports loads spaCy or the `tokenizers` library; the first use of a tokenizer that
-needs one does.
+These imports do not load spaCy or the `tokenizers` library; the first use of a tokenizer does.
 """
 
 from en2py.data.tokenizers.bpe import BpeTokenizer

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class BpeTokenizer:
-    """Pieces of words for either side; every text comes back exactly, spaces and all.
+    """Subwords for either side; detokenizing returns every text exactly, with its spaces.
 
-    A piece shows its bytes by printable letters, a space by `Ġ` and a newline by `Ċ`.
+    A token has printable letters for its bytes, `Ġ` for a space and `Ċ` for a newline.
 
     Args:
-        vocab_size: Number of pieces, the 256 single bytes included; few texts may yield fewer.
+        vocab_size: Number of tokens with the 256 single bytes; from few texts there may be fewer.
     """
 
     def __init__(self, vocab_size: Annotated[int, Field(ge=256)]) -> None:
@@ -30,11 +30,11 @@ class BpeTokenizer:
     def pieces(self) -> "Pieces":
         """The learned encoding."""
         if self._pieces is None:
-            raise ValueError("a BpeTokenizer has to be fitted, or loaded, before it is used")
+            raise ValueError("a BpeTokenizer must be fitted or loaded before it is used")
         return self._pieces
 
     def fit(self, texts: Iterable[str]) -> None:
-        """Learn the pieces; the same texts give the same pieces."""
+        """Learn the merges; deterministic."""
         from tokenizers import Tokenizer as Pieces
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -50,21 +50,21 @@ class BpeTokenizer:
         self._pieces = pieces
 
     def tokenize(self, text: str) -> list[str]:
-        """Cut a text into pieces."""
+        """Split a text into tokens."""
         tokens: list[str] = self.pieces.encode(encodable(text)).tokens
         return tokens
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Join pieces; bytes that are no UTF-8 become replacement characters."""
+        """Join tokens; bytes that are not UTF-8 become replacement characters."""
         text: str = self.pieces.decoder.decode([encodable(token) for token in tokens])
         return text
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the learned encoding as JSON text, nothing before `fit`."""
+        """Return the learned encoding as JSON text, empty before `fit`."""
         return {} if self._pieces is None else {"pieces": self._pieces.to_str()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load a state."""
         from tokenizers import Tokenizer as Pieces
 
         self._pieces = Pieces.from_str(state["pieces"]) if state else None

@@ -1,48 +1,48 @@
-"""The one shape of all tokenizers, and the half of it that learns nothing."""
+"""The interface of tokenizers, and a base class of those that learn nothing."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 
 class Tokenizer(Protocol):
-    """Text to tokens and back.
+    """Splits text into tokens and joins them.
 
-    No text and no list of tokens makes `tokenize` or `detokenize` raise: people type the one,
-    models write the other.
+    `tokenize` raises on no text and `detokenize` on no list of tokens, because users type the texts
+    and models generate the tokens.
     """
 
     def fit(self, texts: Iterable[str]) -> None:
         """Learn from the texts of the train split."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Cut a text into tokens."""
+        """Split a text into tokens."""
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Write tokens as text."""
+        """Join tokens to text."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was learned, as plain containers."""
+        """Return the learned state as plain containers."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Load a state from `state_dict`."""
 
 
 class RuleTokenizer:
-    """A tokenizer whose rules are fixed: nothing to learn, nothing to keep."""
+    """A tokenizer with fixed rules and without state."""
 
     def fit(self, texts: Iterable[str]) -> None:
-        """Do nothing; the rules are fixed."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing; the rules are code."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Accept only the nothing that `state_dict` returned."""
+        """Accept only an empty state."""
         if state:
-            raise ValueError(f"{type(self).__name__} keeps no state, but was given {sorted(state)}")
+            raise ValueError(f"{type(self).__name__} has no state, but got {sorted(state)}")
 
 
 def encodable(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 and so the compiled tokenizers refuse."""
+    """Replace lone surrogates, which cannot be encoded as UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,4 @@
-"""Python code to tokens by the standard library's `tokenize`, with layout as tokens of its own.
-
-Needs the standard library alone.
-"""
+"""Tokenize Python code by the standard library's `tokenize`, with tokens for lines and indents."""
 
 import ast
 import io
@@ -11,17 +8,17 @@ import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 
-from en2py.data.syntax import parse
+from en2py.data.syntax import parse, text_between
 from en2py.data.tokenizers.detokenize import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, write
 from en2py.data.tokenizers.protocol import RuleTokenizer
 
-# From Python 3.12 (f) and 3.14 (t) on these strings arrive in pieces; before, no such kinds exist.
-_PIECES_START = {getattr(kinds, name, -1) for name in ("FSTRING_START", "TSTRING_START")} - {-1}
-_PIECES_END = {getattr(kinds, name, -1) for name in ("FSTRING_END", "TSTRING_END")} - {-1}
+# From Python 3.12 (f) and 3.14 (t) on these strings are several tokens; before, one.
+_STRING_START = {getattr(kinds, name, -1) for name in ("FSTRING_START", "TSTRING_START")} - {-1}
+_STRING_END = {getattr(kinds, name, -1) for name in ("FSTRING_END", "TSTRING_END")} - {-1}
 _LAYOUT = {kinds.NEWLINE: NEWLINE, kinds.INDENT: INDENT, kinds.DEDENT: DEDENT}
 _NO_TOKEN = {kinds.COMMENT, kinds.NL, kinds.ENCODING, kinds.ENDMARKER, kinds.TYPE_COMMENT}
 
-# What `tokenize` refuses is cut by these, longest operator first.
+# Lexemes of code that `tokenize` does not accept, longest operator first.
 _LEXEME = re.compile(
     r"""
       (?P<skip> [^\S\n]+ | \#[^\n]* | \\\n )
@@ -41,35 +38,35 @@ _LEXEME = re.compile(
 class PythonTokenizer(RuleTokenizer):
     """Tokens of `tokenize`, strings whole, with `<nl>`, `<indent>` and `<dedent>` for the layout.
 
-    Code that parses comes back with the same syntax tree, written in the style of PEP 8. Comments,
-    line continuations and blank lines are no tokens and do not come back, nor does the layout at
-    the very end, which says nothing. Broken code is cut line by line as well as may be.
+    Code that parses is detokenized to the same syntax tree, in the style of PEP 8. Comments, line
+    continuations, blank lines and layout tokens at the end are dropped. Code that does not parse is
+    tokenized line by line.
     """
 
     def tokenize(self, text: str) -> list[str]:
-        """Cut code into tokens."""
+        """Split code into tokens."""
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         tokens = _standard(text)
         if tokens is None and (normal_form := _normal_form(text)):
             tokens = _standard(normal_form)
         if tokens is None:
-            tokens = list(_rough(text))
+            tokens = list(_tokenize_broken(text))
         while tokens and tokens[-1] in LAYOUT_TOKENS:
             tokens.pop()
         return tokens
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Write tokens as code, without a newline at the end."""
+        """Join tokens to code, without a newline at the end."""
         return write(tokens)
 
 
 def _standard(text: str) -> list[str] | None:
-    """Return the tokens that the standard library finds, or None where it finds an error."""
+    """Return the tokens of the standard library, None if it raises an error."""
     if "\0" in text:  # a SystemError in Python 3.12 and 3.13
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python 3.12 talks of odd escapes in f-strings
+            warnings.simplefilter("ignore")  # Python 3.12 warns of invalid escapes in f-strings
             return list(_standard_tokens(text))
     except (tokenize.TokenError, SyntaxError, ValueError, RecursionError):
         return None
@@ -77,8 +74,8 @@ def _standard(text: str) -> list[str] | None:
 
 def _standard_tokens(text: str) -> Iterator[str]:
     lines = text.split("\n")
-    nested, start = 0, (0, 0)  # of strings in pieces, which may hold others
-    name, name_end = "", (0, 0)  # held back, since Python 3.11 cuts names at rare letters
+    nested, start = 0, (0, 0)  # f-strings, which may contain others
+    name, name_end = "", (0, 0)  # not yielded yet: Python 3.11 splits names at rare letters
     for tok in tokenize.generate_tokens(io.StringIO(text).readline):
         if name and tok.start == name_end and (name + tok.string).isidentifier() and tok.string:
             name, name_end = name + tok.string, tok.end
@@ -86,13 +83,13 @@ def _standard_tokens(text: str) -> Iterator[str]:
         if name:
             yield name
             name = ""
-        if tok.type in _PIECES_START:
+        if tok.type in _STRING_START:
             start = start if nested else tok.start
             nested += 1
-        elif tok.type in _PIECES_END:
+        elif tok.type in _STRING_END:
             nested -= 1
             if not nested:
-                yield _slice(lines, start, tok.end)
+                yield text_between(lines, start, tok.end)
         elif nested or tok.type in _NO_TOKEN:
             continue
         elif tok.type in _LAYOUT:
@@ -109,16 +106,8 @@ def _standard_tokens(text: str) -> Iterator[str]:
         yield name
 
 
-def _slice(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
-    """Return the text between two (line, column) positions; lines count from one."""
-    (first, left), (last, right) = start, end
-    if first == last:
-        return lines[first - 1][left:right]
-    return "\n".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
-
-
 def _normal_form(text: str) -> str | None:
-    """Return code as `ast` writes it: a second chance where it parses but `tokenize` stumbles."""
+    """Return code as `ast.unparse` writes it, for code that parses but that `tokenize` refuses."""
     tree = parse(text)
     try:
         return None if tree is None else ast.unparse(tree)
@@ -126,17 +115,17 @@ def _normal_form(text: str) -> str | None:
         return None
 
 
-def _rough(text: str) -> Iterator[str]:
-    """Yield tokens and layout of broken code, comparing each line's indent to the one before."""
+def _tokenize_broken(text: str) -> Iterator[str]:
+    """Yield tokens of code that does not parse; indents are compared from line to line."""
     indents = [0]
-    fresh = True
+    at_line_start = True
     for match in _LEXEME.finditer(text):
         if match["newline"]:
-            if not fresh:
+            if not at_line_start:
                 yield NEWLINE
-            fresh = True
+            at_line_start = True
         elif not match["skip"]:
-            if fresh:
+            if at_line_start:
                 width = _indent_width(text, match.start())
                 while width < indents[-1]:
                     indents.pop()
@@ -144,7 +133,7 @@ def _rough(text: str) -> Iterator[str]:
                 if width > indents[-1]:
                     indents.append(width)
                     yield INDENT
-            fresh = False
+            at_line_start = False
             yield match.group()
 
 

@@ -1,4 +1,4 @@
-"""Python code to tokens by spaCy: with rules of ours, and as its English rules cut it."""
+"""Tokenize Python code by spaCy, with rules for Python or with its English rules."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
     from spacy.tokens import Doc, Token
 
-# spaCy cuts at white space; of what lies between, these peel off one lexeme after the other.
+# The prefixes that spaCy splits from a word between white space, one after the other.
 _LEXEME = re.compile(
     r"""
       0[xXoObB][\da-fA-F_]+
@@ -24,7 +24,7 @@ _LEXEME = re.compile(
     """,
     re.VERBOSE,
 )
-# Comments are matched so that no quote inside one opens a string; they are not kept whole.
+# Comments are matched only because a quote in a comment opens no string.
 _COMMENT_OR_STRING = re.compile(
     r"""
       \#[^\n]*
@@ -36,12 +36,12 @@ _COMMENT_OR_STRING = re.compile(
 )
 
 
-# spaCy's time grows with the square of a word's length and worse: 5,000 `#` take eight seconds.
+# spaCy's time is at least quadratic in the length of a word: 5,000 `#` take eight seconds.
 _LONG_WORD = re.compile(r"\S{200}(?=\S)")
 
 
 def words(tokenizer: "Callable[[str], Doc]", text: str) -> "Iterator[tuple[int, Token]]":
-    """Yield spaCy's tokens of a text, each with its place in it; overlong words come in parts."""
+    """Yield spaCy's tokens of a text with their positions; long words are split into parts."""
     start = 0
     for end in [*(match.end() for match in _LONG_WORD.finditer(text)), len(text)]:
         for word in tokenizer(text[start:end]):
@@ -50,14 +50,14 @@ def words(tokenizer: "Callable[[str], Doc]", text: str) -> "Iterator[tuple[int, 
 
 
 class SpacyPythonTokenizer(RuleTokenizer):
-    """Code by spaCy's `Tokenizer` with rules for Python; every text comes back exactly.
+    """Tokens by spaCy with rules for Python; detokenizing returns every text exactly.
 
-    Operators and string literals are whole, brackets stand alone, a line break and the indent after
-    it are one token. A space after a token is part of it, as in spaCy's `token.text_with_ws`.
+    Operators, string literals and brackets are tokens; a line break with the indent after it is one
+    token. A space after a token is part of it, as in spaCy's `token.text_with_ws`.
     """
 
     def tokenize(self, text: str) -> list[str]:
-        """Cut code into tokens."""
+        """Split code into tokens."""
         text = encodable(text)
         strings = [m.span() for m in _COMMENT_OR_STRING.finditer(text) if m["string"]]
         tokens: list[str] = []
@@ -73,19 +73,18 @@ class SpacyPythonTokenizer(RuleTokenizer):
         return tokens
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """Join tokens, which hold their spaces."""
+        """Join tokens, which include their spaces."""
         return "".join(tokens)
 
 
 class SpacyDefaultTokenizer(RuleTokenizer):
-    """Code by spaCy's rules for English, joined by spaces.
+    """Tokens by spaCy's rules for English, joined by spaces.
 
-    Only to repeat the documented experiments, which did so: few programs come back as they were
-    (about one in five keeps its syntax tree).
+    Only to reproduce the documented experiments: about one in five programs keeps its syntax tree.
     """
 
     def tokenize(self, text: str) -> list[str]:
-        """Cut code as if it were English."""
+        """Split code as if it were English."""
         return [word.text for _, word in words(_english(), encodable(text))]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
