@@ -172,7 +172,7 @@ def test_an_evaluation_reports_out_of_memory_with_remedies(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     path = make("seed=1")
-    monkeypatch.setattr(Seq2SeqModule, "_scored", full)
+    monkeypatch.setattr(Seq2SeqModule, "_score", full)
     assert score(f"ckpt_path={path}", "baseline=none", f"folder={tmp_path}") == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "out of memory with batches of 4,096 target tokens" in message

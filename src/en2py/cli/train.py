@@ -152,13 +152,15 @@ def _train(run: Run) -> float:
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
     if config["logger"].get("wandb") and is_rank_zero():
         loggers.append(training_logger(run))
-    trainer, best_path = build.trainer(config, folder, loggers, sys.stdout.isatty())
+    trainer = build.trainer(config, folder, loggers, sys.stdout.isatty())
     _describe(module, trainer, stored)
     pl.seed_everything(config["seed"], verbose=False)
     trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
 
     trained = time.monotonic()
-    best_file = best_path() if best_path().exists() else folder / "checkpoints" / "last.ckpt"
+    best_file = folder / "checkpoints" / "best.ckpt"
+    if not best_file.exists():  # the run has no validation
+        best_file = folder / "checkpoints" / "last.ckpt"
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
     if not is_rank_zero():  # it has its share of the test split; the first one judges and writes

@@ -101,7 +101,7 @@ def _measured(config: dict[str, Any]) -> tuple[float, str]:
     datamodule = build.datamodule(config, prepared)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        trainer, _ = build.trainer(config, Path(folder), [], interactive=False)
+        trainer = build.trainer(config, Path(folder), [], interactive=False)
         kept = [c for c in trainer.callbacks if not isinstance(c, Throughput)]  # type: ignore[attr-defined]
         trainer.callbacks = [*kept, clock]  # type: ignore[attr-defined]
         trainer.fit(module, datamodule)

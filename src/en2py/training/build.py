@@ -1,8 +1,7 @@
-"""From plain config to objects: data, module, trainer. All `instantiate` calls are here."""
+"""Build data, module and trainer from a plain config."""
 
-import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from en2py.console import progress_bar
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared, prepare
+from en2py.data.splits import behaviour_split
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.beam_search import beam
@@ -38,7 +38,7 @@ from en2py.training.module import Search, Seq2SeqModule
 def tokenizers(
     config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
 ) -> tuple[Tokenizer, Tokenizer]:
-    """Return the English and the Python tokenizer, with what they learned if it is given."""
+    """Return the English and the Python tokenizer, with their learned states if given."""
     src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
     for tokenizer, state in zip((src, tgt), states or (), strict=False):
         tokenizer.load_state_dict(state)
@@ -46,7 +46,7 @@ def tokenizers(
 
 
 def prepare_data(config: Config) -> tuple[Prepared, bool]:
-    """Return the prepared data and whether the cache had it."""
+    """Return the prepared data, and whether they were in the cache."""
     limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
 
     def build() -> dict[str, Any]:
@@ -68,29 +68,29 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
         return prepared.to_dict()
 
     key = data_key(config)
-    if _is_watched(config):
+    if _splits_by_behaviour(config):
         key["running"] = execution_digest()
     record, from_cache = cached(Path(config["cache"]), "data", key, build)
     return Prepared.from_dict(record), from_cache
 
 
 def _split(config: Config) -> Any:
-    """Return the split; one that asks for signatures of behaviour is handed the way to them."""
+    """Return the split function; that by behaviour executes programs in the sandbox."""
     split = make(config["split"])
-    if not _is_watched(config):
+    if not _splits_by_behaviour(config):
         return split
-    settings = {"sandbox": config["sandbox"], "folder": Path(config["cache"])}
-    return partial(split, signatures=partial(reference_classes, **settings))
+    classes = partial(reference_classes, sandbox=config["sandbox"], folder=Path(config["cache"]))
+    return partial(split, signatures=classes)
 
 
-def _is_watched(config: Config) -> bool:
-    return "signatures" in inspect.signature(make(config["split"]).func).parameters
+def _splits_by_behaviour(config: Config) -> bool:
+    return make(config["split"]).func is behaviour_split
 
 
 def _cleaning(section: Config) -> dict[str, Any]:
-    """Return the steps that are switched on, in order.
+    """Return the enabled cleaning steps, in order.
 
-    As plain partials: Hydra's own asks at each call whether it may be made, which took a fifth of
+    They are plain partials: those of Hydra check their target at each call, which took a fifth of
     the time of cleaning.
     """
     used = [name for name, use in section["use"].items() if use]
@@ -99,7 +99,7 @@ def _cleaning(section: Config) -> dict[str, Any]:
 
 
 def word_vectors(config: Config, prepared: Prepared) -> Vectors:
-    """Return the vectors that the token tables start from, from the cache if they are there."""
+    """Return the word vectors that initialise the token tables, from the cache if possible."""
     settings = config["embeddings"]["vectors"]
     key = {
         "data": prepared.split_hash,
@@ -121,33 +121,33 @@ def word_vectors(config: Config, prepared: Prepared) -> Vectors:
     return Vectors.from_dict(record)
 
 
-def new_module(config: Config, prepared: Prepared, stored: dict[str, Any]) -> Seq2SeqModule:
-    """Return a module with fresh weights, and word vectors where the config asks for them."""
+def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> Seq2SeqModule:
+    """Return a module with new weights, initialised by word vectors if configured."""
     vectors = word_vectors(config, prepared)
     pl.seed_everything(config["seed"], verbose=False)
     tables = {"src": vectors.src, "tgt": vectors.tgt}
     widths = {side: table.shape[1] for side, table in tables.items() if table is not None}
-    stored = {
-        **stored,
+    metadata = {
+        **metadata,
         "widths": {f"{side}_width": width for side, width in widths.items()},
         "frozen": list(widths),
         "coverage": vectors.coverage,
     }
-    module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, stored)
+    module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, metadata)
     fill_embeddings(module.model, vectors)
     return module
 
 
 def module_from(
-    config: Config, src_vocab: Vocab, tgt_vocab: Vocab, stored: dict[str, Any]
+    config: Config, src_vocab: Vocab, tgt_vocab: Vocab, metadata: dict[str, Any]
 ) -> Seq2SeqModule:
-    """Return a module of a config's shape, for new weights or those of a checkpoint."""
+    """Return the module that a config describes, for new weights or those of a checkpoint."""
     check_allowed(config)
-    states = (stored["src_state"], stored["tgt_state"])
+    states = (metadata["src_state"], metadata["tgt_state"])
     src_tokenizer, tgt_tokenizer = tokenizers(config, states)
     return Seq2SeqModule(
         model=make(config["model"])(
-            len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **stored["widths"]
+            len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **metadata["widths"]
         ),
         loss=make(config["loss"])(tgt_vocab),
         optimizer=make(config["optimizer"]),
@@ -158,13 +158,13 @@ def module_from(
         src_vocab=src_vocab,
         tgt_vocab=tgt_vocab,
         freeze_epochs=config["embeddings"]["freeze_epochs"],
-        frozen=stored["frozen"],
-        metadata=stored,
+        frozen=metadata["frozen"],
+        metadata=metadata,
     )
 
 
 def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
-    """Return the loaders over prepared data."""
+    """Return the data module of prepared data."""
     return PairDataModule(
         prepared,
         **config["batch"],
@@ -175,35 +175,32 @@ def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
 
 
 def precision(wanted: str, accelerator: str = "auto") -> Any:
-    """Return the precision for `auto`: bf16 where the hardware multiplies it fast, else fp32.
+    """Resolve the precision `auto`: bf16 if the hardware multiplies it fast, else fp32.
 
-    The hardware is asked what it can do and not how fast it is just now: on a busy machine a
-    measurement would let the same command train in one precision today and in another tomorrow.
+    It depends on the capabilities of the hardware and not on a measurement, which could choose
+    another precision on a busy machine.
     """
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available() and accelerator != "cpu":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
-        ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 cannot tell
-        can: dict[str, Any] = ask() if ask else {}
-        fast = any(can.get(name) for name in ("avx512_bf16", "amx_bf16"))
+        get = getattr(torch.cpu, "get_capabilities", None)  # missing in torch 2.10
+        capabilities: dict[str, Any] = get() if get else {}
+        fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return "bf16-mixed" if fast else "32-true"
 
 
-def trainer(
-    config: Config, folder: Path, loggers: list[Any], interactive: bool
-) -> tuple[pl.Trainer, Callable[[], Path]]:
-    """Return the trainer of a run and the place of its best checkpoint."""
+def trainer(config: Config, folder: Path, loggers: list[Any], interactive: bool) -> pl.Trainer:
+    """Return the trainer of a run; it writes `best.ckpt` and `last.ckpt` to `checkpoints/`."""
     saves = config["checkpoints"]
     files = folder / "checkpoints"
-    best = BestCheckpoint(files / "best.ckpt", monitor="val/nll")
     callbacks: list[Callback] = [
         SeedEachBatch(config["seed"]),
         GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
         Throughput(report=not interactive),
         *(make(callback) for callback in config["callbacks"].values() if callback),
-        best,
+        BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
         LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
     ]
     if saves["keep_every_n_epochs"]:
@@ -221,18 +218,18 @@ def trainer(
         callbacks.append(RichProgressBar())
     settings = dict(config["trainer"])
     settings["precision"] = precision(settings["precision"], settings["accelerator"])
-    made = make(settings)(
+    built: pl.Trainer = make(settings)(
         callbacks=callbacks,
         logger=loggers,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=interactive,
     )
-    return made, lambda: best.path
+    return built
 
 
 def load(path: str | Path) -> Seq2SeqModule:
-    """Return the model of a checkpoint, ready to generate.
+    """Load the module of a checkpoint, ready to generate.
 
     Example:
         `en2py.load("best.ckpt").generate(["write a function that adds two numbers"])`
@@ -241,21 +238,21 @@ def load(path: str | Path) -> Seq2SeqModule:
 
 
 def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:
-    """Return the module that a loaded checkpoint describes, with its weights, in eval mode."""
-    stored = checkpoint["en2py"]
-    src_vocab, tgt_vocab = (Vocab.from_dict(stored[f"{side}_vocab"]) for side in ("src", "tgt"))
-    module = module_from(stored["config"], src_vocab, tgt_vocab, stored)
+    """Return the module of a loaded checkpoint, with its weights, in eval mode."""
+    metadata = checkpoint["en2py"]
+    src_vocab, tgt_vocab = (Vocab.from_dict(metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
+    module = module_from(metadata["config"], src_vocab, tgt_vocab, metadata)
     module.load_state_dict(checkpoint["state_dict"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = module.to(device).eval()
-    engine = stored["config"]["decoding"].get("engine", "torch")
+    engine = metadata["config"]["decoding"].get("engine", "torch")
     if engine != "torch":
         module.search = _exported(module, engine)
     return module
 
 
 def _exported(module: Seq2SeqModule, engine: str) -> Search:
-    """Return the module's search with an exported copy of its model in the model's place."""
+    """Return the module's search, bound to an exported copy of its model."""
     search: Any = module.search
     if search.func not in (greedy, beam):
         raise UserError(

@@ -1,4 +1,4 @@
-"""The Lightning module: what happens to a batch in training, validation, test and generation.
+"""The Lightning module: training, validation, test and generation of a batch.
 
 Shape letters: B batch, S source length, T target length, D d_model, N real target tokens.
 """
@@ -43,7 +43,7 @@ def real_hidden(model: Transformer, batch: Batch) -> Tensor:
 
 
 class Seq2SeqModule(pl.LightningModule):
-    """An English-to-Python Transformer with all that it needs to be trained and used.
+    """An English-to-Python Transformer with its loss, optimiser, search and tokenizers.
 
     Args:
         model: The Transformer.
@@ -55,10 +55,10 @@ class Seq2SeqModule(pl.LightningModule):
         tgt_tokenizer: For code.
         src_vocab: Of descriptions.
         tgt_vocab: Of code.
-        freeze_epochs: Epochs for which token tables filled from vectors stay as they are;
-            -1 for ever.
-        frozen: The sides (`src`, `tgt`) that were filled.
-        metadata: Plain containers that every checkpoint carries (config, vocabularies, ...).
+        freeze_epochs: Epochs in which token tables that word vectors initialised are frozen;
+            -1: all epochs.
+        frozen: The sides (`src`, `tgt`) whose table word vectors initialised.
+        metadata: Plain containers that every checkpoint stores (config, vocabularies, ...).
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class Seq2SeqModule(pl.LightningModule):
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
-        # Persistent: an epoch's mean survives a stop in the middle of the epoch.
-        # Not looked through for NaN, for that would wait for the device in every step.
+        # Persistent: a run that is resumed inside an epoch continues the epoch's mean.
+        # Not searched for NaN, for that would synchronise with the device in every step.
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.train_loss.persistent(True)
         self.eval_metrics = nn.ModuleDict(
@@ -106,7 +106,7 @@ class Seq2SeqModule(pl.LightningModule):
         loss = self._loss(batch)
         if batch_idx == 0:
             self.train_loss.reset()
-        value = loss.detach()  # one that is not finite is left out of the epoch's mean
+        value = loss.detach()  # a non-finite loss is excluded from the epoch's mean
         self.train_loss.update(
             value.nan_to_num(0.0, 0.0, 0.0), weight=batch.n_tokens * value.isfinite()
         )
@@ -118,20 +118,20 @@ class Seq2SeqModule(pl.LightningModule):
         return loss
 
     def on_train_start(self) -> None:
-        """Freeze as the epoch demands; a run resumed inside an epoch sees no start of it."""
+        """Freeze or unfreeze the tables of a run that is resumed inside an epoch."""
         self._freeze(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
-        """Let the token tables learn once their frozen epochs are over."""
+        """Unfreeze the token tables after their frozen epochs."""
         self._freeze(self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean loss; the criterion's own scale, not comparable across losses."""
+        """Log the epoch's mean loss, whose scale is not comparable between criteria."""
         self.log("train/loss", self.train_loss.compute(), prog_bar=True)
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and its schedule, stepped once an update."""
+        """Return the optimiser and its schedule, stepped after each update."""
         optimizer = self._optimizer(self.parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self._scheduler(optimizer, total_steps=total_steps)
@@ -148,8 +148,8 @@ class Seq2SeqModule(pl.LightningModule):
     ) -> None:
         """Clip gradients by their norm, in bf16 too.
 
-        Lightning refuses to under mixed precision if the optimiser is fused, for in fp16 it would
-        see gradients that are still scaled; bf16 scales nothing.
+        Under mixed precision Lightning rejects clipping with a fused optimiser, for fp16 gradients
+        are still scaled at this point; bf16 gradients are not scaled.
         """
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if scaled or gradient_clip_algorithm == "value":
@@ -172,33 +172,33 @@ class Seq2SeqModule(pl.LightningModule):
     # -- evaluation -------------------------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Count the token metrics of a batch of the validation split or the training sample."""
+        """Update the token metrics by a batch of the validation split or the training sample."""
         split = EVAL_SPLITS[dataloader_idx]
-        self._count(batch, split, self._scored(batch))
+        self._update_metrics(batch, split, self._score(batch))
 
     def on_test_start(self) -> None:
         """Forget what was tested before."""
         self.tested = {}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count the token metrics of a batch of the test split, in all and pair by pair."""
-        scored = self._scored(batch)
+        """Update the token metrics of the test split by a batch, in total and per pair."""
+        scored = self._score(batch)
         metrics: Any = self.eval_metrics["test_split"]
         owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
         owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
         table = metrics.per_example(scored[0], owners, len(batch.indices))
-        self._count(batch, "test", scored)
+        self._update_metrics(batch, "test", scored)
         self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
 
-    def _scored(self, batch: Batch) -> tuple[TokenScores, Tensor]:
-        """Return the scores of a batch's target tokens, and its loss."""
+    def _score(self, batch: Batch) -> tuple[TokenScores, Tensor]:
+        """Return the scores `[N]` of a batch's target tokens, and its mean loss."""
         with self._full_precision():
             hidden, targets = self._hidden(batch)
             weigh = partial(normalizer, self.loss)
             return score_hidden(hidden, self.model.projection, targets, self.loss, weigh)
 
-    def _count(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
-        """Add a batch to what is counted."""
+    def _update_metrics(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
+        """Update the metrics and the mean loss of a split by a batch."""
         scores, value = scored
         metrics: Any = self.eval_metrics[f"{split}_split"]
         metrics.update(scores, n_characters=batch.n_characters, spelling_bits=batch.spelling_bits)
@@ -206,7 +206,7 @@ class Seq2SeqModule(pl.LightningModule):
         loss.update(value, weight=normalizer(self.loss, scores.targets))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the same metrics for both sides, and how far apart they are."""
+        """Log the same metrics for validation and training, and the generalisation gap."""
         nll = {split: self._log_split(split, bar=split == "val") for split in EVAL_SPLITS}
         self.log("gap/nll", nll["val"] - nll["train"])
 
@@ -221,7 +221,7 @@ class Seq2SeqModule(pl.LightningModule):
         for name, value in values.items():
             self.log(f"{split}/{name}", value, prog_bar=bar and name == "nll")
         loss: Any = self.eval_losses[f"{split}_split"]
-        # train/loss is the running mean with dropout; the sample's, in eval mode, has its own name.
+        # `train/loss` is the running mean with dropout; that of the sample is in eval mode.
         self.log(f"{split}/loss" if split != "train" else "train/eval_loss", loss.compute())
         loss.reset()
         return values["nll"]
@@ -229,7 +229,7 @@ class Seq2SeqModule(pl.LightningModule):
     # -- generation -------------------------------------------------------------------------------
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
-        """Return (place in the split, candidate programs, best first) for each source."""
+        """Return (place in the split, candidate programs, best first) per source."""
         with self._full_precision():
             results = self.search(IncrementalDecoder(self.model), batch.src, self.tgt_vocab)
         return [
@@ -241,15 +241,15 @@ class Seq2SeqModule(pl.LightningModule):
     def generate(
         self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
     ) -> list[str]:
-        """Return one program per description.
+        """Generate one program per description.
 
         Args:
             descriptions: Tasks in English.
-            search: A decoding function; the module's own where None.
-            max_rows: Descriptions decoded at once.
+            search: A decoding function; None: that of the module.
+            max_rows: Descriptions per decoding batch.
 
         Raises:
-            ValueError: If a description has no token or more than the model has positions for.
+            ValueError: If a description has no token, or more tokens than the model has positions.
         """
         return [self.text(found[0]) for found in self.candidates(descriptions, search, max_rows)]
 
@@ -277,10 +277,7 @@ class Seq2SeqModule(pl.LightningModule):
         return found
 
     def _full_precision(self) -> torch.autocast:
-        """Compute in the precision of the weights, whatever training does.
-
-        So a figure or a program does not depend on who asks: `train.py`, `evaluate.py`, a notebook.
-        """
+        """Disable autocast, so that evaluation does not depend on the training precision."""
         return torch.autocast(self.device.type, enabled=False)
 
     @contextmanager
@@ -293,18 +290,18 @@ class Seq2SeqModule(pl.LightningModule):
             self.model.train(training)
 
     def text(self, hypothesis: Hypothesis) -> str:
-        """Return the program that a hypothesis spells."""
+        """Return the program of a hypothesis."""
         return self.tgt_tokenizer.detokenize(self.tgt_vocab.decode(hypothesis.ids))
 
     @torch.inference_mode()
     def attention(
         self, description: str, code: str
     ) -> tuple[dict[str, tuple[list[str], list[str]]], dict[str, Tensor]]:
-        """Return what the model looks at while it writes a program.
+        """Return the attention maps of a description and a program.
 
         Args:
             description: The task.
-            code: The program, generated or given.
+            code: The program, a generated one or a reference.
 
         Returns:
             Per kind (`cross`, `encoder`, `decoder`) the labels of rows and columns, and the weights
@@ -317,7 +314,7 @@ class Seq2SeqModule(pl.LightningModule):
         batch = collate([example], self.tgt_vocab).to(self.device)
         with self._without_dropout(), self._full_precision():
             maps = attention_maps(self.model, batch.src, batch.tgt_in)
-        # A row is what is being written: the token that comes out at that place.
+        # A row is the token that is predicted at that place.
         read, written = [*src, EOS], [*tgt, EOS]
         labels = {
             "cross": (written, read),
@@ -329,5 +326,5 @@ class Seq2SeqModule(pl.LightningModule):
     # -- checkpoints ------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add config and vocabularies: a checkpoint needs no other file."""
+        """Store config and vocabularies: a checkpoint needs no other file."""
         checkpoint["en2py"] = self.metadata
