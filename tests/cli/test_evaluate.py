@@ -12,8 +12,12 @@ import torch
 from evaluate import main
 from omegaconf import OmegaConf
 
-from en2py.cli import checkpoint_runs
-from en2py.cli.checkpoint_runs import checkpoints_of
+from en2py.cli.checkpoint_runs import (
+    common_pairs,
+    config_changes,
+    find_checkpoints,
+    find_runs,
+)
 from en2py.cli.main import command
 from en2py.config.composition import CONF, rehearse
 from en2py.config.run_name import run_name
@@ -235,10 +239,10 @@ def test_a_study_is_the_best_checkpoints_of_its_finished_runs(make: Make, folder
     runs = [make("seed=1", study="t"), make("seed=2", study="t"), make("seed=3", study="t")]
     (runs[2].parents[1] / "result.json").unlink()
     runs[1].parents[1].rename(f"{runs[1].parents[1]}.old1")
-    assert checkpoints_of(str(folder / "t")) == [runs[0]]
-    assert checkpoints_of(str(runs[0].parents[1])) == [runs[0]]
+    assert find_checkpoints(str(folder / "t")) == [runs[0]]
+    assert find_checkpoints(str(runs[0].parents[1])) == [runs[0]]
     with pytest.raises(UserError, match="neither the folder of a run nor that of a study"):
-        checkpoints_of(str(folder / "cache"))
+        find_checkpoints(str(folder / "cache"))
 
 
 def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
@@ -252,19 +256,17 @@ def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
         line["candidates"] = ["x = 1"]
     run = path.parents[1]
     (run / "predictions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    (entrant,) = checkpoint_runs.find_runs(
-        rehearse("evaluate", [f"ckpt_path={path}", f"cache={tmp_path}", "processes=1"], CONF)
-    )
-    key = testing.predictions_key(entrant.sha256, entrant.config)
+    words = [f"ckpt_path={path}", f"cache={tmp_path}", "processes=1"]
+    (own,) = find_runs(str(path), config_changes(rehearse("evaluate", words, CONF)))
+    key = testing.predictions_key(own.sha256, own.config)
     (run / "predictions.json").write_text(json.dumps(key))
-    pairs = checkpoint_runs.common_pairs([entrant], "test")
-    assert checkpoint_runs.stored_programs(entrant, pairs) == [["x = 1"]] * len(pairs)
-    other = dataclasses.replace(entrant, sha256="0")
-    assert checkpoint_runs.stored_programs(other, pairs) is None
-    beam = {**entrant.config, "decoding": {**entrant.config["decoding"], "max_len": 9}}
-    assert checkpoint_runs.stored_programs(dataclasses.replace(entrant, config=beam), pairs) is None
+    pairs = common_pairs([own], "test")
+    assert own.stored_programs(pairs) == [["x = 1"]] * len(pairs)
+    assert dataclasses.replace(own, sha256="0").stored_programs(pairs) is None
+    longer = {**own.config, "decoding": {**own.config["decoding"], "max_len": 9}}
+    assert dataclasses.replace(own, config=longer).stored_programs(pairs) is None
     reworded = [dataclasses.replace(pairs[0], description="other"), *pairs[1:]]
-    assert checkpoint_runs.stored_programs(entrant, reworded) is None
+    assert own.stored_programs(reworded) is None
 
 
 def test_samples_are_drawn_again_the_same(make: Make, score: Score, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from en2py.config.run_name import settings
 from en2py.evaluation.aggregation import (
-    Metrics,
     RunMetrics,
     axes,
     configurations,
@@ -22,11 +21,7 @@ def share(n_right: int, n: int = N) -> list[list[float]]:
     return [[float(i < n_right), 1.0] for i in range(n)]
 
 
-def value(metric: str, counts) -> float:
-    return counts[0] / counts[1] if counts[1] else math.nan
-
-
-METRICS = Metrics(value=value, shares={"compiles"}, clusters=range(N))
+CLUSTERS = range(N)
 
 
 def run(seed, n_right, *, nll=1.0, counted=True, **chosen) -> RunMetrics:
@@ -71,7 +66,7 @@ def test_what_is_fixed_is_said_once_with_choices_first():
 def test_seeds_of_one_configuration_are_one_row():
     runs = [run(2, 20), run(1, 10), run(3, 30), run(1, 5, loss="smoothed")]
     assert [[one.seed for one in own] for own in configurations(runs)] == [[1, 2, 3], [1]]
-    first, _ = make_rows(runs, METRICS)
+    first, _ = make_rows(runs, CLUSTERS)
     figure = first.figures["compiles"]
     # Mean 1/2, standard error 0.25 / sqrt(3), t(0.975, 2) = 4.3027
     half = 4.302653 * 0.25 / math.sqrt(3)
@@ -82,13 +77,13 @@ def test_seeds_of_one_configuration_are_one_row():
 
 
 def test_a_seed_that_comes_again_is_a_row_of_its_own():
-    rows = make_rows([run(1, 10), run(2, 20), run(1, 30)], METRICS)
+    rows = make_rows([run(1, 10), run(2, 20), run(1, 30)], CLUSTERS)
     assert [row.name for row in rows] == ["data-plain", "data-plain (2)"]
     assert rows[1].figures["compiles"].value == 0.75
 
 
 def test_a_single_seed_has_the_interval_of_its_clusters():
-    (row,) = make_rows([run(1, 20)], METRICS)
+    (row,) = make_rows([run(1, 20)], CLUSTERS)
     figure = row.figures["compiles"]
     assert figure.over == "clusters" and figure.n == N
     # 20 of 40: 0.5 -+ 1.96 * sqrt(0.25 / 40)
@@ -98,7 +93,7 @@ def test_a_single_seed_has_the_interval_of_its_clusters():
 
 
 def test_a_single_seed_without_counts_has_no_interval():
-    row = make_rows([run(1, 20, counted=False), run(1, 30, counted=False, loss="x")], METRICS)[1]
+    row = make_rows([run(1, 20, counted=False), run(1, 30, counted=False, loss="x")], CLUSTERS)[1]
     assert row.figures["compiles"].low is None
     assert row.differences["compiles"].value == pytest.approx(0.25)
     assert not row.differences["compiles"].is_significant
@@ -107,7 +102,7 @@ def test_a_single_seed_without_counts_has_no_interval():
 def test_differences_are_paired_by_seed():
     runs = [run(1, 10), run(2, 20), run(3, 30)]
     runs += [run(seed, 10 * seed + 2, nll=2.0, loss="smoothed") for seed in (1, 2, 3)]
-    first, second = make_rows(runs, METRICS)
+    first, second = make_rows(runs, CLUSTERS)
     assert first.differences == {}
     difference = second.differences["compiles"]
     assert (difference.over, difference.is_significant) == ("seeds", True)
@@ -118,7 +113,7 @@ def test_validation_has_differences_paired_by_seed_too():
     runs = [run(1, 9, nll=1.0), run(2, 9, nll=2.0)]
     runs += [run(1, 9, nll=0.5, loss="smoothed"), run(2, 9, nll=1.51, loss="smoothed")]
     runs += [run(7, 9, nll=0.4, loss="weighted")]
-    found = {row.name: row.differences.get("val/nll") for row in make_rows(runs, METRICS)}
+    found = {row.name: row.differences.get("val/nll") for row in make_rows(runs, CLUSTERS)}
     assert found["loss=plain"] is None
     assert found["loss=smoothed"].value == pytest.approx(-0.495)
     assert found["loss=smoothed"].is_significant and found["loss=smoothed"].over == "seeds"
@@ -126,7 +121,7 @@ def test_validation_has_differences_paired_by_seed_too():
 
 
 def test_without_shared_seeds_differences_are_paired_by_cluster():
-    close, far = (make_rows([run(1, 20), baseline(n)], METRICS)[1] for n in (21, 35))
+    close, far = (make_rows([run(1, 20), baseline(n)], CLUSTERS)[1] for n in (21, 35))
     assert close.differences["compiles"].over == far.differences["compiles"].over == "clusters"
     assert close.differences["compiles"].value == pytest.approx(1 / N)
     assert not close.differences["compiles"].is_significant
@@ -134,13 +129,13 @@ def test_without_shared_seeds_differences_are_paired_by_cluster():
 
 
 def test_pairing_by_cluster_cancels_what_is_hard_for_both():
-    row = make_rows([run(1, 20), baseline(21)], METRICS)[1]
+    row = make_rows([run(1, 20), baseline(21)], CLUSTERS)[1]
     figure, difference = row.figures["compiles"], row.differences["compiles"]
     assert difference.high - difference.low < 0.5 * (figure.high - figure.low)
 
 
 def test_a_baseline_is_compared_with_the_mean_of_the_seeds():
-    row = make_rows([run(1, 10), run(2, 20), baseline(30)], METRICS)[-1]
+    row = make_rows([run(1, 10), run(2, 20), baseline(30)], CLUSTERS)[-1]
     assert row.differences["compiles"].value == pytest.approx((30 - 15) / N)
 
 
@@ -148,7 +143,7 @@ def test_pairs_that_were_not_asked_are_left_out_of_a_difference():
     half = baseline(0)
     counts = [[1.0, 1.0] if i < 10 else [0.0, 0.0] for i in range(N)]
     half = RunMetrics("human", "baseline", None, {}, {"compiles": 1.0}, {"compiles": counts})
-    row = make_rows([run(1, 5), half], METRICS)[1]
+    row = make_rows([run(1, 5), half], CLUSTERS)[1]
     assert row.figures["compiles"].value == 1.0
     assert row.differences["compiles"].value == pytest.approx(0.5)  # 5 of the 10 it was asked
 
@@ -158,14 +153,14 @@ def test_what_cannot_be_compared_has_no_difference():
     other = RunMetrics(
         **{**vars(other), "not_comparable": ["compiles", "nll"], "notes": ["another tokenizer"]}
     )
-    row = make_rows([run(1, 10), other], METRICS)[1]
+    row = make_rows([run(1, 10), other], CLUSTERS)[1]
     assert row.differences == {} and row.notes == ["another tokenizer"]
     assert row.figures["compiles"].value == 0.5
 
 
 def test_rows_are_ranked_by_validation_and_baselines_stand_last():
     runs = [baseline(9, "b"), run(1, 39, nll=2.0), run(1, 1, nll=1.0, loss="smoothed"), baseline(1)]
-    rows = make_rows(runs, METRICS)
+    rows = make_rows(runs, CLUSTERS)
     assert [row.name for row in rows] == ["loss=smoothed", "loss=plain", "b", "retrieval"]
     assert reference_name(runs) == "loss=plain"
 
@@ -173,11 +168,11 @@ def test_rows_are_ranked_by_validation_and_baselines_stand_last():
 def test_a_run_without_validation_is_ranked_behind_the_others():
     known, unknown = run(1, 1, loss="smoothed"), run(1, 1)
     unknown = RunMetrics(**{**vars(unknown), "validation": {}})
-    assert [row.name for row in make_rows([unknown, known], METRICS)][0] == "loss=smoothed"
+    assert [row.name for row in make_rows([unknown, known], CLUSTERS)][0] == "loss=smoothed"
 
 
 def test_baselines_alone_make_a_table():
-    (row,) = make_rows([baseline(10)], METRICS)
+    (row,) = make_rows([baseline(10)], CLUSTERS)
     assert row.differences == {} and row.figures["compiles"].k == 10
     assert reference_name([baseline(10)]) == "" and fixed([baseline(10)]) == {}
 
@@ -187,7 +182,7 @@ def test_buckets_are_means_over_seeds():
         RunMetrics(**{**vars(run(seed, 1)), "groups": {"new": {"compiles": seed / 4}}})
         for seed in (1, 2)
     ]
-    assert make_rows(runs, METRICS)[0].groups == {"new": {"compiles": 0.375}}
+    assert make_rows(runs, CLUSTERS)[0].groups == {"new": {"compiles": 0.375}}
 
 
 def test_settings_hold_all_that_matters_but_the_seed(tmp_path):

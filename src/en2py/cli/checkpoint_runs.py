@@ -1,10 +1,9 @@
-"""What takes part in a comparison: the runs behind checkpoints, each with its own data."""
+"""Find the checkpoints of an evaluation, and open their models and data."""
 
-import csv
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import expand_paths
 from en2py.data.cache import cached
-from en2py.data.files import digest, file_digest
+from en2py.data.datamodule import PairDataModule
+from en2py.data.files import digest, file_digest, read_csv
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
@@ -27,30 +27,38 @@ from en2py.training.testing import predictions_key
 log = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).parents[1]
+Programs = list[list[str]]  # per pair, best first
 
 
 @dataclass(frozen=True)
 class CheckpointRun:
-    """A checkpoint that takes part.
+    """A checkpoint to evaluate, with its data.
 
     Attributes:
-        path: Of the checkpoint.
-        sha256: Of its file.
-        stored: What it carries besides weights, see `build.checkpoint_metadata`.
-        config: Its config with what this evaluation changes: places, cache, decoding.
-        prepared: Its data as they are now, with the checkpoint's vocabularies.
+        path: The checkpoint file.
+        sha256: Digest of the file.
+        checkpoint: Its content. Tensors are mapped from the file, not read, so that all checkpoints
+            of a study fit into memory.
+        config: The stored config with the changes of the evaluation.
+        prepared: The data as they are prepared today, with the stored vocabularies.
     """
 
     path: Path
     sha256: str
-    stored: dict[str, Any]
+    checkpoint: dict[str, Any]
     config: dict[str, Any]
     prepared: Prepared
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        """Return the stored metadata, see `checkpoints.checkpoint_metadata`."""
+        metadata: dict[str, Any] = self.checkpoint["en2py"]
+        return metadata
+
+    @property
     def name(self) -> str:
         """Return the name of the run."""
-        return str(self.stored["run"])
+        return str(self.metadata["run"])
 
     @property
     def seed(self) -> int:
@@ -59,43 +67,135 @@ class CheckpointRun:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Return all that the run chose, its seed left out."""
-        return settings(self.config, self.stored["choices"])
+        """Return all settings of the run without its seed."""
+        return settings(self.config, self.metadata["choices"])
 
     @property
     def folder(self) -> Path | None:
-        """Return the folder of the run, None where the checkpoint lies elsewhere."""
+        """Return the folder of the run; None if the checkpoint was copied elsewhere."""
         folder = self.path.resolve().parent.parent
         return folder if folder.name == self.name else None
 
-    def curve(self) -> list[dict[str, float]]:
-        """Return the run's loss on both sides, epoch after epoch; empty where it is not known."""
-        try:
-            with open((self.folder or Path()) / "metrics.csv", newline="") as file:
-                rows = list(csv.DictReader(file))
-        except FileNotFoundError:
+    def open(self, splits: Mapping[str, Sequence[Pair]]) -> tuple[Seq2SeqModule, PairDataModule]:
+        """Return the module, and the data that it is evaluated on.
+
+        Args:
+            splits: Split to pairs, which are tokenized by the run's tokenizers.
+        """
+        metadata = {**self.metadata, "config": self.config}
+        module = build.module_of({**self.checkpoint, "en2py": metadata})
+        src, tgt = module.src_tokenizer.tokenize, module.tgt_tokenizer.tokenize
+        tokenized = {
+            split: [
+                TokenizedPair(pair, src(pair.description), tgt(pair.code))
+                for pair in splits.get(split, ())
+            ]
+            for split in SPLITS
+        }
+        prepared = dataclasses.replace(self.prepared, splits=tokenized)
+        return module, build.datamodule(self.config, prepared)
+
+    def learning_curve(self) -> list[dict[str, float]]:
+        """Return training and validation NLL per epoch; empty if they are not known."""
+        path = (self.folder or Path()) / "metrics.csv"
+        if not path.is_file():
             return []
         names = ("epoch", "train/nll", "val/nll")
-        return [{n: float(row[n]) for n in names} for row in rows if row.get("val/nll")]
+        return [{n: float(row[n]) for n in names} for row in read_csv(path) if "val/nll" in row]
 
     def notes(self) -> list[str]:
-        """Return what a reader of its row has to know of its data."""
-        if self.prepared.split_hash == self.stored["split_hash"]:
+        """Return remarks on its data for the reader of the results."""
+        if self.prepared.split_hash == self.metadata["split_hash"]:
             return []
         return [
             "the data or the rules are not those of its training (their split hash differs), so "
             "test pairs may have been trained on"
         ]
 
+    def stored_programs(self, pairs: Sequence[Pair]) -> Programs | None:
+        """Return the programs that the run itself generated for these descriptions.
 
-def checkpoints_of(text: str) -> list[Path]:
-    """Find the checkpoints that are named: files, globs, run folders, folders of studies.
+        Returns:
+            Programs per pair; None if they are not of this checkpoint and this decoding.
+        """
+        if self.folder is None:
+            return None
+        try:
+            key = json.loads((self.folder / "predictions.json").read_text())
+            lines = (self.folder / "predictions.jsonl").read_text().splitlines()
+            records = {record["id"]: record for record in map(json.loads, lines)}
+        except (OSError, ValueError, KeyError):
+            return None
+        if key != predictions_key(self.sha256, self.config):
+            return None
+        own = [records.get(pair.id, {}) for pair in pairs]
+        if [record.get("description") for record in own] != [pair.description for pair in pairs]:
+            return None
+        return [record["candidates"] for record in own]
+
+    def cached_programs(
+        self, pairs: Sequence[Pair], search: Mapping[str, Any], generate: Callable[[], Programs]
+    ) -> Programs:
+        """Return the programs of a search from the cache; generate them if they are not there.
+
+        Args:
+            pairs: The pairs.
+            search: The decoding section of the config.
+            generate: Returns the programs per pair.
+        """
+        key = {
+            "checkpoint": self.sha256,
+            "search": dict(search),
+            "descriptions": [pair.description for pair in pairs],
+            "model": file_digest(_SOURCE / "models"),
+            "decoding": file_digest(_SOURCE / "decoding"),
+        }
+
+        def make() -> dict[str, Any]:
+            log.info(f"{self.name}: generating {len(pairs):,} programs")
+            return {"candidates": generate()}
+
+        record, _ = cached(Path(self.config["cache"]), "predictions", key, make)
+        programs: Programs = record["candidates"]
+        return programs
+
+
+def find_runs(paths: str, changes: Mapping[str, Any]) -> list[CheckpointRun]:
+    """Load the named checkpoints and their data.
 
     Args:
-        text: As typed: a path, several with commas between them, or patterns.
+        paths: As typed, see `find_checkpoints`.
+        changes: Sections of the config that the evaluation changes, see `evaluation_config`.
 
     Raises:
-        UserError: If there is none in a folder that is named.
+        UserError: If a checkpoint cannot be read or its data are not found.
+    """
+    known: dict[str, Prepared] = {}
+    runs = []
+    for path in find_checkpoints(paths):
+        checkpoint = load_checkpoint(path, mmap=True)
+        metadata = checkpoint["en2py"]
+        config = evaluation_config(metadata["config"], changes)
+        key = digest(data_key(config))
+        if key not in known:
+            known[key] = build.prepare_data(config)[0]
+        prepared = dataclasses.replace(
+            known[key],
+            src_vocab=Vocab.from_dict(metadata["src_vocab"]),
+            tgt_vocab=Vocab.from_dict(metadata["tgt_vocab"]),
+        )
+        runs.append(CheckpointRun(path, file_digest(path), checkpoint, config, prepared))
+    return runs
+
+
+def find_checkpoints(text: str) -> list[Path]:
+    """Find the named checkpoints.
+
+    Args:
+        text: Files, patterns, run folders or study folders, separated by commas.
+
+    Raises:
+        UserError: If a folder has no checkpoint.
     """
     found: list[Path] = []
     for path in expand_paths(text):
@@ -107,12 +207,12 @@ def _in_folder(folder: Path) -> list[Path]:
     own = folder / "checkpoints" / "best.ckpt"
     if own.is_file():
         return [own]
-    results = [
-        result
+    finished = [
+        result.parent
         for result in sorted(folder.glob("*/result.json"))
         if not is_archived(result.parent.name)
     ]
-    files = [result.parent / "checkpoints" / "best.ckpt" for result in results]
+    files = [run / "checkpoints" / "best.ckpt" for run in finished]
     files = [file for file in files if file.is_file()]
     if not files:
         raise UserError(
@@ -122,131 +222,41 @@ def _in_folder(folder: Path) -> list[Path]:
     return files
 
 
-def find_runs(cfg: DictConfig) -> list[CheckpointRun]:
-    """Load the checkpoints that an evaluation names, without their weights, and their data.
+def config_changes(cfg: DictConfig) -> dict[str, Any]:
+    """Return the sections of a checkpoint's config that an evaluation changes."""
+    keys = ["cache", "processes", "batch", "decoding", "data"]
+    changes: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
+    return dict(changes)
 
-    Raises:
-        UserError: For a checkpoint that cannot be read, or data that are not there.
+
+def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a checkpoint with the changes of an evaluation.
+
+    Args:
+        config: The stored config.
+        changes: See `config_changes`.
     """
-    known: dict[str, Prepared] = {}
-    found = []
-    for path in checkpoints_of(cfg.ckpt_path):
-        stored = load_checkpoint(path)["en2py"]
-        config = evaluation_config(cfg, stored)
-        key = digest(data_key(config))
-        if key not in known:
-            known[key] = build.prepare_data(config)[0]
-        prepared = dataclasses.replace(
-            known[key],
-            src_vocab=Vocab.from_dict(stored["src_vocab"]),
-            tgt_vocab=Vocab.from_dict(stored["tgt_vocab"]),
-        )
-        found.append(CheckpointRun(path, file_digest(path), stored, config, prepared))
-    return found
-
-
-def evaluation_config(cfg: DictConfig, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint's config with what an evaluation changes of it."""
-    config = {**stored["config"], "cache": cfg.cache, "processes": cfg.processes}
-    if cfg.data.path is not None:
-        config["data"] = _with_path(config["data"], cfg.data.path)
-    config["batch"] = OmegaConf.to_container(cfg.batch)
-    decoding: Any = OmegaConf.to_container(cfg.decoding, resolve=True)
+    changed = {**config, **{key: changes[key] for key in ("cache", "processes", "batch")}}
+    if (path := changes["data"]["path"]) is not None:
+        source = {**config["data"]["source"]}
+        source["root" if "root" in source else "path"] = path
+        changed["data"] = {**config["data"], "path": path, "source": source}
+    decoding = dict(changes["decoding"])
     if decoding["engine"] == "torch":
         del decoding["engine"]
     if "_target_" in decoding:
         limit = config["model"]["max_tgt_len"]
-        config["decoding"] = {**decoding, "max_len": decoding["max_len"] or limit}
+        changed["decoding"] = {**decoding, "max_len": decoding["max_len"] or limit}
     else:  # as trained
-        config["decoding"] = {**config["decoding"], **decoding}
-    return config
+        changed["decoding"] = {**config["decoding"], **decoding}
+    return changed
 
 
-def _with_path(data: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return a data config that reads another file."""
-    source = {**data["source"]}
-    source["root" if "root" in source else "path"] = path
-    return {**data, "path": path, "source": source}
+def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
+    """Return the pairs in a split of every run's data, as the first run reads them.
 
-
-def common_pairs(entrants: Sequence[CheckpointRun], part: str) -> list[Pair]:
-    """Return the pairs that lie in a part of every entrant's data, as the first one reads them.
-
-    A pair lies in one part of a run's data, so none of these was trained on by any.
+    A pair is in one split of a run's data, so no run was trained on a pair returned here, unless
+    `split` is `train`.
     """
-    shared = set.intersection(
-        *({pair.id for pair in entrant.prepared.pairs(part)} for entrant in entrants)
-    )
-    return [pair for pair in entrants[0].prepared.pairs(part) if pair.id in shared]
-
-
-def aligned(
-    entrant: CheckpointRun, module: Seq2SeqModule, parts: Mapping[str, Sequence[Pair]]
-) -> Prepared:
-    """Return an entrant's data with other texts in some parts, cut into its own tokens."""
-
-    def tokens(pairs: Sequence[Pair]) -> list[TokenizedPair]:
-        return [
-            TokenizedPair(
-                pair,
-                module.src_tokenizer.tokenize(pair.description),
-                module.tgt_tokenizer.tokenize(pair.code),
-            )
-            for pair in pairs
-        ]
-
-    splits = {name: tokens(parts.get(name, ())) for name in SPLITS}
-    return dataclasses.replace(entrant.prepared, splits=splits)
-
-
-def stored_programs(entrant: CheckpointRun, pairs: Sequence[Pair]) -> list[list[str]] | None:
-    """Return the programs that the run itself wrote for these descriptions.
-
-    Returns:
-        Programs per pair; None where there are none of this checkpoint and this decoding.
-    """
-    if entrant.folder is None:
-        return None
-    try:
-        key = json.loads((entrant.folder / "predictions.json").read_text())
-        lines = (entrant.folder / "predictions.jsonl").read_text().splitlines()
-        records = {record["id"]: record for record in map(json.loads, lines)}
-    except (OSError, ValueError, KeyError):
-        return None
-    if key != predictions_key(entrant.sha256, entrant.config):
-        return None
-    own = [records.get(pair.id) for pair in pairs]
-    if any(
-        record is None or record["description"] != pair.description
-        for record, pair in zip(own, pairs, strict=True)
-    ):
-        return None
-    return [record["candidates"] for record in own if record is not None]
-
-
-def known_programs(
-    entrant: CheckpointRun, pairs: Sequence[Pair], search: Mapping[str, Any], write: Any
-) -> list[list[str]]:
-    """Return what a checkpoint writes under a search, from the cache if it is there.
-
-    Args:
-        entrant: The checkpoint.
-        pairs: Whose descriptions are asked.
-        search: The decoding section.
-        write: Called without arguments, returns the programs per pair.
-    """
-    key = {
-        "checkpoint": entrant.sha256,
-        "search": dict(search),
-        "descriptions": [pair.description for pair in pairs],
-        "model": file_digest(_SOURCE / "models"),
-        "decoding": file_digest(_SOURCE / "decoding"),
-    }
-
-    def build_them() -> dict[str, Any]:
-        log.info(f"{entrant.name}: writing {len(pairs):,} programs")
-        return {"candidates": write()}
-
-    record, _ = cached(Path(entrant.config["cache"]), "predictions", key, build_them)
-    programs: list[list[str]] = record["candidates"]
-    return programs
+    shared = set.intersection(*({pair.id for pair in run.prepared.pairs(split)} for run in runs))
+    return [pair for pair in runs[0].prepared.pairs(split) if pair.id in shared]

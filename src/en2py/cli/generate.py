@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py.cli.checkpoint_runs import evaluation_config
+from en2py.cli.checkpoint_runs import config_changes, evaluation_config
 from en2py.data.text_files import read_text
 from en2py.errors import UserError
 from en2py.training.build import module_of
@@ -26,7 +26,8 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
         UserError: If the checkpoint cannot be read, or the model cannot read a description.
     """
     checkpoint = load_checkpoint(cfg.ckpt_path)
-    checkpoint["en2py"]["config"] = evaluation_config(cfg, checkpoint["en2py"])
+    metadata = checkpoint["en2py"]
+    metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
     module = module_of(checkpoint)
     if lines is None and cfg.prompt is not None:
         print(_programs(module, [cfg.prompt])[0][0])

@@ -29,7 +29,7 @@ from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.registry import format_values
 from en2py.evaluation.plots.curves import plot_curves
-from en2py.evaluation.scores import Training, write_scores
+from en2py.evaluation.scores import TrainingData, write_predictions, write_samples
 from en2py.sweeps.progress import print_finished
 from en2py.training import build, checkpoints, run_folder, signals
 from en2py.training.checkpoints import load_checkpoint
@@ -42,7 +42,7 @@ from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.run_folder import Run, write_state
 from en2py.training.testing import (
     draw_attention,
-    generated,
+    generate_programs,
     predictions_key,
     score_split,
     token_tables,
@@ -165,7 +165,7 @@ def _train(run: Run) -> float:
     module.load_state_dict(best["state_dict"])
     if not is_rank_zero():  # it has its share of the test split; the first one judges and writes
         token_tables(module, datamodule, trainer, "test")
-        generated(module, datamodule, trainer, "test")
+        generate_programs(module, datamodule, trainer, "test")
         return math.inf
     plot_curves(folder / "metrics.csv", folder / "curves.png")
     judge = ProgramRunner(
@@ -174,8 +174,10 @@ def _train(run: Run) -> float:
         folder=Path(config["cache"]),
         behaviour=config["behaviour"],
     )
-    scores = score_split(module, datamodule, trainer, "test", judge, Training.of(prepared))
-    write_scores(folder, scores)
+    training = TrainingData.of(prepared)
+    scores = score_split(module, datamodule, trainer, "test", judge, training, name=run.name)
+    write_samples(folder / "samples.md", scores)
+    write_predictions(folder / "predictions.jsonl", scores)
     key = predictions_key(file_digest(best_file), config)
     write_atomically(folder / "predictions.json", json.dumps(key).encode())
     pictures = draw_attention(module, scores, folder, ["cross"], n_maps=1)

@@ -1,5 +1,6 @@
 """Load batches in an order that depends on (seed, epoch) alone."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -132,7 +133,7 @@ class PairDataModule(pl.LightningDataModule):
         super().__init__()
         self.prepared = prepared
         self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
-        self.eval_split = "test"  # the split of test and predict
+        self._eval_split = "test"
         self._readable = {  # one position is for EOS
             name: [e for e in self._examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
@@ -159,6 +160,12 @@ class PairDataModule(pl.LightningDataModule):
             )
             for i, item in enumerate(self.prepared.splits[split])
         ]
+
+    def for_evaluation(self, split: str) -> "PairDataModule":
+        """Return a copy that tests and predicts on a split."""
+        other = copy.copy(self)
+        other._eval_split = split
+        return other
 
     def sample(self, split: str, n: int) -> list[Pair]:
         """Return `n` pairs spread evenly over a split, always the same ones."""
@@ -196,12 +203,12 @@ class PairDataModule(pl.LightningDataModule):
         return [self._loader(name, self._batches(name)) for name in ("val", "train_sample")]
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the pairs of `eval_split` within the length limits of the model."""
-        return self._loader(self.eval_split, self._batches(self.eval_split))
+        """Return the pairs of the evaluated split within the length limits of the model."""
+        return self._loader(self._eval_split, self._batches(self._eval_split))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return all pairs of `eval_split` with a source within the length limit; no targets."""
-        examples = [Example(e.index, e.src, ()) for e in self._readable[self.eval_split]]
+        """Return the pairs of the evaluated split with a source within the limit; no targets."""
+        examples = [Example(e.index, e.src, ()) for e in self._readable[self._eval_split]]
         lengths = [(len(e.src) + 1, len(e.src) + 1) for e in examples]
         sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._rank_and_world())
         return self._loader_of(examples, sampler)

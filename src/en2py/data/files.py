@@ -1,5 +1,6 @@
 """Atomic file writes and digests."""
 
+import csv
 import errno
 import hashlib
 import json
@@ -29,6 +30,12 @@ def file_digest(path: str | Path) -> str:
         )
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header line, each without its empty cells."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 @contextmanager

@@ -1,21 +1,23 @@
-"""From single runs to the rows of a table: one configuration a row, its seeds taken together.
+"""Aggregate runs over seeds and compare them: from the metrics of each run to the table's rows.
 
-Runs with equal settings but for the seed are one configuration. Its figures are means over seeds
-with Student's t; a single seed, and a baseline, which has none, get a bootstrap over clusters of
-test pairs where the counts per pair are known. Differences from the reference row are paired: by
-seed where two seeds or more are shared, else by cluster.
+Runs with equal settings but the seed are one configuration and one row. Its estimates are means
+over seeds with Student's t intervals. A single seed and a baseline get a bootstrap over clusters of
+test pairs if the counts per pair are known. Differences from the reference row are paired by seed
+if at least two seeds are shared, else by cluster.
 
-A pair whose counts are all zero was not asked (nobody else wrote that task, the text is longer than
-the model reads); differences by cluster are taken over the pairs that both rows were asked.
+All counts of a pair are zero if the metric does not apply to it: no second program exists for its
+task, or it is too long for the model. Differences by cluster cover the pairs that both rows share.
 
 Shape letters: N pairs, C counts of a metric.
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from en2py.config.run_name import without_seed
+from en2py.evaluation.metrics.program_metrics import metric_value
+from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 from en2py.evaluation.statistics import (
     Interval,
@@ -26,29 +28,29 @@ from en2py.evaluation.statistics import (
 
 MODEL, BASELINE = "model", "baseline"
 Table = Sequence[Sequence[float]]  # [N, C]
-ValueOf = Callable[[str, Sequence[float]], float]
+BySeed = Mapping[int | None, float]
 
 _RESAMPLING_SEED = 0
-# Choices that name what is chosen elsewhere, or where things are written.
+# Choices that name other choices, or only say where output is written.
 _NO_AXES = ("experiment", "logger")
 
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """One run, or one baseline, as plain numbers.
+    """The metrics of one run or one baseline.
 
     Attributes:
-        name: Of the run, or of the baseline.
+        name: Name of the run or the baseline.
         kind: `model` or `baseline`.
         seed: None for baselines.
-        settings: All that it chose, see `run_name.settings`: groups as `loss`, values as
-            `loss.label_smoothing`; without the seed.
-        values: Metric to value on the test pairs.
-        counts: Metric to counts per test pair, `[N, C]`; empty where only values are known.
-        validation: Metric to value on validation.
-        failures: Why programs are wrong to how many.
+        settings: All settings without the seed, see `run_name.settings`: groups as `loss`, values
+            as `loss.label_smoothing`.
+        values: Metric to value on the evaluated pairs.
+        counts: Metric to counts per pair, `[N, C]`; empty if only values are known.
+        validation: Metric to value on the validation split.
+        failures: Reason why programs are wrong to the number of programs.
         groups: Bucket to metric to value.
-        notes: What a reader has to know.
+        notes: Remarks for the reader of the results.
         not_comparable: Metrics that cannot be compared with those of the reference row.
     """
 
@@ -65,28 +67,21 @@ class RunMetrics:
     not_comparable: Collection[str] = ()
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """What has to be known of the metrics to give them intervals.
-
-    Attributes:
-        value: Makes a metric's value from its name and its summed counts; NaN where nothing was
-            asked.
-        shares: Metrics whose counts are [how many, of how many].
-        clusters: The cluster of each test pair, N labels.
-    """
-
-    value: ValueOf
-    shares: Collection[str]
-    clusters: Sequence[Hashable]
+def value_of(name: str, counts: Sequence[float]) -> float:
+    """Return a metric's value from summed counts; NaN if it applies to no pair."""
+    if len(counts) > 2:
+        return metric_value(name, counts) if any(counts) else math.nan
+    if not counts[1]:
+        return math.nan
+    mean = float(counts[0] / counts[1])
+    return math.exp(min(mean, 700.0)) if name == "ppl" else mean
 
 
 def axes(runs: Sequence[RunMetrics]) -> list[str]:
     """Return the settings that vary between models, without those that follow from others.
 
-    A value that is the same in all runs of one choice of its own group (`model.d_model` of
-    `model`), and one that repeats another value in every run (`embeddings.vectors.dim`), is no
-    axis of its own.
+    A value follows from a choice if it is constant within each choice of its group (`model.d_model`
+    within `model`), or if it equals another value in every run (`embeddings.vectors.dim`).
     """
     models = [run.settings for run in runs if run.kind == MODEL]
     keys = dict.fromkeys(key for settings in models for key in settings)
@@ -105,7 +100,7 @@ def axes(runs: Sequence[RunMetrics]) -> list[str]:
 
 
 def configurations(runs: Sequence[RunMetrics]) -> list[list[RunMetrics]]:
-    """Put runs with equal settings together, by seed; a seed that comes again starts a new one."""
+    """Group runs by settings and sort them by seed; a repeated seed starts a new configuration."""
     found: dict[Hashable, list[dict[int | None, RunMetrics]]] = {}
     for run in runs:
         key = (run.kind, tuple(sorted(run.settings.items())), run.name * (run.kind == BASELINE))
@@ -119,43 +114,42 @@ def configurations(runs: Sequence[RunMetrics]) -> list[list[RunMetrics]]:
 
 
 def make_rows(
-    runs: Sequence[RunMetrics], metrics: Metrics, *, rank_by: str = "nll"
+    runs: Sequence[RunMetrics], clusters: Sequence[Hashable] = (), *, rank_by: str = "nll"
 ) -> list[ResultRow]:
-    """Return the rows of a table: models by their validation figure, then baselines.
+    """Return the rows of the table: models ranked by a validation metric, then baselines.
 
     Args:
         runs: All runs and baselines; the configuration of the first model is the reference.
-        metrics: What has to be known of the metrics.
+        clusters: The cluster of each evaluated pair, N labels; needed if runs have counts.
         rank_by: A validation metric of which less is better.
 
     Returns:
-        Rows; the reference row (and every row, where there is no model) has no differences.
+        The rows; the reference row has no differences, nor has any row if there is no model.
     """
     varied = axes(runs)
     groups = configurations(runs)
     reference = next((own for own in groups if own[0].kind == MODEL), None)
-    names = _names(groups, varied)
     rows = [
-        _row(name, own, None if own is reference else reference, varied, metrics)
-        for name, own in zip(names, groups, strict=True)
+        _row(name, own, () if own is reference else reference or (), varied, clusters)
+        for name, own in zip(_names(groups, varied), groups, strict=True)
     ]
 
     def rank(row: ResultRow) -> tuple[bool, float]:
-        figure = row.validation.get(rank_by)
-        return row.kind == BASELINE, figure.value if figure else math.inf
+        estimate = row.validation.get(rank_by)
+        return row.kind == BASELINE, estimate.value if estimate else math.inf
 
-    return sorted(rows, key=rank)  # stable: baselines stay in the order given
+    return sorted(rows, key=rank)  # stable: baselines keep their order
 
 
 def reference_name(runs: Sequence[RunMetrics]) -> str:
-    """Return the name of the row that differences are from; empty where there is no model."""
+    """Return the name of the reference row; empty if there is no model."""
     groups = configurations(runs)
     named = zip(groups, _names(groups, axes(runs)), strict=True)
     return next((name for own, name in named if own[0].kind == MODEL), "")
 
 
 def fixed(runs: Sequence[RunMetrics]) -> dict[str, str]:
-    """Return the settings that all models share, choices of groups first."""
+    """Return the settings that all models share, group choices first."""
     models = [run.settings for run in runs if run.kind == MODEL]
     if not models:
         return {}
@@ -172,12 +166,12 @@ def _is_choice(key: str) -> bool:
 
 
 def _follows(column: Sequence[str], owner: Sequence[str]) -> bool:
-    """Whether equal choices always bring equal values."""
+    """Return whether equal choices always have equal values."""
     return len(set(zip(owner, column, strict=True))) == len(set(owner))
 
 
 def _names(groups: Sequence[Sequence[RunMetrics]], varied: Sequence[str]) -> list[str]:
-    """Name rows by what they chose; equal names, which a repeated run may bring, are numbered."""
+    """Name rows by their settings on the axes; equal names, from a repeated run, are numbered."""
     names: list[str] = []
     for own in groups:
         chosen = [f"{key}={own[0].settings.get(key, '')}" for key in varied]
@@ -192,41 +186,32 @@ def _names(groups: Sequence[Sequence[RunMetrics]], varied: Sequence[str]) -> lis
 def _row(
     name: str,
     own: Sequence[RunMetrics],
-    reference: Sequence[RunMetrics] | None,
+    reference: Sequence[RunMetrics],
     varied: Sequence[str],
-    metrics: Metrics,
+    clusters: Sequence[Hashable],
 ) -> ResultRow:
     first = own[0]
+    tested = [key for key in first.values if all(key in run.values for run in own)]
+    validated = [key for key in first.validation if all(key in run.validation for run in own)]
+    excluded = {key for run in own for key in run.not_comparable}
+    differences = {
+        key: _difference(key, own, reference, clusters)
+        for key in tested
+        if reference and key in reference[0].values and key not in excluded
+    } | {
+        f"val/{key}": _difference_by_seed(_validation(key, own), _validation(key, reference))
+        for key in validated
+        if reference and all(key in run.validation for run in reference) and key not in excluded
+    }
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
-    shared = [metric for metric in _names_of(own) if reference and metric in reference[0].values]
-    apart = {metric for run in own for metric in run.not_comparable}
     return ResultRow(
         name=name,
         kind=first.kind,
         settings={key: first.settings.get(key, "") for key in varied if first.kind == MODEL},
         runs=[run.name for run in own if run.kind == MODEL],
-        figures={metric: _figure(metric, own, metrics) for metric in _names_of(own)},
-        validation={
-            metric: _over_seeds({run.seed: run.validation[metric] for run in own})
-            for metric in first.validation
-            if all(metric in run.validation for run in own)
-        },
-        differences={
-            metric: difference
-            for metric in shared
-            if metric not in apart
-            and (difference := _difference(metric, own, reference or (), metrics)) is not None
-        }
-        | {
-            f"val/{metric}": _difference_by_seed(
-                {run.seed: run.validation[metric] for run in own},
-                {run.seed: run.validation[metric] for run in reference or ()},
-            )
-            for metric in first.validation
-            if metric not in apart
-            and reference
-            and all(metric in run.validation for run in (*own, *reference))
-        },
+        figures={key: _estimate(key, own, clusters) for key in tested},
+        validation={key: _over_seeds(_validation(key, own)) for key in validated},
+        differences={key: found for key, found in differences.items() if found is not None},
         failures=dict(first.failures),
         groups={
             bucket: _mean_of([run.groups[bucket] for run in own if bucket in run.groups])
@@ -236,105 +221,100 @@ def _row(
     )
 
 
-def _names_of(own: Sequence[RunMetrics]) -> list[str]:
-    """Return the metrics that all runs of a configuration have."""
-    return [metric for metric in own[0].values if all(metric in run.values for run in own)]
+def _values(key: str, runs: Sequence[RunMetrics]) -> BySeed:
+    return {run.seed: run.values[key] for run in runs}
 
 
-def _figure(metric: str, own: Sequence[RunMetrics], metrics: Metrics) -> Estimate:
-    tables = [run.counts[metric] for run in own if metric in run.counts]
-    k = of = None
-    if metric in metrics.shares and len(tables) == len(own):
-        k = math.fsum(row[0] for table in tables for row in table)
-        of = math.fsum(row[1] for table in tables for row in table)
+def _validation(key: str, runs: Sequence[RunMetrics]) -> BySeed:
+    return {run.seed: run.validation[key] for run in runs}
+
+
+def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable]) -> Estimate:
+    """Return the estimate of a metric: over clusters for one run with counts, else over seeds."""
+    tables = [run.counts[key] for run in own if key in run.counts]
     if len(own) == 1 and tables:
         interval = cluster_bootstrap(
-            tables[0],
-            metrics.clusters,
-            lambda counts: metrics.value(metric, counts),
-            seed=_RESAMPLING_SEED,
+            tables[0], clusters, lambda counts: value_of(key, counts), seed=_RESAMPLING_SEED
         )
-        by_seed = _by_seed({own[0].seed: own[0].values[metric]})
-        low, high = _ends(interval)
-        return Estimate(
-            own[0].values[metric], low, high, "clusters", interval.n, by_seed, k=k, of=of
-        )
-    found = _over_seeds({run.seed: run.values[metric] for run in own})
-    return Estimate(
-        found.value, found.low, found.high, found.over, found.n, found.by_seed, k=k, of=of
-    )
+        # The stored value, not that of the interval, which adds the counts up in another order.
+        by_seed = _known_seeds(_values(key, own))
+        ends = _ends(interval)
+        found = Estimate(own[0].values[key], *ends, "clusters", interval.n, by_seed)
+    else:
+        found = _over_seeds(_values(key, own))
+    if not metric(key).is_share or len(tables) < len(own):
+        return found
+    k, of = (math.fsum(row[i] for table in tables for row in table) for i in (0, 1))
+    return replace(found, k=k, of=of)
 
 
-def _over_seeds(values: Mapping[int | None, float]) -> Estimate:
+def _over_seeds(values: BySeed) -> Estimate:
     interval = over_seeds(list(values.values()))
-    return Estimate(interval.value, *_ends(interval), "seeds", interval.n, _by_seed(values))
+    return Estimate(interval.value, *_ends(interval), "seeds", interval.n, _known_seeds(values))
 
 
-def _by_seed(values: Mapping[int | None, float]) -> dict[str, float]:
+def _known_seeds(values: BySeed) -> dict[str, float]:
     return {str(seed): value for seed, value in values.items() if seed is not None}
 
 
 def _difference(
-    metric: str, own: Sequence[RunMetrics], reference: Sequence[RunMetrics], metrics: Metrics
+    key: str,
+    own: Sequence[RunMetrics],
+    reference: Sequence[RunMetrics],
+    clusters: Sequence[Hashable],
 ) -> Difference | None:
-    """Compare two configurations; None where no pair was asked of both."""
-    ours, theirs = (
-        {run.seed: run.values[metric] for run in side if run.seed is not None}
-        for side in (own, reference)
-    )
-    paired = len(ours.keys() & theirs.keys()) >= 2
-    if paired or not all(metric in run.counts for run in (*own, *reference)):
-        return _difference_by_seed(
-            {run.seed: run.values[metric] for run in own},
-            {run.seed: run.values[metric] for run in reference},
-        )
-    interval = _by_clusters(metric, own, reference, metrics)
+    """Compare two configurations; None if the metric applies to no pair of both."""
+    ours, theirs = _values(key, own), _values(key, reference)
+    by_seed = len((ours.keys() & theirs.keys()) - {None}) >= 2
+    if by_seed or not all(key in run.counts for run in (*own, *reference)):
+        return _difference_by_seed(ours, theirs)
+    interval = _difference_by_clusters(key, own, reference, clusters)
     if math.isnan(interval.value):
         return None
     return Difference(interval.value, *_ends(interval), "clusters", interval.excludes_zero)
 
 
-def _difference_by_seed(
-    ours: Mapping[int | None, float], theirs: Mapping[int | None, float]
-) -> Difference:
-    """Compare in pairs of seeds; with fewer than two there is no interval."""
+def _difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
+    """Compare in pairs of seeds; without an interval if fewer than two seeds are shared."""
     pairs = [{s: v for s, v in side.items() if s is not None} for side in (theirs, ours)]
     if len(pairs[0].keys() & pairs[1].keys()) < 2:
-        plain = _mean(ours.values()) - _mean(theirs.values())
-        return Difference(plain, None, None, "seeds", False)
+        return Difference(_mean(ours.values()) - _mean(theirs.values()), None, None, "seeds", False)
     interval = paired_over_seeds(*pairs)
     return Difference(interval.value, *_ends(interval), "seeds", interval.excludes_zero)
 
 
-def _by_clusters(
-    metric: str, own: Sequence[RunMetrics], reference: Sequence[RunMetrics], metrics: Metrics
+def _difference_by_clusters(
+    key: str,
+    own: Sequence[RunMetrics],
+    reference: Sequence[RunMetrics],
+    clusters: Sequence[Hashable],
 ) -> Interval:
-    """Compare the means over runs on the same drawn clusters.
+    """Compare the means over runs on the same resampled clusters.
 
-    The runs' counts stand side by side in one table, so that a resample draws for all of them.
+    The counts of all runs are columns of one table, so that each resample covers all of them.
     """
-    tables = [run.counts[metric] for run in (*reference, *own)]
+    tables = [run.counts[key] for run in (*reference, *own)]
     width = len(tables[0][0])
-    asked = [all(any(row) for row in rows) for rows in zip(*tables, strict=True)]
-    side_by_side = [
+    shared = [all(any(row) for row in rows) for rows in zip(*tables, strict=True)]
+    columns = [
         [count for row in rows for count in row]
-        for rows, kept in zip(zip(*tables, strict=True), asked, strict=True)
+        for rows, kept in zip(zip(*tables, strict=True), shared, strict=True)
         if kept
     ]
-    if not side_by_side:
+    if not columns:
         return Interval(math.nan, math.nan, math.nan, 0)
-    clusters = [label for label, kept in zip(metrics.clusters, asked, strict=True) if kept]
+    labels = [label for label, kept in zip(clusters, shared, strict=True) if kept]
 
     def difference(counts: Sequence[float]) -> float:
         parts = [counts[i : i + width] for i in range(0, len(counts), width)]
-        values = [metrics.value(metric, part) for part in parts]
+        values = [value_of(key, part) for part in parts]
         return _mean(values[len(reference) :]) - _mean(values[: len(reference)])
 
-    return cluster_bootstrap(side_by_side, clusters, difference, seed=_RESAMPLING_SEED)
+    return cluster_bootstrap(columns, labels, difference, seed=_RESAMPLING_SEED)
 
 
 def _ends(interval: Interval) -> tuple[float | None, float | None]:
-    """Return the ends; None for what JSON has no number for."""
+    """Return the ends of an interval; None for NaN, which JSON cannot store."""
     if math.isnan(interval.low) or math.isnan(interval.high):
         return None, None
     return interval.low, interval.high
@@ -346,5 +326,5 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _mean_of(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    shared = [metric for metric in tables[0] if all(metric in table for table in tables)]
-    return {metric: _mean([table[metric] for table in tables]) for metric in shared}
+    shared = [key for key in tables[0] if all(key in table for table in tables)]
+    return {key: _mean([table[key] for table in tables]) for key in shared}

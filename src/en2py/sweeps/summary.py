@@ -8,7 +8,6 @@ row a run, which is small enough to be kept when the folders are gone.
 import csv
 import io
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,10 @@ from rich.text import Text
 
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.console import console
-from en2py.data.files import file_digest, write_atomically
+from en2py.data.files import file_digest, read_csv, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
-    Metrics,
     RunMetrics,
     axes,
     fixed,
@@ -159,7 +157,6 @@ def results_of(
             )
         )
     rank_by = "bpc" if any(run.not_comparable for run in figures) else "nll"
-    metrics = Metrics(value=lambda name, counts: math.nan, shares=(), clusters=())
     splits = {run.facts["split_hash"] for run in runs}
     data: dict[str, Any] = {"name": first.settings.get("data", ""), "part": "test"}
     if len(splits) == 1:
@@ -173,7 +170,7 @@ def results_of(
         data=data,
         axes=axes(figures),
         fixed=fixed(figures),
-        rows=make_rows(figures, metrics, rank_by=rank_by),
+        rows=make_rows(figures, rank_by=rank_by),
         reference_row=reference_name(figures),
         oracles={},
         samples=[],
@@ -290,8 +287,7 @@ def _from_run(folder: Path) -> StoredRun | None:
 def _curves(path: Path) -> list[dict[str, float]]:
     """Return the rows of a metrics file, epochs counted from 1."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        rows = [{k: float(v) for k, v in row.items()} for row in read_csv(path)]
     except (FileNotFoundError, ValueError):
         return []
     return [{**row, "epoch": row["epoch"] + 1} for row in rows if "epoch" in row]

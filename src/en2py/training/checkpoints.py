@@ -65,8 +65,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return load_checkpoint(path)
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
     """Load a checkpoint of this version onto the CPU.
+
+    Args:
+        path: The file.
+        mmap: Map tensors from the file instead of reading them into memory.
 
     Raises:
         UserError: If the file is missing, damaged or not a checkpoint of this version; the message
@@ -74,7 +78,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        return _load(path)
+        return _load(path, mmap)
     except UserError as error:
         folder = path if path.is_dir() else path.parent
         other = newest_valid(folder) if folder.is_dir() else None
@@ -82,7 +86,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{error}{hint}") from None
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"there is no checkpoint '{path}'")
     if path.is_dir():
@@ -93,7 +97,7 @@ def _load(path: Path) -> dict[str, Any]:
             "en2py"
         )
     try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception:  # anybody can write a valid checksum
         raise UserError(
             f"'{path}' was not loaded: it is no archive of torch, or holds more than tensors and "

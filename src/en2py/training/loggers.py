@@ -16,9 +16,8 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from en2py.config.run_name import n_archived, wandb_id
-from en2py.data.files import digest, write_atomically
+from en2py.data.files import digest, read_csv, write_atomically
 from en2py.errors import Fault
-from en2py.evaluation.aggregation import RunMetrics
 from en2py.evaluation.results import Results
 from en2py.training.run_folder import Run
 
@@ -40,8 +39,7 @@ class MetricsFile(Logger):
         self.path = path
         self.rows: list[dict[str, str]] = []
         if until_step is not None and path.exists():
-            with open(path, newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) < until_step]
+            self.rows = [row for row in read_csv(path) if int(row["step"]) < until_step]
 
     @property
     def name(self) -> str:
@@ -230,47 +228,34 @@ def training_logger(run: Run) -> WandbLogger:
     )
 
 
-def log_evaluation(
-    results: Results,
-    runs: Sequence[RunMetrics],
-    checkpoints: Sequence[Any],
-    section: Mapping[str, Any] | None,
-    folder: Path,
-) -> None:
-    """Log the scores to the W&B run of each checkpoint, and all results as a run of their own.
+def log_evaluated_run(folder: Path, study: str, values: Mapping[str, float], project: str) -> None:
+    """Log the metrics of an evaluation to the W&B run of a trained run.
+
+    Args:
+        folder: The folder of the run, named after it.
+        study: The study that the run was trained in.
+        values: Metric, with its split, to value.
+        project: The W&B project.
+    """
+    logger = wandb_logger(
+        project=project,
+        folder=folder.parent,
+        name=folder.name,
+        run_id=wandb_id(study, folder.name, n_archived(folder)),
+        group=study,
+    )
+    logger.log_metrics(dict(values))
+    finish_wandb()
+
+
+def log_results(results: Results, project: str, folder: Path) -> None:
+    """Log the results of an evaluation as a W&B run.
 
     Args:
         results: Results of the evaluation.
-        runs: The metrics of each run, models first and in the order of the checkpoints.
-        checkpoints: The checkpoint runs.
-        section: Logger section of this evaluation; None: that of each training run.
-        folder: Folder of the report; W&B stores offline runs beside it.
+        project: The W&B project.
+        folder: Folder of the report; W&B stores offline runs in it.
     """
-    project = ((section or {}).get("wandb") or {}).get("project", "")
-    for checkpoint, run in zip(checkpoints, runs, strict=False):
-        own = checkpoint.config["logger"] if section is None else section
-        if not own.get("wandb"):
-            continue
-        project = own["wandb"]["project"]
-        if checkpoint.folder is None:  # a copy of a checkpoint: its W&B run is unknown
-            continue
-        study = checkpoint.stored["config"]["study"]
-        attempt = n_archived(checkpoint.folder)
-        logger = wandb_logger(
-            project=project,
-            folder=checkpoint.folder.parent,
-            name=checkpoint.name,
-            run_id=wandb_id(study, checkpoint.name, attempt),
-            group=study,
-        )
-        part = results.data["part"]
-        logger.log_metrics({f"{part}/{name}": value for name, value in run.values.items()})
-        finish_wandb()
-    if project:
-        _log_results(results, project, folder)
-
-
-def _log_results(results: Results, project: str, folder: Path) -> None:
     name = f"{results.title}, {results.data['part']}"
     logger = wandb_logger(
         project=project,

@@ -82,8 +82,6 @@ class Seq2SeqModule(pl.LightningModule):
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
         self.metadata = metadata
-        # Place in the split to that pair's row of `TokenMetrics.per_example`, of the last test.
-        self.tested: dict[int, list[list[float]]] = {}
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
@@ -176,19 +174,15 @@ class Seq2SeqModule(pl.LightningModule):
         split = EVAL_SPLITS[dataloader_idx]
         self._update_metrics(batch, split, self._score(batch))
 
-    def on_test_start(self) -> None:
-        """Forget what was tested before."""
-        self.tested = {}
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the token metrics of the test split by a batch, in total and per pair."""
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Return the places of the examples in their split, and their token counts."""
         scored = self._score(batch)
         metrics: Any = self.eval_metrics["test_split"]
         owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
         owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
         table = metrics.per_example(scored[0], owners, len(batch.indices))
         self._update_metrics(batch, "test", scored)
-        self.tested |= dict(zip(batch.indices.tolist(), table.tolist(), strict=True))
+        return {"places": batch.indices.tolist(), "counts": table.tolist()}
 
     def _score(self, batch: Batch) -> tuple[TokenScores, Tensor]:
         """Return the scores `[N]` of a batch's target tokens, and its mean loss."""
@@ -227,6 +221,15 @@ class Seq2SeqModule(pl.LightningModule):
         return values["nll"]
 
     # -- generation -------------------------------------------------------------------------------
+
+    @contextmanager
+    def searching_with(self, search: Search) -> Iterator[None]:
+        """Decode with another search inside the `with` block."""
+        own, self.search = self.search, search
+        try:
+            yield
+        finally:
+            self.search = own
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) per source."""

@@ -1,7 +1,6 @@
-"""One module on one split: token metrics, generated programs, and how they are judged.
+"""Score a module on a split: token metrics, generated programs and their scores.
 
-`train.py` ends with `score_split`, and `evaluate.py` calls it for each checkpoint, so both report
-the same figures.
+`train.py` and `evaluate.py` both score with these functions, so they report the same values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 
 from en2py.data.datamodule import PairDataModule
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.token_metrics import token_counts
-from en2py.evaluation.scores import SplitScores, Tables, Training, judged
+from en2py.evaluation.scores import EvaluationRow, Tables, TrainingData, score_programs
 from en2py.training.distributed import all_gather
-from en2py.training.module import Seq2SeqModule
+from en2py.training.module import Search, Seq2SeqModule
 
 
 def score_split(
@@ -23,91 +23,112 @@ def score_split(
     datamodule: PairDataModule,
     trainer: pl.Trainer,
     split: str,
-    judge: ProgramRunner,
-    training: Training,
+    runner: ProgramRunner,
+    training: TrainingData,
+    *,
+    name: str,
     candidates: list[list[str]] | None = None,
-) -> SplitScores:
-    """Score a module on a split of its data.
+) -> EvaluationRow:
+    """Score a module on a split.
 
     Args:
-        module: With the weights to score.
-        datamodule: With the data.
-        trainer: Knows device and precision.
+        module: The module.
+        datamodule: The data.
+        trainer: Sets device and precision.
         split: `train`, `val` or `test`.
-        judge: Runs programs; of the same pairs.
-        training: What the module was trained on.
-        candidates: Its programs, where they are known already.
+        runner: Runs the programs of the pairs of this split.
+        training: The training data of the module.
+        name: Name of the run.
+        candidates: The programs of the module per pair; generated if None.
     """
     logged, tables = token_tables(module, datamodule, trainer, split)
     if candidates is None:
-        candidates = generated(module, datamodule, trainer, split)
-    scored = judged(candidates, judge, training)
-    values = {"n": len(scored.pairs), **logged, **scored.values}
-    return SplitScores(
-        scored.pairs, candidates, scored.scores, scored.ran, tables | scored.tables, values
-    )
+        candidates = generate_programs(module, datamodule, trainer, split)
+    return score_programs(name, candidates, runner, training, tokens=tables, logged=logged)
 
 
 def token_tables(
     module: Seq2SeqModule, datamodule: PairDataModule, trainer: pl.Trainer, split: str
 ) -> tuple[dict[str, float], Tables]:
     """Return the token metrics of a split: their values, and their counts per pair."""
-    datamodule.eval_split = split
-    (logged,) = trainer.test(module, datamodule, verbose=False)
+    collected = _TestOutputs()
+    trainer.callbacks.append(collected)  # type: ignore[attr-defined]
+    try:
+        (logged,) = trainer.test(module, datamodule.for_evaluation(split), verbose=False)
+    finally:
+        trainer.callbacks.remove(collected)  # type: ignore[attr-defined]
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
-    tested = dict(all_gather(list(module.tested.items())))
-    known = {example.index: example for example in datamodule.examples[split]}
+    per_example = dict(all_gather(list(collected.per_example.items())))
+    examples = {example.index: example for example in datamodule.examples[split]}
     rows = []
     for place in range(len(datamodule.prepared.splits[split])):
-        own = known.get(place)
-        table = tested.get(place) if own else None
+        own = examples.get(place)
+        counts = per_example.get(place) if own else None
         rows.append(
-            token_counts(table, own.n_characters if own else 0, own.spelling_bits if own else 0)
+            token_counts(counts, own.n_characters if own else 0, own.spelling_bits if own else 0)
         )
     return values, {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
 
 
-def generated(
-    module: Seq2SeqModule, datamodule: PairDataModule, trainer: pl.Trainer, split: str
+class _TestOutputs(Callback):
+    """Collect the counts per example that `Seq2SeqModule.test_step` returns."""
+
+    def __init__(self) -> None:
+        self.per_example: dict[int, list[list[float]]] = {}
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        self.per_example |= zip(outputs["places"], outputs["counts"], strict=True)
+
+
+def generate_programs(
+    module: Seq2SeqModule,
+    datamodule: PairDataModule,
+    trainer: pl.Trainer,
+    split: str,
+    search: Search | None = None,
 ) -> list[list[str]]:
-    """Return the programs that a module writes for a split, best first."""
-    datamodule.eval_split = split
-    batches: Any = all_gather(trainer.predict(module, datamodule) or [])
+    """Return the candidate programs per pair of a split, best first.
+
+    Args:
+        module: The module.
+        datamodule: The data.
+        trainer: Sets device and precision.
+        split: `train`, `val` or `test`.
+        search: Decodes in place of the module's own search.
+    """
+    with module.searching_with(search or module.search):
+        batches: Any = trainer.predict(module, datamodule.for_evaluation(split)) or []
     candidates: list[list[str]] = [[] for _ in datamodule.prepared.splits[split]]
-    for batch in batches:
+    for batch in all_gather(batches):
         for index, texts in batch:
             candidates[index] = texts
     return candidates
 
 
 def draw_attention(
-    module: Seq2SeqModule, scored: SplitScores, folder: Path, kinds: Sequence[str], n_maps: int
+    module: Seq2SeqModule, row: EvaluationRow, folder: Path, kinds: Sequence[str], n_maps: int
 ) -> list[Path]:
-    """Draw attention maps of a few samples, a picture per kind and layer.
+    """Write attention maps of a few samples as PNG, one file per kind and layer.
 
     Args:
-        module: The model.
-        scored: Its outputs on a split.
-        folder: Pictures go to `attention/` in it.
-        kinds: Of `cross`, `encoder`, `decoder`.
+        module: The module.
+        row: Its programs.
+        folder: The files are written to `attention/` in it.
+        kinds: Some of `cross`, `encoder`, `decoder`.
         n_maps: Number of samples.
     """
     from en2py.evaluation.plots.attention import plot_attention  # imports matplotlib
 
+    places = [place for place, program in enumerate(row.programs) if program]
     files: list[Path] = []
-    for place in written_places(scored, n_maps):
-        labels, maps = module.attention(scored.pairs[place].description, scored.predictions[place])
+    for place in places[:: max(1, len(places) // max(n_maps, 1))][:n_maps]:
+        labels, maps = module.attention(row.pairs[place].description, row.programs[place])
+        target = folder / "attention" / f"sample{place:05d}"
         for kind in kinds:
-            rows, columns = labels[kind]
-            target = folder / "attention" / f"sample{place:05d}"
-            files += plot_attention(kind, maps[kind], rows, columns, target)
+            files += plot_attention(kind, maps[kind], *labels[kind], target)
     return files
-
-
-def written_places(scored: SplitScores, n: int) -> list[int]:
-    """Return up to `n` places, evenly apart, for which something was written."""
-    places = [i for i, text in enumerate(scored.predictions) if text]
-    return places[:: max(1, len(places) // max(n, 1))][:n]
 
 
 def predictions_key(sha256: str, config: Mapping[str, Any]) -> dict[str, Any]:

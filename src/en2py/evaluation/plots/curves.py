@@ -1,6 +1,5 @@
 """Training and validation curves of a run, as PNG."""
 
-import csv
 import io
 import math
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from en2py.data.files import write_atomically
+from en2py.data.files import read_csv, write_atomically
 from en2py.evaluation.metrics.registry import metric
 
 _COLOURS = ("#2a6fbb", "#d9631e")
@@ -48,8 +47,7 @@ def plot_curves(metrics_file: Path, path: Path) -> None:
     Raises:
         FileNotFoundError: If there is no such CSV.
     """
-    with open(metrics_file, newline="", encoding="utf-8") as file:
-        save_png(curves_figure(list(csv.DictReader(file))), path)
+    save_png(curves_figure(read_csv(metrics_file)), path)
 
 
 def curves_figure(rows: Sequence[dict[str, str]]) -> Figure:
