@@ -13,11 +13,10 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from en2py.data.tokenizers.detokenize import LAYOUT_TOKENS
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.models.cpu_kernels import linear_cross_entropy
 from en2py.ranges import ProperFraction
-
-LAYOUT_TOKENS = frozenset({"<nl>", "<indent>", "<dedent>"})  # line structure as words
 
 
 class CrossEntropy(nn.Module):

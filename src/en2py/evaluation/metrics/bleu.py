@@ -1,7 +1,7 @@
-"""BLEU, chrF and CrystalBLEU as counts per pair that may be added up.
+"""BLEU, chrF and CrystalBLEU from summable counts per pair, computed by sacrebleu.
 
-sacrebleu counts and computes; what it is handed is pre-tokenized, for its own tokenizers are made
-for prose and see no layout. The name of the pre-tokenizer (`pre:`) heads each signature.
+Texts are tokenized before, since sacrebleu's tokenizers are made for prose and ignore layout. Each
+signature starts with the name of that tokenizer (`pre:`).
 """
 
 import heapq
@@ -24,11 +24,11 @@ Ngram = tuple[str, ...]
 
 
 class TrainingCode:
-    """What metrics know about the training programs.
+    """The training programs and their most frequent n-grams.
 
     Args:
         codes: The programs of the training split.
-        k: N-grams (of 1 to 4 tokens) that CrystalBLEU leaves out, the commonest.
+        k: Number of n-grams (of 1 to 4 tokens) that CrystalBLEU ignores.
     """
 
     def __init__(self, codes: Iterable[str], *, k: int = 500) -> None:
@@ -39,23 +39,23 @@ class TrainingCode:
             tokens = layout_tokens(code)
             self.programs.add(tuple(tokens))
             counts.update(ngrams(tokens))
-        # Ties go by spelling, so that the order of the programs makes no difference.
+        # Ties are resolved by spelling, independently of the order of the programs.
         common = heapq.nsmallest(k, counts.items(), key=lambda item: (-item[1], item[0]))
         self.common = {ngram for ngram, _ in common}
 
-    def holds(self, code: str) -> bool:
-        """Tell whether a program was seen in training, token for token, comments aside."""
+    def contains(self, code: str) -> bool:
+        """Return whether a training program has the same tokens, comments ignored."""
         return tuple(layout_tokens(code)) in self.programs
 
 
 def bleu_counts(
     outputs: Sequence[str], references: Sequence[Sequence[str]]
 ) -> tuple[list[list[int]], str]:
-    """Count for BLEU over Python's tokens with layout words.
+    """Return counts of BLEU over Python's tokens and layout tokens.
 
     Args:
         outputs: Generated programs.
-        references: One or more right programs for each.
+        references: One or more references of each.
 
     Returns:
         A row per pair for `bleu_value`, and the signature.
@@ -66,14 +66,14 @@ def bleu_counts(
 def chrf_counts(
     outputs: Sequence[str], references: Sequence[Sequence[str]]
 ) -> tuple[list[list[int]], str]:
-    """Count for chrF over the same text, where layout words are one character each."""
+    """Return counts of chrF over the same text, in which layout tokens are one character long."""
     return _counts(CHRF(), _layout_text, LAYOUT_NAME, outputs, references)
 
 
 def conala_counts(
     outputs: Sequence[str], references: Sequence[Sequence[str]]
 ) -> tuple[list[list[int]], str]:
-    """Count for BLEU as CoNaLa's papers compute it: blind to layout, without smoothing."""
+    """Return counts of BLEU as in the papers on CoNaLa: without layout and smoothing."""
     metric = BLEU(tokenize="none", smooth_method="none")
     return _counts(metric, _conala_text, CONALA_NAME, outputs, references)
 
@@ -81,10 +81,10 @@ def conala_counts(
 def crystal_counts(
     outputs: Sequence[str], references: Sequence[Sequence[str]], train: TrainingCode
 ) -> tuple[list[list[int]], str]:
-    """Count as for BLEU, without the n-grams that programs share whatever they do.
+    """Return counts of BLEU without the most frequent n-grams of the training code.
 
-    Eghbali and Pradel (2022), "CrystalBLEU": the commonest n-grams count neither as matches nor
-    as chances; the brevity penalty stays that of the whole texts. One reference per output.
+    Eghbali and Pradel (2022), "CrystalBLEU": these n-grams are removed from matches and totals; the
+    brevity penalty is that of the whole texts. One reference per output.
     """
     rows = []
     for output, (reference,) in zip(outputs, references, strict=True):
@@ -105,7 +105,7 @@ def bleu_value(counts: Counts, smooth_method: str = "exp") -> float:
     length, wanted, *ngrams = (int(count) for count in counts)
     correct, total = ngrams[:NGRAM_ORDER], ngrams[NGRAM_ORDER:]
     score = BLEU.compute_bleu(correct, total, length, wanted, smooth_method=smooth_method)
-    return min(100.0, float(score.score))  # exp(log(100)) is a little more
+    return min(100.0, float(score.score))  # exp(log(100)) exceeds 100
 
 
 def conala_value(counts: Counts) -> float:
@@ -125,34 +125,33 @@ def _counts(
     outputs: Sequence[str],
     references: Sequence[Sequence[str]],
 ) -> tuple[list[list[int]], str]:
-    """Let a metric of sacrebleu count, pair by pair."""
+    """Return the counts per pair of a metric of sacrebleu, and its signature."""
     width = max((len(known) for known in references), default=0)
-    # sacrebleu wants one list per rank of reference, and None where a pair has no more of them.
-    ranks = [
-        [text(known[rank]) if rank < len(known) else None for known in references]
-        for rank in range(width)
+    # sacrebleu expects one list per index of reference, with None where a pair has fewer.
+    columns = [
+        [text(known[i]) if i < len(known) else None for known in references] for i in range(width)
     ]
-    # Not public, and what sacrebleu's own significance tests use; pinned below 3 and tested equal
-    # to `corpus_score`, which keeps no counts per pair.
-    rows = metric._extract_corpus_statistics([text(output) for output in outputs], ranks)
+    # Private, but the public `corpus_score` returns no counts per pair. sacrebleu is pinned below
+    # 3, and a test compares both.
+    rows = metric._extract_corpus_statistics([text(output) for output in outputs], columns)
     return rows, f"pre:{name}|{metric.get_signature()}"
 
 
 def _layout_text(code: str) -> str:
-    return " ".join(map(_without_blanks, layout_tokens(code)))
+    return " ".join(map(_without_space, layout_tokens(code)))
 
 
 def _conala_text(code: str) -> str:
     return " ".join(conala_tokens(code))
 
 
-def _without_blanks(token: str) -> str:
-    """Write a token without white space, at which sacrebleu would cut it."""
+def _without_space(token: str) -> str:
+    """Replace white space in a token, at which sacrebleu would split it."""
     return re.sub(r"\s", lambda m: "␣" if m[0] == " " else f"\\u{ord(m[0]):04x}", token)
 
 
 def ngrams(tokens: Sequence[str]) -> Counter[Ngram]:
-    """Count the n-grams of 1 to 4 tokens."""
+    """Return the counts of all n-grams of 1 to 4 tokens."""
     return Counter(
         tuple(tokens[i : i + n])
         for n in range(1, NGRAM_ORDER + 1)

@@ -1,10 +1,9 @@
 """CodeBLEU (Ren et al., 2020) as counts per pair; needs the extra `en2py[codebleu]`.
 
-Counting is that of the package `codebleu`, with three things set right: the tokens are those of
-`layout_tokens` instead of what white space leaves; names are numbered in an order that does not
-depend on Python's hash seed; and where no data flow was matched that part counts 0, not 1 as in
-the package. What is left odd is the package's own: the weighted part has no real brevity penalty,
-for it takes every reference to be two tokens long.
+The counts are those of the package `codebleu` with three corrections: tokens are those of
+`layout_tokens` instead of words between white space; names are numbered independently of Python's
+hash seed; and where no data flow matches, that part is 0, not 1. As in the package, the weighted
+part has no real brevity penalty: it assumes that each reference has two tokens.
 """
 
 import math
@@ -17,33 +16,26 @@ from en2py.evaluation.metrics.code_tokens import LAYOUT_NAME, layout_tokens
 
 ORDERS = range(1, 5)  # n-grams of 1 to 4 tokens
 KEYWORD_WEIGHT, OTHER_WEIGHT = 1.0, 0.2  # the package's
-NO_MATCH = 0.1  # matches of an order where there is none: Chen and Cherry (2014), method 1
+NO_MATCH = 0.1  # matches of an order without any: Chen and Cherry (2014), method 1
 ABSENT = "not computed: pip install 'en2py[codebleu]' (Python 3.11 or 3.12)"
 Counts = Sequence[int | float]
 
 
 def available() -> str:
-    """Return an empty text where CodeBLEU can be computed, else why it cannot."""
+    """Return an empty text if CodeBLEU can be computed, else the reason why not."""
     try:
         _parser()
     except ImportError:
         return ABSENT
-    except (TypeError, ValueError, AttributeError) as error:  # a pair that does not fit together
-        return f"{ABSENT}; the tree-sitter that is there does not fit: {error}"
+    except (TypeError, ValueError, AttributeError) as error:  # of incompatible versions
+        return f"{ABSENT}; the installed tree-sitter is incompatible: {error}"
     return ""
 
 
 def code_bleu_counts(
     outputs: Sequence[str], references: Sequence[str]
 ) -> tuple[list[list[float]], str]:
-    """Count for CodeBLEU.
-
-    Args:
-        outputs: Generated programs.
-        references: The right program of each.
-
-    Returns:
-        A row per pair for `code_bleu_value`, and the signature.
+    """Return a row of counts per pair for `code_bleu_value`, and the signature.
 
     Raises:
         ImportError: If the extra is not installed; see `available`.
@@ -62,7 +54,7 @@ def code_bleu_value(counts: Counts) -> float:
         _mean_of_orders(ngrams, _brevity(length, wanted)),
         _mean_of_orders(weighted, _brevity(length, 2 * n)),
         trees / n_trees if n_trees else 0.0,
-        flows / n_flows if n_flows else 1.0,  # nothing flows in the references: nothing was missed
+        flows / n_flows if n_flows else 1.0,  # references without data flow
     )
     return 100 * sum(parts) / len(parts)
 
@@ -81,9 +73,9 @@ def _row(output: str, reference: str) -> list[float]:
 
 
 def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
-    """Return how many of what is found in the reference is in the output too, and of how many."""
+    """Return how many items of the reference are in the output too, and the number of items."""
     there, wanted = find(_stripped(output)), find(_stripped(reference))
-    once = find is _data_flow  # a subtree may be matched again and again, as in the package
+    once = find is _data_flow  # a subtree may match several times, as in the package
     matched = 0
     for item in wanted:
         if item in there:
@@ -94,18 +86,18 @@ def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
 
 
 def _stripped(code: str) -> str:
-    """Return code without comments and docstrings, as the package leaves it out where it can."""
+    """Return code without comments and docstrings; invalid code is returned as it is."""
     from codebleu.parser import remove_comments_and_docstrings
 
     code = code.strip().encode(errors="replace").decode()
     try:
         return str(remove_comments_and_docstrings(code, "python"))
-    except Exception:  # broken code is compared as it is
+    except Exception:
         return code
 
 
 def _subtrees(code: str) -> list[str]:
-    """Write each inner node of the syntax tree with all below it."""
+    """Return each inner node of the syntax tree, with its subtree, as text."""
     waiting, found = [_parser().parse(code.encode()).root_node], []
     while waiting:
         node = waiting.pop()
@@ -115,12 +107,12 @@ def _subtrees(code: str) -> list[str]:
 
 
 def _data_flow(code: str) -> list[tuple[str, str, list[str]]]:
-    """Return which name's value comes from which, names numbered."""
+    """Return the data flow between names, which are numbered."""
     from codebleu.dataflow_match import get_data_flow, normalize_dataflow
     from codebleu.parser import DFG_python
 
     flow = get_data_flow(code, [_parser(), DFG_python])
-    # The package makes the lists from sets: their order would change with the hash seed.
+    # The package makes these lists from sets, whose order depends on the hash seed.
     ordered: list[Any] = [
         (name, place, how, sorted(names), []) for name, place, how, names, _ in flow
     ]

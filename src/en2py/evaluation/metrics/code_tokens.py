@@ -1,8 +1,8 @@
-"""Program text to the tokens that metrics count.
+"""Tokenize programs for metrics, and classify target tokens.
 
-Scores must not depend on the tokenizer of a run, nor on the Python that computes them (its own
-`tokenize` changed in 3.12 and raises on broken code), so this lexer is the metrics' own. On a
-program that parses it gives what `tokenize` gives, without comments; on broken text it goes on.
+Scores must depend neither on a run's tokenizer nor on the Python version (`tokenize` changed in
+3.12 and raises on invalid code), so metrics have their own lexer. For valid programs it returns the
+tokens of `tokenize` without comments; for invalid text it continues.
 """
 
 import keyword
@@ -10,9 +10,9 @@ import re
 
 from en2py.data.vocab import SPECIAL_TOKENS
 
-LAYOUT_NAME = "python-layout-1"  # stands in signatures; goes up when the tokens change
+LAYOUT_NAME = "python-layout-1"  # part of signatures; increases when the tokens change
 CONALA_NAME = "conala"
-NEWLINE, INDENT, DEDENT = "⏎", "⇥", "⇤"
+NEWLINE, INDENT, DEDENT = "⏎", "⇥", "⇤"  # one character each, for chrF
 TOKEN_CLASSES = ("keyword", "operator", "layout", "identifier", "literal", "other")
 
 _LONG_OPERATORS = "**= //= >>= <<= ... != %= &= ** *= += -= -> // /= := << <= == >= >> @= ^= |="
@@ -45,56 +45,49 @@ _BYTE_SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "ĉ": "\t"})
 
 
 def layout_tokens(code: str) -> list[str]:
-    """Cut a program into Python's tokens, with words for new lines and changes of indentation.
+    """Return Python's tokens of any text, with tokens for line breaks and changes of indentation.
 
-    Comments are left out, strings stay whole. A bracket that is never closed does not swallow the
-    layout of the rest.
-
-    Args:
-        code: Any text.
-
-    Returns:
-        The tokens; empty for a text without code.
+    Comments are removed, string literals are one token. Layout is kept after a bracket that is
+    never closed.
     """
     code = code.replace("\r\n", "\n").replace("\r", "\n")  # as Python's parser does
     lexemes = list(_LEXEMES.finditer(code))
-    paired = _paired_brackets(lexemes)
+    matched = _matched_brackets(lexemes)
     tokens: list[str] = []
-    indents, depth, line_start, fresh = [0], 0, 0, True
+    indents, depth, line_start, at_line_start = [0], 0, 0, True
     for i, lexeme in enumerate(lexemes):
         if lexeme["token"] is not None:
-            if fresh:
+            if at_line_start:
                 width = _width(code[line_start : lexeme.start()])
                 tokens += _change_of_indent(indents, width)
-                fresh = False
+                at_line_start = False
             tokens.append(lexeme["token"])
-            if i in paired:
+            if i in matched:
                 depth += -1 if lexeme["token"] in _CLOSES else 1
         elif lexeme["newline"] is not None and depth == 0:
             line_start = lexeme.end()
-            if not fresh:
+            if not at_line_start:
                 tokens.append(NEWLINE)
-                fresh = True
-    if not fresh:
+                at_line_start = True
+    if not at_line_start:
         tokens.append(NEWLINE)
     return tokens + [DEDENT] * (len(indents) - 1)
 
 
 def conala_tokens(code: str) -> list[str]:
-    """Cut code as published CoNaLa results do: words at case changes, all quotes alike, no layout.
+    """Tokenize as in published CoNaLa results: words split at case changes, one kind of quotes.
 
-    The rule is that of Ling et al. (2016), "Latent Predictor Networks for Code Generation", as
-    used by the CoNaLa challenge.
+    Ling et al. (2016), "Latent Predictor Networks for Code Generation", as in the CoNaLa challenge.
     """
     pieces = (piece for word in _CONALA_PIECES.findall(code) for piece in _CAMEL.split(word))
     return ["`" if piece in "\"'" else piece for piece in pieces]
 
 
 def token_class(token: str) -> str:
-    """Name the class of a token of any of our tokenizers, one of `TOKEN_CLASSES`.
+    """Return the class, one of `TOKEN_CLASSES`, of a token of any tokenizer of this package.
 
     `True`, `False` and `None` are keywords, as in Python's grammar. Special tokens, comments and
-    pieces that are no token of Python (of BPE, mostly) are "other".
+    fragments of tokens (mostly from BPE) are "other".
     """
     if token in SPECIAL_TOKENS:
         return "other"
@@ -110,10 +103,10 @@ def token_class(token: str) -> str:
     return "operator" if spelled in _OPERATORS else "other"
 
 
-def _paired_brackets(lexemes: list[re.Match[str]]) -> set[int]:
-    """Return the places of the brackets that have a partner."""
+def _matched_brackets(lexemes: list[re.Match[str]]) -> set[int]:
+    """Return the positions of matched brackets."""
     opened: list[tuple[int, str]] = []
-    paired: set[int] = set()
+    matched: set[int] = set()
     for i, lexeme in enumerate(lexemes):
         token = lexeme["token"]
         if token in ("(", "[", "{"):
@@ -122,22 +115,22 @@ def _paired_brackets(lexemes: list[re.Match[str]]) -> set[int]:
             while opened and opened[-1][1] != _CLOSES[token]:
                 opened.pop()
             if opened:
-                paired |= {opened.pop()[0], i}
-    return paired
+                matched |= {opened.pop()[0], i}
+    return matched
 
 
 def _width(blank: str) -> int:
-    """Measure an indentation as Python does; a continued line may lie in between."""
+    """Return the width of an indentation as Python computes it, after a continued line too."""
     return len(blank.rsplit("\n", 1)[-1].rsplit("\f", 1)[-1].expandtabs(8))
 
 
 def _change_of_indent(indents: list[int], width: int) -> list[str]:
-    """Bring the stack of open indentations to a width and return the layout words for it."""
-    words = []
+    """Update the stack of indentations to a width and return the layout tokens."""
+    tokens = []
     while indents[-1] > width:
         indents.pop()
-        words.append(DEDENT)
+        tokens.append(DEDENT)
     if indents[-1] < width:
         indents.append(width)
-        words.append(INDENT)
-    return words
+        tokens.append(INDENT)
+    return tokens

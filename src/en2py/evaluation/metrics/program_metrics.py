@@ -1,9 +1,9 @@
-"""Scores of generated programs against references, per pair and for all.
+"""Metrics of generated programs against references.
 
-Every metric keeps counts per pair, a row of numbers that may be added up; its value is a function
-of their sum. So the value over any part of the pairs (a bucket, a bootstrap sample) comes from the
-same rows. BLEU, chrF and their kin lie between 0 and 100, as in the literature; everything else
-lies between 0 and 1.
+Every metric has summable counts per pair, and its value is a function of their sum. So its value
+over a subset of the pairs (a bucket, a bootstrap sample) is computed from the same counts. BLEU,
+chrF and their variants lie between 0 and 100, as in the literature; all other metrics between 0
+and 1.
 """
 
 import warnings
@@ -31,14 +31,14 @@ Answer = bool | float | None
 
 
 class Program:
-    """A program text and what metrics ask about it, each worked out once."""
+    """A program with the properties that metrics compare, computed once."""
 
     def __init__(self, text: str) -> None:
         self.text = text.strip("\n").rstrip()
 
     @cached_property
     def error(self) -> str | None:
-        """Say why this is no program, None where it is; an empty text is none either."""
+        """Return why the text does not compile, None where it does; an empty text does not."""
         if not layout_tokens(self.text):
             return "nothing was written"
         with warnings.catch_warnings():
@@ -54,17 +54,17 @@ class Program:
 
     @cached_property
     def tree(self) -> str | None:
-        """Write the syntax tree, None where the text does not parse."""
+        """Return the syntax tree as text, None where the program does not parse."""
         return ast_text(self.text)
 
     @cached_property
     def renamed(self) -> str | None:
-        """Write the syntax tree with the program's own names numbered."""
+        """Return the syntax tree as text, with numbers in place of the program's own names."""
         return ast_text_renamed(self.text)
 
     @cached_property
     def function_name(self) -> str | None:
-        """Name the first function or class of the program, None where it defines none."""
+        """Return the name of the first function or class, None where there is none."""
         tree = parse(self.text)
         names = (getattr(node, "name", None) for node in tree.body) if tree else ()
         return next((name for name in names if name), None)
@@ -72,13 +72,13 @@ class Program:
 
 @dataclass(frozen=True)
 class Row:
-    """What was found of one pair.
+    """The scores of one pair.
 
     Attributes:
-        verdict: In words: `exact`, `exact up to layout`, `same up to names`, `compiles`, or why
-            it does not.
-        answers: Metric to answer, for metrics that judge pairs one by one; None where
-            the pair cannot be asked.
+        verdict: `exact`, `exact up to layout`, `same up to names`, `compiles`, or why it does not
+            compile.
+        answers: Metric to answer, for metrics of single pairs; None where a metric does not apply
+            to the pair.
     """
 
     verdict: str
@@ -87,12 +87,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Scores:
-    """What came out of `score`.
+    """The result of `score`.
 
     Attributes:
-        values: Metric to value over all pairs; without the metrics that no pair can be asked.
-        rows: What was found of each pair.
-        counts: Metric to a row of summable numbers per pair, for `metric_value`.
+        values: Metric to value over all pairs; without metrics that apply to no pair.
+        rows: The scores of each pair.
+        counts: Metric to summable counts per pair, for `metric_value`.
         signatures: How the metrics of the BLEU family were computed, or why one was not.
     """
 
@@ -100,10 +100,6 @@ class Scores:
     rows: list[Row]
     counts: dict[str, list[Counts]]
     signatures: dict[str, str]
-
-    def of(self, places: Sequence[int]) -> dict[str, float]:
-        """Return the values over some of the pairs, given by their places."""
-        return _values({name: [rows[i] for i in places] for name, rows in self.counts.items()})
 
 
 def score(
@@ -117,14 +113,11 @@ def score(
 
     Args:
         outputs: One program per pair.
-        references: The right program of each pair.
-        known: All right programs that are known for each description, from
-            `buckets.known_codes`; adds the metrics `*_any`.
-        training_codes: The training programs; adds `copied` and `crystal_bleu`. Who scores many
-            times hands over `TrainingCode(codes)`, which takes a second to make.
-
-    Returns:
-        Values, verdicts and counts; the same for the same texts, byte for byte.
+        references: The reference of each pair.
+        known: All known programs of each description, from `seen_descriptions.known_codes`; adds
+            the metrics `*_any`.
+        training_codes: The training programs; adds `copied` and `crystal_bleu`. To score several
+            times, pass `TrainingCode(codes)`, which takes a second to build.
 
     Raises:
         ValueError: If the lengths differ.
@@ -161,30 +154,35 @@ def score(
         train = seen if isinstance(seen, TrainingCode) else TrainingCode(seen)
         family["crystal_bleu"] = crystal_counts(outputs, singles, train)
         for row, text in zip(answers, outputs, strict=True):
-            row["copied"] = train.holds(text)
+            row["copied"] = train.contains(text)
     counts: dict[str, list[Counts]] = {
-        name: [_once(row[name]) for row in answers] for name in answers[0]
+        name: [_count(row[name]) for row in answers] for name in answers[0]
     }
     counts |= {name: list(table) for name, (table, _) in family.items()}
     signatures = {name: signature for name, (_, signature) in family.items()}
     signatures.setdefault("code_bleu", problem)
     rows = [
-        Row(_in_words(output, reference), row)
+        Row(_verdict(output, reference), row)
         for output, reference, row in zip(programs, wanted, answers, strict=True)
     ]
-    return Scores(_values(counts), rows, counts, signatures)
+    values = {}
+    for name, table in counts.items():
+        total = [sum(column) for column in zip(*table, strict=True)]
+        if name in _FAMILY_VALUES or total[1]:
+            values[name] = metric_value(name, total)
+    return Scores(values, rows, counts, signatures)
 
 
 def metric_value(name: str, counts: Counts) -> float:
     """Return the value of a metric from the sum of its counts over pairs."""
-    return _FAMILY_VALUES.get(name, _mean)(counts)
+    return _FAMILY_VALUES[name](counts) if name in _FAMILY_VALUES else counts[0] / counts[1]
 
 
 def edit_similarity(a: str, b: str) -> float:
     """Return 2 LCS / (len(a) + len(b)) over characters: 1 for equal texts, 0 for nothing shared.
 
-    The longest common subsequence is found a whole column at a time, with the bits of one number,
-    by the rule of Hyyrö (2004), "Bit-parallel LCS-length computation revisited".
+    The longest common subsequence is computed column by column with the bits of one integer, as in
+    Hyyrö (2004), "Bit-parallel LCS-length computation revisited".
     """
     places: dict[str, int] = {}
     for i, char in enumerate(a):
@@ -197,7 +195,7 @@ def edit_similarity(a: str, b: str) -> float:
     return 2 * (len(a) - unmatched.bit_count()) / total if total else 1.0
 
 
-def _in_words(output: Program, reference: Program) -> str:
+def _verdict(output: Program, reference: Program) -> str:
     if output.text == reference.text:
         return "exact"
     if _same(output.tree, reference.tree):
@@ -208,7 +206,7 @@ def _in_words(output: Program, reference: Program) -> str:
 
 
 def _same(tree: str | None, wanted: str | None) -> bool:
-    return wanted is not None and tree == wanted  # broken texts have no tree to be equal by
+    return wanted is not None and tree == wanted  # invalid texts have no tree
 
 
 def _same_name(output: Program, reference: Program) -> bool | None:
@@ -216,7 +214,7 @@ def _same_name(output: Program, reference: Program) -> bool | None:
     return None if wanted is None else output.function_name == wanted
 
 
-# The collection: a new metric of single pairs is a line here.
+# A new metric of single pairs is a line here and an entry of the registry.
 VERDICTS: dict[str, Callable[[Program, Program], Answer]] = {
     "exact_match": lambda output, reference: output.text == reference.text,
     "exact_match_ast": lambda output, reference: _same(output.tree, reference.tree),
@@ -228,7 +226,7 @@ VERDICTS: dict[str, Callable[[Program, Program], Answer]] = {
 }
 JUDGED_BY_ANY = ("exact_match", "exact_match_ast", "exact_match_renamed")
 
-# The metrics whose value is not the mean of verdicts.
+# Metrics whose value is not the mean over pairs.
 _FAMILY_VALUES: dict[str, Callable[[Counts], float]] = {
     "bleu": bleu_value,
     "bleu_any": bleu_value,
@@ -239,19 +237,6 @@ _FAMILY_VALUES: dict[str, Callable[[Counts], float]] = {
 }
 
 
-def _once(answer: Answer) -> Counts:
-    """Write a verdict as [sum, number]; a pair that cannot be asked counts for nothing."""
+def _count(answer: Answer) -> Counts:
+    """Return an answer as [sum, number]; metrics that do not apply count nothing."""
     return [0.0, 0] if answer is None else [float(answer), 1]
-
-
-def _mean(counts: Counts) -> float:
-    return counts[0] / counts[1]
-
-
-def _values(counts: dict[str, list[Counts]]) -> dict[str, float]:
-    values = {}
-    for name, rows in counts.items():
-        total = [sum(column) for column in zip(*rows, strict=True)]
-        if total and (name in _FAMILY_VALUES or total[1]):
-            values[name] = metric_value(name, total)
-    return values

@@ -1,4 +1,4 @@
-"""Test pairs and what training holds of the same task: buckets, and all codes that are right."""
+"""Test pairs by whether training has the same description, and all known programs of each."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ SEEN, NEW = "seen descriptions", "new descriptions"
 
 
 def seen_and_new(train: Sequence[Pair], test: Sequence[Pair]) -> dict[str, list[int]]:
-    """Sort the test pairs by whether training has a description of the same task.
+    """Group the test pairs by whether training has a description of the same task.
 
-    The same task is what `duplicates.core_description` says, the words without case, numbers and
-    words that every task has. On a group split nothing is seen.
+    Tasks are compared by `duplicates.core_description`: without case, numbers and stop words. In a
+    group split no description is seen.
 
     Args:
-        train: The training pairs, variants by augmentation included or not.
-        test: The pairs to sort.
+        train: The training pairs, with or without augmented variants.
+        test: The pairs to group.
 
     Returns:
-        Bucket to places in `test`, for `Scores.of`; a bucket may be empty.
+        Bucket to positions in `test`; a bucket may be empty.
     """
     known = {_task(pair.description) for pair in train}
     buckets: dict[str, list[int]] = {SEEN: [], NEW: []}
@@ -29,14 +29,11 @@ def seen_and_new(train: Sequence[Pair], test: Sequence[Pair]) -> dict[str, list[
 
 
 def known_codes(train: Sequence[Pair], test: Sequence[Pair]) -> list[list[str]]:
-    """Return all codes that are known for each test description, for `score(known=...)`.
+    """Return for each test pair the distinct programs of all pairs of the same task, its own first.
 
     Args:
-        train: The training pairs without variants by augmentation.
-        test: The pairs to score; their own codes are known too.
-
-    Returns:
-        For each test pair the distinct codes of all pairs of the same task, its own first.
+        train: The training pairs without augmented variants.
+        test: The pairs to score.
     """
     codes: dict[str, dict[str, None]] = {}
     for pair in (*test, *train):
@@ -45,6 +42,6 @@ def known_codes(train: Sequence[Pair], test: Sequence[Pair]) -> list[list[str]]:
 
 
 def _task(description: str) -> str:
-    """Name the task of a description; where all words are such as every task has, by all words."""
+    """Return a key of a description's task; it uses all words if only stop words remain."""
     core = core_description(description)
     return f"core {core}" if core else f"words {description_key(description)}"

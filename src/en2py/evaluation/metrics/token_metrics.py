@@ -1,4 +1,4 @@
-"""Metrics of predicted tokens that carry their state through an epoch.
+"""Metrics of predicted tokens: NLL, perplexity, accuracy and bits per character.
 
 Shape letters: N real target tokens (EOS in, padding out), V target vocabulary, C token classes.
 """
@@ -15,18 +15,18 @@ from torchmetrics import Metric
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES, token_class
 
-PIECE_ROWS = 128  # of logits made at a time on CPU
+PIECE_ROWS = 128  # rows of logits computed at a time on CPU
 
 
 def token_counts(
     table: Sequence[Sequence[float]] | None, n_characters: int, spelling: int
 ) -> dict[str, list[float]]:
-    """Turn one pair's row of `TokenMetrics.per_example` into counts that may be added up.
+    """Convert one pair's row of `TokenMetrics.per_example` to summable counts.
 
     Args:
-        table: `[3, C + 1]`; None where the model has no positions for the pair: all counts are 0.
-        n_characters: Of the reference program.
-        spelling: Price of its unknown tokens in bits.
+        table: `[3, C + 1]`; None where the pair is longer than the model's `max_len`: counts are 0.
+        n_characters: Length of the reference program.
+        spelling: Cost of its unknown tokens in bits.
 
     Returns:
         Metric to [sum, number]; the value of `ppl` is the exponential of that mean.
@@ -48,12 +48,12 @@ def token_counts(
 
 
 class TokenScores(NamedTuple):
-    """What was predicted at real target positions, `[N]` each.
+    """Scores at real target positions, `[N]` each.
 
     Attributes:
-        targets: The right ids.
+        targets: The reference ids.
         nll: Their negative log-probabilities in nats.
-        right: Whether no other token was above.
+        right: Whether no other token has a higher logit.
     """
 
     targets: Tensor
@@ -62,9 +62,9 @@ class TokenScores(NamedTuple):
 
 
 def score_tokens(logits: Tensor, targets: Tensor) -> TokenScores:
-    """Score logits `[N, V]` against the right ids `[N]`."""
+    """Score logits `[N, V]` against the reference ids `[N]`."""
     nll = F.cross_entropy(logits.float(), targets, reduction="none")
-    # On CPU a tenth of what `argmax` takes.
+    # On CPU this takes a tenth of the time of `argmax`.
     right = logits.gather(1, targets[:, None]).squeeze(1) >= logits.amax(-1)
     return TokenScores(targets, nll, right)
 
@@ -74,19 +74,19 @@ def score_hidden(
     projection: nn.Module,
     targets: Tensor,
     loss: nn.Module,
-    divisor: Callable[[Tensor], Tensor],
+    normalizer: Callable[[Tensor], Tensor],
 ) -> tuple[TokenScores, Tensor]:
-    """Score hidden vectors; on CPU a few rows at a time, so that logits stay in the cache.
+    """Score hidden states; on CPU a few rows at a time, so that logits stay in the cache.
 
     Args:
-        hidden: At real target positions, `[N, D]`.
+        hidden: Hidden states at real target positions, `[N, D]`.
         projection: To logits, `[N, V]`.
-        targets: The right ids, `[N]`.
-        loss: Called with logits, the identity and targets; a mean.
-        divisor: Returns what that mean over some targets divides by.
+        targets: The reference ids, `[N]`.
+        loss: Mean loss of (logits, identity, targets).
+        normalizer: Returns the denominator of that mean for some targets.
 
     Returns:
-        The tokens' scores, and the loss over all of them.
+        The scores of the tokens, and the loss over all of them.
     """
     n_rows = PIECE_ROWS if hidden.device.type == "cpu" else len(hidden)
     exact = torch.promote_types(hidden.dtype, torch.float32)
@@ -95,15 +95,15 @@ def score_hidden(
         here = slice(start, start + n_rows)
         logits = projection(hidden[here])
         scores.append(score_tokens(logits, targets[here]))
-        total += loss(logits, nn.Identity(), targets[here]) * divisor(targets[here])
-    whole = TokenScores(*(torch.cat(part) for part in zip(*scores, strict=True)))
-    return whole, total / divisor(targets)
+        total += loss(logits, nn.Identity(), targets[here]) * normalizer(targets[here])
+    joined = TokenScores(*(torch.cat(part) for part in zip(*scores, strict=True)))
+    return joined, total / normalizer(targets)
 
 
 class TokenMetrics(Metric):
-    """Plain NLL, perplexity, accuracy and bits per character, also per token class.
+    """NLL, perplexity, accuracy and bits per character, also per token class.
 
-    Sums are kept per class in float64, so that the cut into batches makes no difference.
+    Sums are accumulated per class in float64, so that the batch size makes no difference.
 
     Args:
         vocab: The target vocabulary.
@@ -128,7 +128,7 @@ class TokenMetrics(Metric):
         for name in ("characters", "spelling", "unknown"):
             self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
         classes = torch.tensor([TOKEN_CLASSES.index(token_class(t)) for t in vocab.tokens])
-        # Layout words and the like stand for one line break or change of indentation.
+        # A layout token stands for one line break or change of indentation.
         lengths = [
             0 if t in SPECIAL_TOKENS else 1 if token_class(t) == "layout" else len(t)
             for t in vocab.tokens
@@ -147,11 +147,11 @@ class TokenMetrics(Metric):
         """Add a batch.
 
         Args:
-            scores: Of its tokens.
-            n_characters: Characters of the reference programs of this batch, as the source
-                gave them: bits per character can then be compared across tokenizers. Where None,
-                the characters of the target tokens are counted.
-            spelling_bits: Price of the targets that are `<unk>`, from the function of that name.
+            scores: Scores of its tokens.
+            n_characters: Characters of the batch's reference programs in the source, so that bits
+                per character can be compared across tokenizers. None: the characters of the target
+                tokens.
+            spelling_bits: Cost of the targets that are `<unk>`, from `vocab.spelling_bits`.
         """
         targets, nll, right = scores
         classes = self._classes[targets].to(self.nll.dtype)  # [N, C]
@@ -163,16 +163,16 @@ class TokenMetrics(Metric):
         self.characters += self._lengths[targets].sum() if n_characters is None else n_characters
 
     def per_example(self, scores: TokenScores, owners: Tensor, n_pairs: int) -> Tensor:
-        """Count a batch pair by pair; nothing is added to the state.
+        """Return the sums of each pair of a batch, without changing the state.
 
         Args:
-            scores: Of its tokens.
-            owners: To which of the batch's pairs each of them belongs, `[N]`.
+            scores: Scores of the batch's tokens.
+            owners: The pair of each token, `[N]`.
             n_pairs: Number of pairs, B.
 
         Returns:
-            Tokens, NLL and right tokens of each pair and class, and its `<unk>` targets in a last
-            column of the first row, `[B, 3, C + 1]`.
+            Tokens, NLL and correct tokens of each pair and class, `[B, 3, C + 1]`; the last column
+            of the first row counts `<unk>` targets.
         """
         classes = self._classes[scores.targets].to(self.nll.dtype)  # [N, C]
         nll, right = (part[:, None].to(classes.dtype) for part in scores[1:])
@@ -187,9 +187,9 @@ class TokenMetrics(Metric):
         """Return the values over all batches.
 
         Returns:
-            `nll` (nats a token), `ppl`, `accuracy`, `bpc` (bits a character), `unk_targets` (share
-            of targets that are `<unk>`), and for each class of tokens that was seen
-            `nll_<class>` and `accuracy_<class>`.
+            `nll` (nats per token), `ppl`, `accuracy`, `bpc` (bits per character), `unk_targets`
+            (share of `<unk>` targets), and `nll_<class>` and `accuracy_<class>` of each class of
+            tokens that occurred.
         """
         nll = self.nll.sum() / self.count.sum()
         bits = self.nll.sum() / math.log(2) + self.spelling
