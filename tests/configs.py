@@ -5,8 +5,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.config.composition import CONF, rehearse
-from en2py.config.validation import leaves, validate
+from en2py.config.composition import CONF, leaves, rehearse
+from en2py.config.validation import validate
 
 
 def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfig:

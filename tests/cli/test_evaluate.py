@@ -211,11 +211,11 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         ([], "ckpt_path is needed: add ckpt_path=FILE"),
         (
             ["baseline=retrieval", "part=tset"],
-            "part=tset: expected one of train, val, test",
+            "part=tset: expected 'train', 'val' or 'test'",
         ),
         (
             ["ckpt_path=x.ckpt", "pass_at_k.k=[0]"],
-            "pass_at_k.k=[0]: expected a list in",
+            "pass_at_k.k=[0]: expected a number above 0",
         ),
     ],
 )

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import CONF, rehearse
+from en2py.config.composition import CONF, nodes, rehearse
 from en2py.config.instantiate import check_allowed, definition
-from en2py.config.validation import VALUES, expand_paths, matches, nodes, validate
+from en2py.config.validation import VALUES, expand_paths, matches, validate
 from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
 
@@ -59,8 +59,8 @@ def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
 
 # One line a mistake: key, value, what the sentence says about it.
 MISTAKES = [
-    ("trainer.max_epochs", "abc", "trainer.max_epochs=abc: expected a whole number from 1"),
-    ("trainer.max_epochs", 0, "=0: expected a whole number from 1 on, -1 or null"),
+    ("trainer.max_epochs", "abc", "trainer.max_epochs=abc: expected a whole number"),
+    ("trainer.max_epochs", 0, "=0: expected a number above 0 or -1"),
     ("trainer.max_epochs", 2.5, "=2.5: expected a whole number"),
     ("trainer.gradient_clip_val", -1, "a number at least 0"),
     ("trainer.accelerator", "gppu", "did you mean 'gpu'?"),
@@ -68,43 +68,47 @@ MISTAKES = [
     (
         "trainer.deterministic_",
         True,
-        "has no argument deterministic_; the nearest names are deterministic",
+        "has no argument deterministic_; did you mean 'deterministic'?",
     ),
-    ("trainer.enable_model_summary", 3, "expected true or false or null"),
+    ("trainer.enable_model_summary", 3, "expected true or false"),
     ("model.n_heads", 7, "does not divide model.d_model=128; the nearest"),
     ("model.d_model", True, "model.d_model=true: expected a whole number"),
-    ("model.dropout", 1.0, "a number at least 0 and below 1"),
-    ("model.dropout", -0.1, "a number at least 0 and below 1"),
-    ("model.positions", "learnt", "one of learned, sinusoidal"),
+    ("model.dropout", 1.0, "a number below 1"),
+    ("model.dropout", -0.1, "a number at least 0"),
+    (
+        "model.positions",
+        "learnt",
+        "'sinusoidal' or 'rotary'; did you mean 'learned'?",
+    ),
     ("model.n_layers_", 3, "has no argument n_layers_"),
-    ("loss.label_smoothing", 1, "a number at least 0 and below 1"),
-    ("loss.label_smoothing", float("nan"), "a number at least 0 and below 1"),
+    ("loss.label_smoothing", 1, "a number below 1"),
+    ("loss.label_smoothing", float("nan"), "a finite number"),
     ("loss._target_", "os.system", "may run"),
     ("loss._target_", "en2py.training.losses.CrossEntropie", "did you mean 'CrossEntropy'?"),
-    ("optimizer.lr", "fast", "optimizer.lr=fast: expected a number above 0"),
-    ("optimizer.lr", float("inf"), "a number above 0"),
-    ("optimizer.betas", [0.9], "a list of 2 in brackets"),
+    ("optimizer.lr", "fast", "optimizer.lr=fast: expected a number"),
+    ("optimizer.lr", float("inf"), "a finite number"),
+    ("optimizer.betas", [0.9], "expected more items"),
     (
         "optimizer.betas",
         [0.9, 1.0],
-        "of 2 in brackets, each a number at least 0 and below 1",
+        "=[0.9, 1.0]: expected a number below 1",
     ),
-    ("optimizer.foreachh", True, "the nearest names are foreach"),
+    ("optimizer.foreachh", True, "did you mean 'foreach'?"),
     ("split.ratios", [0.5, 0.5, 0.5], "these 3 sum to 1.5"),
     ("split.ratios", [0.5, 0.5], "expected three numbers"),
     ("decoding.max_len", 1000, "longer than the model supports, model.max_tgt_len=256"),
     ("callbacks.samples", True, "expected null, which switches it off"),
     ("cleaning.use.must_parse", "maybe", "true or false"),
     ("cleaning.use.must_pars", True, "no cleaning.steps.must_pars; did you mean 'must_parse'?"),
-    ("scheduler.warmup", 2, "scheduler.warmup=2: expected a number at least 0 and at most 1"),
-    ("seed", -1, "from 0 to 4294967295"),
-    ("seed", 2**32, "from 0 to 4294967295"),
+    ("scheduler.warmup", 2, "scheduler.warmup=2: expected a number at most 1"),
+    ("seed", -1, "at least 0"),
+    ("seed", 2**32, "below 4294967296"),
     ("seed", 1.5, "whole number"),
     ("fresh", "maybe", "true or false"),
     ("vocab", 5, "vocab=5: expected a section of keys; set one of vocab.src_min_freq"),
     ("batch", None, "batch=null: expected a section of keys"),
-    ("batch.max_tokens", "abc", "whole number from 1 on"),
-    ("batch.num_workers", -1, "whole number from 0 on"),
+    ("batch.max_tokens", "abc", "expected a whole number"),
+    ("batch.num_workers", -1, "at least 0"),
     ("ckpt_path", "", "ckpt_path is empty"),
     ("output", __file__, "is a file, expected a folder"),
 ]
@@ -157,7 +161,7 @@ def test_data_path_must_exist() -> None:
 
 def test_beam_of_none() -> None:
     said = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
-    assert "decoding.beam_size=0: expected a whole number from 1 on" in said
+    assert "decoding.beam_size=0: expected a number above 0" in said
 
 
 def test_sweep_in_an_experiment_wants_m() -> None:
@@ -276,12 +280,13 @@ def test_values_without_a_target_have_a_type() -> None:
         called = {at for at, part in nodes(plain) if isinstance(part, dict) and "_target_" in part}
         for key, _ in nodes(plain):
             inside = any(f"{key}.".startswith(f"{at}.") for at in called)
-            assert inside or any(matches(key, known) for known in VALUES), key
+            above = any(f"{known}.".startswith(f"{key}.") for known in VALUES)
+            assert inside or above or any(matches(key, known) for known in VALUES), key
 
 
 def test_files_and_own_values_are_refused_before_torch_is_imported() -> None:
     code = (
-        "import sys; from en2py.config.composition import CONF, rehearse;"
+        "import sys; from en2py.config.composition import CONF, nodes, rehearse;"
         "from en2py.config.validation import validate; cfg = rehearse('train', [{word!r}], CONF);"
         "cfg = cfg.__class__({{k: v for k, v in cfg.items_ex(False) if k != 'hydra'}})\n"
         "try: validate(cfg)\n"

@@ -1,36 +1,47 @@
 """Compare config values with the type annotations of the arguments that receive them."""
 
-import collections.abc
 import functools
 import inspect
 import json
+import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from en2py.config.composition import typed
 from en2py.errors import UserError, did_you_mean
 
-_CALLABLE: Any = collections.abc.Callable
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
-_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Path: "a text",
-    bool: "true or false",
-    types.NoneType: "null",
+_SCALARS = (Any, int, float, str, bool, Path, types.NoneType)
+_WORDS = {  # of pydantic's messages, which are about JSON
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+    "Input should be above": "expected a number above",
+    "Input should be below": "expected a number below",
+    "Input should be at ": "expected a number at ",
+    "Input should be": "expected",
+    "Tuple should have": "expected",
+    "a valid integer": "a whole number",
+    "a valid array": "a list in brackets",
+    "an object": "a section of keys",
+    "a valid boolean": "true or false",
+    "a valid string": "a text",
+    "a valid number": "a number",
+    "Field required": "expected more items",
 }
 
 
 class ArgumentType:
     """A type annotation as a check of config values.
 
-    Values are compared as JSON: a list fits a tuple and a text fits a path, but without any
-    conversion of text to numbers, of fractions to whole numbers or of booleans to integers.
+    Values are compared as JSON: a list fits a tuple and a text fits a path, but text is not
+    converted to numbers, fractions not to whole numbers, and booleans are no integers.
 
     Args:
         annotation: Any annotation; ranges as `Annotated[int, Field(ge=1)]`.
@@ -47,11 +58,14 @@ class ArgumentType:
         """Raise a UserError that names key, value and expectation if the value does not fit."""
         try:
             self._adapter.validate_json(json.dumps(value), strict=True)
-        except ValidationError:
-            expected = _describe(self.annotation)
-            near = did_you_mean(str(value), map(str, _literals(self.annotation)))
+        except ValidationError as error:
+            text = " or ".join(dict.fromkeys(found["msg"] for found in error.errors()))
+            for words, plain in _WORDS.items():
+                text = text.replace(words, plain)
+            near = did_you_mean(str(value), re.findall("'(.*?)'", text))
             hint = near if near.startswith("; did") else ""
-            raise UserError(f"{key}={typed(value)}: expected {expected}{hint}") from None
+            text = text.replace(" or expected ", " or ")
+            raise UserError(f"{key}={typed(value)}: {text}{hint}") from None
 
 
 @functools.cache
@@ -66,91 +80,34 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
     try:
         constructor = function.__init__ if inspect.isclass(function) else function
         hints = typing.get_type_hints(constructor, include_extras=True)
-    except (NameError, TypeError):  # of another package, which imports its types for mypy alone
+    except (NameError, TypeError):  # another package that imports types for its type checker alone
         hints = {}
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     known = {
-        parameter.name: ArgumentType(hints[parameter.name]) if parameter.name in hints else None
-        for parameter in named
-        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        p.name: ArgumentType(hints[p.name]) if p.name in hints else None
+        for p in named
+        if p.kind not in variadic
     }
-    return known, any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
-
-
-def typed(value: Any) -> str:
-    """Write a value as on the command line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(typed(item) for item in value)}]"
-    return str(value)
+    return known, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in named)
 
 
 def _plain(annotation: Any) -> Any:
-    """Replace what no YAML file holds: objects by sections, abstract collections by lists."""
+    """Replace what a config cannot hold: objects by sections, abstract collections by lists."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal or annotation in _SCALARS:
+        return annotation
     if origin is Annotated:
         return Annotated[(_plain(args[0]), *args[1:])]
+    inner = tuple(arg if arg is ... else _plain(arg) for arg in args if not isinstance(arg, list))
     if origin in (typing.Union, types.UnionType):
-        return typing.Union[tuple(_plain(arg) for arg in args)]  # noqa: UP007
-    if annotation is Any or origin is Literal or annotation in _WORDS:
-        return annotation
-    if origin is tuple:
-        return tuple[tuple(arg if arg is ... else _plain(arg) for arg in args)]  # type: ignore[misc]
-    kind = origin or annotation
-    if not inspect.isclass(kind) or kind is _CALLABLE:
-        return dict[str, Any]
-    if issubclass(kind, Mapping):
-        return dict[str, _plain(args[1])] if args else dict[str, Any]  # type: ignore[misc]
-    if issubclass(kind, collections.abc.Iterable) and (args or kind in (list, tuple)):
-        return list[_plain(args[0])] if args else list[Any]  # type: ignore[misc]
-    return dict[str, Any]  # an object, which a section with a `_target_` describes
-
-
-def _describe(annotation: Any) -> str:
-    """Return what a type expects in plain words."""
-    *others, last = dict.fromkeys(_alternatives(annotation))
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def _alternatives(annotation: Any) -> Iterator[str]:
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        yield _range(args[0], args[1:])
-    elif origin in (typing.Union, types.UnionType):
-        for arg in args:
-            yield from _alternatives(arg)
-    elif origin is Literal:
-        yield f"one of {', '.join(map(str, args))}" if len(args) > 1 else str(args[0])
-    elif annotation in _WORDS:
-        yield _WORDS[annotation]
-    elif _plain(annotation) is not Any:
-        kind = get_origin(_plain(annotation)) or _plain(annotation)
-        if kind is dict:
-            yield "a section of keys"
-        else:
-            size = f" of {len(args)}" if kind is tuple and ... not in args else ""
-            of = f", each {_describe(args[0])}" if args else ""
-            yield f"a list{size} in brackets{of}"
-
-
-def _range(kind: Any, constraints: tuple[Any, ...]) -> str:
-    limits: dict[str, Any] = {}
-    for constraint in constraints:  # a `Field` holds several
-        for limit in getattr(constraint, "metadata", [constraint]):
-            limits |= {
-                n: v for n in ("gt", "ge", "lt", "le") if (v := getattr(limit, n, None)) is not None
-            }
-    if kind is int:
-        low = limits.get("ge", limits["gt"] + 1 if "gt" in limits else None)
-        high = limits.get("le", limits["lt"] - 1 if "lt" in limits else None)
-        return f"a whole number from {low} {'on' if high is None else f'to {high}'}"
-    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-    return "a number " + " and ".join(f"{words[n]} {v:g}" for n, v in limits.items())
-
-
-def _literals(annotation: Any) -> Iterator[Any]:
-    if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
-    elif get_origin(annotation) in (typing.Union, types.UnionType):
-        for arg in get_args(annotation):
-            yield from _literals(arg)
+        return typing.Union[inner]  # noqa: UP007
+    kind: Any = origin or annotation
+    if kind in (tuple, list) and not args:
+        return list[Any]
+    if kind is tuple:
+        return tuple[inner]  # type: ignore[valid-type]
+    if args and inspect.isclass(kind) and issubclass(kind, Mapping):
+        return dict[str, inner[1]]  # type: ignore[valid-type]
+    if args and inspect.isclass(kind) and issubclass(kind, Iterable):
+        return list[inner[0]]  # type: ignore[valid-type]
+    return dict[str, Any]  # a mapping, or an object, which a section with a `_target_` describes

@@ -1,7 +1,7 @@
 """Compose configs: paths, groups and options, resolvers, cores."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,32 @@ def options_of(group: str, conf: Path) -> list[str]:
     """
     folders = (conf, conf.parent / "experiments")
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that is not a section, with its dotted key; a list is one value."""
+    return ((at, leaf) for at, leaf in nodes(value, key) if not isinstance(leaf, Mapping))
+
+
+def nodes(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each section and value with its dotted key, sections before their values."""
+    if key:
+        yield key, value
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from nodes(inner, f"{key}.{name}" if key else str(name))
+    for inner in value if isinstance(value, list) else ():
+        if isinstance(inner, Mapping):
+            yield from nodes(inner, key)
+
+
+def typed(value: Any) -> str:
+    """Write a value as on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{', '.join(map(typed, value))}]"
+    return str(value)
 
 
 def n_cores() -> int:

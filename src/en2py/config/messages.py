@@ -10,10 +10,10 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from en2py.config.composition import groups_of, options_of, rehearse
+from en2py.config.composition import groups_of, nodes, options_of, rehearse
 from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean
 
@@ -87,11 +87,8 @@ def _instantiation(error: InstantiationException) -> str | None:
         if isinstance(link, UserError | Fault):
             return str(link)
     cause = error.__cause__ or error.__context__
-    if cause is not None and not isinstance(cause, TypeError | ValueError | ImportError):
-        return None
-    key = str(error).partition("full_key: ")[2].strip()
-    reason = str(cause) if cause is not None else _first_line(error)
-    return f"{key}: {reason}" if key else reason
+    is_argument = cause is None or isinstance(cause, TypeError | ValueError | ImportError)
+    return _one_line(error) if is_argument else None
 
 
 def _mistyped(config_name: str, overrides: Sequence[str], conf: Path) -> str | None:
@@ -104,7 +101,8 @@ def _mistyped(config_name: str, overrides: Sequence[str], conf: Path) -> str | N
     except (HydraException, OmegaConfBaseException):  # a group that this program has not
         cfg = rehearse(config_name, [], conf)
     choices = cfg.hydra.runtime.choices
-    keys = [key for key in _keys(cfg) if key.split(".")[0] != "hydra"]
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    keys = [key for key, _ in nodes(plain) if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
         below = [group for group in groups if group.startswith(f"{key}/")]
         if below:
@@ -150,12 +148,3 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
         return f"; did you mean {' or '.join(near[:3])}?"
     siblings = [key.rpartition(".")[2] for key in keys if section == key.rpartition(".")[0]]
     return f"; {section or 'the config'} has: {', '.join(siblings)}"
-
-
-def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
-    for name in cfg:
-        path = f"{prefix}{name!s}"
-        yield path
-        node = cfg._get_node(name)
-        if isinstance(node, DictConfig) and not (node._is_none() or node._is_interpolation()):
-            yield from _keys(node, f"{path}.")

@@ -6,10 +6,11 @@ that skips finished runs and the W&B id all follow from the name.
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from en2py.config.composition import leaves, typed
 from en2py.data.files import digest, file_digest
 
 # Keys that cannot change a result: where files are written, speed, labels.
@@ -100,8 +101,9 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
         found.pop(group, None)
-    found |= {key: _written(value) for key, value in _leaves(_relevant(config))}
-    del found["seed"]
+    for key, value in leaves(_relevant(config)):
+        if value is not None and key != "seed" and not key.endswith("_partial_"):
+            found[key] = typed(value)
     return found
 
 
@@ -122,14 +124,11 @@ def canonical(value: Any, key: str = "") -> Any:
     return value
 
 
-def differences(a: Any, b: Any, at: str = "") -> list[str]:
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """List where two plain configs differ, as `key: this, that`."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        found = []
-        for key in [*a, *(k for k in b if k not in a)]:
-            found += differences(a.get(key), b.get(key), f"{at}.{key}" if at else str(key))
-        return found
-    return [] if a == b else [f"{at}: {a!r}, {b!r}"]
+    old, new = dict(leaves(a)), dict(leaves(b))
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key)!r}, {new.get(key)!r}" for key in changed]
 
 
 def _relevant(config: Mapping[str, Any]) -> Any:
@@ -141,21 +140,3 @@ def _relevant(config: Mapping[str, Any]) -> Any:
             section = section.get(name) or {}
         section.pop(last, None)
     return canonical(relevant)
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            if name != "_partial_":
-                yield from _leaves(inner, f"{key}.{name}" if key else str(name))
-    elif value is not None:
-        yield key, value
-
-
-def _written(value: Any) -> str:
-    """Write a value as on the command line."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
-    return str(value)

@@ -5,11 +5,10 @@ included; `VALUES` has the types of all other values and the ranges of other pac
 Files, contradictions and `VALUES` come first, so torch is imported only where they are in order.
 """
 
-import difflib
 import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from en2py.config.argument_types import ArgumentType, argument_types, typed
-from en2py.config.composition import CONF
+from en2py.config.argument_types import ArgumentType, argument_types
+from en2py.config.composition import CONF, leaves, nodes, typed
 from en2py.config.instantiate import check_allowed, definition
 from en2py.errors import UserError, did_you_mean
 from en2py.ranges import ProperFraction, Seed
@@ -31,7 +30,6 @@ WRITTEN = ("output", "cache", "folder", "export")  # are created
 
 Section = Mapping[str, Any]
 _Count = PositiveInt | Literal[-1] | None  # -1: without limit
-_Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
 _Precision = Literal[
     "auto", "32-true", "16-mixed", "16-true", "bf16-mixed", "bf16-true", "bf16", "64-true",
     "32", "16", "64", 32, 16, 64,
@@ -50,72 +48,54 @@ VALUES: dict[str, ArgumentType] = {
         "cache": str,
         "processes": PositiveInt | None,
         "behaviour": bool,
-        "vocab": Section,
         "vocab.src_min_freq": PositiveInt,
         "vocab.tgt_min_freq": PositiveInt,
-        "batch": Section,
         "batch.max_tokens": PositiveInt,
         "batch.max_pairs": PositiveInt | None,
         "batch.num_workers": NonNegativeInt,
-        "checkpoints": Section,
         "checkpoints.every_n_minutes": PositiveFloat,
         "checkpoints.every_n_steps": PositiveInt | None,
         "checkpoints.keep_every_n_epochs": PositiveInt | None,
-        "faults": Section,
         "faults.skip_batches": NonNegativeInt,
         "faults.spike": Annotated[float, Field(gt=1)] | None,
-        "sandbox": Section,
         "sandbox.timeout_s": PositiveFloat,
         "sandbox.memory_mb": Annotated[int, Field(ge=64)],
         "sandbox.workers": PositiveInt | None,
         "sandbox.min_level": Literal["full", "kernel", "process"],
-        "logger": Section | None,
         "logger.wandb": Section | None,
         "logger.wandb.project": str,
         "logger.wandb.log_checkpoints": bool,
-        "data": Section,
         "data.name": str,
         "data.path": str | Mapping[str, str] | None,
         "data.root": str | None,
         "data.source": Section,
-        "cleaning": Section,
         "cleaning.use": Section,
         "cleaning.use.*": bool,
         "cleaning.steps": Section,
         "cleaning.steps.*": Section,
         "cleaning.seconds_per_pair": PositiveFloat,
-        "split": Section,
-        "augmentation": Section,
-        "tokenizer": Section,
         "tokenizer.*": Section,
-        "model": Section,
-        "embeddings": Section,
         "embeddings.path": str | None,
         "embeddings.freeze_epochs": Annotated[int, Field(ge=-1)],
         "embeddings.vectors": Section,
-        "loss": Section,
-        "optimizer": Section,
         "optimizer.lr": PositiveFloat,
         "optimizer.eps": PositiveFloat,
         "optimizer.betas": tuple[ProperFraction, ProperFraction],
         "optimizer.weight_decay": NonNegativeFloat,
-        "scheduler": Section,
-        "decoding": Section,
         "decoding.engine": Literal["torch", "ctranslate2", "ctranslate2_int8"],
-        "callbacks": Section,
         "callbacks.*.patience": PositiveInt,
         "callbacks.*.decay": Annotated[float, Field(gt=0, lt=1)],
         "callbacks.*.every_n_*": PositiveInt | None,
-        "trainer": Section,
         "trainer.max_epochs": _Count,
         "trainer.max_steps": _Count,
-        "trainer.accelerator": _Accelerator,
+        "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
         "trainer.devices": int | str | list[int],
-        "trainer.precision": _Precision | None,
+        "trainer.precision": _Precision,
         "trainer.gradient_clip_val": NonNegativeFloat | None,
         "trainer.accumulate_grad_batches": PositiveInt,
         # evaluate.py
         "baseline": str | None,
+        "baselines.*": Section | None,
         "results": str | None,
         "part": Literal["train", "val", "test"],
         "export": str | None,
@@ -126,14 +106,11 @@ VALUES: dict[str, ArgumentType] = {
         "folder": str | None,
         "oracle_quality": bool,
         "trigger_words": bool,
-        "pass_at_k": Section,
         "pass_at_k.n_samples": PositiveInt | None,
         "pass_at_k.temperature": PositiveFloat,
         "pass_at_k.top_p": Annotated[float, Field(gt=0, le=1)],
         "pass_at_k.k": list[PositiveInt],
         "pass_at_k.seed": Seed,
-        "baselines": Section,
-        "baselines.*": Section | None,
     }.items()
 }
 
@@ -185,23 +162,6 @@ def expand_paths(text: str) -> list[Path]:
     return found
 
 
-def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value that is not a section, with its dotted key; a list is one value."""
-    return ((at, leaf) for at, leaf in nodes(value, key) if not isinstance(leaf, Mapping))
-
-
-def nodes(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each section and value with its dotted key, sections before their values."""
-    if key:
-        yield key, value
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from nodes(inner, f"{key}.{name}" if key else str(name))
-    for inner in value if isinstance(value, list) else ():
-        if isinstance(inner, Mapping):
-            yield from nodes(inner, key)
-
-
 def _check_missing(cfg: DictConfig) -> None:
     # Unresolved, because `data.source.path: ${data.path}` is missing only if `data.path` is.
     written: Any = OmegaConf.to_container(cfg, resolve=False)
@@ -212,24 +172,25 @@ def _check_missing(cfg: DictConfig) -> None:
 
 
 def _check_sections(config: Section, config_name: str) -> None:
-    """Refuse a config without a key or group of its primary config."""
+    """Refuse a config without a key or group of its primary config, or with a value for a group."""
     primary: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml"))
     chosen = [entry for entry in primary.pop("defaults") if isinstance(entry, dict)]
-    groups = [group for entry in chosen for group, option in entry.items() if option is not None]
-    for key in [*primary, *(group.partition("/")[0] for group in groups)]:
+    groups = [g.partition("/")[0] for entry in chosen for g, option in entry.items() if option]
+    for key in [*primary, *groups]:
         if key not in (*config, "hydra", "experiment"):
             raise UserError(f"{key} is needed; take {key}=null or ~{key} off the command line")
+        is_section = key in groups or isinstance(primary[key], dict)
+        if key in config and is_section and not isinstance(config[key], Mapping):
+            inner = ", ".join(known for known in VALUES if known.startswith(f"{key}."))
+            raise UserError(
+                f"{key}={typed(config[key])}: expected a section of keys; set one of {inner}"
+            )
 
 
 def _check_value(key: str, value: Any) -> None:
     """Compare a section or value with `VALUES`."""
-    expected = next((kind for known, kind in VALUES.items() if matches(key, known)), None)
-    try:
-        if expected is not None:
-            expected.validate(key, value)
-    except UserError as error:
-        inner = ", ".join(known for known in VALUES if known.startswith(f"{key}."))
-        raise UserError(f"{error}{f'; set one of {inner}' if inner else ''}") from None
+    for expected in (kind for known, kind in VALUES.items() if matches(key, known)):
+        expected.validate(key, value)
     name = key.rpartition(".")[2]
     if name in ("prompt", *FILES, *FOLDERS) and isinstance(value, str) and not value.strip():
         raise UserError(f"{key} is empty: set a value, or leave it out")
@@ -317,13 +278,10 @@ def _check_arguments(at: str, section: Section, *, null_is_later: bool) -> None:
         key = f"{at}.{name}"
         if name.startswith("_") or any(matches(key, pattern) for pattern in VALUES):
             continue
-        if name not in known:
-            if any_keyword:
-                continue
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            hint = f"; the nearest names are {', '.join(near)}" if near else ""
-            raise UserError(f"{key}: {section['_target_']} has no argument {name}{hint}")
-        expected = known[name]
+        if name not in known and not any_keyword:
+            near = did_you_mean(name, known)
+            raise UserError(f"{key}: {section['_target_']} has no argument {name}{near}")
+        expected = known.get(name)
         if expected is not None and not (value is None and null_is_later):
             expected.validate(key, value)
 
@@ -360,39 +318,31 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
     if not isinstance(value, str):
         return
     if name in WRITTEN and "." not in key:
-        _check_writable(key, Path(value))
-    elif name in FILES:
-        is_list = several and name == "ckpt_path"
+        path = next(
+            path for path in (Path(value), *Path(value).absolute().parents) if path.exists()
+        )
+        if not path.is_dir():
+            raise UserError(f"{key}: {path} is a file, expected a folder")
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
+    elif name in (*FILES, *FOLDERS):
+        is_list = several and name == "ckpt_path"  # of files and folders
         for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
-            if path.is_dir() and not is_list:
-                raise UserError(f"{key}={path}: this is a folder, expected a file")
+            if not is_list and path.is_dir() != (name in FOLDERS):
+                kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
+                raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
             if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
                 raise UserError(f"{key}={path}: this file is empty")
-    elif name in FOLDERS:
-        _check_exists(key, Path(value))
-        if not Path(value).is_dir():
-            raise UserError(f"{key}={value}: this is a file, expected a folder")
 
 
 def _check_exists(key: str, path: Path) -> None:
     if path.exists():
         return
-    parent = path.parent
-    while not parent.exists():
-        path, parent = parent, parent.parent
-    if parent.is_file():
-        raise UserError(f"{key}={path}: {parent} is a file, not a folder")
-    names = sorted(entry.name for entry in parent.iterdir())[:10_000]
-    near = did_you_mean(path.name, names)
-    hint = near if near.startswith("; did") else ""
-    raise UserError(f"{key}: {path} does not exist (looked in {parent.resolve()}){hint}")
-
-
-def _check_writable(key: str, path: Path) -> None:
-    while not path.exists():
+    while not path.parent.exists():
         path = path.parent
-    if not path.is_dir():
-        raise UserError(f"{key}: {path} is a file, expected a folder")
-    if not os.access(path, os.W_OK):
-        raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
+    if path.parent.is_file():
+        raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
+    near = did_you_mean(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
+    hint = near if near.startswith("; did") else ""
+    raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")

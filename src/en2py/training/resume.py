@@ -55,7 +55,7 @@ def resumed_config(
     found = [
         line
         for key in _PROTECTED
-        for line in differences(stored["config"][key], config[key], key)
+        for line in differences({key: stored["config"][key]}, {key: config[key]})
         if line.split(":")[0].split(".")[-1] not in _PLACES
     ]
     if found:
