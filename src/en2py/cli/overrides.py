@@ -1,4 +1,4 @@
-"""Command-line words: separate options from overrides, keep text as typed."""
+"""Parse the command line: separate options from overrides, and keep texts as typed."""
 
 import os
 import re
@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from en2py.errors import UserError
 
-# Values of these keys reach the program as typed: Hydra's grammar would refuse or rewrite them.
-# A key counts by its last part, so `path` stands for `data.path` and `embeddings.path` too.
+# Values of these keys are passed on as typed: Hydra's grammar would refuse or change them.
+# The last part of a key counts: `path` covers `data.path` and `embeddings.path`.
 TEXTS = ("prompt", "study", "baseline")
 
 
@@ -20,19 +20,18 @@ PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache",
 
 
 def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take a command line apart into options and overrides.
+    """Separate options from overrides.
 
-    Hydra loses overrides that stand behind an option (`seed=1 -m model=tiny`); in this order it
-    does not.
+    Hydra loses overrides behind an option (`seed=1 -m model=tiny`), so options go first.
 
     Args:
         arguments: The command line without the program.
 
     Returns:
-        What starts with a dash, with its values, and the overrides.
+        Options with their values, and overrides.
 
     Raises:
-        UserError: If an option or a word is not known.
+        UserError: If an option or a word is unknown.
     """
     overrides = [a for a in arguments if a[:1] in ("~", "+") or ("=" in a and a[:1] != "-")]
     options = [a for a in arguments if a not in overrides]
@@ -42,25 +41,30 @@ def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
     for word in parsed.overrides:
         raise UserError(
-            f"'{word}' is not of the form key=value; a text with spaces stands in quotes: "
+            f"'{word}' is not of the form key=value; put a text with spaces in quotes: "
             'prompt="add two numbers"'
         )
     return options, overrides
 
 
-def as_typed(override: str) -> str:
-    r"""Rewrite the override of a text so that Hydra hands its value over unchanged.
+def is_sweep(options: Sequence[str]) -> bool:
+    """Return whether `--multirun` is among the options, abbreviated or not."""
+    parsed, _ = get_args_parser().parse_known_args(options)
+    return bool(parsed.multirun)
 
-    `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars read the value: OmegaConf's
-    takes `${` for an interpolation unless a backslash stands before it, and Hydra's ends the text
-    at a quote unless a backslash stands before it; both read the backslashes before that mark in
-    pairs. Backslashes elsewhere stand for themselves.
+
+def as_typed(override: str) -> str:
+    r"""Quote the override of a text so that Hydra does not change its value.
+
+    `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars parse the value: in OmegaConf's
+    `${` starts an interpolation, and in Hydra's a quote ends the text, unless a backslash escapes
+    them; both read the backslashes before that mark in pairs. Other backslashes are literal.
 
     Args:
-        override: One `key=value` of the command line, with `+` or `++` before it or not.
+        override: One `key=value` of the command line, maybe with `+` or `++` in front.
 
     Returns:
-        The override for Hydra; any other override comes back as it is.
+        The quoted override; overrides of other keys are returned unchanged.
     """
     match = re.fullmatch(r"(\+{0,2}([\w.]+))=(.*)", override, flags=re.DOTALL)
     if match is None:
@@ -70,7 +74,7 @@ def as_typed(override: str) -> str:
     if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
         return override
     if name in PATHS:
-        text = os.path.expanduser(text)  # the shell does it for words of their own only
+        text = os.path.expanduser(text)  # the shell expands it only at the start of a word
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)
     text = re.sub(r"(\\+)\Z", r"\1\1", text)

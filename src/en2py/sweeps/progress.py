@@ -28,7 +28,7 @@ from en2py.training.run_folder import (
     INTERRUPTED,
     SWEEP_ID,
     State,
-    _read,
+    read_record,
     read_result,
     read_state,
 )
@@ -70,7 +70,7 @@ def summary(folder: Path) -> int:
     signed = {
         path.parent: record["overrides"]
         for path in folder.glob("*/state.json")
-        if (record := _read(path)) and record["sweep"] == os.environ.get(SWEEP_ID)
+        if (record := read_record(path)) and record["sweep"] == os.environ.get(SWEEP_ID)
     }
     jobs = _jobs_of_this(folder, signed)
     if not jobs:

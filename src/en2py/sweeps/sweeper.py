@@ -100,7 +100,7 @@ class StudySweeper(BasicSweeper):
         try:
             validation.validate(cfg, "train")
             choices = {k: v for k, v in choices.items() if not k.startswith("hydra")}
-            name = run_folder.folder_for(cfg, list(words), choices).name
+            name = run_folder.Run(cfg, list(words), choices).name
         except Exception as error:
             from en2py.config.composition import CONF
 

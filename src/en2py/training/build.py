@@ -228,6 +228,20 @@ def trainer(config: Config, folder: Path, loggers: list[Any], interactive: bool)
     return built
 
 
+def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
+    """Return one line with the numbers of parameters, the device and the precision."""
+    sizes = [(p.numel(), p.requires_grad) for p in module.model.parameters()]
+    coverage = "".join(
+        f"; {share:.1%} of the {'English' if side == 'src' else 'Python'} vocabulary has a vector"
+        for side, share in module.metadata.get("coverage", {}).items()
+    )
+    return (
+        f"parameters: {sum(n for n, _ in sizes):,} ({sum(n for n, learn in sizes if learn):,} "
+        f"trainable){coverage}; device: {trainer.strategy.root_device}, "
+        f"precision: {trainer.precision}"
+    )
+
+
 def load(path: str | Path) -> Seq2SeqModule:
     """Load the module of a checkpoint, ready to generate.
 

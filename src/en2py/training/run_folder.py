@@ -3,15 +3,18 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from en2py.config.composition import escape
 from en2py.config.run_name import (
     archive_folder,
     config_digest,
@@ -23,14 +26,19 @@ from en2py.config.run_name import (
 from en2py.data.files import write_atomically
 from en2py.errors import UserError
 
+if TYPE_CHECKING:  # torch takes seconds
+    from pytorch_lightning import Trainer
+
+    from en2py.data.prepare import Prepared
+
 
 class Run:
-    """A run's place and name; made before anything is written.
+    """A run: its config, name and folder. Creating it writes nothing.
 
     Args:
         cfg: The composed config.
-        overrides: As typed.
-        choices: The option taken in each group.
+        overrides: Those of the command line, as typed.
+        choices: The chosen option of each group.
     """
 
     def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
@@ -47,12 +55,24 @@ class Run:
         self.folder = Path(self.config["output"]) / self.config["study"] / self.name
         self.result_file = self.folder / "result.json"
 
+    @classmethod
+    def of_job(cls, cfg: DictConfig) -> "Run":
+        """Return the run of the job that Hydra executes."""
+        hydra = HydraConfig.get()
+        words: Any = OmegaConf.to_container(hydra.overrides.task)  # unresolved, as typed
+        choices = {k: str(v) for k, v in hydra.runtime.choices.items() if k[:5] != "hydra"}
+        return cls(cfg, [str(word) for word in words], choices)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run's lock; a second process with the very same choices is told so."""
+        """Hold the lock of the run.
+
+        Raises:
+            UserError: If another process holds it.
+        """
         from en2py.training.distributed import is_rank_zero  # torch takes seconds
 
-        if not is_rank_zero():  # the first rank holds it for all
+        if not is_rank_zero():  # rank 0 holds it for all
             yield
             return
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -62,49 +82,107 @@ class Run:
                 yield
         except Timeout:
             raise UserError(
-                f"this very run is going on in another process: {self.folder}; "
-                "wait for it, or change a choice (seed=2, say)"
+                f"this run is already running in another process: {self.folder}; "
+                "wait for it, or change an option, for example seed=2"
             ) from None
 
     def stored_result(self) -> dict[str, Any] | None:
-        """Return the stored result of a run that came to its end."""
+        """Return the result of a finished run with this config."""
         try:
             result: dict[str, Any] = json.loads(self.result_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
         return result if result.get("config_sha256") == config_digest(self.config) else None
 
-    def n_archived(self) -> int:
-        """Count the earlier attempts that `fresh=true` set aside."""
-        return n_archived(self.folder)
-
-    def archive(self) -> None:
-        """Move the folder of an earlier attempt out of the way, keeping it."""
-        if self.folder.exists():
+    def begin(self) -> None:
+        """Archive the folder of an earlier attempt with `fresh=true`, and write the state."""
+        if self.config["fresh"] and self.folder.exists():
             self.folder.rename(archive_folder(self.folder))
+        self.write_state()
+
+    def write_state(self, reason: str = "", code: int = 0) -> None:
+        """Write to `state.json` that this sweep executed the run, and how it failed if it did.
+
+        Outside of a sweep, write nothing.
+        """
+        if not in_sweep():
+            return
+        record = {"sweep": os.environ[SWEEP_ID], "overrides": self.overrides, "time": time.time()}
+        if reason:
+            record |= {"reason": reason, "code": code}
+        write_atomically(self.folder / "state.json", json.dumps(record).encode())
+
+    def write_inputs(self, prepared: "Prepared") -> None:
+        """Write what is known before training: config, overrides, vocabularies, data report."""
+        report = {**prepared.report.to_dict(), "split_hash": prepared.split_hash}
+        texts = {
+            "config.yaml": OmegaConf.to_yaml(escape(self.config)),
+            "overrides.txt": "".join(f"{override}\n" for override in self.overrides),
+            "data_report.json": json.dumps(report, indent=1),
+        }
+        for side, vocab in (("src", prepared.src_vocab), ("tgt", prepared.tgt_vocab)):
+            counts = dict(zip(vocab.tokens, vocab.counts, strict=True))
+            texts[f"vocab/{side}.json"] = json.dumps(counts, indent=0, ensure_ascii=False)
+        for name, text in texts.items():
+            write_atomically(self.folder / name, text.encode("utf-8", "backslashreplace"))
+
+    def write_result(
+        self,
+        prepared: "Prepared",
+        best: Mapping[str, Any],
+        test: Mapping[str, Any],
+        trainer: "Trainer",
+        seconds: tuple[float, float],
+    ) -> dict[str, Any]:
+        """Write `result.json`, which marks the run as finished, and return its content.
+
+        Args:
+            prepared: The data.
+            best: The content of the best checkpoint.
+            test: Its scores on the test split.
+            trainer: After training; its first logger has the rows of `metrics.csv`.
+            seconds: Time of training and of testing.
+        """
+        logger: Any = trainer.loggers[0]
+        rows: list[dict[str, str]] = [row for row in logger.rows if row.get("val/nll")]
+        row = min(rows, key=lambda row: float(row["val/nll"]), default={})
+        result = {
+            "run": self.name,
+            "study": self.config["study"],
+            "choices": self.choices,
+            "overrides": self.overrides,
+            "seed": self.config["seed"],
+            "config_sha256": config_digest(self.config),
+            "split_hash": prepared.split_hash,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "best": {"epoch": int(best["epoch"]) + 1} | {k: float(v) for k, v in row.items() if v},
+            "test": dict(test),
+            "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
+            "seconds": round(seconds[0], 1),
+            "test_seconds": round(seconds[1], 1),
+        }
+        write_atomically(self.result_file, json.dumps(result, indent=2).encode())
+        return result
 
     def wandb_id(self) -> str:
-        """Return the W&B id: the same run goes on under it, a fresh one gets another."""
-        return wandb_id(self.config["study"], self.name, self.n_archived())
+        """Return the W&B id: a resumed run keeps it, a run with `fresh=true` has another."""
+        return wandb_id(self.config["study"], self.name, n_archived(self.folder))
 
 
-SWEEP_ID = "EN2PY_SWEEP"  # inherited by the worker processes of a launcher
-
-
+SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
-
-
 RUNNING, NOT_STARTED = "running", "not started"
 
 
 @dataclass(frozen=True)
 class State:
-    """What became of a run.
+    """The state of a run.
 
     Attributes:
         status: One of the words above.
-        reason: Of a failure, one sentence.
-        code: The exit code of that run alone.
+        reason: Why it failed, one sentence.
+        code: Its exit code.
     """
 
     status: str
@@ -113,53 +191,37 @@ class State:
 
 
 def begin_sweep() -> None:
-    """Give the sweep of this process a name that its runs can sign with."""
+    """Set the id of a sweep of this process, which `state.json` of its runs records."""
     os.environ[SWEEP_ID] = f"{os.getpid()}-{os.urandom(4).hex()}"
 
 
-def folder_for(cfg: DictConfig, overrides: list[str], choices: Mapping[str, str]) -> Path:
-    """Return the folder that a run will have, before anything is trained."""
-    if cfg.get("ckpt_path"):
-        pass
-
-        return Path(Run(cfg, overrides, dict(choices)).folder)
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    name = run_name(config, choices)
-    return Path(config["output"], config["study"], name)
-
-
-def write_state(folder: Path, overrides: Sequence[str], reason: str = "", code: int = 0) -> None:
-    """Note in a run's folder that the sweep that is on took it up, and how it failed if it did."""
-    if SWEEP_ID not in os.environ:
-        return
-    record = {"sweep": os.environ.get(SWEEP_ID), "overrides": list(overrides), "time": time.time()}
-    if reason:
-        record |= {"reason": reason, "code": code}
-    write_atomically(folder / "state.json", json.dumps(record).encode())
+def in_sweep() -> bool:
+    """Return whether this process executes a job of a sweep."""
+    return SWEEP_ID in os.environ
 
 
 def read_state(folder: Path) -> State:
-    """Tell what became of the run of a folder."""
+    """Return the state of the run in a folder."""
     if read_result(folder) is not None:
         return State(FINISHED)
     if _is_locked(folder):
         return State(RUNNING)
-    record = _read(folder / "state.json") or {}
+    record = read_record(folder / "state.json") or {}
     if record.get("reason"):
         return State(FAILED, str(record["reason"]), int(record["code"]))
     return State(INTERRUPTED if (folder / "config.yaml").exists() else NOT_STARTED)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return the stored result of a run that came to its end."""
-    record = _read(folder / "result.json")
+    """Return the result of the run in a folder; None if it is not finished."""
+    record = read_record(folder / "result.json")
     if record is None or not has_digest(folder.name, str(record.get("config_sha256"))):
         return None
     return record
 
 
 def lock_file(folder: Path) -> Path:
-    """Return the file that whoever trains a run holds locked."""
+    """Return the file that the process which trains a run holds locked."""
     return folder.parent / f".{folder.name}.lock"
 
 
@@ -174,7 +236,8 @@ def _is_locked(folder: Path) -> bool:
         return True
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return the content of a JSON file; None if it is missing or damaged."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):

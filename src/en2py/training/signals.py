@@ -1,10 +1,12 @@
 """Handle SIGINT, SIGTERM and SIGUSR1; requeue the SLURM job."""
 
+import functools
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -75,3 +77,23 @@ def handle_signals() -> Iterator[None]:
             signal.signal(number, handler)
     if received:
         exit_on_signal(received)
+
+
+@functools.cache
+def exit_with_parent(parent: int) -> None:
+    """Save and exit when the parent process dies.
+
+    Args:
+        parent: Its process id; nothing happens if this process has another parent.
+    """
+    if os.getppid() != parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        os._exit(143)  # joblib's worker would wait for more work
+
+    threading.Thread(target=watch, daemon=True).start()
