@@ -118,7 +118,7 @@ def _killed(folder: Path, way: str, words: list[str], group: bool) -> dict[str, 
         "trained again although finished": sum(
             _sign(run / "result.json") != sign for run, sign in finished.items()
         ),
-        "went on from step": re.findall(r"going on from .*?\(step ([\d,]+)\)", told),
+        "went on from step": re.findall(r"resuming from .*?\(step ([\d,]+)\)", told),
         "tables that differ": [
             name
             for name in ("summary.csv", "runs.csv", *(f"{run.name}/metrics.csv" for run in runs))

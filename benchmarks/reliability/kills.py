@@ -56,7 +56,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
                     wait(number)
                     done += 1
                 said = log.read_text()
-                told = re.search(r"going on from (\S+) \(step ([\d,]+)\)", said)
+                told = re.search(r"resuming from (\S+) \(step ([\d,]+)\)", said)
                 if newest is not None and "parameters:" in said:
                     got = (told.group(1), told.group(2).replace(",", "")) if told else None
                     if got != (str(newest), str(newest_step)):

@@ -104,9 +104,7 @@ def command(
             job.__module__ = config_name  # the name of the job
             job.before_sweep = before_sweep  # for the sweeper, which gets nothing but the job
             # An absolute path: the program may be started from another folder.
-            decorate = hydra.main(
-                version_base="1.3", config_path=str(CONF), config_name=config_name
-            )
+            run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
             code = 0
             try:
                 run(job)()

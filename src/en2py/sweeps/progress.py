@@ -49,7 +49,7 @@ def show_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> Non
     """Print the runs of a sweep before it starts, and what is done already."""
     axes = varied([job.overrides for job in jobs])
     table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "now"))
-    words = {FAILED: "failed before, runs again", INTERRUPTED: "interrupted, goes on"}
+    words = {FAILED: "failed before, runs again", INTERRUPTED: "interrupted, resumes"}
     for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
         word = "refused" if job.reason else words.get(state.status, state.status)
         table.add_row(str(i), *_values(job.overrides, axes), Text(word))
