@@ -19,8 +19,8 @@ from sklearn.pipeline import make_union
 
 from en2py.data.pairs import DataReport
 from en2py.data.sources.tasks import read_tasks
+from en2py.data.sources.tasks.collectors import COLLECTORS
 from en2py.data.sources.tasks.inputs import arguments
-from en2py.data.sources.tasks.sinks import SINKS
 from en2py.data.sources.tasks.sources import draw_source
 from en2py.data.sources.tasks.stages import draw_stages
 from en2py.data.sources.tasks.streams import WRITERS, writable
@@ -59,13 +59,13 @@ def code_tokens_of(pair):
 
 
 def draw_parts(rng):
-    """Draw a sink, a source and stages that fit together; stages are None where they do not."""
-    sink, source = rng.choice(SINKS), draw_source(rng)
+    """Draw a collector, a source and stages; stages are None if they do not fit."""
+    collector, source = rng.choice(COLLECTORS), draw_source(rng)
     stages = draw_stages(rng, source)
-    if stages is None or stages.order not in sink.orders:
-        return sink, source, None
+    if stages is None or stages.order not in collector.orders:
+        return collector, source, None
     changed = stages.change.to if stages.change and stages.order != "property" else source.kind
-    return sink, source, stages if changed in sink.kinds else None
+    return collector, source, stages if changed in collector.kinds else None
 
 
 def answer_of(code, call):
@@ -231,20 +231,22 @@ def test_descriptions_are_one_line_of_plain_english(made):
 def test_all_styles_of_a_stream_give_the_same_answers():
     rng, compared = Random(1), Counter()
     while compared["recursion"] < 60:
-        sink, source, stages = draw_parts(rng)
+        collector, source, stages = draw_parts(rng)
         if stages is None:
             continue
-        styles = [s for s in WRITERS if s != "generator" and writable(s, source, stages, sink)]
+        styles = [s for s in WRITERS if s != "generator" and writable(s, source, stages, collector)]
         if len(styles) < 2:
             continue
         codes = {
             style: normal_form(
-                function(sink.name, source.params, *WRITERS[style](source, stages, sink))
+                function(collector.name, source.params, *WRITERS[style](source, stages, collector))
             )
             for style in styles
         }
         given = arguments(rng, source.inputs, codes[styles[0]])
-        answers = {style: answer_of(code, f"{sink.name}({given})") for style, code in codes.items()}
+        answers = {
+            style: answer_of(code, f"{collector.name}({given})") for style, code in codes.items()
+        }
         told = [style for style, answer in answers.items() if answer != "no answer"]
         assert all(answers[style] == answers[told[0]] for style in told), (given, codes, answers)
         compared.update(told)

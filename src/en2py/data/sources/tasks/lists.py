@@ -4,9 +4,9 @@ from random import Random
 
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.collectors import collectors
 from en2py.data.sources.tasks.inputs import caller
 from en2py.data.sources.tasks.primitives import named
-from en2py.data.sources.tasks.sinks import SINKS
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import number_list, word_list
 from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
@@ -135,25 +135,25 @@ def until(rng: Random) -> Task | None:
     stages = draw_stages(rng, source, ("plain", "filter", "map", "filter map"))
     if stages is None or (stages.check and stages.check.name == stop.name) or not stages.nameable:
         return None
-    sink = rng.choice([s for s in SINKS if s.family in ("sum", "product", "count", "list", "max")])
+    collector = rng.choice(collectors("sum", "product", "count", "list", "max"))
     kind = stages.change.to if stages.change else source.kind
-    if kind not in sink.kinds or (sink.family == "count") > (stages.order in ("plain", "filter")):
+    if kind not in collector.kinds or (collector.family == "count" and stages.change):
         return None
     x = source.var
-    step = fill(sink.step, value=stages.value(x))
+    step = fill(collector.step, value=stages.value(x))
     if condition := stages.condition(x):
         step = f"if {condition}:\n{block([step])}"
     body = f"if {stop.on(x)}:\n    break\n{step}"
-    lines = [*sink.start, f"for {x} in {source.code}:\n{block([body])}", *sink.end]
-    code = function(sink.name, source.params, *lines)
+    lines = [*collector.start, f"for {x} in {source.code}:\n{block([body])}", *collector.end]
+    code = function(collector.name, source.params, *lines)
 
     def say(rng: Random) -> str:
-        clause = fill(rng.choice(sink.says), np=phrase(rng, source, stages))
+        clause = fill(rng.choice(collector.says), np=phrase(rng, source, stages))
         before = kept(rng, source, stop, which="the first")
         return f"{clause} before {before.replace('{where}', '')}"
 
-    parts = (f"until:{stop.name}", *stages.parts, sink.family)
-    return source.task(f"{sink.family} until in {source.name}", parts, code, say)
+    parts = (f"until:{stop.name}", *stages.parts, collector.family)
+    return source.task(f"{collector.family} until in {source.name}", parts, code, say)
 
 
 def nested(rng: Random) -> Task | None:
@@ -162,25 +162,25 @@ def nested(rng: Random) -> Task | None:
     if source.measured or "called" in source.takes[0]:
         return None
     stages = draw_stages(rng, source, ("plain", "filter", "map", "filter map", "filter map"))
-    sink = rng.choice([s for s in SINKS if s.family in ("sum", "product", "count", "list")])
-    if stages is None or (stages.change and stages.change.to != "number" and sink.family != "list"):
+    collector = rng.choice(collectors("sum", "product", "count", "list"))
+    if stages is None or not stages.nameable or (collector.family == "count" and stages.change):
         return None
-    if not stages.nameable or (sink.family == "count" and stages.order not in ("plain", "filter")):
+    if stages.change and stages.change.to != "number" and collector.family != "list":
         return None
     into = {"sum": "total +=", "product": "product *=", "count": "count +=", "list": "result +="}
-    step = fill(sink.step, value=stages.value("item"))
+    step = fill(collector.step, value=stages.value("item"))
     condition = stages.condition("item")
     other = f"elif {condition}" if condition else "else"
-    deeper = f"if isinstance(item, list):\n    {into[sink.family]} {sink.name}(item)"
+    deeper = f"if isinstance(item, list):\n    {into[collector.family]} {collector.name}(item)"
     body = f"{deeper}\n{other}:\n    {step}"
-    lines = [*sink.start, f"for item in items:\n{block([body])}", *sink.end]
-    code = function(sink.name, "items", *lines)
+    lines = [*collector.start, f"for item in items:\n{block([body])}", *collector.end]
+    code = function(collector.name, "items", *lines)
     return Task(
-        family=f"nested {sink.family}",
-        parts=("over:nested", *stages.parts, sink.family),
+        family=f"nested {collector.family}",
+        parts=("over:nested", *stages.parts, collector.family),
         code=code,
-        say=lambda rng: fill(rng.choice(sink.says), np=phrase(rng, source, stages)),
-        call=caller(sink.name, ("nested",), code),
+        say=lambda rng: fill(rng.choice(collector.says), np=phrase(rng, source, stages)),
+        call=caller(collector.name, ("nested",), code),
         takes=("a nested list", f"a nested list of {source.nouns}"),
         outside=(" in a nested list",),
         inside=("", " in it"),

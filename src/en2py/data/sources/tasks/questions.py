@@ -4,8 +4,8 @@ from random import Random
 
 from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
+from en2py.data.sources.tasks.collectors import collectors
 from en2py.data.sources.tasks.primitives import QUESTIONS, named
-from en2py.data.sources.tasks.sinks import SINKS
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import Stages, draw_stages, idle, kept, phrase
@@ -67,10 +67,10 @@ def question(rng: Random) -> Task | None:
 
 def total(source: Source, stages: Stages, name: str) -> str:
     """Write one of the REDUCTIONS of a stream as an expression."""
-    sink = next(sink for sink in SINKS if sink.family == name)
+    (collector,) = collectors(name)
     if stages.order == "plain":
-        return fill(sink.lazy[0], source=source.code).removeprefix("return ")
-    return fill(sink.short[0], each=clauses(source, stages)).removeprefix("return ")
+        return fill(collector.lazy[0], source=source.code).removeprefix("return ")
+    return fill(collector.short[0], each=clauses(source, stages)).removeprefix("return ")
 
 
 def comparison(rng: Random) -> Task | None:

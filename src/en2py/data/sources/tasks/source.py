@@ -56,7 +56,7 @@ class Source:
         condition: What an element must fulfil to belong to the source; empty where all do.
         counter: For a `while` loop: what goes before it, its condition, first line and last line.
         recursion: When nothing is left, the first element, the rest; empty where that has no form.
-        recurs: Sinks for which recursion reads well.
+        recurs: Collectors for which recursion reads well.
         backwards: The `while` loop meets the last element first.
         measured: Elements are prices or the like.
         checks: Names of the checks that make sense; empty for all.

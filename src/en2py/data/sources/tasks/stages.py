@@ -1,4 +1,4 @@
-"""What happens to the elements of a stream between source and sink, and how that is said."""
+"""What happens to the elements of a stream between source and collector, and how that is said."""
 
 from dataclasses import dataclass
 from random import Random
@@ -33,7 +33,7 @@ GENERIC += ("character", "characters")
 
 @dataclass(frozen=True)
 class Stages:
-    """What happens to the elements between source and sink.
+    """What happens to the elements between source and collector.
 
     Attributes:
         order: `plain`, `filter`, `map`, `filter map`, `map filter` (the check looks at the changed

@@ -1,15 +1,14 @@
 """Streams: elements from a source are kept or changed, then gathered.
 
 "the sum of the squares of the even numbers in a list" is a source (a list), a filter (even), a map
-(square) and a sink (sum). The same stream can be written as one expression, as a loop, with
+(square) and a collector (sum). The same stream can be written as one expression, as a loop, with
 recursion, or with `map` and `filter`; the description says which.
 """
 
 from random import Random
 
 from en2py.data.sources.tasks import inputs
-from en2py.data.sources.tasks.sink import Sink
-from en2py.data.sources.tasks.sinks import SINKS, YIELD
+from en2py.data.sources.tasks.collectors import COLLECTORS, YIELD, Collector
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import draw_source
 from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
@@ -24,15 +23,20 @@ HOW = {
     "generator": ("",),
 }
 STYLES = ("short",) * 5 + ("loop",) * 4 + ("while", "recursion", "functional", "generator")
-IN_ORDER = ("list", "first", "last", "string")  # sinks that the order of the elements matters to
+IN_ORDER = (
+    "list",
+    "first",
+    "last",
+    "string",
+)  # collectors whose result depends on the order
 SHORT_LIST = ("", "", "using a list comprehension", "with a list comprehension")
 
 
-def say(rng: Random, source: Source, stages: Stages, sink: Sink) -> str:
+def say(rng: Random, source: Source, stages: Stages, collector: Collector) -> str:
     """Draw a clause for a whole stream."""
     if stages.nameable and (stages.order in ("plain", "filter", "property") or rng.random() < 0.6):
-        return fill(rng.choice(sink.says), np=phrase(rng, source, stages, sink.ordinal))
-    return f"{steps(rng, source, stages)} and {rng.choice(sink.then)}"
+        return fill(rng.choice(collector.says), np=phrase(rng, source, stages, collector.ordinal))
+    return f"{steps(rng, source, stages)} and {rng.choice(collector.then)}"
 
 
 def clauses(source: Source, stages: Stages) -> str:
@@ -43,58 +47,59 @@ def clauses(source: Source, stages: Stages) -> str:
     return f"{stages.value(source.var)} {outer}for {source.var} in {source.code}{test}"
 
 
-def short(source: Source, stages: Stages, sink: Sink) -> list[str]:
+def short(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as one expression."""
-    if not sink.short:
-        return loop(source, stages, sink)
+    if not collector.short:
+        return loop(source, stages, collector)
     if stages.order == "plain" and not source.outer and not source.condition:
-        return [fill(line, source=source.code) for line in sink.lazy]
-    return [fill(line, each=clauses(source, stages)) for line in sink.short]
+        return [fill(line, source=source.code) for line in collector.lazy]
+    return [fill(line, each=clauses(source, stages)) for line in collector.short]
 
 
-def loop(source: Source, stages: Stages, sink: Sink) -> list[str]:
+def loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a `for` loop."""
-    inner = f"for {source.var} in {source.code}:\n{block([_guarded(source, stages, sink.step)])}"
+    body = block([_guarded(source, stages, collector.step)])
+    inner = f"for {source.var} in {source.code}:\n{body}"
     outer = f"{source.outer}:\n{block([inner])}" if source.outer else inner
-    return [*sink.start, outer, *sink.end]
+    return [*collector.start, outer, *collector.end]
 
 
-def while_loop(source: Source, stages: Stages, sink: Sink) -> list[str]:
+def while_loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a `while` loop over a counter or over the digits of a number."""
     before, test, take, move = source.counter
-    lines = [line for line in (take, _guarded(source, stages, sink.step), move) if line]
+    lines = [line for line in (take, _guarded(source, stages, collector.step), move) if line]
     whole = f"while {test}:\n{block(lines)}"
-    return [*sink.start, *([before] if before else []), whole, *sink.end]
+    return [*collector.start, *([before] if before else []), whole, *collector.end]
 
 
-def recursion(source: Source, stages: Stages, sink: Sink) -> list[str]:
+def recursion(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a function that treats the first element and calls itself on the rest."""
     empty, first, rest = source.recursion
-    again = f"{sink.name}({rest})"
-    joined = f"return {fill(sink.join, value=stages.value(first), rest=again)}"
-    lines = [f"if {empty}:\n{block([f'return {sink.unit}'])}"]
+    again = f"{collector.name}({rest})"
+    joined = f"return {fill(collector.join, value=stages.value(first), rest=again)}"
+    lines = [f"if {empty}:\n{block([f'return {collector.unit}'])}"]
     if condition := stages.condition(first):
         return [*lines, f"if {condition}:\n{block([joined])}", f"return {again}"]
     return [*lines, joined]
 
 
-def functional(source: Source, stages: Stages, sink: Sink) -> list[str]:
+def functional(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream with `map` and `filter`."""
     x, code = source.var, source.code
     if stages.order == "map filter" and stages.check and stages.change:
         code = f"map(lambda {x}: {stages.change.on(x)}, {code})"
         code = f"filter(lambda {x}: {stages.check.on(x)}, {code})"
-        return [fill(line, source=code) for line in sink.lazy]
+        return [fill(line, source=code) for line in collector.lazy]
     if condition := stages.condition(x):
         code = f"filter(lambda {x}: {condition}, {code})"
     if (value := stages.value(x)) != x:
         code = f"map(lambda {x}: {value}, {code})"
-    return [fill(line, source=code) for line in sink.lazy]
+    return [fill(line, source=code) for line in collector.lazy]
 
 
-def generator(source: Source, stages: Stages, sink: Sink) -> list[str]:
+def generator(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a generator."""
-    return loop(source, stages, sink)
+    return loop(source, stages, collector)
 
 
 def _guarded(source: Source, stages: Stages, step: str) -> str:
@@ -116,51 +121,51 @@ WRITERS = {
 }
 
 
-def writable(style: str, source: Source, stages: Stages, sink: Sink) -> bool:
+def writable(style: str, source: Source, stages: Stages, collector: Collector) -> bool:
     """Tell whether a stream can be written in a style, and would be."""
     one_loop = not source.outer and not source.condition
     match style:
         case "short":
-            return stages.order != "plain" or not one_loop or bool(sink.lazy)
+            return stages.order != "plain" or not one_loop or bool(collector.lazy)
         case "loop":
-            return bool(sink.step) and bool(sink.short)
+            return bool(collector.step) and bool(collector.short)
         case "while":
-            turned = source.backwards and sink.family in IN_ORDER
-            return bool(sink.step and sink.short and source.counter) and not turned
+            turned = source.backwards and collector.family in IN_ORDER
+            return bool(collector.step and collector.short and source.counter) and not turned
         case "recursion":
-            return bool(sink.join and source.recursion) and sink.family in source.recurs
+            return bool(collector.join and source.recursion) and collector.family in source.recurs
         case "functional":
-            return bool(sink.lazy) and one_loop and stages.order != "plain"
+            return bool(collector.lazy) and one_loop and stages.order != "plain"
         case _:
-            return sink.family == "list" and source.name != "first_part"
+            return collector.family == "list" and source.name != "first_part"
 
 
 def stream(rng: Random) -> Task | None:
     """Draw a stream; None where the parts drawn do not go together."""
-    sink, source, style = rng.choice(SINKS), draw_source(rng), rng.choice(STYLES)
+    collector, source, style = rng.choice(COLLECTORS), draw_source(rng), rng.choice(STYLES)
     stages = draw_stages(rng, source)
-    if stages is None or stages.order not in sink.orders:
+    if stages is None or stages.order not in collector.orders:
         return None
     changed = stages.change.to if stages.change and stages.order != "property" else source.kind
-    if changed not in sink.kinds or not writable(style, source, stages, sink):
+    if changed not in collector.kinds or not writable(style, source, stages, collector):
         return None
-    if sink.ordinal and stages.change and not stages.nameable and stages.order == "property":
+    if collector.ordinal and stages.change and not stages.nameable and stages.order == "property":
         return None
     if style == "generator":
-        sink = YIELD
-    lines = WRITERS[style](source, stages, sink)
-    code = function(sink.name, source.params, *lines)
-    call = f"list({sink.name}(%s))" if style == "generator" else f"{sink.name}(%s)"
-    how = SHORT_LIST if style == "short" and sink.family == "list" else HOW[style]
+        collector = YIELD
+    lines = WRITERS[style](source, stages, collector)
+    code = function(collector.name, source.params, *lines)
+    call = f"list({collector.name}(%s))" if style == "generator" else f"{collector.name}(%s)"
+    how = SHORT_LIST if style == "short" and collector.family == "list" else HOW[style]
     what = {
         "recursion": (FUNCTION, FUNCTION, "recursive {python}function"),
         "generator": ("{python}generator",),
     }
     return Task(
-        family=f"{sink.family} of {source.name}",
-        parts=(f"over:{source.name}", *stages.parts, sink.family),
+        family=f"{collector.family} of {source.name}",
+        parts=(f"over:{source.name}", *stages.parts, collector.family),
         code=code,
-        say=lambda rng: say(rng, source, stages, sink),
+        say=lambda rng: say(rng, source, stages, collector),
         call=lambda rng: call % inputs.arguments(rng, source.inputs, code),
         takes=source.takes,
         outside=source.outside,
