@@ -64,7 +64,7 @@ def configured(options: argparse.Namespace, size: str) -> dict[str, Any]:
     """Return the config of an ordinary run on the selected data."""
     data = ["experiment=tasks"]
     if options.path:
-        data = ["data=english_python", f"data.path='{options.path}'"]
+        data = ["~experiment", "data=english_python", f"data.path='{options.path}'"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(
             "train",
