@@ -16,7 +16,7 @@ from attacks import ATTACKS, TIMEOUT_S, Ground, attack, close_ground, open_groun
 from en2py.errors import UserError
 from en2py.sandbox import Job, Sandbox, pool, seccomp
 from en2py.sandbox.protocol import read_outcome
-from en2py.sandbox.serialization import decode, encode, same, tell
+from en2py.sandbox.serialization import as_text, decode, encode, same
 
 SRC = Path(__file__).parents[2] / "src"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's walls are Linux's")
@@ -154,7 +154,7 @@ def test_levels_name_the_missing_layer():
 
 
 def test_an_unknown_level_is_refused():
-    with pytest.raises(UserError, match="min_level=strong is none of process, kernel, full"):
+    with pytest.raises(UserError, match="min_level=strong: expected one of process, kernel, full"):
         Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="strong")
 
 
@@ -314,7 +314,7 @@ def test_values_come_back(value):
 
 @pytest.mark.parametrize("value", [[10**5000], {10**5000}, {1: "x" * 1000}])
 def test_every_value_can_be_told(value):
-    assert 0 < len(tell(encode(value))) <= 300
+    assert 0 < len(as_text(encode(value))) <= 300
 
 
 def test_a_class_cannot_answer_for_itself():

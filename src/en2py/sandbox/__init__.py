@@ -1,4 +1,4 @@
-"""A sandbox: generated code runs in it and nowhere else. See docs/sandbox.md."""
+"""Isolated execution of generated code, which is executed nowhere else. See docs/sandbox.md."""
 
 from en2py.sandbox.pool import Sandbox
 from en2py.sandbox.protocol import Job, Outcome, Result

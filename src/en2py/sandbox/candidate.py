@@ -1,9 +1,8 @@
-"""The last few lines before untrusted code: run it, call it, write down what it did.
+"""Execute untrusted code in a candidate process and send its results.
 
-From here on nothing is trusted: the program shares the interpreter with this file and may change
-any of it. That buys it nothing. What is sent is the program's own account of its own results, which
-a program may as well have returned; what the results should be is known outside alone. The nonce
-only tells lines written on purpose from lines sprayed over open files.
+The program shares the interpreter with this file and may change any of it, without gaining
+anything: it can only report results that it could have returned as well, and the expected results
+are known outside alone. The nonce identifies lines that a program writes into all open files.
 """
 
 import ast
@@ -22,7 +21,7 @@ MAX_PRINTED = 100_000
 
 
 class _Sink(io.RawIOBase):
-    """Standard output in memory, with an end."""
+    """Standard output in memory, with a limit."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -34,7 +33,7 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         self.size += len(data)
         if self.size > MAX_PRINTED:
-            os._exit(EXIT_FLOOD)  # an exception could be swallowed
+            os._exit(EXIT_FLOOD)  # an exception could be caught
         self.parts.append(bytes(data))
         return len(data)
 
@@ -65,7 +64,7 @@ class _Streams:
 
 
 def _input(prompt: object = "", /) -> str:
-    """`input` without its prompt: how a question is worded is not part of the answer."""
+    """Replace `input` by one without prompt, which is not part of the compared output."""
     line = sys.stdin.readline()
     if not line:
         raise EOFError("EOF when reading a line")
@@ -79,7 +78,7 @@ def _leave(code: object = None) -> NoReturn:
 def _describe(error: BaseException) -> dict[str, str]:
     try:
         message = str(error)[:200]
-    except BaseException:  # its __str__ is foreign code too
+    except BaseException:  # its __str__ is untrusted code too
         message = ""
     return {
         "exception": str(type.__getattribute__(type(error), "__name__"))[:80],
@@ -88,7 +87,7 @@ def _describe(error: BaseException) -> dict[str, str]:
 
 
 def _evaluate(expression: str, names: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate one call; for a plain `name(values)` also tell what became of the values."""
+    """Evaluate one call; for the form `name(values)` return the arguments after the call too."""
     tree = ast.parse(expression, mode="eval")
     call = tree.body
     plain = (
@@ -110,12 +109,12 @@ def _evaluate(expression: str, names: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_candidate(handle: int, job: dict[str, Any], first: int) -> NoReturn:
-    """Load a program, make its calls from number `first` on, send a line for each, and end.
+    """Load a program, evaluate its calls, send one line for each, and exit.
 
     Args:
-        handle: Where the lines go.
+        handle: File descriptor for the lines.
         job: `code`, `calls`, `stdin`, `nonce`.
-        first: The first call to make; the ones before it ended an earlier process.
+        first: Number of the first call; those before it ran in an earlier process.
     """
     nonce = job["nonce"]
 

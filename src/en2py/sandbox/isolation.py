@@ -1,7 +1,7 @@
-"""The kernel's walls around untrusted code, through `ctypes`: namespaces, Landlock, limits.
+"""Isolation by the kernel through `ctypes`: namespaces, Landlock, resource limits.
 
 Standard library only, and no import from the package: this file runs in the sandbox's workers.
-Every function either puts its wall up or raises `OSError`; none of them gives way in silence.
+Every function either succeeds or raises `OSError`; none of them fails silently.
 """
 
 import ctypes
@@ -24,12 +24,12 @@ def _libc() -> ctypes.CDLL:
 
 
 def call_libc(name: str, *arguments: object) -> int:
-    """Call a libc function that answers -1 on failure."""
-    answer = int(getattr(_libc(), name)(*arguments))
-    if answer < 0:
+    """Call a libc function that returns -1 on failure."""
+    returned = int(getattr(_libc(), name)(*arguments))
+    if returned < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
-    return answer
+    return returned
 
 
 def _prctl(option: int, value: object) -> None:
@@ -37,19 +37,19 @@ def _prctl(option: int, value: object) -> None:
 
 
 def die_with_parent() -> None:
-    """Be killed as soon as the parent process is gone."""
+    """Let the kernel kill this process when its parent dies."""
     _prctl(_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
 
 
-def leave_root(folder: str, needed: str) -> str:
-    """Become the user `nobody` where the caller is root, and hand `folder` over.
+def drop_root(folder: str, needed: str) -> str:
+    """Become the user `nobody`, as the owner of `folder`, if this process is root.
 
     Args:
-        folder: The sandbox's own folder.
-        needed: A file of the standard library; root is kept where `nobody` could not read it.
+        folder: The sandbox's folder.
+        needed: A file of the standard library; the process stays root if `nobody` cannot read it.
 
     Returns:
-        What was done, in words.
+        A description of the user.
     """
     if os.geteuid() != 0:
         return "ordinary user"
@@ -65,16 +65,15 @@ def leave_root(folder: str, needed: str) -> str:
     os.setgid(NOBODY)  # as root these set the saved ids too
     os.setuid(NOBODY)
     if sys.platform == "linux":
-        # A change of user hides /proc/self from its own process, and the identity map is written
-        # there.
+        # After a change of user, only a dumpable process may write its identity map in /proc/self.
         _prctl(_SET_DUMPABLE, ctypes.c_ulong(1))
     return "nobody"
 
 
 def enter_namespaces(folder: str, scratch_mb: int) -> None:
-    """Leave the machine's users, network, mounts, IPC and (for children) processes behind.
+    """Enter new namespaces of users, network, mounts, IPC and (for children) processes.
 
-    `folder` becomes a small file system in memory that no other process sees.
+    `folder` becomes a small file system in memory, invisible to other processes.
     """
     uid, gid = os.geteuid(), os.getegid()
     call_libc("unshare", _NEWUSER | _NEWNS | _NEWNET | _NEWIPC | _NEWPID)
@@ -96,13 +95,13 @@ def enter_namespaces(folder: str, scratch_mb: int) -> None:
     )
 
 
-def new_process_space() -> None:
-    """Let the next fork be process 1 of its own process namespace."""
+def unshare_processes() -> None:
+    """Make the next fork process 1 of a new process namespace."""
     call_libc("unshare", _NEWPID)
 
 
-def return_to_process_space(namespace: int) -> None:
-    """Undo `new_process_space`; a second unshare is refused without it."""
+def rejoin_processes(namespace: int) -> None:
+    """Return to a process namespace; a second `unshare_processes` would fail otherwise."""
     call_libc("setns", namespace, _NEWPID)
 
 
@@ -110,33 +109,33 @@ def return_to_process_space(namespace: int) -> None:
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE, _READ, _LIST = 1, 2, 4, 8
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by ABI
-_ON_FILES = _EXECUTE | _WRITE | _READ | 1 << 14 | 1 << 15  # truncate and ioctl came later
+_ON_FILES = _EXECUTE | _WRITE | _READ | 1 << 14 | 1 << 15  # truncate and ioctl are newer
 _NET_BIND_CONNECT, _SCOPE_SOCKETS_SIGNALS = 3, 3
 
 
 def landlock_version() -> int:
-    """Return the kernel's Landlock ABI; `OSError` where it has none."""
+    """Return the version of the kernel's Landlock ABI."""
     return call_libc("syscall", ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), 1)
 
 
 def restrict_files(readable: list[str], own: str) -> None:
-    """Close the file system but for reading `readable` and everything in the folder `own`.
+    """Deny all access to files, except reading `readable` and everything in the folder `own`.
 
-    Also closes TCP (ABI 4) and signals and abstract sockets to the outside (ABI 6) where known.
+    Also denies TCP (ABI 4), and signals and abstract sockets to other processes (ABI 6).
     """
     version = landlock_version()
     rights = max(mask for since, mask in _FILE_RIGHTS.items() if since <= version)
-    rules = struct.pack(
+    attributes = struct.pack(
         "=QQQ",
         rights,
         _NET_BIND_CONNECT if version >= 4 else 0,
         _SCOPE_SOCKETS_SIGNALS if version >= 6 else 0,
     )[: 24 if version >= 6 else 16 if version >= 4 else 8]
     ruleset = call_libc(
-        "syscall", ctypes.c_long(_LANDLOCK_CREATE), rules, ctypes.c_size_t(len(rules)), 0
+        "syscall", ctypes.c_long(_LANDLOCK_CREATE), attributes, ctypes.c_size_t(len(attributes)), 0
     )
-    wanted = [(path, _READ | _EXECUTE | _LIST) for path in readable] + [(own, rights)]
-    for path, allowed in wanted:
+    rules = [(path, _READ | _EXECUTE | _LIST) for path in readable] + [(own, rights)]
+    for path, allowed in rules:
         try:
             handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -154,25 +153,25 @@ def restrict_files(readable: list[str], own: str) -> None:
 
 
 def refuse_new_privileges() -> None:
-    """No program started from here on may gain rights; Landlock and seccomp ask for it."""
+    """Deny new privileges from now on, as Landlock and seccomp require."""
     _prctl(_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, those inside the user namespace too."""
+    """Drop all capabilities, also those in the user namespace."""
     header = struct.pack("=Ii", 0x20080522, 0)
     call_libc("capset", header, bytes(24))
 
 
 def limit_resources(memory_mb: int, cpu_s: int, file_mb: int, threads: int | None) -> None:
-    """Set the limits of the calling process; they cannot be raised again without privileges.
+    """Set the limits of this process, which cannot be raised again without privileges.
 
     Args:
         memory_mb: Address space.
-        cpu_s: Processor seconds, a backstop behind the supervisor's finer clock.
-        file_mb: Size of one written file.
-        threads: Threads of this user; None outside a user namespace, where it would count the
-            user's other programs.
+        cpu_s: CPU seconds, in addition to the worker's finer limits.
+        file_mb: Size of one file.
+        threads: Threads of this user; None outside a user namespace, where all programs of the user
+            would count.
     """
     limits = {
         "RLIMIT_CORE": 0,

@@ -1,4 +1,4 @@
-"""The trusted side: a pool of warm workers, and jobs handed to whichever is free."""
+"""The trusted side of the sandbox: a pool of warm workers, and the scheduling of jobs."""
 
 import json
 import os
@@ -13,11 +13,10 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from en2py.errors import UserError
-from en2py.sandbox.protocol import Job, Outcome, lost, read_outcome
+from en2py.sandbox.protocol import Job, Outcome, failed_outcome, read_outcome
 
 LEVELS = ("process", "kernel", "full")
 _LAYERS = {
@@ -32,20 +31,21 @@ from en2py.sandbox.worker import main; main(sys.argv[1], int(sys.argv[2]), sys.a
 
 
 class Sandbox:
-    """Runs untrusted programs behind the kernel's walls; a context manager.
+    """Context manager that executes untrusted programs in isolation.
 
-    The levels, from weakest to strongest. `process`: own process and session, no environment,
-    limits, killed by the clock. `kernel`: Landlock and seccomp too. `full`: namespaces too.
+    Levels, from weakest to strongest: `process` has an own process and session, an empty
+    environment, resource limits and timeouts; `kernel` adds Landlock and seccomp; `full` adds
+    namespaces.
 
     Args:
-        timeout_s: Processor seconds for one job; four times as long by the clock on the wall.
+        timeout_s: CPU seconds of one job; the wall-clock limit is four times as long.
         memory_mb: Address space of one candidate.
-        workers: Processes that run candidates side by side; None: one for each core.
+        workers: Number of parallel candidates; None: one per core.
         min_level: The weakest level to accept: `process`, `kernel` or `full`.
-        hash_seed: Order of sets of strings in the candidates, as PYTHONHASHSEED.
+        hash_seed: PYTHONHASHSEED of the candidates.
 
     Raises:
-        UserError: If the machine cannot give `min_level`.
+        UserError: If this machine does not support `min_level`.
     """
 
     def __init__(
@@ -58,11 +58,9 @@ class Sandbox:
         hash_seed: int = 0,
     ) -> None:
         if min_level not in LEVELS:
-            raise UserError(f"sandbox.min_level={min_level} is none of {', '.join(LEVELS)}")
+            raise UserError(f"sandbox.min_level={min_level}: expected one of {', '.join(LEVELS)}")
         if not hasattr(os, "fork"):
-            raise UserError(
-                "generated code can be run on Linux or macOS only: this system has no fork"
-            )
+            raise UserError("generated code runs on Linux and macOS only: this system has no fork")
         self.timeout_s, self.memory_mb, self.hash_seed = timeout_s, memory_mb, hash_seed
         self._pool: list[_Worker] = []
         try:
@@ -71,7 +69,7 @@ class Sandbox:
             self.layers = first.layers
             self.level = level_of(self.layers)
             if LEVELS.index(self.level) < LEVELS.index(min_level):
-                raise UserError(_refusal(self.layers, self.level, min_level))
+                raise UserError(_missing_layers_message(self.layers, self.level, min_level))
             for _ in range((workers or _n_cores()) - 1):
                 self._pool.append(_Worker(memory_mb, hash_seed))
         except BaseException:
@@ -81,33 +79,28 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """End the workers and remove their folders."""
+        """Kill the workers and remove their folders."""
         for worker in self._pool:
             worker.end()
         self._pool.clear()
 
     def describe(self) -> str:
-        """Tell the level and every layer that is missing, in one sentence for a report."""
+        """Return the level and all missing layers in one sentence."""
         missing = [f"{name} ({why})" for name, why in self.layers.items() if name != "user" and why]
         rest = f"; missing: {', '.join(missing)}" if missing else ""
         return f"sandbox level {self.level}, as {self.layers['user']}{rest}"
 
     def run(self, jobs: Iterable[Job]) -> list[Outcome]:
-        """Run jobs, each in a fresh process, and return their outcomes in the jobs' order.
+        """Run jobs, each in a fresh process, and return their outcomes in order.
 
-        Interrupted, the sandbox closes: answers under way could meet the wrong job.
+        The sandbox closes on an exception: pending answers could be assigned to a wrong job.
 
         Raises:
-            RuntimeError: If the sandbox is closed, or a worker cannot be started again.
+            RuntimeError: If the sandbox is closed, or a worker cannot be restarted.
         """
         if not self._pool:
             raise RuntimeError("this sandbox is closed; open a new one")
@@ -123,16 +116,16 @@ class Sandbox:
         with selectors.DefaultSelector() as selector:
             busy: dict[_Worker, tuple[int, Job]] = {}
 
-            def feed(place: int) -> None:
+            def assign(place: int) -> None:
                 worker = self._pool[place]
-                if (following := next(waiting, None)) is None:
+                if (upcoming := next(waiting, None)) is None:
                     return
-                worker.send(following[1], following[1].timeout_s or self.timeout_s)
-                busy[worker] = following
+                worker.send(upcoming[1], upcoming[1].timeout_s or self.timeout_s)
+                busy[worker] = upcoming
                 selector.register(worker.answers, selectors.EVENT_READ, place)
 
             for place in range(len(self._pool)):
-                feed(place)
+                assign(place)
             while busy:
                 due = min(worker.deadline for worker in busy)
                 ready = [key.data for key, _ in selector.select(max(0.0, due - time.monotonic()))]
@@ -144,8 +137,10 @@ class Sandbox:
                 for place in [*ready, *late]:
                     worker = self._pool[place]
                     number, job = busy[worker]
-                    outcome = worker.receive(job) if place in ready else lost(job, "timeout")
-                    if outcome is None:  # part of the answer
+                    outcome = (
+                        worker.receive(job) if place in ready else failed_outcome(job, "timeout")
+                    )
+                    if outcome is None:  # incomplete answer
                         continue
                     outcomes[number] = outcome
                     selector.unregister(worker.answers)
@@ -153,31 +148,31 @@ class Sandbox:
                     if place in late or worker.broken:
                         worker.end()
                         self._pool[place] = _Worker(self.memory_mb, self.hash_seed)
-                    feed(place)
+                    assign(place)
         return [outcome for outcome in outcomes if outcome is not None]
 
 
 def _n_cores() -> int:
-    """Count the cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def level_of(layers: dict[str, str]) -> str:
-    """Return the strongest level of which no layer is missing."""
+    """Return the strongest level that has all its layers."""
     return [level for level in LEVELS if not any(layers[name] for name in _LAYERS[level])][-1]
 
 
-def _refusal(layers: dict[str, str], level: str, min_level: str) -> str:
+def _missing_layers_message(layers: dict[str, str], level: str, min_level: str) -> str:
     missing = [f"{name} ({layers[name]})" for name in _LAYERS[min_level] if layers[name]]
     return (
         f"the sandbox reaches level {level!r} here, below {min_level!r}: "
         f"no {', no '.join(missing)}; "
-        f"sandbox.min_level={level} accepts that explicitly, or see docs/sandbox.md"
+        f"accept this level by sandbox.min_level={level}, or see docs/sandbox.md"
     )
 
 
 class _Worker:
-    """One warm worker process, from outside."""
+    """The trusted end of one worker process."""
 
     def __init__(self, memory_mb: int, hash_seed: int) -> None:
         self.scratch = tempfile.mkdtemp(prefix="en2py-sandbox-")
@@ -186,13 +181,11 @@ class _Worker:
             "PYTHONHASHSEED": str(hash_seed),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
-            "MALLOC_ARENA_MAX": "1",  # or each thread takes 64 MB of the address space
+            "MALLOC_ARENA_MAX": "1",  # otherwise each thread takes 64 MB of address space
             "HOME": self.scratch,
             "TZ": "UTC",
         }
-        if libraries := os.environ.get(
-            "LD_LIBRARY_PATH"
-        ):  # some builds of Python start only with it
+        if libraries := os.environ.get("LD_LIBRARY_PATH"):  # some builds of Python need it
             environment["LD_LIBRARY_PATH"] = libraries
         source = str(Path(__file__).resolve().parents[2])
         options = ["-s", "-S", "-P", "-W", "ignore", "-c", _BOOT]
@@ -213,12 +206,12 @@ class _Worker:
         self.broken = False
         self.deadline = time.monotonic() + _START_S
         try:
-            self.layers: dict[str, str] = self._greeting()["layers"]
+            self.layers: dict[str, str] = self._first_message()["layers"]
         except BaseException:
             self.end()
             raise
 
-    def _greeting(self) -> dict[str, Any]:
+    def _first_message(self) -> dict[str, Any]:
         with selectors.DefaultSelector() as selector:
             selector.register(self.answers, selectors.EVENT_READ)
             while selector.select(max(0.0, self.deadline - time.monotonic())):
@@ -227,11 +220,11 @@ class _Worker:
                 if self.broken:
                     break
         self.errors.seek(0)
-        said = self.errors.read().decode("utf-8", "replace").strip()[-2000:]
-        raise RuntimeError(f"a sandbox worker did not start: {said or 'no message'}")
+        errors = self.errors.read().decode("utf-8", "replace").strip()[-2000:]
+        raise RuntimeError(f"a sandbox worker did not start: {errors or 'no message'}")
 
     def send(self, job: Job, timeout_s: float) -> None:
-        """Hand a job over; the worker must be idle."""
+        """Send a job to the worker, which must be idle."""
         self.nonce = secrets.token_hex(16)
         message = {
             "code": job.code,
@@ -248,15 +241,15 @@ class _Worker:
             data = memoryview(len(body).to_bytes(4) + body)
             while data:
                 data = data[self.jobs.write(data) or 0 :]
-        except BrokenPipeError:  # it shows when the answer is read
+        except BrokenPipeError:  # reported by `receive`
             pass
 
     def receive(self, job: Job) -> Outcome | None:
-        """Read what has come; None while the answer is incomplete."""
+        """Return the outcome; None while the answer is incomplete."""
         answer = self._read()
         if answer is not None:
             return read_outcome(job, self.nonce, answer[0]["segments"], answer[1])
-        return lost(job, "the sandbox's worker died") if self.broken else None
+        return failed_outcome(job, "the sandbox's worker died") if self.broken else None
 
     def _read(self) -> tuple[dict[str, Any], bytes] | None:
         chunk = os.read(self.answers.fileno(), 1 << 20)
@@ -267,12 +260,12 @@ class _Worker:
         header, body = struct.unpack_from("=II", self.pending)
         if len(self.pending) < 8 + header + body:
             return None
-        told = json.loads(self.pending[8 : 8 + header])
+        fields = json.loads(self.pending[8 : 8 + header])
         content, self.pending = self.pending[8 + header :], b""
-        return told, content
+        return fields, content
 
     def end(self) -> None:
-        """Kill the worker; the kernel ends everything behind it."""
+        """Kill the worker; the kernel kills its descendants."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:

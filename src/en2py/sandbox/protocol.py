@@ -1,4 +1,4 @@
-"""What goes into the sandbox and what comes out: plain data on both sides."""
+"""Jobs for the sandbox and their outcomes, and the parsing of untrusted answers."""
 
 import json
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ FORGED = "forged result"
 
 @dataclass(frozen=True)
 class Job:
-    """A program and what to ask of it.
+    """A program and the calls to evaluate in it.
 
     Attributes:
         code: The untrusted program.
-        calls: Expressions to evaluate in it, in order, each with fresh streams. They are read by
-            the untrusted program, so they hold inputs and never an expected value.
-        stdin: Text on standard input, the same for loading and for each call.
-        timeout_s: Processor seconds for everything; None: the sandbox's. Four times as long by the
-        clock.
-        call_timeout_s: Processor seconds for one call; None: no limit but `timeout_s`.
-        restarts: Whether the calls after one that killed its process are made in a fresh one.
+        calls: Expressions, evaluated in order, each with fresh streams. The untrusted program can
+            read them, so they contain inputs and never an expected value.
+        stdin: Text on standard input, for loading and for each call.
+        timeout_s: CPU seconds in total; None: that of the sandbox. The wall-clock limit is four
+            times as long.
+        call_timeout_s: CPU seconds of one call; None: only `timeout_s` applies.
+        restarts: Whether the calls after one that killed the process run in a new process.
     """
 
     code: str
@@ -35,15 +35,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What one call (or loading the program) did.
+    """The result of one call, or of loading the program.
 
     Attributes:
-        value: The returned value as `values.encode` writes it; None also where nothing came back.
-        arguments: The arguments after the call, where the call was plainly `name(values)`.
+        value: The returned value, from `serialization.encode`; None if the call did not return.
+        arguments: The arguments after the call, where the call has the form `name(values)`.
         printed: Text on standard output, without the prompts of `input`.
         exception: Name of the exception's type, or empty.
-        message: The exception's text, cut.
-        killed: Why no answer came, or empty: `timeout`, `signal SIGSEGV`, `left the process`,
+        message: The exception's text, truncated.
+        killed: Why there is no answer, or empty: `timeout`, `signal SIGSEGV`, `left the process`,
             `forged result`, `not loaded`, `not reached`...
     """
 
@@ -56,43 +56,43 @@ class Result:
 
     @property
     def finished(self) -> bool:
-        """Whether the call returned: no exception, not killed."""
+        """Return whether the call returned, without exception or kill."""
         return not self.exception and not self.killed
 
     @property
     def problem(self) -> str:
-        """The reason for not having finished, in a few words for counting; empty if it did."""
+        """Return why the call did not finish, in a few words for counting; empty if it did."""
         return self.killed or self.exception
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job did: loading its program, then each of its calls."""
+    """The results of loading a job's program and of its calls."""
 
     load: Result
     calls: tuple[Result, ...]
 
     @property
     def finished(self) -> bool:
-        """Whether the program loaded and each call returned."""
+        """Return whether the program loaded and each call returned."""
         return self.load.finished and all(call.finished for call in self.calls)
 
 
-def lost(job: Job, reason: str) -> Outcome:
-    """Write the outcome of a job whose answer never came."""
+def failed_outcome(job: Job, reason: str) -> Outcome:
+    """Return the outcome of a job without an answer."""
     return Outcome(Result(killed=reason), tuple(Result(killed=reason) for _ in job.calls))
 
 
 def read_outcome(
     job: Job, nonce: str, segments: Sequence[dict[str, Any]], output: bytes
 ) -> Outcome:
-    """Read what a job's processes sent. The bytes are untrusted: any oddity ends the reading there.
+    """Parse the bytes of a job's processes. They are untrusted: parsing ends at the first error.
 
     Args:
         job: The job.
-        nonce: The word that begins each line.
-        segments: From the worker: for each process its first call, its bytes, how it ended.
-        output: The processes' bytes, one after the other.
+        nonce: First word of each line.
+        segments: From the worker, for each process: its first call, number of bytes, how it ended.
+        output: The bytes of the processes, concatenated.
     """
     load: Result | None = None
     calls: dict[int, Result] = {}
@@ -134,7 +134,7 @@ def _read_line(nonce: str, number: int, line: bytes) -> Result:
             return Result(killed=FORGED)
         value, arguments = content.get("value"), tuple(content.get("arguments", ()))
         for written in (value, *arguments):
-            decode(written)  # raises for what is no value
+            decode(written)  # raises for anything that is no value
         texts = [content.get(name, "") for name in ("printed", "exception", "message")]
         if not all(isinstance(text, str) for text in texts):
             return Result(killed=FORGED)

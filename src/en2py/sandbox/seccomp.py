@@ -1,6 +1,6 @@
-"""The filter over system calls: what computing needs, on x86-64 and aarch64, and nothing else.
+"""Seccomp filter that allows the system calls of computations, on x86-64 and aarch64.
 
-Standard library only, and no import from the package but `walls`: it runs in the sandbox's workers.
+Standard library only, and no import from the package but `isolation`: it runs in the workers.
 """
 
 import ctypes
@@ -45,24 +45,24 @@ _CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
 _IOCTL, _FCNTL = (16, 29), (72, 25)
 _THREAD = 0x10000 | 0x100  # CLONE_THREAD and CLONE_VM
 _ANY_NEW = 0x7E020000  # CLONE_NEWNS, -CGROUP, -UTS, -IPC, -USER, -PID, -NET
-_TERMINAL_QUESTIONS = (0x5401, 0x5413, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONCLEX, FIOCLEX
+_TERMINAL_REQUESTS = (0x5401, 0x5413, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONCLEX, FIOCLEX
 # Duplicate, flags, locks, pipe size; not F_SETOWN and F_SETSIG, which send signals to others.
 _DESCRIPTOR_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032)
 _RET_ALLOW, _RET_ERRNO, _RET_KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM, _ENOSYS = 1, 38
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06  # linux/filter.h
-_NR, _ARCH, _FIRST_ARGUMENT = (
-    0,
-    4,
-    16,
-)  # offsets in struct seccomp_data; both machines little-endian
+# Offsets in struct seccomp_data; both machines are little-endian.
+_NR, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 
 
 def seccomp_program() -> bytes:
-    """Write the filter for this machine in classic BPF; `OSError` for machines it does not know.
+    """Return the filter for this machine in classic BPF.
 
-    What is not allowed answers EPERM, so that a program sees an exception rather than its end;
-    calls of a foreign instruction set, which would be numbered otherwise, kill.
+    Other calls fail with EPERM, so that a program gets an exception. A call of another instruction
+    set, which has other numbers, kills the process.
+
+    Raises:
+        OSError: If the machine's system call numbers are not known.
     """
     if platform.machine() not in _MACHINES or sys.maxsize < 2**32:
         raise OSError(_ENOSYS, f"no system call numbers for {platform.machine()}")
@@ -74,13 +74,13 @@ def seccomp_program() -> bytes:
         (_RETURN, 0, 0, _RET_KILL),
         (_LOAD, 0, 0, _NR),
     ]
-    if column == 0:  # x32 shares the architecture's name and sets this bit
+    if column == 0:  # x32 has the same architecture and sets this bit
         lines += [(_JUMP_IF_SET, 0, 1, 0x40000000), (_RETURN, 0, 0, _RET_KILL)]
     for entry in _ALLOWED.split(","):
         number = entry.split()[1 + column]
         if number != "-":
             lines += [(_JUMP_IF_EQUAL, 0, 1, int(number)), (_RETURN, 0, 0, _RET_ALLOW)]
-    # clone3 hides its flags behind a pointer; told that it is missing, libc falls back to clone.
+    # The flags of clone3 are behind a pointer; after ENOSYS libc falls back to clone.
     lines += [(_JUMP_IF_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, missing)]
     lines += [  # threads, but no processes and no namespaces
         (_JUMP_IF_EQUAL, 0, 5, _CLONE[column]),
@@ -90,13 +90,13 @@ def seccomp_program() -> bytes:
         (_RETURN, 0, 0, _RET_ALLOW),
         (_RETURN, 0, 0, denied),
     ]
-    for call, commands in ((_IOCTL, _TERMINAL_QUESTIONS), (_FCNTL, _DESCRIPTOR_COMMANDS)):
+    for call, commands in ((_IOCTL, _TERMINAL_REQUESTS), (_FCNTL, _DESCRIPTOR_COMMANDS)):
         lines += [(_JUMP_IF_EQUAL, 0, 2 + 2 * len(commands), call[column])]
         lines += [(_LOAD, 0, 0, _FIRST_ARGUMENT + 8)]
         for command in commands:
             lines += [(_JUMP_IF_EQUAL, 0, 1, command), (_RETURN, 0, 0, _RET_ALLOW)]
         lines += [(_RETURN, 0, 0, denied)]
-    lines += [(_JUMP_IF_EQUAL, 0, 10, _PRLIMIT[column])]  # one's own limits may be read, not set
+    lines += [(_JUMP_IF_EQUAL, 0, 10, _PRLIMIT[column])]  # its own limits may be read, not set
     for offset in (_FIRST_ARGUMENT, _FIRST_ARGUMENT + 16, _FIRST_ARGUMENT + 20):
         lines += [(_LOAD, 0, 0, offset), (_JUMP_IF_EQUAL, 1, 0, 0), (_RETURN, 0, 0, denied)]
     lines += [(_RETURN, 0, 0, _RET_ALLOW), (_RETURN, 0, 0, denied)]
@@ -104,7 +104,7 @@ def seccomp_program() -> bytes:
 
 
 def filter_system_calls(program: bytes) -> None:
-    """Put the filter over this process and all that come from it."""
+    """Install the filter for this process and its descendants."""
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
     refuse_new_privileges()

@@ -1,10 +1,9 @@
-"""Python values as data: what may cross from untrusted code into the program that judges it.
+"""Serialization of Python values from untrusted code, and their comparison.
 
-A value is written as JSON with tags. `null`, booleans, strings and numbers stand for themselves
-where JSON keeps them exactly; everything else is `[tag, content]`. Only exact built-in types and a
-few of the standard library are written, each by reading its storage: no method of a foreign class
-is called, so a class cannot answer for itself. Whatever else comes is `["opaque", type name]` and
-equals nothing.
+A value becomes JSON: `null`, booleans, strings and exact numbers as they are, everything else as
+`[tag, content]`. Only exact built-in types and a few of the standard library are serialized, by
+reading their storage: no method of another class is called, so a class cannot misreport its value.
+Any other value is `["opaque", type name]`, which equals nothing.
 
 Standard library only, and no import from the package: `encode` runs in the sandbox's workers.
 """
@@ -19,53 +18,34 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-Value = Any  # JSON, as told above
+Value = Any  # JSON, as described above
 
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 60
-MAX_ITEMS: Final = 1_000  # of an iterator, which may have no end
+MAX_ITEMS: Final = 1_000  # of an iterator, which may be infinite
 _EXACT_INT: Final = 1 << 53
-_REL, _ABS = 5e-10, 1e-12  # nine significant digits; below 1e-12 a rounding error of zero
+_REL, _ABS = 5e-10, 1e-12  # nine significant digits; 1e-12 is a rounding error of zero
 
 _SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple", collections.deque: "deque"}
 _DICTS: Final = (dict, collections.Counter, collections.OrderedDict, collections.defaultdict)
 _ITERATORS: Final[tuple[type, ...]] = (
-    range,
-    map,
-    filter,
-    zip,
-    enumerate,
-    reversed,
-    type(_ for _ in ()),
-    type({}.keys()),
-    type({}.values()),
-    type({}.items()),
-    type(iter([])),
-    type(iter(())),
-    type(iter("")),
-    type(iter(range(0))),
-    type(reversed([])),
-    itertools.permutations,
-    itertools.combinations,
-    itertools.product,
-    itertools.chain,
+    *(range, map, filter, zip, enumerate, reversed, type(_ for _ in ())),
+    *(type({}.keys()), type({}.values()), type({}.items())),
+    *(type(iter([])), type(iter(())), type(iter("")), type(iter(range(0))), type(reversed([]))),
+    *(itertools.permutations, itertools.combinations, itertools.product, itertools.chain),
 )
 _BY_REPR: Final = (
-    datetime.date,
-    datetime.datetime,
-    datetime.time,
-    datetime.timedelta,
-    decimal.Decimal,
-    fractions.Fraction,
+    *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta),
+    *(decimal.Decimal, fractions.Fraction),
 )
 
 
 class _TooLarge(Exception):
-    """More nodes than a value may have."""
+    """A value has more than `MAX_NODES` nodes."""
 
 
 def encode(value: object) -> Value:
-    """Write a value as data; raises only what an iterator in it raises when it is read."""
+    """Serialize a value; raises only exceptions of iterators in it."""
     budget = iter(range(MAX_NODES))
     try:
         return _encode(value, budget, 0)
@@ -98,13 +78,13 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
     for plain, tag in _SEQUENCES.items():
         if kind is plain:
             return [tag, [inner(item) for item in value]]  # type: ignore[attr-defined]
-    if kind is set or kind is frozenset:  # Python calls them equal, so one tag
+    if kind is set or kind is frozenset:  # one tag, since Python compares them as equal
         written = [inner(item) for item in value]  # type: ignore[attr-defined]
         return ["set", sorted(written, key=_text)]
     if _is_one_of(kind, _DICTS):
         stored: dict[object, object] = value  # type: ignore[assignment]
         return ["dict", [[inner(key), inner(item)] for key, item in dict.items(stored)]]
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple is read as a tuple
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple is a tuple
         return ["tuple", [inner(item) for item in tuple.__iter__(value)]]
     if _is_one_of(kind, _ITERATORS):
         items = list(itertools.islice(iter(value), MAX_ITEMS + 1))  # type: ignore[call-overload]
@@ -117,7 +97,7 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
 
 
 def _is_one_of(kind: type, kinds: tuple[type, ...]) -> bool:
-    """Compare by identity: `in` would ask the classes' own `__eq__`."""
+    """Compare by identity: `in` would call `__eq__` of untrusted metaclasses."""
     return any(kind is one for one in kinds)
 
 
@@ -140,7 +120,7 @@ _CONTAINERS: dict[str, Callable[[list[Any]], object]] = {
 
 
 class Opaque:
-    """What came without its content; equal to nothing, not even itself."""
+    """A value without its content; equal to nothing, not even itself."""
 
     def __init__(self, kind: str, content: str = "") -> None:
         self.kind, self.content = kind, content
@@ -152,29 +132,29 @@ class Opaque:
         return hash(self.kind)
 
     def __bool__(self) -> bool:
-        raise TypeError(f"{self.kind} came without its content")
+        raise TypeError(f"{self.kind} has no content")
 
     def __repr__(self) -> str:
         return self.content or f"<{self.kind}>"
 
 
 def decode(value: Value) -> Any:
-    """Turn data into a built-in value again.
+    """Restore a built-in value.
 
     Raises:
-        ValueError: If the data are not what `encode` writes; they come from an untrusted process.
+        ValueError: If the untrusted data have another form than `encode` returns.
     """
     try:
         return _decode(value, 0)
     except (TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        raise ValueError(f"not a written value: {str(value)[:80]}") from error
+        raise ValueError(f"not a serialized value: {str(value)[:80]}") from error
 
 
 def _decode(value: Value, depth: int) -> Any:
     if value is None or isinstance(value, bool | str | int):
         return value
     if depth > MAX_DEPTH + 2 or not (isinstance(value, list) and len(value) == 2):
-        raise ValueError(f"not a written value: {str(value)[:80]}")
+        raise ValueError(f"not a serialized value: {str(value)[:80]}")
     tag, content = value
     if tag in _SCALARS:
         return _SCALARS[tag](content)
@@ -189,8 +169,8 @@ def _decode(value: Value, depth: int) -> Any:
     raise ValueError(f"unknown tag {tag!r}")
 
 
-def tell(value: Value) -> str:
-    """Write a value for a person, cut to 300 characters."""
+def as_text(value: Value) -> str:
+    """Return a value as text for a report, truncated to 300 characters."""
     try:
         return repr(decode(value))[:300]
     except ValueError:
@@ -198,7 +178,7 @@ def tell(value: Value) -> str:
 
 
 def is_comparable(value: Value) -> bool:
-    """Whether a value carries its whole content, so that a comparison says something."""
+    """Return whether a value has its whole content, so that it can be compared."""
     if not isinstance(value, list):
         return True
     tag, content = value
@@ -212,7 +192,7 @@ def is_comparable(value: Value) -> bool:
 
 
 def same(one: Value, other: Value) -> bool:
-    """Whether two written values are equal as Python sees it, floats to nine significant digits.
+    """Compare two serialized values as Python does, floats to nine significant digits.
 
     `1 == 1.0` and `True == 1` hold; a list is not a tuple; an opaque value equals nothing.
     """
@@ -260,15 +240,15 @@ def _close(one: complex, other: complex) -> bool:
             return _close(one.real, other.real) and _close(one.imag, other.imag)
         both_nan = math.isnan(one) and math.isnan(other)
         return both_nan or math.isclose(one, other, rel_tol=_REL, abs_tol=_ABS)
-    except OverflowError:  # an int beyond the floats
+    except OverflowError:  # an int beyond the range of floats
         return False
 
 
 def _key(value: Value) -> str:
-    """Order parts so that equal ones meet: 1, True and 1.0 get one text."""
+    """Return a sort key that is equal for equal numbers: 1, True and 1.0."""
     number = _number(value)
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     if isinstance(number, int):
-        return hex(number)  # Python refuses to write huge ones in decimal
+        return hex(number)  # Python does not format huge ints in decimal
     return _text(value) if number is None else str(number)

@@ -7,7 +7,7 @@ from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
 from en2py.evaluation.execution.entry_point import entry_function, functions
 from en2py.sandbox import Job, Outcome, Sandbox
-from en2py.sandbox.serialization import same, tell
+from en2py.sandbox.serialization import as_text, same
 
 PREDICTION_CALL_S = 0.5  # CPU seconds for one input, five times those of the reference
 
@@ -106,5 +106,5 @@ def _difference(answer: Answer, expected: Answer) -> str:
 
 
 def _shown(answer: Answer) -> str:
-    value = tell(answer.value)[:150]
+    value = as_text(answer.value)[:150]
     return f"{value}, printing {answer.printed[:100]!r}" if answer.printed else value

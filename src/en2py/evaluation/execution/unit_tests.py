@@ -17,7 +17,7 @@ from en2py.data.syntax import parse
 from en2py.evaluation.execution.asserts import Check, split_test
 from en2py.evaluation.execution.entry_point import entry_function, functions
 from en2py.sandbox import Job, Outcome, Result, Sandbox
-from en2py.sandbox.serialization import decode, tell
+from en2py.sandbox.serialization import as_text, decode
 
 
 @dataclass(frozen=True)
@@ -146,5 +146,5 @@ def _holds(check: Check, result: Result) -> bool:
 
 def _shown(result: Result) -> str:
     if result.finished:
-        return f"gave {tell(result.value)}"
+        return f"gave {as_text(result.value)}"
     return f"ended with {result.problem}" + (f": {result.message}" if result.message else "")
