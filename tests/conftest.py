@@ -62,6 +62,12 @@ def tgt_vocab(pairs: list[Pair]) -> Vocab:
     return Vocab.build((tokenizer.tokenize(pair.code) for pair in pairs), min_freq=1)
 
 
+@pytest.fixture(autouse=True)
+def no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the preparation of sweeps, which trains a few steps to estimate their runtime."""
+    monkeypatch.setattr("en2py.sweeps.preparation.prepare_data", lambda configs, n_parallel: None)
+
+
 @pytest.fixture
 def go(tmp_path: Path) -> Callable[..., int]:
     from training_runs import runner  # torch takes seconds

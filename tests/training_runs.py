@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from en2py.cli.main import command
-from en2py.sweeps import progress
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
@@ -71,8 +70,7 @@ def runner(folder: Path) -> Go:
         keys = {o.split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        after = progress.summary if program == "train" else None
-        return command(main, program, argv=words, after_sweep=after)
+        return command(main, program, argv=words)
 
     return run
 

@@ -1,7 +1,7 @@
-"""The sweeper of this project, where Hydra looks for plugins: in the package `hydra_plugins`."""
+"""Register the sweeper: Hydra looks for plugins in the package `hydra_plugins`."""
 
 from en2py.sweeps import sweeper
 
 
 class StudySweeper(sweeper.StudySweeper):
-    """The sweeper that `hydra/sweeper=study` names; a re-export would be unknown to Hydra."""
+    """The sweeper of `hydra/sweeper=study`; Hydra would not find a re-export."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from en2py.config import composition
 from en2py.config.composition import rehearse
 from en2py.errors import UserError
 from en2py.sweeps import progress
+from en2py.sweeps.sweeper import combinations
 
 ROOT = Path(__file__).resolve().parents[2]
 PARSER = OverridesParser.create()
@@ -47,8 +47,7 @@ def test_text_arrives_as_typed(text: str) -> None:
 @given(MARKS | ANY)
 def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
     override = PARSER.parse_override(overrides.as_typed(f"prompt={text}"))
-    ((job,),) = BasicSweeper.split_arguments([override], None)
-    (line,) = job
+    ((line,),) = combinations([override])
     assert read_back(line) == text
 
 
@@ -113,10 +112,9 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr("en2py.config.validation.validate", lambda cfg, config_name: None)
 
-    def start(entry_point: Callable[[DictConfig], Any], *arguments: str, **more: Any) -> int:
+    def start(entry_point: Callable[[DictConfig], Any], *arguments: str) -> int:
         argv = ["train.py", *arguments, f"output={tmp_path}"]
-        more.setdefault("after_sweep", progress.summary)
-        return main.command(entry_point, "train", argv=argv, **more)
+        return main.command(entry_point, "train", argv)
 
     yield start
 
@@ -208,14 +206,17 @@ def test_refused_sweep_leaves_the_last_record(started: Callable[..., int], tmp_p
     assert record.read_text() == "mine"
 
 
-def test_table_comes_after_a_sweep_with_failures(started: Callable[..., int]) -> None:
+def test_summary_follows_a_sweep_with_failures(
+    started: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders: list[Path] = []
 
     def after(folder: Path) -> int:
         folders.append(folder)
         return 7
 
-    assert started(raising(UserError("no")), "-m", "seed=1,2", after_sweep=after) == 7
+    monkeypatch.setattr(progress, "print_summary", after)
+    assert started(raising(UserError("no")), "-m", "seed=1,2") == 7
     assert [folder.name for folder in folders] == ["adhoc"]
 
 

@@ -17,7 +17,8 @@ from en2py.cli.main import command
 from en2py.config import composition
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.sweeps import plan, preparation, progress
+from en2py.sweeps import plan, preparation
+from en2py.sweeps.preparation import prepare_data
 from en2py.sweeps.summary import read_study, results_of
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
@@ -196,12 +197,13 @@ def test_data_is_prepared_once_and_the_time_is_estimated(
     monkeypatch.setattr(build, "prepare", lambda **all: calls.append(1) or prepare(**all))
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
-    assert command(main, "train", argv=words, before_sweep=preparation.get_ready) == 0
+    monkeypatch.setattr(preparation, "prepare_data", prepare_data)
+    assert command(main, "train", argv=words) == 0
     told = capsys.readouterr().out
     assert len(calls) == 1 and "data prepared once for all runs" in told
     assert told.index("estimated time:") < told.index("1/2 seed=1")
     assert "2 to do, 1 at once" in told and "ms a step measured on the first" in told
-    assert command(main, "train", argv=words, before_sweep=preparation.get_ready) == 0
+    assert command(main, "train", argv=words) == 0
     assert "estimated time" not in capsys.readouterr().out  # nothing is left to do
 
 
@@ -243,7 +245,7 @@ def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(go: Go, tmp_path: 
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2,3",
              "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]  # fmt: skip
-    assert command(main, "train", argv=words, after_sweep=progress.summary) == 0
+    assert command(main, "train", argv=words) == 0
     assert (tmp_path / "killed").exists()
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 3
 

@@ -36,7 +36,7 @@ from en2py.config.composition import CONF, ROOT, rehearse, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
-from en2py.sweeps import plan
+from en2py.sweeps import plan, progress
 from en2py.training import run_folder, signals
 
 log = logging.getLogger(__name__)
@@ -64,10 +64,7 @@ class RunFailed(Exception):
 def command(
     main: Callable[[DictConfig], Any],
     config_name: str,
-    *,
     argv: Sequence[str] | None = None,
-    before_sweep: Callable[[list[DictConfig], int], None] | None = None,
-    after_sweep: Callable[[Path], int | None] | None = None,
 ) -> int:
     """Run an entry point with the arguments of the command line.
 
@@ -75,10 +72,6 @@ def command(
         main: Called with the validated config of each run.
         config_name: The primary config, a file of `conf/` without its suffix.
         argv: Program and arguments; None: `sys.argv`.
-        before_sweep: Called with the configs of a sweep's unfinished runs and the number of runs
-            that are executed in parallel.
-        after_sweep: Called with the folder of the sweep after its last run, failed or not; returns
-            the exit code of the sweep.
 
     Returns:
         The exit code, see the head of this file.
@@ -102,15 +95,14 @@ def command(
                 run_folder.begin_sweep()
             job: Any = functools.partial(_run, main, config_name)
             job.__module__ = config_name  # the name of the job
-            job.before_sweep = before_sweep  # for the sweeper, which gets nothing but the job
             # An absolute path: the program may be started from another folder.
             run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
             code = 0
             try:
                 run(job)()
             finally:
-                if folder is not None and after_sweep is not None and folder.is_dir():
-                    code = after_sweep(folder) or 0
+                if config_name == "train" and folder is not None and folder.is_dir():
+                    code = progress.print_summary(folder)
             return code
     except KeyboardInterrupt:
         return 130

@@ -1,23 +1,22 @@
-"""The plan of a sweep: its jobs, their labels and where they are stored."""
+"""The plan of a sweep: its jobs and their labels, stored in the study's folder."""
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from en2py.training.run_folder import SWEEP_ID, read_result
+from en2py.training.run_folder import SWEEP_ID
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a sweep means to do.
+    """A run of a sweep.
 
     Attributes:
-        overrides: As Hydra hands them to the run.
-        run: Its name; empty where the config cannot be read.
-        reason: Why it is refused before it starts; empty where it is not.
+        overrides: Those of the run.
+        run: Its name; empty if it is refused.
+        reason: Why it is refused before it starts; empty if it is not.
     """
 
     overrides: tuple[str, ...]
@@ -26,7 +25,7 @@ class Job:
 
 
 def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
-    """Note in the study's folder which runs this sweep means to do."""
+    """Append the jobs of this sweep to `sweeps.jsonl`."""
     line = json.dumps({"sweep": os.environ.get(SWEEP_ID), "jobs": [asdict(job) for job in jobs]})
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "sweeps.jsonl", "a", encoding="utf-8") as file:
@@ -34,8 +33,8 @@ def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
 
 
 def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
-    """Return (name of the sweep, its runs) of each sweep of a study, oldest first."""
-    found: dict[str, list[Job]] = {}
+    """Return (id, jobs) of each sweep of a study, oldest first."""
+    plans: dict[str, list[Job]] = {}
     try:
         lines = (folder / "sweeps.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -43,44 +42,35 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # the last line of a sweep that was killed while it wrote
+        except ValueError:  # the last line of a sweep that was killed while writing it
             continue
         jobs = [Job(tuple(job["overrides"]), job["run"], job["reason"]) for job in record["jobs"]]
-        found.setdefault(str(record["sweep"]), []).extend(jobs)
-    return list(found.items())
+        plans.setdefault(str(record["sweep"]), []).extend(jobs)
+    return list(plans.items())
 
 
-def results_of_this(folder: Path) -> list[dict[str, Any]]:
-    """Return the stored results of this sweep's finished runs."""
-    found = [read_result(folder / job.run) for job in _jobs_of_this(folder, {}) if job.run]
-    return [result for result in found if result is not None]
+def planned_jobs(folder: Path) -> list[Job]:
+    """Return the jobs of this sweep; none for a search, which has no plan."""
+    return dict(read_plans(folder)).get(os.environ.get(SWEEP_ID, ""), [])
 
 
 def varied(all_overrides: Sequence[Sequence[str]]) -> list[str]:
-    """Return the keys whose values differ between runs, in the order typed."""
-    typed = [dict(o.split("=", 1) for o in words if "=" in o) for words in all_overrides]
+    """Return the keys whose values differ between jobs, in the order typed."""
+    typed = [dict(o.split("=", 1) for o in overrides if "=" in o) for overrides in all_overrides]
     keys = dict.fromkeys(key for values in typed for key in values)
-    found = [key for key in keys if len({values.get(key) for values in typed}) > 1]
-    return found or list(keys)[:1]
+    differing = [key for key in keys if len({values.get(key) for values in typed}) > 1]
+    return differing or list(keys)[:1]
 
 
 def label(overrides: Sequence[str], axes: Sequence[str]) -> str:
-    """Return what one run chose on the axes: `loss=smoothed seed=2`."""
+    """Return the overrides of the varied keys: `loss=smoothed seed=2`."""
     return " ".join(o for o in overrides if o.split("=", 1)[0] in axes)
 
 
 def job_label(folder: Path, overrides: Sequence[str]) -> str:
-    """Return the name of a running job in this sweep's lines: `3/8 loss=smoothed seed=2`."""
-    jobs = _jobs_of_this(folder, {})
-    place = [i for i, job in enumerate(jobs, start=1) if job.overrides == tuple(overrides)]
-    axes = varied([job.overrides for job in jobs]) or [o.split("=")[0] for o in overrides]
-    words = label(overrides, axes)
-    return f"{place[0]}/{len(jobs)} {words}" if place else words
-
-
-def _jobs_of_this(folder: Path, signed: Mapping[Path, Sequence[str]]) -> list[Job]:
-    """Return the runs of this sweep: as planned, else (a search has no plan) as they signed."""
-    for name, jobs in read_plans(folder):
-        if name == os.environ.get(SWEEP_ID):
-            return jobs
-    return [Job(tuple(words), path.name) for path, words in sorted(signed.items())]
+    """Return the label of a job of this sweep: `3/8 loss=smoothed seed=2`."""
+    jobs = [job.overrides for job in planned_jobs(folder)]
+    text = label(overrides, varied(jobs) or [o.split("=")[0] for o in overrides])
+    if tuple(overrides) in jobs:
+        return f"{jobs.index(tuple(overrides)) + 1}/{len(jobs)} {text}"
+    return text

@@ -1,4 +1,4 @@
-"""Prepare the data of a sweep once and estimate its runtime, before its first run starts."""
+"""Prepare the data of a sweep and estimate its runtime, before its first run starts."""
 
 import copy
 import logging
@@ -13,73 +13,71 @@ from en2py.config.run_name import data_key
 from en2py.console import duration, log_file
 from en2py.data.files import digest
 from en2py.errors import UserError
-from en2py.sweeps import plan
+from en2py.sweeps.plan import planned_jobs
+from en2py.training.run_folder import read_result
 
-_WARM_UP, _STEPS, _SECONDS = 3, 15, 5.0  # of the measurement: it ends by whichever comes first
-
+_WARM_UP, _STEPS, _SECONDS = 3, 15, 5.0  # the measurement ends after so many steps or seconds
 
 log = logging.getLogger(__name__)
 
 
-def get_ready(configs: list[DictConfig], n_at_once: int) -> None:
-    """Prepare the data of all runs and say how long they will take.
+def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
+    """Prepare the data of the runs of a sweep once, and log its estimated runtime.
 
-    What goes wrong here goes wrong in the run itself too, and is told there.
+    An error here is logged in one line: the run meets it again and reports it.
 
     Args:
-        configs: Of the runs that are to be trained, checked.
-        n_at_once: How many of them train side by side.
+        configs: Validated configs of the runs to train.
+        n_parallel: Number of runs at the same time.
     """
     plain: list[Any] = [OmegaConf.to_container(cfg, resolve=True) for cfg in configs]
+    study = Path(plain[0]["output"], plain[0]["study"])
     try:
-        with log_file(Path(plain[0]["output"]) / plain[0]["study"] / "ahead.log"):
-            _prepare(plain)
-            told = _from_finished(plain[0]) or _measured(plain[0])
+        with log_file(study / "preparation.log"):
+            _fill_cache(plain)
+            seconds, source = _mean_of_finished(study) or _measure(plain[0])
     except UserError as error:
         log.info(f"no estimate of the time: {error}")
         return
     except Exception as error:
-        logging.getLogger().exception("the preparation failed")
         log.info(f"no estimate of the time ({type(error).__name__}: {error})")
         return
-    seconds, how = told
-    n_at_once = min(n_at_once, len(plain))
-    rounds = -(-len(plain) // n_at_once)
+    n_parallel = min(n_parallel, len(plain))
+    rounds = -(-len(plain) // n_parallel)
     log.info(
-        f"estimated time: {duration(seconds * rounds)}; {len(plain)} to do, {n_at_once} at "
-        f"once, {duration(seconds)} each ({how})"
+        f"estimated time: {duration(seconds * rounds)}; {len(plain)} to do, {n_parallel} at "
+        f"once, {duration(seconds)} each ({source})"
     )
 
 
-def _prepare(configs: list[dict[str, Any]]) -> None:
-    """Fill the cache with the prepared data of each distinct choice of data."""
-    from en2py.training import build
+def _fill_cache(configs: list[dict[str, Any]]) -> None:
+    from en2py.training.build import prepare_data
 
     distinct = {digest(data_key(config)): config for config in configs}
     started = time.monotonic()
-    made = [config for config in distinct.values() if not build.prepare_data(config)[1]]
-    if made:
+    from_cache = [prepare_data(config)[1] for config in distinct.values()]
+    if not all(from_cache):
         log.info(f"data prepared once for all runs, in {duration(time.monotonic() - started)}")
 
 
-def _from_finished(config: dict[str, Any]) -> tuple[float, str] | None:
-    """Return the mean time of this sweep's finished runs, in seconds, and where it is from."""
-    results = plan.results_of_this(Path(config["output"]) / config["study"])
-    seconds = [r["seconds"] + r.get("test_seconds", 0.0) for r in results]
+def _mean_of_finished(study: Path) -> tuple[float, str] | None:
+    """Return the mean time in seconds of this sweep's finished runs, and a remark."""
+    results = [read_result(study / job.run) for job in planned_jobs(study) if job.run]
+    seconds = [r["seconds"] + r["test_seconds"] for r in results if r is not None]
     if not seconds:
         return None
     return sum(seconds) / len(seconds), f"from the {len(seconds)} finished of this sweep"
 
 
-def _measured(config: dict[str, Any]) -> tuple[float, str]:
-    """Train a few steps of a run, in a folder of their own, and return its time in seconds."""
+def _measure(config: dict[str, Any]) -> tuple[float, str]:
+    """Train a few steps in a temporary folder; return the time of the run in seconds."""
     from pytorch_lightning.callbacks import Callback
 
     from en2py.training import build, checkpoints
     from en2py.training.callbacks.throughput import Throughput
 
     class Clock(Callback):
-        """Notes when steps end; stops when enough time was spent."""
+        """Record when steps end, and stop when enough time has passed."""
 
         def __init__(self) -> None:
             self.ends: list[float] = []
@@ -95,9 +93,8 @@ def _measured(config: dict[str, Any]) -> tuple[float, str]:
     config["trainer"] |= {"max_epochs": 1, "max_steps": _STEPS, "limit_val_batches": 0}
     config["trainer"] |= {"devices": 1, "strategy": "auto", "num_nodes": 1}
     prepared, _ = build.prepare_data(config)
-    module = build.new_module(
-        config, prepared, checkpoints.checkpoint_metadata(config, {}, prepared, "")
-    )
+    metadata = checkpoints.checkpoint_metadata(config, {}, prepared, "")
+    module = build.new_module(config, prepared, metadata)
     datamodule = build.datamodule(config, prepared)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,12 @@
-"""A sweep: which runs it has, what became of each, and the tables that say so.
+"""Print the plan of a sweep, its finished runs, and the states of all runs at its end.
 
-A run's state is read from its own folder, so it is the same whatever launched the run, and still
-there when the launcher was killed:
+The state of a run is read from its folder, so it does not depend on the launcher:
 
-| file | says |
+| file | content |
 |---|---|
-| `result.json` | finished |
-| `state.json` | which sweep took the run up last, and why it failed if it did |
-| `sweeps.jsonl`, in the study's folder | the runs that each sweep meant to do, in order |
+| `result.json` | the result of a finished run |
+| `state.json` | the last sweep that executed the run, and why the run failed if it did |
+| `sweeps.jsonl`, in the study's folder | the jobs of each sweep, in order |
 """
 
 import logging
@@ -21,7 +20,7 @@ from rich.text import Text
 
 from en2py.console import console, duration, set_job
 from en2py.evaluation.metrics.registry import FINISHED_RUN, SWEEP_RUNS, format_value, metric
-from en2py.sweeps.plan import Job, _jobs_of_this, varied
+from en2py.sweeps.plan import Job, planned_jobs, varied
 from en2py.training.run_folder import (
     FAILED,
     FINISHED,
@@ -38,15 +37,15 @@ log = logging.getLogger(__name__)
 
 def print_finished(result: Mapping[str, Any]) -> None:
     """Print the time and the main scores of a sweep's run in one line."""
-    values = result["best"] | {f"test/{name}": value for name, value in result["test"].items()}
+    values = _metrics(result)
     scores = ", ".join(
         f"{metric(n).label} {format_value(n, values[n])}" for n in FINISHED_RUN if n in values
     )
     log.info(f"finished in {duration(result['seconds'] + result['test_seconds'])}: {scores}")
 
 
-def show_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
-    """Print the runs of a sweep before it starts, and what is done already."""
+def print_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
+    """Print the jobs of a sweep and their states before it starts."""
     axes = varied([job.overrides for job in jobs])
     table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "now"))
     words = {FAILED: "failed before, runs again", INTERRUPTED: "interrupted, resumes"}
@@ -54,51 +53,42 @@ def show_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> Non
         word = "refused" if job.reason else words.get(state.status, state.status)
         table.add_row(str(i), *_values(job.overrides, axes), Text(word))
     console.print(table)
-    _tell_reasons([job.reason for job in jobs])
+    _log_reasons([job.reason for job in jobs])
 
 
-def summary(folder: Path) -> int:
-    """Print what became of the runs of the sweep that just ended, and its answer.
+def print_summary(folder: Path) -> int:
+    """Print the states of the runs of this sweep, and the summary of the finished ones.
 
     Args:
-        folder: Of the study.
+        folder: The study's folder.
 
     Returns:
-        The exit code: 1 if a run met a bug or a fault, else 2 if one was refused, else 0.
+        The exit code: 1 if a run had a bug or a fault, else 2 if one was refused, else 0.
     """
     set_job("")
-    signed = {
-        path.parent: record["overrides"]
-        for path in folder.glob("*/state.json")
+    jobs = planned_jobs(folder) or [
+        Job(tuple(record["overrides"]), path.parent.name)
+        for path in sorted(folder.glob("*/state.json"))
         if (record := read_record(path)) and record["sweep"] == os.environ.get(SWEEP_ID)
-    }
-    jobs = _jobs_of_this(folder, signed)
+    ]
     if not jobs:
         return 0
     states = [State(FAILED, j.reason, 2) if j.reason else read_state(folder / j.run) for j in jobs]
-    _show_states(folder, jobs, states)
-    finished = [
-        job.run for job, state in zip(jobs, states, strict=True) if state.status == FINISHED
-    ]
+    _print_states(folder, jobs, states)
+    n_failed = sum(state.status == FAILED for state in states)
+    finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
     if finished:
-        from en2py.sweeps.summary import (
-            summarise,  # numpy, scipy: only where there is something to say
-        )
+        from en2py.sweeps.summary import summarise  # numpy and scipy take a second
 
         summarise(folder, finished)
-    counts = {word: sum(state.status == word for state in states) for word in (FAILED, INTERRUPTED)}
-    if counts[FAILED]:
-        log.info(
-            f"{counts[FAILED]} of {_runs(len(jobs))} failed; the same command tries them again"
-        )
+    if n_failed:
+        log.info(f"{n_failed} of {_runs(len(jobs))} failed; the same command retries them")
     elif len(finished) < len(jobs):
-        log.info(
-            f"{len(finished)} of {_runs(len(jobs))} are finished; the same command does the rest"
-        )
+        log.info(f"{len(finished)} of {_runs(len(jobs))} are finished; the same command resumes")
     return min((state.code for state in states if state.status == FAILED), default=0)
 
 
-def _show_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
+def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
     axes = varied([job.overrides for job in jobs])
     table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "state"))
     for label in (*(metric(name).label for name in SWEEP_RUNS), "time"):
@@ -106,13 +96,17 @@ def _show_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> 
     for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
         result = read_result(folder / job.run) if job.run else None
         cells = [Text(str(i)), *_values(job.overrides, axes), Text(state.status)]
-        if result is not None and state.status == FINISHED:
-            flat = {**result["best"], **{f"test/{k}": v for k, v in result["test"].items()}}
-            cells += [Text(format_value(n, flat[n]) if n in flat else "") for n in SWEEP_RUNS]
-            cells.append(Text(duration(result["seconds"] + result.get("test_seconds", 0.0))))
+        if result is not None:
+            values = _metrics(result)
+            cells += [Text(format_value(n, values[n]) if n in values else "") for n in SWEEP_RUNS]
+            cells.append(Text(duration(result["seconds"] + result["test_seconds"])))
         table.add_row(*cells)
     console.print(table)
-    _tell_reasons([state.reason for state in states])
+    _log_reasons([state.reason for state in states])
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {**result["best"], **{f"test/{name}": v for name, v in result["test"].items()}}
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
@@ -123,8 +117,8 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _tell_reasons(reasons: Sequence[str]) -> None:
-    """Say why runs failed, each reason once, with the numbers of its runs."""
+def _log_reasons(reasons: Sequence[str]) -> None:
+    """Log each reason of a failure once, with the numbers of its runs."""
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(str(i) for i, own in enumerate(reasons, start=1) if own == reason)
         log.info(f"{numbers}: {reason}")

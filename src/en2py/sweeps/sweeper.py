@@ -1,55 +1,63 @@
-"""The sweeper: plan a sweep, prepare its data, launch the runs that are not finished.
+"""The sweeper: plan a sweep, prepare its data, launch the runs that are not finished."""
 
-Hydra executes its own sweepers once more when it looks for plugins, and a subclass made before that
-has another base class: nothing may import this module but the plugin in `hydra_plugins`.
-"""
-
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.errors import Fault
+from en2py.config.composition import CONF
+from en2py.errors import Fault, UserError
+from en2py.sweeps import plan, preparation, progress
+from en2py.training import run_folder
 
-_TRIES = 2  # launches in a row that may end without a run more being finished
+_MAX_TRIES = 2  # launches in a row without another finished run
 _KILLED = (
-    "worker processes were killed again and again, most likely for their memory: take fewer at "
-    "once with hydra.launcher.n_jobs=, and the same command goes on"
+    "worker processes were killed repeatedly, most likely because memory ran out: run fewer at "
+    "once with hydra.launcher.n_jobs=; the same command resumes the sweep"
 )
 
-Before = Callable[[list[DictConfig], int], None]
 
+class StudySweeper(Sweeper):
+    """Execute every combination of the given values that is neither finished nor refused.
 
-class StudySweeper(BasicSweeper):
-    """Runs every combination of the values given, but those that are finished or refused.
+    If a worker process of the launcher dies, the launcher stops the others too. Interrupted runs
+    are launched again and resume from their last checkpoints, as long as runs finish.
 
-    Where a launcher's worker process dies (killed for its memory, say), it takes the others with
-    it; those that were under way go on from their last checkpoints, unless that gets no further.
+    Args:
+        params: Values of keys, in addition to those of the command line.
     """
 
-    def setup(self, *, task_function: Any, **more: Any) -> None:
-        """Keep the job, which carries what is to be done before a sweep."""
-        super().setup(task_function=task_function, **more)
-        self.before_sweep: Before | None = getattr(task_function, "before_sweep", None)
+    def __init__(self, params: Mapping[str, str] | None = None) -> None:
+        self.params = params or {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Create the launcher; called by Hydra."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Plan, show, prepare, launch."""
-        from en2py.sweeps import plan, progress
-        from en2py.training import run_folder
-
-        assert self.config is not None and self.launcher is not None
-        assert self.hydra_context is not None
-        if self.config.hydra.job.config_name != "train":
-            return super().sweep(arguments)
-        folder = Path(self.config.hydra.sweep.dir)
+        """Plan the jobs, print the plan, prepare the data and launch the jobs."""
+        assert self.config is not None and self.hydra_context is not None and self.launcher
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        (batch,) = self.split_arguments(overrides, None)
-        planned = [self._plan(words) for words in batch]
+        params = [f"{key}={value}" for key, value in self.params.items()]
+        batch = combinations(parser.parse_overrides([*params, *arguments]))
+        if self.config.hydra.job.config_name != "train":
+            returns = self.launcher.launch(batch, initial_job_idx=0)
+            return [returned.return_value for returned in returns]  # raises the error of a job
+        folder = Path(self.config.hydra.sweep.dir)
+        planned = [self._plan(overrides) for overrides in batch]
         jobs = [job for job, _ in planned]
         states = [
             run_folder.read_state(folder / job.run) if job.run else run_folder.State("")
@@ -57,73 +65,80 @@ class StudySweeper(BasicSweeper):
         ]
         plan.write_plan(folder, jobs)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        progress.show_plan(jobs, states, folder)
-        waiting = [
+        progress.print_plan(jobs, states, folder)
+        todo = [
             (job, cfg)
             for (job, cfg), state in zip(planned, states, strict=True)
             if cfg is not None and (state.status != run_folder.FINISHED or cfg.fresh)
         ]
-        if not waiting:
-            return []
-        if self.before_sweep is not None:
-            self.before_sweep([cfg for _, cfg in waiting], _n_at_once(self.config))
-        left, in_vain = [job for job, _ in waiting], 0
-        while left:
-            try:
-                self.launcher.launch([job.overrides for job in left], initial_job_idx=0)
-                break
-            except Exception as error:
-                if not _worker_died(error):
-                    raise
-                unfinished = [job for job in left if self._unfinished(folder / job.run)]
-                in_vain = in_vain + 1 if len(unfinished) == len(left) else 0
-                if in_vain > _TRIES:
-                    raise Fault(_KILLED) from None
-                left = unfinished
+        if todo:
+            launcher = self.config.hydra.launcher
+            n_parallel = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1
+            preparation.prepare_data([cfg for _, cfg in todo], int(n_parallel))
+            self._launch([job for job, _ in todo], folder)
         return []
 
-    def _plan(self, words: Sequence[str]) -> tuple[Any, DictConfig | None]:
-        """Compose and check one run; a refused one has no config."""
-        from en2py.config import messages, validation
-        from en2py.sweeps import plan
-        from en2py.training import run_folder
+    def _launch(self, jobs: list[plan.Job], folder: Path) -> None:
+        """Launch jobs; after the death of a worker process, launch the interrupted ones again."""
+        assert self.launcher is not None
+        ended = (run_folder.FINISHED, run_folder.FAILED)
+        n_tries = 0
+        while jobs:
+            try:
+                self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+                return
+            except Exception as error:
+                # By the name of joblib's error, for the launcher is an extra.
+                if not any(kind.__name__ == "BrokenProcessPool" for kind in type(error).__mro__):
+                    raise
+            left = [j for j in jobs if run_folder.read_state(folder / j.run).status not in ended]
+            n_tries = n_tries + 1 if len(left) == len(jobs) else 0
+            if n_tries > _MAX_TRIES:
+                raise Fault(_KILLED)
+            jobs = left
+
+    def _plan(self, overrides: Sequence[str]) -> tuple[plan.Job, DictConfig | None]:
+        """Compose and validate the config of a job; return None for one that is refused."""
+        from en2py.config.messages import user_message
+        from en2py.config.validation import validate
 
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
-        composed = loader.load_sweep_config(self.config, list(words))
-        before, HydraConfig.instance().cfg = HydraConfig.instance().cfg, None
-        HydraConfig.instance().set_config(composed)
-        cfg, name = composed.copy(), ""
-        choices = {k: str(v) for k, v in composed.hydra.runtime.choices.items()}
+        composed = loader.load_sweep_config(self.config, list(overrides))
+        hydra = HydraConfig.instance()
+        sweep_config, hydra.cfg = hydra.cfg, None
+        hydra.set_config(composed)
+        cfg = composed.copy()
         with open_dict(cfg):
             del cfg["hydra"]
         try:
-            validation.validate(cfg, "train")
-            choices = {k: v for k, v in choices.items() if not k.startswith("hydra")}
-            name = run_folder.Run(cfg, list(words), choices).name
+            validate(cfg, "train")
+            return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
         except Exception as error:
-            from en2py.config.composition import CONF
-
-            reason = messages.user_message(error, "train", list(words), CONF)
-            if reason is None:
+            message = user_message(error, "train", list(overrides), CONF)
+            if message is None:
                 raise
-            return plan.Job(tuple(words), name, " ".join(reason.split())), None
+            return plan.Job(tuple(overrides), "", " ".join(message.split())), None
         finally:
-            HydraConfig.instance().cfg = before
-        return plan.Job(tuple(words), name), cfg
-
-    @staticmethod
-    def _unfinished(folder: Path) -> bool:
-        from en2py.training import run_folder
-
-        return run_folder.read_state(folder).status not in (run_folder.FINISHED, run_folder.FAILED)
+            hydra.cfg = sweep_config
 
 
-def _n_at_once(config: DictConfig) -> int:
-    launcher = config.hydra.launcher
-    return int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """Return the overrides of each job: all combinations of the values of the keys.
 
-
-def _worker_died(error: Exception) -> bool:
-    """Tell joblib's error for it by name: the launcher is an extra."""
-    return any(kind.__name__ == "BrokenProcessPool" for kind in type(error).__mro__)
+    Raises:
+        UserError: For an interval, from which only a search can draw values.
+    """
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise UserError(
+                f"{override.input_line}: an interval needs hydra/sweeper=search; "
+                f"list values for a sweep, as in {key}=1,2"
+            )
+    return [list(job) for job in itertools.product(*values.values())]
