@@ -320,25 +320,6 @@ def test_more_samples_keep_the_first_ones(decoder):
         assert {tuple(h.ids) for h in a} <= {tuple(h.ids) for h in b}
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"temperature": 0}, r"temperature \(0\) is not above 0"),
-        ({"top_p": 1.5}, r"top_p \(1.5\) is not in \(0, 1\]"),
-        ({"top_k": 0}, r"top_k \(0\) is not above 0"),
-        ({"n_samples": 0}, r"n_samples \(0\) is not above 0"),
-    ],
-)
-def test_invalid_sampling_settings_raise(decoder, changes, message):
-    with pytest.raises(ValueError, match=message):
-        sample(decoder, sources(1), VOCAB, **{**SAMPLE, **changes})
-
-
-def test_beam_size_0_raises(decoder):
-    with pytest.raises(ValueError, match=r"beam_size \(0\) is not above 0"):
-        beam(decoder, sources(1), VOCAB, **{**BEAM, "beam_size": 0})
-
-
 # ------------------------------------------------------------------- fast kernels
 
 

@@ -40,8 +40,6 @@ def beam(
             values prefer longer hypotheses. It changes the ranks, not the scores.
         allow_unk: Whether `<unk>` may be generated.
     """
-    if beam_size < 1:
-        raise ValueError(f"beam_size ({beam_size}) is not above 0")
     if isinstance(model, Engine):
         found = model.search(src, width=beam_size, max_len=max_len, allow_unk=allow_unk)
     else:

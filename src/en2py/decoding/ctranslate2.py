@@ -49,14 +49,7 @@ class Exported:
     def search(
         self, src: Tensor, *, width: int, max_len: int, allow_unk: bool
     ) -> list[list[Hypothesis]]:
-        """Return the `width` best hypotheses per source, by score.
-
-        Args:
-            src: Source ids, `[B, S]`.
-            width: Hypotheses per source; 1 is greedy search.
-            max_len: Most steps, in tokens with EOS.
-            allow_unk: Whether `<unk>` may be generated.
-        """
+        """Return the `width` best hypotheses per source, by score; see `Engine.search`."""
         special = (self._tgt_vocab.pad_id, self._tgt_vocab.eos_id)
         sources = [[self._src_tokens[i] for i in row if i not in special] for row in src.tolist()]
         results = self._translator.translate_batch(

@@ -45,7 +45,14 @@ class Engine(Protocol):
     def search(
         self, src: Tensor, *, width: int, max_len: int, allow_unk: bool
     ) -> list[list[Hypothesis]]:
-        """Return `width` hypotheses per source of `[B, S]`, in any order."""
+        """Return hypotheses per source, in any order.
+
+        Args:
+            src: Source ids, `[B, S]`.
+            width: Hypotheses per source; 1 is greedy search.
+            max_len: Most steps, in tokens with EOS.
+            allow_unk: Whether `<unk>` may be generated.
+        """
 
 
 def mask_special_tokens(logits: Tensor, vocab: Vocab, allow_unk: bool) -> Tensor:

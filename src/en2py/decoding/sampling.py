@@ -45,14 +45,6 @@ def sample(
         seed: Seed of the draws.
         allow_unk: Whether `<unk>` may be generated.
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples ({n_samples}) is not above 0")
-    if temperature <= 0:
-        raise ValueError(f"temperature ({temperature}) is not above 0; for 0 take decoding=greedy")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k ({top_k}) is not above 0")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p ({top_p}) is not in (0, 1]")
     noise = torch.stack(
         [
             _uniform(f"{seed}/{k}/{[i for i in ids if i != vocab.pad_id]}", max_len)
