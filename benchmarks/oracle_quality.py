@@ -1,9 +1,9 @@
-"""The error bars of "behaves like the reference": admitted, mutants killed, strangers accepted.
+"""Measure oracles: testable references, mutants detected, unrelated functions accepted.
 
     python benchmarks/oracle_quality.py english_python PATH [--pairs N] [--show N]
     python benchmarks/oracle_quality.py jsonl PATH --description text --code code
 
-Pairs are read and repaired as far as parsing needs it (characters, tabs, indentation, Python 2).
+Pairs are cleaned only as far as parsing requires it (characters, tabs, indentation, Python 2).
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--description", default="text")
     parser.add_argument("--code", default="code")
     parser.add_argument("--pairs", type=int, default=None, help="only the first N pairs")
-    parser.add_argument("--show", type=int, default=0, help="print N survivors and N strangers")
+    parser.add_argument("--show", type=int, default=0, help="print N of either kind of error")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--min-level", default="full")
     options = parser.parse_args()
@@ -63,35 +63,38 @@ def main() -> None:
     with Sandbox(**settings) as sandbox, Sandbox(**settings, hash_seed=1) as other:
         print(sandbox.describe())
         began = time.monotonic()
-        admissions = build_oracles(codes, sandbox, other)
+        candidates = build_oracles(codes, sandbox, other)
         took = time.monotonic() - began
-        functions = [own for own in admissions if own.kind == "function"]
-        admitted = [own for own in functions if own.oracle is not None]
-        scripts = [own for own in admissions if own.kind == "script"]
+        functions = [own for own in candidates if own.kind == "function"]
+        with_oracle = [own for own in functions if own.oracle is not None]
+        scripts = [own for own in candidates if own.kind == "script"]
         by_code = {
-            code: own for code, own in zip(codes, admissions, strict=True) if own.kind == "function"
+            code: own for code, own in zip(codes, candidates, strict=True) if own.kind == "function"
         }
         distinct = {code: own.oracle for code, own in by_code.items() if own.oracle is not None}
         print(
-            f"{len(admitted)} of {len(codes)} pairs carry an oracle for a function"
-            f" ({len(admitted) / len(codes):.1%}; {len(admitted) / len(functions):.1%} of the"
+            f"{len(with_oracle)} of {len(codes)} pairs have an oracle of a function"
+            f" ({len(with_oracle) / len(codes):.1%}; {len(with_oracle) / len(functions):.1%} of the"
             f" {len(functions)} function pairs; {len(distinct)} of {len(by_code)} distinct"
             f" functions), in {took:.0f} s"
         )
         testable = sum(own.oracle is not None for own in scripts)
         print(f"{testable} of {len(scripts)} scripts are testable")
-        for reason, count in count_reasons(admissions).items():
+        for reason, count in count_reasons(candidates).items():
             print(f"{count:6d}  {reason}")
         quality = measure(list(distinct), list(distinct.values()), sandbox, options.seed)
     killed, accepted = quality.n_killed, quality.n_accepted
     print(f"{killed} of {quality.n_mutants} mutants killed ({killed / quality.n_mutants:.1%})")
     print(
-        f"{accepted} of {quality.n_unrelated} strangers accepted"
+        f"{accepted} of {quality.n_unrelated} unrelated functions accepted"
         f" ({accepted / quality.n_unrelated:.2%})"
     )
-    for title, examples in (("SURVIVOR", quality.survivors), ("STRANGER", quality.accepted)):
+    for title, examples in (
+        ("SURVIVOR", quality.survivors),
+        ("UNRELATED FUNCTION", quality.accepted),
+    ):
         for reference, program in examples[: options.show]:
-            print(f"\n--- {title}; the reference:\n{reference}\n--- and it:\n{program}")
+            print(f"\n--- reference:\n{reference}\n--- {title}:\n{program}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure the time of a program in the sandbox against starting a Python interpreter.
+"""Compare the time of a program in the sandbox with the start of a Python interpreter.
 
 python benchmarks/sandbox_cost.py [ROUNDS]
 """
@@ -20,13 +20,13 @@ def main() -> None:
     forty_calls = Job(PROGRAM, tuple(f"add({number}, 2)" for number in range(40)))
     took: dict[str, list[float]] = {}
 
-    def clock(name: str, n: int, began: float) -> None:
+    def record(name: str, n: int, began: float) -> None:
         took.setdefault(name, []).append((time.perf_counter() - began) / n * 1000)
 
     settings = {"timeout_s": 5.0, "memory_mb": 512, "min_level": "process"}
     began = time.perf_counter()
     with Sandbox(workers=1, **settings) as single, Sandbox(workers=None, **settings) as pool:
-        clock("opening both sandboxes", 1, began)
+        record("opening both sandboxes", 1, began)
         print(single.describe(), f"({len(pool._pool)} workers in the pool)")
         for _ in range(rounds):
             for name, options in {
@@ -36,7 +36,7 @@ def main() -> None:
                 began = time.perf_counter()
                 for _ in range(10):
                     subprocess.run([sys.executable, *options, "-c", "pass"], check=True)
-                clock(name, 10, began)
+                record(name, 10, began)
             for name, sandbox, job in (
                 ("candidate, 1 call, 1 worker", single, one_call),
                 ("candidate, 40 calls, 1 worker", single, forty_calls),
@@ -44,7 +44,7 @@ def main() -> None:
             ):
                 began = time.perf_counter()
                 outcomes = sandbox.run([job] * CANDIDATES)
-                clock(name, CANDIDATES, began)
+                record(name, CANDIDATES, began)
                 assert all(outcome.finished for outcome in outcomes)
     bare = statistics.median(took["bare interpreter"])
     for name, times in took.items():

@@ -1,8 +1,8 @@
 # ruff: noqa: E501  (one program, one line)
-"""Programs that attack the sandbox, and what each of them must not achieve.
+"""Programs that attack the sandbox, and checks that they had no effect.
 
-Run as a script (`python tests/attacks.py`), it prints a JSON object: attack -> "" where held, else
-what went wrong. The tests run it so as other users than their own.
+As a script (`python tests/sandbox/attacks.py [MIN_LEVEL [DENIED_CALL...]]`) it prints a JSON object:
+attack -> empty text if it failed, else its effect. The tests run it as other users too.
 """
 
 import json
@@ -19,10 +19,10 @@ from pathlib import Path
 
 from en2py.sandbox import Job, Outcome, Sandbox
 
-EXPECTED = 271828  # known out here alone; an attack that "returns" it has won
+EXPECTED = 271828  # not known in the sandbox; an attack that returns it has succeeded
 TIMEOUT_S = 0.25
 
-# Name -> program. @SECRET@, @VICTIM@, @FOLDER@, @BYSTANDER@ stand for things outside the sandbox.
+# Name -> program. @SECRET@, @VICTIM@, @FOLDER@, @BYSTANDER@ are replaced by targets outside of the sandbox.
 ATTACKS = {
     # time
     "infinite loop": "while True: pass",
@@ -199,7 +199,7 @@ NEXT = "import os, random\ndef f(x): return (os.listdir('.'), hasattr(random, 'n
 
 
 @dataclass
-class Ground:
+class Targets:
     """Things outside the sandbox that belong to the same user: files, a process, an open port."""
 
     folder: Path
@@ -231,7 +231,7 @@ class Ground:
             return "the bystander was killed"
         files = {path.name for path in self.folder.iterdir()}
         if files != {"secret", "victim", "socket"}:
-            return f"the folder holds {files}"
+            return f"the folder contains {files}"
         if self.victim.read_text() != "precious" or self.victim.stat().st_mode & 0o777 != 0o640:
             return "the victim was changed"
         if self.victim.stat().st_mtime < 1000:
@@ -241,11 +241,11 @@ class Ground:
         return ""
 
 
-def open_ground() -> tuple[Ground, list[object]]:
-    """Lay out the ground; the second value keeps its listeners open."""
+def create_targets() -> tuple[Targets, list[object]]:
+    """Create the targets of attacks; the second value keeps their sockets open."""
     import socket
 
-    folder = Path(tempfile.mkdtemp(prefix="en2py-ground-"))
+    folder = Path(tempfile.mkdtemp(prefix="en2py-targets-"))
     listener = socket.create_server(("127.0.0.1", 0))
     local = socket.socket(socket.AF_UNIX)
     local.bind(str(folder / "socket"))
@@ -254,17 +254,17 @@ def open_ground() -> tuple[Ground, list[object]]:
     (folder / "victim").write_text("precious")
     (folder / "victim").chmod(0o640)
     bystander = subprocess.Popen(["sleep", "1000"])
-    return Ground(folder, bystander, listener.getsockname()[1]), [listener, local]
+    return Targets(folder, bystander, listener.getsockname()[1]), [listener, local]
 
 
-def close_ground(ground: Ground) -> None:
-    ground.bystander.kill()
-    ground.bystander.wait()
-    shutil.rmtree(ground.folder, ignore_errors=True)
+def remove_targets(targets: Targets) -> None:
+    targets.bystander.kill()
+    targets.bystander.wait()
+    shutil.rmtree(targets.folder, ignore_errors=True)
 
 
-def processes_behind(pid: int) -> int:
-    """Count the living processes that descend from a worker's launcher."""
+def count_descendants(pid: int) -> int:
+    """Return the number of processes that descend from a worker's launcher, itself included."""
     parents = {}
     for entry in Path("/proc").iterdir():
         try:
@@ -285,26 +285,26 @@ def processes_behind(pid: int) -> int:
     return len(family)
 
 
-def attack(sandbox: Sandbox, ground: Ground, program: str) -> str:
-    """Run one attack and an honest job after it; return what went wrong, empty if it was held."""
-    aimed = ground.aim(program)
+def attack(sandbox: Sandbox, targets: Targets, program: str) -> str:
+    """Run an attack and a normal job after it; return the effect of the attack, empty if none."""
+    aimed = targets.aim(program)
     started = time.monotonic()
     outcome, after = sandbox.run([Job(aimed, ("f(1)",)), Job(NEXT, ("f(1)",))])
     took = time.monotonic() - started
-    told = repr(outcome)
-    if damage := ground.damage():
+    shown = repr(outcome)
+    if damage := targets.damage():
         return damage
-    if "do-not-tell" in told or "hunter2" in told:
-        return f"told a secret: {told}"
+    if "do-not-tell" in shown or "hunter2" in shown:
+        return f"disclosed a secret: {shown}"
     if passed(outcome):
-        return f"passed: {told}"
+        return f"passed: {shown}"
     if took > 4 * TIMEOUT_S + 10:
         return f"took {took:.1f} s"
     if after.calls[0].value != ["tuple", [["list", []], False, 2]]:
         return f"the next candidate saw {after}"
-    left = processes_behind(sandbox._pool[0].process.pid)
+    left = count_descendants(sandbox._pool[0].process.pid)
     if left > 2:
-        return f"{left} processes are left"
+        return f"{left} processes are still running"
     return ""
 
 
@@ -313,7 +313,7 @@ def passed(outcome: Outcome) -> bool:
 
 
 def deny(numbers: set[int]) -> None:
-    """Make system calls answer EPERM from here on, as a container's own filter does."""
+    """Let system calls fail with EPERM from now on, as the filter of a container does."""
     from en2py.sandbox.seccomp import filter_system_calls
 
     lines = [(0x20, 0, 0, 0)]  # load the number
@@ -325,7 +325,7 @@ def deny(numbers: set[int]) -> None:
 
 def main() -> None:
     os.environ["PASSWORD"] = "hunter2"
-    ground, listeners = open_ground()
+    targets, listeners = create_targets()
     report: dict[str, str] = {}
     min_level, *denied = sys.argv[1:] or ["full"]
     deny({int(number) for number in denied})
@@ -333,9 +333,9 @@ def main() -> None:
         with Sandbox(timeout_s=TIMEOUT_S, memory_mb=256, workers=1, min_level=min_level) as sandbox:
             report["sandbox"] = sandbox.describe()
             for name, program in ATTACKS.items():
-                report[name] = attack(sandbox, ground, program)
+                report[name] = attack(sandbox, targets, program)
     finally:
-        close_ground(ground)
+        remove_targets(targets)
     print(json.dumps(report))
 
 

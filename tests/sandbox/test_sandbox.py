@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, TIMEOUT_S, Ground, attack, close_ground, open_ground
+from attacks import ATTACKS, TIMEOUT_S, Targets, attack, create_targets, remove_targets
 
 from en2py.errors import UserError
 from en2py.sandbox import Job, Sandbox, pool, seccomp
@@ -19,7 +19,7 @@ from en2py.sandbox.protocol import read_outcome
 from en2py.sandbox.serialization import as_text, decode, encode, same
 
 SRC = Path(__file__).parents[2] / "src"
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's walls are Linux's")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="isolation by the kernel needs Linux")
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Ground]:
-    laid_out, listeners = open_ground()
-    yield laid_out
-    close_ground(laid_out)
+def targets() -> Iterator[Targets]:
+    created, listeners = create_targets()
+    yield created
+    remove_targets(created)
     del listeners
 
 
@@ -47,8 +47,8 @@ def first(sandbox: Sandbox, code: str, call: str = "f(1)", **settings):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_the_sandbox_holds(name, sandbox, ground, monkeypatch):
-    assert attack(sandbox, ground, ATTACKS[name]) == ""
+def test_attack_has_no_effect(name, sandbox, targets, monkeypatch):
+    assert attack(sandbox, targets, ATTACKS[name]) == ""
 
 
 @linux
@@ -58,27 +58,27 @@ def test_the_sandbox_holds(name, sandbox, ground, monkeypatch):
      "deleting through posix",
      "shell", "changing a file's mode", "limits of a bystander"],
 )  # fmt: skip
-def test_attacks_do_bite_outside_the_sandbox(name):
-    own, listeners = open_ground()
+def test_attack_has_an_effect_outside_of_the_sandbox(name):
+    own, listeners = create_targets()
     try:
         subprocess.run([sys.executable, "-c", own.aim(ATTACKS[name])], timeout=30)
         if name.startswith("killing"):
             own.bystander.wait(5)
         assert not own.folder.exists() or own.damage()
     finally:
-        close_ground(own)
+        remove_targets(own)
         del listeners
 
 
 def _python_for_others() -> str:
-    """An interpreter that a user without rights can start; this one may lie in a private folder."""
+    """Return an interpreter that an unprivileged user can start."""
     for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         probe = [path, "-c", "import sys, struct, ctypes; assert sys.version_info >= (3, 11)"]
         other = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
         try:
             if subprocess.run(probe, capture_output=True, **other).returncode == 0:
                 return path
-        except OSError:  # not there, or not for others
+        except OSError:  # missing, or not executable for others
             continue
     pytest.skip("no Python 3.11 that another user could start")
 
@@ -104,7 +104,7 @@ def _report(*arguments: str, python: str = sys.executable, **user) -> dict[str, 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to become others")
 @pytest.mark.parametrize("user", ["root as nobody", "ordinary user"])
-def test_the_sandbox_holds_for_other_users(user):
+def test_attacks_have_no_effect_as_other_users(user):
     python = _python_for_others()
     options = {} if user == "root as nobody" else {"user": 4321, "group": 4321, "extra_groups": []}
     report = _report("full", python=python, **options)
@@ -115,7 +115,7 @@ def test_the_sandbox_holds_for_other_users(user):
 @linux
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="denies unshare by its number on x86-64")
-def test_landlock_and_seccomp_hold_alone():
+def test_landlock_and_seccomp_suffice_without_namespaces():
     report = _report("kernel", "272")
     assert "missing: namespaces" in report.pop("sandbox")
     assert {name: problem for name, problem in report.items() if problem} == {}
@@ -129,7 +129,7 @@ def test_landlock_and_seccomp_hold_alone():
     platform.machine() != "x86_64", reason="denies system calls by their x86-64 numbers"
 )
 @pytest.mark.parametrize(("level", "denied"), [("full", "272"), ("kernel", "444")])
-def test_a_missing_layer_is_refused_in_one_sentence(level, denied):
+def test_a_missing_layer_is_an_error_in_one_sentence(level, denied):
     script = Path(__file__).with_name("attacks.py")
     done = subprocess.run(
         [sys.executable, str(script), level, denied],
@@ -141,7 +141,7 @@ def test_a_missing_layer_is_refused_in_one_sentence(level, denied):
     assert "sandbox.min_level=" in last
 
 
-def test_levels_name_the_missing_layer():
+def test_the_description_names_the_missing_layer():
     layers = {
         "landlock": "",
         "seccomp": "",
@@ -153,15 +153,15 @@ def test_levels_name_the_missing_layer():
     assert pool.level_of({**layers, "landlock": "Function not implemented"}) == "process"
 
 
-def test_an_unknown_level_is_refused():
+def test_an_unknown_level_is_an_error():
     with pytest.raises(UserError, match="min_level=strong: expected one of process, kernel, full"):
         Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="strong")
 
 
-# what comes back
+# results
 
 
-def test_a_call_gives_value_arguments_and_printed_text(sandbox):
+def test_a_call_returns_value_arguments_and_printed_text(sandbox):
     code = "def f(x):\n    x.append(2)\n    print('hi')\n    return {1: 2.5, 'a': {3}}"
     result = first(sandbox, code, "f([1])")
     assert decode(result.value) == {1: 2.5, "a": {3}}
@@ -174,13 +174,13 @@ def test_an_exception_is_named(sandbox):
     assert (result.exception, result.message, result.finished) == ("KeyError", "'gone'", False)
 
 
-def test_code_that_does_not_load_reaches_no_call(sandbox):
+def test_no_call_is_made_if_the_program_does_not_load(sandbox):
     outcome = sandbox.run([Job("def f(:", ("f(1)",))])[0]
     assert outcome.load.exception == "SyntaxError"
     assert outcome.calls[0].killed == "not loaded"
 
 
-def test_calls_after_a_killed_one_are_made(sandbox):
+def test_calls_after_a_killed_call_are_made(sandbox):
     code = "import os\ndef f(x):\n    while x == 1: pass\n    if x == 2: os._exit(0)\n    return x"
     calls = tuple(f"f({number})" for number in range(4))
     results = sandbox.run([Job(code, calls, call_timeout_s=0.1)])[0].calls
@@ -188,12 +188,12 @@ def test_calls_after_a_killed_one_are_made(sandbox):
     assert [result.killed for result in results] == ["", "timeout", "left the process", ""]
 
 
-def test_standard_input_is_read_without_its_prompt(sandbox):
+def test_printed_text_excludes_prompts(sandbox):
     outcome = sandbox.run([Job("print(int(input('How many? ')) + 1)", stdin="41\n")])[0]
     assert outcome.load.printed == "42\n"
 
 
-def test_each_call_has_streams_of_its_own(sandbox):
+def test_each_call_has_fresh_streams(sandbox):
     code = "def f(x):\n    print(input())\n    import sys; sys.stdout.close()"
     results = sandbox.run([Job(code, ("f(1)", "f(2)"), stdin="a\n")])[0].calls
     assert [result.printed for result in results] == ["a\n", "a\n"]
@@ -208,7 +208,7 @@ def test_threads_work(sandbox):
     assert first(sandbox, code).value == ["list", [1]]
 
 
-def test_a_program_may_write_in_its_own_folder(sandbox):
+def test_a_program_can_write_to_its_folder(sandbox):
     code = "def f(x):\n    open('a', 'w').write('1')\n    return open('a').read()"
     assert first(sandbox, code).value == "1"
 
@@ -226,15 +226,15 @@ def test_outcomes_keep_the_order_of_the_jobs(sandbox):
     assert [outcome.calls[0].value for outcome in outcomes] == list(range(12))
 
 
-def test_the_hash_seed_decides_the_order_of_sets():
+def test_the_hash_seed_sets_the_order_of_sets():
     job = Job("def f(x): return ''.join({'a', 'b', 'c', 'd', 'e', 'f'})", ("f(1)",))
-    told = []
+    orders = []
     for seed in (0, 0, 1):
         with Sandbox(
             timeout_s=2, memory_mb=256, workers=1, min_level="process", hash_seed=seed
         ) as opened:
-            told.append(opened.run([job])[0].calls[0].value)
-    assert told[0] == told[1] != told[2]
+            orders.append(opened.run([job])[0].calls[0].value)
+    assert orders[0] == orders[1] != orders[2]
 
 
 def test_a_dead_worker_is_replaced():
@@ -246,7 +246,7 @@ def test_a_dead_worker_is_replaced():
     assert answered.calls[0].value == 1
 
 
-def test_a_closed_sandbox_says_so():
+def test_a_closed_sandbox_raises():
     with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
         pass
     with pytest.raises(RuntimeError, match="closed"):
@@ -265,12 +265,12 @@ def test_an_interrupted_run_closes_the_sandbox():
             opened.run([])
 
 
-def test_closing_leaves_no_process_and_no_folder():
+def test_closing_removes_processes_and_folders():
     with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
         pid, scratch = opened._pool[0].process.pid, Path(opened._pool[0].scratch)
         assert scratch.exists()
     assert not scratch.exists()
-    deadline = time.monotonic() + 10  # the killed are gone once their new parent has noticed
+    deadline = time.monotonic() + 10  # killed processes disappear when init reaps them
     with pytest.raises(ProcessLookupError):
         while time.monotonic() < deadline:
             os.killpg(pid, 0)
@@ -282,13 +282,13 @@ def test_closing_leaves_no_process_and_no_folder():
      b"n 0 " + b"[" * 9999,
      b'n 0 {"value": ["list", 3]}', b'n 0 {"printed": 3}', b"n 0 {\xff}", b'n 0 {"arguments": 3}'],
 )  # fmt: skip
-def test_an_odd_line_is_called_forged(line):
+def test_an_invalid_line_is_a_forged_result(line):
     output = b"n -1 {}\n" + line + b"\n"
     segments = [{"first": 0, "bytes": len(output), "ended": ""}]
     assert read_outcome(Job("", ("f()",)), "n", segments, output).calls[0].killed == "forged result"
 
 
-def test_the_sandbox_needs_nothing_but_the_standard_library():
+def test_the_sandbox_imports_only_the_standard_library():
     code = "import sys, en2py.sandbox; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],
@@ -308,16 +308,16 @@ def test_the_sandbox_needs_nothing_but_the_standard_library():
      {1, "a"},
      {(1, 2): [3]}, {"a": {"b": 1.0}}, pytest.param(10**5000, id="huge")],
 )  # fmt: skip
-def test_values_come_back(value):
+def test_decode_inverts_encode(value):
     assert decode(json.loads(json.dumps(encode(value)))) == value
 
 
 @pytest.mark.parametrize("value", [[10**5000], {10**5000}, {1: "x" * 1000}])
-def test_every_value_can_be_told(value):
+def test_every_value_has_a_text(value):
     assert 0 < len(as_text(encode(value))) <= 300
 
 
-def test_a_class_cannot_answer_for_itself():
+def test_a_class_cannot_misreport_its_value():
     class Yes(int):
         def __eq__(self, other):
             return True
@@ -342,7 +342,7 @@ def test_a_class_cannot_answer_for_itself():
      ({1: "a", 2: "b"}, {1: "b", 2: "a"}, False), (10**400, 1.0, False),
      (None, 0, False)],
 )  # fmt: skip
-def test_equality_is_pythons_with_nine_digits(one, other, equal):
+def test_equality_is_that_of_python_to_nine_digits(one, other, equal):
     assert same(encode(one), encode(other)) is equal
 
 
@@ -362,7 +362,7 @@ def test_any_two_values_can_be_compared(one):
 
 
 def _verdict(program: bytes, arch: int, number: int, arguments: tuple[int, ...] = ()) -> int:
-    """Walk through classic BPF as the kernel would."""
+    """Interpret classic BPF as the kernel does."""
     data = struct.pack("<iIQ6Q", number, arch, 0, *arguments, *(0,) * (6 - len(arguments)))
     lines = list(struct.iter_unpack("=HBBI", program))
     place = accumulator = 0
@@ -381,7 +381,7 @@ def _verdict(program: bytes, arch: int, number: int, arguments: tuple[int, ...] 
 
 
 ALLOW, DENY, MISSING, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
-THREAD = 0x3D0F00  # what pthread_create asks for
+THREAD = 0x3D0F00  # the flags of pthread_create
 # machine, arch, numbers of: write, execve, kill, socket, clone, clone3, ioctl, fcntl,
 # prlimit64, fchmodat
 NUMBERS = {
@@ -391,7 +391,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("machine", NUMBERS)
-def test_the_filter_knows_the_machine(machine, monkeypatch):
+def test_the_filter_of_a_machine(machine, monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: machine)
     program = seccomp.seccomp_program()
     arch, write, execve, kill, socket, clone, clone3, ioctl, fcntl, prlimit, chmod = NUMBERS[
@@ -408,7 +408,7 @@ def test_the_filter_knows_the_machine(machine, monkeypatch):
         (clone, (THREAD | 0x10000000,), DENY),  # with a new user namespace
         (clone3, (), MISSING),
         (ioctl, (0, 0x5401), ALLOW),
-        (ioctl, (0, 0x5412), DENY),  # TIOCSTI types into the terminal
+        (ioctl, (0, 0x5412), DENY),  # TIOCSTI: writes into the terminal's input
         (fcntl, (3, 1), ALLOW),
         (fcntl, (3, 8, 1), DENY),  # F_SETOWN
         (prlimit, (0, 7, 0, 1), ALLOW),
@@ -421,12 +421,12 @@ def test_the_filter_knows_the_machine(machine, monkeypatch):
     assert _verdict(program, 0x40000003, write) == KILL  # 32-bit x86
 
 
-def test_x32_calls_kill(monkeypatch):
+def test_x32_calls_kill_the_process(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert _verdict(seccomp.seccomp_program(), 0xC000003E, 0x40000001) == KILL
 
 
-def test_an_unknown_machine_has_no_filter(monkeypatch):
+def test_an_unknown_machine_is_an_error(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(OSError, match="riscv64"):
         seccomp.seccomp_program()
