@@ -11,7 +11,7 @@ from en2py.data.sources.tasks.task import Task, block, fill, function
 
 
 def dictionary(rng: Random) -> Task | None:
-    """Make a dictionary of elements and what is made of them: "each even number to its square"."""
+    """Map elements to changed elements in a dictionary: "each even number to its square"."""
     source = draw_source(rng)
     stages = draw_stages(rng, source, ("map", "filter map", "filter map"))
     if stages is None or stages.change is None or not stages.change.nouns or source.measured:
@@ -39,7 +39,7 @@ def dictionary(rng: Random) -> Task | None:
 
 
 def grouping(rng: Random) -> Task | None:
-    """Group or count elements by something: "group the even numbers by their last digit"."""
+    """Group or count elements by a key: "group the even numbers by their last digit"."""
     source = draw_source(rng)
     key = draw_change(rng, source.kind)
     check = draw_check(rng, source.kind, source.measured) if rng.random() < 0.75 else None
@@ -67,7 +67,7 @@ def grouping(rng: Random) -> Task | None:
 
 
 def order(rng: Random) -> Task | None:
-    """Sort by something, or find the element where it is largest."""
+    """Sort by a key, or find the element with the largest key."""
     source = draw_source(rng)
     key = draw_change(rng, source.kind)
     check = draw_check(rng, source.kind, source.measured) if rng.random() < 0.75 else None
@@ -100,7 +100,7 @@ def order(rng: Random) -> Task | None:
 
 
 def running(rng: Random) -> Task | None:
-    """List what a total is after each element: "the running totals of the squares"."""
+    """List the total after each element: "the running totals of the squares"."""
     source = rng.choice((number_list, number_list, amounts, draw_source))(rng)
     stages = draw_stages(rng, source, ("filter", "map", "filter map", "plain"))
     if stages is None or source.kind != "number" or source.outer or source.condition:

@@ -1,4 +1,4 @@
-"""Classes: containers, figures and accounts, with the methods that are asked for."""
+"""Tasks on classes: containers, records and lists of numbers, with some methods."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ def _split_head(head: str) -> tuple[str, str]:
 
 
 def _methods(table: str) -> tuple[Method, ...]:
-    """Parse a table: name and parameter | lines of the body | words that request the method."""
+    """Parse a table: name and parameter | lines of the body | words for the method."""
     return tuple(
         (*_split_head(head), tuple(body.split("; ")), words) for head, body, words in rows(table, 3)
     )
@@ -95,7 +95,7 @@ def _listed(words: list[str]) -> str:
 
 
 def container(rng: Random) -> Task | None:
-    """Ask for a container class with some methods."""
+    """Draw a container class with some methods."""
     name = rng.choice(CONTAINERS)
     chosen = rng.sample(METHODS, rng.choice((1, 2, 2)))
     init = _method("__init__", "items", ("self.items = items",))
@@ -119,7 +119,7 @@ def container(rng: Random) -> Task | None:
 
 
 def record(rng: Random) -> Task | None:
-    """Ask for a class with attributes and some methods."""
+    """Draw a class with attributes and some methods."""
     name, attributes, methods = rng.choice(RECORDS)
     chosen = rng.sample(methods, rng.choice((1, 2, 2)))
     init = _method("__init__", ", ".join(attributes), tuple(f"self.{a} = {a}" for a in attributes))
@@ -143,7 +143,7 @@ def record(rng: Random) -> Task | None:
 
 
 def filtered_class(rng: Random) -> Task | None:
-    """Ask for a class around a list whose methods filter, change and reduce it."""
+    """Draw a class around a list with methods that filter, change and reduce it."""
     noun, nouns = rng.choice(NUMBER_NOUNS)
     one, two = draw_check(rng, "number"), draw_check(rng, "number")
     change = draw_change(rng, "number", to="number")

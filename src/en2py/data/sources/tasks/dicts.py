@@ -1,4 +1,4 @@
-"""Tasks on dictionaries: choose, change, sort, turn around and merge their entries."""
+"""Tasks on dictionaries: filter, change, sort, swap and merge their entries."""
 
 from collections.abc import Callable
 from random import Random
@@ -15,7 +15,7 @@ LOOP_HOW = ("", "using a dictionary comprehension", "with a dictionary comprehen
 
 
 class Entries:
-    """A dictionary and the words for what is in it: keys and values, or names and prices."""
+    """A dictionary with words for its entries: keys and values, or names and prices."""
 
     def __init__(self, rng: Random) -> None:
         self.measured = rng.random() < 0.5
@@ -29,17 +29,17 @@ class Entries:
         self.whole = self.takes[0]
 
     def draw_check(self, rng: Random) -> tuple[Check, bool]:
-        """Draw a question about the value (True) or about the key."""
+        """Draw a check, and whether it is of the value (True) or of the key."""
         if rng.random() < 0.6:
             return draw_check(rng, "number", self.measured), True
         return draw_check(rng, "word"), False
 
     def test(self, check: Check, on_value: bool) -> str:
-        """Write such a question."""
+        """Return the condition."""
         return check.on(self.value if on_value else self.key)
 
     def whose(self, rng: Random, check: Check, on_value: bool) -> str:
-        """Draw words for it: `whose value is greater than 5`."""
+        """Draw a phrase: `whose value is greater than 5`."""
         noun = self.value if on_value else self.key
         return f"whose {noun} {check.predicate(rng, False)}"
 
@@ -51,7 +51,7 @@ class Entries:
         say: Callable[[Random], str],
         how: tuple[str, ...] = ("",),
     ) -> Task:
-        """Make a task of a function over this dictionary."""
+        """Create a task from a function of this dictionary."""
         name = code.partition("(")[0].removeprefix("def ")
         kind = "prices" if self.measured else "amounts"
         return Task(
@@ -68,7 +68,7 @@ class Entries:
 
 
 def transform(rng: Random) -> Task | None:
-    """Choose and change entries: "double the values of the entries whose key starts with a"."""
+    """Filter and change entries: "double the values of the entries whose key starts with a"."""
     e = Entries(rng)
     check, on_value = e.draw_check(rng) if rng.random() < 0.85 else (None, False)
     what = rng.choice(("keep", "values", "values", "keys", "swap"))
@@ -78,7 +78,7 @@ def transform(rng: Random) -> Task | None:
     if what == "keys":
         change = draw_change(rng, "word", to="word")
         if change.name in ("first_letter", "last_letter", "prefix"):
-            return None  # keys would fall together
+            return None  # keys would become equal
     if what == "keep" and check is None:
         return None
     key = change.on(e.key) if change and what == "keys" else e.key
@@ -195,7 +195,7 @@ def dict_order(rng: Random) -> Task | None:
 
 
 def merge(rng: Random) -> Task | None:
-    """Merge two dictionaries, with a rule for keys that both have."""
+    """Merge two dictionaries with a rule for common keys."""
     rule, expr, ways = rng.choice(
         (
             ("sum", "{a} + {b}", ("[add] the values of common keys",)),
@@ -282,7 +282,7 @@ def zipped(rng: Random) -> Task | None:
 
 
 def lists_in_dict(rng: Random) -> Task | None:
-    """Reduce the lists that a dictionary holds: "map each name to the largest of its scores"."""
+    """Reduce the lists in a dictionary: "map each name to the largest of its scores"."""
     change = draw_change(rng, "row", to="number")
     keep = rng.choice(("none", "key", "result", "member"))
     check = draw_check(rng, "word" if keep == "key" else "number")

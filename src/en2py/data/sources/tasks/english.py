@@ -1,11 +1,11 @@
-"""Sentences: openings, endings of verbs, articles."""
+"""Draw sentences: openings, inflection of verbs, articles."""
 
 import re
 from random import Random
 
 from en2py.data.sources.tasks.task import CLASS, FUNCTION, Task
 
-# {what} is "function" or the like; a clause follows, with its verbs as "returns" or as "return".
+# {what} is "function" or the like; a clause follows, with "returns" after THAT, "return" after TO.
 THAT = (
     "write a {what} that",
     "write a {what} which",
@@ -33,7 +33,7 @@ NAMED = (
     "i need a {what}",
     "please write a {what}",
 )
-# These leave the choice of a function to the reader, so they go with plain functions only.
+# Openings that do not name a function are used for plain functions only.
 TO_PLAIN = (
     "write a python program to",
     "write a program to",
@@ -56,7 +56,7 @@ IRREGULAR = {"have": "has", "do": "does", "go": "goes", "be": "is"}
 
 
 def third_person(verb: str) -> str:
-    """Give a verb the ending that "a function that ..." asks for."""
+    """Return the third person of a verb."""
     if verb in IRREGULAR:
         return IRREGULAR[verb]
     if re.search(r"(s|sh|ch|x|z)$", verb):
@@ -65,18 +65,18 @@ def third_person(verb: str) -> str:
 
 
 def inflect(clause: str, third: bool) -> str:
-    """Write the verbs of a clause: `[verb]` in the third person or as it is, `<verb>` in it."""
+    """Inflect a clause: `[verb]` in the third person or unchanged, `<verb>` in the third person."""
     clause = re.sub(r"<(\w+)>", lambda m: third_person(m[1]), clause)
     return re.sub(r"\[(\w+)\]", lambda m: third_person(m[1]) if third else m[1], clause)
 
 
 def articles(text: str) -> str:
-    """Write "an" before a vowel."""
+    """Replace "a" by "an" before a vowel."""
     return re.sub(r"\b([Aa]) (?=(?:[aeioAEIO]|u(?!s|ni))[a-z])", r"\1n ", text)
 
 
 def sentence(rng: Random, task: Task) -> str:
-    """Draw a sentence that asks for a task."""
+    """Draw a sentence that requests a task."""
     what = rng.choice(task.what)
     plain = what == FUNCTION
     if what == CLASS:

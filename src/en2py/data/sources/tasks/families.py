@@ -1,4 +1,4 @@
-"""All kinds of tasks, with how often each is drawn."""
+"""All kinds of tasks with their weights."""
 
 from collections.abc import Callable
 from random import Random

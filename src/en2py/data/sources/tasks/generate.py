@@ -1,4 +1,4 @@
-"""Draw tasks, run their programs, word their descriptions."""
+"""Draw tasks, run their programs, and generate their descriptions."""
 
 import itertools
 import math
@@ -17,37 +17,37 @@ from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.errors import UserError
 from en2py.ranges import Seed
 
-CHUNK = 1000  # pairs that one process draws at a time
-SECONDS_PER_CHUNK = 600.0  # it takes one; programs of ours that do not end are a bug
+CHUNK = 1000  # pairs drawn by one process at once
+SECONDS_PER_CHUNK = 600.0  # a chunk takes one second; an endless program would be a bug
 N_TESTS = 3
 N_TRIES = 25  # of arguments for one program
-ENOUGH = 6  # calls after which two different answers will do
-LONGEST_ANSWER = 120  # characters
+ENOUGH = 6  # calls after which two different results suffice
+MAX_RESULT_LENGTH = 120  # characters
 EMPTY = ("[]", "None", "''", "{}")
-MOST_PAIRS = 20_000  # more would begin to repeat themselves
+MAX_PAIRS = 20_000  # with more pairs, many would repeat
 
 
 def read_tasks(report: DataReport, *, n_pairs: PositiveInt, seed: Seed) -> list[Pair]:
-    """Make described programming tasks; needs no file.
+    """Generate described programming tasks; needs no file.
 
     Args:
         report: Receives counts and facts.
-        n_pairs: How many pairs to make.
-        seed: Same seed, same pairs.
+        n_pairs: Number of pairs.
+        seed: The same seed generates the same pairs.
 
     Raises:
         UserError: If `n_pairs` is not between 1 and 20,000.
     """
-    if not 1 <= n_pairs <= MOST_PAIRS:
-        raise UserError(f"data.source.n_pairs is {n_pairs}; choose 1 to {MOST_PAIRS}")
-    answers: dict[str, str] = {}  # description -> program
+    if not 1 <= n_pairs <= MAX_PAIRS:
+        raise UserError(f"data.source.n_pairs is {n_pairs}; choose 1 to {MAX_PAIRS}")
+    programs: dict[str, str] = {}  # description -> program
     pairs: list[Pair] = []
     for drawn in _chunks(n_pairs, seed):
         for pair in drawn:
             key = pair.description.lower().rstrip(".")
-            assert answers.get(key, pair.code) == pair.code, f"two programs for: {key}"
-            if len(pairs) < n_pairs and key not in answers:
-                answers[key] = pair.code
+            assert programs.get(key, pair.code) == pair.code, f"two programs for: {key}"
+            if len(pairs) < n_pairs and key not in programs:
+                programs[key] = pair.code
                 pairs.append(replace(pair, id=f"tasks/{len(pairs):05d}"))
         if len(pairs) == n_pairs:
             break
@@ -61,7 +61,7 @@ def read_tasks(report: DataReport, *, n_pairs: PositiveInt, seed: Seed) -> list[
 
 
 def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
-    """Draw chunks until nobody asks for more; a chunk depends on the seed and its number alone."""
+    """Yield chunks without end; a chunk depends on the seed and its number alone."""
     seeds = (f"{seed}/{number}" for number in itertools.count())
     likely = [next(seeds) for _ in range(math.ceil(1.03 * n_pairs / CHUNK))]
     with ProcessPool(os.cpu_count() or 1, SECONDS_PER_CHUNK) as pool:
@@ -69,18 +69,18 @@ def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
             if isinstance(drawn, Failed):
                 raise RuntimeError(f"drawing {CHUNK} tasks: {drawn.reason}")
             yield drawn
-    yield from map(draw_pairs, seeds)  # where more repeated themselves than usual
+    yield from map(draw_pairs, seeds)  # if there were more repetitions than expected
 
 
 def draw_pairs(seed: str) -> list[Pair]:
-    """Draw a chunk of pairs, one program each; some may repeat others."""
+    """Draw a chunk of pairs, which may contain repetitions."""
     rng = Random(seed)
     weights = [weight for _, weight in FAMILIES]
     families = [family for family, _ in FAMILIES]
     pairs: list[Pair] = []
     while len(pairs) < CHUNK:
         family, task = rng.choices(families, weights)[0], None
-        while task is None:  # parts that do not go together: draw again, or weights would not hold
+        while task is None:  # parts do not fit: the same family again, to keep weights
             task = family(rng)
         code = normal_form(task.code)
         tests = draw_tests(rng, task, code)
@@ -100,11 +100,11 @@ def draw_pairs(seed: str) -> list[Pair]:
 
 
 def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
-    """Draw tests that a program passes: its own answers to drawn arguments.
+    """Draw tests of a program: its own results for drawn arguments.
 
     Returns:
-        Three `assert` statements with answers as different as could be found; none where the
-        program always answers the same, or hardly ever answers at all.
+        Three `assert` statements, preferably with different results; none if the program always
+        returns the same or mostly raises an error.
     """
     scope: dict[str, object] = {}
     exec(compile(code, "<task>", "exec", dont_inherit=True), scope)  # our own program
@@ -112,19 +112,19 @@ def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
     for _ in range(N_TRIES):
         call = task.call(rng)
         try:
-            answer = repr(eval(call, scope))
+            result = repr(eval(call, scope))
         except (ValueError, IndexError, ZeroDivisionError, TypeError, KeyError):
-            continue  # an empty list has no largest element: draw other arguments
-        if len(answer) < LONGEST_ANSWER:
-            found.setdefault(call, answer)
-        n_answers = len(set(found.values()))
-        if len(found) >= N_TESTS and n_answers >= (N_TESTS if len(found) < ENOUGH else 2):
+            continue  # for example the largest element of an empty list
+        if len(result) < MAX_RESULT_LENGTH:
+            found.setdefault(call, result)
+        n_results = len(set(found.values()))
+        if len(found) >= N_TESTS and n_results >= (N_TESTS if len(found) < ENOUGH else 2):
             break
     else:
         return ()
     seen: set[str] = set()
     order: list[tuple[bool, bool, int, str, str]] = []
-    for call, answer in found.items():  # new answers before known ones, telling before empty ones
-        order.append((answer in seen, answer in EMPTY, len(order), call, answer))
-        seen.add(answer)
-    return tuple(f"assert {call} == {answer}" for *_, call, answer in sorted(order)[:N_TESTS])
+    for call, result in found.items():  # new results before known ones, empty ones last
+        order.append((result in seen, result in EMPTY, len(order), call, result))
+        seen.add(result)
+    return tuple(f"assert {call} == {result}" for *_, call, result in sorted(order)[:N_TESTS])

@@ -1,4 +1,4 @@
-"""Arguments for tests: drawn so that conditions hold for some elements and not for others."""
+"""Draw arguments for tests, such that conditions hold for some elements and not for others."""
 
 import re
 from collections.abc import Callable
@@ -39,13 +39,13 @@ TEXTS = (
 
 @cache
 def _around(code: str) -> tuple[int, tuple[int, ...]]:
-    """Return the lowest number that suits a program, and where its behaviour may change."""
+    """Return the lowest valid number for a program, and numbers near which it may branch."""
     low = 0 if re.search(r"int\(|str\(", code) else -15  # no digits in "-12"
     return low, tuple(k for k in map(int, re.findall(r"(?<![\w.])\d+", code)) if k > 1)
 
 
 def number(rng: Random, code: str) -> int:
-    """Draw a number near what the program compares with."""
+    """Draw a number near a constant of the program."""
     low, near = _around(code)
     if "factorial" in code or "fibonacci" in code:
         return rng.randint(0, 6)
@@ -115,12 +115,12 @@ def draw_argument(rng: Random, kind: str, code: str) -> Any:
 
 
 def arguments(rng: Random, kinds: tuple[str, ...], code: str) -> str:
-    """Draw arguments, written for a call."""
+    """Draw the arguments of a call, as code."""
     return ", ".join(repr(draw_argument(rng, kind, code)) for kind in kinds)
 
 
 def _words(rng: Random, code: str, size: int) -> list[str]:
-    """Draw words, some of them with the letters that the program asks for."""
+    """Draw words, half of them with the letters in the program."""
     letters = re.findall(r"'([a-z])'", code)
     fits = [word for word in WORDS if any(letter in word for letter in letters)]
     return [rng.choice(fits if fits and rng.random() < 0.5 else WORDS) for _ in range(size)]
@@ -137,5 +137,5 @@ def _product(rng: Random, code: str) -> dict[str, Any]:
 
 
 def caller(name: str, kinds: tuple[str, ...], code: str) -> Callable[[Random], str]:
-    """Return what draws calls of a function."""
+    """Return a function that draws calls of a function."""
     return lambda rng: f"{name}({arguments(rng, kinds, code)})"

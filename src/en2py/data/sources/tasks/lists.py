@@ -1,4 +1,4 @@
-"""Tasks on lists: positions, splitting in two, replacing, stopping early, lists in lists."""
+"""Tasks on lists: positions, partition, replacement, early stop, nested lists."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ def listed(rng: Random) -> Source:
 
 
 def position(rng: Random) -> Task | None:
-    """Find where elements are: "the index of the first even number, or -1 if there is none"."""
+    """Find positions: "the index of the first even number, or -1 if there is none"."""
     source = listed(rng)
     stages = draw_stages(rng, source, ("filter", "filter", "property"))
     if stages is None:
@@ -90,7 +90,7 @@ def partition(rng: Random) -> Task | None:
 
 
 def replacement(rng: Random) -> Task | None:
-    """Change some elements and leave or change the others."""
+    """Change some elements, and keep or change the others."""
     source = listed(rng)
     check = draw_check(rng, source.kind, source.measured)
     same = source.kind
@@ -157,7 +157,7 @@ def until(rng: Random) -> Task | None:
 
 
 def nested(rng: Random) -> Task | None:
-    """Go through lists in lists: "the sum of the even numbers in a nested list"."""
+    """Process nested lists: "the sum of the even numbers in a nested list"."""
     source = number_list(rng)
     if source.measured or "called" in source.takes[0]:
         return None

@@ -1,4 +1,4 @@
-"""Tasks on one or two numbers: arithmetic, questions, labels, conversions."""
+"""Tasks on one or two numbers: arithmetic, checks, labels, conversions."""
 
 from collections.abc import Callable
 from random import Random
@@ -7,7 +7,7 @@ from en2py.data.sources.tasks.changes import draw_change
 from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.inputs import caller
 from en2py.data.sources.tasks.primitives import QUESTIONS, Change, named
-from en2py.data.sources.tasks.stages import idle
+from en2py.data.sources.tasks.stages import is_trivial
 from en2py.data.sources.tasks.task import FUNCTION, Task, function
 
 OPERATIONS = (
@@ -29,7 +29,7 @@ LABELS = (
 
 
 def nameable_change(rng: Random) -> Change | None:
-    """Draw something to do to a plain number, with a noun for what comes out."""
+    """Draw a change of a number with a noun for the result."""
     change = draw_change(rng, "number", to="number")
     return change if change.nouns and change.name != "factorial" else None
 
@@ -74,12 +74,12 @@ def arithmetic(rng: Random) -> Task | None:
 
 
 def checks(rng: Random) -> Task | None:
-    """Ask two things of a number: "whether a number is even and greater than 10"."""
+    """Combine two checks of a number: "whether a number is even and greater than 10"."""
     one, two = draw_check(rng, "number"), draw_check(rng, "number")
     change = nameable_change(rng) if rng.random() < 0.4 else None
     if one.name == two.name or {one.name, two.name} in ({"even", "odd"}, {"positive", "negative"}):
         return None
-    if change and idle(change, two):
+    if change and is_trivial(change, two):
         return None
     word = rng.choice(("and", "or", "but not"))
     right = two.fails_on if word == "but not" else two.on
@@ -109,11 +109,11 @@ def checks(rng: Random) -> Task | None:
 
 
 def label(rng: Random) -> Task | None:
-    """Name a number: 'return "big" if a number is greater than 20 and "small" otherwise'."""
+    """Label a number: 'return "big" if a number is greater than 20 and "small" otherwise'."""
     one = draw_check(rng, "number")
     two = draw_check(rng, "number") if rng.random() < 0.5 else None
     change = nameable_change(rng) if rng.random() < 0.35 else None
-    if (two and two.name == one.name) or (change and idle(change, one)):
+    if (two and two.name == one.name) or (change and is_trivial(change, one)):
         return None
     if two and {one.name, two.name} <= COMPARISONS and not change:
         return None  # the second branch might never be reached
@@ -140,7 +140,7 @@ def label(rng: Random) -> Task | None:
 
 
 def chain(rng: Random) -> Task | None:
-    """Do two or three things to a number, one after the other."""
+    """Apply two or three changes to a number."""
     changes = [draw_change(rng, "number", to="number") for _ in range(rng.choice((2, 2, 3)))]
     if len({change.name for change in changes}) < len(changes):
         return None
@@ -185,7 +185,7 @@ def chain(rng: Random) -> Task | None:
 
 
 def guarded(rng: Random) -> Task | None:
-    """Refuse some numbers: "raise a ValueError if the number is negative"."""
+    """Reject some numbers: "raise a ValueError if the number is negative"."""
     check, change = draw_check(rng, "number"), draw_change(rng, "number")
     if change.name in ("factorial", "halve") or check.name in (
         "palindrome_number",
@@ -242,6 +242,6 @@ def number_task(
     takes: tuple[str, ...] = (),
     how: tuple[str, ...] = ("",),
 ) -> Task:
-    """Make a task of a program with one function."""
+    """Create a task from a program with one function."""
     name = code.partition("(")[0].removeprefix("def ")
     return Task(family, parts, code, say, caller(name, kinds, code), takes=takes, how=how)

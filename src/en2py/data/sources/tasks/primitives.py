@@ -1,4 +1,4 @@
-"""The words of the grammar: what can be asked of one element, and what can be made of it."""
+"""The primitives of the grammar: checks and changes of one element."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ NUMBERS = {
     "k": (3, 4, 5, 6, 7, 8, 9, 10),  # divisors
     "n": (3, 4, 5, 6, 7),  # lengths of words
     "p": (2, 3, 4),  # times, first letters
-    "f": (4, 5, 6, 7, 8, 9, 10),  # factors; twice and three times have words of their own
+    "f": (4, 5, 6, 7, 8, 9, 10),  # factors; there are verbs for 2 and 3
     "t": (5, 10, 12, 15, 18, 20, 25, 30, 40, 50),  # thresholds
-    "b": (1, 2, 3, 4),  # lower ends
+    "b": (1, 2, 3, 4),  # lower bounds
     "d": (0, 1, 2, 3, 5, 7, 9),  # digits
 }
 CITIES = ("Paris", "London", "Rome", "Berlin", "Madrid")
@@ -22,18 +22,18 @@ QUESTIONS = ("[check] whether", "[check] if", "[return] True if", "[determine] w
 
 @dataclass(frozen=True)
 class Check:
-    """A yes-or-no question about one element.
+    """A condition on one element.
 
     Attributes:
         name: The primitive.
         code: A condition on `{x}`.
         negated: The opposite condition.
-        kind: What it is asked of: `number`, `word` or `char`.
-        adjectives: Words for before the noun: `even` numbers.
-        after: Words for after it, with "is" before a verb is wanted: numbers `greater than 5`.
-        verbs: Verb phrases, plural: numbers that `end in 7`.
-        nouns: Nouns that say it all, (plural, singular): `vowels`.
-        measured: Also makes sense for prices, ages and the like.
+        kind: Kind of the element: `number`, `word`, `char` and others.
+        adjectives: Adjectives before the noun: `even` numbers.
+        after: Complements of "is", also after the noun: numbers `greater than 5`.
+        verbs: Verb phrases in the plural: numbers that `end in 7`.
+        nouns: Nouns for the elements that pass, (plural, singular): `vowels`.
+        measured: Also sensible for prices, ages and the like.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Check:
     measured: bool = False
 
     def on(self, x: str) -> str:
-        """Write the condition on an expression."""
+        """Return the condition on an expression."""
         return self.code.replace("{x}", f"({x})")
 
     def fails_on(self, x: str) -> str:
-        """Write the opposite condition."""
+        """Return the opposite condition."""
         return self.negated.replace("{x}", f"({x})")
 
     def predicate(self, rng: Random, plural: bool) -> str:
@@ -65,16 +65,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Change:
-    """Something to make of one element.
+    """An operation on one element.
 
     Attributes:
         name: The primitive.
         code: An expression of `{x}`.
-        verbs: What to do with `{it}`: `[multiply] {it} by 3`.
-        nouns: (plural, singular) of what comes out: the `squares` of the numbers; may be empty.
-        kind: What it is done to.
-        to: What comes out.
-        measured: Also makes sense for prices, ages and the like.
+        verbs: Verb phrases with `{it}`: `[multiply] {it} by 3`.
+        nouns: Nouns for the result, (plural, singular): `squares`; may be empty.
+        kind: Kind of the element.
+        to: Kind of the result.
+        measured: Also sensible for prices, ages and the like.
     """
 
     name: str
@@ -86,11 +86,11 @@ class Change:
     measured: bool = False
 
     def on(self, x: str) -> str:
-        """Write the expression for an element."""
+        """Return the expression for an element."""
         return self.code.replace("{x}", f"({x})")
 
     def verb(self, rng: Random, it: str) -> str:
-        """Draw a clause that does it."""
+        """Draw a verb phrase."""
         return rng.choice(self.verbs).replace("{it}", it)
 
 
@@ -120,20 +120,20 @@ def draw(rng: Random, primitive: PrimitiveT) -> PrimitiveT:
     values = {name: str(rng.choice(numbers)) for name, numbers in NUMBERS.items()}
     values |= {"c": first, "e": second, "v": rng.choice(CITIES)}
 
-    def put(field: object) -> object:
+    def fill_in(field: object) -> object:
         if isinstance(field, tuple):
-            return tuple(put(item) for item in field)
+            return tuple(fill_in(item) for item in field)
         if not isinstance(field, str) or "{" not in field:
             return field
         return re.sub(r"\{(\w)\}", lambda m: values.get(m[1], m[0]), field)
 
     fields = ("code", "negated", "after", "verbs", "nouns")
-    kept = {name: put(getattr(primitive, name)) for name in fields if hasattr(primitive, name)}
+    kept = {name: fill_in(getattr(primitive, name)) for name in fields if hasattr(primitive, name)}
     return replace(primitive, **kept)  # type: ignore[arg-type]
 
 
 def _singular(verb_phrase: str) -> str:
-    """Turn `end in 7`, said of many, into `ends in 7`, said of one."""
+    """Convert a verb phrase to the singular: `end in 7` to `ends in 7`."""
     verb, _, rest = verb_phrase.partition(" ")
     verb = {"are": "is", "have": "has", "do": "does"}.get(verb, verb + "s")
     if rest.startswith("not ") and rest.endswith(("vowels", "spaces")):

@@ -1,4 +1,4 @@
-"""Tasks that ask something of a whole stream: any, all, totals compared with each other."""
+"""Tasks that check a whole stream: any, all, comparisons of totals."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from en2py.data.sources.tasks.collectors import collectors
 from en2py.data.sources.tasks.primitives import QUESTIONS, named
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
-from en2py.data.sources.tasks.stages import Stages, draw_stages, idle, kept, phrase
+from en2py.data.sources.tasks.stages import Stages, draw_stages, is_trivial, kept, phrase
 from en2py.data.sources.tasks.streams import HOW, clauses
 from en2py.data.sources.tasks.task import Task, block, fill, function
 
@@ -22,14 +22,14 @@ REDUCTIONS = {
 
 
 def question(rng: Random) -> Task | None:
-    """Ask whether any or all elements pass: "whether all even numbers are greater than 5"."""
+    """Check whether any or all elements pass: "whether all even numbers are greater than 5"."""
     source = draw_source(rng)
     which = rng.choice(("any", "all"))
     style = rng.choice(("short", "short", "loop"))
     first = draw_check(rng, source.kind, source.measured) if rng.random() < 0.5 else None
     change = draw_change(rng, source.kind) if rng.random() < 0.3 and not source.measured else None
     check = draw_check(rng, change.to if change else source.kind, source.measured)
-    if change and (not change.nouns or idle(change, check) or not source.allows(change)):
+    if change and (not change.nouns or is_trivial(change, check) or not source.allows(change)):
         return None
     if not change and not source.allows(check) or (first and not source.allows(first)):
         return None
@@ -38,7 +38,7 @@ def question(rng: Random) -> Task | None:
     x, value = source.var, change.on(source.var) if change else source.var
     test = check.on(value)
     given = f" if {first.on(x)}" if first else ""
-    early = which == "any"  # what the first telling element decides
+    early = which == "any"  # the result at the first decisive element
     if style == "short":
         body = [f"return {which}({test} for {x} in {source.code}{given})"]
     else:
@@ -66,7 +66,7 @@ def question(rng: Random) -> Task | None:
 
 
 def total(source: Source, stages: Stages, name: str) -> str:
-    """Write one of the REDUCTIONS of a stream as an expression."""
+    """Return an expression for one of the REDUCTIONS of a stream."""
     (collector,) = collectors(name)
     if stages.order == "plain":
         return fill(collector.lazy[0], source=source.code).removeprefix("return ")
@@ -74,7 +74,7 @@ def total(source: Source, stages: Stages, name: str) -> str:
 
 
 def comparison(rng: Random) -> Task | None:
-    """Ask a question about a sum: "whether the sum of the squares is greater than 50"."""
+    """Check a total: "whether the sum of the squares is greater than 50"."""
     source = draw_source(rng)
     name = rng.choice([*REDUCTIONS])
     stages = draw_stages(
@@ -97,7 +97,7 @@ def comparison(rng: Random) -> Task | None:
 
 
 def two_totals(rng: Random) -> Task | None:
-    """Combine two sums: "the difference between the sum of the even and of the odd numbers"."""
+    """Combine two totals: "the difference between the sum of the even and of the odd numbers"."""
     source = rng.choice((number_list, number_list, amounts))(rng)
     names = rng.sample(("sum", "count", "max", "min", "product"), 2)
     names = rng.choice((names, names[:1] * 2, names[:1] * 2))

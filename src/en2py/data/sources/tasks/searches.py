@@ -1,4 +1,4 @@
-"""Tasks on numbers that search, repeat or continue: loops without a list to go through."""
+"""Tasks on numbers with loops but without a list: searches, repetitions, sequences."""
 
 from random import Random
 from typing import Any
@@ -8,7 +8,7 @@ from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.numbers import nameable_change, number_task
 from en2py.data.sources.tasks.primitives import draw, named
 from en2py.data.sources.tasks.source import NATURAL_CHANGES
-from en2py.data.sources.tasks.stages import idle
+from en2py.data.sources.tasks.stages import is_trivial
 from en2py.data.sources.tasks.task import Task, block, function, normal_form
 
 
@@ -19,7 +19,7 @@ def next_number(rng: Random) -> Task | None:
     usual = ("even", "odd", "divisible", "not_divisible", "ends_in", "prime", "palindrome_number")
     if one.name not in usual or (two and (two.name not in usual or two.name == one.name)):
         return None
-    if change and (idle(change, one) or change.name not in NATURAL_CHANGES):
+    if change and (is_trivial(change, one) or change.name not in NATURAL_CHANGES):
         return None
     down = rng.random() < 0.3
     x = change.on("n") if change else "n"
@@ -47,7 +47,7 @@ def next_number(rng: Random) -> Task | None:
 
 
 def found(test: str, where: range) -> bool:
-    """Tell whether a search will end: whether some number `n` there passes a test."""
+    """Return whether a search will end: whether a number `n` in a range passes a test."""
     scope: dict[str, Any] = {}
     exec(normal_form(f"test = lambda n: {test}"), scope)  # our own program
     return any(scope["test"](n) for n in where)

@@ -1,4 +1,4 @@
-"""One kind of input: its elements, in English and in Python."""
+"""A source of elements, in English and in Python."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,72 +8,53 @@ from en2py.data.sources.tasks.inputs import caller
 from en2py.data.sources.tasks.primitives import Change, Check
 from en2py.data.sources.tasks.task import Task
 
-# What makes sense for digits, and for numbers that only count upwards.
-DIGIT_CHECKS = ("even", "odd", "prime", "not_equal")
-DIGIT_CHANGES = ("square", "cube", "double", "triple", "times", "plus", "string")
-NATURAL_CHECKS: tuple[str, ...] = (
-    "even",
-    "odd",
-    "prime",
-    "not_equal",
-    "divisible",
-    "not_divisible",
-    "ends_in",
-)
-
+# Sensible checks and changes for digits and for natural numbers.
+DIGIT_CHECKS: tuple[str, ...] = ("even", "odd", "prime", "not_equal")
+DIGIT_CHANGES: tuple[str, ...] = ("square", "cube", "double", "triple", "times", "plus", "string")
+NATURAL_CHECKS = (*DIGIT_CHECKS, "divisible", "not_divisible", "ends_in")
 NATURAL_CHECKS += ("greater", "at_least", "palindrome_number", "two_digits")
-SMALL_CHANGES = (
-    "square",
-    "cube",
-    "double",
-    "triple",
-    "times",
-    "plus",
-    "minus",
-    "remainder",
-    "string",
-)
-NATURAL_CHANGES = (*SMALL_CHANGES, "last_digit", "digit_sum", "halve", "negate", "binary")
+NATURAL_CHANGES = (*DIGIT_CHANGES, "minus", "remainder")
+NATURAL_CHANGES += ("last_digit", "digit_sum", "halve", "negate", "binary")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Elements to go through.
+    """A source of the elements of a stream.
 
     Attributes:
         name: The primitive.
-        kind: What an element is: `number`, `word` or `char`.
-        noun: An element in English.
-        nouns: Several of them.
-        var: An element in Python.
-        code: What to iterate over.
-        params: Parameters of the function.
+        kind: Kind of the elements: `number`, `word`, `char` and others.
+        noun: Noun for an element.
+        code: The iterable.
         inputs: Kinds of the arguments.
-        takes: Ways to name the input: `a list of numbers`.
-        outside: Where the elements are, if the input has not been named yet: ` in a list`.
-        inside: The same, if it has.
-        outer: A loop around it, `for row in rows`; empty where there is none.
-        condition: What an element must fulfil to belong to the source; empty where all do.
-        counter: For a `while` loop: what goes before it, its condition, first line and last line.
-        recursion: When nothing is left, the first element, the rest; empty where that has no form.
-        recurs: Collectors for which recursion reads well.
-        backwards: The `while` loop meets the last element first.
-        measured: Elements are prices or the like.
-        checks: Names of the checks that make sense; empty for all.
-        changes: Names of the changes that make sense; empty for all.
+        takes: Phrases for the input: `a list of numbers`.
+        outside: Phrases for the place of the elements if the input is not named before.
+        inside: The same if it is.
+        nouns: Plural of the noun; regular by default.
+        var: Variable for an element; the noun by default.
+        params: Parameters of the function; the iterable by default.
+        outer: A loop around this one, `for row in rows`; may be empty.
+        condition: Condition on the elements of the source; may be empty.
+        counter: A `while` loop: the line before, the condition, first and last line of the body.
+        recursion: The condition of no elements, the first element, the rest; may be empty.
+        recurs: Families of collectors for which recursion is natural.
+        backwards: Whether the `while` loop starts at the last element.
+        measured: Whether elements are prices or the like.
+        checks: Names of the sensible checks; empty for all.
+        changes: Names of the sensible changes; empty for all.
     """
 
     name: str
     kind: str
     noun: str
-    nouns: str
-    var: str
     code: str
-    params: str
     inputs: tuple[str, ...]
     takes: tuple[str, ...]
     outside: tuple[str, ...]
     inside: tuple[str, ...]
+    nouns: str = ""
+    var: str = ""
+    params: str = ""
     outer: str = ""
     condition: str = ""
     counter: tuple[str, ...] = ()
@@ -84,8 +65,13 @@ class Source:
     checks: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        defaults = {"nouns": f"{self.noun}s", "var": self.noun, "params": self.code}
+        for name, default in defaults.items():
+            object.__setattr__(self, name, getattr(self, name) or default)
+
     def allows(self, primitive: Check | Change) -> bool:
-        """Tell whether a primitive makes sense for these elements."""
+        """Return whether a primitive is sensible for these elements."""
         names = self.checks if isinstance(primitive, Check) else self.changes
         return not names or primitive.name in names
 
@@ -97,7 +83,7 @@ class Source:
         say: Callable[[Random], str],
         how: tuple[str, ...] = ("",),
     ) -> Task:
-        """Make a task of a program with one function over these elements."""
+        """Create a task from a program with one function of these elements."""
         name = code.partition("(")[0].removeprefix("def ")
         return Task(
             family=family,

@@ -1,4 +1,4 @@
-"""Where streams come from: lists, ranges, digits, divisors, dictionaries, texts, tables."""
+"""The sources of streams: lists, ranges, digits, divisors, dictionaries, texts, tables."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from en2py.data.sources.tasks.source import (
     Source,
 )
 
-# What a list of numbers may hold. Prices and the like are only compared, added to and multiplied.
+# Nouns for the numbers in a list. Prices and the like are only compared, added and multiplied.
 NUMBER_NOUNS = (("number", "numbers"),) * 5 + (("integer", "integers"), ("value", "values"))
 MEASURED_NOUNS = (
     ("score", "scores"),
@@ -27,7 +27,7 @@ COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 def number_list(rng: Random, part: str = "") -> Source:
-    """Draw a list of numbers; `part` may be `first` or `last`, for a few of them only."""
+    """Draw a list of numbers; with `part`, `first` or `last`, only some of its elements."""
     measured = not part and rng.random() < 0.2
     noun, nouns = rng.choice(MEASURED_NOUNS if measured else NUMBER_NOUNS)
     called = rng.choice(LIST_NAMES) if not part and rng.random() < 0.12 else ""
@@ -46,7 +46,6 @@ def number_list(rng: Random, part: str = "") -> Source:
         kind="number",
         noun=noun,
         nouns=nouns,
-        var=noun,
         code=code,
         params=name,
         inputs=("measures" if measured else "numbers",),
@@ -67,7 +66,6 @@ def word_list(rng: Random) -> Source:
         kind="word",
         noun=noun,
         nouns=nouns,
-        var=noun,
         code=nouns,
         params=nouns,
         inputs=("words",),
@@ -90,7 +88,6 @@ def amounts(rng: Random) -> Source:
         kind="number",
         noun=noun,
         nouns=nouns,
-        var=noun,
         code=f"{name}.values()",
         params=name,
         inputs=("prices" if measured else "amounts",),
@@ -105,8 +102,6 @@ RANGE = Source(
     name="range",
     kind="number",
     noun="number",
-    nouns="numbers",
-    var="number",
     code="range(1, n + 1)",
     params="n",
     inputs=("natural",),
@@ -123,8 +118,6 @@ SPAN = Source(
     name="span",
     kind="number",
     noun="number",
-    nouns="numbers",
-    var="number",
     code="range(start, end + 1)",
     params="start, end",
     inputs=("small", "natural"),
@@ -139,8 +132,6 @@ DIGITS = Source(
     name="digits",
     kind="number",
     noun="digit",
-    nouns="digits",
-    var="digit",
     code="map(int, str(number))",
     params="number",
     inputs=("digits",),
@@ -158,8 +149,6 @@ DIVISORS = Source(
     name="divisors",
     kind="number",
     noun="divisor",
-    nouns="divisors",
-    var="divisor",
     code="range(1, number + 1)",
     params="number",
     inputs=("natural",),
@@ -175,8 +164,6 @@ ROWS = Source(
     name="rows",
     kind="number",
     noun="number",
-    nouns="numbers",
-    var="number",
     code="row",
     params="rows",
     inputs=("rows",),
@@ -189,8 +176,6 @@ SENTENCE = Source(
     name="sentence",
     kind="word",
     noun="word",
-    nouns="words",
-    var="word",
     code="sentence.split()",
     params="sentence",
     inputs=("sentence",),
@@ -202,10 +187,7 @@ KEYS = Source(
     name="dict_keys",
     kind="word",
     noun="key",
-    nouns="keys",
-    var="key",
     code="data",
-    params="data",
     inputs=("amounts",),
     takes=("a dictionary",),
     outside=(" of a dictionary", " in a dictionary"),
@@ -215,10 +197,8 @@ TEXT = Source(
     name="text",
     kind="char",
     noun="character",
-    nouns="characters",
     var="char",
     code="text",
-    params="text",
     inputs=("text",),
     takes=("a string", "a text"),
     outside=(" in a string", " of a string", " in a text"),
@@ -242,9 +222,7 @@ PEOPLE = Source(
     kind="person",
     noun="person",
     nouns="people",
-    var="person",
     code="people",
-    params="people",
     inputs=("people",),
     takes=("a list of people with name, age and city", "a list of dictionaries of people"),
     outside=(" in a list of dictionaries", " in a list"),
@@ -254,21 +232,17 @@ PRODUCTS = Source(
     name="products",
     kind="product",
     noun="product",
-    nouns="products",
     var="item",
     code="products",
-    params="products",
     inputs=("products",),
     takes=("a list of products with name, price and stock", "a list of dictionaries of products"),
     outside=(" in a list of dictionaries", " in a list"),
     inside=("", " in it"),
 )
-LEFT = Source(
+COMMON = Source(
     name="common",
     kind="number",
     noun="number",
-    nouns="numbers",
-    var="number",
     code="first",
     params="first, second",
     inputs=("few", "few"),
@@ -277,22 +251,32 @@ LEFT = Source(
     inside=(" in both lists", " in both"),
     condition="number in second",
 )
-ONLY = replace(
-    LEFT,
+ONLY_FIRST = replace(
+    COMMON,
     name="only_first",
     outside=(" in one list but not in another",),
     inside=(" in the first list but not in the second", " in the first but not in the second"),
     condition="number not in second",
 )
-BOTH = replace(
-    LEFT,
+JOINED = replace(
+    COMMON,
     name="joined",
     code="first + second",
     outside=(" in two lists together", " in two lists"),
     inside=(" in both lists together", " in them"),
     condition="",
 )
-FIXED: tuple[Source, ...] = (TABLE, TABLE, PEOPLE, PEOPLE, PRODUCTS, PRODUCTS, LEFT, ONLY, BOTH)
+FIXED: tuple[Source, ...] = (
+    TABLE,
+    TABLE,
+    PEOPLE,
+    PEOPLE,
+    PRODUCTS,
+    PRODUCTS,
+    COMMON,
+    ONLY_FIRST,
+    JOINED,
+)
 
 FIXED += (RANGE, SPAN, DIGITS, DIVISORS, ROWS, SENTENCE, KEYS, TEXT, TEXT)
 DRAWERS: tuple[Callable[[Random], Source], ...] = (

@@ -1,4 +1,4 @@
-"""What happens to the elements of a stream between source and collector, and how that is said."""
+"""The stages of a stream between source and collector, in code and in English."""
 
 from dataclasses import dataclass
 from random import Random
@@ -11,13 +11,13 @@ from en2py.data.sources.tasks.source import Source
 ORDERS: tuple[str, ...] = ("plain",) + ("filter",) * 4 + ("map",) * 3 + ("filter map",) * 7
 ORDERS += ("map filter",) * 3 + ("property",) * 3
 
-# Checks that tell nothing new about what these changes leave: a last digit is never above 20.
-SMALL = ("last_digit", "n_digits", "remainder", "length", "digit_sum", "count_letter")
+# After these changes most checks are trivial: a last digit is never above 20.
+SMALL_RESULTS = ("last_digit", "n_digits", "remainder", "length", "digit_sum", "count_letter")
 SMALL_CHECKS = ("even", "odd", "prime", "divisible", "not_equal")
-NEVER = (("remainder", "divisible"), ("last_digit", "divisible"), ("n_digits", "divisible"))
-NEVER_NEGATIVE = ("square", "absolute", "factorial")
+IMPOSSIBLE = (("remainder", "divisible"), ("last_digit", "divisible"), ("n_digits", "divisible"))
+NON_NEGATIVE = ("square", "absolute", "factorial")
 LETTERS = ("first_letter", "last_letter", "binary", "string", "char_code")
-# Nouns that may stay unsaid: "the vowels in a string", but not "the palindromes of a number".
+# Nouns that may be omitted: "the vowels in a string", but not "the palindromes of a number".
 GENERIC: tuple[str, ...] = (
     "number",
     "numbers",
@@ -33,13 +33,13 @@ GENERIC += ("character", "characters")
 
 @dataclass(frozen=True)
 class Stages:
-    """What happens to the elements between source and collector.
+    """A filter and a map between source and collector.
 
     Attributes:
-        order: `plain`, `filter`, `map`, `filter map`, `map filter` (the check looks at the changed
-            element) or `property` (it looks at the changed one, but the element itself is kept).
-        check: Keeps the elements for which it holds.
-        change: Is applied to each element that is kept.
+        order: `plain`, `filter`, `map`, `filter map`, `map filter` (the check is of the changed
+            element) or `property` (the same, but the unchanged element is kept).
+        check: Condition on the elements.
+        change: Applied to each element that is kept.
     """
 
     order: str
@@ -48,7 +48,7 @@ class Stages:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Name the stages, in their order."""
+        """The names of the stages, in their order."""
         filters = (f"filter:{self.check.name}",) if self.check else ()
         maps = (f"map:{self.change.name}",) if self.change else ()
         if self.order == "property" and self.change:
@@ -57,22 +57,22 @@ class Stages:
 
     @property
     def nameable(self) -> bool:
-        """Tell whether a noun says it: "squares" does, "numbers increased by 3" would not."""
+        """Whether there is a noun for the result, like "squares" but not for "increased by 3"."""
         return self.order != "map filter" and (self.change is None or bool(self.change.nouns))
 
     def value(self, x: str) -> str:
-        """Write what is gathered for an element."""
+        """Return the expression that is collected for an element."""
         return self.change.on(x) if self.change and self.order != "property" else x
 
     def opposite(self, x: str) -> str:
-        """Write what holds for the elements that are not kept."""
+        """Return the condition on the elements that are not kept."""
         if self.check is None:
             return "False"
         late = self.order in ("map filter", "property")
         return self.check.fails_on(self.change.on(x) if self.change and late else x)
 
     def condition(self, x: str) -> str:
-        """Write the condition on an element; empty where all are kept."""
+        """Return the condition on an element; empty if all are kept."""
         if self.check is None:
             return ""
         late = self.order in ("map filter", "property")
@@ -80,7 +80,7 @@ class Stages:
 
 
 def draw_stages(rng: Random, source: Source, orders: tuple[str, ...] = ORDERS) -> Stages | None:
-    """Draw stages for the elements of a source; None where this draw makes no sense."""
+    """Draw stages for the elements of a source; None if they do not fit together."""
     order = rng.choice(orders)
     check = change = None
     kind = source.kind
@@ -92,18 +92,18 @@ def draw_stages(rng: Random, source: Source, orders: tuple[str, ...] = ORDERS) -
             return None
     if order in ("map filter", "property") and change:
         check = draw_check(rng, change.to)
-        if idle(change, check) or (order == "property" and not change.nouns):
+        if is_trivial(change, check) or (order == "property" and not change.nouns):
             return None
     elif check and source.checks and check.name not in source.checks:
         return None
     return Stages(order, check, change)
 
 
-def idle(change: Change, check: Check) -> bool:
-    """Tell whether a check on what a change leaves would be an odd thing to ask for."""
-    if change.name in SMALL:
-        return check.name not in SMALL_CHECKS or (change.name, check.name) in NEVER
-    if change.name in NEVER_NEGATIVE and check.name in ("positive", "negative", "prime"):
+def is_trivial(change: Change, check: Check) -> bool:
+    """Return whether a check after a change is trivial or unnatural."""
+    if change.name in SMALL_RESULTS:
+        return check.name not in SMALL_CHECKS or (change.name, check.name) in IMPOSSIBLE
+    if change.name in NON_NEGATIVE and check.name in ("positive", "negative", "prime"):
         return True
     if change.name in ("double", "times") and check.name in ("even", "odd", "prime"):
         return True
@@ -113,14 +113,14 @@ def idle(change: Change, check: Check) -> bool:
 def kept(
     rng: Random, source: Source, check: Check | None, *, which: str = "", each: str = ""
 ) -> str:
-    """Draw words for the elements that pass.
+    """Draw a phrase for the elements that are kept.
 
     Args:
-        rng: Draws among the word orders.
-        source: Where the elements come from.
-        check: What they pass; None for all of them.
-        which: `first`, `last`: one element is meant.
-        each: `each`, `every`: all, one by one.
+        rng: Draws the word order.
+        source: The source of the elements.
+        check: The condition; None for all elements.
+        which: `first` or `last` for a single element.
+        each: `each` or `every`.
 
     Returns:
         `even numbers{where}`, `first number{where} that is greater than 5`.
@@ -140,7 +140,7 @@ def kept(
 
 
 def phrase(rng: Random, source: Source, stages: Stages, which: str = "") -> str:
-    """Draw a noun phrase for what is gathered: `squares of the even numbers{where}`."""
+    """Draw a noun phrase for the result: `squares of the even numbers{where}`."""
     check, change = stages.check, stages.change
     if stages.order == "property" and check and change:
         owner = kept(rng, source, None, which=which)
@@ -150,7 +150,7 @@ def phrase(rng: Random, source: Source, stages: Stages, which: str = "") -> str:
 
 
 def steps(rng: Random, source: Source, stages: Stages) -> str:
-    """Draw clauses that do one thing after the other: `[square] each even number{where}`."""
+    """Draw clauses with one verb per stage: `[square] each even number{where}`."""
     check, change = stages.check, stages.change
     if change is None:
         return f"[select] the {kept(rng, source, check)}"

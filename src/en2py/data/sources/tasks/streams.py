@@ -1,8 +1,8 @@
-"""Streams: elements from a source are kept or changed, then gathered.
+"""Tasks on streams: elements of a source are filtered and changed, then collected.
 
 "the sum of the squares of the even numbers in a list" is a source (a list), a filter (even), a map
 (square) and a collector (sum). The same stream can be written as one expression, as a loop, with
-recursion, or with `map` and `filter`; the description says which.
+recursion, or with `map` and `filter`; the description requests one of them.
 """
 
 from random import Random
@@ -40,7 +40,7 @@ def say(rng: Random, source: Source, stages: Stages, collector: Collector) -> st
 
 
 def clauses(source: Source, stages: Stages) -> str:
-    """Write the inside of a comprehension: `x ** 2 for x in numbers if x > 5`."""
+    """Return the inside of a comprehension: `x ** 2 for x in numbers if x > 5`."""
     outer = f"{source.outer} " if source.outer else ""
     conditions = [c for c in (source.condition, stages.condition(source.var)) if c]
     test = f" if {' and '.join(f'({c})' for c in conditions)}" if conditions else ""
@@ -73,7 +73,7 @@ def while_loop(source: Source, stages: Stages, collector: Collector) -> list[str
 
 
 def recursion(source: Source, stages: Stages, collector: Collector) -> list[str]:
-    """Write a stream as a function that treats the first element and calls itself on the rest."""
+    """Write a stream as a function that calls itself on all elements but the first."""
     empty, first, rest = source.recursion
     again = f"{collector.name}({rest})"
     joined = f"return {fill(collector.join, value=stages.value(first), rest=again)}"
@@ -97,13 +97,8 @@ def functional(source: Source, stages: Stages, collector: Collector) -> list[str
     return [fill(line, source=code) for line in collector.lazy]
 
 
-def generator(source: Source, stages: Stages, collector: Collector) -> list[str]:
-    """Write a stream as a generator."""
-    return loop(source, stages, collector)
-
-
 def _guarded(source: Source, stages: Stages, step: str) -> str:
-    """Write what a loop does with an element, under its conditions."""
+    """Return the body of a loop, inside its conditions."""
     lines = fill(step, value=stages.value(source.var))
     for condition in (stages.condition(source.var), source.condition):
         if condition:
@@ -117,12 +112,12 @@ WRITERS = {
     "while": while_loop,
     "recursion": recursion,
     "functional": functional,
-    "generator": generator,
+    "generator": loop,
 }
 
 
 def writable(style: str, source: Source, stages: Stages, collector: Collector) -> bool:
-    """Tell whether a stream can be written in a style, and would be."""
+    """Return whether a style is possible and natural for a stream."""
     one_loop = not source.outer and not source.condition
     match style:
         case "short":
@@ -141,7 +136,7 @@ def writable(style: str, source: Source, stages: Stages, collector: Collector) -
 
 
 def stream(rng: Random) -> Task | None:
-    """Draw a stream; None where the parts drawn do not go together."""
+    """Draw a stream; None if its parts do not fit together."""
     collector, source, style = rng.choice(COLLECTORS), draw_source(rng), rng.choice(STYLES)
     stages = draw_stages(rng, source)
     if stages is None or stages.order not in collector.orders:

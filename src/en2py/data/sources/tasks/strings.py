@@ -1,4 +1,4 @@
-"""Tasks on texts: steps one after the other, questions, replacements, two texts together."""
+"""Tasks on texts: several steps, checks, replacements, two texts."""
 
 from random import Random
 
@@ -79,7 +79,7 @@ def _put(text: str, values: dict[str, str]) -> str:
 
 
 def text_steps(rng: Random) -> Task | None:
-    """Do two or three things to a text: "reverse a string and convert it to uppercase"."""
+    """Apply two or three steps to a text: "reverse a string and convert it to uppercase"."""
     chosen = [(*step, _values(rng)) for step in rng.sample(STEPS, rng.choice((1, 2, 2, 3)))]
     if rng.random() < 0.6 or len(chosen) == 1:
         chosen.append((*rng.choice(ENDS), _values(rng)))
@@ -105,7 +105,7 @@ def text_steps(rng: Random) -> Task | None:
 
 
 def text_pair(rng: Random) -> Task | None:
-    """Put two changed texts together, or compare them."""
+    """Join or compare two changed texts."""
     one, two = rng.choice(STEPS), rng.choice(STEPS)
     if "for c in" in one[1] + two[1] or one[0] == "strip" or two[0] == "strip":
         return None
@@ -127,7 +127,7 @@ def text_pair(rng: Random) -> Task | None:
             ("inside", "{l} in {r}", ("[check] whether the first result occurs in the second",)),
         )
     )
-    value = template.replace("{l}", left).replace("{r}", right)  # binds rightly in all of them
+    value = template.replace("{l}", left).replace("{r}", right)
     code = function("combine_texts", "a, b", f"return {value}")
 
     def say(rng: Random) -> str:
@@ -142,7 +142,7 @@ def text_pair(rng: Random) -> Task | None:
 
 
 def text_checks(rng: Random) -> Task | None:
-    """Ask two things of a word: "whether a word starts with "a" and is a palindrome"."""
+    """Combine two checks of a word: "whether a word starts with "a" and is a palindrome"."""
     one, two = draw_check(rng, "word"), draw_check(rng, "word")
     if one.name == two.name:
         return None
@@ -176,7 +176,7 @@ def text_checks(rng: Random) -> Task | None:
 
 
 def masked(rng: Random) -> Task | None:
-    """Replace or change some characters or words of a text and leave the others."""
+    """Replace or change some characters or words of a text, and keep the others."""
     source = rng.choice((TEXT, SENTENCE))
     check = draw_check(rng, source.kind)
     change = draw_change(rng, source.kind, to=source.kind)

@@ -1,4 +1,4 @@
-"""What a described task is made of, and the normal form of its program."""
+"""A task with its description, and the normal form of its program."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-# Functions that a primitive may call; they are written above the program that needs them.
+# Functions that a primitive may call; they are placed before the program.
 HELPERS = {
     "is_prime": "def is_prime(n):\n    return n > 1 and all(n % d != 0 for d in range(2, n))",
     "factorial": "def factorial(n):\n    return 1 if n == 0 else n * factorial(n - 1)",
@@ -17,28 +17,28 @@ HELPERS = {
 }
 
 FUNCTION, CLASS = "{python}function", "{python}class"
-# A call with a generator as its only argument: brackets up to three deep inside it.
+# A call with a generator as its only argument, with up to three nested brackets inside.
 _DEEP = r"(?:[^()\n]|\((?:[^()\n]|\((?:[^()\n]|\([^()\n]*\))*\))*\))*"
 GENERATOR_ARGUMENT = re.compile(rf"(\w)\(\(({_DEEP} for {_DEEP})\)\)")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A program with everything that is needed to describe and to test it.
+    """A program with all that is needed to describe and to test it.
 
     Attributes:
         family: The kind of task.
         parts: Names of the primitives that the program combines, without their values.
-        code: The program, any layout; see `normal_form`.
-        say: Draws one of the ways to say what the program does, as a clause such as
-            `[find] the sum of the even numbers{where}`: verbs in brackets still want their ending,
-            `{where}` is left open because the sentence may have said "takes a list" before.
+        code: The program in any layout, see `normal_form`.
+        say: Draws a clause that describes the program, `[find] the sum of the even numbers{where}`.
+            Verbs in brackets are inflected later, and `{where}` is replaced later: it depends on
+            whether the sentence names the input before.
         call: Draws an expression that uses the program, for one test.
-        takes: Ways to say what the function is given, `a list of numbers`; may be empty.
-        outside: What `{where}` becomes if the sentence has not named the input yet.
-        inside: What it becomes if it has.
-        what: Ways to call the program, with a place for the word "python": `{python}generator`.
-        how: Ways to ask for the style of the program, `with a loop`; empty for the usual style.
+        takes: Phrases for the input, `a list of numbers`; may be empty.
+        outside: Replacements of `{where}` if the sentence has not named the input before.
+        inside: Replacements of `{where}` if it has.
+        what: Nouns for the program, `{python}` for the optional word: `{python}generator`.
+        how: Phrases for the style of the program, `with a loop`; empty for the usual style.
     """
 
     family: str
@@ -54,7 +54,7 @@ class Task:
 
 
 def fill(template: str, **values: object) -> str:
-    """Put values into `{name}` slots; other braces stay, since code has braces of its own."""
+    """Replace each `{name}` by its value; other braces stay, because code has braces too."""
     for name, value in values.items():
         template = template.replace("{" + name + "}", str(value))
     return template
@@ -66,19 +66,19 @@ def block(lines: Sequence[str], depth: int = 1) -> str:
 
 
 def function(name: str, params: str, *body: str) -> str:
-    """Write a function from its lines."""
+    """Return the code of a function with these lines."""
     return f"def {name}({params}):\n{block(body)}"
 
 
 def normal_form(code: str) -> str:
-    """Write the helpers that a program calls above it, and drop needless brackets."""
+    """Prepend the functions that a program calls, and remove redundant brackets."""
     needed = [text for name, text in HELPERS.items() if re.search(rf"\b{name}\b", code)]
     text = _single_brackets(ast.unparse(ast.parse("\n".join([*needed, code]))))
     return re.sub(r"^(class .*:)\n\n", r"\1\n", text, flags=re.MULTILINE) + "\n"
 
 
 def _single_brackets(code: str) -> str:
-    """Write `sum(x for x in y)` where `ast.unparse` writes `sum((x for x in y))`."""
+    """Replace `sum((x for x in y))`, as `ast.unparse` writes it, by `sum(x for x in y)`."""
     while match := GENERATOR_ARGUMENT.search(code):
         code = f"{code[: match.start()]}{match[1]}({match[2]}){code[match.end() :]}"
     return code
