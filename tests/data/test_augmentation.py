@@ -1,4 +1,4 @@
-"""Renamed programs are the same programs; shortened descriptions keep what the task hangs on."""
+"""Renaming keeps the behaviour of programs; word dropout keeps the essential words."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_a_renamed_program_has_the_same_tree_up_to_names(code):
         ("ü = 1; f(ü=ü, x=ü)", "new0 = 1; f(ü=new0, x=new0)"),
     ],
 )
-def test_nothing_but_the_names_changes(code, renamed):
+def test_only_names_change(code, renamed):
     assert all_renamed(code) == renamed
 
 
@@ -105,15 +105,15 @@ def test_nothing_but_the_names_changes(code, renamed):
         ("class A(B, x=1): pass\ndef f(x): pass", {"f": "function"}),
     ],
 )
-def test_names_that_somebody_may_see_stay(code, changeable):
+def test_names_used_as_strings_stay(code, changeable):
     assert own_names(code) == changeable
 
 
-def test_an_argument_named_to_an_unknown_function_stays():
+def test_a_keyword_argument_of_an_unknown_function_stays():
     assert own_names("def f(a): pass\ng(a=1)") == {"f": "function"}
 
 
-def test_an_argument_named_to_a_function_bound_twice_stays():
+def test_a_keyword_argument_of_a_function_bound_twice_stays():
     code = "def f(a): pass\ndef f(b): pass\nf(a=1)"
     assert own_names(code) == {"b": "argument", "f": "function"}
 
@@ -136,7 +136,7 @@ def test_none_changes_nothing(pairs):
     assert none(pairs, seed=1) == pairs
 
 
-def test_pairs_come_first_and_variants_carry_their_id(tested):
+def test_variants_follow_their_pair_and_extend_its_id(tested):
     grown = rename(tested, seed=1, n_variants=2, functions=True)
     assert [p for p in grown if "/rename" not in p.id] == tested
     originals = {p.id: p for p in tested}
@@ -168,7 +168,7 @@ def test_new_names_come_from_the_other_programs(tested):
         assert set(own_names(pair.code)) <= known
 
 
-def test_functions_keep_their_names_when_asked_to(tested):
+def test_functions_can_keep_their_names(tested):
     grown = rename(tested, seed=1, n_variants=3, functions=False)
     assert all("def square(" in p.code for p in grown if p.id.startswith("t/1"))
 
@@ -180,17 +180,17 @@ def test_names_in_the_description_stay(tested):
             assert "(number):" in pair.code and "return answer" in pair.code
 
 
-def test_same_seed_same_variants(tested):
+def test_the_same_seed_draws_the_same_variants(tested):
     runs = [rename(tested, seed=s, n_variants=2, functions=True) for s in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_a_pair_that_does_not_parse_is_left_alone():
+def test_a_pair_that_does_not_parse_stays_unchanged():
     pair = Pair("b/1", "broken", "def f(x:", "b")
     assert rename([pair], seed=1, n_variants=2, functions=True) == [pair]
 
 
-def test_words_are_dropped_but_never_the_pivotal_ones():
+def test_essential_words_are_never_dropped():
     text = "write a function that prints 'Hello my World' 3 times but not the x_value of total"
     pair = Pair("w/1", text, "def f(total): pass", "w")
     grown = word_dropout([pair], seed=1, n_variants=20, probability=0.6)
@@ -202,7 +202,7 @@ def test_words_are_dropped_but_never_the_pivotal_ones():
     assert len({p.description for p in grown}) == len(grown)
 
 
-def test_dropped_words_leave_the_others_in_order(pairs):
+def test_word_dropout_keeps_the_order_of_words(pairs):
     for variant in word_dropout(pairs, seed=1, n_variants=3, probability=0.3):
         original = next(p for p in pairs if p.id == variant.id.rsplit("/words", 1)[0])
         words = iter(original.description.split())

@@ -20,7 +20,7 @@ def test_another_key_is_another_entry(tmp_path: Path) -> None:
     assert cached(tmp_path, "x", {"a": 2}, lambda: {"v": 2}) == ({"v": 2}, False)
 
 
-def test_a_changed_rule_is_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
     monkeypatch.setattr(cache, "code_version", lambda: "other rules")
     assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 2}, False)
@@ -53,7 +53,7 @@ def _slow_build(folder: str, log: str) -> None:
     assert cached(Path(folder), "x", {"a": 1}, build)[0] == {"v": 1}
 
 
-def test_many_at_once_build_once(tmp_path: Path) -> None:
+def test_concurrent_processes_build_an_entry_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     context = multiprocessing.get_context("spawn")
     jobs = [

@@ -101,7 +101,7 @@ def test_golden_code(step, before, after):
 
 
 @pytest.mark.parametrize(("step", "before", "after"), CODE.values(), ids=CODE.keys())
-def test_a_step_done_twice_is_done_once(step, before, after):
+def test_each_step_is_idempotent(step, before, after):
     assert step(pair(after)).code == after
 
 
@@ -133,7 +133,7 @@ def test_mojibake_in_a_description():
     assert repair_characters(pair("x", before)).description == "the user's caf\u00e9 &lt; 5"
 
 
-# --- law: the tree stays
+# --- the syntax tree stays
 
 SNIPPETS = st.sampled_from(
     [
@@ -296,7 +296,7 @@ def test_a_step_that_no_pair_reaches_is_listed():
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(SNIPPETS, st.text(max_size=4)), max_size=12))
-def test_no_pair_vanishes_uncounted(texts):
+def test_every_pair_is_kept_or_counted(texts):
     pairs = [pair(code, description, i) for i, (code, description) in enumerate(texts)]
     report = DataReport()
     kept = clean(pairs, STEPS, report)
@@ -321,7 +321,7 @@ def test_several_processes_give_the_same_result_as_one():
     assert done == [*range(64, 500, 64), 500]
 
 
-def test_a_step_with_a_bug_is_not_taken_for_a_drop():
+def test_an_exception_in_a_step_is_raised():
     def broken(pair):
         raise KeyError("bug")
 

@@ -1,4 +1,4 @@
-"""Builders of one cache entry that start at once, and builders that are killed."""
+"""Concurrent and killed builders of a cache entry."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ def _build(folder: str, log: str, gate: object) -> None:
 
 
 @pytest.mark.slow
-def test_eight_at_once_build_once_and_all_read_the_whole(tmp_path: Path) -> None:
+def test_eight_concurrent_processes_build_once_and_read_the_whole_entry(tmp_path: Path) -> None:
     gate = SPAWN.Barrier(8)
     log = tmp_path / "log"
     args = (str(tmp_path / "cache"), str(log), gate)
@@ -55,7 +55,9 @@ def _hang_in_the_write(folder: str, reached: object) -> None:
 
 
 @pytest.mark.parametrize("hang", [_hang_in_the_build, _hang_in_the_write])
-def test_a_killed_builder_blocks_nobody_and_leaves_no_half_file(tmp_path: Path, hang) -> None:
+def test_a_killed_builder_releases_its_lock_and_leaves_no_partial_file(
+    tmp_path: Path, hang
+) -> None:
     reached = SPAWN.Event()
     builder = SPAWN.Process(target=hang, args=(str(tmp_path), reached))
     builder.start()
@@ -69,7 +71,7 @@ def test_a_killed_builder_blocks_nobody_and_leaves_no_half_file(tmp_path: Path, 
     assert left == {".json", ".lock"}  # the killed one's temporary file is gone too
 
 
-def test_a_flipped_letter_in_an_entry_is_found(tmp_path: Path) -> None:
+def test_a_changed_letter_in_an_entry_is_detected(tmp_path: Path) -> None:
     cached(tmp_path, "x", {"a": 1}, lambda: {"v": "letters"})
     (entry,) = tmp_path.glob("*.json")
     entry.write_bytes(entry.read_bytes().replace(b"letters", b"lettezs"))

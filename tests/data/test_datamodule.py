@@ -18,7 +18,7 @@ def epoch(n: int, seed: int = 1, world: int = 1, rank: int = 0, skip: int = 0) -
     return list(batches)
 
 
-def test_an_epoch_holds_every_pair_once() -> None:
+def test_an_epoch_has_every_pair_once() -> None:
     assert sorted(i for batch in epoch(0) for i in batch) == list(range(len(LENGTHS)))
 
 
@@ -28,38 +28,38 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert epoch(3, seed=1) != epoch(3, seed=2)
 
 
-def test_batches_change_their_company_from_epoch_to_epoch() -> None:
+def test_pairs_are_batched_differently_in_each_epoch() -> None:
     assert {frozenset(b) for b in epoch(0)} != {frozenset(b) for b in epoch(1)}
 
 
-def test_every_epoch_has_as_many_batches_as_it_says() -> None:
+def test_the_length_equals_the_number_of_batches() -> None:
     batches = EpochBatches(LENGTHS, 256, seed=1)
     for n in range(5):
         batches.set_epoch(n)
         assert len(list(batches)) == len(batches)
 
 
-def test_no_batch_passes_the_budget() -> None:
+def test_no_batch_exceeds_the_budget() -> None:
     for batch in epoch(0):
         width = max(LENGTHS[i][1] for i in batch)
         assert len(batch) * width <= 256 or len(batch) == 1
 
 
-def test_a_pair_longer_than_the_budget_goes_alone() -> None:
+def test_a_pair_longer_than_the_budget_is_a_batch_alone() -> None:
     batches = EpochBatches([(3, 500), (3, 5), (3, 500)], 256, seed=1)
     assert sorted(map(len, batches)) == [1, 1, 1]
 
 
-def test_padding_costs_little() -> None:
+def test_padding_is_a_small_share() -> None:
     padded = sum(len(b) * max(LENGTHS[i][1] for i in b) for b in epoch(0))
     assert padded / sum(tgt for _, tgt in LENGTHS) < 1.25
 
 
-def test_a_resumed_epoch_goes_on_where_it_stopped() -> None:
+def test_a_resumed_epoch_continues_after_its_last_batch() -> None:
     assert epoch(2, skip=5) == epoch(2)[5:]
 
 
-def test_the_skip_counts_once() -> None:
+def test_batches_are_skipped_in_one_epoch_only() -> None:
     batches = EpochBatches(LENGTHS, 256, seed=1)
     batches.skip = 5
     assert len(list(batches)) == len(batches) - 5
@@ -94,7 +94,7 @@ def test_collate_pads_shifts_and_counts(tgt_vocab: Vocab) -> None:
     assert torch.equal(batch.indices, torch.tensor([7, 2]))
 
 
-def test_a_store_gathers_what_collate_makes(tgt_vocab: Vocab) -> None:
+def test_a_store_returns_the_same_batches_as_collate(tgt_vocab: Vocab) -> None:
     examples = [
         Example(7, [4, 5], [6], 10, 3),
         Example(2, [4], [5, 6, 7], 5, 0),
@@ -113,7 +113,7 @@ def test_a_store_gathers_what_collate_makes(tgt_vocab: Vocab) -> None:
 
 
 class Places(Dataset[list[int]]):
-    """Hands each batch back as the places that were asked for."""
+    """Returns the positions of each batch."""
 
     def __getitem__(self, places: list[int]) -> list[int]:
         return places

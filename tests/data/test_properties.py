@@ -1,4 +1,4 @@
-"""Arbitrary text through the whole pipe: no exception, no pair uncounted, round trips hold."""
+"""Properties of the pipeline on arbitrary text: no exception, every pair counted, round trips."""
 
 import importlib
 import json
@@ -74,7 +74,7 @@ def test_each_pair_is_in_one_split_or_counted(rows, split, seed) -> None:
 
 @QUICK
 @given(PAIRS, st.integers(1, 3))
-def test_the_pipe_loses_no_pair_and_its_record_comes_back(rows, min_freq) -> None:
+def test_preparation_counts_every_pair_and_survives_serialization(rows, min_freq) -> None:
     count = len(rows)
     try:
         prepared = prepare(
@@ -97,7 +97,7 @@ def test_the_pipe_loses_no_pair_and_its_record_comes_back(rows, min_freq) -> Non
 
 
 def _like(prepared: Prepared) -> Prepared:
-    """Hold reports and vocabularies equal by their content: they have no equality of their own."""
+    """Compare reports and vocabularies, which have no `__eq__`, by their content."""
 
     class Same:
         def __init__(self, value) -> None:
@@ -112,7 +112,7 @@ def _like(prepared: Prepared) -> Prepared:
 
 @QUICK
 @given(st.lists(st.lists(TEXT, max_size=6), max_size=6), st.integers(1, 3))
-def test_a_vocabulary_gives_back_what_it_knows(sentences, min_freq) -> None:
+def test_a_vocabulary_decodes_what_it_encodes(sentences, min_freq) -> None:
     vocab = Vocab.build(sentences, min_freq)
     again = Vocab.from_dict(json.loads(json.dumps(vocab.to_dict())))
     assert again.tokens == vocab.tokens and again.counts == vocab.counts
@@ -124,7 +124,7 @@ def test_a_vocabulary_gives_back_what_it_knows(sentences, min_freq) -> None:
 
 @QUICK
 @given(st.lists(CODE | TEXT.map("# ".__add__), max_size=25))
-def test_the_parser_gives_every_description_a_pair_or_a_reason(texts) -> None:
+def test_every_description_becomes_a_pair_or_is_dropped_with_a_reason(texts) -> None:
     lines = "\n".join(texts).split("\n")
     report = DataReport()
     pairs = parse_pairs(lines, report)

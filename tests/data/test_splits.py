@@ -271,7 +271,7 @@ def test_the_leakage_sentence_of_a_composition_split_expects_near_duplicate_code
 
 
 def composed(n_each=5):
-    """All pairs and singles of eight primitives, with several programs each."""
+    """Return programs of one and of two of eight primitives, several of each."""
     names = [f"p{i}" for i in range(8)]
     wanted = [(a,) for a in names]
     wanted += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]

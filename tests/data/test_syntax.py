@@ -82,7 +82,7 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME.keys())
-def test_renaming_what_a_program_binds_keeps_the_text(one, other):
+def test_renaming_bound_names_keeps_the_tree_text(one, other):
     assert ast_text(one) != ast_text(other)
     assert ast_text_renamed(one) == ast_text_renamed(other)
 

@@ -71,7 +71,7 @@ def test_ten_megabyte_line_is_refused_with_line_and_limit(write):
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_long_line_is_named_by_its_number_under_any_line_end(write, end):
+def test_long_line_is_reported_by_number_with_any_line_end(write, end):
     with pytest.raises(UserError, match="line 3: .* longer than 9 bytes"):
         read_text(write(end.join([b"1", b"2", b"x" * 20])), max_line=9)
 

@@ -1,4 +1,4 @@
-"""Law: code -> tokens -> code keeps the syntax tree; and no text makes a tokenizer raise."""
+"""Tokenizing and detokenizing keeps the syntax tree; no text makes a tokenizer raise."""
 
 import json
 import os
@@ -94,8 +94,8 @@ BROKEN = [
 ]
 
 
-def lost(tokenizer, codes) -> list[str]:
-    """Programs whose syntax tree does not survive the trip to tokens and back."""
+def changed_trees(tokenizer, codes) -> list[str]:
+    """Return programs whose syntax tree changes by tokenizing and detokenizing."""
     return [
         code
         for code in codes
@@ -114,12 +114,12 @@ def test_python_keeps_the_tree_of_a_snippet(code):
 
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_python_finds_no_error_in_a_snippet(code):
-    """So it is not by way of `ast.unparse` that the tree is kept."""
+    """The tree is not kept by the fallback to `ast.unparse`."""
     assert standard_tokens(code) is not None
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
-def test_python_tokens_come_back_from_their_own_text(code):
+def test_python_tokenizes_its_own_output_to_the_same_tokens(code):
     tokenizer = PythonTokenizer()
     tokens = tokenizer.tokenize(code)
     assert tokenizer.tokenize(tokenizer.detokenize(tokens)) == tokens
@@ -139,13 +139,13 @@ ALL = {
     "spacy_default": SpacyDefaultTokenizer(),
     "english": EnglishTokenizer(lowercase=True),
 }
-LAWFUL = ["python", "spacy", "bpe"]
+KEEP_THE_TREE = ["python", "spacy", "bpe"]
 TEXTS = st.text(max_size=60) | st.text(alphabet="ab1 \t\n'\"#\\([{}]):=.,f*-<>!", max_size=60)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("code", BROKEN)
-def test_broken_code_is_taken(name, code):
+def test_broken_code_is_tokenized(name, code):
     assert isinstance(ALL[name].detokenize(ALL[name].tokenize(code)), str)
 
 
@@ -159,18 +159,18 @@ def test_no_text_raises(name, text):
 @pytest.mark.parametrize("name", EXACT)
 @given(text=TEXTS)
 @settings(max_examples=150, deadline=None)
-def test_text_comes_back_exactly(name, text):
+def test_text_survives_tokenization_exactly(name, text):
     assert EXACT[name].detokenize(EXACT[name].tokenize(text)) == text
 
 
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("code", SNIPPETS)
-def test_snippet_comes_back_exactly(name, code):
+def test_snippet_survives_tokenization_exactly(name, code):
     assert EXACT[name].detokenize(EXACT[name].tokenize(code)) == code
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_state_makes_an_equal_tokenizer(name):
+def test_a_loaded_state_makes_an_equal_tokenizer(name):
     made = (
         BpeTokenizer(vocab_size=300) if name == "bpe" else type(ALL[name]).__new__(type(ALL[name]))
     )
@@ -180,7 +180,7 @@ def test_state_makes_an_equal_tokenizer(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_tokenizers_travel_to_other_processes(name):
+def test_tokenizers_can_be_pickled(name):
     twin = pickle.loads(pickle.dumps(ALL[name]))
     assert twin.tokenize("x = 'a b'") == ALL[name].tokenize("x = 'a b'")
 
@@ -193,7 +193,7 @@ TOKENS = st.sampled_from(
 @pytest.mark.parametrize("name", ALL)
 @given(tokens=st.lists(TOKENS | st.text(max_size=3), max_size=40))
 @settings(max_examples=150, deadline=None)
-def test_any_tokens_can_be_written(name, tokens):
+def test_any_tokens_can_be_detokenized(name, tokens):
     assert isinstance(ALL[name].detokenize(tokens), str)
 
 
@@ -247,18 +247,18 @@ def test_spacy_keeps_strings_and_operators_whole_and_marks_spaces():
     )
 
 
-def test_spacy_takes_no_quote_in_a_comment_for_a_string():
+def test_spacy_ignores_quotes_in_comments():
     tokens = SpacyPythonTokenizer().tokenize("# don't\nx = 'it is'")
     assert tokens == ["# ", "don", "'", "t", "\n", "x ", "= ", "'it is'"]
 
 
-def test_spacy_keeps_a_string_whole_that_is_longer_than_a_word_may_be():
+def test_spacy_keeps_very_long_strings_whole():
     literal = "'" + "ab#" * 300 + " c'"
     tokenizer = SpacyPythonTokenizer()
     assert tokenizer.tokenize(f"x={literal} + 1") == ["x", "=", literal + " ", "+ ", "1"]
 
 
-def test_english_takes_overlong_words_in_parts():
+def test_english_splits_very_long_words():
     tokens = EnglishTokenizer(lowercase=True).tokenize("A" * 450 + " 'B" + "C" * 300 + "'")
     assert [len(token) for token in tokens] == [200, 200, 50, 1, 199, 102, 1]
     assert tokens[-2] == "C" * 102
@@ -269,13 +269,13 @@ def test_spacy_default_joins_by_spaces():
     assert tokenizer.detokenize(tokenizer.tokenize("x = f(1)")) == "x = f(1 )"
 
 
-def test_bpe_has_the_number_of_pieces_asked_for():
+def test_bpe_has_the_configured_vocabulary_size():
     tokenizer = BpeTokenizer(vocab_size=280)
     tokenizer.fit(SNIPPETS * 3)
     assert tokenizer.pieces.get_vocab_size() == 280
 
 
-def test_bpe_learns_the_same_in_another_process():
+def test_bpe_learning_is_deterministic():
     code = (
         "import json, sys; from en2py.data.tokenizers import BpeTokenizer;"
         "t = BpeTokenizer(vocab_size=400); t.fit(json.load(sys.stdin)); print(t.state_dict())"
@@ -298,7 +298,7 @@ def test_bpe_refuses_fewer_pieces_than_bytes():
         BpeTokenizer(vocab_size=255)
 
 
-def test_bpe_has_to_be_fitted():
+def test_bpe_must_be_fitted():
     with pytest.raises(ValueError, match="fitted"):
         BpeTokenizer(vocab_size=300).tokenize("x")
 
@@ -322,11 +322,11 @@ def test_english_tokens(text, tokens):
     assert EnglishTokenizer(lowercase=True).tokenize(text) == tokens.split()
 
 
-def test_english_keeps_case_when_asked_to():
+def test_english_can_keep_case():
     assert EnglishTokenizer(lowercase=False).tokenize("Sum of N") == ["Sum", "of", "N"]
 
 
-def test_english_is_written_readably():
+def test_english_is_detokenized_readably():
     tokenizer = EnglishTokenizer(lowercase=True)
     text = "don't print 'Ab c' (twice), the user's way."
     assert tokenizer.detokenize(tokenizer.tokenize(text)) == text
@@ -342,10 +342,12 @@ def stdlib_codes() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [tasks_codes, stdlib_codes])
-def test_law_on_what_is_always_there(source):
+def test_round_trip_on_generated_and_library_code(source):
     codes = source()
     assert len(codes) > 2000
-    assert {name: lost(ALL[name], codes) for name in LAWFUL} == {name: [] for name in LAWFUL}
+    assert {name: changed_trees(ALL[name], codes) for name in KEEP_THE_TREE} == {
+        name: [] for name in KEEP_THE_TREE
+    }
 
 
 def english_python_codes(root: Path) -> list[str]:
@@ -367,9 +369,11 @@ def conala_codes(root: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("codes", [english_python_codes, mbpp_codes, conala_codes])
-def test_law_on_a_data_set(codes):
+def test_round_trip_on_a_data_set(codes):
     data_set = codes.__name__.removesuffix("_codes")
     if not (root := os.environ.get("EN2PY_DATA")):
         pytest.skip(f"{data_set} not tested: EN2PY_DATA is not set")
     texts = codes(Path(root))
-    assert {name: lost(ALL[name], texts) for name in LAWFUL} == {name: [] for name in LAWFUL}
+    assert {name: changed_trees(ALL[name], texts) for name in KEEP_THE_TREE} == {
+        name: [] for name in KEEP_THE_TREE
+    }

@@ -1,4 +1,4 @@
-"""The students' file: a test for each rule, and the account of every line."""
+"""The students' file: a test for each rule, and every line is counted."""
 
 import os
 
@@ -59,7 +59,7 @@ def test_coding_and_shebang_lines_are_dropped():
 
 
 @pytest.mark.parametrize("header", ["#42 write a sum", "# 42. write a sum", "#42)  write a sum"])
-def test_exercise_number_is_taken_off(header):
+def test_exercise_number_is_removed(header):
     pairs, report = read_students(f"{header}\nx = 1")
     assert (list(pairs), step(report, "numbered descriptions")) == (["write a sum"], (1, 0))
 
@@ -71,7 +71,7 @@ def test_a_number_inside_a_description_stays():
 
 
 @pytest.mark.parametrize("number", ["# 12", "#12.", "12."])
-def test_number_alone_leaves_the_description_to_the_next_line(number):
+def test_description_may_follow_its_number_on_the_next_line(number):
     pairs, report = read_students(f"# write a\nx = 1\n{number}\n# Join two sets\na | b")
     assert pairs == {"write a": "x = 1", "Join two sets": "a | b"}
     assert step(report, "number-only lines") == (0, 1)
@@ -91,7 +91,7 @@ def test_short_description_whose_code_needs_names_from_above_is_a_comment():
     assert step(report, "comments that look like descriptions") == (1, 0)
 
 
-def test_short_description_with_names_of_its_own_is_a_pair():
+def test_short_description_with_own_names_is_a_pair():
     pairs, _ = read_students("# write a list\nxs = [1]\n\n# All of them\nxs = [2]\nprint(xs)")
     assert list(pairs) == ["write a list", "All of them"]
 
@@ -152,7 +152,7 @@ STUDENT_LINES = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.lists(STUDENT_LINES | st.text(max_size=12).filter(lambda s: "\n" not in s), max_size=25))
-def test_every_line_of_any_text_is_accounted_for(lines):
+def test_every_line_of_any_text_is_counted(lines):
     report = DataReport()
     pairs = english_python.parse_pairs(lines, report)
     roles = report.facts["english_python: lines"]
@@ -167,7 +167,7 @@ def test_every_line_of_any_text_is_accounted_for(lines):
 
 
 @needs_data
-def test_students_file_as_it_is():
+def test_counts_of_the_students_file():
     report = DataReport()
     path = f"{DATA}/english_python_data.txt"
     pairs = english_python.read_english_python(report, path=path, url="", sha256="")

@@ -1,4 +1,4 @@
-"""Pairs from JSON files, and several sources as one."""
+"""JSON sources and mixtures of sources."""
 
 import functools
 import json
@@ -83,7 +83,7 @@ def test_missing_optional_field_is_refused_with_the_setting_that_turns_it_off(wr
         jsonl.read_jsonl(DataReport(), path=path, **OPTIONS | {"tests_field": "tests"})
 
 
-def test_one_file_a_split(write):
+def test_one_file_per_split(write):
     files = {
         "train": write(lines({"text": "a", "code": "1"}), "a.json"),
         "test": write(lines({"text": "b", "code": "2"}), "b.json"),
@@ -92,7 +92,7 @@ def test_one_file_a_split(write):
     assert [(p.id, p.split) for p in pairs] == [("own/train/1", "train"), ("own/test/1", "test")]
 
 
-def test_split_field_gives_the_official_split(write):
+def test_split_field_sets_the_official_split(write):
     records = [{"text": "a", "code": "1", "s": split} for split in ("train", "Validation", "test")]
     pairs = jsonl.read_jsonl(DataReport(), path=write(lines(*records)), split_field="s", **OPTIONS)
     assert [pair.split for pair in pairs] == ["train", "val", "test"]
@@ -180,7 +180,7 @@ def test_any_text_as_json_raises_nothing_but_user_errors(text):
             jsonl.read_jsonl(DataReport(), path=str(path), **OPTIONS)
 
 
-def test_mixture_keeps_ids_sources_and_counts_apart(write):
+def test_mixture_separates_ids_sources_and_counts(write):
     one = write(lines({"text": "a", "code": "1"}, {"text": "a", "code": ""}), "one.jsonl")
     two = write(lines({"text": "b", "code": "2"}), "two.jsonl")
     reader = functools.partial(jsonl.read_jsonl, **OPTIONS)
@@ -196,7 +196,7 @@ def test_mixture_keeps_ids_sources_and_counts_apart(write):
     assert report.steps["mixture: extra"].read == 1
 
 
-def test_mixture_of_nothing_is_refused():
+def test_empty_mixture_is_refused():
     with pytest.raises(UserError, match="data.sources is empty"):
         mixture.read_mixture(DataReport(), sources={})
 
@@ -209,7 +209,7 @@ def test_mixture_of_nothing_is_refused():
         ("sanitized-mbpp.json", "prompt", "test_imports", 426),
     ],
 )
-def test_mbpp_as_it_is(file, description, setup, n):
+def test_mbpp_is_read_unchanged(file, description, setup, n):
     options = OPTIONS | {"description_field": description, "tests_field": "test_list"}
     pairs = jsonl.read_jsonl(
         DataReport(), path=f"{DATA}/mbpp/{file}", setup_field=setup, id_field="task_id", **options
@@ -218,7 +218,7 @@ def test_mbpp_as_it_is(file, description, setup, n):
 
 
 @needs_data
-def test_conala_as_it_is():
+def test_conala_is_read_unchanged():
     options = OPTIONS | {
         "code_field": "snippet",
         "description_field": ["rewritten_intent", "intent"],

@@ -1,4 +1,4 @@
-"""Pairs mined from source trees: what is taken, the code that comes out, each rule's count."""
+"""Pairs mined from source trees: selection, code, and counts of each rule."""
 
 import ast
 import tempfile
@@ -81,7 +81,7 @@ def test_documented_functions_become_pairs(tree):
     ]
 
 
-def test_code_is_the_function_at_the_margin_without_its_docstring(tree):
+def test_code_is_the_dedented_function_without_its_docstring(tree):
     codes = [pair.code for pair in stdlib.read_stdlib(DataReport(), root=tree)]
     assert codes == [
         "def double(x):\n    return 2 * x",
@@ -127,7 +127,7 @@ def test_first_sentence_of_any_docstring_is_one_line(docstring):
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
-def test_any_python_file_gives_pairs_or_a_user_error(text):
+def test_any_python_file_returns_pairs_or_raises_a_user_error(text):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "a.py").write_text(text, encoding="utf-8", errors="replace")
         with pytest.raises(UserError, match="holds no pair"):
@@ -158,7 +158,7 @@ def test_code_has_the_tree_of_the_function_without_its_docstring(package):
 
 
 @pytest.mark.slow
-def test_library_gives_thousands_of_pairs_that_parse():
+def test_standard_library_has_thousands_of_pairs_that_parse():
     pairs = stdlib.read_stdlib(DataReport(), root=None)
     assert len({pair.id for pair in pairs}) == len(pairs) > 3500
     assert [pair.id for pair in pairs if parse(pair.code) is None] == []
