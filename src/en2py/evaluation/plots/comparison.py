@@ -132,7 +132,8 @@ def learning_curves(
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     # The first fifth is so steep that it would flatten the rest.
     axes.set_ylim(*_padded([v for e, v in points if e > last / 5] or [v for _, v in points]))
-    axes.set_xlim(first, max(last, first + 1))
+    margin = 0 if last > first else 1
+    axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(visible=False, axis="x")
     _write(figure, (_LEFT + _WIDTH) / 2, top + 204, "epoch", size=10.5, ha="center")
