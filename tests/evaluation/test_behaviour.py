@@ -45,7 +45,7 @@ def oracles(sandboxes) -> dict[str, Oracle]:
     }
 
 
-def admission(code: str, sandboxes) -> OracleCandidate:
+def candidate(code: str, sandboxes) -> OracleCandidate:
     return build_oracles([code], *sandboxes)[0]
 
 
@@ -53,10 +53,10 @@ def verdict(prediction: str, reference: str, oracles, sandboxes):
     return behaves_like([prediction], [oracles[reference]], sandboxes[0])[0]
 
 
-# admission
+# oracles
 
 
-def test_functions_of_each_sort_are_admitted(oracles):
+def test_functions_and_scripts_have_oracles(oracles):
     assert all(oracle is not None for oracle in oracles.values())
 
 
@@ -85,9 +85,9 @@ def test_functions_of_each_sort_are_admitted(oracles):
         ("print(id(object()) % 7, {'a', 'b', 'c', 'd'})", "not stable"),
     ],
 )
-def test_a_reference_is_refused_with_its_reason(code, reason, sandboxes):
-    refused = admission(code, sandboxes)
-    assert (refused.oracle, refused.reason) == (None, reason)
+def test_a_reference_without_oracle_has_a_reason(code, reason, sandboxes):
+    found = candidate(code, sandboxes)
+    assert (found.oracle, found.reason) == (None, reason)
 
 
 def test_reasons_are_counted():
@@ -97,13 +97,13 @@ def test_reasons_are_counted():
     assert count_reasons(refused) == {"function: not stable": 2, "script: x": 1}
 
 
-def test_a_memory_of_both_hash_seeds_is_asked_for(sandboxes):
+def test_equal_hash_seeds_are_an_error(sandboxes):
     with pytest.raises(ValueError, match="hash seed 0"):
         build_oracles([], sandboxes[0], sandboxes[0])
 
 
-def test_admission_is_the_same_again(oracles, sandboxes):
-    assert admission(LARGER, sandboxes).oracle == oracles[LARGER]
+def test_oracles_are_reproducible(oracles, sandboxes):
+    assert candidate(LARGER, sandboxes).oracle == oracles[LARGER]
 
 
 def test_an_oracle_has_at_most_40_inputs(oracles):
@@ -111,7 +111,7 @@ def test_an_oracle_has_at_most_40_inputs(oracles):
 
 
 @pytest.mark.parametrize("code", [LARGER, SORT, SCRIPT])
-def test_oracles_survive_json(code, oracles):
+def test_candidates_survive_json(code, oracles):
     own = OracleCandidate("function", oracles[code], "")
     assert OracleCandidate.from_dict(json.loads(json.dumps(own.to_dict()))) == own
 
@@ -135,17 +135,17 @@ def test_oracles_survive_json(code, oracles):
         ("def f(func, lst): return [func(x) for x in lst]", ("function", "list")),
     ],
 )
-def test_the_likeliest_kinds_come_first(code, kinds):
+def test_kinds_with_most_evidence_come_first(code, kinds):
     function = entry_function(ast.parse(code))
     assert choices(function, len(kinds))[0].kinds == kinds
 
 
-def test_thresholds_of_the_program_are_among_the_inputs():
+def test_inputs_include_thresholds_of_the_program():
     tree = ast.parse("def f(age):\n    return age > 743")
     assert {"742", "743", "744"} <= set(draw(entry_function(tree), ("int",), 90, tree))
 
 
-def test_inputs_are_the_same_on_every_draw():
+def test_drawing_inputs_is_reproducible():
     tree = ast.parse("def f(arr, n):\n    return arr[:n]")
     function = entry_function(tree)
     drawn = draw(function, ("list", "int"), 50, tree)
@@ -153,7 +153,7 @@ def test_inputs_are_the_same_on_every_draw():
     assert len(set(drawn)) == 50
 
 
-def test_a_length_beside_a_list_often_fits():
+def test_a_length_parameter_often_equals_the_length_of_the_list():
     tree = ast.parse("def f(arr, n):\n    return arr[n - 1]")
     drawn = [ast.literal_eval(f"[{text}]") for text in
              draw(entry_function(tree), ("list", "int"), 60, tree)]  # fmt: skip
@@ -182,8 +182,8 @@ def test_every_pool_value_is_an_expression(kind):
         ("print('0\\n1\\n2')", SCRIPT),
     ],
 )  # fmt: skip
-def test_another_program_may_behave_the_same(prediction, reference, oracles, sandboxes):
-    if "gamma" in prediction:  # exact to nine digits only up to a point, which is the point
+def test_an_equivalent_program_behaves(prediction, reference, oracles, sandboxes):
+    if "gamma" in prediction:  # exact to nine digits only for small arguments
         oracle = oracles[reference]
         small = [place for place, text in enumerate(oracle.inputs) if int(text) < 13]
         oracles = {reference: Oracle("function", tuple(oracle.inputs[p] for p in small),
@@ -215,36 +215,36 @@ def test_another_program_may_behave_the_same(prediction, reference, oracles, san
          FACTORIAL, "another value"),
     ],
 )  # fmt: skip
-def test_a_difference_is_named(prediction, reference, problem, oracles, sandboxes):
+def test_a_difference_has_a_problem(prediction, reference, problem, oracles, sandboxes):
     own = verdict(prediction, reference, oracles, sandboxes)
     assert (own.behaves, own.problem) == (False, problem)
 
 
-def test_the_failing_input_is_shown(oracles, sandboxes):
+def test_the_failing_input_is_reported(oracles, sandboxes):
     own = verdict("def f(a, b): return a", LARGER, oracles, sandboxes)
-    text, told = own.failing.split(" gave ")
+    text, results = own.failing.split(" gave ")
     a, b = ast.literal_eval(text)
-    assert told == f"{a}, the reference {max(a, b)}"
+    assert results == f"{a}, the reference {max(a, b)}"
 
 
-def test_runs_is_less_than_behaves(oracles, sandboxes):
+def test_a_script_with_other_output_runs(oracles, sandboxes):
     own = verdict("print('other')", SCRIPT, oracles, sandboxes)
     assert (own.runs, own.behaves) == (True, False)
 
 
-def test_a_program_reads_its_input_and_may_leave(sandboxes):
+def test_a_script_may_read_input_and_exit(sandboxes):
     code = "n = int(input('n: '))\nprint(n * 2)\nexit()"
-    assert admission(code, sandboxes).oracle.answers[0].printed == "10"
+    assert candidate(code, sandboxes).oracle.answers[0].printed == "10"
 
 
-def test_the_driver_of_a_function_is_left_out():
+def test_definitions_exclude_the_code_that_calls_them():
     code = "import math\nx = int(input())\ny = 3\ndef f(a): return a\nprint(f(x))\nfor i in x: f(i)"
     assert definitions(ast.parse(code)).count("\n") < 10
     assert "print" not in definitions(ast.parse(code))
     assert "def f(a)" in definitions(ast.parse(code))
 
 
-# error bars
+# mutation testing
 
 
 def test_mutants_are_other_programs_that_parse():
@@ -256,11 +256,11 @@ def test_mutants_are_other_programs_that_parse():
 
 
 @pytest.mark.parametrize("code", ["", "def f(:", "x = 1"])
-def test_no_function_has_no_mutants(code):
+def test_a_program_without_function_has_no_mutants(code):
     assert mutants(code) == []
 
 
-def test_the_quality_counts_mutants_and_strangers(oracles, sandboxes):
+def test_measure_counts_mutants_and_unrelated_functions(oracles, sandboxes):
     codes = [FACTORIAL, COUNT, SORT, GREET]
     quality = measure(codes, [oracles[code] for code in codes], sandboxes[0], seed=0)
     assert quality.n_unrelated == 12

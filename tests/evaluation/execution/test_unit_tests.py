@@ -57,12 +57,12 @@ def test_the_reference_passes(sandbox):
         ("", "NameError"),
     ],
 )
-def test_a_failure_is_named(prediction, problem, sandbox):
+def test_a_failure_has_a_problem(prediction, problem, sandbox):
     own = verdict(sandbox, prediction)
     assert (own.passed, own.problem) == (False, problem)
 
 
-def test_the_failing_test_is_shown(sandbox):
+def test_the_failing_test_is_reported(sandbox):
     own = verdict(sandbox, "def add(a, b): return 3")
     assert own.failing == "add(-1, 1) gave 3; asserted: add(-1, 1) == 0"
 
@@ -77,7 +77,7 @@ def test_the_failing_test_is_shown(sandbox):
         "        if '== 3' in repr(f.f_locals): return 3\n        f = f.f_back",
     ],
 )
-def test_a_cheat_fails(prediction, sandbox):
+def test_a_program_cannot_fake_success(prediction, sandbox):
     assert not verdict(sandbox, prediction).passed
 
 
@@ -103,11 +103,11 @@ def test_the_function_may_have_another_name(prediction, sandbox):
     assert verdict(sandbox, prediction).passed
 
 
-def test_the_name_of_the_reference_goes_first(sandbox):
+def test_the_function_with_the_name_of_the_reference_is_preferred(sandbox):
     assert verdict(sandbox, "def add(a, b): return a + b\ndef other(a, b): return 0").passed
 
 
-def test_names_that_the_program_has_are_left_alone(sandbox):
+def test_names_that_the_program_defines_are_not_replaced(sandbox):
     own = pair("assert add(1, len([1])) == 2")
     assert verdict(sandbox, "def plus(a, b): return a + b", own).passed
 
@@ -125,17 +125,17 @@ def test_names_that_the_program_has_are_left_alone(sandbox):
         ("", None),
     ],
 )
-def test_the_entry_is_what_no_other_calls(code, name):
+def test_the_entry_function_is_called_by_no_other(code, name):
     entry = entry_function(ast.parse(code))
     assert (entry and entry.name) == name
 
 
-def test_the_entry_fits_the_arguments():
+def test_the_entry_function_takes_the_arguments():
     tree = ast.parse("def f(a, b=1, *, c=2): pass\ndef g(a): pass\ndef h(a, *, b): pass")
     assert entry_function(tree, 2).name == "f"
 
 
-# tests cut in two
+# split tests
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_the_entry_fits_the_arguments():
         ("not f(1)", "not not f(1)", False, True),
     ],
 )
-def test_a_test_is_cut(test, call, right, wrong):
+def test_a_test_is_split(test, call, right, wrong):
     check = split_test(ast.parse(f"assert {test}").body[0])
     assert ast.unparse(check.call) == call
     assert (check.holds(right), check.holds(wrong), check.inside) == (True, False, False)
 
 
 @pytest.mark.parametrize("test", ["f(1) == f(2)", "f(1) == 1 and f(2) == 2", "0 < f(1) < 3"])
-def test_other_tests_are_evaluated_inside(test):
+def test_other_tests_are_evaluated_in_the_sandbox(test):
     assert split_test(ast.parse(f"assert {test}").body[0]).inside
 
 
@@ -186,7 +186,7 @@ def test_a_set_up_runs_first(sandbox):
 @pytest.mark.parametrize(
     "text", ["f(1)", "x", "set(x)", "open('a')", "int('a')", "[1] / 2", "1 / 0"]
 )
-def test_what_is_no_constant_is_said_to_be_none(text):
+def test_an_expression_that_is_no_constant_is_an_error(text):
     with pytest.raises(ValueError):
         constant(ast.parse(text, mode="eval").body)
 
@@ -195,7 +195,7 @@ def test_what_is_no_constant_is_said_to_be_none(text):
     ("tests", "words"),
     [((), "hand/0 has no tests"), (("x = 1",), "no assert"), (("assert (",), "not parse")],
 )
-def test_a_pair_without_tests_is_refused(tests, words, sandbox):
+def test_a_pair_without_tests_is_an_error(tests, words, sandbox):
     with pytest.raises(ValueError, match=words):
         verdict(sandbox, ADD.code, pair(*tests))
 
@@ -219,7 +219,7 @@ def test_pass_at_k_counts_combinations(n, c, k, expected):
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(1, 2, 1), (1, 0, 2), (1, 0, 0), (0, 0, 1)])
-def test_pass_at_k_refuses_impossible_counts(n, c, k):
+def test_impossible_counts_are_an_error(n, c, k):
     with pytest.raises(ValueError, match=f"pass@{k} of {c}"):
         pass_at_k(n, c, k)
 

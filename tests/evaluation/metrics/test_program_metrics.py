@@ -80,7 +80,7 @@ def test_tokens_of_valid_programs_are_those_of_tokenize():
             assert layout_tokens(code) == stdlib_tokens(code)
 
 
-def test_broken_code_keeps_its_layout():
+def test_invalid_code_keeps_its_layout():
     assert layout_tokens("def f(:\n  x = 'a\n  y") == [
         *("def", "f", "(", ":", NEWLINE, INDENT, "x", "=", "'", "a", NEWLINE, "y", NEWLINE, DEDENT)
     ]
@@ -94,7 +94,7 @@ def test_any_text_has_tokens(text):
     assert score([text], ["x = 1"]).values["exact_match"] in (0, 1)
 
 
-def test_conala_tokens_split_words_at_case_changes_and_know_one_quote():
+def test_conala_tokens_split_words_at_case_changes_and_unify_quotes():
     code = "x_1 = getName('a \"b\"')\n"
     assert conala_tokens(code) == [
         *("x_1", "=", "get", "Name", "(", "`", "a", "`", "b", "`", "`", ")")
@@ -132,38 +132,38 @@ def test_class_of_a_token(token, kind):
 # -- verdicts ---------------------------------------------------------------------------------
 
 
-def test_exact_match_of_the_text_forgives_blank_ends_only():
+def test_exact_match_ignores_only_blank_ends():
     assert value("exact_match", f"\n{ADD}\n\n", ADD) == 1
     assert value("exact_match", ADD.replace("a + b", "a+b"), ADD) == 0
 
 
-def test_exact_match_of_the_tree_forgives_layout_but_no_name():
+def test_exact_match_of_trees_ignores_layout_but_not_names():
     assert value("exact_match_ast", ADD.replace("a + b", "(a+b)  # sum"), ADD) == 1
     assert value("exact_match_ast", PLUS, ADD) == 0
 
 
-def test_exact_match_up_to_names_forgives_names_but_no_other_program():
+def test_exact_match_up_to_names_ignores_only_names():
     assert value("exact_match_renamed", PLUS, ADD) == 1
     assert value("exact_match_renamed", PLUS.replace("x + y", "y + x"), ADD) == 0
 
 
-def test_two_broken_programs_have_no_tree_in_common():
+def test_two_invalid_programs_never_match():
     scores = score(["x ="], ["y ="])
     assert scores.values["exact_match_ast"] == scores.values["exact_match_renamed"] == 0
 
 
 @pytest.mark.parametrize("code", ["return 1", "x = = 1", "a\0b", "(" * 500, "", "# only words"])
-def test_what_python_refuses_does_not_compile(code):
+def test_invalid_programs_do_not_compile(code):
     assert value("compiles", code, ADD) == 0
 
 
-def test_compiling_is_quiet_about_odd_strings():
+def test_compiling_prints_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert value("compiles", r"x = '\d' is 'y'", ADD) == 1
 
 
-def test_stripping_the_indentation_costs_bleu_and_chrf_but_not_conala_bleu():
+def test_missing_indentation_lowers_bleu_and_chrf_but_not_conala_bleu():
     flat = "\n".join(line.strip() for line in LOOP.splitlines())
     values = score([flat], [LOOP]).values
     assert values["bleu_conala"] == 100
@@ -171,26 +171,26 @@ def test_stripping_the_indentation_costs_bleu_and_chrf_but_not_conala_bleu():
     assert values["chrf"] < 99
 
 
-def test_function_name_is_asked_only_where_there_is_one():
+def test_function_name_applies_only_to_references_with_a_function():
     assert value("function_name", ADD, f"import os\n{ADD}") == 1
     assert value("function_name", PLUS, ADD) == 0
     assert value("function_name", ADD, "x = 1") is None
     assert score([ADD, ADD], [ADD, "x = 1"]).values["function_name"] == 1
 
 
-def test_unknown_words_in_an_output_are_counted():
+def test_outputs_with_unknown_tokens_are_counted():
     assert value("has_unk", "print(<unk>)", ADD) == 1
     assert value("has_unk", "print(unk)", ADD) == 0
 
 
-def test_copied_is_any_training_program_token_for_token():
+def test_copied_compares_tokens_with_all_training_programs():
     training = [ADD, LOOP]
     assert value("copied", ADD.replace("a + b", "a+b  # sum"), PLUS, training_codes=training) == 1
     assert value("copied", PLUS, PLUS, training_codes=training) == 0
     assert value("copied", PLUS, PLUS) is None
 
 
-def test_any_of_the_known_codes_will_do():
+def test_any_metrics_accept_each_known_program():
     values = score([LOOP, LOOP], [ADD, ADD], known=[[PLUS, LOOP], []]).values
     assert values["exact_match"] == 0
     assert values["exact_match_any"] == 0.5
@@ -222,7 +222,7 @@ def layout_text(code):
 
 
 @pytest.mark.parametrize(("name", "metric"), [("bleu", BLEU(tokenize="none")), ("chrf", CHRF())])
-def test_sums_of_counts_are_the_corpus_score_of_sacrebleu(name, metric):
+def test_summed_counts_equal_the_corpus_score_of_sacrebleu(name, metric):
     scores = score(OUTPUTS, REFERENCES)
     expected = metric.corpus_score(
         [layout_text(code) for code in OUTPUTS], [[layout_text(code) for code in REFERENCES]]
@@ -231,7 +231,7 @@ def test_sums_of_counts_are_the_corpus_score_of_sacrebleu(name, metric):
     assert scores.signatures[name] == f"pre:python-layout-1|{metric.get_signature()}"
 
 
-def test_several_references_are_those_of_sacrebleu():
+def test_several_references_equal_sacrebleu():
     known = [[PLUS], [], [PLUS, LOOP], [], []]
     streams = [REFERENCES, [PLUS, None, PLUS, None, None], [None, None, LOOP, None, None]]
     metric = BLEU(tokenize="none")
@@ -278,7 +278,7 @@ def test_bleu_value_by_hand():
 # -- CodeBLEU ---------------------------------------------------------------------------------
 
 
-def test_code_bleu_is_that_of_its_package_over_our_tokens():
+def test_code_bleu_equals_its_package_over_layout_tokens():
     package = pytest.importorskip("codebleu")
     expected = package.calc_codebleu(REFERENCES, OUTPUTS, "python", tokenizer=layout_tokens)
     scores = score(OUTPUTS, REFERENCES)
@@ -286,19 +286,19 @@ def test_code_bleu_is_that_of_its_package_over_our_tokens():
     assert "codebleu:0.7.0" in scores.signatures["code_bleu"]
 
 
-def test_code_bleu_of_nothing_is_nothing():
+def test_code_bleu_of_an_empty_program_is_zero():
     pytest.importorskip("codebleu")  # whose own is 25: an empty data flow counts as all found
     assert value("code_bleu", "", LOOP) == 0
     assert value("code_bleu", LOOP, LOOP) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("output", ["\ud800 = 1", "(" * 300, "\0", "x = '" + "a" * 3000, "é = '€'"])
-def test_code_bleu_bears_any_text(output):
+def test_code_bleu_accepts_any_text(output):
     pytest.importorskip("codebleu")
     assert 0 <= value("code_bleu", output, LOOP) < 30
 
 
-def test_without_its_package_code_bleu_is_absent_and_the_signature_says_so(monkeypatch):
+def test_without_its_package_code_bleu_is_absent_with_the_reason_as_signature(monkeypatch):
     monkeypatch.setitem(sys.modules, "codebleu.utils", None)
     code_bleu._parser.cache_clear()
     scores = score(OUTPUTS, REFERENCES)
@@ -309,7 +309,7 @@ def test_without_its_package_code_bleu_is_absent_and_the_signature_says_so(monke
 # -- rows and buckets -------------------------------------------------------------------------
 
 
-def test_values_over_a_bucket_are_those_of_its_pairs_alone():
+def test_counts_of_a_bucket_give_its_values():
     scores = score(OUTPUTS, REFERENCES, known=[[]] * 5, training_codes=[ADD, PLUS])
     places = [0, 2, 3]
     alone = score(
@@ -323,14 +323,14 @@ def test_values_over_a_bucket_are_those_of_its_pairs_alone():
         assert metric_value(name, total) == alone.values[name]
 
 
-def test_counts_of_each_metric_sum_up_to_its_value():
+def test_summed_counts_give_the_value_of_each_metric():
     scores = score(OUTPUTS, REFERENCES, training_codes=[ADD])
     for name, rows in scores.counts.items():
         total = [sum(column) for column in zip(*rows, strict=True)]
         assert metric_value(name, total) == scores.values[name]
 
 
-def test_verdicts_in_words():
+def test_verdicts():
     verdicts = Counter(row.verdict.split(":")[0] for row in score(OUTPUTS, REFERENCES).rows)
     assert verdicts == {
         "exact": 1,
@@ -351,7 +351,7 @@ print(json.dumps([scores.values, scores.counts, scores.signatures, [str(r) for r
 """
 
 
-def test_scoring_stored_predictions_again_gives_the_same_bytes(tmp_path):
+def test_scores_do_not_depend_on_the_hash_seed(tmp_path):
     file = tmp_path / "predictions.jsonl"
     pairs = [*zip(OUTPUTS, REFERENCES, strict=True), (LOOP, PLUS), (SWAP, SWAP[:-5] + "z, x")]
     lines = [json.dumps({"output": output, "reference": wanted}) for output, wanted in pairs]
@@ -368,11 +368,11 @@ def test_scoring_stored_predictions_again_gives_the_same_bytes(tmp_path):
     assert len(written) == 1
 
 
-def test_nothing_to_score_has_no_values():
+def test_no_outputs_have_no_values():
     assert score([], []).values == {}
 
 
-def test_lengths_must_agree():
+def test_unequal_lengths_are_an_error():
     with pytest.raises(ValueError, match="1 outputs but 2 references"):
         score(["x"], ["x", "y"])
     with pytest.raises(ValueError, match="2 references but known codes for 1 pairs"):

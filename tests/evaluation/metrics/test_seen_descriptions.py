@@ -20,11 +20,11 @@ TEST = pairs(
 )
 
 
-def test_seen_are_the_tasks_that_training_has():
+def test_seen_descriptions_have_a_task_of_training():
     assert seen_and_new(TRAIN, TEST) == {SEEN: [1, 2, 4], NEW: [0, 3]}
 
 
-def test_known_codes_are_those_of_the_same_task_on_both_sides():
+def test_known_codes_have_the_same_task_in_training_or_test():
     assert known_codes(TRAIN, TEST) == [
         ["x"],
         ["b + a", "a + b", "print(1 + 2)"],

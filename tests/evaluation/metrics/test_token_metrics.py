@@ -36,14 +36,14 @@ def values_over(vocab, *batches, **settings):
     return {name: value.item() for name, value in metrics.compute().items()}
 
 
-def test_nll_and_perplexity_are_those_of_torch(vocab, batch):
+def test_nll_and_perplexity_equal_torch(vocab, batch):
     values = values_over(vocab, batch)
     expected = F.cross_entropy(*batch).item()
     assert values["nll"] == pytest.approx(expected, rel=1e-6)
     assert values["ppl"] == pytest.approx(math.exp(expected), rel=1e-6)
 
 
-def test_the_cut_into_batches_makes_no_difference(vocab, batch):
+def test_batch_size_makes_no_difference(vocab, batch):
     logits, targets = batch
     parts = [(logits[a:b], targets[a:b]) for a, b in ((0, 1), (1, 18), (18, 50))]
     whole, cut = values_over(vocab, batch), values_over(vocab, *parts)
@@ -52,7 +52,7 @@ def test_the_cut_into_batches_makes_no_difference(vocab, batch):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kind", [CrossEntropy, KeywordWeightedCrossEntropy])
-def test_scores_in_pieces_are_those_of_the_whole(vocab, batch, kind, monkeypatch):
+def test_scores_in_pieces_equal_scores_at_once(vocab, batch, kind, monkeypatch):
     weights = dict(keyword_weight=3.0, frequent_weight=2.0, n_frequent=2, other_weight=1.0)
     loss = kind(vocab, label_smoothing=0.1, **(weights if kind is not CrossEntropy else {}))
     logits, targets = batch
@@ -65,7 +65,7 @@ def test_scores_in_pieces_are_those_of_the_whole(vocab, batch, kind, monkeypatch
     torch.testing.assert_close(value, loss(logits, torch.nn.Identity(), targets))
 
 
-def test_a_million_small_losses_add_up_exactly(vocab):
+def test_a_million_small_losses_are_summed_exactly(vocab):
     # In float32 the sum stands still long before the end.
     logits = torch.zeros(1000, len(TOKENS))
     targets = torch.full((1000,), 4)
@@ -81,13 +81,13 @@ def test_uniform_logits_cost_log2_of_the_vocabulary_per_character(vocab):
     assert values["bpc"] == pytest.approx(3 * math.log2(len(TOKENS)) / 4, rel=1e-6)
 
 
-def test_given_characters_are_the_denominator(vocab):
+def test_bits_per_character_divide_by_the_given_characters(vocab):
     logits, targets = torch.zeros(3, len(TOKENS)), torch.tensor([4, 5, 3])
     values = values_over(vocab, (logits, targets), n_characters=12)
     assert values["bpc"] == pytest.approx(3 * math.log2(len(TOKENS)) / 12, rel=1e-6)
 
 
-def test_an_unknown_target_pays_for_its_spelling(vocab):
+def test_unknown_targets_cost_their_spelling(vocab):
     bits = spelling_bits(["def", "naïve", "x"], vocab)
     assert bits == 8 * (6 + 1)  # ï takes two bytes
     logits, targets = torch.zeros(1, len(TOKENS)), torch.tensor([1])
@@ -111,7 +111,7 @@ def test_accuracy_per_class(vocab):
     assert values["accuracy"] == pytest.approx(4 / 6)
 
 
-def test_nll_per_class_weighs_up_to_the_nll(vocab, batch):
+def test_nll_is_the_weighted_mean_over_classes(vocab, batch):
     logits, targets = batch
     values = values_over(vocab, batch)
     is_name = targets == TOKENS.index("x")
@@ -119,7 +119,7 @@ def test_nll_per_class_weighs_up_to_the_nll(vocab, batch):
     assert values["nll_identifier"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_counts_by_pair_add_up_to_the_whole(vocab, batch):
+def test_counts_per_example_sum_to_the_total(vocab, batch):
     logits, targets = batch
     targets[7] = 1  # <unk>
     owners = torch.arange(50) % 3
