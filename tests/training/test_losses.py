@@ -115,7 +115,7 @@ LARGE_VOCAB = vocab(*["if", "<nl>", *(f"t{i}" for i in range(91))])
 @pytest.mark.parametrize("weigh", [False, True])
 @pytest.mark.parametrize("large", [0, 10**9], ids=["in pieces", "at once"])
 def test_loss_and_gradients_equal_torchs(monkeypatch, label_smoothing, weigh, large):
-    monkeypatch.setattr(cpu_kernels, "LARGE", large)
+    monkeypatch.setattr(cpu_kernels, "MANY_LOGITS", large)
     torch.manual_seed(0)
     n = 2 * cpu_kernels.PIECE_ROWS + 7  # a piece that is not full
     hidden = torch.randn(n, 8, requires_grad=True)
@@ -139,7 +139,7 @@ def test_loss_and_gradients_equal_torchs(monkeypatch, label_smoothing, weigh, la
 
 
 def test_pieces_are_used_in_training_alone(monkeypatch):
-    monkeypatch.setattr(cpu_kernels, "LARGE", 0)
+    monkeypatch.setattr(cpu_kernels, "MANY_LOGITS", 0)
     hidden, projection = logits_as_given(P.log())
     hidden.requires_grad_()
     loss = CrossEntropy(FIVE, label_smoothing=0.0)
@@ -149,7 +149,7 @@ def test_pieces_are_used_in_training_alone(monkeypatch):
 
 
 def test_pieces_work_under_bf16_autocast(monkeypatch):
-    monkeypatch.setattr(cpu_kernels, "LARGE", 0)
+    monkeypatch.setattr(cpu_kernels, "MANY_LOGITS", 0)
     torch.manual_seed(0)
     hidden, projection = torch.randn(9, 8, requires_grad=True), nn.Linear(8, 5)
     targets = torch.randint(0, 5, (9,))
@@ -162,7 +162,7 @@ def test_pieces_work_under_bf16_autocast(monkeypatch):
 
 
 def test_pieces_work_where_the_projection_is_tied_to_a_table(monkeypatch):
-    monkeypatch.setattr(cpu_kernels, "LARGE", 0)
+    monkeypatch.setattr(cpu_kernels, "MANY_LOGITS", 0)
     torch.manual_seed(0)
     table, projection = nn.Embedding(5, 8), nn.Linear(8, 5)
     projection.weight = table.weight
