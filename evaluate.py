@@ -1,4 +1,4 @@
-"""Score checkpoints and baselines, or let one write code: `python evaluate.py --help`."""
+"""Evaluate checkpoints and baselines, or generate code: `python evaluate.py --help`."""
 
 import sys
 from pathlib import Path
@@ -10,13 +10,12 @@ from en2py.cli.main import command
 
 
 def main(cfg: DictConfig) -> Any:
-    """Do what the config asks of checkpoints and baselines."""
+    """Evaluate checkpoints and baselines, or summarize a study."""
     if cfg.study is not None:
-        from en2py.sweeps.summary import summarise
+        from en2py.sweeps.summary import summarize_study
 
-        return summarise(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
-    # torch takes seconds: only once the config is good
-    from en2py.cli.evaluate import evaluate
+        return summarize_study(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
+    from en2py.cli.evaluate import evaluate  # torch takes seconds: after the validation
 
     return evaluate(cfg)
 

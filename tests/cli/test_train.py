@@ -242,7 +242,7 @@ def test_a_sweep_records_separate_runs_and_ends_with_a_table(
     assert len(list(study.glob("wandb/offline-run-*"))) == 2
     assert len(list(study.glob("jsonl-*/result.json"))) == 2
     told = capsys.readouterr().out
-    assert "adhoc: 2 runs" in told and "adhoc: the answer" in told
+    assert "adhoc: 2 runs" in told and "adhoc: summary" in told
     assert "2/2 loss=smoothed: finished in" in told
     monkeypatch.setattr(Seq2SeqModule, "training_step", None)  # nothing is trained again
     assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0

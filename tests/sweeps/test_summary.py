@@ -10,7 +10,7 @@ import pytest
 from en2py.cli.main import command
 from en2py.errors import UserError
 from en2py.evaluation.report.summary import best_if_significant
-from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarise
+from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarize_study
 
 
 def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
@@ -67,7 +67,7 @@ def test_csv_gives_the_same_table(tmp_path: Path) -> None:
     path.write_text(csv_of(runs))
     again = read_study(path)
     assert [run.facts for run in again] == [run.facts for run in runs]
-    assert [run.figures for run in again] == [run.figures for run in runs]
+    assert [run.metrics for run in again] == [run.metrics for run in runs]
     one, two = results_of(runs, "s"), results_of(again, "s")
     assert one.rows == two.rows and one.axes == two.axes
 
@@ -77,7 +77,7 @@ def test_summary_of_a_csv_lies_beside_it(
 ) -> None:
     path = tmp_path / "loss_functions.csv"
     path.write_text(csv_of([*PLAIN, *BETTER]))
-    summarise(path)
+    summarize_study(path)
     told = capsys.readouterr().out
     assert "smoothed (best)" in told and "−0.100" in told
     folder = tmp_path / "loss_functions"
@@ -165,7 +165,7 @@ def test_a_table_of_a_part_says_what_is_missing(
     jobs = [{"run": name, "overrides": [], "reason": ""} for name in names[:4]]
     jobs.append({"run": "", "overrides": [], "reason": "seed=x: no number"})
     (study / "sweeps.jsonl").write_text(json.dumps({"sweep": "1", "jobs": jobs}) + "\n")
-    summarise(study)
+    summarize_study(study)
     told = " ".join(capsys.readouterr().out.split())
     missing = "2 failed (seed=x: no number; no room), 1 interrupted, 1 not started"
     assert missing in told and missing in (study / "summary.html").read_text()
@@ -175,7 +175,7 @@ def test_rows_of_other_seeds_are_told(capsys: pytest.CaptureFixture[str], tmp_pa
     path = tmp_path / "s.csv"
     for runs, expected in (([*PLAIN, *BETTER], False), ([*PLAIN, *BETTER[:2]], True)):
         path.write_text(csv_of(runs))
-        summarise(path)
+        summarize_study(path)
         assert ("Not all rows have the same seeds" in capsys.readouterr().out) == expected
 
 
@@ -185,5 +185,5 @@ def test_evaluate_makes_the_table_again(tmp_path: Path, capsys: pytest.CaptureFi
     on_disk(tmp_path / "s", "t-m-e-plain-seed1-bbbbbbbbbb")
     argv = ["evaluate.py", f"study={tmp_path / 's'}"]
     assert command(main, "evaluate", argv=argv) == 0
-    assert "s: the answer" in capsys.readouterr().out
+    assert "s: summary" in capsys.readouterr().out
     assert (tmp_path / "s" / "summary.html").exists()

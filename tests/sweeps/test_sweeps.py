@@ -263,7 +263,7 @@ def test_a_search_finds_the_better_rate_and_goes_on_where_it_was(
     before = {path: path.read_bytes() for path in study.glob("*/result.json")}
     assert go(*search, "hydra.sweeper.n_trials=3") == 0
     assert all(path.read_bytes() == content for path, content in before.items())
-    assert "adhoc: the answer" in capsys.readouterr().out
+    assert "adhoc: summary" in capsys.readouterr().out
     best = (study / "optimization_results.yaml").read_text()
     assert "optimizer.lr: 0.01" in best
 

@@ -78,9 +78,9 @@ def print_summary(folder: Path) -> int:
     n_failed = sum(state.status == FAILED for state in states)
     finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
     if finished:
-        from en2py.sweeps.summary import summarise  # numpy and scipy take a second
+        from en2py.sweeps.summary import summarize_study  # numpy and scipy take a second
 
-        summarise(folder, finished)
+        summarize_study(folder, finished)
     if n_failed:
         log.info(f"{n_failed} of {_runs(len(jobs))} failed; the same command retries them")
     elif len(finished) < len(jobs):

@@ -1,8 +1,8 @@
-"""The answer of a study: its finished runs as one table, from what they stored; nothing is scored.
+"""Summarize the finished runs of a study in one table, from their stored results.
 
-Runs that differ in their seed alone are one row: means with 95 % t-intervals, differences from the
-first row paired by seed, ranked by validation. A study is a folder of runs, or a CSV file with a
-row a run, which is small enough to be kept when the folders are gone.
+Runs that differ only in the seed form one row: means with 95 % t-intervals, differences from the
+first row paired by seed, ranked by validation. A study is a folder of runs, or a CSV file with one
+row per run, which can be kept without the folders.
 """
 
 import csv
@@ -34,46 +34,47 @@ from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import best_if_significant, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import ResultRow, Results
-from en2py.sweeps import plan
-from en2py.training import run_folder
+from en2py.sweeps.plan import read_plans
+from en2py.training.run_folder import FAILED, FINISHED, State, read_result, read_state
 
 log = logging.getLogger(__name__)
 
 _FACTS = ("run", "study", "seed", "vocab", "split_hash", "epochs", "steps", "seconds",
           "test_seconds")  # fmt: skip
 _VERSION = "version/"
-_OTHER_TOKENS = (
+_OTHER_VOCABULARY = (
     "has another vocabulary than the first row, so its loss, perplexity and accuracy per token "
     "cannot be compared; bits per character can"
 )
-_OTHER_SPLIT = "is split into train, validation and test otherwise than the first row"
+_OTHER_SPLIT = "has another split into train, validation and test than the first row"
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run, as it was stored.
+    """The stored result of a finished run.
 
     Attributes:
         facts: Name, study, seed, digest of the Python vocabulary, hash of the split, epochs, steps,
             seconds.
-        settings: All that it chose, see `run_name.settings`; from a CSV what may vary.
-        figures: `val/nll`, `train/nll`, `test/exact_match`, ... to value: validation and training
-            sample at the best epoch.
-        versions: Of the packages.
-        curves: Rows of its metrics file; empty from a CSV.
+        settings: All settings, see `run_name.settings`; from a CSV those that may vary.
+        metrics: `val/nll`, `train/nll`, `test/exact_match`, ...; those of validation and training
+            at the best epoch.
+        versions: Package to version.
+        curves: Rows of `metrics.csv`; empty from a CSV.
+        typed: The keys of its overrides.
     """
 
     facts: dict[str, str]
     settings: dict[str, str]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     versions: dict[str, str] = field(default_factory=dict)
     curves: list[dict[str, float]] = field(default_factory=list)
     typed: tuple[str, ...] = ()
 
-    def of(self, part: str) -> dict[str, float]:
-        """Return the figures of `val` or `test`."""
-        names = (name for name in self.figures if name.startswith(f"{part}/"))
-        return {name.removeprefix(f"{part}/"): self.figures[name] for name in names}
+    def of(self, split: str) -> dict[str, float]:
+        """Return the metrics of `val` or `test`, by their names without the split."""
+        names = (name for name in self.metrics if name.startswith(f"{split}/"))
+        return {name.removeprefix(f"{split}/"): self.metrics[name] for name in names}
 
 
 def read_study(path: Path) -> list[StoredRun]:
@@ -88,90 +89,74 @@ def read_study(path: Path) -> list[StoredRun]:
         raise UserError(f"study={path}: there is no such folder or file")
     if (path / "config.yaml").is_file():
         raise UserError(f"study={path} is the folder of one run; its study is study={path.parent}")
-    runs = _from_folder(path, [folder.name for folder in sorted(path.iterdir())])
+    runs = [run for folder in sorted(path.iterdir()) if (run := _from_folder(folder)) is not None]
     if not runs:
         n = len(list(path.glob("*/config.yaml")))
         raise UserError(f"study={path}: no finished run in it, {n} not finished")
-    return runs
+    # Of sweeps of the same size, the first.
+    plans = sorted(read_plans(path), key=lambda plan: -len(plan[1]))
+    planned = [job.run for _, jobs in plans for job in jobs]
+
+    def place(run: StoredRun) -> tuple[int, str, int]:
+        name = run.facts["run"]
+        position = planned.index(name) if name in planned else len(planned)
+        return position, without_seed(name), int(run.facts["seed"])
+
+    return sorted(runs, key=place)
 
 
-def summarise(
+def summarize_study(
     folder: Path, names: Sequence[str] | None = None, target: Path | None = None
 ) -> Results:
-    """Write the summary of a study and print it.
+    """Print the summary of a study, and write it as a report and as CSV files.
+
+    The files are `summary.html`, `summary.md`, `pictures/`, `summary.csv` with a row for each
+    configuration and `runs.csv` with a row for each run.
 
     Args:
-        folder: The study's folder, or a CSV file with a row a run.
-        names: Print these runs alone; the files hold all.
-        target: Where the files go; None: into the study, or a folder named after the CSV file.
+        folder: The study's folder, or a CSV file with a row for each run.
+        names: Print only these runs; the files contain all.
+        target: Folder of the files; None: the study, or a folder named after the CSV file.
     """
     runs = read_study(folder)
     results = results_of(runs, folder.stem, _unfinished(folder) if folder.is_dir() else ())
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
-    write_summary(target, runs, results)
-    told = [run for run in runs if names is None or run.facts["run"] in names]
-    _print(results if len(told) == len(runs) else results_of(told, folder.stem))
-    if len(told) < len(runs):
-        log.info(f"with {len(runs) - len(told)} other runs of this study:")
+    write_report(target, results, "summary")
+    for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
+        write_atomically(target / name, text.encode("utf-8", "backslashreplace"))
+    shown = [run for run in runs if names is None or run.facts["run"] in names]
+    _print(results if len(shown) == len(runs) else results_of(shown, folder.stem))
+    if len(shown) < len(runs):
+        log.info(f"with {len(runs) - len(shown)} other runs of this study:")
     pages = f"{target / 'summary.html'}, .md, .csv, pictures"
-    log.info(f"summary: {pages}; a row a run: {target / 'runs.csv'}")
+    log.info(f"summary: {pages}; one row per run: {target / 'runs.csv'}")
     return results
 
 
-def write_summary(folder: Path, runs: Sequence[StoredRun], results: Results) -> None:
-    """Write `summary.html`, `.md`, `pictures/`, `summary.csv` (configurations) and `runs.csv`."""
-    write_report(folder, results, "summary")
-    for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
-        write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
-
-
-def results_of(
-    runs: Sequence[StoredRun], title: str, unfinished: Sequence[run_folder.State] = ()
-) -> Results:
-    """Return runs as the results of a comparison; the configuration of the first is the reference.
+def results_of(runs: Sequence[StoredRun], title: str, unfinished: Sequence[State] = ()) -> Results:
+    """Return the content of a report on runs; the configuration of the first is the reference.
 
     Args:
         runs: At least one.
-        title: Of the pages.
-        unfinished: What became of the other runs of the study.
+        title: Title of the report.
+        unfinished: The states of the other runs of the study.
     """
     first = runs[0]
-    figures = []
-    for run in runs:
-        apart = run.facts["vocab"] != first.facts["vocab"]
-        split = run.facts["split_hash"] != first.facts["split_hash"]
-        notes = [_OTHER_TOKENS] * apart + [_OTHER_SPLIT] * split
-        test = run.of("test")
-        figures.append(
-            RunMetrics(
-                name=run.facts["run"],
-                kind=MODEL,
-                seed=int(run.facts["seed"]),
-                settings=run.settings,
-                values={name: value for name, value in test.items() if name != "n"},
-                validation=run.of("val"),
-                notes=notes,
-                not_comparable=[n for n in {*test, *run.of("val")} if metric(n).per_token]
-                if apart
-                else [],
-            )
-        )
-    rank_by = "bpc" if any(run.not_comparable for run in figures) else "nll"
-    splits = {run.facts["split_hash"] for run in runs}
+    metrics = [_metrics(run, first) for run in runs]
     data: dict[str, Any] = {"name": first.settings.get("data", ""), "part": "test"}
-    if len(splits) == 1:
+    if len({run.facts["split_hash"] for run in runs}) == 1:
         data["split_hash"] = first.facts["split_hash"]
-        if "test/n" in first.figures:
-            data["test pairs"] = int(first.figures["test/n"])
+        if "test/n" in first.metrics:
+            data["test pairs"] = int(first.metrics["test/n"])
     if unfinished:
-        data["unfinished"] = _counted(unfinished)
+        data["unfinished"] = _count_states(unfinished)
     return Results(
         title=title,
         data=data,
-        axes=axes(figures),
-        fixed=fixed(figures),
-        rows=make_rows(figures, rank_by=rank_by),
-        reference_row=reference_name(figures),
+        axes=axes(metrics),
+        fixed=fixed(metrics),
+        rows=make_rows(metrics, rank_by="bpc" if any(m.not_comparable for m in metrics) else "nll"),
+        reference_row=reference_name(metrics),
         oracles={},
         samples=[],
         attention=[],
@@ -181,22 +166,42 @@ def results_of(
     )
 
 
-def csv_of(runs: Sequence[StoredRun]) -> str:
-    """Return runs as CSV: what they chose, their figures, one row a run; `read_study` reads it.
+def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
+    test, validation = run.of("test"), run.of("val")
+    notes, not_comparable = [], []
+    if run.facts["vocab"] != first.facts["vocab"]:
+        notes.append(_OTHER_VOCABULARY)
+        not_comparable = [name for name in {*test, *validation} if metric(name).per_token]
+    if run.facts["split_hash"] != first.facts["split_hash"]:
+        notes.append(_OTHER_SPLIT)
+    return RunMetrics(
+        name=run.facts["run"],
+        kind=MODEL,
+        seed=int(run.facts["seed"]),
+        settings=run.settings,
+        values={name: value for name, value in test.items() if name != "n"},
+        validation=validation,
+        notes=notes,
+        not_comparable=not_comparable,
+    )
 
-    Of the settings it holds the choices of groups, what was typed, and all that varies.
+
+def csv_of(runs: Sequence[StoredRun]) -> str:
+    """Return runs as CSV, one row each, for `read_study`.
+
+    Of the settings it contains the options of groups, the typed keys, and all that vary.
     """
     every = dict.fromkeys(key for run in runs for key in run.settings)
     varied = {key for key in every if len({run.settings.get(key) for run in runs}) > 1}
     typed = {key for run in runs for key in run.typed}
     chosen = [key for key in every if "." not in key or key in varied | typed]
-    names = sorted({name for run in runs for name in run.figures})
+    names = sorted({name for run in runs for name in run.metrics})
     versions = sorted({name for run in runs for name in run.versions})
     rows = [
         {
             **run.facts,
             **{key: run.settings.get(key, "") for key in chosen},
-            **{name: repr(value) for name, value in run.figures.items()},
+            **{name: repr(value) for name, value in run.metrics.items()},
             **{_VERSION + name: version for name, version in run.versions.items()},
         }
         for run in runs
@@ -213,74 +218,39 @@ def _from_csv(path: Path) -> list[StoredRun]:
 
 
 def _from_row(row: dict[str, str], path: Path) -> StoredRun:
-    figures, chosen = {}, {}
+    metrics, chosen = {}, {}
     for key, cell in row.items():
         if key in _FACTS or key.startswith(_VERSION) or not cell:
             continue
         if key.startswith(("val/", "train/", "test/", "gap/")):
             try:
-                figures[key] = float(cell)
+                metrics[key] = float(cell)
             except ValueError:
-                raise UserError(f"study={path}: {key} of {row['run']} is no number: {cell!r}") \
-                    from None  # fmt: skip
+                message = f"study={path}: {key} of {row['run']} is not a number: {cell!r}"
+                raise UserError(message) from None
         else:
             chosen[key] = cell
     versions = {k.removeprefix(_VERSION): v for k, v in row.items() if k.startswith(_VERSION)}
-    return StoredRun({key: row.get(key) or "" for key in _FACTS}, chosen, figures, versions)
+    return StoredRun({key: row.get(key) or "" for key in _FACTS}, chosen, metrics, versions)
 
 
-def _from_folder(study: Path, names: Sequence[str]) -> list[StoredRun]:
-    # As the largest sweep ordered them, the first of equals: it is the one that asks it all.
-    plans = sorted(plan.read_plans(study), key=lambda plan: -len(plan[1]))
-    planned = [job.run for _, jobs in plans for job in jobs]
-    order = {name: i for i, name in reversed(list(enumerate(planned)))}
-    found = [run for name in names if (run := _from_run(study / name)) is not None]
-    return sorted(found, key=lambda run: (order.get(run.facts["run"], len(order)), _by(run)))
-
-
-def _unfinished(study: Path) -> list[run_folder.State]:
-    """Return what became of the runs without a result: those begun, and those planned last."""
-    _, last = next(reversed(plan.read_plans(study)), ("", []))
-    refused = [run_folder.State(run_folder.FAILED, job.reason, 2) for job in last if job.reason]
-    begun = [folder.parent.name for name in ("config.yaml", "state.json")
-             for folder in study.glob(f"*/{name}")]  # fmt: skip
-    names = dict.fromkeys([*(job.run for job in last if not job.reason), *sorted(begun)])
-    states = [run_folder.read_state(study / name) for name in names if not is_archived(name)]
-    return refused + [state for state in states if state.status != run_folder.FINISHED]
-
-
-def _counted(states: Sequence[run_folder.State]) -> str:
-    """Return `2 failed (out of memory), 1 interrupted`."""
-    found = []
-    for word in dict.fromkeys(state.status for state in states):
-        own = [state for state in states if state.status == word]
-        reasons = "; ".join(dict.fromkeys(filter(None, (state.reason for state in own))))
-        found.append(f"{len(own)} {word}" + (f" ({reasons})" if reasons else ""))
-    return ", ".join(found)
-
-
-def _by(run: StoredRun) -> tuple[str, int]:
-    return without_seed(run.facts["run"]), int(run.facts["seed"])
-
-
-def _from_run(folder: Path) -> StoredRun | None:
-    result = run_folder.read_result(folder)
+def _from_folder(folder: Path) -> StoredRun | None:
+    result = read_result(folder)
     if result is None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-    figures = {k: v for k, v in result["best"].items() if "/" in k}
-    figures |= {f"test/{name}": value for name, value in result["test"].items()}
+    metrics = {name: value for name, value in result["best"].items() if "/" in name}
+    metrics |= {f"test/{name}": value for name, value in result["test"].items()}
     vocab = folder / "vocab" / "tgt.json"
     facts = {key: str(result.get(key, "")) for key in _FACTS}
     facts |= {"run": folder.name, "vocab": file_digest(vocab)[:12] if vocab.exists() else ""}
-    typed = tuple(o.lstrip("+").split("=")[0] for o in result["overrides"])
     return StoredRun(
         facts=facts,
         settings=settings(config, result["choices"]),
-        figures={k: float(v) for k, v in figures.items() if isinstance(v, int | float)},
+        metrics={k: float(v) for k, v in metrics.items() if isinstance(v, int | float)},
         versions=result["versions"],
         curves=_curves(folder / "metrics.csv"),
-        typed=typed,
+        typed=tuple(o.lstrip("+").split("=")[0] for o in result["overrides"]),
     )
 
 
@@ -293,8 +263,29 @@ def _curves(path: Path) -> list[dict[str, float]]:
     return [{**row, "epoch": row["epoch"] + 1} for row in rows if "epoch" in row]
 
 
+def _unfinished(study: Path) -> list[State]:
+    """Return the states of the started runs and of those of the last sweep, if not finished."""
+    _, jobs = next(reversed(read_plans(study)), ("", []))
+    refused = [State(FAILED, job.reason, 2) for job in jobs if job.reason]
+    started = {path.parent.name for file in ("config.yaml", "state.json")
+               for path in study.glob(f"*/{file}")}  # fmt: skip
+    names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *sorted(started)])
+    states = [read_state(study / name) for name in names if not is_archived(name)]
+    return refused + [state for state in states if state.status != FINISHED]
+
+
+def _count_states(states: Sequence[State]) -> str:
+    """Return `2 failed (out of memory), 1 interrupted`."""
+    parts = []
+    for status in dict.fromkeys(state.status for state in states):
+        same = [state for state in states if state.status == status]
+        reasons = "; ".join(dict.fromkeys(filter(None, (state.reason for state in same))))
+        parts.append(f"{len(same)} {status}" + (f" ({reasons})" if reasons else ""))
+    return ", ".join(parts)
+
+
 def _csv_of_rows(results: Results) -> str:
-    """Return configurations as CSV: mean, ends, number of runs, difference and its ends."""
+    """Return configurations as CSV: means, intervals, numbers of runs, differences."""
     table = []
     for row in results.rows:
         cells: dict[str, object] = {**row.settings, "runs": len(row.runs)}
@@ -304,9 +295,9 @@ def _csv_of_rows(results: Results) -> str:
             label = name if name.startswith("val/") else f"test/{name}"
             cells |= {label: figure.value, f"{label} low": figure.low, f"{label} high": figure.high}
             if (difference := row.differences.get(name)) is not None:
-                ends = {"low": difference.low, "high": difference.high}
-                cells[f"{label} difference"] = difference.value
-                cells |= {f"{label} difference {end}": value for end, value in ends.items()}
+                label += " difference"
+                cells |= {label: difference.value}
+                cells |= {f"{label} low": difference.low, f"{label} high": difference.high}
         table.append({key: "" if value is None else value for key, value in cells.items()})
     return _csv(list(dict.fromkeys(key for cells in table for key in cells)), table)
 
@@ -321,7 +312,7 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 def _print(results: Results) -> None:
     names = [name for name in SWEEP if any(figure_of(row, name) for row in results.rows)]
-    table = Table(title=f"{results.title}: the answer", title_justify="left")
+    table = Table(title=f"{results.title}: summary", title_justify="left")
     for column in (*(results.axes or ["configuration"]), "runs"):
         table.add_column(column, overflow="fold")
     for name in names:
@@ -341,12 +332,12 @@ def _print(results: Results) -> None:
 
 
 def _cells(row: ResultRow, names: Sequence[str], results: Results) -> list[str]:
-    found = []
+    cells = []
     for name in names:
         cell = figure_cell(name, figure_of(row, name))
-        found.append("\n".join([cell.text, *cell.small]))
+        cells.append("\n".join([cell.text, *cell.small]))
         if len(results.rows) > 1:
             cell = difference_cell(name, row.differences.get(name))
-            is_reference = row.name == results.reference_row
-            found.append("" if is_reference else "\n".join([cell.text + cell.mark, *cell.small]))
-    return found
+            text = "\n".join([cell.text + cell.mark, *cell.small])
+            cells.append("" if row.name == results.reference_row else text)
+    return cells
