@@ -6,7 +6,7 @@ __all__ = ["load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` when it is asked for: torch takes seconds, and most modules do without."""
+    """Import `load` at its first use, because importing torch takes seconds."""
     if name == "load":
         from en2py.training.build import load
 

@@ -1,34 +1,35 @@
-"""What a person can mend, told in one sentence."""
+"""Errors that are reported in one sentence, and suggestions for mistyped values."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake at the command line or in a file: one sentence with value, reason and remedy.
+    """A mistake of the user, on the command line or in a file: exit code 2.
 
-    Only the code around `main` catches it, prints the sentence and exits with code 2.
+    The message is one sentence with the value, the reason and what to do. Only `cli.main` catches
+    it.
     """
 
 
 class Fault(Exception):
-    """What the machine or the training itself did: one sentence, and what can be done about it.
+    """A fault of the machine or of training: exit code 1.
 
-    Nothing on the command line was wrong, so the program ends with exit code 1. What was saved is
-    whole, and the same command goes on from there.
+    The message is one sentence with what happened and what to do. What was saved is complete, and
+    the same command resumes from there.
     """
 
 
 def did_you_mean(value: str, options: Iterable[str]) -> str:
-    """Name the option nearest to a mistyped value, as a clause to append to an error.
+    """Return a suggestion to append to an error message.
 
     Args:
-        value: What was typed.
-        options: What would have been valid.
+        value: The mistyped value.
+        options: The valid values.
 
     Returns:
-        `"; did you mean 'smoothed'?"`, or all options where none is near.
+        `"; did you mean 'smoothed'?"`, or all options if none is similar.
     """
     known = sorted(options)
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else f"; choose from: {', '.join(known)}"
+    similar = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
+    return f"; did you mean '{similar[0]}'?" if similar else f"; choose from: {', '.join(known)}"

@@ -46,14 +46,12 @@ def print_finished(result: Mapping[str, Any]) -> None:
 
 def print_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
     """Print the jobs of a sweep and their states before it starts."""
-    axes = varied([job.overrides for job in jobs])
-    table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "now"))
     words = {FAILED: "failed before, runs again", INTERRUPTED: "interrupted, resumes"}
-    for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
-        word = "refused" if job.reason else words.get(state.status, state.status)
-        table.add_row(str(i), *_values(job.overrides, axes), Text(word))
-    console.print(table)
-    _log_reasons([job.reason for job in jobs])
+    rows = [
+        ["refused" if job.reason else words.get(state.status, state.status)]
+        for job, state in zip(jobs, states, strict=True)
+    ]
+    _print_jobs(folder, jobs, ["now"], rows, [job.reason for job in jobs])
 
 
 def print_summary(folder: Path) -> int:
@@ -89,44 +87,44 @@ def print_summary(folder: Path) -> int:
 
 
 def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
-    axes = varied([job.overrides for job in jobs])
-    table = _table(f"{folder.name}: {_runs(len(jobs))}", (*axes, "state"))
-    for label in (*(metric(name).label for name in SWEEP_RUNS), "time"):
-        table.add_column(label, justify="right", no_wrap=True)
-    for i, (job, state) in enumerate(zip(jobs, states, strict=True), start=1):
-        result = read_result(folder / job.run) if job.run else None
-        cells = [Text(str(i)), *_values(job.overrides, axes), Text(state.status)]
-        if result is not None:
+    rows = []
+    for job, state in zip(jobs, states, strict=True):
+        row = [state.status]
+        if job.run and (result := read_result(folder / job.run)) is not None:
             values = _metrics(result)
-            cells += [Text(format_value(n, values[n]) if n in values else "") for n in SWEEP_RUNS]
-            cells.append(Text(duration(result["seconds"] + result["test_seconds"])))
-        table.add_row(*cells)
+            row += [format_value(n, values[n]) if n in values else "" for n in SWEEP_RUNS]
+            row.append(duration(result["seconds"] + result["test_seconds"]))
+        rows.append(row)
+    columns = ["state", *(metric(name).label for name in SWEEP_RUNS), "time"]
+    _print_jobs(folder, jobs, columns, rows, [state.reason for state in states])
+
+
+def _print_jobs(
+    folder: Path,
+    jobs: Sequence[Job],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    reasons: Sequence[str],
+) -> None:
+    """Print a row for each job, and below the table each reason of a failure once."""
+    axes = varied([job.overrides for job in jobs])
+    table = Table(title=f"{folder.name}: {_runs(len(jobs))}", title_justify="left")
+    table.add_column("", justify="right")
+    for column in (*axes, columns[0]):
+        table.add_column(column, overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for i, (job, row) in enumerate(zip(jobs, rows, strict=True), start=1):
+        typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
+        table.add_row(str(i), *(Text(typed.get(axis, "")) for axis in axes), *map(Text, row))
     console.print(table)
-    _log_reasons([state.reason for state in states])
+    for reason in dict.fromkeys(filter(None, reasons)):
+        numbers = ", ".join(str(i) for i, other in enumerate(reasons, start=1) if other == reason)
+        log.info(f"{numbers}: {reason}")
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**result["best"], **{f"test/{name}": v for name, v in result["test"].items()}}
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("", justify="right")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _log_reasons(reasons: Sequence[str]) -> None:
-    """Log each reason of a failure once, with the numbers of its runs."""
-    for reason in dict.fromkeys(filter(None, reasons)):
-        numbers = ", ".join(str(i) for i, own in enumerate(reasons, start=1) if own == reason)
-        log.info(f"{numbers}: {reason}")
-
-
-def _values(overrides: Sequence[str], axes: Sequence[str]) -> list[Text]:
-    typed = dict(o.split("=", 1) for o in overrides if "=" in o)
-    return [Text(typed.get(axis, "")) for axis in axes]
 
 
 def _runs(n: int) -> str:
