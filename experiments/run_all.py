@@ -26,7 +26,7 @@ from experiments.try_all import commands  # noqa: E402
 from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
-from en2py.config.composition import CONF, rehearse  # noqa: E402
+from en2py.config.composition import compose_config  # noqa: E402
 from en2py.config.run_name import settings  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
@@ -49,7 +49,7 @@ def jobs(words: list[str]) -> list[list[str]]:
 
 def chosen(words: list[str]) -> tuple[str, dict[str, str]]:
     """Return the study of a run, and its settings with its seed."""
-    cfg = rehearse("train", words, CONF)
+    cfg = compose_config("train", words)
     names = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items() if k[:5] != "hydra"}
     config: Any = OmegaConf.to_container(
         OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=True

@@ -5,13 +5,13 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.config.composition import CONF, leaves, rehearse
+from en2py.config.composition import compose_config, leaves
 from en2py.config.validation import validate
 
 
 def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfig:
     """Compose, fill in what has to be given, and check."""
-    cfg = rehearse(config_name, overrides, CONF)
+    cfg = compose_config(config_name, overrides)
     HydraConfig.instance().set_config(cfg)
     cfg = cfg.copy()
     with open_dict(cfg):

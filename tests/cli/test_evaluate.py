@@ -19,7 +19,7 @@ from en2py.cli.checkpoint_runs import (
     find_runs,
 )
 from en2py.cli.main import command
-from en2py.config.composition import CONF, rehearse
+from en2py.config.composition import compose_config
 from en2py.config.run_name import run_name
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
@@ -63,7 +63,7 @@ def make(folder: Path) -> Make:
 
     def written(*overrides: str, study: str = "s") -> Path:
         words = [*SMALL, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}"]
-        cfg = rehearse("train", [*words, f"study={study}", *overrides], CONF)
+        cfg = compose_config("train", [*words, f"study={study}", *overrides])
         choices = {
             str(k): str(v)
             for k, v in cfg.hydra.runtime.choices.items()
@@ -257,7 +257,7 @@ def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
     run = path.parents[1]
     (run / "predictions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     words = [f"ckpt_path={path}", f"cache={tmp_path}", "processes=1"]
-    (own,) = find_runs(str(path), config_changes(rehearse("evaluate", words, CONF)))
+    (own,) = find_runs(str(path), config_changes(compose_config("evaluate", words)))
     key = testing.predictions_key(own.sha256, own.config)
     (run / "predictions.json").write_text(json.dumps(key))
     pairs = common_pairs([own], "test")

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli import main, overrides
-from en2py.config import composition
-from en2py.config.composition import rehearse
+from en2py.config.composition import compose_config
 from en2py.errors import UserError
 from en2py.sweeps import progress
 from en2py.sweeps.sweeper import combinations
@@ -56,9 +55,7 @@ def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
     ["add (a, b), don't print x == 'y'", "null", "12", "true", "${oc.env:HOME}", "a,b", "", "~/x"],
 )
 def test_prompt_through_the_whole_config(text: str) -> None:
-    cfg = rehearse(
-        "evaluate", [overrides.as_typed(f"prompt={text}"), "ckpt_path=x"], composition.CONF
-    )
+    cfg = compose_config("evaluate", [overrides.as_typed(f"prompt={text}"), "ckpt_path=x"])
     assert cfg.prompt == text
 
 

@@ -6,7 +6,7 @@ import pytest
 from hydra.errors import InstantiationException
 
 from en2py.cli.overrides import as_typed, separate
-from en2py.config.composition import CONF, rehearse
+from en2py.config.composition import CONF, compose_config
 from en2py.config.messages import user_message
 from en2py.errors import UserError
 
@@ -18,13 +18,13 @@ def message_of(*words: str) -> str:
     try:
         _, overrides = separate(list(words))
         overrides = [as_typed(override) for override in overrides]
-        # Not `rehearse`: it would take the first value of `loss=a,b`, as a sweep does.
+        # Not `compose_config`: it would take the first value of `loss=a,b`, as a sweep does.
         from hydra import compose, initialize_config_dir
 
         with initialize_config_dir(str(CONF), version_base="1.3", job_name=CONFIG):
             compose(CONFIG, overrides)
     except Exception as error:
-        reason = user_message(error, CONFIG, list(words), CONF)
+        reason = user_message(error, CONFIG, list(words))
         assert reason is not None and "\n" not in reason.strip()
         return reason
     raise AssertionError("composed")
@@ -64,45 +64,43 @@ def test_first_of_two_mistakes_is_reported() -> None:
 
 
 def test_interpolation_of_nothing() -> None:
-    cfg = rehearse(CONFIG, ["seed=${no.such}"], CONF)
+    cfg = compose_config(CONFIG, ["seed=${no.such}"])
     try:
         print(cfg.seed)
     except Exception as error:
-        assert (
-            user_message(error, CONFIG, [], CONF) == "seed: Interpolation key 'no.such' not found"
-        )
+        assert user_message(error, CONFIG, []) == "seed: Interpolation key 'no.such' not found"
 
 
 def test_mistake_inside_an_object_is_reported() -> None:
     error = InstantiationException("Error in call to target 'x'")
     error.__cause__ = UserError("the file is empty")
-    assert user_message(error, CONFIG, [], CONF) == "the file is empty"
+    assert user_message(error, CONFIG, []) == "the file is empty"
 
 
 def test_bug_inside_an_object_is_not_a_mistake() -> None:
     error = InstantiationException("Error in call to target 'x'")
     error.__cause__ = ZeroDivisionError()
-    assert user_message(error, CONFIG, [], CONF) is None
+    assert user_message(error, CONFIG, []) is None
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), AssertionError()])
 def test_bugs_have_no_message(error: Exception) -> None:
-    assert user_message(error, CONFIG, [], CONF) is None
+    assert user_message(error, CONFIG, []) is None
 
 
 def test_sweep_is_composed_with_its_first_values() -> None:
-    cfg = rehearse(
-        CONFIG, ["seed=3,4", "loss=smoothed,plain", "optimizer.lr=choice(0.1,0.2)"], CONF
+    cfg = compose_config(
+        CONFIG, ["seed=3,4", "loss=smoothed,plain", "optimizer.lr=choice(0.1,0.2)"]
     )
     assert (cfg.seed, cfg.loss.label_smoothing, cfg.optimizer.lr) == (3, 0.1, 0.1)
 
 
 def test_interval_of_a_search_is_not_composed() -> None:
-    assert rehearse(CONFIG, ["optimizer.lr=interval(0.1,0.2)"], CONF).optimizer.lr < 0.1
+    assert compose_config(CONFIG, ["optimizer.lr=interval(0.1,0.2)"]).optimizer.lr < 0.1
 
 
 def test_composition_works_in_any_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert rehearse(CONFIG, [], CONF).seed == 1
+    assert compose_config(CONFIG, []).seed == 1

@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from configs import checked
 from en2py.cli.main import config_of
 from en2py.cli.overrides import as_typed, separate
-from en2py.config.composition import CONF, ROOT, groups_of, options_of, rehearse
+from en2py.config.composition import CONF, ROOT, compose_config, groups_of, options_of
 
-OPTIONS = [(group, option) for group in groups_of(CONF) for option in options_of(group, CONF)]
+OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
 CHOICES = [(group, option) for group, option in OPTIONS if group != "experiment"]
-EXPERIMENTS = options_of("experiment", CONF)
+EXPERIMENTS = options_of("experiment")
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "experiments").rglob("*.md")),
@@ -61,7 +61,7 @@ def test_option_makes_what_it_names(group: str, option: str, existing: Path) -> 
             inspect.signature(part.func).bind_partial(*part.args, **part.keywords)
 
 
-@pytest.mark.parametrize("option", options_of("decoding", CONF))
+@pytest.mark.parametrize("option", options_of("decoding"))
 def test_decoding_of_an_evaluation(option: str, existing: Path) -> None:
     checked("evaluate", [f"decoding={option}", f"ckpt_path='{existing}'"], existing)
 
@@ -74,7 +74,7 @@ def test_experiment_composes(name: str, existing: Path) -> None:
 
 def each_value(overrides: list[str], existing: Path) -> Iterator[list[str]]:
     """Yield a command line for each value of each axis of a sweep that an experiment names."""
-    cfg = rehearse("train", overrides, CONF)
+    cfg = compose_config("train", overrides)
     yield overrides
     for key, values in (cfg.hydra.sweeper.params or {}).items():
         given = {override.lstrip("+").split("=")[0] for override in overrides}
@@ -91,9 +91,9 @@ def test_experiments_have_the_last_word() -> None:
 
 
 def test_choice_on_the_command_line_beats_that_of_the_data() -> None:
-    assert "random_split" in rehearse("train", ["split=random"], CONF).split._target_
-    assert "composition_split" in rehearse("train", [], CONF).split._target_
-    assert "group_split" in rehearse("train", ["data=stdlib"], CONF).split._target_
+    assert "random_split" in compose_config("train", ["split=random"]).split._target_
+    assert "composition_split" in compose_config("train", []).split._target_
+    assert "group_split" in compose_config("train", ["data=stdlib"]).split._target_
 
 
 # --------------------------------------------------------------------------------- written commands
@@ -116,13 +116,13 @@ WRITTEN = sorted(set(commands()))
 
 @pytest.mark.parametrize("typed", ["data=tasks", "data=stdlib", "experiment=model_sizes"])
 def test_chosen_data_or_experiment_replaces_the_default_preset(typed: str) -> None:
-    cfg = rehearse("train", [typed], CONF)
+    cfg = compose_config("train", [typed])
     assert cfg.trainer.max_epochs == 30 and cfg.model.d_model == 256
     assert "group_split" in cfg.split._target_
 
 
 def test_bare_command_runs_the_preset_for_tasks() -> None:
-    cfg = rehearse("train", ["loss=smoothed", "seed=2"], CONF)
+    cfg = compose_config("train", ["loss=smoothed", "seed=2"])
     assert cfg.hydra.runtime.choices.experiment == "tasks"
     assert cfg.trainer.max_epochs == 10 and cfg.model.d_model == 128
 
@@ -136,8 +136,8 @@ def test_written_command_composes(config_name: str, words: str) -> None:
     _, given = separate(shlex.split(words))
     # Launchers and sweepers are extras that need not be installed.
     overrides = [as_typed(o) for o in given if not o.startswith("hydra")]
-    rehearse(config_of(config_name, overrides), overrides, CONF)
+    compose_config(config_of(config_name, overrides), overrides)
     for override in overrides:
         group, _, values = override.partition("=")
-        if group in groups_of(CONF) and not group.startswith("hydra"):
-            assert set(values.split(",")) <= set(options_of(group, CONF))
+        if group in groups_of() and not group.startswith("hydra"):
+            assert set(values.split(",")) <= set(options_of(group))

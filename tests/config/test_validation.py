@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import CONF, nodes, rehearse
+from en2py.config.composition import compose_config, nodes
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.validation import VALUES, expand_paths, matches, validate
 from en2py.errors import UserError
@@ -31,7 +31,7 @@ def composed(config_name: str, *choices: str) -> DictConfig:
     """Compose a config once, and hand out copies of it that a test may change."""
     key = (config_name, *choices)
     if key not in COMPOSED:
-        COMPOSED[key] = rehearse(config_name, choices, CONF)
+        COMPOSED[key] = compose_config(config_name, choices)
     cfg = COMPOSED[key].copy()
     HydraConfig.instance().set_config(cfg)
     cfg = cfg.copy()
@@ -93,6 +93,7 @@ MISTAKES = [
         [0.9, 1.0],
         "=[0.9, 1.0]: expected a number below 1",
     ),
+    ("callbacks.early_stopping.every_n_epochs", 3, "has no argument every_n_epochs"),
     ("optimizer.foreachh", True, "did you mean 'foreach'?"),
     ("split.ratios", [0.5, 0.5, 0.5], "these 3 sum to 1.5"),
     ("split.ratios", [0.5, 0.5], "expected three numbers"),
@@ -286,8 +287,8 @@ def test_values_without_a_target_have_a_type() -> None:
 
 def test_files_and_own_values_are_refused_before_torch_is_imported() -> None:
     code = (
-        "import sys; from en2py.config.composition import CONF, nodes, rehearse;"
-        "from en2py.config.validation import validate; cfg = rehearse('train', [{word!r}], CONF);"
+        "import sys; from en2py.config.composition import CONF, nodes, compose_config;"
+        "from en2py.config.validation import validate; cfg = compose_config('train', [{word!r}]);"
         "cfg = cfg.__class__({{k: v for k, v in cfg.items_ex(False) if k != 'hydra'}})\n"
         "try: validate(cfg)\n"
         "except Exception as error: print(type(error).__name__, 'torch' in sys.modules)"

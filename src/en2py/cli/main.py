@@ -32,7 +32,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.overrides import as_typed, is_sweep, separate, typed
-from en2py.config.composition import CONF, ROOT, rehearse, without_preset
+from en2py.config.composition import CONF, ROOT, compose_config, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
@@ -114,7 +114,7 @@ def command(
     except RunFailed as failure:
         return failure.code
     except Exception as error:
-        message = user_message(error, config_name, overrides, CONF)
+        message = user_message(error, config_name, overrides)
         if message is None:
             raise
         return refuse(message, exit_code(error))
@@ -144,7 +144,7 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
     Returns:
         The folder of the sweep.
     """
-    composed = rehearse(config_name, overrides, CONF)
+    composed = compose_config(config_name, overrides)
     for part in ("launcher", "sweeper"):
         package = ".".join(str(composed.hydra[part]._target_).split(".")[:2])
         if importlib.util.find_spec(package) is None:
@@ -174,7 +174,7 @@ def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         sys.argv[1:] = [typed(o) for o in overrides]  # Lightning starts the other ranks with it
         return main(cfg)
     except Exception as error:
-        message, trace = user_message(error, config_name, overrides, CONF), ""
+        message, trace = user_message(error, config_name, overrides), ""
         if not multirun:
             if message is None:
                 raise

@@ -11,18 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parents[3]  # the checkout: the package is installed in place
-
-
 CONF = ROOT / "conf"
-
-
-def _listed(group: str) -> str:
-    return ", ".join(options_of(group, CONF)) or "none yet"
-
-
-def _groups() -> str:
-    """Return the groups and their options as lines of the help text."""
-    return "\n  ".join(f"{group}: {_listed(group)}" for group in groups_of(CONF))
+Config = Mapping[str, Any]
 
 
 def without_preset(config_name: str, overrides: Sequence[str]) -> list[str]:
@@ -40,21 +30,19 @@ def without_preset(config_name: str, overrides: Sequence[str]) -> list[str]:
     return [*overrides, *(["~experiment"] if replaced else [])]
 
 
-def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConfig:
+def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose the config of a command line; of a sweep, with the first value of each axis.
 
     Args:
         config_name: The file of `conf/` without its suffix.
         overrides: The command line's `key=value` words.
-        conf: The folder of the configs.
 
     Returns:
         The config, Hydra's own settings under `hydra`.
     """
+    parser, words = OverridesParser.create(), without_preset(config_name, overrides)
     first = []
-    for override in OverridesParser.create().parse_overrides(
-        without_preset(config_name, overrides)
-    ):
+    for override in parser.parse_overrides(words):
         line = str(override.input_line)
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
@@ -63,32 +51,22 @@ def rehearse(config_name: str, overrides: Sequence[str], conf: Path) -> DictConf
         first.append(line)
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job's, if any
     try:
-        with initialize_config_dir(str(conf), version_base="1.3", job_name=config_name):
+        with initialize_config_dir(str(CONF), version_base="1.3", job_name=config_name):
             return compose(config_name, first, return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
 
 
-def groups_of(conf: Path) -> list[str]:
-    """List the config groups, Hydra's own left out.
-
-    Args:
-        conf: The folder of the configs.
-    """
-    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
-    folders = {folder for folder in folders if folder.split("/")[0] != "hydra"}
-    return sorted(folders | {"experiment"})  # that one lies beside conf/
+def groups_of() -> list[str]:
+    """List the config groups without Hydra's own."""
+    folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.glob("*/**/*.yaml")}
+    return sorted({f for f in folders if f.split("/")[0] != "hydra"} | {"experiment"})
 
 
-def options_of(group: str, conf: Path) -> list[str]:
-    """List the options of a config group.
-
-    Args:
-        group: Its folder, `tokenizer/src`.
-        conf: The folder of the configs; `experiments/` beside it is searched too, as by Hydra.
-    """
-    folders = (conf, conf.parent / "experiments")
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+def options_of(group: str) -> list[str]:
+    """List the options of a config group, such as `tokenizer/src`, as Hydra searches them."""
+    folders = (CONF / group, ROOT / "experiments" / group)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -127,9 +105,6 @@ def share_of(launcher: Mapping[str, Any]) -> int:
     return max(1, n_cores() // max(1, int(launcher.get("n_jobs") or 1)))
 
 
-Config = Mapping[str, Any]
-
-
 def escape(value: Any) -> Any:
     """Keep OmegaConf from reading `${` in a stored text as a reference."""
     if isinstance(value, dict):
@@ -139,9 +114,17 @@ def escape(value: Any) -> Any:
     return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
+def _options_text(group: str) -> str:
+    return ", ".join(options_of(group)) or "none yet"
+
+
+def _groups_text() -> str:
+    return "\n  ".join(f"{group}: {_options_text(group)}" for group in groups_of())
+
+
 # Registered on import: a launcher's worker process composes the job's config right after it has
 # imported this module.
 OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
-OmegaConf.register_new_resolver("options", _listed, replace=True)
-OmegaConf.register_new_resolver("groups", _groups, replace=True)
+OmegaConf.register_new_resolver("options", _options_text, replace=True)
+OmegaConf.register_new_resolver("groups", _groups_text, replace=True)
 OmegaConf.register_new_resolver("cores", lambda most: min(n_cores(), most), replace=True)

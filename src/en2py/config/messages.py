@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from hydra.errors import (
     HydraException,
@@ -13,21 +12,18 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from en2py.config.composition import groups_of, nodes, options_of, rehearse
+from en2py.config.composition import CONF, compose_config, groups_of, nodes, options_of
 from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean
 
 
-def user_message(
-    error: BaseException, config_name: str, overrides: Sequence[str], conf: Path
-) -> str | None:
+def user_message(error: BaseException, config_name: str, overrides: Sequence[str]) -> str | None:
     """Return the sentence that reports a mistake of the user or a fault of the machine.
 
     Args:
         error: Raised while the config was composed or a run was made from it.
         config_name: The config that was composed.
         overrides: The command line's `key=value` words.
-        conf: The folder of the configs.
 
     Returns:
         The sentence; None if the error is a bug, which keeps its traceback.
@@ -46,7 +42,7 @@ def user_message(
             "special characters needs quotes inside of quotes: key='\"text\"'"
         )
     if isinstance(error, ValueError | HydraException | OmegaConfBaseException):
-        mistake = _mistyped(config_name, overrides, conf)
+        mistake = _mistyped(config_name, overrides)
         if mistake is not None or not isinstance(error, HydraException | OmegaConfBaseException):
             return mistake  # Hydra raises a ValueError for `loss=5`
         if isinstance(error, MissingConfigException) and error.options:
@@ -91,15 +87,15 @@ def _instantiation(error: InstantiationException) -> str | None:
     return _one_line(error) if is_argument else None
 
 
-def _mistyped(config_name: str, overrides: Sequence[str], conf: Path) -> str | None:
+def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     """Report the first word of a command line whose group, option or key does not exist."""
     words = [word.lstrip("+~").partition("=")[::2] for word in overrides]
-    groups = {group: options_of(group, conf) for group in groups_of(conf)}
+    groups = {group: options_of(group) for group in groups_of()}
     chosen = [f"{g}={o}" for g, o in words if g in groups and set(o.split(",")) <= {*groups[g]}]
     try:
-        cfg = rehearse(config_name, chosen, conf)
+        cfg = compose_config(config_name, chosen)
     except (HydraException, OmegaConfBaseException):  # a group that this program has not
-        cfg = rehearse(config_name, [], conf)
+        cfg = compose_config(config_name, [])
     choices = cfg.hydra.runtime.choices
     plain = OmegaConf.to_container(cfg, resolve=False)
     keys = [key for key, _ in nodes(plain) if key.split(".")[0] != "hydra"]
@@ -116,15 +112,15 @@ def _mistyped(config_name: str, overrides: Sequence[str], conf: Path) -> str | N
                 "without ckpt_path has data, split, cleaning, tokenizer, augmentation and model"
             )
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
-            return _unknown_key(key, list(dict.fromkeys([*keys, *groups])), conf)
+            return _unknown_key(key, list(dict.fromkeys([*keys, *groups])))
     return None
 
 
-def _unknown_key(key: str, keys: Sequence[str], conf: Path) -> str:
+def _unknown_key(key: str, keys: Sequence[str]) -> str:
     """Name the options of the group that have this key, or the nearest keys."""
     section, _, name = key.rpartition(".")
     group = section.replace(".", "/")
-    files = sorted((conf / group).glob("*.yaml")) if group in groups_of(conf) else []
+    files = sorted((CONF / group).glob("*.yaml")) if group in groups_of() else []
     owners = [file.stem for file in files if name in list(OmegaConf.load(file))]  # `???` too
     if owners:
         choices = " or ".join(f"{group}={owner}" for owner in owners)

@@ -14,25 +14,15 @@ from en2py.config.composition import leaves, typed
 from en2py.data.files import digest, file_digest
 
 # Keys that cannot change a result: where files are written, speed, labels.
+# (A run that `faults` changes would have no result without them.)
 _IRRELEVANT = (
-    "fresh",
-    "study",
-    "logger",
-    "output",
-    "cache",
-    "processes",
-    "checkpoints",
-    "faults",  # a run that they change would have no result without them
-    "sandbox",
-    "behaviour",
-    "choices",
-    "batch.num_workers",
-    "trainer.accelerator",
-    "trainer.devices",
+    *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
+    *("sandbox", "behaviour", "choices"),
+    *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
 )
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
 _HASH_LENGTH = 10
-_SET_ASIDE = re.compile(r"\.old\d+$")
+_ARCHIVED = re.compile(r"\.old\d+$")
 
 
 def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
@@ -59,7 +49,7 @@ def has_digest(name: str, config_sha256: str) -> bool:
 
 def is_archived(name: str) -> bool:
     """Return whether a folder is an earlier attempt that `fresh=true` renamed to `NAME.oldN`."""
-    return _SET_ASIDE.search(name) is not None
+    return _ARCHIVED.search(name) is not None
 
 
 def n_archived(folder: Path) -> int:

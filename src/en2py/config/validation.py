@@ -276,13 +276,15 @@ def _check_arguments(at: str, section: Section, *, null_is_later: bool) -> None:
     known, any_keyword = argument_types(definition(section["_target_"]))
     for name, value in section.items():
         key = f"{at}.{name}"
-        if name.startswith("_") or any(matches(key, pattern) for pattern in VALUES):
+        if name.startswith("_") or key == "decoding.engine":  # which implementation is called
             continue
         if name not in known and not any_keyword:
             near = did_you_mean(name, known)
             raise UserError(f"{key}: {section['_target_']} has no argument {name}{near}")
         expected = known.get(name)
-        if expected is not None and not (value is None and null_is_later):
+        if expected is None or (value is None and null_is_later):
+            continue
+        if not any(matches(key, pattern) for pattern in VALUES):  # `VALUES` were compared before
             expected.validate(key, value)
 
 
@@ -318,9 +320,9 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
     if not isinstance(value, str):
         return
     if name in WRITTEN and "." not in key:
-        path = next(
-            path for path in (Path(value), *Path(value).absolute().parents) if path.exists()
-        )
+        path = Path(value)
+        while not path.exists():
+            path = path.parent
         if not path.is_dir():
             raise UserError(f"{key}: {path} is a file, expected a folder")
         if not os.access(path, os.W_OK):

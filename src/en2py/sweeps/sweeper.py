@@ -13,7 +13,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.config.composition import CONF
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, progress
 from en2py.training import run_folder
@@ -115,7 +114,7 @@ class StudySweeper(Sweeper):
             validate(cfg, "train")
             return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
         except Exception as error:
-            message = user_message(error, "train", list(overrides), CONF)
+            message = user_message(error, "train", list(overrides))
             if message is None:
                 raise
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
