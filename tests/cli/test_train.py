@@ -161,7 +161,7 @@ def test_warm_start_copies_shared_tokens_and_lists_the_rest(
     )
     assert go(f"init_from={best}", f"data.path={other}", out="warm") == 0
     out = capsys.readouterr().out
-    assert "0 start anew" in out and "tokens are known" in out
+    assert "0 newly initialised" in out and "tokens are in both vocabularies" in out
 
 
 @pytest.mark.slow

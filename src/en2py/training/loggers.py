@@ -220,7 +220,7 @@ def training_logger(run: Run) -> WandbLogger:
         project=section["project"],
         folder=run.folder.parent,
         name=run.name,
-        run_id=run.wandb_id(),
+        run_id=wandb_id(run.config["study"], run.name, n_archived(run.folder)),
         group=run.config["study"],
         tags=[*tags, f"seed={run.config['seed']}"],
         config={**run.config, "choices": run.choices},

@@ -1,8 +1,8 @@
-"""What training minimises: cross-entropy of the target tokens, plain, smoothed or weighted.
+"""Training losses: cross-entropy of the target tokens, plain, smoothed or weighted.
 
-Every loss is made from the target vocabulary and called with hidden vectors, the projection to
-logits and targets, at real target positions alone; it returns a scalar mean. Making the logits
-here lets the CPU do it in pieces.
+A loss is constructed with the target vocabulary. It is called with hidden vectors, the projection
+to logits and targets at the real target positions, and returns a scalar mean. It computes the
+logits itself, so that a CPU can do it in chunks.
 
 Shape letters: N real target positions of a batch, D d_model, V target vocabulary.
 """
@@ -39,18 +39,18 @@ class CrossEntropy(nn.Module):
 
 
 class KeywordWeightedCrossEntropy(nn.Module):
-    """Cross-entropy in which some tokens count more; the mean divides by the weights.
+    """Cross-entropy with a weight per token; the mean divides by the sum of the weights.
 
-    A token of several kinds takes the first weight of keyword, frequent, other.
+    A token of several kinds has the first weight of keyword, frequent, other.
 
     Args:
         vocab: The target vocabulary.
         keyword_weight: For Python's keywords and for tokens with a line break (documented
             experiment: 3).
         frequent_weight: For the most frequent tokens (2).
-        n_frequent: How many tokens are most frequent (47: its code names ids 4 to 50).
+        n_frequent: Number of most frequent tokens (47: its code lists ids 4 to 50).
         other_weight: For the rest and for the special tokens (1).
-        label_smoothing: Share of each target spread over all tokens, by their weights.
+        label_smoothing: Share of each target spread over all tokens, in proportion to the weights.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class KeywordWeightedCrossEntropy(nn.Module):
 
 
 def normalizer(loss: nn.Module, targets: Tensor) -> Tensor:
-    """Return what the mean of a loss over targets `[N]` divides by: their number, or weight."""
+    """Return the divisor of a mean loss over targets `[N]`: their number, or sum of weights."""
     weights: Tensor | None = getattr(loss, "weights", None)
     return torch.tensor(float(len(targets))) if weights is None else weights[targets].sum()
 
 
 def shapes_program(token: str) -> bool:
-    """Say whether a token of any tokenizer is a keyword of Python or holds a line break."""
-    spelled = token.replace("Ġ", " ").replace("Ċ", "\n")  # how byte-level BPE writes them
+    """Return whether a token of any tokenizer is a keyword of Python or contains a line break."""
+    spelled = token.replace("Ġ", " ").replace("Ċ", "\n")  # of byte-level BPE
     return token in LAYOUT_TOKENS or "\n" in spelled or spelled.strip(" ") in keyword.kwlist

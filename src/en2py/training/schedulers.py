@@ -1,8 +1,8 @@
-"""Learning rates over training; each is stepped once an update.
+"""Learning rate schedules, stepped once per update.
 
-The optimiser's own rate is the highest that a schedule reaches (`noam` sets its own). `warmup` is
-the share of all steps that the rise takes, so it fits runs of any length. A schedule's state is the
-number of steps done: a run that goes on under another length follows the new length's curve.
+The learning rate of the optimiser is the maximum of a schedule (`noam` computes its own). `warmup`
+is a share of all steps, so it fits runs of any length. The state of a schedule is the number of
+steps: a run that is resumed with another length follows the curve of the new length.
 """
 
 import math
@@ -16,7 +16,7 @@ from en2py.ranges import Fraction
 
 
 def constant(optimizer: Optimizer, *, total_steps: int, warmup: Fraction) -> LRScheduler:
-    """Rise in a line, then stay."""
+    """Increase linearly, then stay constant."""
     rise = _rise(warmup, total_steps)
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / rise))
 
@@ -24,7 +24,7 @@ def constant(optimizer: Optimizer, *, total_steps: int, warmup: Fraction) -> LRS
 def cosine(
     optimizer: Optimizer, *, total_steps: int, warmup: Fraction, final: Fraction
 ) -> LRScheduler:
-    """Rise in a line, then fall along half a cosine to `final` times the highest rate.
+    """Increase linearly, then decrease along half a cosine to `final` times the maximum.
 
     Loshchilov and Hutter (2017), equation 5, without restarts.
     """
@@ -42,14 +42,14 @@ def cosine(
 def one_cycle(
     optimizer: Optimizer, *, total_steps: int, warmup: Fraction, start: Fraction, final: Fraction
 ) -> LRScheduler:
-    """Rise from `start` times the highest rate, then fall to `final` times it, along half cosines.
+    """Increase from `start` times the maximum, then decrease to `final` times it, by half cosines.
 
     Smith and Topin (2018), with the cosines of torch's `OneCycleLR` and without its momentum.
     """
     _check_share("start", start)
     _check_share("final", final)
     _check_share("warmup", warmup)
-    top = warmup * total_steps - 1  # the step of the highest rate
+    top = warmup * total_steps - 1  # the step of the maximum
 
     def factor(step: int) -> float:
         if step < top:
@@ -67,9 +67,9 @@ def noam(
     warmup_steps: PositiveInt,
     scale: PositiveFloat,
 ) -> LRScheduler:
-    """Rise in a line for `warmup_steps`, then fall with the root of the step.
+    """Increase linearly for `warmup_steps`, then decrease with the root of the step.
 
-    Vaswani et al. (2017), equation 3, times `scale`; the optimiser's own rate does not matter.
+    Vaswani et al. (2017), equation 3, times `scale`; the optimiser's own rate has no effect.
     """
     if warmup_steps < 1:
         raise ValueError(f"warmup_steps ({warmup_steps}) is not above 0")
@@ -92,7 +92,7 @@ def noam(
 
 
 def _rise(warmup: float, total_steps: int) -> int:
-    """Return the number of steps until the highest rate, at least 1."""
+    """Return the number of steps until the maximum, at least 1."""
     _check_share("warmup", warmup)
     return max(1, round(warmup * total_steps))
 
@@ -102,6 +102,6 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"{name} ({value}) is not in [0, 1]")
 
 
-def _half_cosine(first: float, last: float, way: float) -> float:
-    """Return the value after a share of the way from `first` to `last`; beyond the end it stays."""
-    return last + (first - last) * (1 + math.cos(math.pi * min(1.0, way))) / 2
+def _half_cosine(first: float, last: float, share: float) -> float:
+    """Interpolate between `first` (share 0) and `last` (share 1 and above) along half a cosine."""
+    return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
