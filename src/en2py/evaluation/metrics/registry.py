@@ -60,20 +60,20 @@ class Metric:
 
     @property
     def headline(self) -> str:
-        """Return the label with its unit and which way is better."""
+        """Return the label with its unit and an arrow in the better direction."""
         return self.head + {True: "\u00a0↑", False: "\u00a0↓", None: ""}[self.higher_is_better]
 
     @property
     def change_head(self) -> str:
-        """Return the heading of differences; those between per cents are points."""
+        """Return the heading of differences; those of per cents are points."""
         return self.headline.replace(",\u00a0%", ",\u00a0points")
 
     def write(self, value: float | None) -> str:
-        """Write a value; what is missing or no number is a dash."""
+        """Format a value; a missing one or NaN is a dash."""
         return number(value, self.digits, self.scale)
 
     def interval(self, low: float | None, high: float | None) -> str:
-        """Write an interval, empty where there is none; Student's of a share is cut at 0 and 1."""
+        """Format an interval, empty where there is none; per cents are clipped to 0 and 100."""
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
             return ""
         if self.unit == "%":
@@ -82,19 +82,19 @@ class Metric:
         return " to ".join(ends) if MINUS in "".join(ends) else "–".join(ends)
 
     def change(self, value: float | None) -> str:
-        """Write a difference, with its sign."""
+        """Format a difference, with its sign."""
         text = self.write(value)
         return text if text[0] in (MINUS, MISSING) or not float(text) else f"+{text}"
 
     def change_interval(self, low: float | None, high: float | None) -> str:
-        """Write the interval of a difference, empty where there is none."""
+        """Format the interval of a difference, empty where there is none."""
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
             return ""
         return f"{self.change(low)} to {self.change(high)}"
 
 
 def number(value: float | None, digits: int = 3, scale: float = 1) -> str:
-    """Write a number with a real minus; what is missing or no number is a dash."""
+    """Format a number with a typographic minus; a missing one or NaN is a dash."""
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{value * scale:.{digits}f}"
@@ -104,19 +104,19 @@ def number(value: float | None, digits: int = 3, scale: float = 1) -> str:
 
 
 def whole(count: float) -> str:
-    """Write a count; a mean of counts keeps one digit."""
+    """Format a count; a mean of counts has one decimal place."""
     return f"{count:,.0f}" if float(count).is_integer() else f"{count:,.1f}"
 
 
 def count_of(figure: Estimate) -> str:
-    """Write `k of n`, empty where a figure has none."""
+    """Format `k of n`, empty where an estimate has no counts."""
     if figure.k is None or figure.of is None:
         return ""
     return f"{whole(figure.k)} of {whole(figure.of)}"
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
-    """Write `a, b and c`."""
+    """Join words as `a, b and c`."""
     *first, end = words
     return f"{', '.join(first)} {last} {end}" if first else end
 
@@ -135,23 +135,23 @@ def metric(name: str) -> Metric:
         return METRICS[name]
     stem, _, of = name.partition("_")
     if of in TOKEN_CLASSES and stem in ("nll", "accuracy"):
-        label, about = f"{METRICS[stem].label}: {of}", f"Of {of} tokens alone."
+        label, about = f"{METRICS[stem].label}: {of}", f"Only {of} tokens."
         return _variant(METRICS[stem], name, label, about)
     stem = name.removesuffix("_any")
     if stem != name and stem in METRICS:
-        about = "Against any of the programs known for the description."
+        about = "Compared with all known programs of the description."
         return _variant(METRICS[stem], name, f"{METRICS[stem].label} (any)", about)
     verb, at, k = name.partition("@")
     if at and verb in ("pass", "behaves"):
         does = {"pass": "passes its tests", "behaves": "behaves like the reference"}[verb]
-        return _percent(name, name, f"Chance that one of {k} sampled programs {does}.")
+        return _percent(name, name, f"Probability that one of {k} sampled programs {does}.")
     if name == "loss":
         return Metric(name, name, from_logits=True, per_token=True)
     return Metric(name, name.replace("_", " "))
 
 
 def format_value(name: str, value: float) -> str:
-    """Write a metric's value on its own, with its unit: `12.3%`, `45.6`, `1.234`, `1,000`."""
+    """Format a value with its unit, for messages: `12.3%`, `45.6`, `1.234`, `1,000`."""
     how = metric(name)
     if isinstance(value, int):
         return f"{value:,}"
@@ -161,19 +161,19 @@ def format_value(name: str, value: float) -> str:
 
 
 def format_values(values: Mapping[str, Any]) -> dict[str, str]:
-    """Write all values that are numbers, by their names."""
+    """Format all values that are numbers."""
     return {n: format_value(n, v) for n, v in values.items() if isinstance(v, int | float)}
 
 
 def figure_of(row: ResultRow, name: str) -> Estimate | None:
-    """Return a row's figure of a metric, None where it lacks one; `val/` asks for validation."""
+    """Return the estimate of a metric, None where there is none; `val/` is validation."""
     if name.startswith(VALIDATION):
         return row.validation.get(name.removeprefix(VALIDATION))
     return row.figures.get(name)
 
 
 def known_metrics(rows: Iterable[ResultRow], *, but: Iterable[str] = ()) -> list[str]:
-    """Return the metrics that any row has, the known ones first in their order, then the others."""
+    """Return the metrics of all rows, those of the registry first, in its order."""
     found = {name for row in rows for name in row.figures} - set(but)
     order = list(METRICS)
     return sorted(found, key=lambda n: (order.index(_family(n)) if _family(n) in order else 99, n))
@@ -189,135 +189,101 @@ def _variant(known: Metric, name: str, label: str, about: str) -> Metric:
     return replace(known, name=name, label=label, about=about, in_table=False, in_headline=False)
 
 
-def _percent(
-    name: str, label: str, about: str, higher_is_better: bool | None = True, **more: bool
-) -> Metric:
-    return Metric(name, label, about, "%", 1, higher_is_better, **more)
+def _percent(name: str, label: str, about: str, better: bool | None = True, **more: bool) -> Metric:
+    return Metric(name, label, about, "%", 1, better, **more)
 
 
-def _share(
-    name: str, label: str, about: str, higher_is_better: bool | None = True, **more: bool
-) -> Metric:
-    return _percent(name, label, about, higher_is_better, is_share=True, **more)
+def _share(name: str, label: str, about: str, better: bool | None = True, **more: bool) -> Metric:
+    return Metric(name, label, about, "%", 1, better, is_share=True, **more)
 
 
 def _score(name: str, label: str, about: str, **more: bool) -> Metric:
     return Metric(name, label, about, "", 1, True, **more)
 
 
-def _loss(name: str, label: str, about: str, digits: int = 3, **more: bool) -> Metric:
+def _loss(name: str, label: str, about: str, digits: int, **more: bool) -> Metric:
     return Metric(name, label, about, "", digits, False, from_logits=True, **more)
 
+
+_IN_TABLE = {"in_table": True}
+_IN_HEADLINE = {"in_table": True, "in_headline": True}
+_PER_TOKEN = {"from_logits": True, "per_token": True}
 
 # In the order in which tables show them.
 _ENTRIES = (
     _share(
-        "passes_tests",
-        "passes",
-        "Passes all tests of its pair, run in the sandbox.",
-        in_table=True,
-        in_headline=True,
+        "passes_tests", "passes", "Passes all tests of its pair in the sandbox.", **_IN_HEADLINE
     ),
     _share(
         "behaves",
         "behaves",
-        "Does what its reference does on generated inputs; of the references that can be tested.",
-        in_table=True,
-        in_headline=True,
+        "Behaves like its reference on generated inputs; over references that can be tested.",
+        **_IN_HEADLINE,
     ),
     _share(
         "exact_match_renamed",
         "exact up to names",
-        "Same syntax tree as the reference once names are made equal.",
-        in_table=True,
-        in_headline=True,
+        "Same syntax tree as the reference after renaming.",
+        **_IN_HEADLINE,
     ),
     _share("exact_match_ast", "exact tree", "Same syntax tree as the reference."),
     _share("exact_match", "exact text", "Same text as the reference."),
-    _share("compiles", "compiles", "Python compiles it.", in_table=True),
+    _share("compiles", "compiles", "Python compiles it.", **_IN_TABLE),
     _share("script_runs", "script runs", "Runs as a script without an exception."),
-    _share("script_output", "script output", "Prints what the reference prints, run as a script."),
-    _score(
-        "bleu",
-        "BLEU",
-        "BLEU of sacrebleu over Python's own tokens with layout words.",
-        in_table=True,
-        in_headline=True,
-    ),
+    _share("script_output", "script output", "Prints the same as the reference, as a script."),
+    _score("bleu", "BLEU", "BLEU of sacrebleu over Python and layout tokens.", **_IN_HEADLINE),
     _score(
         "crystal_bleu",
         "CrystalBLEU",
-        "BLEU without the n-grams that are most frequent in the training code.",
-        in_table=True,
+        "BLEU without the most frequent n-grams of the training code.",
+        **_IN_TABLE,
     ),
     _score("code_bleu", "CodeBLEU", "BLEU with keywords, syntax trees and data flow."),
-    _score("bleu_conala", "BLEU (CoNaLa)", "BLEU as published CoNaLa results count it."),
+    _score("bleu_conala", "BLEU (CoNaLa)", "BLEU as in published results on CoNaLa."),
     _score("chrf", "chrF", "F-score of character n-grams, from sacrebleu."),
     _percent(
-        "edit_similarity", "edit similarity", "Characters shared with the reference, in order."
+        "edit_similarity", "edit similarity", "Shared characters with the reference, in order."
     ),
-    _share(
-        "copied",
-        "copied",
-        "Is, word for word, a program of the training part.",
-        None,
-        in_table=True,
-    ),
-    _share("function_name", "function name", "Names its first function as the reference does."),
-    _share("has_unk", "has <unk>", "Holds the mark for an unknown word.", False),
+    _share("copied", "copied", "Equals a training program, token for token.", None, **_IN_TABLE),
+    _share("function_name", "function name", "Its first function is named as the reference's."),
+    _share("has_unk", "has <unk>", "Contains the token of unknown words.", False),
     _percent(
         "trigger_alone_same",
         "one word: same",
-        "The rarest word of the description alone brings the same program.",
+        "The rarest word of the description alone yields the same program.",
         None,
     ),
     _percent(
         "trigger_alone_renamed",
         "one word: up to names",
-        "The rarest word alone brings the same program up to names.",
+        "The rarest word alone yields the same program up to names.",
         None,
     ),
     _percent(
         "trigger_without_same",
         "without it: same",
-        "The description without its rarest word brings the same program.",
+        "The description without its rarest word yields the same program.",
         None,
     ),
     _percent(
         "trigger_without_renamed",
         "without it: up to names",
-        "Without its rarest word, the same program up to names.",
+        "The description without its rarest word yields the same program up to names.",
         None,
     ),
     _loss(
-        "nll",
-        "NLL",
-        "Plain token negative log-likelihood, nats a token.",
-        per_token=True,
-        in_table=True,
+        "nll", "NLL", "Negative log-likelihood per token, in nats.", 3, per_token=True, **_IN_TABLE
     ),
     _loss("ppl", "perplexity", "exp of the NLL.", 2, per_token=True),
     _loss(
         "bpc",
         "bits/char",
-        "Bits per character of the reference; an unknown token pays for its spelling.",
-        in_table=True,
+        "Bits per character; unknown tokens cost their spelling.",
+        3,
+        **_IN_TABLE,
     ),
-    _percent(
-        "accuracy",
-        "token accuracy",
-        "Next token right, given the right ones before it.",
-        from_logits=True,
-        per_token=True,
-    ),
-    _percent(
-        "unk_targets",
-        "<unk> targets",
-        "Target tokens that the vocabulary lacks.",
-        False,
-        from_logits=True,
-        per_token=True,
-    ),
+    _percent("accuracy", "token accuracy", "Right next tokens, given the reference.", **_PER_TOKEN),
+    _percent("unk_targets", "<unk> targets", "Targets not in the vocabulary.", False, **_PER_TOKEN),
 )
 METRICS = {entry.name: entry for entry in _ENTRIES}
 
@@ -329,12 +295,12 @@ TABLE = tuple(
 )
 HEADLINES = tuple(entry.name for entry in _ENTRIES if entry.in_headline)
 CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
-# On the terminal: of an epoch, of a finished run, of a sweep's runs, of a sweep, of a comparison.
+# On the terminal: an epoch, a finished run, the runs of a sweep, a sweep, a comparison.
 EPOCH = ("val/nll", "train/nll", "val/exact_match_renamed")
 FINISHED_RUN = ("val/nll", "test/nll", "test/exact_match_renamed")
 SWEEP_RUNS = ("val/nll", "test/exact_match_renamed")
 SWEEP = ("val/nll", "passes_tests", "exact_match_renamed", "compiles", "bleu")
 COMPARISON = ("nll", "bpc", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
-# Of generated programs: while training, and at the top of samples.md.
+# Generated programs: during training, and at the top of samples.md.
 GENERATED = ("exact_match_renamed", "compiles", "bleu")
 SAMPLES = ("exact_match", "exact_match_ast", *GENERATED)
