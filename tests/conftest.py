@@ -1,4 +1,4 @@
-"""What tests share: 12 hand-written pairs, their vocabularies, a tiny model, an empty W&B."""
+"""Shared fixtures: 12 hand-written pairs, their vocabularies, small runs."""
 
 import os
 
@@ -77,7 +77,7 @@ def go(tmp_path: Path) -> Callable[..., int]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[..., int], Path]:
-    """A finished run that tests may look at but not change, with the function that made it."""
+    """Return a finished run, which tests must not change, and the function that trained it."""
     from training_runs import folder_of, runner
 
     folder = tmp_path_factory.mktemp("whole")

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 def main(cfg: DictConfig) -> Any:
     from en2py.cli.train import train
 
-    mark = Path(cfg.output).parent / "killed"  # no variable: a worker may be older than the test
+    # A file and not a variable: the worker may have started before the test.
+    mark = Path(cfg.output).parent / "killed"
     if cfg.seed == 2 and not mark.exists():
         mark.write_text("killed once")
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Small runs through the command line's own path, and how two of them are compared."""
+"""Small runs through the command line, and assertions that two runs are equal."""
 
 import csv
 import json
@@ -81,7 +81,7 @@ def folder_of(tmp_path: Path, out: str = "out") -> Path:
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:
-    """Return the rows without the columns that are times."""
+    """Return the rows of metrics.csv without times."""
     with open(folder / "metrics.csv") as file:
         return [{k: v for k, v in r.items() if k not in TIMES} for r in csv.DictReader(file)]
 
@@ -103,7 +103,7 @@ def assert_equal(a: Any, b: Any, at: str = "") -> None:
 
 
 def assert_same_run(a: Path, b: Path) -> None:
-    """Weights, optimiser, schedule, metric states, records, best epoch: all equal."""
+    """Assert equal weights, optimizers, schedulers, metric states, records and best epochs."""
     for name in ("last.ckpt", "best.ckpt"):
         one, two = (load_checkpoint(folder / "checkpoints" / name) for folder in (a, b))
         for key in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch",
@@ -120,7 +120,7 @@ def assert_same_run(a: Path, b: Path) -> None:
 
 
 class Stop(RuntimeError):
-    """What a test throws into a run."""
+    """The error that a test raises inside of a run."""
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
@@ -136,26 +136,26 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
     monkeypatch.setattr(Seq2SeqModule, hook, hooked)
 
 
-def assert_stopped_equals_whole(
+def assert_resumed_equals_uninterrupted(
     go: Go,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    choices: Sequence[str],
+    overrides: Sequence[str],
     step: int,
     *until_stopped: str,
 ) -> None:
-    """Stop at a training step, go on, and compare with the run in `whole`."""
+    """Stop at a training step, resume, and compare with the run in `whole`."""
     with monkeypatch.context() as patch:
         stop_at(patch, "training_step", step)
         with pytest.raises(Stop):
-            go(*choices, *until_stopped, out="stopped")
-    assert go(*choices, out="stopped") == 0
+            go(*overrides, *until_stopped, out="stopped")
+    assert go(*overrides, out="stopped") == 0
     assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
 
 
-def assert_goes_on_exactly(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
+def assert_resumes_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
 ) -> None:
-    """Train, train again with a stop in the middle, and compare both ends."""
-    assert go(*choices, out="whole") == 0
-    assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, 6, EVERY_STEP)
+    """Train without and with an interruption, and compare the results."""
+    assert go(*overrides, out="whole") == 0
+    assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, overrides, 6, EVERY_STEP)

@@ -27,7 +27,7 @@ ANY = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20
 
 
 def read_back(line: str) -> Any:
-    """Take a value through Hydra's grammar, into a config and out of it."""
+    """Parse an override with Hydra, and return its value from a config."""
     override = PARSER.parse_override(line)
     cfg = OmegaConf.create({"prompt": None})
     OmegaConf.set_struct(cfg, True)
@@ -54,13 +54,13 @@ def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
     "text",
     ["add (a, b), don't print x == 'y'", "null", "12", "true", "${oc.env:HOME}", "a,b", "", "~/x"],
 )
-def test_prompt_through_the_whole_config(text: str) -> None:
+def test_prompt_is_unchanged_in_the_composed_config(text: str) -> None:
     cfg = compose_config("evaluate", [overrides.as_typed(f"prompt={text}"), "ckpt_path=x"])
     assert cfg.prompt == text
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
-def test_text_keeps_its_plus(plus: str) -> None:
+def test_plus_of_an_override_is_kept(plus: str) -> None:
     assert overrides.as_typed(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"
 
 
@@ -77,7 +77,7 @@ def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "override", ["loss=smoothed,plain", "seed=1", "~loss", "optimizer.lr=1e-3"]
 )
-def test_other_values_are_left_to_hydra(override: str) -> None:
+def test_other_overrides_are_unchanged(override: str) -> None:
     assert overrides.as_typed(override) == override
 
 
@@ -88,18 +88,18 @@ def test_options_go_before_overrides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "printed"),
     [
         (["--max-epochs", "3"], "max_epochs=VALUE"),
         (["prompt=add", "two", "numbers"], "'two' is not of the form key=value"),
     ],
 )
-def test_unknown_words_are_refused(arguments: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_unknown_arguments_are_refused(arguments: list[str], printed: str) -> None:
+    with pytest.raises(UserError, match=printed):
         overrides.separate(arguments)
 
 
-# ------------------------------------------------------------------ whole commands, in this process
+# ------------------------------------------------------------------ commands in this process
 
 
 @pytest.fixture
@@ -124,25 +124,25 @@ def raising(error: BaseException) -> Callable[[DictConfig], None]:
 
 
 class SIGTERMException(SystemExit):
-    """Of the name that Lightning's has."""
+    """A class with the name of Lightning's."""
 
 
-def test_done_is_0(started: Callable[..., int]) -> None:
+def test_success_exits_with_0(started: Callable[..., int]) -> None:
     seen = []
     assert started(lambda cfg: seen.append(cfg.seed), "seed=7") == 0
     assert seen == [7]
 
 
-def test_mistake_is_2_and_one_line(started: Callable[..., int], capsys: Any) -> None:
+def test_user_error_exits_with_2_and_one_line(started: Callable[..., int], capsys: Any) -> None:
     assert started(raising(UserError("no such\nfile"))) == 2
     assert capsys.readouterr().err == "no such file\n"
 
 
-def test_ctrl_c_is_130(started: Callable[..., int]) -> None:
+def test_ctrl_c_exits_with_130(started: Callable[..., int]) -> None:
     assert started(raising(KeyboardInterrupt())) == 130
 
 
-def test_ctrl_c_through_lightning_is_130(started: Callable[..., int]) -> None:
+def test_ctrl_c_through_lightning_exits_with_130(started: Callable[..., int]) -> None:
     def entry_point(cfg: DictConfig) -> None:
         try:
             raise KeyboardInterrupt
@@ -152,7 +152,7 @@ def test_ctrl_c_through_lightning_is_130(started: Callable[..., int]) -> None:
     assert started(entry_point) == 130
 
 
-def test_sigterm_is_143(started: Callable[..., int]) -> None:
+def test_sigterm_exits_with_143(started: Callable[..., int]) -> None:
     assert started(raising(SIGTERMException())) == 143
 
 
@@ -166,7 +166,7 @@ def test_refused_run_writes_nothing(started: Callable[..., int], tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sweep_goes_on_after_a_mistake(started: Callable[..., int], capsys: Any) -> None:
+def test_sweep_continues_after_a_user_error(started: Callable[..., int], capsys: Any) -> None:
     seen = []
 
     def entry_point(cfg: DictConfig) -> float:
@@ -182,20 +182,20 @@ def test_sweep_goes_on_after_a_mistake(started: Callable[..., int], capsys: Any)
     assert "2: two is refused\n1 of 3 runs failed" in streams.out
 
 
-def test_reason_stands_in_the_log_of_the_sweep(started: Callable[..., int], tmp_path: Path) -> None:
+def test_reason_is_written_to_failed_log(started: Callable[..., int], tmp_path: Path) -> None:
     started(raising(UserError("two is refused")), "-m", "seed=2", "study=s")
     assert "seed=2" in (tmp_path / "s" / "failed.log").read_text()
     assert "two is refused" in (tmp_path / "s" / "failed.log").read_text()
 
 
-def test_sweep_with_a_bug_is_1(started: Callable[..., int]) -> None:
+def test_sweep_with_a_bug_exits_with_1(started: Callable[..., int]) -> None:
     def entry_point(cfg: DictConfig) -> None:
         raise UserError("no") if cfg.seed == 1 else ZeroDivisionError
 
     assert started(entry_point, "-m", "seed=1,2") == 1
 
 
-def test_refused_sweep_leaves_the_last_record(started: Callable[..., int], tmp_path: Path) -> None:
+def test_refused_sweep_keeps_the_last_record(started: Callable[..., int], tmp_path: Path) -> None:
     record = tmp_path / "adhoc" / "multirun.yaml"
     record.parent.mkdir()
     record.write_text("mine")
@@ -217,7 +217,7 @@ def test_summary_follows_a_sweep_with_failures(
     assert [folder.name for folder in folders] == ["adhoc"]
 
 
-# -------------------------------------------------------------------------------- whole processes
+# -------------------------------------------------------------------------------- subprocesses
 
 
 def in_process(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -241,7 +241,7 @@ finally:
 """
 
 
-def test_help_page_needs_no_torch(tmp_path: Path) -> None:
+def test_help_is_printed_without_torch(tmp_path: Path) -> None:
     done = in_process(WITHOUT_TORCH, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert done.stdout.count("    python train.py") + done.stdout.count("  python train.py") >= 5
@@ -249,7 +249,7 @@ def test_help_page_needs_no_torch(tmp_path: Path) -> None:
     assert "imported" not in done.stdout
 
 
-def test_refusal_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
+def test_validation_error_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     arguments = ("trainer.max_epochs=abc", f"output={tmp_path / 'outputs'}")
     done = in_process(WITHOUT_TORCH, *arguments, folder=tmp_path)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Whole runs through the command line's own path, small enough for a test."""
+"""Small runs through the command line."""
 
 import json
 import os
@@ -21,16 +21,16 @@ from training_runs import (
     Go,
     Stop,
     assert_equal,
-    assert_goes_on_exactly,
+    assert_resumed_equals_uninterrupted,
+    assert_resumes_exactly,
     assert_same_run,
-    assert_stopped_equals_whole,
     folder_of,
     stop_at,
 )
 
 
 @pytest.mark.slow
-def test_a_run_leaves_all_that_it_promises(whole: tuple[Go, Path]) -> None:
+def test_run_writes_all_documented_files(whole: tuple[Go, Path]) -> None:
     folder = whole[1]
     assert folder.name.startswith("jsonl-tiny-none-plain-seed1-")
     for name in ("config.yaml", "overrides.txt", "metrics.csv", "curves.png", "data_report.json",
@@ -43,7 +43,7 @@ def test_a_run_leaves_all_that_it_promises(whole: tuple[Go, Path]) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_command_again_shows_the_stored_result(
+def test_finished_run_prints_its_stored_result(
     whole: tuple[Go, Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -63,7 +63,7 @@ def test_the_same_command_again_shows_the_stored_result(
     [("training_step", 2), ("training_step", 3), ("training_step", 4), ("training_step", 9),
      ("validation_step", 2), ("on_validation_epoch_end", 2), ("on_train_epoch_end", 1)],
 )  # fmt: skip
-def test_a_stopped_run_ends_as_if_it_had_not_been(
+def test_resumed_run_equals_an_uninterrupted_one(
     whole: tuple[Go, Path],
     go: Go,
     tmp_path: Path,
@@ -82,18 +82,18 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["2", "0.7"])
-def test_an_epoch_cut_short_is_an_epoch_when_a_run_goes_on(
+def test_limited_epoch_is_an_epoch_when_a_run_resumes(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     words = (f"+trainer.limit_train_batches={limit}", "trainer.max_epochs=2")
     assert go(*words, out="whole") == 0
     result = json.loads((folder_of(tmp_path, "whole") / "result.json").read_text())
     first_of_second_epoch = result["steps"] // 2 + 1
-    assert_stopped_equals_whole(go, tmp_path, monkeypatch, words, first_of_second_epoch)
+    assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, words, first_of_second_epoch)
 
 
 @pytest.mark.slow
-def test_fresh_trains_anew_and_keeps_the_old_folder(go: Go, tmp_path: Path) -> None:
+def test_fresh_trains_again_and_archives_the_folder(go: Go, tmp_path: Path) -> None:
     go()
     folder = folder_of(tmp_path)
     assert go("fresh=true") == 0
@@ -102,7 +102,7 @@ def test_fresh_trains_anew_and_keeps_the_old_folder(go: Go, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_finished_run_goes_on_under_another_length(go: Go, tmp_path: Path) -> None:
+def test_finished_run_resumes_with_more_epochs(go: Go, tmp_path: Path) -> None:
     constant = "scheduler=constant"
     go("trainer.max_epochs=2", constant, out="short")
     go("trainer.max_epochs=3", constant, out="long")
@@ -118,7 +118,7 @@ def test_a_finished_run_goes_on_under_another_length(go: Go, tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["last.ckpt", "best.ckpt"])
-def test_a_kill_before_the_first_save_goes_on_from_the_file_that_was_named(
+def test_kill_before_the_first_checkpoint_resumes_from_ckpt_path(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     constant = "scheduler=constant"
@@ -138,7 +138,7 @@ def test_a_kill_before_the_first_save_goes_on_from_the_file_that_was_named(
 
 
 @pytest.mark.slow
-def test_going_on_with_another_loss_is_refused_with_the_difference(
+def test_resuming_with_another_loss_is_refused_with_the_difference(
     whole: tuple[Go, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     go, folder = whole
@@ -151,7 +151,7 @@ def test_going_on_with_another_loss_is_refused_with_the_difference(
 
 
 @pytest.mark.slow
-def test_warm_start_copies_shared_tokens_and_lists_the_rest(
+def test_init_from_copies_shared_tokens_and_lists_the_others(
     whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = whole[1] / "checkpoints" / "best.ckpt"
@@ -165,7 +165,7 @@ def test_warm_start_copies_shared_tokens_and_lists_the_rest(
 
 
 @pytest.mark.slow
-def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
+def test_evaluate_reproduces_the_test_scores_of_training(whole: tuple[Go, Path]) -> None:
     go, folder = whole
     assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", program="evaluate") == 0
     again = json.loads((folder / "evaluate-test" / "results.json").read_text())
@@ -180,7 +180,7 @@ def test_evaluate_repeats_the_score_of_training(whole: tuple[Go, Path]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGUSR1", 143), ("SIGINT", 130)])
-def test_a_signal_saves_and_leaves_and_the_run_goes_on_from_there(
+def test_signal_saves_a_checkpoint_from_which_the_run_resumes(
     whole: tuple[Go, Path],
     go: Go,
     tmp_path: Path,
@@ -205,7 +205,7 @@ def test_a_signal_saves_and_leaves_and_the_run_goes_on_from_there(
 
 
 @pytest.mark.slow
-def test_a_second_process_with_the_same_choices_is_told_so(
+def test_second_process_with_the_same_config_is_refused(
     go: Go,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,7 +229,7 @@ def test_a_second_process_with_the_same_choices_is_told_so(
 
 
 @pytest.mark.slow
-def test_a_sweep_records_separate_runs_and_ends_with_a_table(
+def test_sweep_logs_separate_wandb_runs_and_ends_with_a_table(
     go: Go,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -241,15 +241,15 @@ def test_a_sweep_records_separate_runs_and_ends_with_a_table(
     study = tmp_path / "out" / "adhoc"
     assert len(list(study.glob("wandb/offline-run-*"))) == 2
     assert len(list(study.glob("jsonl-*/result.json"))) == 2
-    told = capsys.readouterr().out
-    assert "adhoc: 2 runs" in told and "adhoc: summary" in told
-    assert "2/2 loss=smoothed: finished in" in told
+    printed = capsys.readouterr().out
+    assert "adhoc: 2 runs" in printed and "adhoc: summary" in printed
+    assert "2/2 loss=smoothed: finished in" in printed
     monkeypatch.setattr(Seq2SeqModule, "training_step", None)  # nothing is trained again
     assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
 
 
 @pytest.mark.slow
-def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
+def test_invalid_value_fails_only_its_run_of_a_sweep(
     go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
@@ -259,7 +259,7 @@ def test_a_wrong_value_fails_its_own_run_of_a_sweep_alone(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", [2, 3], ids=["best", "last"])
-def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
+def test_stop_after_the_checkpoint_of_an_epoch_loses_no_metrics(
     whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     original, calls = AtomicCheckpointIO.save_checkpoint, iter(range(1, 10**6))
@@ -279,7 +279,7 @@ def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "choices",
+    "overrides",
     [
         ["embeddings=joint", "embeddings.freeze_epochs=1", "embeddings.vectors.epochs=1"],
         ["callbacks=ema", "trainer.precision=32-true"],
@@ -290,11 +290,11 @@ def test_an_end_right_after_an_epochs_checkpoint_loses_none_of_its_figures(
         ["tokenizer/tgt=spacy", "augmentation=rename", "trainer.accumulate_grad_batches=2",
          "decoding=sample", "decoding.max_len=12"],
     ],
-    ids=lambda choices: choices[0],
+    ids=lambda overrides: overrides[0],
 )  # fmt: skip
-def test_choices_train_stop_and_go_on_to_the_same_end(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[str]
+def test_options_train_stop_and_resume_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
 ) -> None:
-    assert_goes_on_exactly(go, tmp_path, monkeypatch, choices)
+    assert_resumes_exactly(go, tmp_path, monkeypatch, overrides)
     best = folder_of(tmp_path, "whole") / "checkpoints" / "best.ckpt"
     assert go(f"ckpt_path={best}", program="evaluate") == 0

@@ -1,7 +1,7 @@
-"""`hydra/launcher=submitit_slurm` with a Slurm of three small programs in the place of a cluster.
+"""`hydra/launcher=submitit_slurm` with three small programs in place of SLURM.
 
-They do what submitit asks for: `sbatch` starts the jobs of an array one after another and returns,
-`srun` starts the tasks of a job with their variables, `sacct` tells the states.
+They do what submitit needs: `sbatch` starts the jobs of an array one after another and returns,
+`srun` starts the tasks of a job with their variables, `sacct` prints the states.
 """
 
 import json
@@ -79,7 +79,7 @@ CLUSTER = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu",
 
 
 @pytest.mark.slow
-def test_jobs_of_an_array_are_the_runs_of_one_process(go: Go, tmp_path: Path) -> None:
+def test_array_jobs_equal_runs_in_one_process(go: Go, tmp_path: Path) -> None:
     assert go("seed=1", "trainer.max_epochs=1", out="alone") == 0
     assert go("-m", "seed=1,2", "model.n_heads=2,7", *CLUSTER, out="side") == 2  # 7 is refused
     asked = (tmp_path / "sbatch").read_text()
@@ -92,7 +92,7 @@ def test_jobs_of_an_array_are_the_runs_of_one_process(go: Go, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_two_tasks_of_a_job_are_the_two_ranks_of_a_run(go: Go, tmp_path: Path) -> None:
+def test_two_tasks_of_a_job_are_two_ranks(go: Go, tmp_path: Path) -> None:
     words = ("optimizer.lr=1e-9",)  # so that the weights stay as they were
     assert go(*words, "trainer.max_epochs=1", out="one") == 0
     ranks = ("trainer=ddp", "hydra.launcher.tasks_per_node=2")

@@ -1,4 +1,4 @@
-"""The answer of a study: rows, order, differences, and the same again from its CSV file."""
+"""The summary of a study: rows, order, differences; the same from its CSV file."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summ
 
 
 def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
-    """Make a finished run of a loss."""
+    """Return a finished run of a loss."""
     facts = {"run": f"d-m-e-{loss}-seed{seed}-{more.get('mark', 0)}", "study": "s",
              "seed": str(seed), "vocab": more.get("vocab", "v"), "split_hash": "h",
              "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5"}  # fmt: skip
@@ -47,13 +47,13 @@ def test_rows_are_ranked_by_validation_and_compared_with_the_first_run() -> None
     assert difference.is_significant and best_if_significant(results) == "loss=smoothed"
 
 
-def test_best_by_chance_is_not_marked() -> None:
+def test_insignificant_best_row_is_not_marked() -> None:
     results = results_of([*PLAIN, *NOISY], "s")
     assert results.rows[0].name == "loss=weighted"
     assert best_if_significant(results) == ""
 
 
-def test_other_vocabularies_are_compared_by_bits_alone() -> None:
+def test_other_vocabularies_are_compared_only_by_bits_per_character() -> None:
     other = [stored("smoothed", seed, 1.0, vocab="w") for seed in (1, 2, 3)]
     results = results_of([*PLAIN, *other], "s")
     row = next(row for row in results.rows if row.name == "loss=smoothed")
@@ -61,7 +61,7 @@ def test_other_vocabularies_are_compared_by_bits_alone() -> None:
     assert "val/bpc" in row.differences and "vocabulary" in row.notes[0]
 
 
-def test_csv_gives_the_same_table(tmp_path: Path) -> None:
+def test_csv_file_has_the_same_summary(tmp_path: Path) -> None:
     runs = [*PLAIN, *BETTER]
     path = tmp_path / "loss_functions.csv"
     path.write_text(csv_of(runs))
@@ -72,14 +72,14 @@ def test_csv_gives_the_same_table(tmp_path: Path) -> None:
     assert one.rows == two.rows and one.axes == two.axes
 
 
-def test_summary_of_a_csv_lies_beside_it(
+def test_summary_of_a_csv_file_is_written_next_to_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "loss_functions.csv"
     path.write_text(csv_of([*PLAIN, *BETTER]))
     summarize_study(path)
-    told = capsys.readouterr().out
-    assert "smoothed (best)" in told and "−0.100" in told
+    printed = capsys.readouterr().out
+    assert "smoothed (best)" in printed and "−0.100" in printed
     folder = tmp_path / "loss_functions"
     page = (folder / "summary.html").read_text()
     assert "<svg" in page and "loss" in page
@@ -92,7 +92,7 @@ def test_summary_of_a_csv_lies_beside_it(
 
 
 def on_disk(study: Path, name: str, **record: Any) -> None:
-    """Make a finished run's folder, as the earliest version wrote it."""
+    """Write the folder of a finished run."""
     folder = study / name
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("seed: 1\nmodel:\n  d_ff: 64\n")
@@ -104,7 +104,7 @@ def on_disk(study: Path, name: str, **record: Any) -> None:
     (folder / "result.json").write_text(json.dumps({**result, **record}))
 
 
-def test_finished_runs_of_a_folder_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_finished_runs_of_a_folder_are_read_in_planned_order(tmp_path: Path) -> None:
     first, second = "t-m-e-plain-seed1-bbbbbbbbbb", "t-m-e-plain-seed2-aaaaaaaaaa"
     on_disk(tmp_path, second, seed=2)
     on_disk(tmp_path, first)
@@ -118,7 +118,7 @@ def test_finished_runs_of_a_folder_are_read_in_the_order_asked_for(tmp_path: Pat
                               {"step": 19, "epoch": 2, "val/nll": 2.5}]  # fmt: skip
 
 
-def test_the_sweep_that_asked_for_most_gives_the_order(tmp_path: Path) -> None:
+def test_order_is_that_of_the_largest_sweep(tmp_path: Path) -> None:
     names = [f"t-m-e-plain-seed{seed}-{str(seed) * 10}" for seed in (1, 2, 3)]
     for name in names:
         on_disk(tmp_path, name)
@@ -134,7 +134,7 @@ def test_the_sweep_that_asked_for_most_gives_the_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "another table"])
-def test_what_is_no_study_is_told(tmp_path: Path, what: str) -> None:
+def test_path_without_a_study_is_refused(tmp_path: Path, what: str) -> None:
     path = tmp_path / "there"
     if what == "an empty folder":
         path.mkdir()
@@ -144,7 +144,7 @@ def test_what_is_no_study_is_told(tmp_path: Path, what: str) -> None:
         read_study(path)
 
 
-def test_the_folder_of_one_run_names_its_study(tmp_path: Path) -> None:
+def test_run_folder_is_refused_with_its_study(tmp_path: Path) -> None:
     run = tmp_path / "s" / "t-m-e-plain-seed1-bbbbbbbbbb"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text("seed: 1")
@@ -152,7 +152,7 @@ def test_the_folder_of_one_run_names_its_study(tmp_path: Path) -> None:
         read_study(run)
 
 
-def test_a_table_of_a_part_says_what_is_missing(
+def test_summary_of_an_unfinished_study_counts_missing_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = tmp_path / "s"
@@ -166,12 +166,14 @@ def test_a_table_of_a_part_says_what_is_missing(
     jobs.append({"run": "", "overrides": [], "reason": "seed=x: no number"})
     (study / "sweeps.jsonl").write_text(json.dumps({"sweep": "1", "jobs": jobs}) + "\n")
     summarize_study(study)
-    told = " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
     missing = "2 failed (seed=x: no number; no room), 1 interrupted, 1 not started"
-    assert missing in told and missing in (study / "summary.html").read_text()
+    assert missing in printed and missing in (study / "summary.html").read_text()
 
 
-def test_rows_of_other_seeds_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_rows_with_different_seeds_are_reported(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "s.csv"
     for runs, expected in (([*PLAIN, *BETTER], False), ([*PLAIN, *BETTER[:2]], True)):
         path.write_text(csv_of(runs))
@@ -179,7 +181,9 @@ def test_rows_of_other_seeds_are_told(capsys: pytest.CaptureFixture[str], tmp_pa
         assert ("Not all rows have the same seeds" in capsys.readouterr().out) == expected
 
 
-def test_evaluate_makes_the_table_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_recomputes_the_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from evaluate import main
 
     on_disk(tmp_path / "s", "t-m-e-plain-seed1-bbbbbbbbbb")

@@ -1,4 +1,4 @@
-"""Sweeps: what is done is seen, what fails stops nothing, what is killed goes on."""
+"""Sweeps: finished runs are skipped, failed ones do not stop others, killed ones resume."""
 
 import dataclasses
 import json
@@ -36,7 +36,7 @@ def go(tmp_path: Path) -> Go:
 
 
 def a_run(study: Path, digest: str = "0123456789", **record: Any) -> Path:
-    """Make the folder of a run that has begun."""
+    """Write the folder of a started run."""
     folder = study / f"tasks-tiny-none-plain-seed1-{digest}"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("seed: 1\n")
@@ -48,36 +48,36 @@ def a_run(study: Path, digest: str = "0123456789", **record: Any) -> Path:
 # ------------------------------------------------------------------------------- states of a run
 
 
-def test_a_run_with_its_own_result_is_finished(tmp_path: Path) -> None:
+def test_run_with_a_result_is_finished(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text(json.dumps({"config_sha256": "0123456789abcdef"}))
     assert run_folder.read_state(folder).status == run_folder.FINISHED
 
 
-def test_the_result_of_other_choices_finishes_nothing(tmp_path: Path) -> None:
+def test_result_of_another_config_is_ignored(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text(json.dumps({"config_sha256": "ffff"}))
     assert run_folder.read_state(folder).status == run_folder.INTERRUPTED
 
 
-def test_half_a_result_finishes_nothing(tmp_path: Path) -> None:
+def test_incomplete_result_is_ignored(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     (folder / "result.json").write_text('{"config_sha256": "0123456789ab')
     assert run_folder.read_state(folder).status == run_folder.INTERRUPTED
 
 
-def test_a_failed_run_says_why(tmp_path: Path) -> None:
+def test_failed_run_has_a_reason(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="out of memory", code=1)
     assert run_folder.read_state(folder) == run_folder.State(run_folder.FAILED, "out of memory", 1)
 
 
-def test_a_run_whose_lock_is_held_is_running(tmp_path: Path) -> None:
+def test_locked_run_is_running(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="failed before", code=1)
     with FileLock(run_folder.lock_file(folder)):
         assert run_folder.read_state(folder).status == run_folder.RUNNING
 
 
-def test_no_folder_is_not_started(tmp_path: Path) -> None:
+def test_run_without_a_folder_is_not_started(tmp_path: Path) -> None:
     assert run_folder.read_state(tmp_path / "none-seed1-0").status == run_folder.NOT_STARTED
 
 
@@ -92,7 +92,7 @@ def test_plans_are_read_back_without_an_incomplete_line(
     assert plan.read_plans(tmp_path) == [("2-b", jobs)]
 
 
-def test_axes_are_what_differs_in_the_order_typed() -> None:
+def test_varied_keys_are_in_the_order_typed() -> None:
     runs = [["data=tasks", "loss=a", "seed=1"], ["data=tasks", "loss=b", "seed=1"],
             ["data=tasks", "loss=a", "seed=2"]]  # fmt: skip
     assert plan.varied(runs) == ["loss", "seed"]
@@ -100,18 +100,18 @@ def test_axes_are_what_differs_in_the_order_typed() -> None:
 
 
 @pytest.mark.parametrize(("n_jobs", "share"), [(None, 6), (1, 6), (2, 3), (4, 1), (64, 1)])
-def test_runs_side_by_side_share_the_cores(
+def test_parallel_runs_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, n_jobs: int | None, share: int
 ) -> None:
     monkeypatch.setattr(composition, "n_cores", lambda: 6)
     assert composition.share_of({} if n_jobs is None else {"n_jobs": n_jobs}) == share
 
 
-# ---------------------------------------------------------------------------------- whole sweeps
+# ---------------------------------------------------------------------------------- sweeps
 
 
 def table_of(results: Results) -> Any:
-    """Return all figures of a study, without what is a time."""
+    """Return the summary of a study without times."""
     record = dataclasses.asdict(results)
     for rows in record["curves"].values():
         for row in rows:
@@ -126,8 +126,8 @@ def in_process(*arguments: str, **more: Any) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_goes_on_to_the_same_table(go: Go, tmp_path: Path) -> None:
-    """Kill -9 in the third of six runs; then the same command."""
+def test_killed_sweep_resumes_to_the_same_summary(go: Go, tmp_path: Path) -> None:
+    """Kill the third of six runs with SIGKILL, and run the command again."""
     axes = ("loss=plain,smoothed", "seed=1,2,3", "trainer.max_epochs=2")
     assert go("-m", *axes, out="whole") == 0
     fixed = [*SMALL, f"data.path={tmp_path / 'pairs.jsonl'}", f"cache={tmp_path / 'cache'}",
@@ -144,9 +144,9 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(go: Go, tmp_path: Path
     finished = {path.parent.name: path.read_bytes() for path in study.glob("*/result.json")}
     assert len(finished) == 2
     again = in_process(*words, *axes)
-    told, _ = again.communicate()
+    printed, _ = again.communicate()
     assert again.returncode == 0
-    assert "interrupted, resumes" in told and "resuming from" in told
+    assert "interrupted, resumes" in printed and "resuming from" in printed
     for name, content in finished.items():
         assert (study / name / "result.json").read_bytes() == content, "was trained again"
     whole = results_of(read_study(tmp_path / "whole" / "adhoc"), "t")
@@ -155,10 +155,10 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(go: Go, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_failures_stop_nothing_and_are_told_at_the_end(
+def test_failed_runs_are_reported_at_the_end_of_the_sweep(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong value, an exception, memory, a loss that is not finite; and a run that is well."""
+    """Invalid value, exception, out of memory, non-finite loss; and a run without an error."""
     original = Seq2SeqModule.training_step
 
     def spoiled(self: Seq2SeqModule, batch: Any, batch_idx: int) -> Any:
@@ -173,12 +173,12 @@ def test_failures_stop_nothing_and_are_told_at_the_end(
     monkeypatch.setattr(Seq2SeqModule, "training_step", spoiled)
     command = ("-m", "seed=2,3,4,1", "model.n_heads=2,7", "trainer.max_epochs=1")
     assert go(*command) == 1
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 1
     for reason in ("ZeroDivisionError: a bug", "memory", "not finite",
                    "model.n_heads=7: does not divide"):  # fmt: skip
-        assert reason in told
-    assert "7 of 8 runs failed" in told
+        assert reason in printed
+    assert "7 of 8 runs failed" in printed
     assert "ZeroDivisionError: a bug" in (tmp_path / "out" / "adhoc" / "failed.log").read_text()
     monkeypatch.setattr(Seq2SeqModule, "training_step", original)
     assert go(*command) == 2  # four are refused, the others are mended
@@ -186,7 +186,7 @@ def test_failures_stop_nothing_and_are_told_at_the_end(
 
 
 @pytest.mark.slow
-def test_data_is_prepared_once_and_the_time_is_estimated(
+def test_data_is_prepared_once_and_the_runtime_is_estimated(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from train import main
@@ -199,16 +199,16 @@ def test_data_is_prepared_once_and_the_time_is_estimated(
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
     monkeypatch.setattr(preparation, "prepare_data", prepare_data)
     assert command(main, "train", argv=words) == 0
-    told = capsys.readouterr().out
-    assert len(calls) == 1 and "data prepared once for all runs" in told
-    assert told.index("estimated time:") < told.index("1/2 seed=1")
-    assert "2 to do, 1 at once" in told and "ms a step measured on the first" in told
+    printed = capsys.readouterr().out
+    assert len(calls) == 1 and "data prepared once for all runs" in printed
+    assert printed.index("estimated time:") < printed.index("1/2 seed=1")
+    assert "2 to do, 1 at once" in printed and "ms a step measured on the first" in printed
     assert command(main, "train", argv=words) == 0
     assert "estimated time" not in capsys.readouterr().out  # nothing is left to do
 
 
 def launched(go: Go, tmp_path: Path, launcher: str, *words: str) -> Path:
-    """Do a run in this process, and the same with one more by a launcher."""
+    """Train a run in this process, and the same and another by a launcher."""
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
     assert go("seed=1", "trainer.max_epochs=1", out="alone") == 0
     axes = ("seed=1,2", "model.d_ff=64", "trainer.max_epochs=1")
@@ -224,7 +224,7 @@ def launched(go: Go, tmp_path: Path, launcher: str, *words: str) -> Path:
         ("submitit_local", ("hydra.launcher.timeout_min=5",)),
     ],
 )
-def test_runs_of_a_launcher_are_those_of_one_process(
+def test_runs_of_a_launcher_equal_runs_in_one_process(
     go: Go, tmp_path: Path, launcher: str, words: tuple[str, ...]
 ) -> None:
     study = launched(go, tmp_path, launcher, *words)
@@ -237,8 +237,8 @@ def test_runs_of_a_launcher_are_those_of_one_process(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(go: Go, tmp_path: Path) -> None:
-    """The worker of the first run is killed once, as for its memory; all come to their end."""
+def test_killed_joblib_worker_fails_no_other_run(go: Go, tmp_path: Path) -> None:
+    """Kill a worker process once, as if memory had run out; all runs finish."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     from killing import main
 
@@ -251,7 +251,7 @@ def test_a_killed_worker_of_joblib_takes_no_other_run_with_it(go: Go, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_search_finds_the_better_rate_and_goes_on_where_it_was(
+def test_search_finds_the_better_rate_and_resumes(
     go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -274,8 +274,8 @@ def candidates(run: Path) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_two_ranks_count_as_one_does(tmp_path: Path, go: Go) -> None:
-    """One run by two gloo processes, on its own and in a sweep: every pair is counted once."""
+def test_two_ranks_score_like_one(tmp_path: Path, go: Go) -> None:
+    """Two gloo processes, alone and in a sweep, count every pair once."""
     words = ("trainer.max_epochs=1", "optimizer.lr=1e-9")  # so that the weights stay as they were
     assert go(*words, out="one") == 0
     fixed = [o for o in SMALL if o.split("=")[0] not in ("trainer.max_epochs",)]

@@ -16,7 +16,7 @@ from training_runs import (
     EVERY_STEP,
     Go,
     assert_equal,
-    assert_stopped_equals_whole,
+    assert_resumed_equals_uninterrupted,
     folder_of,
     metrics,
 )
@@ -113,7 +113,7 @@ def test_a_spike_is_skipped_and_a_stopped_run_resumes_exactly(
     assert go(*choices, out="whole") == 0
     assert capsys.readouterr().err.count("skipped (") == 2
     between = 27  # the two, with most of the median's window before it
-    assert_stopped_equals_whole(go, tmp_path, monkeypatch, choices, between)
+    assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, choices, between)
 
 
 @pytest.mark.slow
