@@ -41,7 +41,7 @@ from en2py.training.loggers import MetricsFile, finish_wandb, training_logger
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory, training_remedies
 from en2py.training.resume import check_same_data, find_checkpoint
-from en2py.training.run_folder import SWEEP_ID, Run, in_sweep
+from en2py.training.run_folder import SWEEP_ID, Run, in_sweep, read_result
 from en2py.training.signals import exit_with_parent, handle_signals
 from en2py.training.testing import (
     draw_attention,
@@ -65,7 +65,7 @@ def train(cfg: DictConfig) -> float:
     """
     run = _run_of_job(cfg)
     with handle_signals(), run.lock(), cleanup_process_group():
-        result = None if run.config["fresh"] else run.stored_result()
+        result = None if run.config["fresh"] else read_result(run.folder)
         if result is None:
             if is_rank_zero():
                 run.begin()

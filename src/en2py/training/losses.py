@@ -29,8 +29,6 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, vocab: Vocab, *, label_smoothing: ProperFraction) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing ({label_smoothing}) is not in [0, 1)")
         self.label_smoothing = label_smoothing
 
     def forward(self, hidden: Tensor, projection: nn.Linear, targets: Tensor) -> Tensor:
@@ -64,15 +62,6 @@ class KeywordWeightedCrossEntropy(nn.Module):
         label_smoothing: ProperFraction,
     ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing ({label_smoothing}) is not in [0, 1)")
-        for name, weight in (
-            ("keyword_weight", keyword_weight),
-            ("frequent_weight", frequent_weight),
-            ("other_weight", other_weight),
-        ):
-            if weight <= 0:
-                raise ValueError(f"{name} ({weight}) is not above 0")
         self.label_smoothing = label_smoothing
         n_special = len(SPECIAL_TOKENS)
         ordinary = range(n_special, len(vocab))

@@ -1,4 +1,4 @@
-"""The folder of a run: its state, lock and result."""
+"""The folder of a run: its name, lock, inputs, state and result."""
 
 import json
 import os
@@ -15,14 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import escape
-from en2py.config.run_name import (
-    archive_folder,
-    config_digest,
-    has_digest,
-    n_archived,
-    run_name,
-    wandb_id,
-)
+from en2py.config.run_name import archive_folder, config_digest, has_digest, run_name
 from en2py.data.files import write_atomically
 from en2py.errors import UserError
 
@@ -30,6 +23,10 @@ if TYPE_CHECKING:  # torch takes seconds
     from pytorch_lightning import Trainer
 
     from en2py.data.prepare import Prepared
+
+SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
+FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
+RUNNING, NOT_STARTED = "running", "not started"
 
 
 class Run:
@@ -65,7 +62,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the lock of the run.
+        """Lock the run for the block.
 
         Raises:
             UserError: If another process holds it.
@@ -85,14 +82,6 @@ class Run:
                 f"this run is already running in another process: {self.folder}; "
                 "wait for it, or change an option, for example seed=2"
             ) from None
-
-    def stored_result(self) -> dict[str, Any] | None:
-        """Return the result of a finished run with this config."""
-        try:
-            result: dict[str, Any] = json.loads(self.result_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return result if result.get("config_sha256") == config_digest(self.config) else None
 
     def begin(self) -> None:
         """Archive the folder of an earlier attempt with `fresh=true`, and write the state."""
@@ -165,22 +154,13 @@ class Run:
         write_atomically(self.result_file, json.dumps(result, indent=2).encode())
         return result
 
-    def wandb_id(self) -> str:
-        """Return the W&B id: a resumed run keeps it, a run with `fresh=true` has another."""
-        return wandb_id(self.config["study"], self.name, n_archived(self.folder))
-
-
-SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
-FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
-RUNNING, NOT_STARTED = "running", "not started"
-
 
 @dataclass(frozen=True)
 class State:
     """The state of a run.
 
     Attributes:
-        status: One of the words above.
+        status: One of the constants of this module.
         reason: Why it failed, one sentence.
         code: Its exit code.
     """
@@ -221,7 +201,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def lock_file(folder: Path) -> Path:
-    """Return the file that the process which trains a run holds locked."""
+    """Return the file that the process of a run locks."""
     return folder.parent / f".{folder.name}.lock"
 
 

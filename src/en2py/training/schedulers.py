@@ -2,7 +2,8 @@
 
 The learning rate of the optimiser is the maximum of a schedule (`noam` computes its own). `warmup`
 is a share of all steps, so it fits runs of any length. The state of a schedule is the number of
-steps: a run that is resumed with another length follows the curve of the new length.
+steps: a run that is resumed with another length follows the curve of the new length. The ranges of
+the arguments are checked with the config.
 """
 
 import math
@@ -28,7 +29,6 @@ def cosine(
 
     Loshchilov and Hutter (2017), equation 5, without restarts.
     """
-    _check_share("final", final)
     rise = _rise(warmup, total_steps)
 
     def factor(step: int) -> float:
@@ -46,9 +46,6 @@ def one_cycle(
 
     Smith and Topin (2018), with the cosines of torch's `OneCycleLR` and without its momentum.
     """
-    _check_share("start", start)
-    _check_share("final", final)
-    _check_share("warmup", warmup)
     top = warmup * total_steps - 1  # the step of the maximum
 
     def factor(step: int) -> float:
@@ -71,8 +68,6 @@ def noam(
 
     Vaswani et al. (2017), equation 3, times `scale`; the optimiser's own rate has no effect.
     """
-    if warmup_steps < 1:
-        raise ValueError(f"warmup_steps ({warmup_steps}) is not above 0")
 
     def rate(step: int) -> float:
         n = step + 1
@@ -93,13 +88,7 @@ def noam(
 
 def _rise(warmup: float, total_steps: int) -> int:
     """Return the number of steps until the maximum, at least 1."""
-    _check_share("warmup", warmup)
     return max(1, round(warmup * total_steps))
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} ({value}) is not in [0, 1]")
 
 
 def _half_cosine(first: float, last: float, share: float) -> float:
