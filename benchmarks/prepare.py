@@ -1,10 +1,10 @@
-"""Preparation: time by stage, first time, from the cache, and with one step after the other.
+"""Measure data preparation: time by stage, first time, from the cache, and in one process.
 
 python benchmarks/prepare.py [--english-python FILE] [--root FOLDER] [--quick] [--json FILE]
 
-`--root` is a folder of Python files that pairs are mined from for the growth; the packages of this
-environment where none is named. Seconds are wall clock; processor seconds of all processes stand
-beside them, for machines that do other things too. Memory is the peak of the main process.
+`--root` is a folder of Python files to mine pairs from for the growth; the default is the packages
+of this environment. Seconds are wall clock; the processor seconds of all processes are printed too,
+for machines with other load. Memory is the peak of the main process.
 """
 
 import argparse
@@ -30,32 +30,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--english-python", metavar="FILE", help="the students' file")
     parser.add_argument("--root", default=sysconfig.get_path("purelib"))
-    parser.add_argument("--quick", action="store_true", help="small data, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="small data, to check that it runs")
     parser.add_argument("--json", default="prepare.json", metavar="FILE")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     rows: list[Row] = []
 
     def measure(what: str, job: Callable[..., Row], *arguments: Any) -> None:
-        # A process of its own each: nothing is warm, and the peak of memory is its own.
+        # A new process for each: nothing is warm, and the peak of memory is that of the job.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             row = {"what": what, **pool.submit(job, *arguments).result()}
         rows.append(row)
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
-    sources = {"tasks": ["experiment=tasks", *(["data.source.n_pairs=900"] * asked.quick)]}
-    if asked.english_python:
-        path = f"data.path={asked.english_python}"
+    sources = {"tasks": ["experiment=tasks", *(["data.source.n_pairs=900"] * args.quick)]}
+    if args.english_python:
+        path = f"data.path={args.english_python}"
         sources["english_python"] = ["data=english_python", path, "embeddings=joint"]
     for name, overrides in sources.items():
         with tempfile.TemporaryDirectory() as folder:
             measure(f"{name}, first time", run, [*overrides, f"cache={folder}"])
             measure(f"{name}, from the cache", run, [*overrides, f"cache={folder}"])
-        measure(f"{name}, one after the other", stages, overrides, 1)
+        measure(f"{name}, one process", stages, overrides, 1)
         measure(f"{name}, by stage", stages, overrides, os.cpu_count())
     with tempfile.TemporaryDirectory() as folder:
         mined = Path(folder) / "mined.pickle"
-        measure("mining", mine, asked.root, mined)
-        for n in (300,) if asked.quick else (1_000, 10_000, 100_000):
+        measure("mining", mine, args.root, mined)
+        for n in (300,) if args.quick else (1_000, 10_000, 100_000):
             measure(f"growth, {n:,} pairs", grow, mined, n)
     record = {
         "date": date.today().isoformat(),
@@ -64,11 +64,11 @@ def main() -> None:
         "load": os.getloadavg()[0],
         "rows": rows,
     }
-    Path(asked.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    Path(args.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 class Clock:
-    """Wall and processor seconds since it was made, the processes that ended included."""
+    """Wall and processor seconds since its creation, with those of finished processes."""
 
     def __init__(self) -> None:
         self.began, self.used = time.perf_counter(), self._used()
@@ -92,15 +92,16 @@ def config_of(overrides: list[str]) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from en2py.config.composition import CONF
+    from en2py.config.composition import CONF, without_preset
 
+    overrides = without_preset("train", overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose("train", overrides), resolve=True)
     return dict(config)
 
 
 def run(overrides: list[str]) -> Row:
-    """Do all that a run does before it builds its model, through the cache."""
+    """Do all that a run does before it builds its model, with the cache."""
     config = config_of(overrides)
     from en2py.training import build
 
@@ -113,7 +114,7 @@ def run(overrides: list[str]) -> Row:
 
 
 def stages(overrides: list[str], processes: int) -> Row:
-    """Do each stage by itself; with one process this is the plain way."""
+    """Run each stage alone."""
     config = config_of(overrides)
     from en2py.config import instantiate
     from en2py.data.cleaning import clean
@@ -153,7 +154,7 @@ def stages(overrides: list[str], processes: int) -> Row:
 
 
 def mine(root: str, path: Path) -> Row:
-    """Mine all pairs that there are, and keep them in a file."""
+    """Mine all pairs and write them to a file."""
     config = config_of(["data=stdlib", f"data.root={root}"])
     from en2py.config import instantiate
     from en2py.data.pairs import DataReport
@@ -166,7 +167,7 @@ def mine(root: str, path: Path) -> Row:
 
 
 def grow(mined: Path, n: int) -> Row:
-    """Prepare `n` of the mined pairs, taken evenly."""
+    """Prepare `n` of the mined pairs, spread evenly."""
     config = config_of(["data=stdlib"])
     from en2py.config import instantiate
     from en2py.data.duplicates import group_near_duplicates

@@ -134,7 +134,9 @@ def _split_groups(
     groups = group_near_duplicates(prints[: len(main)])
     part = _assign(main, groups, ratios, seed)
     report.facts["groups"] = {"n": len(set(groups)), "largest": max(Counter(groups).values())}
-    return _mix_in(main, part, others, prints, report, SPLITS, "groups of near-duplicates")
+    splits = _mix_in(main, part, others, prints, report, SPLITS, "groups of near-duplicates")
+    assert not any(shares["any"] for shares in splits.leakage.values()), splits.leakage
+    return splits
 
 
 def composition_split(
