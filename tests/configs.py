@@ -1,4 +1,4 @@
-"""Compose and check a config as the command line does."""
+"""Compose and validate a config as the command line does."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from en2py.config.validation import validate
 
 
 def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfig:
-    """Compose, fill in what has to be given, and check."""
+    """Compose a config, add missing paths, and validate it."""
     cfg = compose_config(config_name, overrides)
     HydraConfig.instance().set_config(cfg)
     cfg = cfg.copy()

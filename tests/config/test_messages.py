@@ -14,7 +14,7 @@ CONFIG = "train"
 
 
 def message_of(*words: str) -> str:
-    """Compose a command line that has a mistake, and user_message what was raised."""
+    """Compose a command line that has a mistake and return the message."""
     try:
         _, overrides = separate(list(words))
         overrides = [as_typed(override) for override in overrides]

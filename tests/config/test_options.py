@@ -1,4 +1,4 @@
-"""Every option composes, passes the checks and makes what it names; written commands compose."""
+"""Every option composes, is valid and can be instantiated; documented commands compose."""
 
 import functools
 import inspect
@@ -36,11 +36,11 @@ def _no_config_left() -> Iterator[None]:
     HydraConfig.instance().cfg = None
 
 
-def made(section: Any) -> Iterator[Any]:
+def instantiated(section: Any) -> Iterator[Any]:
     """Instantiate a section, or each section in it."""
     if isinstance(section, Mapping) and "_target_" not in section:
         for inner in section.values():
-            yield from made(inner)
+            yield from instantiated(inner)
     elif isinstance(section, Mapping):
         yield instantiate(section, _convert_="all")
 
@@ -53,10 +53,10 @@ def existing(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
-def test_option_makes_what_it_names(group: str, option: str, existing: Path) -> None:
+def test_option_is_valid_and_instantiates(group: str, option: str, existing: Path) -> None:
     cfg = checked("train", [f"{group}={option}"], existing)
     section = OmegaConf.select(cfg, group.replace("/", "."))
-    for part in made(OmegaConf.to_container(section, resolve=True)):
+    for part in instantiated(OmegaConf.to_container(section, resolve=True)):
         if isinstance(part, functools.partial):
             inspect.signature(part.func).bind_partial(*part.args, **part.keywords)
 
@@ -83,7 +83,7 @@ def each_value(overrides: list[str], existing: Path) -> Iterator[list[str]]:
                 yield [*overrides, f"{key}={value}"]
 
 
-def test_experiments_have_the_last_word() -> None:
+def test_experiments_override_the_groups() -> None:
     """`_self_` behind a group would silently undo the plain values of its options."""
     lines = OmegaConf.load(CONF / "train.yaml").defaults
     names = ["_self_" if line == "_self_" else next(iter(line)) for line in lines]
@@ -96,7 +96,7 @@ def test_choice_on_the_command_line_beats_that_of_the_data() -> None:
     assert "group_split" in compose_config("train", ["data=stdlib"]).split._target_
 
 
-# --------------------------------------------------------------------------------- written commands
+# ------------------------------------------------------------------------------ documented commands
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -132,7 +132,7 @@ def test_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize(("config_name", "words"), WRITTEN)
-def test_written_command_composes(config_name: str, words: str) -> None:
+def test_documented_command_composes(config_name: str, words: str) -> None:
     _, given = separate(shlex.split(words))
     # Launchers and sweepers are extras that need not be installed.
     overrides = [as_typed(o) for o in given if not o.startswith("hydra")]

@@ -28,7 +28,7 @@ def _no_config_left() -> Iterator[None]:
 
 
 def composed(config_name: str, *choices: str) -> DictConfig:
-    """Compose a config once, and hand out copies of it that a test may change."""
+    """Compose a config once and return a copy that a test may change."""
     key = (config_name, *choices)
     if key not in COMPOSED:
         COMPOSED[key] = compose_config(config_name, choices)
@@ -57,7 +57,7 @@ def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
     validate(cfg, config_name)
 
 
-# One line a mistake: key, value, what the sentence says about it.
+# Key, value, part of the message.
 MISTAKES = [
     ("trainer.max_epochs", "abc", "trainer.max_epochs=abc: expected a whole number"),
     ("trainer.max_epochs", 0, "=0: expected a number above 0 or -1"),
@@ -115,14 +115,14 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "told"), MISTAKES)
-def test_value_is_refused(key: str, value: Any, told: str) -> None:
-    said = refused(composed("train"), **{key: value})
-    assert told in said
-    assert said.startswith(key.split(".")[0])
+@pytest.mark.parametrize(("key", "value", "expected"), MISTAKES)
+def test_value_is_refused(key: str, value: Any, expected: str) -> None:
+    message = refused(composed("train"), **{key: value})
+    assert expected in message
+    assert message.startswith(key.split(".")[0])
 
 
-def test_two_starts_exclude_each_other() -> None:
+def test_ckpt_path_and_init_from_exclude_each_other() -> None:
     assert "exclude" in refused(composed("train"), ckpt_path="a", init_from="b")
 
 
@@ -132,23 +132,23 @@ def test_fresh_excludes_a_checkpoint() -> None:
 
 def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("x")
-    said = refused(composed("train"), ckpt_path=str(tmp_path / "lost.ckpt"))
-    assert "does not exist" in said and "did you mean 'last.ckpt'?" in said
+    message = refused(composed("train"), ckpt_path=str(tmp_path / "lost.ckpt"))
+    assert "does not exist" in message and "did you mean 'last.ckpt'?" in message
 
 
-def test_missing_folder_is_told_as_such(tmp_path: Path) -> None:
-    said = refused(composed("train"), init_from=str(tmp_path / "runs" / "a" / "last.ckpt"))
-    assert f"looked in {tmp_path}" in said
+def test_missing_folder_names_the_folder_searched(tmp_path: Path) -> None:
+    message = refused(composed("train"), init_from=str(tmp_path / "runs" / "a" / "last.ckpt"))
+    assert f"looked in {tmp_path}" in message
 
 
-def test_folder_for_a_file(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file(tmp_path: Path) -> None:
     assert "this is a folder" in refused(composed("train"), ckpt_path=str(tmp_path))
 
 
 def test_empty_file(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
-    said = refused(composed("train", "data=jsonl"), **{"data.path": str(tmp_path / "empty.txt")})
-    assert "file is empty" in said
+    message = refused(composed("train", "data=jsonl"), **{"data.path": str(tmp_path / "empty.txt")})
+    assert "file is empty" in message
 
 
 def test_data_without_its_path() -> None:
@@ -156,16 +156,16 @@ def test_data_without_its_path() -> None:
 
 
 def test_data_path_must_exist() -> None:
-    said = refused(composed("train", "data=english_python"), **{"data.path": "no/such.txt"})
-    assert said.startswith("data.path: no does not exist")
+    message = refused(composed("train", "data=english_python"), **{"data.path": "no/such.txt"})
+    assert message.startswith("data.path: no does not exist")
 
 
-def test_beam_of_none() -> None:
-    said = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
-    assert "decoding.beam_size=0: expected a number above 0" in said
+def test_beam_size_of_zero() -> None:
+    message = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
+    assert "decoding.beam_size=0: expected a number above 0" in message
 
 
-def test_sweep_in_an_experiment_wants_m() -> None:
+def test_sweep_in_an_experiment_needs_multirun() -> None:
     cfg = composed("train")
     OmegaConf.set_readonly(HydraConfig.instance().cfg, False)
     OmegaConf.set_readonly(HydraConfig.get(), False)
@@ -173,19 +173,19 @@ def test_sweep_in_an_experiment_wants_m() -> None:
     assert "add -m" in refused(cfg)
 
 
-def test_tables_that_start_to_learn_later_on_several_devices() -> None:
+def test_frozen_tables_on_several_devices() -> None:
     cfg = composed("train", "trainer=ddp", "embeddings=joint", "embeddings.freeze_epochs=2")
     assert "embeddings.freeze_epochs=2: tables" in refused(cfg)
 
 
-def test_group_taken_away() -> None:
+def test_deleted_group() -> None:
     cfg = composed("train")
     with open_dict(cfg):
         del cfg["loss"]
     assert refused(cfg).startswith("loss is needed")
 
 
-def test_half_a_minute_for_five_minutes() -> None:
+def test_fraction_of_a_minute_is_accepted() -> None:
     cfg = composed("train")
     cfg.checkpoints.every_n_minutes = 0.5
     validate(cfg)
@@ -198,17 +198,17 @@ def test_empty_prompt(key: str, value: str, tmp_path: Path) -> None:
     )
 
 
-def test_prompt_and_prompts() -> None:
-    said = refused(composed("evaluate"), "evaluate", ckpt_path="a", prompt="x", prompts="y")
-    assert "exclude" in said
+def test_prompt_and_prompts_exclude_each_other() -> None:
+    message = refused(composed("evaluate"), "evaluate", ckpt_path="a", prompt="x", prompts="y")
+    assert "exclude" in message
 
 
-def test_evaluation_wants_a_checkpoint() -> None:
+def test_evaluation_needs_a_checkpoint() -> None:
     assert refused(composed("evaluate"), "evaluate") == "ckpt_path is needed: add ckpt_path=FILE"
 
 
 @pytest.mark.parametrize("target", ["os.system", "en2pyx.y", "builtins.eval", "torch.load"])
-def test_foreign_targets_in_a_stored_config(target: str) -> None:
+def test_targets_that_are_not_listed(target: str) -> None:
     with pytest.raises(UserError, match="may run"):
         check_allowed({"cleaning": {"step": [{"_target_": target}]}})
 
