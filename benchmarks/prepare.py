@@ -132,7 +132,7 @@ def stages(overrides: list[str], processes: int) -> Row:
         return result
 
     pairs = timed("read", lambda: instantiate.make(config["data"]["source"])(report))
-    steps = build._cleaning(config["cleaning"])
+    steps = build.cleaning_steps(config["cleaning"])
     with ProcessPool(processes, 10) as pool:
         pairs = timed("clean", lambda: clean(pairs, steps, report, pool=pool))
         prints = timed("compare", lambda: list(pool.map(fingerprint, pairs)))
@@ -193,7 +193,7 @@ def grow(mined: Path, n: int) -> Row:
     clock = Clock()
     prepared = prepare(
         read=read,
-        cleaning=build._cleaning(config["cleaning"]),
+        cleaning=build.cleaning_steps(config["cleaning"]),
         split=split,
         augment=instantiate.make(config["augmentation"]),
         src_tokenizer=src,

@@ -54,7 +54,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
         with progress_bar("preparing the data") as progress:
             prepared = prepare(
                 read=make(config["data"]["source"]),
-                cleaning=_cleaning(config["cleaning"]),
+                cleaning=cleaning_steps(config["cleaning"]),
                 split=_split(config),
                 augment=make(config["augmentation"]),
                 src_tokenizer=src_tokenizer,
@@ -87,15 +87,15 @@ def _splits_by_behaviour(config: Config) -> bool:
     return make(config["split"]).func is behaviour_split
 
 
-def _cleaning(section: Config) -> dict[str, Any]:
+def cleaning_steps(section: Config) -> dict[str, Any]:
     """Return the enabled cleaning steps, in order.
 
     They are plain partials: those of Hydra check their target at each call, which took a fifth of
     the time of cleaning.
     """
     used = [name for name, use in section["use"].items() if use]
-    made = {name: make(section["steps"][name]) for name in used}
-    return {name: partial(step.func, **step.keywords) for name, step in made.items()}
+    steps = {name: make(section["steps"][name]) for name in used}
+    return {name: partial(step.func, **step.keywords) for name, step in steps.items()}
 
 
 def word_vectors(config: Config, prepared: Prepared) -> Vectors:
@@ -114,8 +114,8 @@ def word_vectors(config: Config, prepared: Prepared) -> Vectors:
         vectors = make(settings)(
             sentences, prepared.src_vocab, prepared.tgt_vocab, seed=config["seed"]
         )
-        made: dict[str, Any] = vectors.to_dict()
-        return made
+        content: dict[str, Any] = vectors.to_dict()
+        return content
 
     record, _ = cached(Path(config["cache"]), "vectors", key, build)
     return Vectors.from_dict(record)
@@ -270,8 +270,8 @@ def _exported(module: Seq2SeqModule, engine: str) -> Search:
     search: Any = module.search
     if search.func not in (greedy, beam):
         raise UserError(
-            f"decoding.engine={engine}: it has greedy and beam search; {search.func.__name__} is "
-            "the torch engine's, whose draws depend on the seed and the source alone"
+            f"decoding.engine={engine} supports greedy and beam search, not "
+            f"{search.func.__name__}: use decoding.engine=torch"
         )
     arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
     exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)

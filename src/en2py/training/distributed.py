@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import distributed
 
 # Lightning sets these for the ranks that it starts. The next run of a sweep in the same process
-# would take itself for one of the ranks and wait for the others.
+# would act as one of the ranks and wait for the others.
 _VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 

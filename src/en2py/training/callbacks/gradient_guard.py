@@ -26,7 +26,7 @@ class BadUpdate(Fault):
 
 @dataclass(frozen=True)
 class Update:
-    """An update that was not made yet.
+    """A pending update.
 
     Attributes:
         size: Sum of the norms of its gradients, or its loss.
@@ -50,7 +50,7 @@ class Update:
 
 
 class GradientGuard(Callback):
-    """Stop or skip an update whose gradients are not finite or explode, before it is made.
+    """Stop or skip an update with non-finite or exploding gradients before it is applied.
 
     On a GPU the size is read one step later, so that no step waits for the device; weights are
     checked once more before a checkpoint is written.
