@@ -1,8 +1,10 @@
 import ast
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
+from pydantic import TypeAdapter
 
 from en2py.errors import UserError
 from en2py.evaluation.behaviour import (
@@ -113,7 +115,8 @@ def test_an_oracle_has_at_most_40_inputs(oracles):
 @pytest.mark.parametrize("code", [LARGER, SORT, SCRIPT])
 def test_candidates_survive_json(code, oracles):
     own = OracleCandidate("function", oracles[code], "")
-    assert OracleCandidate.from_dict(json.loads(json.dumps(own.to_dict()))) == own
+    record = json.loads(json.dumps(asdict(own)))
+    assert TypeAdapter(OracleCandidate).validate_python(record) == own
 
 
 # inputs

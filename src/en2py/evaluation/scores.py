@@ -152,7 +152,7 @@ def score_programs(
         programs,
         [pair.code for pair in pairs],
         known=known_codes(training.pairs, pairs),
-        training_codes=training.code,
+        training=training.code,
     )
     ran = runner.run(programs)
     executed = counts_of(ran)

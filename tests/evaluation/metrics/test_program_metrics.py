@@ -184,9 +184,9 @@ def test_outputs_with_unknown_tokens_are_counted():
 
 
 def test_copied_compares_tokens_with_all_training_programs():
-    training = [ADD, LOOP]
-    assert value("copied", ADD.replace("a + b", "a+b  # sum"), PLUS, training_codes=training) == 1
-    assert value("copied", PLUS, PLUS, training_codes=training) == 0
+    training = TrainingCode([ADD, LOOP])
+    assert value("copied", ADD.replace("a + b", "a+b  # sum"), PLUS, training=training) == 1
+    assert value("copied", PLUS, PLUS, training=training) == 0
     assert value("copied", PLUS, PLUS) is None
 
 
@@ -248,7 +248,7 @@ def test_white_space_in_a_string_is_part_of_its_token():
 
 
 def test_crystal_bleu_without_common_ngrams_is_bleu():
-    scores = score(OUTPUTS, REFERENCES, training_codes=TrainingCode([ADD, LOOP], k=0))
+    scores = score(OUTPUTS, REFERENCES, training=TrainingCode([ADD, LOOP], k=0))
     assert scores.values["crystal_bleu"] == pytest.approx(scores.values["bleu"], rel=1e-12)
 
 
@@ -310,13 +310,13 @@ def test_without_its_package_code_bleu_is_absent_with_the_reason_as_signature(mo
 
 
 def test_counts_of_a_bucket_give_its_values():
-    scores = score(OUTPUTS, REFERENCES, known=[[]] * 5, training_codes=[ADD, PLUS])
+    scores = score(OUTPUTS, REFERENCES, known=[[]] * 5, training=TrainingCode([ADD, PLUS]))
     places = [0, 2, 3]
     alone = score(
         [OUTPUTS[i] for i in places],
         [REFERENCES[i] for i in places],
         known=[[]] * 3,
-        training_codes=[ADD, PLUS],
+        training=TrainingCode([ADD, PLUS]),
     )
     for name, rows in scores.counts.items():
         total = [sum(column) for column in zip(*(rows[i] for i in places), strict=True)]
@@ -324,7 +324,7 @@ def test_counts_of_a_bucket_give_its_values():
 
 
 def test_summed_counts_give_the_value_of_each_metric():
-    scores = score(OUTPUTS, REFERENCES, training_codes=[ADD])
+    scores = score(OUTPUTS, REFERENCES, training=TrainingCode([ADD]))
     for name, rows in scores.counts.items():
         total = [sum(column) for column in zip(*rows, strict=True)]
         assert metric_value(name, total) == scores.values[name]
@@ -343,10 +343,12 @@ def test_verdicts():
 
 SCORE_STORED = """
 import json, sys
+from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import score
 lines = [json.loads(line) for line in open(sys.argv[1])]
 outputs, references = ([line[key] for line in lines] for key in ("output", "reference"))
-scores = score(outputs, references, known=[references] * len(lines), training_codes=references[:2])
+training = TrainingCode(references[:2])
+scores = score(outputs, references, known=[references] * len(lines), training=training)
 print(json.dumps([scores.values, scores.counts, scores.signatures, [str(r) for r in scores.rows]]))
 """
 

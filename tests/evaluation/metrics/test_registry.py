@@ -1,6 +1,7 @@
 import pytest
 
 from en2py.evaluation.execution.runner import ExecutionResult, counts_of
+from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import score
 from en2py.evaluation.metrics.registry import METRICS, TABLE, format_value, format_values, metric
 from en2py.evaluation.metrics.token_metrics import token_counts
@@ -31,7 +32,7 @@ def test_only_numbers_are_formatted() -> None:
 
 def test_every_computed_metric_has_an_entry() -> None:
     code = "def f(x):\n    return x"
-    names = {*score([code], [code], known=[[]], training_codes=[code]).values}
+    names = {*score([code], [code], known=[[]], training=TrainingCode([code])).values}
     names |= {*token_counts(None, 1, 0)}
     names |= {*counts_of([ExecutionResult("tests", True, True, "", "")])}
     assert [name for name in names if metric(name).about == ""] == []

@@ -29,10 +29,11 @@ def batch():
     return logits, torch.randint(3, len(TOKENS), (50,), generator=generator)
 
 
-def values_over(vocab, *batches, **settings):
+def values_over(vocab, *batches, n_characters=1, spelling_bits=0):
     metrics = TokenMetrics(vocab)
     for logits, targets in batches:
-        metrics.update(score_tokens(logits, targets), **settings)
+        scores = score_tokens(logits, targets)
+        metrics.update(scores, n_characters=n_characters, spelling_bits=spelling_bits)
     return {name: value.item() for name, value in metrics.compute().items()}
 
 
@@ -46,7 +47,7 @@ def test_nll_and_perplexity_equal_torch(vocab, batch):
 def test_batch_size_makes_no_difference(vocab, batch):
     logits, targets = batch
     parts = [(logits[a:b], targets[a:b]) for a, b in ((0, 1), (1, 18), (18, 50))]
-    whole, cut = values_over(vocab, batch), values_over(vocab, *parts)
+    whole, cut = values_over(vocab, batch, n_characters=3), values_over(vocab, *parts)
     assert cut == {name: pytest.approx(value, rel=1e-12) for name, value in whole.items()}
 
 
@@ -71,14 +72,8 @@ def test_a_million_small_losses_are_summed_exactly(vocab):
     targets = torch.full((1000,), 4)
     metrics = TokenMetrics(vocab)
     for _ in range(1000):
-        metrics.update(score_tokens(logits, targets))
+        metrics.update(score_tokens(logits, targets), n_characters=1)
     assert metrics.compute()["nll"].item() == pytest.approx(math.log(len(TOKENS)), rel=1e-7)
-
-
-def test_uniform_logits_cost_log2_of_the_vocabulary_per_character(vocab):
-    logits, targets = torch.zeros(3, len(TOKENS)), torch.tensor([4, 5, 3])  # def, line break, end
-    values = values_over(vocab, (logits, targets))
-    assert values["bpc"] == pytest.approx(3 * math.log2(len(TOKENS)) / 4, rel=1e-6)
 
 
 def test_bits_per_character_divide_by_the_given_characters(vocab):

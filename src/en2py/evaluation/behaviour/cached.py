@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
@@ -19,6 +22,7 @@ from en2py.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
+_CANDIDATES = TypeAdapter(list[OracleCandidate])
 _PACKAGE = Path(__file__).parents[2]
 _CODE = ("evaluation/behaviour", "evaluation/execution", "sandbox")
 _SEED = 0  # draws mutants and unrelated functions
@@ -54,10 +58,10 @@ def reference_oracles(
     def build() -> dict[str, Any]:
         log.info(f"building oracles of {len(distinct):,} references, once for this data")
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
-            return {"found": [own.to_dict() for own in build_oracles(distinct, one, other)]}
+            return {"found": [asdict(own) for own in build_oracles(distinct, one, other)]}
 
     record, _ = cached(folder, "oracles", key, build)
-    return dict(zip(distinct, map(OracleCandidate.from_dict, record["found"]), strict=True))
+    return dict(zip(distinct, _CANDIDATES.validate_python(record["found"]), strict=True))
 
 
 def oracle_quality(

@@ -1,8 +1,7 @@
 """Oracles: inputs on which programs are called, and the reference's answers to them."""
 
 import ast
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from en2py.sandbox import Result
 from en2py.sandbox.serialization import Value, is_comparable, same
@@ -51,19 +50,6 @@ class Oracle:
     inputs: tuple[str, ...]
     answers: tuple[Answer, ...]
     n_arguments: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> "Oracle":
-        """Restore an oracle from `to_dict`, also after JSON."""
-        answers = tuple(
-            Answer(answer["value"], tuple(answer["arguments"]), answer["printed"])
-            for answer in record["answers"]
-        )
-        return cls(record["kind"], tuple(record["inputs"]), answers, record["n_arguments"])
 
 
 def plain(printed: str) -> str:

@@ -9,8 +9,7 @@ same text twice.
 import ast
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.inputs import N_CANDIDATES, N_PROBES, Kinds, choices, draw
@@ -43,16 +42,6 @@ class OracleCandidate:
     kind: str
     oracle: Oracle | None
     reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> "OracleCandidate":
-        """Restore a candidate from `to_dict`, also after JSON."""
-        oracle = None if record["oracle"] is None else Oracle.from_dict(record["oracle"])
-        return cls(record["kind"], oracle, record["reason"])
 
 
 def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> list[OracleCandidate]:

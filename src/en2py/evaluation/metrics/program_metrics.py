@@ -107,7 +107,7 @@ def score(
     references: Sequence[str],
     *,
     known: Sequence[Sequence[str]] | None = None,
-    training_codes: Sequence[str] | TrainingCode | None = None,
+    training: TrainingCode | None = None,
 ) -> Scores:
     """Score generated programs.
 
@@ -116,8 +116,7 @@ def score(
         references: The reference of each pair.
         known: All known programs of each description, from `seen_descriptions.known_codes`; adds
             the metrics `*_any`.
-        training_codes: The training programs; adds `copied` and `crystal_bleu`. To score several
-            times, pass `TrainingCode(codes)`, which takes a second to build.
+        training: The training programs; adds `copied` and `crystal_bleu`.
 
     Raises:
         ValueError: If the lengths differ.
@@ -149,12 +148,10 @@ def score(
             judged = [Program(text) for text in texts]
             for name in JUDGED_BY_ANY:
                 row[f"{name}_any"] = any(VERDICTS[name](output, program) for program in judged)
-    if training_codes is not None:
-        seen = training_codes
-        train = seen if isinstance(seen, TrainingCode) else TrainingCode(seen)
-        family["crystal_bleu"] = crystal_counts(outputs, singles, train)
+    if training is not None:
+        family["crystal_bleu"] = crystal_counts(outputs, singles, training)
         for row, text in zip(answers, outputs, strict=True):
-            row["copied"] = train.contains(text)
+            row["copied"] = training.contains(text)
     counts: dict[str, list[Counts]] = {
         name: [_count(row[name]) for row in answers] for name in answers[0]
     }

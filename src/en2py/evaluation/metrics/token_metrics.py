@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-from en2py.data.vocab import SPECIAL_TOKENS, Vocab
+from en2py.data.vocab import Vocab
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES, token_class
 
 PIECE_ROWS = 128  # rows of logits computed at a time on CPU
@@ -117,7 +117,6 @@ class TokenMetrics(Metric):
     spelling: Tensor
     unknown: Tensor
     _classes: Tensor
-    _lengths: Tensor
 
     def __init__(self, vocab: Vocab) -> None:
         super().__init__()
@@ -128,20 +127,14 @@ class TokenMetrics(Metric):
         for name in ("characters", "spelling", "unknown"):
             self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
         classes = torch.tensor([TOKEN_CLASSES.index(token_class(t)) for t in vocab.tokens])
-        # A layout token stands for one line break or change of indentation.
-        lengths = [
-            0 if t in SPECIAL_TOKENS else 1 if token_class(t) == "layout" else len(t)
-            for t in vocab.tokens
-        ]
         self.unk_id = vocab.unk_id
         self.register_buffer("_classes", F.one_hot(classes, len(TOKEN_CLASSES)), persistent=False)
-        self.register_buffer("_lengths", torch.tensor(lengths), persistent=False)
 
     def update(
         self,
         scores: TokenScores,
         *,
-        n_characters: int | None = None,
+        n_characters: int,
         spelling_bits: int = 0,
     ) -> None:
         """Add a batch.
@@ -149,8 +142,7 @@ class TokenMetrics(Metric):
         Args:
             scores: Scores of its tokens.
             n_characters: Characters of the batch's reference programs in the source, so that bits
-                per character can be compared across tokenizers. None: the characters of the target
-                tokens.
+                per character can be compared across tokenizers.
             spelling_bits: Cost of the targets that are `<unk>`, from `vocab.spelling_bits`.
         """
         targets, nll, right = scores
@@ -160,7 +152,7 @@ class TokenMetrics(Metric):
         self.count += classes.sum(dim=0)
         self.unknown += (targets == self.unk_id).sum()
         self.spelling += spelling_bits
-        self.characters += self._lengths[targets].sum() if n_characters is None else n_characters
+        self.characters += n_characters
 
     def per_example(self, scores: TokenScores, owners: Tensor, n_pairs: int) -> Tensor:
         """Return the sums of each pair of a batch, without changing the state.
