@@ -7,7 +7,7 @@ from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.primitives import named
 from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
-from en2py.data.sources.tasks.task import Task, block, fill, function
+from en2py.data.sources.tasks.task import Task, block, fill, function, guarded
 
 
 def dictionary(rng: Random) -> Task | None:
@@ -52,7 +52,7 @@ def grouping(rng: Random) -> Task | None:
         inner, name = f"key = {key.on(x)}\nresult[key] = result.get(key, 0) + 1", "count_by"
     else:
         inner, name = f"result.setdefault({key.on(x)}, []).append({x})", "group_by"
-    inner = f"if {check.on(x)}:\n{block([inner])}" if check else inner
+    inner = guarded(check.on(x) if check else "", inner)
     lines = ["result = {}", f"for {x} in {source.code}:\n{block([inner])}", "return result"]
     code = function(name, source.params, *lines)
 
@@ -115,8 +115,7 @@ def running(rng: Random) -> Task | None:
         )
     )
     inner = f"{fill(step, v=stages.value(source.var))}\nresult.append({name})"
-    if condition := stages.condition(source.var):
-        inner = f"if {condition}:\n{block([inner])}"
+    inner = guarded(stages.condition(source.var), inner)
     lines = [
         f"{name} = {start}",
         "result = []",

@@ -9,7 +9,7 @@ from en2py.data.sources.tasks.inputs import caller
 from en2py.data.sources.tasks.primitives import Check, named
 from en2py.data.sources.tasks.sources import MEASURED_NOUNS
 from en2py.data.sources.tasks.streams import HOW
-from en2py.data.sources.tasks.task import Task, block, function
+from en2py.data.sources.tasks.task import Task, block, function, guarded
 
 LOOP_HOW = ("", "using a dictionary comprehension", "with a dictionary comprehension")
 
@@ -90,8 +90,7 @@ def transform(rng: Random) -> Task | None:
         end = f" if {test}" if test else ""
         lines = [f"return {{{key}: {value} {e.items}{end}}}"]
     else:
-        step = f"result[{key}] = {value}"
-        step = f"if {test}:\n{block([step])}" if test else step
+        step = guarded(test, f"result[{key}] = {value}")
         lines = ["result = {}", f"{e.items}:\n{block([step])}", "return result"]
     code = function("change_dict", e.params, *lines)
 
@@ -109,11 +108,7 @@ def transform(rng: Random) -> Task | None:
             return change.verb(rng, f"the {nouns}{{where}}") if change else ""
         return f"[keep] only the {entry}{{where}}{which} and {change.verb(rng, f'their {nouns}')}"
 
-    parts = (
-        *((f"{'value' if on_value else 'key'}:{check.name}",) if check else ()),
-        f"dict:{what}",
-    )
-    parts += named("map", change)
+    parts = (*named("value" if on_value else "key", check), f"dict:{what}", *named("map", change))
     how = LOOP_HOW if style == "short" else HOW["loop"]
     return e.task(f"dict {what}", parts, code, say, how)
 
@@ -190,7 +185,7 @@ def dict_order(rng: Random) -> Task | None:
         return f"[{verb}] the {best}{{where}}" + (f" among the {e.keys}{which}" if which else "")
 
     place = "value" if on_value else "key"
-    parts = (*((f"{place}:{check.name}",) if check else ()), f"key_order:{kind}")
+    parts = (*named(place, check), f"key_order:{kind}")
     return e.task(f"dict {kind}", parts, code, say)
 
 
@@ -204,11 +199,8 @@ def merge(rng: Random) -> Task | None:
             ("min", "min({a}, {b})", ("[keep] the smaller value of common keys",)),
         )
     )
-    check, on_value = (
-        (draw_check(rng, "number"), True)
-        if rng.random() < 0.5
-        else (draw_check(rng, "word"), False)
-    )
+    on_value = rng.random() < 0.5
+    check = draw_check(rng, "number" if on_value else "word")
     only = rng.random() < 0.5
     value = expr.replace("{a}", "first[key]").replace("{b}", "second[key]")
     test = check.on("first[key]" if on_value else "key")
@@ -236,48 +228,32 @@ def merge(rng: Random) -> Task | None:
         )
 
     place = "value" if on_value else "key"
-    parts = (
-        "over:two_dicts",
-        "common" if only else "merge",
-        f"{place}:{check.name}",
-        f"rule:{rule}",
-    )
+    kind = "common" if only else "merge"
+    parts = ("over:two_dicts", kind, f"{place}:{check.name}", f"rule:{rule}")
     call = caller("merge_dicts", ("small_dict", "small_dict"), code)
     return Task("common keys" if only else "merge dicts", parts, code, say, call)
 
 
 def zipped(rng: Random) -> Task | None:
     """Make a dictionary of two lists: "a list of keys and a list of values"."""
-    check, on_value = (
-        (draw_check(rng, "number"), True)
-        if rng.random() < 0.6
-        else (draw_check(rng, "word"), False)
-    )
+    on_value = rng.random() < 0.6
+    check = draw_check(rng, "number" if on_value else "word")
+    place = "value" if on_value else "key"
     change = draw_change(rng, "number") if rng.random() < 0.6 else None
     if not change and rng.random() < 0.5:
         return None
     value = change.on("value") if change else "value"
-    test = check.on("value" if on_value else "key")
-    code = function(
-        "build_dict",
-        "keys, values",
-        f"return {{key: {value} for key, value in zip(keys, values) if {test}}}",
-    )
+    line = f"return {{key: {value} for key, value in zip(keys, values) if {check.on(place)}}}"
+    code = function("build_dict", "keys, values", line)
 
     def say(rng: Random) -> str:
-        which = f"whose {'value' if on_value else 'key'} {check.predicate(rng, False)}"
+        which = f"whose {place} {check.predicate(rng, False)}"
         start = (
             f"[build] a dictionary from a list of keys and a list of values with the pairs {which}"
         )
         return f"{start} and {change.verb(rng, 'the values')}" if change else start
 
-    place = "value" if on_value else "key"
-    parts = (
-        "over:zip",
-        f"{place}:{check.name}",
-        *named("map", change),
-        "dict",
-    )
+    parts = ("over:zip", f"{place}:{check.name}", *named("map", change), "dict")
     return Task("zip to dict", parts, code, say, caller("build_dict", ("words", "numbers"), code))
 
 
@@ -313,9 +289,6 @@ def lists_in_dict(rng: Random) -> Task | None:
             return f"{verb} {each} to the {noun} of the values in its list that {which}"
         return f"{verb} {each} to the {noun} of its list"
 
-    parts = (
-        "over:dict_of_lists",
-        f"map:{change.name}",
-        *((f"{keep}:{check.name}",) if keep != "none" else ()),
-    )
+    parts: tuple[str, ...] = ("over:dict_of_lists", f"map:{change.name}")
+    parts += (f"{keep}:{check.name}",) if keep != "none" else ()
     return Task("dict of lists", parts, code, say, caller("reduce_lists", ("dict_of_lists",), code))

@@ -11,7 +11,7 @@ from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import number_list, word_list
 from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
 from en2py.data.sources.tasks.streams import HOW
-from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function
+from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function, guarded
 
 
 def listed(rng: Random) -> Source:
@@ -30,7 +30,7 @@ def position(rng: Random) -> Task | None:
     if many:
         lines = [f"return [i for i, {x} in enumerate({source.code}) if {test}]"]
     else:
-        inner = f"if {test}:\n{block(['return i'])}"
+        inner = guarded(test, "return i")
         lines = [f"for i, {x} in enumerate({source.code}):\n{block([inner])}", "return -1"]
     code = function("find_indexes" if many else "find_index", source.params, *lines)
 
@@ -140,9 +140,7 @@ def until(rng: Random) -> Task | None:
     if kind not in collector.kinds or (collector.family == "count" and stages.change):
         return None
     x = source.var
-    step = fill(collector.step, value=stages.value(x))
-    if condition := stages.condition(x):
-        step = f"if {condition}:\n{block([step])}"
+    step = guarded(stages.condition(x), fill(collector.step, value=stages.value(x)))
     body = f"if {stop.on(x)}:\n    break\n{step}"
     lines = [*collector.start, f"for {x} in {source.code}:\n{block([body])}", *collector.end]
     code = function(collector.name, source.params, *lines)

@@ -61,16 +61,10 @@ def arithmetic(rng: Random) -> Task | None:
         then = f" and {after.verb(rng, 'it')}" if after and not after.nouns else ""
         return f"[{verb}] {what}{then}"
 
-    parts: tuple[str, ...] = (
-        "over:two",
-        *named("map", change),
-        f"op:{name}",
-    )
-    parts += named("then", after)
+    parts = ("over:two", *named("map", change), f"op:{name}", *named("then", after))
     parts += named("check", check)
-    return number_task(
-        "arithmetic" if not check else "check of two", parts, code, say, ("number", "number")
-    )
+    family = "check of two" if check else "arithmetic"
+    return number_task(family, parts, code, say, ("number", "number"))
 
 
 def checks(rng: Random) -> Task | None:
@@ -148,24 +142,16 @@ def chain(rng: Random) -> Task | None:
         return None
     x = "n"
     style = rng.choice(("short", "steps", "lambda", "closure"))
-    if style in ("short", "lambda"):
-        for change in changes:
-            x = change.on(x)
-        code = (
-            f"convert = lambda n: {x}"
-            if style == "lambda"
-            else function("convert", "n", f"return {x}")
-        )
+    for change in changes:
+        x = change.on(x)
+    code = function("convert", "n", f"return {x}")
+    if style == "lambda":
+        code = f"convert = lambda n: {x}"
     elif style == "steps":
-        *first, last = changes
-        code = function(
-            "convert", "n", *[f"n = {c.on('n')}" for c in first], f"return {last.on('n')}"
-        )
-    else:
-        for change in changes:
-            x = change.on(x)
-        inner = function("convert", "n", f"return {x}")
-        code = function("make_function", "", inner, "return convert")
+        *first, last = (change.on("n") for change in changes)
+        code = function("convert", "n", *[f"n = {step}" for step in first], f"return {last}")
+    elif style == "closure":
+        code = function("make_function", "", code, "return convert")
 
     def say(rng: Random) -> str:
         verbs = [

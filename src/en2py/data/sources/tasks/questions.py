@@ -10,7 +10,7 @@ from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import Stages, draw_stages, is_trivial, kept, phrase
 from en2py.data.sources.tasks.streams import HOW, clauses
-from en2py.data.sources.tasks.task import Task, block, fill, function
+from en2py.data.sources.tasks.task import Task, block, fill, function, guarded
 
 REDUCTIONS = {
     "sum": "sum",
@@ -43,8 +43,7 @@ def question(rng: Random) -> Task | None:
         body = [f"return {which}({test} for {x} in {source.code}{given})"]
     else:
         ends = check.fails_on(value) if which == "all" else test
-        inner = f"if {ends}:\n{block([f'return {early}'])}"
-        inner = f"if {first.on(x)}:\n{block([inner])}" if first else inner
+        inner = guarded(first.on(x) if first else "", guarded(ends, f"return {early}"))
         body = [f"for {x} in {source.code}:\n{block([inner])}", f"return {not early}"]
     code = function(f"check_{which}", source.params, *body)
 

@@ -12,7 +12,7 @@ from en2py.data.sources.tasks.collectors import COLLECTORS, YIELD, Collector
 from en2py.data.sources.tasks.source import Source
 from en2py.data.sources.tasks.sources import draw_source
 from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
-from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function
+from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function, guarded
 
 HOW = {
     "short": ("",),
@@ -58,7 +58,7 @@ def short(source: Source, stages: Stages, collector: Collector) -> list[str]:
 
 def loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a `for` loop."""
-    body = block([_guarded(source, stages, collector.step)])
+    body = block([_body(source, stages, collector.step)])
     inner = f"for {source.var} in {source.code}:\n{body}"
     outer = f"{source.outer}:\n{block([inner])}" if source.outer else inner
     return [*collector.start, outer, *collector.end]
@@ -67,7 +67,7 @@ def loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
 def while_loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a `while` loop over a counter or over the digits of a number."""
     before, test, take, move = source.counter
-    lines = [line for line in (take, _guarded(source, stages, collector.step), move) if line]
+    lines = [line for line in (take, _body(source, stages, collector.step), move) if line]
     whole = f"while {test}:\n{block(lines)}"
     return [*collector.start, *([before] if before else []), whole, *collector.end]
 
@@ -97,13 +97,10 @@ def functional(source: Source, stages: Stages, collector: Collector) -> list[str
     return [fill(line, source=code) for line in collector.lazy]
 
 
-def _guarded(source: Source, stages: Stages, step: str) -> str:
+def _body(source: Source, stages: Stages, step: str) -> str:
     """Return the body of a loop, inside its conditions."""
-    lines = fill(step, value=stages.value(source.var))
-    for condition in (stages.condition(source.var), source.condition):
-        if condition:
-            lines = f"if {condition}:\n{block([lines])}"
-    return lines
+    line = fill(step, value=stages.value(source.var))
+    return guarded(source.condition, guarded(stages.condition(source.var), line))
 
 
 WRITERS = {

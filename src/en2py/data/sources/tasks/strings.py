@@ -9,7 +9,7 @@ from en2py.data.sources.tasks.primitives import LETTERS, QUESTIONS, alternatives
 from en2py.data.sources.tasks.sources import SENTENCE, TEXT
 from en2py.data.sources.tasks.stages import kept
 from en2py.data.sources.tasks.streams import HOW
-from en2py.data.sources.tasks.task import Task, block, function
+from en2py.data.sources.tasks.task import Task, block, fill, function
 
 # name | expression of `text` | verb phrases
 STEPS = [
@@ -64,18 +64,8 @@ AFTER = {("upper", "lower"), ("lower", "upper"), ("no_spaces", "underscore"), ("
 
 def _values(rng: Random) -> dict[str, str]:
     one, two = rng.sample(LETTERS, 2)
-    return {
-        "{c}": one,
-        "{e}": two,
-        "{n}": str(rng.choice((3, 4, 5, 6, 7))),
-        "{p}": str(rng.choice((2, 3))),
-    }
-
-
-def _put(text: str, values: dict[str, str]) -> str:
-    for slot, value in values.items():
-        text = text.replace(slot, value)
-    return text
+    n, p = rng.choice((3, 4, 5, 6, 7)), rng.choice((2, 3))
+    return {"c": one, "e": two, "n": str(n), "p": str(p)}
 
 
 def text_steps(rng: Random) -> Task | None:
@@ -86,7 +76,7 @@ def text_steps(rng: Random) -> Task | None:
     names = tuple(name for name, *_ in chosen)
     if any(pair in AFTER or pair[::-1] in AFTER for pair in zip(names, names[1:], strict=False)):
         return None
-    exprs = [_put(code, values) for _, code, _, values in chosen]
+    exprs = [fill(code, **values) for _, code, _, values in chosen]
     lines = [*(f"text = {expr}" for expr in exprs[:-1]), f"return {exprs[-1]}"]
     code = function("change_text", "text", *lines)
 
@@ -94,7 +84,7 @@ def text_steps(rng: Random) -> Task | None:
         clauses = []
         for i, (_, _, ways, values) in enumerate(chosen):
             it = "a string" if i == 0 else "it" if i == 1 else "the result"
-            clauses.append(_put(rng.choice(ways), values).replace("{it}", it))
+            clauses.append(fill(rng.choice(ways), **values).replace("{it}", it))
         return ", ".join(clauses[:-1]) + f" and {clauses[-1]}"
 
     call = caller("change_text", ("text",), code)
@@ -110,7 +100,9 @@ def text_pair(rng: Random) -> Task | None:
     if "for c in" in one[1] + two[1] or one[0] == "strip" or two[0] == "strip":
         return None
     values = _values(rng)
-    left, right = (_put(step[1], values).replace("text", v) for step, v in ((one, "a"), (two, "b")))
+    left, right = (
+        fill(step[1], **values).replace("text", v) for step, v in ((one, "a"), (two, "b"))
+    )
     name, template, ways = rng.choice(
         (
             (
@@ -131,8 +123,8 @@ def text_pair(rng: Random) -> Task | None:
     code = function("combine_texts", "a, b", f"return {value}")
 
     def say(rng: Random) -> str:
-        first = _put(rng.choice(one[2]), values).replace("{it}", "the first of two strings")
-        second = _put(rng.choice(two[2]), values).replace("{it}", "the second one")
+        first = fill(rng.choice(one[2]), **values).replace("{it}", "the first of two strings")
+        second = fill(rng.choice(two[2]), **values).replace("{it}", "the second one")
         return f"{first}, {second} and {rng.choice(ways)}"
 
     kinds = ("word", "word") if name in ("concat", "dash") else ("similar", "similar")
@@ -159,20 +151,10 @@ def text_checks(rng: Random) -> Task | None:
             return f'[return] "{yes}" if {both} and {rng.choice(("otherwise", "else"))} "{no}"'
         return f"{rng.choice(QUESTIONS[:3])} {both}"
 
-    parts = (
-        "over:word",
-        f"check:{one.name}",
-        op,
-        f"check:{two.name}",
-        *(("label",) if label else ()),
-    )
-    return Task(
-        "word label" if label else "word checks",
-        parts,
-        code,
-        say,
-        caller(code[4:].partition("(")[0], ("word",), code),
-    )
+    parts: tuple[str, ...] = ("over:word", f"check:{one.name}", op, f"check:{two.name}")
+    parts += ("label",) if label else ()
+    call = caller("label_word" if label else "check_word", ("word",), code)
+    return Task("word label" if label else "word checks", parts, code, say, call)
 
 
 def masked(rng: Random) -> Task | None:

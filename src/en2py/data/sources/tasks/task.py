@@ -65,6 +65,11 @@ def block(lines: Sequence[str], depth: int = 1) -> str:
     return "\n".join("    " * depth + line for text in lines for line in text.split("\n"))
 
 
+def guarded(condition: str, line: str) -> str:
+    """Put a line under an `if`; return it unchanged for an empty condition."""
+    return f"if {condition}:\n{block([line])}" if condition else line
+
+
 def function(name: str, params: str, *body: str) -> str:
     """Return the code of a function with these lines."""
     return f"def {name}({params}):\n{block(body)}"
