@@ -44,7 +44,7 @@ def main() -> None:
     if probe is None:
         print("no description has a word that training has, or nothing was written")
         return
-    print(f"{probe.n} of {len(asked)} test descriptions asked. The same program")
+    print(f"{len(probe.triggers)} of {len(asked)} test descriptions asked. The same program")
     print(f"  from the rarest word alone:  {probe.alone_same:6.1%}, names aside", end=" ")
     print(f"{probe.alone_renamed:.1%}")
     print(f"  without that word:           {probe.without_same:6.1%}, names aside", end=" ")

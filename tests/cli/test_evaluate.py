@@ -1,4 +1,4 @@
-"""Checkpoints and baselines on the same pairs; the checkpoints here were never trained."""
+"""Evaluation of checkpoints and baselines on shared pairs, with untrained checkpoints."""
 
 import dataclasses
 import json
@@ -102,7 +102,7 @@ def results_in(folder: Path) -> Results:
     return Results.from_json((folder / "results.json").read_text())
 
 
-def test_seeds_are_one_row_beside_another_setting_and_baselines(
+def test_seeds_share_a_row_and_settings_and_baselines_have_their_own(
     make: Make, score: Score, folder: Path, tmp_path: Path
 ) -> None:
     runs = [make("seed=1"), make("seed=2"), make("seed=1", "loss=smoothed")]
@@ -128,7 +128,7 @@ def test_seeds_are_one_row_beside_another_setting_and_baselines(
     assert (tmp_path / "a/results.json").read_bytes() == (tmp_path / "b/results.json").read_bytes()
 
 
-def test_stored_results_give_the_same_pages(make: Make, score: Score, tmp_path: Path) -> None:
+def test_stored_results_render_the_same_report(make: Make, score: Score, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert score(f"ckpt_path={make('seed=1')}", "baseline=constant", f"folder={first}") == 0
     assert score(f"results={first / 'results.json'}", f"folder={second}") == 0
@@ -158,10 +158,10 @@ def test_a_damaged_or_foreign_results_file_is_reported_in_one_sentence(
     path = tmp_path / "results.json"
     path.write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.encode())
     assert score(f"results={path}", f"folder={tmp_path / 'pages'}") == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"results={path} is not a results.json of evaluate.py (")
-    assert said.endswith("): name another file, or score again with ckpt_path=FILE\n")
-    assert said.count("\n") == 1 and len(said) < 400 + len(str(path))
+    error = capsys.readouterr().err
+    assert error.startswith(f"results={path} is not a results.json of evaluate.py (")
+    assert error.endswith("): name another file, or score again with ckpt_path=FILE\n")
+    assert error.count("\n") == 1 and len(error) < 400 + len(str(path))
     assert not (tmp_path / "pages").exists()
 
 
@@ -183,7 +183,9 @@ def test_an_evaluation_reports_out_of_memory_with_remedies(
     assert "use batch.max_tokens=2048 or decoding=greedy, or stop other programs" in message
 
 
-def test_a_loss_over_other_tokens_is_not_compared(make: Make, score: Score, tmp_path: Path) -> None:
+def test_losses_over_different_tokens_are_not_compared(
+    make: Make, score: Score, tmp_path: Path
+) -> None:
     runs = f"{make('seed=1')},{make('seed=1', 'tokenizer/tgt=spacy')}"
     assert score(f"ckpt_path={runs}", "baseline=none", f"folder={tmp_path}") == 0
     other = next(row for row in results_in(tmp_path).rows if row.differences)
@@ -201,7 +203,7 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["baseline=retrieva", "data=tasks"], "did you mean 'retrieval'?"),
         (["baseline=retrieval", "data=task"], "data=task: no such option; did you mean 'tasks'?"),
@@ -219,15 +221,15 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(
-    words: list[str], told: str, score: Score, capsys: pytest.CaptureFixture[str]
+def test_a_user_error_is_one_sentence(
+    words: list[str], message: str, score: Score, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert score(*words) == 2
-    said = capsys.readouterr().err
-    assert told in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
-def test_runs_on_other_data_have_nothing_in_common(
+def test_runs_without_shared_pairs_are_refused(
     make: Make, folder: Path, score: Score, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = make("data.name=other")
@@ -235,7 +237,9 @@ def test_runs_on_other_data_have_nothing_in_common(
     assert "no test pair in common (their data: jsonl, other)" in capsys.readouterr().err
 
 
-def test_a_study_is_the_best_checkpoints_of_its_finished_runs(make: Make, folder: Path) -> None:
+def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(
+    make: Make, folder: Path
+) -> None:
     runs = [make("seed=1", study="t"), make("seed=2", study="t"), make("seed=3", study="t")]
     (runs[2].parents[1] / "result.json").unlink()
     runs[1].parents[1].rename(f"{runs[1].parents[1]}.old1")
@@ -245,7 +249,7 @@ def test_a_study_is_the_best_checkpoints_of_its_finished_runs(make: Make, folder
         find_checkpoints(str(folder / "cache"))
 
 
-def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
+def test_stored_programs_are_used_if_checkpoint_decoding_and_descriptions_match(
     make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make("seed=7", study="u")
@@ -269,7 +273,9 @@ def test_programs_of_the_run_itself_are_taken_where_they_are_its_own(
     assert own.stored_programs(reworded) is None
 
 
-def test_samples_are_drawn_again_the_same(make: Make, score: Score, tmp_path: Path) -> None:
+def test_pass_at_k_of_sampled_programs_is_reported(
+    make: Make, score: Score, tmp_path: Path
+) -> None:
     words = [f"ckpt_path={make('seed=1')}", "baseline=none", "pass_at_k.n_samples=3"]
     words += ["pass_at_k.k=[1,3]"]
     assert score(*words, f"folder={tmp_path / 'a'}") == 0
@@ -277,7 +283,7 @@ def test_samples_are_drawn_again_the_same(make: Make, score: Score, tmp_path: Pa
     assert {"behaves@1", "behaves@3"} <= figures.keys()
 
 
-def test_all_that_can_be_asked_for(
+def test_trigger_words_oracle_quality_and_wandb_are_written(
     make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -295,7 +301,7 @@ def test_all_that_can_be_asked_for(
     assert list(comparison.glob("files/media/table/samples*.json"))
 
 
-# judging
+# running programs
 
 
 def pairs_of(*programs: tuple[str, tuple[str, ...]]) -> list[Pair]:
@@ -306,7 +312,7 @@ DOUBLE = "def double(n):\n    return n * 2\n"
 TRIPLE = "def triple(n):\n    return n * 3\n"
 
 
-def judge_of(tmp_path: Path, *, behaviour: bool = True, **changed: Any) -> ProgramRunner:
+def runner_of(tmp_path: Path, *, behaviour: bool = True, **changed: Any) -> ProgramRunner:
     pairs = pairs_of(
         (DOUBLE, ("assert double(3) == 6",)), (TRIPLE, ()), ("print(1 + 1)", ()), ("class A: 0", ())
     )
@@ -315,9 +321,9 @@ def judge_of(tmp_path: Path, *, behaviour: bool = True, **changed: Any) -> Progr
     )
 
 
-def test_tests_come_before_behaviour_and_what_cannot_be_run_is_none(tmp_path: Path) -> None:
-    judge = judge_of(tmp_path)
-    ran = judge.run(["def f(x): return x + x", "def g(y): return y * 2", "print(2)", "x = 1"])
+def test_unit_tests_precede_behaviour_and_other_programs_are_not_run(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path)
+    ran = runner.run(["def f(x): return x + x", "def g(y): return y * 2", "print(2)", "x = 1"])
     assert [own and (own.against, own.right) for own in ran] == [
         ("tests", True), ("function", False), ("script", True), None,
     ]  # fmt: skip
@@ -331,30 +337,30 @@ def test_tests_come_before_behaviour_and_what_cannot_be_run_is_none(tmp_path: Pa
     }
 
 
-def test_what_was_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_executions_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = ["def f(x): return x + x", "x = 1", "print(2)", ""]
-    first = judge_of(tmp_path).run(programs)
+    first = runner_of(tmp_path).run(programs)
     monkeypatch.setattr("en2py.evaluation.execution.runner.Sandbox", None)
     monkeypatch.setattr("en2py.evaluation.behaviour.cached.Sandbox", None)
-    assert judge_of(tmp_path).run(programs) == first
+    assert runner_of(tmp_path).run(programs) == first
 
 
-def test_a_refusing_sandbox_is_said_once_and_the_rest_stands(
+def test_an_unavailable_sandbox_is_reported_once_and_other_scores_remain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**settings: Any) -> None:
-        raise UserError("no walls here")
+        raise UserError("no isolation here")
 
     monkeypatch.setattr("en2py.evaluation.execution.runner.Sandbox", refuse)
     monkeypatch.setattr("en2py.evaluation.behaviour.cached.Sandbox", refuse)
-    judge = judge_of(tmp_path)
-    assert judge.run(["a", "b", "c", "d"]) == [None] * 4 == judge.run(["e", "b", "c", "d"])
-    assert capsys.readouterr().out.count("no walls here") == 1
-    assert judge.refusal == "no walls here"
+    runner = runner_of(tmp_path)
+    assert runner.run(["a", "b", "c", "d"]) == [None] * 4 == runner.run(["e", "b", "c", "d"])
+    assert capsys.readouterr().out.count("no isolation here") == 1
+    assert runner.refusal == "no isolation here"
 
 
-def test_behaviour_can_be_switched_off(tmp_path: Path) -> None:
-    ran = judge_of(tmp_path, behaviour=False).run([DOUBLE, TRIPLE, "print(2)", ""])
+def test_behaviour_can_be_disabled(tmp_path: Path) -> None:
+    ran = runner_of(tmp_path, behaviour=False).run([DOUBLE, TRIPLE, "print(2)", ""])
     assert [own is not None for own in ran] == [True, False, False, False]
 
 
@@ -367,7 +373,7 @@ def test_pass_at_k_is_the_unbiased_estimate() -> None:
 # the split by behaviour
 
 
-def test_programs_that_behave_alike_stay_on_one_side() -> None:
+def test_programs_with_equal_behaviour_are_in_one_split() -> None:
     pairs = [
         Pair(f"x/{i}", f"describe {chr(97 + i) * 3}", f"def f{i}(v{i}):\n    return {i}", "x")
         for i in range(20)
@@ -384,7 +390,7 @@ def test_programs_that_behave_alike_stay_on_one_side() -> None:
     assert without.hash == group_split(pairs, DataReport(), **settings).hash
 
 
-def test_signatures_are_equal_where_behaviour_is(tmp_path: Path) -> None:
+def test_reference_classes_are_equal_for_equal_behaviour(tmp_path: Path) -> None:
     from en2py.evaluation.behaviour.cached import reference_classes
 
     codes = [

@@ -1,4 +1,4 @@
-"""Runs taken together: axes, means with intervals, paired differences, ranks."""
+"""Aggregation over seeds: axes, means with intervals, paired differences, ranks."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_a_value_beside_its_choice_is_an_axis_where_it_differs_within_the_choice
     assert axes(runs) == ["model", "model.d_model"]
 
 
-def test_what_is_fixed_is_said_once_with_choices_first():
+def test_fixed_settings_start_with_the_group_choices():
     runs = [run(1, 1), run(1, 1, model__dropout="0.3"), baseline(3)]
     assert list(fixed(runs)) == ["loss", "model", "model.d_model"]
 
@@ -76,7 +76,7 @@ def test_seeds_of_one_configuration_are_one_row():
     assert first.name == "loss=plain"
 
 
-def test_a_seed_that_comes_again_is_a_row_of_its_own():
+def test_a_repeated_seed_starts_a_new_row():
     rows = make_rows([run(1, 10), run(2, 20), run(1, 30)], CLUSTERS)
     assert [row.name for row in rows] == ["data-plain", "data-plain (2)"]
     assert rows[1].figures["compiles"].value == 0.75
@@ -128,7 +128,7 @@ def test_without_shared_seeds_differences_are_paired_by_cluster():
     assert far.differences["compiles"].is_significant and far.differences["compiles"].low > 0
 
 
-def test_pairing_by_cluster_cancels_what_is_hard_for_both():
+def test_pairing_by_cluster_cancels_the_difficulty_of_pairs():
     row = make_rows([run(1, 20), baseline(21)], CLUSTERS)[1]
     figure, difference = row.figures["compiles"], row.differences["compiles"]
     assert difference.high - difference.low < 0.5 * (figure.high - figure.low)
@@ -139,16 +139,16 @@ def test_a_baseline_is_compared_with_the_mean_of_the_seeds():
     assert row.differences["compiles"].value == pytest.approx((30 - 15) / N)
 
 
-def test_pairs_that_were_not_asked_are_left_out_of_a_difference():
+def test_pairs_without_counts_are_left_out_of_a_difference():
     half = baseline(0)
     counts = [[1.0, 1.0] if i < 10 else [0.0, 0.0] for i in range(N)]
     half = RunMetrics("human", "baseline", None, {}, {"compiles": 1.0}, {"compiles": counts})
     row = make_rows([run(1, 5), half], CLUSTERS)[1]
     assert row.figures["compiles"].value == 1.0
-    assert row.differences["compiles"].value == pytest.approx(0.5)  # 5 of the 10 it was asked
+    assert row.differences["compiles"].value == pytest.approx(0.5)  # 5 of the 10 pairs with counts
 
 
-def test_what_cannot_be_compared_has_no_difference():
+def test_metrics_that_are_not_comparable_have_no_difference():
     other = run(1, 20, loss="smoothed", nll=3.0)
     other = RunMetrics(
         **{**vars(other), "not_comparable": ["compiles", "nll"], "notes": ["another tokenizer"]}
@@ -158,14 +158,14 @@ def test_what_cannot_be_compared_has_no_difference():
     assert row.figures["compiles"].value == 0.5
 
 
-def test_rows_are_ranked_by_validation_and_baselines_stand_last():
+def test_rows_are_ranked_by_validation_with_baselines_last():
     runs = [baseline(9, "b"), run(1, 39, nll=2.0), run(1, 1, nll=1.0, loss="smoothed"), baseline(1)]
     rows = make_rows(runs, CLUSTERS)
     assert [row.name for row in rows] == ["loss=smoothed", "loss=plain", "b", "retrieval"]
     assert reference_name(runs) == "loss=plain"
 
 
-def test_a_run_without_validation_is_ranked_behind_the_others():
+def test_a_run_without_validation_is_ranked_last():
     known, unknown = run(1, 1, loss="smoothed"), run(1, 1)
     unknown = RunMetrics(**{**vars(unknown), "validation": {}})
     assert [row.name for row in make_rows([unknown, known], CLUSTERS)][0] == "loss=smoothed"
@@ -185,7 +185,7 @@ def test_buckets_are_means_over_seeds():
     assert make_rows(runs, CLUSTERS)[0].groups == {"new": {"compiles": 0.375}}
 
 
-def test_settings_hold_all_that_matters_but_the_seed(tmp_path):
+def test_settings_leave_out_the_seed_and_the_study(tmp_path):
     file = tmp_path / "pairs.txt"
     file.write_text("x")
     config = {

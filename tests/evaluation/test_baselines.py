@@ -29,7 +29,7 @@ def random_programs(n, seed):
 
 
 @pytest.mark.parametrize("baseline", [retrieval, bm25])
-def test_a_known_description_brings_its_own_code(baseline):
+def test_a_known_description_retrieves_its_own_code(baseline):
     assert ask(baseline, *(text for text, _ in TRAIN)) == [code for _, code in TRAIN]
 
 
@@ -40,12 +40,12 @@ def test_a_rare_word_outweighs_common_ones(baseline):
 
 
 @pytest.mark.parametrize("baseline", [retrieval, bm25])
-def test_of_equal_descriptions_the_first_answers(baseline):
+def test_the_first_of_equal_descriptions_is_retrieved(baseline):
     assert ask(baseline, "add", train=[("add", "first"), ("add", "second")]) == ["first"]
 
 
 @pytest.mark.parametrize("baseline", [retrieval, bm25])
-def test_a_description_without_a_known_word_is_answered_too(baseline):
+def test_a_description_without_a_known_word_has_a_program(baseline):
     assert ask(baseline, "zzz")[0] in [code for _, code in TRAIN]
 
 
@@ -61,14 +61,14 @@ def test_bm25_by_hand():
     assert ask(bm25, "x", "y", "x y", train=train) == ["long", "other", "other"]
 
 
-def test_bm25_marks_length_down():
+def test_bm25_penalizes_length():
     # With b = 1 it is 0.470 * 7.5 / 6 against 0.470 * 2.5 / 1.75.
     train = pairs([("x x x z", "long"), ("x", "short"), ("y", "other")])
     assert bm25(train, pairs([("x", "")]), b=1.0) == ["short"]
 
 
 @pytest.mark.parametrize("baseline", [retrieval, bm25, best_copy])
-def test_more_pairs_than_fit_in_one_comparison(baseline):
+def test_more_pairs_than_one_block(baseline):
     train = pairs([(f"task number {chr(97 + i % 26) * 3} {i}", f"x = {i}") for i in range(300)])
     assert baseline(train, train) == [pair.code for pair in train]
 

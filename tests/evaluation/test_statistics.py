@@ -24,7 +24,7 @@ def simulated(rng, n_clusters, size):
     return ones(answers), np.repeat(np.arange(n_clusters), size).tolist()
 
 
-def test_interval_of_a_share_is_the_binomial_one():
+def test_interval_of_a_share_matches_the_binomial_interval():
     # 36 of 100 independent pairs: 0.36 -+ 1.96 * sqrt(0.36 * 0.64 / 100) = 0.266 .. 0.454
     counts = ones([1] * 36 + [0] * 64)
     interval = cluster_bootstrap(counts, range(100), seed=0, n_resamples=4000)
@@ -34,7 +34,7 @@ def test_interval_of_a_share_is_the_binomial_one():
     assert interval.n == 100
 
 
-def test_repeating_every_pair_in_its_cluster_leaves_the_interval_alone():
+def test_repeating_every_pair_in_its_cluster_keeps_the_interval():
     counts = ones([1, 0, 0, 1, 1, 0, 0, 0])
     once = cluster_bootstrap(counts, range(8), seed=1)
     thrice = cluster_bootstrap(counts * 3, [*range(8)] * 3, seed=1)
@@ -42,7 +42,7 @@ def test_repeating_every_pair_in_its_cluster_leaves_the_interval_alone():
 
 
 @pytest.mark.slow
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
     rng = np.random.default_rng(0)
     held = {"clusters": 0, "pairs": 0}
     for _ in range(200):
@@ -65,7 +65,7 @@ def test_the_interval_of_bleu_comes_from_summed_counts():
     assert interval.low < interval.value < interval.high < 100
 
 
-def test_pairs_that_cannot_be_asked_count_for_nothing():
+def test_pairs_without_counts_are_left_out():
     counts = [*ones([1, 1, 0, 0]), [0.0, 0.0], [0.0, 0.0]]
     interval = cluster_bootstrap(counts, range(6), seed=0)
     assert interval.value == 0.5
@@ -85,7 +85,7 @@ def test_one_cluster_has_no_interval():
     assert not interval.excludes_zero
 
 
-def test_mean_over_seeds_has_the_interval_of_the_t_table():
+def test_mean_over_seeds_has_the_t_interval():
     # Mean 2, standard error 1 / sqrt(3), t(0.975, 2) = 4.3027
     interval = over_seeds([1.0, 2.0, 3.0])
     half = 4.302653 / math.sqrt(3)
@@ -110,7 +110,7 @@ def test_differences_are_paired_by_seed():
     assert difference.excludes_zero
 
 
-def test_what_cannot_be_computed_is_refused():
+def test_invalid_input_raises():
     with pytest.raises(ValueError, match=r"shape \[2, 2\] do not fit 3 cluster labels"):
         cluster_bootstrap(ones([1, 0]), "abc", seed=0)
     with pytest.raises(ValueError, match="no pair to resample"):

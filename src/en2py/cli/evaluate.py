@@ -6,9 +6,9 @@ import platform
 import re
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from en2py.cli.checkpoint_runs import CheckpointRun, common_pairs, config_changes, find_runs
+from en2py.cli.checkpoint_runs import (
+    CheckpointRun,
+    Programs,
+    common_pairs,
+    config_changes,
+    find_runs,
+)
 from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples
 from en2py.config.instantiate import make
@@ -61,9 +67,9 @@ from en2py.evaluation.trigger_words import probe_trigger_words
 from en2py.training import build
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.loggers import log_evaluated_run, log_results
-from en2py.training.module import Seq2SeqModule
+from en2py.training.module import Search, Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
-from en2py.training.testing import draw_attention, generate_programs, score_split, token_tables
+from en2py.training.testing import draw_attention, generate_programs, token_tables
 
 log = logging.getLogger(__name__)
 
@@ -115,21 +121,19 @@ def compare(cfg: DictConfig) -> Results:
         module, datamodule = run.open({"val": data.validation, data.split: data.pairs})
         trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
         row = _score_run(name, run, module, datamodule, trainer, data)
+        extras: dict[str, Any] = {"attention": _attention(module, row, cfg.n_maps)}
         if cfg.pass_at_k.n_samples:
-            settings: Any = OmegaConf.to_container(cfg.pass_at_k)
-            ks = settings.pop("k")
-            sampled = _pass_at_k(run, module, datamodule, trainer, data, settings, ks)
-            row = dataclasses.replace(row, sampled=sampled)
+            generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
+            sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
+            extras["sampled"] = _pass_at_k(run, generate_with, data, sampling)
         if cfg.trigger_words:
-            shares = _trigger_words(module, row, data.training_of(run))
-            row = dataclasses.replace(row, trigger_words=shares)
-        row = dataclasses.replace(row, attention=_attention(module, row, cfg.n_maps))
+            extras["trigger_words"] = _trigger_words(module, row, data.training_of(run))
+        rows.append(dataclasses.replace(row, **extras))
         if len(runs) == 1:
             write_samples(folder / "samples.md", row)
             write_predictions(folder / "predictions.jsonl", row)
             draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
             print_samples(row.samples(3))
-        rows.append(row)
     names = str(cfg.baseline or ",".join(cfg.baselines)).split(",")
     chosen = {name.strip(): cfg.baselines.get(name.strip()) for name in names}
     rows += _score_baselines(chosen, data)
@@ -230,12 +234,8 @@ def _default_folder(output: Path, runs: Sequence[CheckpointRun], data: Evaluatio
 
 def _numbered(names: Sequence[str]) -> list[str]:
     """Number repeated names: several checkpoints of one run may be compared."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        seen[name] += 1
-        found.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
-    return found
+    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [f"{name} ({n})" if n > 1 else name for name, n in zip(names, counts, strict=True)]
 
 
 # -- scores ---------------------------------------------------------------------------------------
@@ -265,20 +265,16 @@ def _score_run(
     validation = token_tables(module, datamodule, trainer, "val")[1] if data.validation else {}
     programs = run.stored_programs(data.pairs)
     if programs is None:
-        programs = run.cached_programs(
-            data.pairs,
-            run.config["decoding"],
-            lambda: generate_programs(module, datamodule, trainer, data.split),
-        )
-    row = score_split(
-        module,
-        datamodule,
-        trainer,
-        data.split,
+        own_search = partial(generate_programs, module, datamodule, trainer, data.split)
+        programs = run.cached_programs(data.pairs, run.config["decoding"], own_search)
+    token_values, tables = token_tables(module, datamodule, trainer, data.split)
+    row = score_programs(
+        name,
+        programs,
         data.runner,
         data.training_of(run),
-        name=name,
-        candidates=programs,
+        token_values=token_values,
+        token_tables=tables,
     )
     return dataclasses.replace(
         row,
@@ -293,30 +289,30 @@ def _score_run(
 
 def _pass_at_k(
     run: CheckpointRun,
-    module: Seq2SeqModule,
-    datamodule: PairDataModule,
-    trainer: pl.Trainer,
+    generate_with: Callable[[Search], Programs],
     data: EvaluationData,
-    settings: Mapping[str, Any],
-    ks: Sequence[int],
+    sampling: Mapping[str, Any],
 ) -> Tables:
-    """Return the counts per pair of pass@k over sampled programs."""
+    """Return the counts per pair of pass@k over sampled programs.
+
+    Args:
+        run: The checkpoint.
+        generate_with: Generates programs with a search.
+        data: The pairs.
+        sampling: The values of `k`, and the arguments of `sample`.
+    """
     search = {
         "_target_": "en2py.decoding.sampling.sample",
         "_partial_": True,
         "top_k": None,
         "allow_unk": False,
         "max_len": run.config["decoding"]["max_len"],
-        **settings,
+        **{key: value for key, value in sampling.items() if key != "k"},
     }
-    drawn = run.cached_programs(
-        data.pairs,
-        search,
-        lambda: generate_programs(module, datamodule, trainer, data.split, make(search)),
-    )
+    drawn = run.cached_programs(data.pairs, search, lambda: generate_with(make(search)))
     places = [place for place, programs in enumerate(drawn) for _ in programs]
-    ran = iter(data.runner.run([program for programs in drawn for program in programs], places))
-    return counts_at_k([[next(ran) for _ in programs] for programs in drawn], ks)
+    executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
+    return counts_at_k([[next(executed) for _ in programs] for programs in drawn], sampling["k"])
 
 
 def _trigger_words(
@@ -473,14 +469,9 @@ def _log_to_wandb(
     logger: Mapping[str, Any] | None,
     folder: Path,
 ) -> None:
-    """Log the metrics to the W&B run of each checkpoint, and the results to a W&B run of their own.
+    """Log metrics to the W&B run of each checkpoint, and the results to a W&B run of their own.
 
-    Args:
-        results: The results.
-        metrics: The metrics of each run, in the order of the runs.
-        runs: The checkpoints.
-        logger: The logger section of this evaluation; None: as each run was trained.
-        folder: The folder of the report.
+    Without a logger section of the evaluation, each run's own section applies.
     """
     project = ((logger or {}).get("wandb") or {}).get("project", "")
     for run, own in zip(runs, metrics, strict=False):

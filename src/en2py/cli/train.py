@@ -29,6 +29,7 @@ from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import (
     EvaluationRow,
     TrainingData,
+    score_programs,
     write_predictions,
     write_samples,
 )
@@ -47,7 +48,6 @@ from en2py.training.testing import (
     draw_attention,
     generate_programs,
     predictions_key,
-    score_split,
     token_tables,
 )
 
@@ -138,9 +138,9 @@ def _test(
     prepared: Prepared,
 ) -> EvaluationRow | None:
     """Score the test split and write scores and pictures; return None on ranks other than 0."""
-    if not is_rank_zero():  # it generates for its share of the pairs; rank 0 scores and writes
-        token_tables(module, datamodule, trainer, "test")
-        generate_programs(module, datamodule, trainer, "test")
+    token_values, tables = token_tables(module, datamodule, trainer, "test")
+    candidates = generate_programs(module, datamodule, trainer, "test")
+    if not is_rank_zero():  # every rank tests its share of the pairs; rank 0 scores and writes
         return None
     plot_curves(run.folder / "metrics.csv", run.folder / "curves.png")
     runner = ProgramRunner(
@@ -149,8 +149,14 @@ def _test(
         folder=Path(run.config["cache"]),
         behaviour=run.config["behaviour"],
     )
-    training = TrainingData.of(prepared)
-    scores = score_split(module, datamodule, trainer, "test", runner, training, name=run.name)
+    scores = score_programs(
+        run.name,
+        candidates,
+        runner,
+        TrainingData.of(prepared),
+        token_values=token_values,
+        token_tables=tables,
+    )
     write_samples(run.folder / "samples.md", scores)
     write_predictions(run.folder / "predictions.jsonl", scores)
     key = predictions_key(file_digest(best_file), run.config)

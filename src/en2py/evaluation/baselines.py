@@ -1,7 +1,7 @@
-"""What needs no training: looking the answer up, one answer for all, and how far copying can go.
+"""Baselines without training: retrieval, a constant program, and bounds on copying.
 
-Each is called as `f(train, test, **settings)` and returns one program per test pair, so that its
-row of a table comes out of the same code as a model's.
+Each is called as `f(train, test, **settings)` and returns one program per test pair, which the same
+code scores as the programs of a model.
 
 Shape letters: N training programs, M test pairs, F features.
 """
@@ -22,7 +22,7 @@ from en2py.evaluation.metrics.bleu import NGRAM_ORDER, Ngram, bleu_value, ngrams
 from en2py.evaluation.metrics.code_tokens import layout_tokens
 from en2py.ranges import Fraction
 
-_ROWS = 256  # test pairs compared at once: memory stays small whatever the size of the data
+_ROWS = 256  # test pairs per block: bounds the memory of the similarity matrix
 _WORDS = r"\w+|[^\w\s]"
 
 Similarities = NDArray[np.float64]
@@ -35,14 +35,14 @@ def retrieval(
     words: Sequence[int] = (1, 2),
     characters: Sequence[int] = (3, 5),
 ) -> list[str]:
-    """Answer with the code of the nearest training description by TF-IDF.
+    """Return the code of the nearest training description by TF-IDF.
 
     The similarity is the mean of two cosines: over n-grams of words, and over n-grams of
-    characters within words. Of equals the first training pair is taken.
+    characters within words. The first of equal training pairs is taken.
 
     Args:
-        train: Where to look.
-        test: Whose descriptions are asked.
+        train: Training pairs.
+        test: Pairs with the queries.
         words: Shortest and longest n-gram of words.
         characters: Shortest and longest n-gram of characters.
     """
@@ -50,25 +50,25 @@ def retrieval(
         TfidfVectorizer(ngram_range=tuple(words), token_pattern=_WORDS, sublinear_tf=True),
         TfidfVectorizer(ngram_range=tuple(characters), analyzer="char_wb", sublinear_tf=True),
     )
-    known, asked = _descriptions(train), _descriptions(test)
+    known, queried = _descriptions(train), _descriptions(test)
     features = sparse.hstack([v.fit_transform(known) for v in vectorizers]).tocsr()  # [N, F]
-    queries = sparse.hstack([v.transform(asked) for v in vectorizers]).tocsr()  # [M, F]
+    queries = sparse.hstack([v.transform(queried) for v in vectorizers]).tocsr()  # [M, F]
     return _nearest(train, _products(queries, features))
 
 
 def bm25(
     train: Sequence[Pair], test: Sequence[Pair], *, k1: NonNegativeFloat = 1.5, b: Fraction = 0.75
 ) -> list[str]:
-    """Answer with the code of the best training description by Okapi BM25 over words.
+    """Return the code of the best training description by Okapi BM25 over words.
 
     Robertson and Zaragoza (2009), "The Probabilistic Relevance Framework: BM25 and Beyond",
     equation 3.15, with the idf that cannot be negative.
 
     Args:
-        train: Where to look.
-        test: Whose descriptions are asked.
-        k1: How soon repeating a word stops to help.
-        b: How much a long description is marked down, 0 to 1.
+        train: Training pairs.
+        test: Pairs with the queries.
+        k1: Saturation of term frequency.
+        b: Length normalization, 0 to 1.
     """
     vectorizer = CountVectorizer(token_pattern=_WORDS)
     counts = vectorizer.fit_transform(_descriptions(train)).tocsr().astype(float)  # [N, F]
@@ -83,10 +83,9 @@ def bm25(
 
 
 def constant(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
-    """Answer every description with one program: the training program with the best BLEU.
+    """Return one program for all pairs: the training program with the best training BLEU.
 
-    It is compared with all training programs; the test split is not looked at. What a table shows
-    for it is what a score gives away for nothing.
+    Its scores show what a metric awards without any input.
     """
     tokens = [layout_tokens(pair.code) for pair in train]
     # min(a, b) is the number of t with t <= a and t <= b. So the matches of a program with all
@@ -109,16 +108,16 @@ def constant(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
 
 
 def best_copy(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
-    """Answer with the training program that is nearest to the right one: no baseline but a bound.
+    """Return the training program nearest to the reference: not a baseline but an upper bound.
 
     Nearest by BLEU of the single pair, with one added to matches and totals above single tokens
-    (Lin and Och, 2004). No system that copies training programs whole can do better, give or take
-    the difference between BLEU per pair and BLEU of the split.
+    (Lin and Och, 2004). No system that copies whole training programs can do better, up to the
+    difference between BLEU per pair and corpus BLEU.
     """
     codes = [layout_tokens(pair.code) for pair in train]
-    wanted = [layout_tokens(pair.code) for pair in test]
+    references = [layout_tokens(pair.code) for pair in test]
     vectorizer = CountVectorizer(analyzer=_occurrences, binary=True, dtype=np.float64)
-    have, want = vectorizer.fit_transform(codes).tocsr(), vectorizer.transform(wanted).tocsr()
+    have, want = vectorizer.fit_transform(codes).tocsr(), vectorizer.transform(references).tocsr()
     orders = np.empty(have.shape[1], dtype=int)
     for (ngram, _), place in vectorizer.vocabulary_.items():
         orders[place] = len(ngram)
@@ -135,18 +134,18 @@ def best_copy(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
                 matches = (want_n[n - 1][rows] @ have_n[n - 1].T).toarray() + added  # [rows, N]
                 total = np.maximum(lengths - n + 1, 0) + added
                 log_bleu = log_bleu + np.log(np.maximum(matches, 1e-9) / total) / NGRAM_ORDER
-            longer = np.array([[len(code)] for code in wanted[rows]]) / lengths
+            longer = np.array([[len(code)] for code in references[rows]]) / lengths
             yield log_bleu + np.minimum(0, 1 - longer)
 
     return _nearest(train, similarities())
 
 
 def second_human(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
-    """Answer with another person's code for the same description, where there is one.
+    """Return another person's code for the same description.
 
     Returns:
-        The first program that differs as a syntax tree, of the training split or else of the test
-        split; empty text where nobody else wrote the task, and such pairs are not to be scored.
+        The first program with another syntax tree, from the training split or else the test split;
+        an empty text if there is none, and such pairs must not be scored.
     """
     written: dict[str, dict[str | None, str]] = {}  # task -> tree -> the first code with it
     for pair in (*train, *test):
@@ -175,5 +174,5 @@ def _nearest(train: Sequence[Pair], similarities: Iterator[Similarities]) -> lis
 
 
 def _occurrences(tokens: Sequence[str]) -> list[tuple[Ngram, int]]:
-    """Return each n-gram with 1, 2, ... up to how often it occurs."""
+    """Return each n-gram with 1, 2, ... up to its number of occurrences."""
     return [(ngram, t) for ngram, count in ngrams(tokens).items() for t in range(1, count + 1)]

@@ -132,8 +132,8 @@ def score_programs(
     training: TrainingData,
     *,
     kind: str = MODEL,
-    tokens: Tables | None = None,
-    logged: Mapping[str, float] | None = None,
+    token_values: Mapping[str, float] | None = None,
+    token_tables: Tables | None = None,
 ) -> EvaluationRow:
     """Score generated programs.
 
@@ -143,8 +143,8 @@ def score_programs(
         runner: Runs the programs.
         training: The training data: copies, and all known programs of a description.
         kind: `model` or `baseline`.
-        tokens: Counts per pair of the token metrics.
-        logged: Values of the token metrics.
+        token_values: Values of the token metrics, of models alone.
+        token_tables: Counts per pair of the token metrics.
     """
     pairs = runner.pairs
     programs = [own[0] if own else "" for own in candidates]
@@ -160,8 +160,8 @@ def score_programs(
         metric_name: sum(row[0] for row in table) / sum(row[1] for row in table)
         for metric_name, table in executed.items()
     }
-    tables = {**(tokens or {}), **scores.counts, **executed}
-    values = {"n": len(pairs), **(logged or {}), **scores.values, **shares}
+    tables = {**(token_tables or {}), **scores.counts, **executed}
+    values = {"n": len(pairs), **(token_values or {}), **scores.values, **shares}
     return EvaluationRow(name, kind, pairs, candidates, scores, ran, tables, values)
 
 

@@ -1,8 +1,7 @@
-"""How sure a figure is: bootstrap over clusters, intervals over seeds, differences in pairs.
+"""Confidence intervals: bootstrap over clusters, Student's t over seeds, paired differences.
 
-Pairs of one cluster (one task in many wordings) are right or wrong together; drawn one by one they
-would make every interval too narrow. So whole clusters are drawn. Seeds are few, too few for a
-bootstrap, so they get Student's t.
+Pairs of one cluster (one task in many wordings) are right or wrong together; resampling single
+pairs would make every interval too narrow. Seeds are too few for a bootstrap.
 
 Shape letters: N pairs, G clusters, C counts of a metric, R resamples.
 """
@@ -18,18 +17,18 @@ from scipy import stats
 Value = Callable[[Sequence[float]], float]
 Floats = NDArray[np.float64]
 
-_BLOCK = 256  # resamples drawn at once: enough to be fast, few enough to stay small
+_BLOCK = 256  # resamples per block: bounds the memory
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its interval; `low` and `high` are NaN where there is too little to tell.
+    """A value with its confidence interval.
 
     Attributes:
-        value: The figure itself: of all pairs, or the mean over seeds.
-        low: Lower end.
+        value: Value over all pairs, or the mean over seeds.
+        low: Lower end; NaN if there are too few clusters or seeds.
         high: Upper end.
-        n: Clusters or seeds it rests on.
+        n: Number of clusters or seeds.
     """
 
     value: float
@@ -39,12 +38,12 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Tell whether a difference may be called one."""
+        """Return whether a difference is significant."""
         return self.low > 0 or self.high < 0
 
 
 def mean_of(counts: Sequence[float]) -> float:
-    """Return the mean from [sum, number]: the value of a metric whose counts are such."""
+    """Return the mean from the counts [sum, number]."""
     return float(counts[0] / counts[1]) if counts[1] else math.nan
 
 
@@ -62,10 +61,10 @@ def cluster_bootstrap(
     Args:
         counts: A row of summable numbers per pair, `[N, C]`; `[sum, number]` for a mean.
         clusters: The cluster of each pair, N labels.
-        value: Makes the figure from summed counts.
-        seed: Of the resampling; the same seed gives the same interval.
+        value: Returns the value from summed counts.
+        seed: Seed of the resampling.
         n_resamples: R.
-        level: Share of intervals that hold the true figure.
+        level: Confidence level.
 
     Raises:
         ValueError: If the lengths differ or there is no pair.
@@ -79,7 +78,7 @@ def cluster_bootstrap(
 def over_seeds(values: Sequence[float], *, level: float = 0.95) -> Interval:
     """Return the mean over seeds with Student's t interval, n - 1 degrees of freedom.
 
-    One seed has no interval; seeds that agree to the last digit have one of no width.
+    One seed has no interval; equal values have an interval of width 0.
     """
     n = len(values)
     if n == 0:
@@ -93,12 +92,12 @@ def over_seeds(values: Sequence[float], *, level: float = 0.95) -> Interval:
 
 
 def paired_over_seeds(a: dict[int, float], b: dict[int, float], *, level: float = 0.95) -> Interval:
-    """Return the mean of B - A over the seeds that both ran, with its t interval.
+    """Return the mean of B - A over shared seeds, with its t interval.
 
     Args:
-        a: Seed to figure of setting A.
-        b: Seed to figure of setting B.
-        level: Share of intervals that hold the true difference.
+        a: Seed to value of setting A.
+        b: Seed to value of setting B.
+        level: Confidence level.
 
     Raises:
         ValueError: If they have no seed in common.
@@ -110,12 +109,12 @@ def paired_over_seeds(a: dict[int, float], b: dict[int, float], *, level: float 
 
 
 def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
-    """Add the counts up per cluster, clusters in the order of their first pair, `[G, C]`."""
+    """Sum the counts per cluster, in the order of first occurrence, `[G, C]`."""
     table = np.asarray(counts, dtype=float)
     if table.ndim != 2 or len(table) != len(clusters):
         raise ValueError(
-            f"counts of shape {list(table.shape)} do not fit {len(clusters)} cluster labels; "
-            "give one row per pair"
+            f"counts of shape {list(table.shape)} do not fit {len(clusters)} cluster labels: "
+            "one row per pair is needed"
         )
     if not len(table):
         raise ValueError("there is no pair to resample")
@@ -127,7 +126,7 @@ def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
 
 
 def _resampled(sums: Floats, seed: int, n_resamples: int) -> Floats:
-    """Draw as many clusters as there are, with replacement, and add them up, R times, `[R, C]`."""
+    """Sum the counts of G clusters drawn with replacement, R times, `[R, C]`."""
     rng = np.random.default_rng(seed)
     n = len(sums)
     totals = np.empty((n_resamples, sums.shape[1]))
@@ -140,7 +139,7 @@ def _resampled(sums: Floats, seed: int, n_resamples: int) -> Floats:
 
 
 def _percentiles(value: float, samples: Floats, n: int, level: float) -> Interval:
-    """Cut the tails off; resamples without a figure (nothing to ask) say nothing."""
+    """Return the percentile interval; resamples without a value are left out."""
     known = samples[np.isfinite(samples)]
     if n < 2 or not len(known):
         return Interval(value, math.nan, math.nan, n)

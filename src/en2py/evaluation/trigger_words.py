@@ -1,8 +1,7 @@
-"""What a model makes of a description's single words: the trigger-word probe.
+"""Trigger-word probe: how much of a program is determined by the rarest word of its description?
 
-Documented experiment 004 claims that "sigmoid" alone brings the whole program. If that is how a
-model works, a description cut to its rarest word gets the same program, and the description
-without that word another one.
+Documented experiment 004 claims that "sigmoid" alone yields the whole program. A model that works
+that way generates the same program from the rarest word alone, and another one without that word.
 """
 
 from collections import Counter
@@ -17,14 +16,14 @@ Generate = Callable[[list[str]], list[str]]
 
 @dataclass(frozen=True)
 class Trigger:
-    """One description, its rarest word, and what was written for which part of it.
+    """A description, its rarest word, and the programs for its parts.
 
     Attributes:
-        place: Of the description in what was asked.
+        place: Index of the description.
         word: The rarest word.
         whole: The program for the whole description.
         alone: The program for the word alone.
-        without: The program for the description without the word; None where nothing is left.
+        without: The program for the description without the word; None if no word is left.
     """
 
     place: int
@@ -36,24 +35,21 @@ class Trigger:
 
 @dataclass(frozen=True)
 class TriggerProbe:
-    """What came out of `probe_trigger_words`.
+    """Result of the probe, over the descriptions with a word that is known from training.
 
     Attributes:
-        n: Descriptions that were asked: those with a word that training has.
-        alone_same: Share of them whose program stays the same from the rarest word alone.
-        alone_renamed: The same, names set aside.
-        without_same: Share whose program stays the same without that word, of those in which
-            other words are left.
-        without_renamed: The same, names set aside.
-        triggers: Each of them.
+        triggers: The descriptions.
+        alone_same: Share with the same program from the rarest word alone.
+        alone_renamed: The same, up to names.
+        without_same: Share with the same program without that word, if other words are left.
+        without_renamed: The same, up to names.
     """
 
-    n: int
+    triggers: list[Trigger]
     alone_same: float
     alone_renamed: float
     without_same: float
     without_renamed: float
-    triggers: list[Trigger]
 
 
 def probe_trigger_words(
@@ -62,17 +58,17 @@ def probe_trigger_words(
     training_descriptions: Sequence[str],
     generate: Generate,
 ) -> TriggerProbe | None:
-    """Ask a model again with only the rarest word of each description, and with all but it.
+    """Generate from only the rarest word of each description, and from all words but it.
 
     Args:
         descriptions: The prompts.
-        outputs: What the model wrote for each; a pair with an empty output is left out.
-        training_descriptions: Tell how rare a word is: in how many of them it stands. Words that
-            stand in none are no triggers, for nothing was learned of them.
-        generate: Writes a program for each of a list of descriptions, such as a module's own.
+        outputs: The program for each; pairs with an empty program are left out.
+        training_descriptions: A word is rare if few of them contain it; words in none of them are
+            no triggers, since the model learned nothing about them.
+        generate: Returns a program for each description, `module.generate` for example.
 
     Returns:
-        The shares, None where no description has a known word.
+        None if no description has a known word.
 
     Raises:
         ValueError: If the lengths differ.
@@ -89,36 +85,24 @@ def probe_trigger_words(
         return None
     rests = {place: _without(descriptions[place], word) for place, word in words.items()}
     rests = {place: rest for place, rest in rests.items() if WORD.search(rest)}
-    # Most words come more than once, and are asked once.
-    prompts = list(dict.fromkeys([*words.values(), *rests.values()]))
-    answers = dict(zip(prompts, generate(prompts), strict=True))
+    prompts = list(dict.fromkeys([*words.values(), *rests.values()]))  # most words are repeated
+    programs: dict[str | None, str] = dict(zip(prompts, generate(prompts), strict=True))
     triggers = [
-        Trigger(
-            place,
-            word,
-            outputs[place],
-            answers[word],
-            answers[rests[place]] if place in rests else None,
-        )
+        Trigger(place, word, outputs[place], programs[word], programs.get(rests.get(place)))
         for place, word in words.items()
     ]
     alone = [(own.whole, own.alone) for own in triggers]
     without = [(own.whole, own.without) for own in triggers if own.without is not None]
-    return TriggerProbe(
-        len(triggers),
-        _share(alone, _same_text),
-        _share(alone, _same_renamed),
-        _share(without, _same_text),
-        _share(without, _same_renamed),
-        triggers,
-    )
+    shares = [
+        sum(same(a, b) for a, b in pairs) / len(pairs) if pairs else 0.0
+        for pairs in (alone, without)
+        for same in (_same_text, _same_renamed)
+    ]
+    return TriggerProbe(triggers, *shares)
 
 
 def rarest_word(description: str, known: Counter[str]) -> str:
-    """Return the word that the fewest training descriptions have; empty where none has any.
-
-    Of equals the first is taken.
-    """
+    """Return the first word with the lowest positive count; empty if no word is known."""
     words = [word for word in dict.fromkeys(_words(description)) if known[word]]
     return min(words, key=lambda word: known[word], default="")
 
@@ -128,13 +112,8 @@ def _words(text: str) -> list[str]:
 
 
 def _without(text: str, word: str) -> str:
-    """Leave a word out, wherever it stands."""
     kept = WORD.sub(lambda found: "" if found[0].lower() == word else found[0], text)
     return " ".join(kept.split())
-
-
-def _share(pairs: Sequence[tuple[str, str]], same: Callable[[str, str], bool]) -> float:
-    return sum(same(a, b) for a, b in pairs) / len(pairs) if pairs else 0.0
 
 
 def _same_text(a: str, b: str) -> bool:

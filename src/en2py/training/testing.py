@@ -1,6 +1,6 @@
-"""Score a module on a split: token metrics, generated programs and their scores.
+"""Test a module on a split: token metrics and generated programs, for `scores.score_programs`.
 
-`train.py` and `evaluate.py` both score with these functions, so they report the same values.
+`train.py` and `evaluate.py` both test with these functions, so they report the same values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,40 +11,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from en2py.data.datamodule import PairDataModule
-from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.token_metrics import token_counts
-from en2py.evaluation.scores import EvaluationRow, Tables, TrainingData, score_programs
+from en2py.evaluation.scores import EvaluationRow, Tables
 from en2py.training.distributed import all_gather
 from en2py.training.module import Search, Seq2SeqModule
-
-
-def score_split(
-    module: Seq2SeqModule,
-    datamodule: PairDataModule,
-    trainer: pl.Trainer,
-    split: str,
-    runner: ProgramRunner,
-    training: TrainingData,
-    *,
-    name: str,
-    candidates: list[list[str]] | None = None,
-) -> EvaluationRow:
-    """Score a module on a split.
-
-    Args:
-        module: The module.
-        datamodule: The data.
-        trainer: Sets device and precision.
-        split: `train`, `val` or `test`.
-        runner: Runs the programs of the pairs of this split.
-        training: The training data of the module.
-        name: Name of the run.
-        candidates: The programs of the module per pair; generated if None.
-    """
-    logged, tables = token_tables(module, datamodule, trainer, split)
-    if candidates is None:
-        candidates = generate_programs(module, datamodule, trainer, split)
-    return score_programs(name, candidates, runner, training, tokens=tables, logged=logged)
 
 
 def token_tables(
