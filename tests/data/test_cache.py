@@ -78,7 +78,7 @@ def test_atomic_write_keeps_the_old_file_when_it_fails(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(Fault, match="needs 3 bytes"):
+    with pytest.raises(Fault, match="needs at least 3 bytes"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -86,8 +86,8 @@ def disk_full(path: Path, needed: int) -> Fault:
     """Return the error of a file that needs more bytes than the disk has."""
     free = shutil.disk_usage(path.parent).free
     return Fault(
-        f"the disk is full: '{path}' needs {needed:,} bytes and {free:,} are free; files written "
-        "before are complete, so free some space and run the same command again"
+        f"the disk is full: '{path}' needs at least {needed:,} bytes and {free:,} are free; files "
+        "written before are complete, so free some space and run the same command again"
     )
 
 
