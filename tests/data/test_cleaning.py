@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - programs before and after a step stand side by side
+# ruff: noqa: E501 - programs before and after a step are on one line
 import ast
 import io
 import os

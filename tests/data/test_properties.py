@@ -20,7 +20,7 @@ from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
-# With lone surrogates and control characters, which hypothesis leaves out by itself.
+# With lone surrogates and control characters, which hypothesis omits by default.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
 PIECES = ["x", "=", " ", "\n", "    ", "\t", "(", ")", "'", '"', "#", "def f(a):", "return a", "1"]
 PIECES += ["print 'a'", "\\", "\0", "\ud800", "\u201c", "f'{a}'", "if x:", "lambda:", "\r\n", "@"]

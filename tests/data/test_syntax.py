@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - programs that are compared stand side by side
+# ruff: noqa: E501 - programs that are compared are on one line
 import pytest
 
 from en2py.data.syntax import ast_text, ast_text_renamed, parse

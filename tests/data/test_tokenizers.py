@@ -131,7 +131,7 @@ def fitted_bpe() -> BpeTokenizer:
     return tokenizer
 
 
-# Reversible ones first: their text comes back letter by letter.
+# Reversible ones first: detokenizing returns the exact text.
 EXACT = {"spacy": SpacyPythonTokenizer(), "bpe": fitted_bpe()}
 ALL = {
     **EXACT,

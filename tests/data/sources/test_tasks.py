@@ -193,8 +193,8 @@ def test_retrieval_solves_at_most_a_fifth_of_the_test_split(splits):
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)),
     )
     known = tfidf.fit_transform([pair.description for pair in splits.train])
-    asked = tfidf.transform([pair.description for pair in splits.test])
-    nearest = (asked @ known.T).toarray().argmax(axis=1)
+    queries = tfidf.transform([pair.description for pair in splits.test])
+    nearest = (queries @ known.T).toarray().argmax(axis=1)
     hits = sum(
         renamed(pair.code) == renamed(splits.train[i].code)
         for pair, i in zip(splits.test, nearest, strict=True)
@@ -205,9 +205,9 @@ def test_retrieval_solves_at_most_a_fifth_of_the_test_split(splits):
 def test_test_words_and_code_tokens_were_all_trained(splits):
     for tokens in (words_of, code_tokens_of):
         seen = {token for pair in splits.train for token in tokens(pair)}
-        asked = Counter(token for pair in splits.test for token in tokens(pair))
-        unknown = sum(n for token, n in asked.items() if token not in seen)
-        assert unknown <= 0.001 * asked.total()
+        counts = Counter(token for pair in splits.test for token in tokens(pair))
+        unknown = sum(n for token, n in counts.items() if token not in seen)
+        assert unknown <= 0.001 * counts.total()
 
 
 def test_vocabularies_stay_small(generated):

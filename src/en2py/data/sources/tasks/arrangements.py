@@ -24,7 +24,7 @@ def dictionary(rng: Random) -> Task | None:
         "make_dict", source.params, f"return {{{x}: {change.on(x)} for {x} in {source.code}{test}}}"
     )
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         many, one = change.nouns[0]
         if rng.random() < 0.5:
             each = kept(rng, source, stages.check, each=rng.choice(("each", "every")))
@@ -35,7 +35,7 @@ def dictionary(rng: Random) -> Task | None:
         opening = rng.choice(("[return] a dictionary with", "[create] a dictionary of"))
         return f"{opening} the {kept(rng, source, stages.check)} and their {many}"
 
-    return source.task(f"dictionary of {source.name}", (*stages.parts, "dict"), code, say)
+    return source.task(f"dictionary of {source.name}", (*stages.parts, "dict"), code, describe)
 
 
 def grouping(rng: Random) -> Task | None:
@@ -56,14 +56,14 @@ def grouping(rng: Random) -> Task | None:
     lines = ["result = {}", f"for {x} in {source.code}:\n{block([inner])}", "return result"]
     code = function(name, source.params, *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(("[count]",) if count else ("[group]", "[group]", "[collect]"))
         by = rng.choice((f"by {key.nouns[0][1]}", f"by their {key.nouns[0][1]}"))
         end = rng.choice(("", " in a dictionary"))
         return f"{verb} the {kept(rng, source, check)} {by}{end}"
 
     parts = (*named("filter", check), name, f"by:{key.name}")
-    return source.task(f"{name} of {source.name}", parts, code, say)
+    return source.task(f"{name} of {source.name}", parts, code, describe)
 
 
 def order(rng: Random) -> Task | None:
@@ -82,7 +82,7 @@ def order(rng: Random) -> Task | None:
     down = ", reverse=True" if kind == "sort_down" else ""
     code = function(f"{kind}_by", source.params, f"return {call}({inner}, key={by}{down})")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         noun = key.nouns[0][1]
         if call == "sorted":
             by = rng.choice((f"by {noun}", f"by their {noun}"))
@@ -96,7 +96,7 @@ def order(rng: Random) -> Task | None:
         return f"[{verb}] {which} with the {most} {noun}"
 
     parts = (*named("filter", check), f"by:{key.name}", f"order:{kind}")
-    return source.task(f"{kind} by of {source.name}", parts, code, say)
+    return source.task(f"{kind} by of {source.name}", parts, code, describe)
 
 
 def running(rng: Random) -> Task | None:
@@ -107,7 +107,7 @@ def running(rng: Random) -> Task | None:
         return None
     if not stages.nameable or (stages.change and stages.change.to != "number"):
         return None
-    name, start, step, says = rng.choice(
+    name, start, step, phrases = rng.choice(
         (
             ("total", "0", "total += {v}", ("running totals", "cumulative sums")),
             ("product", "1", "product *= {v}", ("running products", "cumulative products")),
@@ -123,10 +123,10 @@ def running(rng: Random) -> Task | None:
     ]
     code = function("get_running", source.params, *lines, "return result")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(("find", "return", "compute", "list"))
-        return f"[{verb}] the {rng.choice(says)} of the {phrase(rng, source, stages)}"
+        return f"[{verb}] the {rng.choice(phrases)} of the {phrase(rng, source, stages)}"
 
     return source.task(
-        f"running {name} of {source.name}", (*stages.parts, f"running:{name}"), code, say
+        f"running {name} of {source.name}", (*stages.parts, f"running:{name}"), code, describe
     )

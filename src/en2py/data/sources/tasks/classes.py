@@ -102,7 +102,7 @@ def container(rng: Random) -> Task | None:
     body = [init, *(_method(m, params, lines) for m, params, lines, _ in chosen)]
     code = f"class {name}:\n{block(body)}"
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         words = [words for *_, words in chosen]
         methods = _listed(words) if len(words) > 1 else words[0]
         some = "methods" if len(words) > 1 else "method"
@@ -115,7 +115,7 @@ def container(rng: Random) -> Task | None:
         return f"{name}({items}).{method}({argument})"
 
     parts = ("class:container", *(f"method:{m}" for m, *_ in chosen))
-    return Task("container class", parts, code, say, call, what=(CLASS,))
+    return Task("container class", parts, code, describe, call, what=(CLASS,))
 
 
 def record(rng: Random) -> Task | None:
@@ -126,7 +126,7 @@ def record(rng: Random) -> Task | None:
     body = [init, *(_method(m, params, lines) for m, params, lines, _ in chosen)]
     code = f"class {name}:\n{block(body)}"
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         words = [words for *_, words in chosen]
         text = _listed(words) if len(words) > 1 else words[0]
         has = _listed([*attributes]) if len(attributes) > 1 else attributes[0]
@@ -139,7 +139,7 @@ def record(rng: Random) -> Task | None:
         return f"{name}({given}).{method}({rng.randint(1, 20) if params else ''})"
 
     parts = (f"class:{name}", *(f"method:{m}" for m, *_ in chosen))
-    return Task(f"class {name}", parts, code, say, call, what=(CLASS,))
+    return Task(f"class {name}", parts, code, describe, call, what=(CLASS,))
 
 
 def filtered_class(rng: Random) -> Task | None:
@@ -181,7 +181,7 @@ def filtered_class(rng: Random) -> Task | None:
     body = [init, *(_method(name, "", (line,)) for name, _, line, _ in chosen)]
     code = f"class Numbers:\n{block(body)}"
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         clauses = []
         for name, _, _, words in chosen:
             if name == "changed":
@@ -204,4 +204,4 @@ def filtered_class(rng: Random) -> Task | None:
     parts += [f"filter:{one.name}"] if {"list", "sum"} & {*used} else []
     parts += [f"filter:{two.name}"] if {"any", "count"} & {*used} else []
     parts += [f"map:{change.name}"] if "map" in used else []
-    return Task("class of numbers", tuple(parts), code, say, call, what=(CLASS,))
+    return Task("class of numbers", tuple(parts), code, describe, call, what=(CLASS,))

@@ -27,7 +27,7 @@ class Collector:
         family: The primitive.
         name: Name of the function.
         kinds: Kinds of elements that it can collect.
-        says: Clauses around `{np}`, `squares of the even numbers in a list`.
+        phrases: Clauses around `{np}`, `squares of the even numbers in a list`.
         then: Clauses about "the results" of steps in the words before.
         orders: Orders of stages (see `Stages`) that it may follow.
         short: Lines around `{each}`, `x for x in numbers`; empty if there is no short form.
@@ -43,7 +43,7 @@ class Collector:
     family: str
     name: str
     kinds: tuple[str, ...]
-    says: tuple[str, ...]
+    phrases: tuple[str, ...]
     then: tuple[str, ...]
     orders: tuple[str, ...] = ALL
     short: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ string | {value} + {rest} | ''
 """
 # In each block: family | function | kinds of elements | orders of stages, as in ORDERS
 #     short code around `{each}` | code around an iterable `{source}`; `-` for none
-#     clauses around `{np}`; `find: ` and `get: ` stand for the verbs in VERBS
+#     clauses around `{np}`; `find: ` and `get: ` are replaced by the verbs in VERBS
 #     clauses about "the results"
 TABLE = """
 sum | get_sum | number | any
@@ -204,7 +204,7 @@ def _lines(code: str) -> tuple[str, ...]:
     return () if code in ("", "-") else tuple(code.split("; "))
 
 
-def _collector(head: str, code: str, says: str, then: str) -> Collector:
+def _collector(head: str, code: str, phrases: str, then: str) -> Collector:
     family, name, kinds, orders = head.split(" | ")
     short, _, lazy = code.strip().partition(" | ")
     start, step, end = _LOOPS.get(family, ("", "", ""))
@@ -213,7 +213,7 @@ def _collector(head: str, code: str, says: str, then: str) -> Collector:
         family,
         name,
         KINDS if kinds == "all" else tuple(kinds.split(", ")),
-        tuple(clause for text in alternatives(says) for clause in _clauses(text)),
+        tuple(clause for text in alternatives(phrases) for clause in _clauses(text)),
         alternatives(then),
         ORDERS[orders],
         _lines(short),
@@ -236,7 +236,7 @@ YIELD = Collector(
     family="list",
     name="get_items",
     kinds=("number", "word", "char"),
-    says=("[yield] the {np}", "[yield] the {np} one by one"),
+    phrases=("[yield] the {np}", "[yield] the {np} one by one"),
     then=("[yield] the results",),
     orders=ORDERS["processed"],
     step="yield {value}",

@@ -48,7 +48,7 @@ class Entries:
         family: str,
         parts: tuple[str, ...],
         code: str,
-        say: Callable[[Random], str],
+        describe: Callable[[Random], str],
         how: tuple[str, ...] = ("",),
     ) -> Task:
         """Create a task from a function of this dictionary."""
@@ -58,7 +58,7 @@ class Entries:
             family,
             ("over:dict", *parts),
             code,
-            say,
+            describe,
             caller(name, (kind,), code),
             takes=self.takes,
             outside=(f" in {self.whole}",),
@@ -94,7 +94,7 @@ def transform(rng: Random) -> Task | None:
         lines = ["result = {}", f"{e.items}:\n{block([step])}", "return result"]
     code = function("change_dict", e.params, *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         entry = rng.choice(("entries", "items"))
         which = f" {e.whose(rng, check, on_value)}" if check else ""
         if what == "keep":
@@ -110,7 +110,7 @@ def transform(rng: Random) -> Task | None:
 
     parts = (*named("value" if on_value else "key", check), f"dict:{what}", *named("map", change))
     how = LOOP_HOW if style == "short" else HOW["loop"]
-    return e.task(f"dict {what}", parts, code, say, how)
+    return e.task(f"dict {what}", parts, code, describe, how)
 
 
 def names(rng: Random) -> Task | None:
@@ -138,7 +138,7 @@ def names(rng: Random) -> Task | None:
         return None
     code = function("get_keys", e.params, f"return {template.format(inner)}")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         those = f"the {e.keys}{{where}} {e.whose(rng, check, True)}"
         if change is None:
             return rng.choice(ways).format(those)
@@ -148,7 +148,7 @@ def names(rng: Random) -> Task | None:
         return f"{first} and {rng.choice(ways).format('the results')}"
 
     parts = (f"value:{check.name}", *named("map", change), "keys", end)
-    return e.task(f"dict keys {end}", parts, code, say)
+    return e.task(f"dict keys {end}", parts, code, describe)
 
 
 def dict_order(rng: Random) -> Task | None:
@@ -168,7 +168,7 @@ def dict_order(rng: Random) -> Task | None:
         f"{kind}_key", e.params, f"return {call}({inner}, key={e.params}.get{down}){tail}"
     )
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         which = ""
         if check and on_value:
             which = f" {e.whose(rng, check, True)}"
@@ -186,7 +186,7 @@ def dict_order(rng: Random) -> Task | None:
 
     place = "value" if on_value else "key"
     parts = (*named(place, check), f"key_order:{kind}")
-    return e.task(f"dict {kind}", parts, code, say)
+    return e.task(f"dict {kind}", parts, code, describe)
 
 
 def merge(rng: Random) -> Task | None:
@@ -214,7 +214,7 @@ def merge(rng: Random) -> Task | None:
         lines = ["result = dict(first)", loop, "return result"]
     code = function("merge_dicts", "first, second", *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         if only:
             which = "whose value in the first " if on_value else ""
             which += check.predicate(rng, not on_value)
@@ -231,7 +231,7 @@ def merge(rng: Random) -> Task | None:
     kind = "common" if only else "merge"
     parts = ("over:two_dicts", kind, f"{place}:{check.name}", f"rule:{rule}")
     call = caller("merge_dicts", ("small_dict", "small_dict"), code)
-    return Task("common keys" if only else "merge dicts", parts, code, say, call)
+    return Task("common keys" if only else "merge dicts", parts, code, describe, call)
 
 
 def zipped(rng: Random) -> Task | None:
@@ -246,7 +246,7 @@ def zipped(rng: Random) -> Task | None:
     line = f"return {{key: {value} for key, value in zip(keys, values) if {check.on(place)}}}"
     code = function("build_dict", "keys, values", line)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         which = f"whose {place} {check.predicate(rng, False)}"
         start = (
             f"[build] a dictionary from a list of keys and a list of values with the pairs {which}"
@@ -254,7 +254,9 @@ def zipped(rng: Random) -> Task | None:
         return f"{start} and {change.verb(rng, 'the values')}" if change else start
 
     parts = ("over:zip", f"{place}:{check.name}", *named("map", change), "dict")
-    return Task("zip to dict", parts, code, say, caller("build_dict", ("words", "numbers"), code))
+    return Task(
+        "zip to dict", parts, code, describe, caller("build_dict", ("words", "numbers"), code)
+    )
 
 
 def lists_in_dict(rng: Random) -> Task | None:
@@ -273,7 +275,7 @@ def lists_in_dict(rng: Random) -> Task | None:
         "reduce_lists", "data", f"return {{key: {value} for key, values in data.items(){end}}}"
     )
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         noun = change.nouns[0][1]
         verb = rng.choice(("[map]", "[return] a dictionary that maps"))
         each = rng.choice(
@@ -291,4 +293,6 @@ def lists_in_dict(rng: Random) -> Task | None:
 
     parts: tuple[str, ...] = ("over:dict_of_lists", f"map:{change.name}")
     parts += (f"{keep}:{check.name}",) if keep != "none" else ()
-    return Task("dict of lists", parts, code, say, caller("reduce_lists", ("dict_of_lists",), code))
+    return Task(
+        "dict of lists", parts, code, describe, caller("reduce_lists", ("dict_of_lists",), code)
+    )

@@ -91,7 +91,7 @@ def sentence(rng: Random, task: Task) -> str:
     opening = opening.replace("{what}", what.replace("{python}", python))
     if "{takes}" in opening:
         opening = opening.replace("{takes}", rng.choice(task.takes))
-    clause = task.say(rng).replace("{where}", rng.choice(where))
+    clause = task.describe(rng).replace("{where}", rng.choice(where))
     if opening == "how to":
         clause = clause.replace("[return] True if", "[check] if")
     how = "" if "recursive" in what else rng.choice(task.how)

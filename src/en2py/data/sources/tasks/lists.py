@@ -34,7 +34,7 @@ def position(rng: Random) -> Task | None:
         lines = [f"for i, {x} in enumerate({source.code}):\n{block([inner])}", "return -1"]
     code = function("find_indexes" if many else "find_index", source.params, *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(("find", "return", "get"))
         if many:
             noun = rng.choice(("indexes", "positions", "indices"))
@@ -44,7 +44,7 @@ def position(rng: Random) -> Task | None:
         return f"[{verb}] the {noun} of the {phrase(rng, source, stages, 'first')}{end}"
 
     name = "indexes" if many else "index"
-    return source.task(f"{name} in {source.name}", (*stages.parts, name), code, say)
+    return source.task(f"{name} in {source.name}", (*stages.parts, name), code, describe)
 
 
 def partition(rng: Random) -> Task | None:
@@ -70,7 +70,7 @@ def partition(rng: Random) -> Task | None:
         lines += [f"others = [{x} for {x} in {source.code} if {stages.opposite(x)}]", end]
     code = function("split_list", source.params, *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(("[separate]", "[split] off"))
         rest = rng.choice(("from the others", "from the rest"))
         first = f"{verb} the {phrase(rng, source, stages)} {rest}"
@@ -82,7 +82,7 @@ def partition(rng: Random) -> Task | None:
         f"partition of {source.name}",
         ("partition", *stages.parts, *((f"both:{result}",) if result else ())),
         code,
-        say,
+        describe,
         how=HOW["loop" if loop else "short"]
         if loop
         else ("with list comprehensions", "using list comprehensions"),
@@ -116,7 +116,7 @@ def replacement(rng: Random) -> Task | None:
         lines = ["result = []", f"for {x} in {source.code}:\n{block([branches])}", "return result"]
     code = function("change_list", source.params, *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         first = change.verb(rng, f"the {kept(rng, source, check)}")
         if other:
             return f"{first} and {other.verb(rng, rng.choice(('all others', 'the others')))}"
@@ -125,7 +125,7 @@ def replacement(rng: Random) -> Task | None:
 
     parts: tuple[str, ...] = (f"filter:{check.name}", "replace", f"map:{change.name}")
     parts += named("else", other)
-    return source.task(f"replace in {source.name}", parts, code, say, how=HOW[style])
+    return source.task(f"replace in {source.name}", parts, code, describe, how=HOW[style])
 
 
 def until(rng: Random) -> Task | None:
@@ -145,13 +145,13 @@ def until(rng: Random) -> Task | None:
     lines = [*collector.start, f"for {x} in {source.code}:\n{block([body])}", *collector.end]
     code = function(collector.name, source.params, *lines)
 
-    def say(rng: Random) -> str:
-        clause = fill(rng.choice(collector.says), np=phrase(rng, source, stages))
+    def describe(rng: Random) -> str:
+        clause = fill(rng.choice(collector.phrases), np=phrase(rng, source, stages))
         before = kept(rng, source, stop, which="the first")
         return f"{clause} before {before.replace('{where}', '')}"
 
     parts = (f"until:{stop.name}", *stages.parts, collector.family)
-    return source.task(f"{collector.family} until in {source.name}", parts, code, say)
+    return source.task(f"{collector.family} until in {source.name}", parts, code, describe)
 
 
 def nested(rng: Random) -> Task | None:
@@ -177,7 +177,7 @@ def nested(rng: Random) -> Task | None:
         family=f"nested {collector.family}",
         parts=("over:nested", *stages.parts, collector.family),
         code=code,
-        say=lambda rng: fill(rng.choice(collector.says), np=phrase(rng, source, stages)),
+        describe=lambda rng: fill(rng.choice(collector.phrases), np=phrase(rng, source, stages)),
         call=caller(collector.name, ("nested",), code),
         takes=("a nested list", f"a nested list of {source.nouns}"),
         outside=(" in a nested list",),

@@ -49,7 +49,7 @@ def arithmetic(rng: Random) -> Task | None:
     value = after.on(value) if after else check.on(value) if check else value
     code = function("check_pair" if check else "combine", "a, b", f"return {value}")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         of = f"{change.nouns[0][0]} of " if change else ""
         what = f"the {noun} of {'the ' if change else ''}{of}two numbers"
         if check:
@@ -64,7 +64,7 @@ def arithmetic(rng: Random) -> Task | None:
     parts = ("over:two", *named("map", change), f"op:{name}", *named("then", after))
     parts += named("check", check)
     family = "check of two" if check else "arithmetic"
-    return number_task(family, parts, code, say, ("number", "number"))
+    return number_task(family, parts, code, describe, ("number", "number"))
 
 
 def checks(rng: Random) -> Task | None:
@@ -81,7 +81,7 @@ def checks(rng: Random) -> Task | None:
     op = "or" if word == "or" else "and"
     code = function("check_number", "n", f"return ({one.on('n')}) {op} ({tail})")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(QUESTIONS)
         first = f"{verb} a number {one.predicate(rng, False)}"
         second = two.predicate(rng, False)
@@ -99,7 +99,7 @@ def checks(rng: Random) -> Task | None:
 
     parts: tuple[str, ...] = ("over:one", f"check:{one.name}", word.replace(" ", "_"))
     parts += named("by", change)
-    return number_task("checks", (*parts, f"check:{two.name}"), code, say, ("number",))
+    return number_task("checks", (*parts, f"check:{two.name}"), code, describe, ("number",))
 
 
 def label(rng: Random) -> Task | None:
@@ -120,7 +120,7 @@ def label(rng: Random) -> Task | None:
         lines += [f"return '{no}'"]
     code = function("label_number", "n", *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         subject = f"the {change.nouns[0][1]} of a number" if change else "a number"
         first = f'[return] "{yes}" if {subject} {one.predicate(rng, False)}'
         if two:
@@ -130,7 +130,7 @@ def label(rng: Random) -> Task | None:
 
     parts = ("over:one", *named("by", change), f"check:{one.name}", "label")
     parts += (f"check:{two.name}", "label_two") if two else ()
-    return number_task("label", parts, code, say, ("number",))
+    return number_task("label", parts, code, describe, ("number",))
 
 
 def chain(rng: Random) -> Task | None:
@@ -153,7 +153,7 @@ def chain(rng: Random) -> Task | None:
     elif style == "closure":
         code = function("make_function", "", code, "return convert")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verbs = [
             changes[0].verb(rng, "a number"),
             *(c.verb(rng, "the result") for c in changes[1:]),
@@ -167,7 +167,7 @@ def chain(rng: Random) -> Task | None:
     what = {"lambda": ("lambda", "{python}lambda function")}.get(style, (FUNCTION,))
     how = {"steps": ("step by step", "in separate steps")}.get(style, ("",))
     parts = tuple(f"map:{change.name}" for change in changes)
-    return Task(f"chain {style}", ("over:one", *parts), code, say, call, what=what, how=how)
+    return Task(f"chain {style}", ("over:one", *parts), code, describe, call, what=what, how=how)
 
 
 def guarded(rng: Random) -> Task | None:
@@ -183,7 +183,7 @@ def guarded(rng: Random) -> Task | None:
     lines = [f"if {check.on('n')}:\n    {refusal}", f"return {change.on('n')}"]
     code = function("convert", "n", *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         what = rng.choice(("raise", "throw")) if kind == "raise" else "return"
         error = "a ValueError" if kind == "raise" else kind
         it = rng.choice(("it", "the number"))
@@ -191,7 +191,7 @@ def guarded(rng: Random) -> Task | None:
         return f"{clause} {check.predicate(rng, False)}"
 
     parts = ("over:one", f"guard:{kind}", f"filter:{check.name}", f"map:{change.name}")
-    return number_task(f"guard with {kind}", parts, code, say, ("number",))
+    return number_task(f"guard with {kind}", parts, code, describe, ("number",))
 
 
 def parsed(rng: Random) -> Task | None:
@@ -208,21 +208,21 @@ def parsed(rng: Random) -> Task | None:
         "convert", "text", f"try:\n    return {x}", f"except ValueError:\n    return {kind}"
     )
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         start = rng.choice(("[convert] a string to an integer", "[turn] a string into an integer"))
         does = " and ".join(change.verb(rng, "it") for change in changes)
         fails = rng.choice(("if that fails", "if it is not a number", "if this is not possible"))
         return f"{start}, {does}, or [return] {kind} {fails}"
 
     parts = ("parse", *(f"map:{name}" for name in names), f"default:{kind}")
-    return number_task("parse", parts, code, say, ("numeral",))
+    return number_task("parse", parts, code, describe, ("numeral",))
 
 
 def number_task(
     family: str,
     parts: tuple[str, ...],
     code: str,
-    say: Callable[[Random], str],
+    describe: Callable[[Random], str],
     kinds: tuple[str, ...],
     *,
     takes: tuple[str, ...] = (),
@@ -230,4 +230,4 @@ def number_task(
 ) -> Task:
     """Create a task from a program with one function."""
     name = code.partition("(")[0].removeprefix("def ")
-    return Task(family, parts, code, say, caller(name, kinds, code), takes=takes, how=how)
+    return Task(family, parts, code, describe, caller(name, kinds, code), takes=takes, how=how)

@@ -47,7 +47,7 @@ def question(rng: Random) -> Task | None:
         body = [f"for {x} in {source.code}:\n{block([inner])}", f"return {not early}"]
     code = function(f"check_{which}", source.params, *body)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         each = "any" if which == "any" else rng.choice(("each", "every"))
         subject = kept(rng, source, first, each=each)
         if change:
@@ -59,7 +59,7 @@ def question(rng: Random) -> Task | None:
         f"{which} of {source.name}",
         named("filter", first) + (*named("by", change), which, f"filter:{check.name}"),
         code,
-        say,
+        describe,
         how=HOW[style],
     )
 
@@ -86,13 +86,13 @@ def comparison(rng: Random) -> Task | None:
         return None
     code = function("check_value", source.params, f"return {check.on(total(source, stages, name))}")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(QUESTIONS)
         what = f"the {REDUCTIONS[name]} of {'' if name == 'count' else 'the '}"
         return f"{verb} {what}{phrase(rng, source, stages)} {check.predicate(rng, False)}"
 
     parts = (*stages.parts, name, f"check:{check.name}")
-    return source.task(f"check {name} of {source.name}", parts, code, say)
+    return source.task(f"check {name} of {source.name}", parts, code, describe)
 
 
 def two_totals(rng: Random) -> Task | None:
@@ -130,7 +130,7 @@ def two_totals(rng: Random) -> Task | None:
     first, second = total(source, one, names[0]), total(source, two, names[1])
     code = function("compare_parts", source.params, f"return ({first} {op} {second})")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         sides = []
         for stages, reduction in zip((one, two), names, strict=True):
             article = "" if reduction == "count" else "the "
@@ -140,4 +140,4 @@ def two_totals(rng: Random) -> Task | None:
         return f"{rng.choice(verbs)} {first} {glue} {sides[1]}"
 
     parts = (name, *one.parts, names[0], *two.parts, names[1])
-    return source.task(f"two totals of {source.name}", parts, code, say)
+    return source.task(f"two totals of {source.name}", parts, code, describe)

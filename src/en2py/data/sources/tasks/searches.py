@@ -30,7 +30,7 @@ def next_number(rng: Random) -> Task | None:
         return None
     code = function("find_number", "n", move, f"while not ({test}):\n    {move}", "return n")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         verb = rng.choice(("find", "return", "get"))
         side = (
             "largest number less than n"
@@ -43,7 +43,7 @@ def next_number(rng: Random) -> Task | None:
 
     parts = ("search_down" if down else "search_up", *named("by", change))
     parts += (f"filter:{one.name}", *named("filter", two))
-    return number_task("next number", parts, code, say, ("hundred",), takes=("a number n",))
+    return number_task("next number", parts, code, describe, ("hundred",), takes=("a number n",))
 
 
 def found(test: str, where: range) -> bool:
@@ -72,7 +72,7 @@ def first_numbers(rng: Random) -> Task | None:
     name = "get_sum" if total else "get_list"
     code = function(name, "n", *start, "number = 1", f"while {test}:\n{block([loop])}", end)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         words = [f"first n {text} numbers" for text in check.adjectives]
         words += [f"first n positive numbers that {check.predicate(rng, True)}"]
         what = f"the {rng.choice(words)}"
@@ -83,7 +83,7 @@ def first_numbers(rng: Random) -> Task | None:
 
     parts = ("over:first_n", f"filter:{check.name}", *named("map", change))
     parts += ("sum" if total else "list",)
-    return number_task("first numbers", parts, code, say, ("small",), takes=("a number n",))
+    return number_task("first numbers", parts, code, describe, ("small",), takes=("a number n",))
 
 
 def repetition(rng: Random) -> Task | None:
@@ -105,7 +105,7 @@ def repetition(rng: Random) -> Task | None:
         lines = [f"while {test}:\n{block(moves)}", "return n"]
     code = function("count_steps" if count else "repeat_steps", "n", *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         first = change.verb(rng, "a number")
         then = f" and {second.verb(rng, 'it')}" if second else ""
         stop = f"it is {'at least' if up else 'at most'} {limit}"
@@ -115,11 +115,11 @@ def repetition(rng: Random) -> Task | None:
 
     parts = ("repeat", f"map:{name}", *named("map", second))
     parts += ("limit:up" if up else "limit:down", "count" if count else "result")
-    return number_task("repetition", parts, code, say, ("natural" if up else "hundred",))
+    return number_task("repetition", parts, code, describe, ("natural" if up else "hundred",))
 
 
 def sequence(rng: Random) -> Task | None:
-    """Continue a sequence in which each term is made of the one before."""
+    """Continue a sequence whose terms are computed from the term before."""
     steps = ("double", "triple", "plus", "minus", "times", "negate", "halve")
     one, two = (draw_change(rng, "number") for _ in range(2))
     if one.name not in steps or two.name not in steps or one.name == two.name:
@@ -148,7 +148,7 @@ def sequence(rng: Random) -> Task | None:
             "return terms",
         )
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         what = "the first n terms" if style == "list" else "the nth term"
         verb = rng.choice(("find", "return", "compute"))
         does = f"{one.verb(rng, 'the one before')} and {two.verb(rng, 'it')}"
@@ -163,5 +163,5 @@ def sequence(rng: Random) -> Task | None:
     name = "list" if style == "list" else "term"
     parts = ("sequence", f"map:{one.name}", f"map:{two.name}", name)
     return number_task(
-        "sequence", parts, code, say, ("small",), takes=("a number n",), how=how[style]
+        "sequence", parts, code, describe, ("small",), takes=("a number n",), how=how[style]
     )

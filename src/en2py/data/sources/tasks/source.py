@@ -80,7 +80,7 @@ class Source:
         family: str,
         parts: tuple[str, ...],
         code: str,
-        say: Callable[[Random], str],
+        describe: Callable[[Random], str],
         how: tuple[str, ...] = ("",),
     ) -> Task:
         """Create a task from a program with one function of these elements."""
@@ -89,7 +89,7 @@ class Source:
             family=family,
             parts=(f"over:{self.name}", *parts),
             code=code,
-            say=say,
+            describe=describe,
             call=caller(name, self.inputs, code),
             takes=self.takes,
             outside=self.outside,

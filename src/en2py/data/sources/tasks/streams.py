@@ -32,10 +32,12 @@ IN_ORDER = (
 SHORT_LIST = ("", "", "using a list comprehension", "with a list comprehension")
 
 
-def say(rng: Random, source: Source, stages: Stages, collector: Collector) -> str:
+def describe(rng: Random, source: Source, stages: Stages, collector: Collector) -> str:
     """Draw a clause for a whole stream."""
     if stages.nameable and (stages.order in ("plain", "filter", "property") or rng.random() < 0.6):
-        return fill(rng.choice(collector.says), np=phrase(rng, source, stages, collector.ordinal))
+        return fill(
+            rng.choice(collector.phrases), np=phrase(rng, source, stages, collector.ordinal)
+        )
     return f"{steps(rng, source, stages)} and {rng.choice(collector.then)}"
 
 
@@ -157,7 +159,7 @@ def stream(rng: Random) -> Task | None:
         family=f"{collector.family} of {source.name}",
         parts=(f"over:{source.name}", *stages.parts, collector.family),
         code=code,
-        say=lambda rng: say(rng, source, stages, collector),
+        describe=lambda rng: describe(rng, source, stages, collector),
         call=lambda rng: call % inputs.arguments(rng, source.inputs, code),
         takes=source.takes,
         outside=source.outside,

@@ -80,7 +80,7 @@ def text_steps(rng: Random) -> Task | None:
     lines = [*(f"text = {expr}" for expr in exprs[:-1]), f"return {exprs[-1]}"]
     code = function("change_text", "text", *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         clauses = []
         for i, (_, _, ways, values) in enumerate(chosen):
             it = "a string" if i == 0 else "it" if i == 1 else "the result"
@@ -91,7 +91,7 @@ def text_steps(rng: Random) -> Task | None:
     family = (
         f"text steps to {names[-1]}" if names[-1] in [name for name, *_ in ENDS] else "text steps"
     )
-    return Task(family, ("over:text", *(f"text:{name}" for name in names)), code, say, call)
+    return Task(family, ("over:text", *(f"text:{name}" for name in names)), code, describe, call)
 
 
 def text_pair(rng: Random) -> Task | None:
@@ -122,7 +122,7 @@ def text_pair(rng: Random) -> Task | None:
     value = template.replace("{l}", left).replace("{r}", right)
     code = function("combine_texts", "a, b", f"return {value}")
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         first = fill(rng.choice(one[2]), **values).replace("{it}", "the first of two strings")
         second = fill(rng.choice(two[2]), **values).replace("{it}", "the second one")
         return f"{first}, {second} and {rng.choice(ways)}"
@@ -130,7 +130,7 @@ def text_pair(rng: Random) -> Task | None:
     kinds = ("word", "word") if name in ("concat", "dash") else ("similar", "similar")
     call = caller("combine_texts", kinds, code)
     parts = ("over:two_texts", f"text:{one[0]}", f"text:{two[0]}", f"join:{name}")
-    return Task("text pair", parts, code, say, call)
+    return Task("text pair", parts, code, describe, call)
 
 
 def text_checks(rng: Random) -> Task | None:
@@ -145,7 +145,7 @@ def text_checks(rng: Random) -> Task | None:
     lines = [f"if {test}:\n    return '{yes}'", f"return '{no}'"] if label else [f"return {test}"]
     code = function("label_word" if label else "check_word", "word", *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         both = f"a word {one.predicate(rng, False)} {op} {two.predicate(rng, False)}"
         if label:
             return f'[return] "{yes}" if {both} and {rng.choice(("otherwise", "else"))} "{no}"'
@@ -154,7 +154,7 @@ def text_checks(rng: Random) -> Task | None:
     parts: tuple[str, ...] = ("over:word", f"check:{one.name}", op, f"check:{two.name}")
     parts += ("label",) if label else ()
     call = caller("label_word" if label else "check_word", ("word",), code)
-    return Task("word label" if label else "word checks", parts, code, say, call)
+    return Task("word label" if label else "word checks", parts, code, describe, call)
 
 
 def masked(rng: Random) -> Task | None:
@@ -174,7 +174,7 @@ def masked(rng: Random) -> Task | None:
         lines += [f"return {glue}.join(result)"]
     code = function("change_text", source.params, *lines)
 
-    def say(rng: Random) -> str:
+    def describe(rng: Random) -> str:
         those = f"the {kept(rng, source, check)}"
         if star:
             return f'[replace] {those} {rng.choice(("with", "by"))} "{star}"'
@@ -182,4 +182,4 @@ def masked(rng: Random) -> Task | None:
         return f"{change.verb(rng, those)}{rng.choice(rest)}"
 
     parts = (f"filter:{check.name}", "mask", f"star:{star}" if star else f"map:{change.name}")
-    return source.task(f"mask {source.name}", parts, code, say, how=HOW[style])
+    return source.task(f"mask {source.name}", parts, code, describe, how=HOW[style])

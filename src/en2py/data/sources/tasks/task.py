@@ -30,9 +30,9 @@ class Task:
         family: The kind of task.
         parts: Names of the primitives that the program combines, without their values.
         code: The program in any layout, see `normal_form`.
-        say: Draws a clause that describes the program, `[find] the sum of the even numbers{where}`.
-            Verbs in brackets are inflected later, and `{where}` is replaced later: it depends on
-            whether the sentence names the input before.
+        describe: Draws a clause like `[find] the sum of the even numbers{where}`. Verbs in brackets
+            are inflected later, and `{where}` is replaced later, because it depends on whether the
+            sentence names the input before.
         call: Draws an expression that uses the program, for one test.
         takes: Phrases for the input, `a list of numbers`; may be empty.
         outside: Replacements of `{where}` if the sentence has not named the input before.
@@ -44,7 +44,7 @@ class Task:
     family: str
     parts: tuple[str, ...]
     code: str
-    say: Callable[[Random], str]
+    describe: Callable[[Random], str]
     call: Callable[[Random], str]
     takes: tuple[str, ...] = ()
     outside: tuple[str, ...] = ("",)
