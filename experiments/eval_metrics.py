@@ -140,9 +140,9 @@ class Behaviour:
 
     def __call__(self, programs: Sequence[str], pairs: Sequence[Pair]) -> list[bool]:
         if self.by_tests:
-            return [own.passed for own in passes_tests(programs, pairs, self.sandbox)]
+            return [own.right for own in passes_tests(programs, pairs, self.sandbox)]
         oracles = [self.oracles[pair.code] for pair in pairs]
-        return [own.behaves for own in behaves_like(programs, oracles, self.sandbox)]
+        return [own.right for own in behaves_like(programs, oracles, self.sandbox)]
 
 
 def distinct(pairs: Sequence[Pair]) -> list[Pair]:

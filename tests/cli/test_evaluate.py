@@ -24,7 +24,8 @@ from en2py.config.run_name import run_name
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.errors import UserError
-from en2py.evaluation.execution.runner import ExecutionResult, ProgramRunner, counts_at_k, counts_of
+from en2py.evaluation.execution.result import ExecutionResult
+from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
 from en2py.evaluation.results import Results
 from en2py.training import build, checkpoints, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO

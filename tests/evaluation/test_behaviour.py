@@ -192,7 +192,7 @@ def test_an_equivalent_program_behaves(prediction, reference, oracles, sandboxes
         oracles = {reference: Oracle("function", tuple(oracle.inputs[p] for p in small),
                                      tuple(oracle.answers[p] for p in small), 1)}  # fmt: skip
     own = verdict(prediction, reference, oracles, sandboxes)
-    assert (own.behaves, own.problem) == (True, "")
+    assert (own.right, own.problem) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -220,19 +220,19 @@ def test_an_equivalent_program_behaves(prediction, reference, oracles, sandboxes
 )  # fmt: skip
 def test_a_difference_has_a_problem(prediction, reference, problem, oracles, sandboxes):
     own = verdict(prediction, reference, oracles, sandboxes)
-    assert (own.behaves, own.problem) == (False, problem)
+    assert (own.right, own.problem) == (False, problem)
 
 
 def test_the_failing_input_is_reported(oracles, sandboxes):
     own = verdict("def f(a, b): return a", LARGER, oracles, sandboxes)
-    text, results = own.failing.split(" gave ")
+    text, results = own.detail.split(" gave ")
     a, b = ast.literal_eval(text)
     assert results == f"{a}, the reference {max(a, b)}"
 
 
 def test_a_script_with_other_output_runs(oracles, sandboxes):
     own = verdict("print('other')", SCRIPT, oracles, sandboxes)
-    assert (own.runs, own.behaves) == (True, False)
+    assert (own.runs, own.right) == (True, False)
 
 
 def test_a_script_may_read_input_and_exit(sandboxes):

@@ -15,13 +15,8 @@ from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.evaluation.aggregation import BASELINE, MODEL, RunMetrics, value_of
-from en2py.evaluation.execution.runner import (
-    TESTS,
-    ExecutionResult,
-    ProgramRunner,
-    counts_of,
-    failures,
-)
+from en2py.evaluation.execution.result import TESTS, ExecutionResult
+from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
 from en2py.evaluation.metrics.program_metrics import Scores, score
 from en2py.evaluation.metrics.registry import metric

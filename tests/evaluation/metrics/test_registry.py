@@ -1,6 +1,7 @@
 import pytest
 
-from en2py.evaluation.execution.runner import ExecutionResult, counts_of
+from en2py.evaluation.execution.result import ExecutionResult
+from en2py.evaluation.execution.runner import counts_of
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import score
 from en2py.evaluation.metrics.registry import METRICS, TABLE, format_value, format_values, metric

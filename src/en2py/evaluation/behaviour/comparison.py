@@ -1,57 +1,31 @@
 """Compare the behaviour of generated programs with oracles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
 from en2py.evaluation.execution.entry_point import entry_function, functions
+from en2py.evaluation.execution.result import FUNCTION, SCRIPT, ExecutionResult
 from en2py.sandbox import Job, Outcome, Sandbox
 from en2py.sandbox.serialization import as_text, same
 
 PREDICTION_CALL_S = 0.5  # CPU seconds for one input, five times those of the reference
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The comparison of a prediction with its reference.
-
-    Attributes:
-        behaves: Whether all answers are equal.
-        runs: Whether it ended on every input without an exception.
-        problem: Why it does not behave, in a few words for counting; empty if it does.
-        failing: The first input with another answer, and both answers.
-    """
-
-    behaves: bool
-    runs: bool
-    problem: str
-    failing: str
-
-
 def behaves_like(
     predictions: Sequence[str], oracles: Sequence[Oracle], sandbox: Sandbox
-) -> list[Verdict]:
-    """Run each prediction on its oracle's inputs.
-
-    Args:
-        predictions: Program texts.
-        oracles: The oracle of each prediction's reference.
-        sandbox: Executes the predictions.
-
-    Returns:
-        A verdict for each prediction, in order.
-    """
+) -> list[ExecutionResult]:
+    """Run each prediction on the inputs of its reference's oracle."""
     prepared = [_prepare(code, oracle) for code, oracle in zip(predictions, oracles, strict=True)]
     outcomes = iter(sandbox.run(job for job, _ in prepared if job is not None))
-    verdicts = []
+    results = []
     for (job, problem), oracle in zip(prepared, oracles, strict=True):
         if job is None:
-            verdicts.append(Verdict(False, False, problem, ""))
+            results.append(ExecutionResult(oracle.kind, False, False, problem, ""))
         else:
-            compare = _compare_script if oracle.kind == "script" else _compare_calls
-            verdicts.append(compare(next(outcomes), oracle))
-    return verdicts
+            compare = _compare_script if oracle.kind == SCRIPT else _compare_calls
+            results.append(compare(next(outcomes), oracle))
+    return results
 
 
 def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
@@ -59,7 +33,7 @@ def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
     tree = parse(code)
     if tree is None:
         return None, "does not parse"
-    if oracle.kind == "script":
+    if oracle.kind == SCRIPT:
         return Job(code, stdin=STDIN), ""
     entry = entry_function(tree, oracle.n_arguments)
     if entry is None:
@@ -71,20 +45,20 @@ def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
     return Job(definitions(tree), calls, call_timeout_s=PREDICTION_CALL_S, restarts=False), ""
 
 
-def _compare_script(outcome: Outcome, oracle: Oracle) -> Verdict:
+def _compare_script(outcome: Outcome, oracle: Oracle) -> ExecutionResult:
     load = outcome.load
     if not finished(load):
-        return Verdict(False, False, load.problem, load.message)
+        return ExecutionResult(SCRIPT, False, False, load.problem, load.message)
     printed = Answer.of(load).printed
     if printed == oracle.answers[0].printed:
-        return Verdict(True, True, "", "")
-    return Verdict(False, True, "another output", f"printed {printed[:200]!r}")
+        return ExecutionResult(SCRIPT, True, True, "", "")
+    return ExecutionResult(SCRIPT, False, True, "another output", f"printed {printed[:200]!r}")
 
 
-def _compare_calls(outcome: Outcome, oracle: Oracle) -> Verdict:
+def _compare_calls(outcome: Outcome, oracle: Oracle) -> ExecutionResult:
     if not outcome.load.finished:
-        return Verdict(False, False, outcome.load.problem, outcome.load.message)
-    runs, problem, failing = True, "", ""
+        return ExecutionResult(FUNCTION, False, False, outcome.load.problem, outcome.load.message)
+    runs, problem, detail = True, "", ""
     for text, result, expected in zip(oracle.inputs, outcome.calls, oracle.answers, strict=True):
         if result.finished:
             answer = Answer.of(result)
@@ -93,8 +67,8 @@ def _compare_calls(outcome: Outcome, oracle: Oracle) -> Verdict:
             runs, own, shown = False, result.problem, f"{result.problem} {result.message}".strip()
         if own and not problem:
             problem = own
-            failing = f"({text}) gave {shown}, the reference {_shown(expected)}"
-    return Verdict(not problem, runs, problem, failing)
+            detail = f"({text}) gave {shown}, the reference {_shown(expected)}"
+    return ExecutionResult(FUNCTION, not problem, runs, problem, detail)
 
 
 def _difference(answer: Answer, expected: Answer) -> str:

@@ -120,7 +120,7 @@ def _equivalent_pairs(
             [oracles[reference] for _, reference in ordered],
             sandbox,
         )
-        kept = [pair for pair, own in zip(kept, verdicts, strict=True) if own.behaves]
+        kept = [pair for pair, own in zip(kept, verdicts, strict=True) if own.right]
     return kept
 
 

@@ -158,4 +158,4 @@ def _accepted(
     """Return the pairs of reference and program whose oracle accepts the program."""
     programs = [program for _, program in pairs]
     verdicts = behaves_like(programs, [oracles[reference] for reference, _ in pairs], sandbox)
-    return tuple(pair for pair, own in zip(pairs, verdicts, strict=True) if own.behaves)
+    return tuple(pair for pair, own in zip(pairs, verdicts, strict=True) if own.right)

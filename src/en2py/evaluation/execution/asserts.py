@@ -33,13 +33,11 @@ class Check:
         call: The expression that the sandbox evaluates.
         holds: Compares the value of the call; runs outside of the sandbox.
         expected: The test as text.
-        inside: Whether the whole assert is evaluated in the sandbox.
     """
 
     call: ast.expr
     holds: Callable[[Any], bool]
     expected: str
-    inside: bool = False
 
 
 def split_test(statement: ast.Assert) -> Check:
@@ -58,7 +56,7 @@ def split_test(statement: ast.Assert) -> Check:
             return Check(call, lambda value: bool(close(value)), text)
         except (ValueError, TypeError):  # of another form
             pass
-    return Check(_truth(test), lambda value: value is True, text, inside=_has_constant(test))
+    return Check(_truth(test), lambda value: value is True, text)
 
 
 def _split_comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str) -> Check:
@@ -74,7 +72,7 @@ def _split_comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str)
         (given,) = known
         return Check(right, lambda value: bool(compare(given, value)), text)
     whole = ast.Compare(left, [op], [right])
-    return Check(_truth(whole), lambda value: value is True, text, inside=True)
+    return Check(_truth(whole), lambda value: value is True, text)
 
 
 def _known(node: ast.expr) -> tuple[Any] | None:
@@ -99,11 +97,6 @@ def _distance(node: ast.expr) -> tuple[ast.expr, Any] | None:
 def _truth(node: ast.expr) -> ast.expr:
     """Return `not not node`, a plain boolean even where the program redefines `bool`."""
     return ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), node))
-
-
-def _has_constant(node: ast.expr) -> bool:
-    """Return whether a test is more than a call or name, so that it contains expected values."""
-    return not isinstance(node, ast.Call | ast.Name)
 
 
 def constant(node: ast.expr) -> Any:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from en2py.data.pairs import Pair
 from en2py.errors import UserError
 from en2py.evaluation.behaviour import OracleCandidate, behaves_like
 from en2py.evaluation.behaviour.cached import execution_digest, limits, reference_oracles
+from en2py.evaluation.execution.result import FUNCTION, SCRIPT, TESTS, ExecutionResult
 from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
 from en2py.evaluation.metrics.bleu import Counts
 from en2py.evaluation.metrics.program_metrics import Scores
@@ -21,33 +22,6 @@ from en2py.sandbox import Sandbox
 log = logging.getLogger(__name__)
 
 Table = list[Counts]  # [N, 2]: how many, of how many
-TESTS, FUNCTION, SCRIPT = "tests", "function", "script"
-
-
-@dataclass(frozen=True)
-class ExecutionResult:
-    """The result of executing a program.
-
-    Attributes:
-        against: `tests`, or the oracle of a `function` or a `script`.
-        right: Whether it passes all tests, or equals the reference on every input.
-        runs: Whether it always ended without an exception.
-        problem: Why it is wrong, in a few words for counting; empty where it is right.
-        detail: The first test or input that fails, with the program's result.
-    """
-
-    against: str
-    right: bool
-    runs: bool
-    problem: str
-    detail: str
-
-    @property
-    def words(self) -> str:
-        """Return the result in a few words, as the end of a verdict."""
-        if self.right:
-            return "passes its tests" if self.against == TESTS else "behaves like the reference"
-        return f"{'fails' if self.against == TESTS else 'differs'}: {self.detail or self.problem}"
 
 
 class ProgramRunner:
@@ -130,46 +104,21 @@ class ProgramRunner:
             pairs = {task: self.pairs[tasks[task]] for task in order}
             tested = [task for task in order if pairs[task].tests]
             compared = [task for task in order if not pairs[task].tests]
+            candidates = [self.oracles[pairs[task].code] for task in compared]
+            oracles = [own.oracle for own in candidates if own.oracle is not None]
             with Sandbox(**self.sandbox) as sandbox:
-                found = dict(zip(tested, self._run_tests(tested, pairs, sandbox), strict=True))
-                found |= zip(compared, self._compare(compared, pairs, sandbox), strict=True)
+                passes = passes_tests(_programs(tested), [pairs[t] for t in tested], sandbox)
+                behaves = behaves_like(_programs(compared), oracles, sandbox)
+            found = dict(zip([*tested, *compared], [*passes, *behaves], strict=True))
             return {"ran": [asdict(found[task]) for task in order]}
 
         record, _ = cached(self.folder, "verdicts", key, build)
         results = (ExecutionResult(**own) for own in record["ran"])
         return dict(zip(order, results, strict=True))
 
-    def _run_tests(
-        self,
-        tasks: Sequence[tuple[str, str]],
-        pairs: Mapping[tuple[str, str], Pair],
-        sandbox: Sandbox,
-    ) -> list[ExecutionResult]:
-        programs = [program for _, program in tasks]
-        verdicts = passes_tests(programs, [pairs[task] for task in tasks], sandbox)
-        return [
-            ExecutionResult(
-                TESTS, own.passed, own.problem in ("", "wrong value"), own.problem, own.failing
-            )
-            for own in verdicts
-        ]
 
-    def _compare(
-        self,
-        tasks: Sequence[tuple[str, str]],
-        pairs: Mapping[tuple[str, str], Pair],
-        sandbox: Sandbox,
-    ) -> list[ExecutionResult]:
-        oracles = [
-            oracle
-            for task in tasks
-            if (oracle := self.oracles[pairs[task].code].oracle) is not None
-        ]
-        verdicts = behaves_like([program for _, program in tasks], oracles, sandbox)
-        return [
-            ExecutionResult(oracle.kind, own.behaves, own.runs, own.problem, own.failing)
-            for oracle, own in zip(oracles, verdicts, strict=True)
-        ]
+def _programs(tasks: Sequence[tuple[str, str]]) -> list[str]:
+    return [program for _, program in tasks]
 
 
 def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, Table]:

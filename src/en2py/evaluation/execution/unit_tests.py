@@ -4,42 +4,25 @@ A test is split in two: the sandbox evaluates the call, and its value is compare
 expected one. So a program can neither read the expected values nor change its verdict. This holds
 for `assert <expression> == <constant>` (and `!=`, `<`, `is`, `in`, `math.isclose`, a bound on
 `abs(expression - constant)`), the forms in `tasks` and MBPP. Any other assert is evaluated in the
-sandbox, where the program could read the expected value; `Verdict.n_inside` counts these.
+sandbox, where the program could read the expected value.
 """
 
 import ast
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from en2py.data.pairs import Pair
 from en2py.data.syntax import parse
 from en2py.evaluation.execution.asserts import Check, split_test
 from en2py.evaluation.execution.entry_point import entry_function, functions
+from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.sandbox import Job, Outcome, Result, Sandbox
 from en2py.sandbox.serialization import as_text, decode
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The result of a program on the tests of its pair.
-
-    Attributes:
-        passed: Whether all tests hold.
-        problem: Why it failed, in a few words for counting; empty if it passed.
-        failing: The first test that failed, with the program's result.
-        n_inside: Number of tests that were evaluated entirely in the sandbox.
-    """
-
-    passed: bool
-    problem: str
-    failing: str
-    n_inside: int
-
-
 def passes_tests(
     predictions: Sequence[str], pairs: Sequence[Pair], sandbox: Sandbox
-) -> list[Verdict]:
+) -> list[ExecutionResult]:
     """Run each prediction against the tests of its pair.
 
     A function may have another name than in the reference: where the program lacks a name that the
@@ -51,16 +34,13 @@ def passes_tests(
         pairs: The pair of each prediction, with tests.
         sandbox: Executes the predictions.
 
-    Returns:
-        A verdict for each prediction, in order.
-
     Raises:
         ValueError: If a pair has no assert, or a test that does not parse.
     """
     prepared = [_prepare(*one) for one in zip(predictions, pairs, strict=True)]
     runnable = [i for i, (job, _) in enumerate(prepared) if parse(job.code) is not None]
     outcomes = dict(zip(runnable, sandbox.run(prepared[i][0] for i in runnable), strict=True))
-    return [_verdict(checks, job, outcomes.get(i)) for i, (job, checks) in enumerate(prepared)]
+    return [_result(checks, job, outcomes.get(i)) for i, (job, checks) in enumerate(prepared)]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -121,20 +101,17 @@ def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
                 node.id = entry.name
 
 
-def _verdict(checks: list[Check], job: Job, outcome: Outcome | None) -> Verdict:
-    n_inside = sum(check.inside for check in checks)
+def _result(checks: list[Check], job: Job, outcome: Outcome | None) -> ExecutionResult:
     if outcome is None:
-        return Verdict(False, "does not parse", "", n_inside)
+        return ExecutionResult(TESTS, False, False, "does not parse", "")
     if not outcome.load.finished:
-        return Verdict(False, outcome.load.problem, _shown(outcome.load), n_inside)
+        return ExecutionResult(TESTS, False, False, outcome.load.problem, _shown(outcome.load))
     for check, call, result in zip(checks, job.calls, outcome.calls, strict=True):
-        problem = result.problem
-        if result.finished and not _holds(check, result):
-            problem = "wrong value"
-        if problem:
-            failing = f"{call} {_shown(result)}; asserted: {check.expected}"
-            return Verdict(False, problem, failing, n_inside)
-    return Verdict(True, "", "", n_inside)
+        if not result.finished or not _holds(check, result):
+            problem = result.problem or "wrong value"
+            detail = f"{call} {_shown(result)}; asserted: {check.expected}"
+            return ExecutionResult(TESTS, False, result.finished, problem, detail)
+    return ExecutionResult(TESTS, True, True, "", "")
 
 
 def _holds(check: Check, result: Result) -> bool:
