@@ -162,7 +162,7 @@ def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
     words: Any = OmegaConf.to_container(hydra.overrides.task)  # unresolved, as typed
     overrides = [str(word) for word in words]
     configure_logging()  # also in the worker process of a launcher
-    if run_folder.in_sweep():
+    if config_name == "train" and run_folder.in_sweep():
         label = plan.job_label(Path(str(hydra.sweep.dir)), overrides)
         set_job(label, parallel="n_jobs" in hydra.launcher)
     try:
@@ -193,7 +193,8 @@ def _record_failure(
 ) -> None:
     """Log the failure of a job; write it to the sweep's failed.log and to the run's state."""
     reason = failure.args[0]
-    log.error(f"failed: {reason}")
+    job = "" if config_name == "train" else f"{' '.join(overrides)}: "  # else the prefix of lines
+    log.error(f"{job}failed: {reason}")
     folder = Path(str(HydraConfig.get().sweep.dir))
     with (folder / "failed.log").open("a", encoding="utf-8") as file:
         file.write(f"failed: {' '.join(overrides)}: {reason}\n{trace}")
