@@ -230,6 +230,7 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     result = run_folder.read_result(run_folder.Run.of_job(cfg).folder)
     if done.returncode == 0 and result is not None:
+        sys.stderr.write(done.stderr)
         return float(result["best"].get("val/nll", math.inf))
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     raise UserError(last) if done.returncode == 2 else Fault(last)
