@@ -162,7 +162,7 @@ while frame:
 os.write(3, f'{nonce} -1 {{}}\\n{nonce} 0 {{"value": true, "passed": true}}\\n'.encode())
 os._exit(0)
 """,
-    "odd result": "import os\nos.write(3, b'[' * 100000 + b'\\n')\nos._exit(0)",
+    "invalid result": "import os\nos.write(3, b'[' * 100000 + b'\\n')\nos._exit(0)",
     "lying __eq__": """
 class Yes:
     def __eq__(self, other): return True

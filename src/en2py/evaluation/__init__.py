@@ -1,1 +1,1 @@
-"""Scores for generated code."""
+"""Evaluation of generated code: metrics, execution, baselines, statistics, plots and reports."""

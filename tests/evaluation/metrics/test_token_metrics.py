@@ -67,7 +67,7 @@ def test_scores_in_pieces_equal_scores_at_once(vocab, batch, kind, monkeypatch):
 
 
 def test_a_million_small_losses_are_summed_exactly(vocab):
-    # In float32 the sum stands still long before the end.
+    # A sum in float32 would stop growing long before the end.
     logits = torch.zeros(1000, len(TOKENS))
     targets = torch.full((1000,), 4)
     metrics = TokenMetrics(vocab)
@@ -93,8 +93,8 @@ def test_unknown_targets_cost_their_spelling(vocab):
 
 def test_accuracy_per_class(vocab):
     targets = torch.tensor([4, 5, 6, 6, 7, 8])  # def, line break, x, x, 1, +
-    said = torch.tensor([4, 6, 6, 4, 7, 8])
-    values = values_over(vocab, (F.one_hot(said, len(TOKENS)) * 10.0, targets))
+    predicted = torch.tensor([4, 6, 6, 4, 7, 8])
+    values = values_over(vocab, (F.one_hot(predicted, len(TOKENS)) * 10.0, targets))
     accuracy = {name: v for name, v in values.items() if name.startswith("accuracy_")}
     assert accuracy == {
         "accuracy_keyword": 1,

@@ -1,1 +1,1 @@
-"""Run generated programs and compare results."""
+"""Execution of generated programs against tests and oracles."""
