@@ -108,8 +108,8 @@ class CheckpointRun:
         if self.prepared.split_hash == self.metadata["split_hash"]:
             return []
         return [
-            "the data or the rules are not those of its training (their split hash differs), so "
-            "test pairs may have been trained on"
+            "the data or their preparation differ from its training (another split hash), so test "
+            "pairs may have been trained on"
         ]
 
     def stored_programs(self, pairs: Sequence[Pair]) -> Programs | None:

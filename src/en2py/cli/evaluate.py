@@ -77,9 +77,9 @@ _VERSIONS = ("en2py", "torch", "pytorch-lightning", "sacrebleu", "scikit-learn",
 _SIGNATURES = {
     "behaves": "same results, changed arguments and output as the reference on up to 40 inputs",
     "intervals": "95 %: Student's t over seeds; for one seed, and for baselines, percentiles of "
-    "2,000 resamples of clusters of twins",
-    "nll": "nats a token, plain cross-entropy, of the reference text cut into the run's own tokens",
-    "bpc": "bits a character of the reference text; an unknown token pays for its spelling",
+    "2,000 resamples of clusters of near-duplicates",
+    "nll": "nats per token, plain cross-entropy of the reference in the tokens of the run",
+    "bpc": "bits per character of the reference; unknown tokens are charged for their spelling",
 }
 
 
@@ -365,7 +365,11 @@ def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[
             log.info(f"{name} has a program for none of the pairs, so it has no row")
             continue
         row = score_programs(name, candidates, data.runner, data.training, kind=BASELINE)
-        notes = [f"answers {n:,} of {total:,} pairs, and is scored on these"] if n < total else []
+        notes = (
+            [f"has a program for {n:,} of {total:,} pairs and is scored on these"]
+            if n < total
+            else []
+        )
         rows.append(dataclasses.replace(row, notes=notes))
     return rows
 
@@ -434,7 +438,7 @@ def _render_again(path: Path, folder: str | None) -> Results:
         ) from None
     target = Path(folder or path.parent)
     write_report(target, results)
-    log.info(f"the pages are in {target}")
+    log.info(f"the report is in {target}")
     return results
 
 
