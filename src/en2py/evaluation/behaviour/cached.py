@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 _CANDIDATES = TypeAdapter(list[OracleCandidate])
 _PACKAGE = Path(__file__).parents[2]
-_CODE = ("evaluation/behaviour", "evaluation/execution", "sandbox")
+_CODE = (
+    *("evaluation/behaviour", "evaluation/behaviour/pool.toml"),
+    *("evaluation/execution", "sandbox"),
+)
 _SEED = 0  # draws mutants and unrelated functions
 
 
