@@ -28,6 +28,7 @@ FLOORS = {
 }
 SIDEWAYS = {("console", "errors"), ("cli", "sweeps"), ("evaluation", "config")}
 HEAVY = {"torch", "pytorch_lightning", "spacy", "gensim", "wandb", "matplotlib", "sklearn"}
+HEAVY |= {"numpy", "scipy", "pydantic"}
 
 
 def imports(path: Path) -> set[str]:

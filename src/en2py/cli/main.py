@@ -85,10 +85,12 @@ def command(
         with signals.handle_signals():
             options, overrides = separate(given[1:])
             overrides = [as_typed(override) for override in overrides]
-            if {"--help", "-h"} & set(options):
-                overrides.append(f"hydra/help={config_name}")
+            page = f"hydra/help={config_name}"
             config_name = config_of(config_name, overrides)
             overrides = without_preset(config_name, overrides)
+            if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
+                print(compose_config(config_name, [*overrides, page]).hydra.help.template)
+                return 0
             sys.argv += options + overrides
             folder = _check_sweep(config_name, overrides) if is_sweep(options) else None
             if folder is not None:

@@ -19,7 +19,6 @@ from rich.table import Table
 from rich.text import Text
 
 from en2py.console import console, duration, set_job
-from en2py.evaluation.metrics.registry import FINISHED_RUN, SWEEP_RUNS, format_value, metric
 from en2py.sweeps.plan import Job, planned_jobs, varied
 from en2py.training.run_folder import (
     FAILED,
@@ -37,6 +36,8 @@ log = logging.getLogger(__name__)
 
 def print_finished(result: Mapping[str, Any]) -> None:
     """Print the time and the main scores of a sweep's run in one line."""
+    from en2py.evaluation.metrics.registry import FINISHED_RUN, format_value, metric
+
     values = _metrics(result)
     scores = ", ".join(
         f"{metric(n).label} {format_value(n, values[n])}" for n in FINISHED_RUN if n in values
@@ -87,6 +88,8 @@ def print_summary(folder: Path) -> int:
 
 
 def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
+    from en2py.evaluation.metrics.registry import SWEEP_RUNS, format_value, metric
+
     rows = []
     for job, state in zip(jobs, states, strict=True):
         row = [state.status]
