@@ -51,12 +51,14 @@ def _watched(folder: Path, out: str, env: dict[str, str]) -> dict[str, Any]:
     before = time.monotonic()
     number = start(folder, "logger=wandb", "trainer.max_epochs=2", out=out, **env)
     code = wait(number)
-    with open(run_folder(folder, out) / "metrics.csv") as file:
+    run = run_folder(folder, out)
+    with open(run / "metrics.csv") as file:
         epochs = sum(bool(row["val/nll"]) for row in csv.DictReader(file))
     return {
         "code": code,
         "seconds": round(time.monotonic() - before, 1),
         "epochs_in_metrics": epochs,
+        "offline_records": len(list(run.parent.glob("wandb/offline-run-*/*.wandb"))),
         "said": [line for line in log.read_text().splitlines() if "W&B" in line],
     }
 
@@ -71,6 +73,9 @@ def measure(quick: bool = False) -> dict[str, Any]:
         for kind in ("no network", "silent server", "expired key"):
             env = {"WANDB_BASE_URL": _server(kind), "WANDB_API_KEY": "0" * 40, "WANDB_MODE": ""}
             found[kind] = _watched(folder, kind.replace(" ", "-"), env)
+        env = {"WANDB_BASE_URL": _server("no network"), "WANDB_API_KEY": "ab" * 20}
+        found["online, no network"] = _watched(folder, "online", env | {"WANDB_MODE": "online"})
+        found["disabled"] = _watched(folder, "disabled", {"WANDB_DISABLED": "true"})
         disk = folder / "full" / "adhoc" / "wandb"
         disk.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", str(disk)]

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+import wandb
 
 from en2py.data.files import disk_full
 from en2py.errors import Fault
@@ -58,6 +61,51 @@ def test_a_run_without_network_or_key_is_recorded_offline(
     assert wandb_mode() == wandb_mode() == "offline"
     (message,) = caplog.messages
     assert str(error) in message
+
+
+@pytest.mark.parametrize("value", ["true", "1", "YES"])
+def test_wandb_disabled_wins_over_the_mode(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_DISABLED", value)
+    assert wandb_mode() == "disabled"
+
+
+def test_an_empty_mode_is_no_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setenv("WANDB_DISABLED", "false")
+    monkeypatch.setattr("wandb.login", lambda **settings: "WANDB_MODE" not in os.environ)
+    assert wandb_mode() == "online"
+
+
+def test_a_wrong_mode_is_refused_before_training(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    assert go("logger=wandb") == 2
+    message = capsys.readouterr().err
+    assert message.startswith("WANDB_MODE=ofline") and "online, offline or disabled" in message
+    assert message.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_failed_start_is_followed_by_an_offline_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: Any
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # not listening: the connection is refused
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("WANDB_API_KEY", "ab" * 20)
+        monkeypatch.setenv("WANDB_MODE", "online")
+        monkeypatch.setattr(loggers, "_START_SECONDS", 1.0)
+        wandb.teardown()  # an earlier test's session has read another environment
+        logger = wandb_logger(folder=tmp_path, **RUN)
+        assert not logger.disabled
+        finish_wandb()
+        wandb.teardown()
+    assert list(tmp_path.glob("wandb/offline-run-*/run-i.wandb"))
+    (message,) = [r.getMessage() for r in caplog.records if r.name == loggers.__name__]
+    assert "W&B does not respond" in message and "recorded offline" in message
+    assert "anonymous" not in capsys.readouterr().err
 
 
 def test_starting_with_an_unresponsive_server_has_a_time_limit(

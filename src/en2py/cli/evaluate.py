@@ -27,6 +27,7 @@ from en2py.cli.checkpoint_runs import (
 from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples
 from en2py.config.instantiate import make
+from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import console
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
@@ -108,6 +109,7 @@ def compare(cfg: DictConfig) -> Results:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it logs once per checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     runs = find_runs(cfg.ckpt_path, config_changes(cfg)) if cfg.ckpt_path else []
+    sections = _wandb_sections(cfg.get("logger"), runs)
     data = _open_data(cfg, runs)
     folder = Path(cfg.folder) if cfg.folder else _default_folder(Path(cfg.output), runs, data)
     log.info(
@@ -149,7 +151,7 @@ def compare(cfg: DictConfig) -> Results:
     write_atomically(folder / "results.json", results.to_json().encode())
     write_report(folder, results)
     _print_table(results)
-    _log_to_wandb(results, metrics, runs, cfg.get("logger"), folder)
+    _log_to_wandb(results, metrics, runs, sections, folder)
     log.info(f"everything is in {folder}")
     return results
 
@@ -466,25 +468,35 @@ def _with_interval(name: str, estimate: Estimate | None) -> str:
     return text
 
 
+def _wandb_sections(
+    logger: Mapping[str, Any] | None, runs: Sequence[CheckpointRun]
+) -> list[Mapping[str, Any] | None]:
+    """Return `logger.wandb` of each run and, last, of the results; None: not logged to W&B.
+
+    Without a logger section of the evaluation, each run's own section applies.
+
+    Raises:
+        UserError: If `WANDB_MODE` is wrong, before anything is computed.
+    """
+    own = [(run.config["logger"] if logger is None else logger).get("wandb") for run in runs]
+    used = [section for section in [(logger or {}).get("wandb"), *own] if section]
+    if used:
+        wandb_mode_of_environment()
+    return [*own, used[-1] if used else None]
+
+
 def _log_to_wandb(
     results: Results,
     metrics: Sequence[RunMetrics],
     runs: Sequence[CheckpointRun],
-    logger: Mapping[str, Any] | None,
+    sections: Sequence[Mapping[str, Any] | None],
     folder: Path,
 ) -> None:
-    """Log metrics to the W&B run of each checkpoint, and the results to a W&B run of their own.
-
-    Without a logger section of the evaluation, each run's own section applies.
-    """
-    project = ((logger or {}).get("wandb") or {}).get("project", "")
-    for run, own in zip(runs, metrics, strict=False):
-        section = logger if logger is not None else run.config["logger"]
-        if not section.get("wandb"):
-            continue
-        project = section["wandb"]["project"]
-        if run.folder is not None:  # else a copy of a checkpoint, whose W&B run is not known
+    """Log metrics to the W&B run of each checkpoint, and the results to a W&B run of their own."""
+    for run, own, section in zip(runs, metrics, sections, strict=False):
+        if section and run.folder is not None:  # else a copy of a checkpoint, its run is not known
             values = {f"{results.data['part']}/{name}": value for name, value in own.values.items()}
-            log_evaluated_run(run.folder, run.metadata["config"]["study"], values, project)
-    if project:
-        log_results(results, project, folder)
+            study = run.metadata["config"]["study"]
+            log_evaluated_run(run.folder, study, values, section["project"])
+    if sections[-1]:
+        log_results(results, sections[-1]["project"], folder)

@@ -134,6 +134,8 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     if "baselines" in plain:
         _check_evaluation(plain)
     _check_combinations(plain)
+    if (plain.get("logger") or {}).get("wandb"):
+        wandb_mode_of_environment()
     _check_sweep()
     for key, value in leaves(plain):
         _check_path(key, value, several=config_name == "evaluate")
@@ -254,6 +256,23 @@ def _check_combinations(config: Section) -> None:
             f"embeddings.freeze_epochs={frozen}: tables that start to learn later would differ "
             f"between the processes of trainer.strategy={strategy}; use 0 or -1, or one device"
         )
+
+
+def wandb_mode_of_environment() -> str | None:
+    """Return the mode that `WANDB_DISABLED` or `WANDB_MODE` sets; None if neither is set.
+
+    Raises:
+        UserError: If W&B has no such mode.
+    """
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+        return "disabled"  # W&B itself does not read it any more
+    mode = os.environ.get("WANDB_MODE") or None
+    if mode not in (None, "online", "offline", "disabled", "dryrun", "run", "shared"):
+        raise UserError(
+            f"WANDB_MODE={mode}: W&B has no such mode; set this environment variable to online, "
+            "offline or disabled"
+        )
+    return mode
 
 
 def _check_sweep() -> None:

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from en2py.config.run_name import n_archived, wandb_id
+from en2py.config.validation import wandb_mode_of_environment
 from en2py.data.files import digest, read_csv, write_atomically
 from en2py.errors import Fault
 from en2py.evaluation.results import Results
@@ -132,9 +133,10 @@ class FaultTolerantWandbLogger(WandbLogger):
 
 @functools.cache
 def wandb_mode() -> str:
-    """Return `online` if the user is logged in to W&B, else `offline`; never prompt."""
-    if mode := os.environ.get("WANDB_MODE"):
+    """Return the mode of the environment, else `online` if the user is logged in; never prompt."""
+    if mode := wandb_mode_of_environment():
         return mode
+    os.environ.pop("WANDB_MODE", None)  # W&B refuses an empty one
     import wandb
 
     try:
@@ -159,7 +161,7 @@ def wandb_logger(
 
     If W&B is not reachable, the run is recorded offline; if that fails too, the logger is disabled.
     """
-    from wandb import Settings
+    import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")  # our own output names the folders
     deadline = time.monotonic() + _START_SECONDS
@@ -177,8 +179,9 @@ def wandb_logger(
             resume="allow",
             mode=mode,
             log_model=log_checkpoints,
-            settings=Settings(init_timeout=timeout, finish_timeout=_END_SECONDS),
+            settings=wandb.Settings(init_timeout=timeout, finish_timeout=_END_SECONDS),
         )
+        logger._wandb_init.pop("anonymous")  # W&B warns of any value, and Lightning passes None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Tables of runs show the best `val/nll` instead of the last one. The step metric is
@@ -194,6 +197,7 @@ def wandb_logger(
                 )
                 return logger
             log.warning(f"W&B does not respond ({_reason(error)}), so this run is recorded offline")
+            wandb.teardown()  # its service reserves the id of the failed start
             mode = "offline"
 
 
@@ -208,8 +212,8 @@ def finish_wandb() -> None:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def training_logger(run: Run) -> WandbLogger:
