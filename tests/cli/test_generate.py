@@ -2,11 +2,15 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import en2py
+from en2py.errors import UserError
 from training_runs import Go
 
 
@@ -90,12 +94,41 @@ def test_unreadable_prompt_is_refused(
     assert reason in streams.err and streams.out == "" and streams.err.count("\n") == 1
 
 
-@pytest.mark.slow
-def test_load_returns_a_model_that_generates(whole: tuple[Go, Path]) -> None:
-    import en2py
+@pytest.fixture(scope="module")
+def model(whole: tuple[Go, Path]) -> Any:
+    return en2py.load(whole[1] / "checkpoints" / "best.ckpt")
 
-    model = en2py.load(whole[1] / "checkpoints" / "best.ckpt")
+
+@pytest.mark.slow
+def test_a_text_returns_a_program_and_a_list_returns_a_list(model: Any) -> None:
     texts = ["adds 1 to a total", "adds 2 to a value", "adds 3"]
-    together = model.generate(texts)
-    assert len(together) == 3
-    assert together == [model.generate([text])[0] for text in texts]
+    programs = model.generate(texts)
+    assert len(programs) == 3
+    assert programs == model.generate(iter(texts)) == [model.generate(text) for text in texts]
+    assert model.generate([]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("descriptions", "reason"),
+    [
+        ([None], "descriptions[0] is None, not a text"),
+        (["adds 1", b"adds 2"], "descriptions[1] is b'adds 2', not a text"),
+        (["adds 1", " \n"], "descriptions[1] is empty"),
+        (["adds 1", "adds " * 200], "descriptions[1] has 200 tokens, the model reads at most"),
+        ("", "descriptions[0] is empty"),
+        (None, "descriptions=None: expected a list"),
+        (b"adds 1", "descriptions=b'adds 1': expected a list"),
+    ],
+)
+def test_a_wrong_description_is_named_by_its_index(
+    model: Any, descriptions: Any, reason: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        model.generate(descriptions)
+
+
+def test_load_expands_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"there is no checkpoint '{tmp_path}/x.ckpt'"):
+        en2py.load("~/x.ckpt")

@@ -57,15 +57,7 @@ def unknown_words(module: Seq2SeqModule, description: str) -> list[str]:
     Raises:
         UserError: If the description is empty, too long, or has no known word.
     """
-    max_tokens = module.model.src_embedding.max_len - 1  # one for <eos>
-    tokens = module.src_tokenizer.tokenize(description)
-    if not tokens:
-        raise UserError("the prompt is empty: describe in English what the program should do")
-    if len(tokens) > max_tokens:
-        raise UserError(
-            f"the prompt has {len(tokens)} tokens, the model reads at most {max_tokens}: "
-            f"shorten it (it starts {description[:40]!r})"
-        )
+    tokens = module.tokenize_description(description, "the prompt")
     unknown = [token for token in tokens if token not in module.src_vocab]
     if len(unknown) == len(tokens):
         raise UserError(

@@ -246,7 +246,7 @@ def load(path: str | Path) -> Seq2SeqModule:
     """Load the module of a checkpoint, ready to generate.
 
     Example:
-        `en2py.load("best.ckpt").generate(["write a function that adds two numbers"])`
+        `en2py.load("best.ckpt").generate("write a function that adds two numbers")`
     """
     return module_of(load_checkpoint(path))
 

@@ -69,14 +69,14 @@ def load_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
     """Load a checkpoint of this version onto the CPU.
 
     Args:
-        path: The file.
+        path: The file; `~` is the home folder.
         mmap: Map tensors from the file instead of reading them into memory.
 
     Raises:
         UserError: If the file is missing, damaged or not a checkpoint of this version; the message
             names the newest valid checkpoint of the folder.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         return _load(path, mmap)
     except UserError as error:

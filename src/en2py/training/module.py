@@ -6,7 +6,7 @@ Shape letters: B batch, S source length, T target length, D d_model, N real targ
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +17,7 @@ from en2py.data.batch import Batch, Example, collate
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model
+from en2py.errors import UserError
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.models.attention_maps import attention_maps
 from en2py.models.incremental import IncrementalDecoder
@@ -240,11 +241,24 @@ class Seq2SeqModule(pl.LightningModule):
             for index, hypotheses in zip(batch.indices.tolist(), results, strict=True)
         ]
 
+    @overload  # a text is also an iterable of texts, and the first match counts
+    def generate(  # type: ignore[overload-overlap]
+        self, descriptions: str, search: Search | None = ..., max_rows: int = ...
+    ) -> str: ...
+
+    @overload
+    def generate(
+        self, descriptions: Iterable[str], search: Search | None = ..., max_rows: int = ...
+    ) -> list[str]: ...
+
     @torch.inference_mode()
     def generate(
-        self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
-    ) -> list[str]:
-        """Generate one program per description.
+        self,
+        descriptions: str | Iterable[str],
+        search: Search | None = None,
+        max_rows: int = 32,
+    ) -> str | list[str]:
+        """Generate a program for a description, or a list of programs for a list of descriptions.
 
         Args:
             descriptions: Tasks in English.
@@ -252,20 +266,23 @@ class Seq2SeqModule(pl.LightningModule):
             max_rows: Descriptions per decoding batch.
 
         Raises:
-            ValueError: If a description has no token, or more tokens than the model has positions.
+            UserError: If a description is no text, has no token, or has more tokens than the model
+                has positions; the message contains its index.
         """
-        return [self.text(found[0]) for found in self.candidates(descriptions, search, max_rows)]
+        texts = [descriptions] if isinstance(descriptions, str) else descriptions
+        programs = [self.text(found[0]) for found in self.candidates(texts, search, max_rows)]
+        return programs[0] if isinstance(descriptions, str) else programs
 
     @torch.inference_mode()
     def candidates(
-        self, descriptions: Sequence[str], search: Search | None = None, max_rows: int = 32
+        self, descriptions: Iterable[str], search: Search | None = None, max_rows: int = 32
     ) -> list[list[Hypothesis]]:
         """Return the hypotheses of a search, best first, per description; see `generate`."""
+        if isinstance(descriptions, str | bytes) or not isinstance(descriptions, Iterable):
+            raise UserError(f"descriptions={descriptions!r:.60}: expected a list of texts")
         examples = []
         for i, description in enumerate(descriptions):
-            tokens = self.src_tokenizer.tokenize(description)
-            if not tokens:
-                raise ValueError(f"description {i} is empty: {description!r}")
+            tokens = self.tokenize_description(description, f"descriptions[{i}]")
             examples.append(Example(i, self.src_vocab.encode(tokens), ()))
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
@@ -278,6 +295,29 @@ class Seq2SeqModule(pl.LightningModule):
                 for example, hypotheses in zip(rows, results, strict=True):
                     found[example.index] = hypotheses
         return found
+
+    def tokenize_description(self, description: str, name: str) -> list[str]:
+        """Return the tokens of a description.
+
+        Args:
+            description: A task in English.
+            name: What the error message calls it.
+
+        Raises:
+            UserError: If it is no text, or is empty or too long.
+        """
+        if not isinstance(description, str):
+            raise UserError(f"{name} is {description!r:.60}, not a text")
+        tokens = self.src_tokenizer.tokenize(description)
+        most = self.model.src_embedding.max_len - 1  # one for <eos>
+        if not tokens:
+            raise UserError(f"{name} is empty: describe in English what the program should do")
+        if len(tokens) > most:
+            raise UserError(
+                f"{name} has {len(tokens)} tokens, the model reads at most {most}: shorten it (it "
+                f"starts {description[:40]!r})"
+            )
+        return tokens
 
     def _full_precision(self) -> torch.autocast:
         """Disable autocast, so that evaluation does not depend on the training precision."""
