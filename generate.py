@@ -1,11 +1,13 @@
 """Generate code with a checkpoint: `python generate.py best.ckpt "add two numbers"`."""
 
 import argparse
+import io
 import sys
 
 from omegaconf import DictConfig
 
 from en2py.cli.main import command
+from en2py.errors import UserError
 
 
 def main() -> int:
@@ -26,9 +28,22 @@ def main() -> int:
     def run(cfg: DictConfig) -> None:
         from en2py.cli.generate import generate  # torch takes seconds: after the validation
 
-        generate(cfg, sys.stdin.read() if options.text == "-" else None)
+        generate(cfg, read_stdin() if options.text == "-" else None)
 
     return command(run, "evaluate", argv=["generate.py", *overrides])
+
+
+def read_stdin() -> str:
+    """Read UTF-8 text from stdin, whatever the encoding of the terminal."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"stdin: byte 0x{error.object[error.start]:02x} is not UTF-8; if it is Latin-1 or "
+            "Windows text, convert it first: iconv -f cp1252 -t UTF-8 FILE"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Print log records on the terminal as plain lines, and redirect library logging to a file."""
 
+import io
 import logging
 import sys
 import time
@@ -89,7 +90,13 @@ _handler = TerminalHandler(JobPrefix())
 
 
 def configure_logging() -> None:
-    """Print what the package logs, from INFO on; calling it again changes nothing."""
+    """Print what the package logs, from INFO on; calling it again changes nothing.
+
+    From then on stdout writes what its encoding lacks as backslash escapes, for a result must not
+    be lost to a `UnicodeEncodeError`. Files are UTF-8, whatever the terminal's encoding.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's is not
+        sys.stdout.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("en2py")
     logger.setLevel(logging.INFO)
     logger.handlers = [_handler]

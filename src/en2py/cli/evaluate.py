@@ -135,7 +135,6 @@ def compare(cfg: DictConfig) -> Results:
             write_samples(folder / "samples.md", row)
             write_predictions(folder / "predictions.jsonl", row)
             draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
-            print_samples(row.samples(3))
     names = str(cfg.baseline or ",".join(cfg.baselines)).split(",")
     chosen = {name.strip(): cfg.baselines.get(name.strip()) for name in names}
     rows += _score_baselines(chosen, data)
@@ -150,6 +149,8 @@ def compare(cfg: DictConfig) -> Results:
         write_predictions(folder / "predictions" / f"{file_name}.jsonl", row)
     write_atomically(folder / "results.json", results.to_json().encode())
     write_report(folder, results)
+    if len(runs) == 1:  # after everything is written: a failed print loses no result
+        print_samples(rows[0].samples(3))
     _print_table(results)
     _log_to_wandb(results, metrics, runs, sections, folder)
     log.info(f"everything is in {folder}")

@@ -229,7 +229,7 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
         The best validation NLL.
     """
     command = [sys.executable, str(ROOT / "train.py"), *map(typed, overrides)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
     result = run_folder.read_result(run_folder.Run.of_job(cfg).folder)
     if done.returncode == 0 and result is not None:
         sys.stderr.write(done.stderr)

@@ -8,6 +8,8 @@ Files, contradictions and `VALUES` come first, so torch is imported only where t
 import fnmatch
 import glob
 import os
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -190,7 +192,17 @@ def _check_sections(config: Section, config_name: str) -> None:
 
 
 def _check_value(key: str, value: Any) -> None:
-    """Compare a section or value with `VALUES`."""
+    """Compare a section or value with `VALUES`; texts must be UTF-8, for they are written to files.
+
+    Python represents other bytes of a file name by half surrogates.
+    """
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        encoding = sys.getfilesystemencoding()
+        remedy = "rename it, or link to it by another name (ln -s)"
+        raise UserError(
+            f"{key}={value!a} is no {encoding.upper()} text; "
+            f"{remedy if encoding == 'utf-8' else 'set the environment variable PYTHONUTF8=1'}"
+        )
     for expected in (kind for known, kind in VALUES.items() if matches(key, known)):
         expected.validate(key, value)
     name = key.rpartition(".")[2]

@@ -96,6 +96,7 @@ def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
             f"'{path}' has no valid checksum: it is damaged, or was not written by this version of "
             "en2py"
         )
+    mmap = mmap and str(path).encode(errors="replace") == os.fsencode(path)  # torch needs UTF-8
     try:
         checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception:  # anybody can write a valid checksum
