@@ -122,6 +122,48 @@ def test_value_is_refused(key: str, value: Any, expected: str) -> None:
     assert message.startswith(key.split(".")[0])
 
 
+@pytest.mark.parametrize(
+    ("program", "key", "expected"),
+    [
+        ("train", "batch.size", "batch has: max_tokens, max_pairs, num_workers"),
+        ("train", "nonsense", "nonsense: no such key; the config has: seed, study"),
+        ("train", "optimizr.lr", "optimizr: no such key; did you mean optimizer?"),
+        ("train", "checkpoints.every_n_epochs", "did you mean checkpoints.keep_every_n_epochs?"),
+        ("train", "logger.wandb.projekt", "did you mean logger.wandb.project?"),
+        ("train", "data.root", "the data in use has no root; add data=stdlib"),
+        ("train", "data.fields", "data has: name, path, root, source"),
+        ("train", "tokenizer.code", "tokenizer has: src, tgt"),
+        ("train", "loss._convert_", "has no argument _convert_"),
+        ("train", "prompt", "prompt: no such key"),
+        ("evaluate", "anything.at.all", "anything: no such key"),
+        ("evaluate", "seed", "seed: no such key"),
+        ("evaluate", "trainer.precision", "trainer has: accelerator, devices"),
+        ("evaluate", "pass_at_k.n", "pass_at_k has: n_samples"),
+    ],
+)
+def test_key_that_nothing_reads_is_refused(program: str, key: str, expected: str) -> None:
+    assert expected in refused(composed(program), program, **{key: "1"})
+
+
+def test_decoding_engine_is_refused_in_training() -> None:
+    message = refused(composed("train"), **{"decoding.engine": "ctranslate2"})
+    assert "has no argument engine" in message
+
+
+def test_key_of_an_own_part_or_of_a_reference_is_accepted(tmp_path: Path) -> None:
+    cfg = composed("train")
+    target = {"_target_": "pytorch_lightning.callbacks.LearningRateMonitor"}
+    OmegaConf.update(cfg, "callbacks.rates", target, force_add=True)
+    OmegaConf.update(cfg, "model.d_ff", "${width}", force_add=True)
+    OmegaConf.update(cfg, "width", 64, force_add=True)
+    validate(cfg)
+
+
+def test_callback_switched_off_must_exist() -> None:
+    message = refused(composed("train"), **{"callbacks.early_stoping": None})
+    assert "no callbacks.early_stoping to switch off; did you mean 'early_stopping'?" in message
+
+
 def test_ckpt_path_and_init_from_exclude_each_other() -> None:
     assert "exclude" in refused(composed("train"), ckpt_path="a", init_from="b")
 

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.run_name import data_key, is_archived, settings
-from en2py.config.validation import expand_paths
+from en2py.config.validation import check_arguments, expand_paths
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, file_digest, read_csv
@@ -249,6 +249,7 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         changed["decoding"] = {**decoding, "max_len": decoding["max_len"] or limit}
     else:  # as trained
         changed["decoding"] = {**config["decoding"], **decoding}
+        check_arguments("decoding", changed["decoding"], is_evaluation=True)
     return changed
 
 

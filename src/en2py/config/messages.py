@@ -1,7 +1,7 @@
 """Turn exceptions of Hydra and OmegaConf into one sentence with the nearest valid name."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hydra.errors import (
     HydraException,
@@ -112,15 +112,15 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
                 "without ckpt_path has data, split, cleaning, tokenizer, augmentation and model"
             )
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
-            return _unknown_key(key, list(dict.fromkeys([*keys, *groups])))
+            return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
     return None
 
 
-def _unknown_key(key: str, keys: Sequence[str]) -> str:
+def unknown_key(key: str, keys: Sequence[str], groups: Iterable[str]) -> str:
     """Name the options of the group that have this key, or the nearest keys."""
     section, _, name = key.rpartition(".")
     group = section.replace(".", "/")
-    files = sorted((CONF / group).glob("*.yaml")) if group in groups_of() else []
+    files = sorted((CONF / group).glob("*.yaml")) if group in groups else []
     owners = [file.stem for file in files if name in list(OmegaConf.load(file))]  # `???` too
     if owners:
         choices = " or ".join(f"{group}={owner}" for owner in owners)

@@ -5,8 +5,11 @@ included; `VALUES` has the types of all other values and the ranges of other pac
 Files, contradictions and `VALUES` come first, so torch is imported only where they are in order.
 """
 
+import dataclasses
 import fnmatch
+import functools
 import glob
+import json
 import os
 import re
 import sys
@@ -14,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +26,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from en2py.config.argument_types import ArgumentType, argument_types
 from en2py.config.composition import CONF, leaves, nodes, typed
 from en2py.config.instantiate import check_allowed, definition
+from en2py.config.messages import unknown_key
 from en2py.errors import UserError, did_you_mean
 from en2py.ranges import ProperFraction, Seed
 
@@ -76,7 +81,8 @@ VALUES: dict[str, ArgumentType] = {
         "cleaning.steps": Section,
         "cleaning.steps.*": Section,
         "cleaning.seconds_per_pair": PositiveFloat,
-        "tokenizer.*": Section,
+        "tokenizer.src": Section,
+        "tokenizer.tgt": Section,
         "embeddings.path": str | None,
         "embeddings.freeze_epochs": Annotated[int, Field(ge=-1)],
         "embeddings.vectors": Section,
@@ -85,6 +91,7 @@ VALUES: dict[str, ArgumentType] = {
         "optimizer.betas": tuple[ProperFraction, ProperFraction],
         "optimizer.weight_decay": NonNegativeFloat,
         "decoding.engine": Literal["torch", "ctranslate2", "ctranslate2_int8"],
+        "callbacks.*": Any,
         "callbacks.*.patience": PositiveInt,
         "callbacks.*.decay": Annotated[float, Field(gt=0, lt=1)],
         "callbacks.*.every_n_*": PositiveInt | None,
@@ -127,9 +134,11 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     Raises:
         UserError: With the value, the reason and the remedy.
     """
-    _check_missing(cfg)
+    written: Any = OmegaConf.to_container(cfg, resolve=False)
+    _check_missing(written)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check_sections(plain, config_name)
+    _check_keys(plain, written, config_name)
     for key, value in nodes(plain):
         _check_value(key, value)
     _check_parts(plain)
@@ -143,7 +152,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
         _check_path(key, value, several=config_name == "evaluate")
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
-            _check_arguments(key, section, null_is_later=config_name == "evaluate")
+            check_arguments(key, section, is_evaluation=config_name != "train")
     check_allowed(plain)
     _check_shapes(plain)
 
@@ -166,9 +175,8 @@ def expand_paths(text: str) -> list[Path]:
     return found
 
 
-def _check_missing(cfg: DictConfig) -> None:
+def _check_missing(written: Section) -> None:
     # Unresolved, because `data.source.path: ${data.path}` is missing only if `data.path` is.
-    written: Any = OmegaConf.to_container(cfg, resolve=False)
     for key, value in leaves(written):
         if value == "???":
             kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
@@ -177,9 +185,8 @@ def _check_missing(cfg: DictConfig) -> None:
 
 def _check_sections(config: Section, config_name: str) -> None:
     """Refuse a config without a key or group of its primary config, or with a value for a group."""
-    primary: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml"))
-    chosen = [entry for entry in primary.pop("defaults") if isinstance(entry, dict)]
-    groups = [g.partition("/")[0] for entry in chosen for g, option in entry.items() if option]
+    primary, options = _primary(config_name)
+    groups = [group for group, option in options.items() if option]
     for key in [*primary, *groups]:
         if key not in (*config, "hydra", "experiment"):
             raise UserError(f"{key} is needed; take {key}=null or ~{key} off the command line")
@@ -189,6 +196,48 @@ def _check_sections(config: Section, config_name: str) -> None:
             raise UserError(
                 f"{key}={typed(config[key])}: expected a section of keys; set one of {inner}"
             )
+
+
+@functools.cache
+def _primary(config_name: str) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Return the keys of a primary config, and its groups with their default options."""
+    keys: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml"))
+    groups: dict[str, str | None] = {}
+    for entry in keys.pop("defaults"):
+        if isinstance(entry, dict):
+            groups |= {group.partition("/")[0]: option for group, option in entry.items()}
+        elif entry != "_self_":  # baseline.yaml extends evaluate.yaml
+            inherited = _primary(entry)
+            keys, groups = inherited[0] | keys, inherited[1] | groups
+    return keys, {group: groups[group] for group in groups if group not in ("hydra", "experiment")}
+
+
+def _check_keys(config: Section, written: Section, config_name: str) -> None:
+    """Refuse a key that nothing reads: added with a plus, or mistyped in an experiment file.
+
+    A key is read by the program if its primary config or `VALUES` has it, by a reference in another
+    value, or as an argument of its section's `_target_`, which `check_arguments` compares.
+    """
+    primary, groups = _primary(config_name)
+    keys = [*(key for key, _ in nodes(primary) if key != "hydra"), *groups]
+    referenced = set(re.findall(r"\$\{([\w.]+)\}", json.dumps(written)))
+    called: tuple[str, ...] = ()  # sections with a `_target_`, or passed on whole by a reference
+    for key, value in nodes(config):
+        if key.startswith(called):
+            continue
+        top, _, name = key.partition(".")
+        if top in groups and "." not in name and name in (*FILES, *FOLDERS) and value is not None:
+            read = key in referenced or config_name == "evaluate"
+        else:
+            patterns = VALUES if top in groups else ("baselines.*",) if value is not None else ()
+            named = any(matches(key, pattern) for pattern in patterns)
+            read = key in keys or key in referenced or (named and top in keys)
+        # An option of `decoding` is merged with that of the checkpoint, and checked there.
+        if not read and not (config_name == "evaluate" and top == "decoding"):
+            known = [k for k in VALUES if "*" not in k and k.partition(".")[0] in groups]
+            raise UserError(unknown_key(key, list(dict.fromkeys([*keys, *known])), groups))
+        if isinstance(value, Mapping) and ("_target_" in value or key in referenced):
+            called += (f"{key}.",)
 
 
 def _check_value(key: str, value: Any) -> None:
@@ -224,11 +273,22 @@ def _check_parts(config: Section) -> None:
             near = did_you_mean(name, cleaning["steps"])
             raise UserError(f"cleaning.use.{name}: there is no cleaning.steps.{name}{near}")
     for name, callback in (config.get("callbacks") or {}).items():
+        if callback is None and name not in _callback_names():
+            near = did_you_mean(name, _callback_names())
+            raise UserError(
+                f"callbacks.{name}=null: there is no callbacks.{name} to switch off{near}"
+            )
         if callback is not None and not (isinstance(callback, Mapping) and "_target_" in callback):
             raise UserError(
                 f"callbacks.{name}={typed(callback)}: expected null, which switches it off, or a "
                 "section with a _target_, as in conf/callbacks/"
             )
+
+
+@functools.cache
+def _callback_names() -> set[str]:
+    options = (OmegaConf.load(file) for file in (CONF / "callbacks").glob("*.yaml"))
+    return {str(name) for option in options for name in option} - {"defaults"}
 
 
 def _check_evaluation(config: Section) -> None:
@@ -290,30 +350,35 @@ def wandb_mode_of_environment() -> str | None:
 def _check_sweep() -> None:
     if not HydraConfig.initialized():
         return
+    known = ["env", *(field.name for field in dataclasses.fields(HydraConf))]
+    for name in HydraConfig.get():
+        if name not in known:
+            raise UserError(f"hydra.{name}: no such key{did_you_mean(str(name), known)}")
     params = HydraConfig.get().sweeper.get("params")
     if HydraConfig.get().mode != RunMode.MULTIRUN and params:
         raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
 
 
-def _check_arguments(at: str, section: Section, *, null_is_later: bool) -> None:
+def check_arguments(at: str, section: Section, *, is_evaluation: bool) -> None:
     """Compare a section with the signature of its target.
 
     Args:
         at: The dotted key of the section.
         section: With a `_target_`.
-        null_is_later: Accept null, which an evaluation replaces by the value of the training.
+        is_evaluation: Accept null, which an evaluation replaces by the value of the training, and
+            `decoding.engine`.
     """
     check_allowed(section, at)
     known, any_keyword = argument_types(definition(section["_target_"]))
     for name, value in section.items():
         key = f"{at}.{name}"
-        if name.startswith("_") or key == "decoding.engine":  # which implementation is called
+        if name in ("_target_", "_partial_") or (key == "decoding.engine" and is_evaluation):
             continue
         if name not in known and not any_keyword:
             near = did_you_mean(name, known)
             raise UserError(f"{key}: {section['_target_']} has no argument {name}{near}")
         expected = known.get(name)
-        if expected is None or (value is None and null_is_later):
+        if expected is None or (value is None and is_evaluation):
             continue
         if not any(matches(key, pattern) for pattern in VALUES):  # `VALUES` were compared before
             expected.validate(key, value)
