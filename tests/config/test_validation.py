@@ -161,7 +161,7 @@ def test_key_of_an_own_part_or_of_a_reference_is_accepted(tmp_path: Path) -> Non
 
 def test_callback_switched_off_must_exist() -> None:
     message = refused(composed("train"), **{"callbacks.early_stoping": None})
-    assert "no callbacks.early_stoping to switch off; did you mean 'early_stopping'?" in message
+    assert "no such callback; did you mean 'early_stopping'?" in message
 
 
 def test_ckpt_path_and_init_from_exclude_each_other() -> None:
