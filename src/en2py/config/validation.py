@@ -275,9 +275,7 @@ def _check_parts(config: Section) -> None:
     for name, callback in (config.get("callbacks") or {}).items():
         if callback is None and name not in _callback_names():
             near = did_you_mean(name, _callback_names())
-            raise UserError(
-                f"callbacks.{name}=null: there is no callbacks.{name} to switch off{near}"
-            )
+            raise UserError(f"callbacks.{name}=null: there is no such callback{near}")
         if callback is not None and not (isinstance(callback, Mapping) and "_target_" in callback):
             raise UserError(
                 f"callbacks.{name}={typed(callback)}: expected null, which switches it off, or a "
@@ -351,7 +349,8 @@ def _check_sweep() -> None:
     if not HydraConfig.initialized():
         return
     known = ["env", *(field.name for field in dataclasses.fields(HydraConf))]
-    for name in HydraConfig.get():
+    settings: Any = HydraConfig.get()
+    for name in settings:
         if name not in known:
             raise UserError(f"hydra.{name}: no such key{did_you_mean(str(name), known)}")
     params = HydraConfig.get().sweeper.get("params")
