@@ -168,10 +168,12 @@ def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         label = plan.job_label(Path(str(hydra.sweep.dir)), overrides)
         set_job(label, parallel="n_jobs" in hydra.launcher)
     try:
-        from en2py.config.validation import validate
+        from en2py.config.validation import starts_ranks, validate
 
         validate(cfg, config_name)
-        if multirun and _starts_ranks(cfg):
+        # On SLURM, `srun` starts the ranks.
+        on_slurm = "SLURM_NTASKS" in os.environ
+        if multirun and config_name == "train" and not on_slurm and starts_ranks(cfg.trainer):
             return _run_in_subprocess(cfg, overrides)
         sys.argv[1:] = [typed(o) for o in overrides]  # Lightning starts the other ranks with it
         return main(cfg)
@@ -236,9 +238,3 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
         return float(result["best"].get("val/nll", math.inf))
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     raise UserError(last) if done.returncode == 2 else Fault(last)
-
-
-def _starts_ranks(cfg: DictConfig) -> bool:
-    """Return whether Lightning starts other processes for a run; on SLURM, `srun` does."""
-    strategy = str((cfg.get("trainer") or {}).get("strategy") or "")
-    return strategy.startswith(("ddp", "fsdp", "deepspeed")) and "SLURM_NTASKS" not in os.environ

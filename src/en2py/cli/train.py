@@ -107,7 +107,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     trainer = build.trainer(config, folder, loggers, sys.stdout.isatty())
     log.info(build.describe(module, trainer))
     pl.seed_everything(config["seed"], verbose=False)
-    trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
+    build.fit(trainer, module, datamodule, path)
     trained = time.monotonic()
 
     best_file = folder / "checkpoints" / "best.ckpt"
@@ -173,6 +173,8 @@ def _run_of_job(cfg: DictConfig) -> Run:
     """Return the run of Hydra's job; limit its cores if others run beside it."""
     run = Run.of_job(cfg)
     console.quiet = not is_rank_zero()
+    if not is_rank_zero():
+        exit_with_parent(os.getppid())  # Lightning on rank 0, or the program of the cluster
     launcher = HydraConfig.get().launcher
     if not in_sweep():
         _log_data(run.config["data"])

@@ -36,11 +36,8 @@ FOLDERS = ("root",)
 WRITTEN = ("output", "cache", "folder", "export")  # are created
 
 Section = Mapping[str, Any]
-_Count = PositiveInt | Literal[-1] | None  # -1: without limit
-_Precision = Literal[
-    "auto", "32-true", "16-mixed", "16-true", "bf16-mixed", "bf16-true", "bf16", "64-true",
-    "32", "16", "64", 32, 16, 64,
-]  # fmt: skip
+_Count = PositiveInt | Literal[-1]  # -1: without limit
+_Share = Annotated[float, Field(gt=0, le=1)]
 
 # The types of values without a `_target_`, and the ranges of arguments of Lightning and torch.
 VALUES: dict[str, ArgumentType] = {
@@ -97,11 +94,29 @@ VALUES: dict[str, ArgumentType] = {
         "callbacks.*.every_n_*": PositiveInt | None,
         "trainer.max_epochs": _Count,
         "trainer.max_steps": _Count,
-        "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
-        "trainer.devices": int | str | list[int],
-        "trainer.precision": _Precision,
+        "trainer.min_epochs": PositiveInt | None,
+        "trainer.min_steps": PositiveInt | None,
+        "trainer.limit_train_batches": PositiveInt | _Share | None,
+        "trainer.limit_val_batches": NonNegativeInt | _Share | None,
+        "trainer.val_check_interval": PositiveInt | _Share | None,  # early stopping needs steps
+        "trainer.check_val_every_n_epoch": PositiveInt | None,
+        "trainer.num_sanity_val_steps": NonNegativeInt | Literal[-1],
+        "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps"],
+        "trainer.devices": _Count
+        | Literal["auto"]
+        | Annotated[str, Field(pattern=r"^\d+(,\d+)+$")]
+        | Annotated[list[NonNegativeInt], Field(min_length=1)],
+        "trainer.num_nodes": PositiveInt,
+        "trainer.strategy": Literal["auto", "ddp"],
+        # Lightning cannot convert frozen batches to `16-true`, `bf16-true` and `64-true`.
+        "trainer.precision": Literal[
+            "auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16
+        ],
         "trainer.gradient_clip_val": NonNegativeFloat | None,
+        "trainer.gradient_clip_algorithm": Literal["norm", "value"] | None,
         "trainer.accumulate_grad_batches": PositiveInt,
+        "trainer.profiler": Literal["simple", "advanced", "pytorch"] | Section | None,
+        "trainer.use_distributed_sampler": Literal[False],  # our batch sampler distributes itself
         # evaluate.py
         "baseline": str | None,
         "baselines.*": Section | None,
@@ -122,6 +137,28 @@ VALUES: dict[str, ArgumentType] = {
         "pass_at_k.seed": Seed,
     }.items()
 }
+
+# Arguments of Lightning's Trainer that a run sets itself, or that could not act.
+REFUSED_TRAINER_ARGUMENTS = {
+    "barebones": "a run needs its logger and its checkpoints",
+    "callbacks": "callbacks are in the group of this name: +callbacks.NAME._target_=CLASS",
+    "default_root_dir": "all files are in the folder of the run; use output=FOLDER",
+    "enable_autolog_hparams": "the run folder contains the config",
+    "enable_checkpointing": "a run always writes best.ckpt and last.ckpt",
+    "enable_progress_bar": "a terminal shows it, a file has one line per epoch",
+    "fast_dev_run": "a run without checkpoints has no result; use trainer=smoke",
+    "limit_predict_batches": "scores cover the whole test split",
+    "limit_test_batches": "scores cover the whole test split",
+    "log_every_n_steps": "metrics are logged once per epoch",
+    "logger": "loggers are in the group of this name: logger=csv, logger=wandb",
+    "model_registry": "use logger.wandb.log_checkpoints=true",
+    "overfit_batches": "use trainer=overfit or batch.max_pairs=N",
+    "plugins": "checkpoints are always written atomically; use trainer.precision and "
+    "trainer.strategy",
+    "reload_dataloaders_every_n_epochs": "the data of a run do not change",
+    "sync_batchnorm": "the model has no batch normalization",
+}
+_NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
 
 
 def validate(cfg: DictConfig, config_name: str = "train") -> None:
@@ -147,6 +184,8 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     _check_combinations(plain)
     if (plain.get("logger") or {}).get("wandb"):
         wandb_mode_of_environment()
+    if "_target_" in (plain.get("trainer") or {}):
+        _check_trainer(plain)
     _check_sweep()
     for key, value in leaves(plain):
         _check_path(key, value, several=config_name == "evaluate")
@@ -319,12 +358,65 @@ def _check_combinations(config: Section) -> None:
         )
     if config.get("prompt") is not None and config.get("prompts") is not None:
         raise UserError("prompt and prompts exclude each other: use one text or a file of them")
-    strategy = str((config.get("trainer") or {}).get("strategy") or "")
+
+
+def starts_ranks(trainer: Section) -> bool:
+    """Return whether a run may have several processes: for `devices: auto`, that is unknown."""
+    devices = trainer.get("devices", 1)
+    several = len(devices) > 1 if isinstance(devices, list) else devices != 1
+    return several or trainer.get("strategy") == "ddp" or trainer.get("num_nodes", 1) > 1
+
+
+def _check_trainer(config: Section) -> None:
+    """Refuse settings of the trainer that could not act, or without which it cannot train."""
+    trainer: Section = config["trainer"]
+    for name in ("max_epochs", "accelerator", "precision"):
+        if name not in trainer:
+            raise UserError(f"trainer.{name} is needed; take ~trainer.{name} off the command line")
+    for name, reason in REFUSED_TRAINER_ARGUMENTS.items():
+        if trainer.get(name) is not None:
+            raise UserError(f"trainer.{name}={typed(trainer[name])} is not supported: {reason}")
+    if trainer["max_epochs"] == -1 and trainer.get("max_steps", -1) == -1:
+        raise UserError(
+            "trainer.max_epochs=-1: the learning rate schedule needs a number of epochs or steps; "
+            "set one of trainer.max_epochs and +trainer.max_steps"
+        )
+    for name in ("epochs", "steps"):
+        least, most = trainer.get(f"min_{name}"), trainer.get(f"max_{name}", -1)
+        if least is not None and -1 != most < least:
+            raise UserError(f"trainer.min_{name}={least}: above trainer.max_{name}={most}")
+    every = trainer.get("check_val_every_n_epoch") or 1
+    if -1 != trainer["max_epochs"] < every:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch={every}: above trainer.max_epochs="
+            f"{trainer['max_epochs']}, so there is no validation; +trainer.limit_val_batches=0 "
+            "trains without one"
+        )
+    stopping = (config.get("callbacks") or {}).get("early_stopping")
+    if trainer.get("limit_val_batches") == 0 and stopping:
+        raise UserError(
+            "trainer.limit_val_batches=0: early stopping needs a validation; add "
+            "callbacks.early_stopping=null"
+        )
+    if trainer["precision"] in ("16-mixed", "16", 16):
+        if trainer.get("gradient_clip_val") and config["optimizer"].get("fused"):
+            raise UserError(
+                f"trainer.precision={trainer['precision']}: a fused optimizer unscales fp16 "
+                "gradients itself, so they cannot be clipped; add optimizer.fused=false"
+            )
+    n_nodes = trainer.get("num_nodes", 1)
+    launcher = HydraConfig.get().launcher if HydraConfig.initialized() else {}
+    is_launched = any(name in os.environ for name in _NODE_VARIABLES)
+    if n_nodes > max(1, launcher.get("nodes", 1)) and not is_launched:
+        raise UserError(
+            f"trainer.num_nodes={n_nodes}: no launcher starts processes on other nodes; use srun, "
+            f"torchrun, or -m hydra/launcher=submitit_slurm hydra.launcher.nodes={n_nodes}"
+        )
     frozen = (config.get("embeddings") or {}).get("freeze_epochs") or 0
-    if strategy.startswith("ddp") and frozen > 0:
+    if frozen > 0 and starts_ranks(trainer):
         raise UserError(
             f"embeddings.freeze_epochs={frozen}: tables that start to learn later would differ "
-            f"between the processes of trainer.strategy={strategy}; use 0 or -1, or one device"
+            "between the processes of trainer.strategy=ddp; use 0 or -1, or one device"
         )
 
 

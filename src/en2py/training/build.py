@@ -1,6 +1,7 @@
 """Build data, module and trainer from a plain config."""
 
 import os
+import traceback
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -216,16 +217,42 @@ def trainer(config: Config, folder: Path, loggers: list[Any], interactive: bool)
         )
     if interactive:
         callbacks.append(RichProgressBar())
-    settings = dict(config["trainer"])
+    # Lightning sets these two for the process, which may do other runs of a sweep.
+    settings = {"deterministic": False, "benchmark": False, **config["trainer"]}
+    if settings.get("devices") == -1:  # Lightning refuses it for CPUs
+        settings["devices"] = "auto"
     settings["precision"] = precision(settings["precision"], settings["accelerator"])
-    built: pl.Trainer = make(settings)(
-        callbacks=callbacks,
-        logger=loggers,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder,
-        enable_progress_bar=interactive,
-    )
+    try:
+        built: pl.Trainer = make(settings)(
+            callbacks=callbacks,
+            logger=loggers,
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=folder,
+            enable_progress_bar=interactive,
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
+    if str(settings["precision"]).startswith("16") and built.precision != "16-mixed":
+        raise UserError(
+            f"trainer.precision={settings['precision']} needs a GPU: use bf16-mixed or 32-true"
+        )
     return built
+
+
+def fit(
+    trainer: pl.Trainer, module: Seq2SeqModule, data: PairDataModule, checkpoint: str | None
+) -> None:
+    """Train a module, from a checkpoint if there is one.
+
+    Raises:
+        UserError: If a setting of the trainer does not fit the number of batches.
+    """
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except ValueError as error:
+        if traceback.extract_tb(error.__traceback__)[-1].name != "setup_data":
+            raise
+        raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
 
 
 def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:

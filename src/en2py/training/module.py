@@ -124,6 +124,12 @@ class Seq2SeqModule(pl.LightningModule):
         """Unfreeze the token tables after their frozen epochs."""
         self._freeze(self.current_epoch)
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Let Lightning validate after step `trainer.max_steps`, also within an epoch."""
+        if self.trainer.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True
+            self.trainer.fit_loop.min_epochs = None  # it would forbid this stop
+
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss, whose scale is not comparable between criteria."""
         self.log("train/loss", self.train_loss.compute(), prog_bar=True)
@@ -145,16 +151,17 @@ class Seq2SeqModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip gradients by their norm, in bf16 too.
+        """Clip gradients by their norm or value, in bf16 too.
 
         Under mixed precision Lightning rejects clipping with a fused optimiser, for fp16 gradients
         are still scaled at this point; bf16 gradients are not scaled.
         """
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        if scaled or gradient_clip_algorithm == "value":
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             super().configure_gradient_clipping(
                 optimizer, gradient_clip_val, gradient_clip_algorithm
             )
+        elif gradient_clip_val and gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
         elif gradient_clip_val:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 

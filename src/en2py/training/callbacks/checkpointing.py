@@ -114,6 +114,8 @@ class LastCheckpoint(Checkpoint):
 
         Lightning resumes after the validation from a checkpoint that was saved before it.
         """
+        if trainer.sanity_checking:
+            return
         progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
         progress.total.reset()
         progress.increment_ready()
