@@ -6,7 +6,7 @@
 Runs the training commands of the experiments' README in their order, seed by seed, so that every
 configuration has a result early. It can be stopped at any time: the same command skips finished
 runs and runs with a row in `results/`, and resumes interrupted ones. After each run its row is
-added to `results/STUDY.csv`, which `python evaluate.py study=FILE` reads.
+added to `results/STUDY.csv` (full size: `STUDY-full.csv`), for `python evaluate.py study=FILE`.
 """
 
 import argparse
@@ -124,7 +124,7 @@ def main() -> int:
     failed = 0
     for words in planned(options):
         study, run = chosen(words)
-        table = options.results / f"{study}.csv"
+        table = options.results / (f"{study}.csv" if options.two_cores else f"{study}-full.csv")
         if any(is_row_of(row, run, words) for row in rows(table)):
             continue
         print(f"{study}: {' '.join(words)}", flush=True)
