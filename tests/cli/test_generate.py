@@ -34,7 +34,7 @@ def test_generate_prints_what_evaluate_prints_for_the_same_prompt(
     expected = capsys.readouterr().out
     assert generate(monkeypatch, best, prompt) == 0
     assert capsys.readouterr().out == expected
-    assert generate(monkeypatch, best, "--decoding", "beam", stdin=f"{prompt}\n\nadds 1\n") == 0
+    assert generate(monkeypatch, best, "--decoding", "beam", stdin=f"{prompt}\nadds 1\n") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["description"] for line in lines] == [prompt, "adds 1"]
     assert all(len(line["candidates"]) > 1 for line in lines)
@@ -71,7 +71,7 @@ def test_prompts_print_code_alone_on_stdout(
     one = capsys.readouterr()
     assert "words that the model does not know" in one.err
     file = tmp_path / "prompts.txt"
-    file.write_text(f"{prompt}\n\nadds 1 to a total\n")
+    file.write_text(f"{prompt}\nadds 1 to a total\n")
     assert go(best, f"prompts={file}", program="evaluate") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["description"] for line in lines] == [prompt, "adds 1 to a total"]
@@ -92,6 +92,28 @@ def test_unreadable_prompt_is_refused(
     assert go(best, f"prompt={prompt}", program="evaluate") == 2
     streams = capsys.readouterr()
     assert reason in streams.err and streams.out == "" and streams.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_each_line_of_prompts_has_a_program_or_an_error(
+    whole: tuple[Go, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go, folder = whole
+    file = tmp_path / "prompts.txt"
+    good = ["adds 1\u2028to a total", "adds 2\fto a\x1ctotal\x85", "adds 3"]
+    bad = ["", "add " * 200, "xyzzy qwrty", "long " * 250_000]
+    texts = [good[0], bad[0], good[1], *bad[1:], good[2]]
+    file.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    capsys.readouterr()
+    best = f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}"
+    assert go(best, f"prompts={file}", program="evaluate") == 1
+    streams = capsys.readouterr()
+    records = [json.loads(line) for line in streams.out.splitlines()]
+    assert [record["line"] for record in records] == [1, 2, 3, 4, 5, 6, 7]
+    assert ["error" in record for record in records] == [text in bad for text in texts]
+    assert ["code" in record for record in records] == [text in good for text in texts]
+    assert [records[i]["description"] for i in (0, 2)] == ["adds 1 to a total", "adds 2 to a total"]
+    assert "4 of 7 lines have no program, see their records: line 2, 4, 5, 6" in streams.err
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,25 @@ def test_finished_run_prints_its_stored_result(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_run_of_another_python_version_counts_as_finished_if_its_splits_are_equal(
+    go: Go, tmp_path: Path, sweep: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go("trainer.max_epochs=1") == 0
+    file = folder_of(tmp_path) / "result.json"
+    result = json.loads(file.read_text()) | {"python": "3.5"}
+    file.write_text(json.dumps(result))
+    assert go("trainer.max_epochs=1", *sweep) == 0
+    assert "this run is finished" in capsys.readouterr().out
+    file.write_text(json.dumps(result | {"split_hash": "of other data"}))
+    assert go("trainer.max_epochs=1", *sweep) == 0
+    assert "is finished by Python 3.5; Python 3." in capsys.readouterr().err
+    assert json.loads(file.read_text())["python"] != "3.5"
+    archived = file.parent.with_name(f"{file.parent.name}.old1") / "result.json"
+    assert json.loads(archived.read_text())["python"] == "3.5"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
     ("hook", "call"),

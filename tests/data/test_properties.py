@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.cleaning import clean
+from en2py.data.cleaning.limits import must_parse
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import Prepared, TokenizedPair, prepare
 from en2py.data.sources.english_python import parse_pairs
@@ -94,6 +95,53 @@ def test_preparation_counts_every_pair_and_survives_serialization(rows, min_freq
     left = sum(len(items) for items in prepared.splits.values())
     assert left + counted(prepared.report) == count
     assert Prepared.from_dict(json.loads(json.dumps(prepared.to_dict()))) == _like(prepared)
+
+
+def prepared_from(pairs: list[Pair]) -> Prepared:
+    """Prepare pairs with the cleaning step `must_parse` alone."""
+    return prepare(
+        read=lambda report: pairs,
+        cleaning={"must_parse": must_parse},
+        split=partial(random_split, ratios=[0.6, 0.2, 0.2], seed=1),
+        augment=list,
+        src_tokenizer=BpeTokenizer(256),
+        tgt_tokenizer=PythonTokenizer(),
+        src_min_freq=1,
+        tgt_min_freq=1,
+        max_src_len=40,
+        max_tgt_len=40,
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "text", "code", "words"),
+    [
+        (140, "sum {i}", "x = {i}", "the test split has 28 pairs"),
+        (150, "write", "def f{i}(): return {i}", "150 of 150 pairs have a description"),
+        (450, "sum {i}", "x = {i}{odd}", "300 of 450 programs do not parse"),
+    ],
+)
+def test_data_that_are_probably_not_intended_warn(n, text, code, words) -> None:
+    pairs = [
+        Pair(f"a/{i}", text.format(i=i), code.format(i=i, odd=" (" * (i % 3)), "a")
+        for i in range(n)
+    ]
+    assert [words in warning for warning in prepared_from(pairs).report.warnings] == [True]
+
+
+def test_plain_data_do_not_warn() -> None:
+    pairs = [Pair(f"a/{i}", f"{'very ' * i} big", f"x = {i}", "a") for i in range(150)]
+    assert prepared_from(pairs).report.warnings == []
+
+
+def test_code_in_markdown_fences_is_unwrapped_and_counted() -> None:
+    fenced = "Here it is:\n```python\nx = {i}\n```\nIt works.\n"
+    pairs = [Pair(f"a/{i}", f"a {i}", fenced.format(i=i), "a") for i in range(5)]
+    pairs.append(Pair("a/5", "a 5", 's = """\n```\n"""', "a"))  # parses as it is
+    prepared = prepared_from(pairs)
+    codes = {pair.id: pair.code for split in prepared.splits for pair in prepared.pairs(split)}
+    assert codes["a/0"] == "x = 0" and codes["a/5"] == pairs[5].code
+    assert prepared.report.steps["markdown fences"].changed == 5
 
 
 def _like(prepared: Prepared) -> Prepared:

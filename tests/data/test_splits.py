@@ -152,7 +152,11 @@ def test_duplicates_are_removed_and_counted_and_paraphrases_stay():
 
 
 def test_leakage_computed_by_hand():
-    train = [pair(0, "add two lists", "x = 1"), pair(1, "sort", "def f(a): return a")]
+    train = [
+        pair(0, "add two lists", "x = 1"),
+        pair(1, "sort", "def f(a): return a"),
+        pair(6, "Write a function 7", "print(4, 5)"),
+    ]
     test = [
         pair(2, "write a program to add two lists", "x = 1"),  # core, tree, code
         pair(3, "other", "def g(b): return b"),  # tree
@@ -165,6 +169,7 @@ def test_leakage_computed_by_hand():
         "near_code": 0.0,
         "any": 0.5,
         "code": 0.25,
+        "unnamed_task": 0.25,
     }
 
 
@@ -257,7 +262,7 @@ def test_the_leakage_sentence_of_a_group_split_lists_all_shares():
     assert text == (
         "held out: groups of near-duplicates; test pairs with a match in train: same description "
         "0.0%, same code up to names 0.0%, near-duplicate code 0.0%, any of these 0.0%, identical "
-        "code 0.0%"
+        "code 0.0%, same description that names no task 0.0%"
     )
 
 

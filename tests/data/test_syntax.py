@@ -1,7 +1,9 @@
 # ruff: noqa: E501 - programs that are compared are on one line
+import sys
+
 import pytest
 
-from en2py.data.syntax import ast_text, ast_text_renamed, parse
+from en2py.data.syntax import ast_text, ast_text_renamed, needed_python, parse
 
 NOT_PROGRAMS = {
     "unclosed bracket": "f(1",
@@ -95,3 +97,26 @@ def test_other_differences_stay_different(one, other):
 @pytest.mark.parametrize("code", ["def f(x:", "class"])
 def test_code_that_does_not_parse_has_no_renamed_text(code):
     assert ast_text_renamed(code) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "version"),
+    [
+        ("type X[T] = list[T]", "3.12"),
+        ("class A[T: int]:\n    pass", "3.12"),
+        ("def f[*Ts, **P](*a): return 1", "3.12"),
+        ("print(f'{d['k']} {f'{x!r:>{10}}'}')", "3.12"),
+        ("f'{chr(10) if '\\n' else 1}'", "3.12"),
+        ("def f[T = int](a: T): pass", "3.13"),
+        ("x = t'{a}'", "3.14"),
+        ("f'{1+}'", ""),
+        ("f'{d['k']}' + (", ""),
+        ("print f'{d['k']}'", ""),
+        ("print 'a'", ""),
+        ("f'{a", ""),
+    ],
+)
+def test_syntax_newer_than_the_running_python_is_named(code, version):
+    newer = version and sys.version_info < tuple(map(int, version.split(".")))
+    assert needed_python(code) == (f"needs Python {version}" if newer else "")
+    assert parse(code) is None or not newer

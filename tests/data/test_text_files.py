@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from en2py.data.text_files import MAX_LINE, read_text
+from en2py.data.text_files import read_text
 from en2py.errors import UserError
 
 
@@ -62,22 +62,6 @@ def test_other_files_than_utf8_text_are_refused_with_the_reason(write, content, 
     with pytest.raises(UserError) as error:
         read_text(path)
     assert [word for word in (str(path), *words) if word not in str(error.value)] == []
-
-
-def test_ten_megabyte_line_is_refused_with_line_and_limit(write):
-    path = write(b"# add\n" + b"x" * 10_000_000)
-    with pytest.raises(UserError, match=f"line 2: .* longer than {MAX_LINE:,} bytes"):
-        read_text(path)
-
-
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_long_line_is_reported_by_number_with_any_line_end(write, end):
-    with pytest.raises(UserError, match="line 3: .* longer than 9 bytes"):
-        read_text(write(end.join([b"1", b"2", b"x" * 20])), max_line=9)
-
-
-def test_line_limit_can_be_lifted(write):
-    assert len(read_text(write(b"x" * (MAX_LINE + 1)), max_line=None)) == MAX_LINE + 1
 
 
 def test_too_large_a_file_is_refused(write, monkeypatch):

@@ -67,6 +67,12 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
     log.info(leakage_sentence(report))
 
 
+def log_warnings(report: Mapping[str, Any]) -> None:
+    """Log the warnings of a data report."""
+    for warning in report["warnings"]:
+        log.warning(f"warning: {warning}")
+
+
 def print_scores(title: str, values: Mapping[str, str]) -> None:
     """Print a table of metrics and their values."""
     table = Table(title=title, title_justify="left")

@@ -16,7 +16,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from en2py.cli.tables import print_config, print_data, print_samples, print_scores
+from en2py.cli.tables import log_warnings, print_config, print_data, print_samples, print_scores
 from en2py.config.composition import share_of
 from en2py.console import console, log_file
 from en2py.data.datamodule import PairDataModule
@@ -42,7 +42,14 @@ from en2py.training.loggers import MetricsFile, finish_wandb, training_logger
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory, training_remedies
 from en2py.training.resume import check_same_data, find_checkpoint
-from en2py.training.run_folder import SWEEP_ID, Run, in_sweep, read_result
+from en2py.training.run_folder import (
+    PYTHON,
+    SWEEP_ID,
+    Run,
+    in_sweep,
+    is_of_other_python,
+    read_result,
+)
 from en2py.training.signals import exit_with_parent, handle_signals
 from en2py.training.testing import (
     draw_attention,
@@ -65,10 +72,11 @@ def train(cfg: DictConfig) -> float:
     """
     run = _run_of_job(cfg)
     with handle_signals(), run.lock(), cleanup_process_group():
-        result = None if run.config["fresh"] else read_result(run.folder)
+        stored = read_result(run.folder)
+        result = None if run.config["fresh"] or _has_other_data(run, stored) else stored
         if result is None:
             if is_rank_zero():
-                run.begin()
+                run.begin(archive=run.config["fresh"] or stored is not None)
             with _recorded(run):
                 result = _train_and_test(run)
         else:
@@ -79,6 +87,20 @@ def train(cfg: DictConfig) -> float:
     return float(result["best"].get("val/nll", math.inf))
 
 
+def _has_other_data(run: Run, result: dict[str, Any] | None) -> bool:
+    """Return whether another version of Python made a result, whose splits differ."""
+    if result is None or not is_of_other_python(result):
+        return False
+    if build.prepare_data(run.config)[0].split_hash == result["split_hash"]:
+        return False
+    log.warning(
+        f"{run.folder} is finished by Python {result['python']}; Python {PYTHON} parses a "
+        "different set of programs, so the splits differ and the run is trained again (the result "
+        "is kept in .oldN)"
+    )
+    return True
+
+
 def _train_and_test(run: Run) -> dict[str, Any]:
     config, folder, started = run.config, run.folder, time.monotonic()
     if not in_sweep():
@@ -86,6 +108,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     prepared, from_cache = build.prepare_data(config)
     if not in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
+    log_warnings(prepared.report.to_dict())
     if is_rank_zero():
         run.write_inputs(prepared)
 

@@ -205,13 +205,15 @@ def group_near_duplicates(prints: Sequence[Fingerprint]) -> list[int]:
     return [int(i) for i in firsts[labels]]
 
 
-# The shares of held-out pairs with a near-duplicate in train, in words for the terminal.
+# The shares of held-out pairs with a near-duplicate in train, in words for the terminal. Equal
+# descriptions that name no task ("write a function") do not make near-duplicates.
 LEAKAGE = {
     "core_description": "same description",
     "renamed_code": "same code up to names",
     "near_code": "near-duplicate code",
     "any": "any of these",
     "code": "identical code",
+    "unnamed_task": "same description that names no task",
 }
 
 
@@ -231,7 +233,7 @@ def measure_leakage(
     for i, bag in enumerate({p.identifiers for p in train}):
         index.add(i, bag)
     cores, trees = {p.core for p in train} - {""}, {p.renamed for p in train} - {""}
-    codes = {p.code for p in train}
+    codes, descriptions = {p.code for p in train}, {p.description for p in train} - {""}
     counts: Counter[str] = Counter()
     for p in held_out:
         hits = {
@@ -240,6 +242,7 @@ def measure_leakage(
             "near_code": any(True for _ in index.near(p.identifiers)),
         }
         counts.update({**hits, "any": any(hits.values()), "code": p.code in codes})
+        counts["unnamed_task"] += not p.core and p.description in descriptions
     return {key: counts[key] / max(1, len(held_out)) for key in LEAKAGE}
 
 

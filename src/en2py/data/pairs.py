@@ -57,12 +57,14 @@ class DataReport:
     """Counts of a preparation: every pair is kept, changed or dropped by a named rule.
 
     Rules call `read`, `changed` and `dropped`; steps are in the order of their first call.
+    `warnings` are sentences about data that are probably not what the user expects.
     """
 
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
         self.dropped_ids: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
+        self.warnings: list[str] = []
 
     def _step(self, rule: str) -> Step:
         return self.steps.setdefault(rule, Step(rule))
@@ -85,7 +87,12 @@ class DataReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, for `data_report.json`."""
         steps = [{**asdict(step), "reasons": dict(step.reasons)} for step in self.steps.values()]
-        return {"steps": steps, "dropped_ids": self.dropped_ids, "facts": self.facts}
+        return {
+            "steps": steps,
+            "dropped_ids": self.dropped_ids,
+            "facts": self.facts,
+            "warnings": self.warnings,
+        }
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "DataReport":
@@ -95,4 +102,5 @@ class DataReport:
             report.steps[step["name"]] = Step(**{**step, "reasons": Counter(step["reasons"])})
         report.dropped_ids = dict(record["dropped_ids"])
         report.facts = dict(record["facts"])
+        report.warnings = list(record["warnings"])
         return report

@@ -6,7 +6,7 @@ The result is plain data, for training, checkpoints and the cache.
 import base64
 import sys
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -14,6 +14,8 @@ from itertools import chain, islice
 from typing import Any
 
 from en2py.data.cleaning import clean
+from en2py.data.cleaning.content import remove_fences
+from en2py.data.cleaning.limits import NOT_PARSED
 from en2py.data.cleaning.pipeline import count_failed, is_large
 from en2py.data.duplicates import Fingerprint, fingerprint
 from en2py.data.pairs import DataReport, Pair
@@ -23,6 +25,7 @@ from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 
+MIN_TEST = 30  # pairs; fewer have a standard error of a pass rate of up to 10 points
 MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
 
 
@@ -163,7 +166,7 @@ def prepare(
         UserError: If no pair is left or a split is empty.
     """
     report = DataReport()
-    pairs = read(report)
+    pairs = _without_fences(read(report), report)
     total = len(pairs)
     tick = (lambda done: progress(done, total)) if progress else None
     with ProcessPool(processes, seconds_per_pair) as pool:
@@ -194,6 +197,7 @@ def prepare(
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     report.facts["leakage"] = splits.leakage
     report.facts["held_out"] = splits.held_out
+    report.warnings += _warnings(total, pairs, prints, report)
     return Prepared(
         splits=tokenized,
         src_vocab=src_vocab,
@@ -203,6 +207,55 @@ def prepare(
         report=report,
         split_hash=splits.hash,
     )
+
+
+def _without_fences(pairs: list[Pair], report: DataReport) -> list[Pair]:
+    """Take code out of Markdown fences; list the step only if a pair has them."""
+    unfenced = [remove_fences(pair) for pair in pairs]
+    if n := sum(before is not after for before, after in zip(pairs, unfenced, strict=True)):
+        report.read("markdown fences", len(pairs))
+        report.changed("markdown fences", n)
+    return unfenced
+
+
+def _warnings(
+    total: int, pairs: Sequence[Pair], prints: Sequence[Fingerprint], report: DataReport
+) -> list[str]:
+    """Return warnings about data that are probably not what the user expects.
+
+    Args:
+        total: Number of pairs read.
+        pairs: The cleaned pairs.
+        prints: Their fingerprints.
+        report: The report, with the sizes of the splits.
+    """
+    found = []
+    n_unparsable = sum(
+        n
+        for step in report.steps.values()
+        for reason, n in step.reasons.items()
+        if reason == NOT_PARSED
+    )
+    if 2 * n_unparsable > total:
+        found.append(
+            f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: is the code "
+            "Python, and in the form and the field that data= reads?"
+        )
+    programs: dict[str, set[str]] = defaultdict(set)
+    for pair, print_ in zip(pairs, prints, strict=True):
+        programs[pair.description].add(print_.renamed)
+    n_shared = sum(len(programs[pair.description]) > 1 for pair in pairs)
+    if 2 * n_shared > len(pairs):
+        found.append(
+            f"{n_shared:,} of {len(pairs):,} pairs have a description that other programs have "
+            "too: a model cannot know which program is wanted; check the field of the description"
+        )
+    if (n_test := report.facts["sizes"]["test"]) < MIN_TEST:
+        found.append(
+            f"the test split has {n_test} pairs: scores on fewer than {MIN_TEST} are mostly chance;"
+            " take more data or a larger last share in split.ratios, and compare several seeds"
+        )
+    return found
 
 
 def _each(

@@ -11,23 +11,21 @@ from pathlib import Path
 
 from en2py.errors import UserError
 
-MAX_LINE = 1_000_000  # bytes; code and descriptions are far shorter, generated files are not
 MAX_FILE = 1_000_000_000  # bytes; the whole file is held in memory, several times
 
 
-def read_text(path: str | os.PathLike[str], *, max_line: int | None = MAX_LINE) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     r"""Read a UTF-8 text file.
 
     Args:
         path: The file; `~` is the home folder.
-        max_line: Longest line in bytes; None for no limit.
 
     Returns:
         The text without byte order mark, with `\n` for every line end.
 
     Raises:
         UserError: If the file does not exist, or is a folder, empty, too large, not UTF-8, or
-            contains a NUL byte or too long a line.
+            contains a NUL byte.
     """
     file = find_file(path)
     try:
@@ -40,7 +38,7 @@ def read_text(path: str | os.PathLike[str], *, max_line: int | None = MAX_LINE) 
         raise UserError(f"{file} cannot be read: {error.strerror or error}") from None
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not data.strip():
-        raise UserError(f"{file} is empty; it needs at least one pair of description and code")
+        raise UserError(f"{file} is empty")
     if (nul := data.find(b"\0")) >= 0:
         raise UserError(
             f"{file}, line {_line_of(data, nul):,}: NUL byte; if this is not a binary file but"
@@ -53,15 +51,8 @@ def read_text(path: str | os.PathLike[str], *, max_line: int | None = MAX_LINE) 
             f"{file}, line {_line_of(data, error.start):,}: byte 0x{data[error.start]:02x} is not"
             f" UTF-8; if the file is Latin-1 or Windows text, {_convert('cp1252')}"
         ) from None
-    lines = data.split(b"\n") if max_line is not None else []
-    for number, line in enumerate(lines, start=1):
-        if len(line) > (max_line or 0):
-            raise UserError(
-                f"{file}, line {number:,}: the line is longer than {max_line:,} bytes; a file of"
-                " pairs has shorter lines, break the line or remove it"
-            )
     if not text.strip():
-        raise UserError(f"{file} is empty; it needs at least one pair of description and code")
+        raise UserError(f"{file} is empty")
     return text
 
 

@@ -68,7 +68,8 @@ class StudySweeper(Sweeper):
         todo = [
             (job, cfg)
             for (job, cfg), state in zip(planned, states, strict=True)
-            if cfg is not None and (state.status != run_folder.FINISHED or cfg.fresh)
+            if cfg is not None
+            and (state.status != run_folder.FINISHED or cfg.fresh or state.other_python)
         ]
         if todo:
             launcher = self.config.hydra.launcher

@@ -113,5 +113,6 @@ def check_same_data(checkpoint: Mapping[str, Any], prepared: Prepared) -> None:
     if not same or stored["tgt_vocab"] != prepared.tgt_vocab.to_dict():
         raise UserError(
             "the checkpoint was trained on other data: the file, the cleaning rules or the "
-            "version of Python changed; use init_from= to start from its weights"
+            "version of Python changed; use fresh=true to train anew, or init_from= to start from "
+            "its weights"
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # torch takes seconds
 SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
 RUNNING, NOT_STARTED = "running", "not started"
+# Minor versions parse different programs, and the data of a run may depend on it.
+PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
 class Run:
@@ -83,9 +86,9 @@ class Run:
                 "wait for it, or change an option, for example seed=2"
             ) from None
 
-    def begin(self) -> None:
-        """Archive the folder of an earlier attempt with `fresh=true`, and write the state."""
-        if self.config["fresh"] and self.folder.exists():
+    def begin(self, *, archive: bool) -> None:
+        """Write the state, after archiving the folder of an earlier attempt if requested."""
+        if archive and self.folder.exists():
             self.folder.rename(archive_folder(self.folder))
         self.write_state()
 
@@ -147,6 +150,7 @@ class Run:
             "steps": trainer.global_step,
             "best": {"epoch": int(best["epoch"]) + 1} | {k: float(v) for k, v in row.items() if v},
             "test": dict(test),
+            "python": PYTHON,
             "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
             "seconds": round(seconds[0], 1),
             "test_seconds": round(seconds[1], 1),
@@ -163,11 +167,13 @@ class State:
         status: One of the constants of this module.
         reason: Why it failed, one sentence.
         code: Its exit code.
+        other_python: Whether another minor version of Python finished it; its data may differ.
     """
 
     status: str
     reason: str = ""
     code: int = 0
+    other_python: bool = False
 
 
 def begin_sweep() -> None:
@@ -182,8 +188,8 @@ def in_sweep() -> bool:
 
 def read_state(folder: Path) -> State:
     """Return the state of the run in a folder."""
-    if read_result(folder) is not None:
-        return State(FINISHED)
+    if (result := read_result(folder)) is not None:
+        return State(FINISHED, other_python=is_of_other_python(result))
     if _is_locked(folder):
         return State(RUNNING)
     record = read_record(folder / "state.json") or {}
@@ -198,6 +204,11 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if record is None or not has_digest(folder.name, str(record.get("config_sha256"))):
         return None
     return record
+
+
+def is_of_other_python(result: Mapping[str, Any]) -> bool:
+    """Return whether another minor version of Python made a result."""
+    return bool(result.get("python", PYTHON) != PYTHON)
 
 
 def lock_file(folder: Path) -> Path:

@@ -166,6 +166,37 @@ def test_every_line_of_any_text_is_counted(lines):
     assert n_code <= lines.count("x = 1") <= n_code + orphans
 
 
+def read_file(path: str) -> DataReport:
+    report = DataReport()
+    english_python.read_english_python(report, path=path, url="", sha256="")
+    return report
+
+
+def test_file_with_headings_is_refused_with_their_names(write):
+    text = "".join(
+        f"PROBLEM:\n\nWrite a sum of {i}.\n\nPYTHON CODE:\n\nx = {i}\n\n# shows it\nprint(x)\n"
+        for i in range(5)
+    )
+    with pytest.raises(UserError, match="headings 'PROBLEM:' and 'PYTHON CODE:'.*data=jsonl"):
+        read_file(write(text))
+
+
+def test_json_is_refused_with_the_option_that_reads_it(write):
+    with pytest.raises(UserError, match="data=jsonl reads JSON"):
+        read_file(write('{"text": "a", "code": "1"}\n'))
+
+
+def test_file_without_a_task_warns(write):
+    text = "".join(f"# the {i} th total\nx = {i}\n\n" for i in range(5))
+    assert "0 of 5 descriptions" in read_file(write(text)).warnings[0]
+    assert read_file(write(f"# write a sum\nx = 1\n\n{text}")).warnings == []
+
+
+def test_line_over_a_megabyte_does_not_refuse_the_file(write):
+    text = f"# write a sum\nx = 1\n\n# write a list\nx = [{'1, ' * 400_000}]\n"
+    assert read_file(write(text)).steps["english_python: pairs"].read == 2
+
+
 @needs_data
 def test_counts_of_the_students_file():
     report = DataReport()

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from en2py.data.cleaning import clean
+from en2py.data.cleaning.limits import limit_lengths
 from en2py.data.pairs import DataReport
 from en2py.data.sources import jsonl, mixture
 from en2py.errors import UserError
@@ -112,7 +114,7 @@ def test_unknown_split_is_refused_with_its_line(write):
         ({"text": 3, "code": "1"}, "description is not text"),
         ({"text": "a\0", "code": "1"}, "description is not text"),
         ({"text": "a", "code": None}, "no code"),
-        ({"text": "a", "code": ["1"]}, "code is not text"),
+        ({"text": "a", "code": ["1", 2]}, "code is not text"),
         ({"text": "a", "code": "\ud800"}, "code is not text"),
         ({"text": "a", "code": "1", "tests": [1]}, "tests are not text"),
         ({"text": "a", "code": "1", "tests": {"a": 1}}, "tests are not text"),
@@ -146,6 +148,71 @@ def test_wrong_json_is_refused_with_place_and_reason(write, text, words):
         jsonl.read_jsonl(DataReport(), path=write(text), **OPTIONS)
 
 
+RECORD_LIST = [{"text": "a b", "code": "1"}, {"text": "c", "code": "2"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"version": "1", "data": RECORD_LIST},
+        {"text": {"0": "a b", "1": "c"}, "code": {"0": "1", "1": "2"}},
+        {"text": ["a b", "c"], "code": ["1", "2"]},
+        {"first": RECORD_LIST[0], "second": RECORD_LIST[1]},
+    ],
+    ids=["wrapped list", "pandas columns", "lists as columns", "record per key"],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_object_with_records_inside_is_read_and_counted(write, content, indent):
+    report = DataReport()
+    path = write(json.dumps(content, indent=indent))
+    pairs = jsonl.read_jsonl(report, path=path, **OPTIONS)
+    assert [(p.id, p.description, p.code) for p in pairs] == [
+        ("own/1", "a b", "1"),
+        ("own/2", "c", "2"),
+    ]
+    assert next(iter(report.steps.values())).read == 2
+
+
+def test_several_lists_of_records_are_refused_with_their_names(write):
+    path = write(json.dumps({"train": RECORD_LIST, "test": RECORD_LIST}))
+    with pytest.raises(UserError, match="2 lists of records .train, test.*data.path="):
+        jsonl.read_jsonl(DataReport(), path=path, **OPTIONS)
+
+
+def test_code_as_a_list_of_lines_is_joined_and_counted(write):
+    report = DataReport()
+    record = {"text": "t", "code": ["def f():\n", "    return 1"]}
+    pairs = jsonl.read_jsonl(report, path=write(lines(record, record)), **OPTIONS)
+    assert pairs[0].code == "def f():\n    return 1"
+    assert report.steps["own: records"].changed == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.txt", "# write a sum\nx = 1\n", "data=english_python"),
+        ("a.csv", "text,code\na,1\n", "pandas converts CSV"),
+        ("a.json", '{"instruction": "a", "code": "1"}', "set data.source.description_field=NAME"),
+        ("a.json", '{"text": "a", "output": "1"}', "set data.source.code_field=NAME"),
+    ],
+)
+def test_other_form_is_refused_with_what_reads_it(write, name, text, words):
+    with pytest.raises(UserError, match=words):
+        jsonl.read_jsonl(DataReport(), path=write(text, name), **OPTIONS)
+
+
+@pytest.mark.parametrize("form", [lines, lambda *records: json.dumps(records)])
+def test_record_over_a_megabyte_does_not_refuse_the_file_in_either_form(write, form):
+    long = {"text": "t", "code": "x = [" + "1, " * 400_000 + "]"}
+    pairs = jsonl.read_jsonl(DataReport(), path=write(form(*RECORD_LIST, long)), **OPTIONS)
+    report = DataReport()
+    step = functools.partial(
+        limit_lengths, min_description=1, max_description=500, min_code=1, max_code=1000
+    )
+    assert len(clean(pairs, {"limit_lengths": step}, report)) == 2
+    assert report.steps["limit_lengths"].reasons == {"code over 1,000 characters": 1}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -155,7 +222,7 @@ RECORDS = st.fixed_dictionaries({"text": JSON, "code": JSON, "tests": JSON})
 
 
 @settings(deadline=None)
-@given(st.lists(RECORDS, min_size=1, max_size=5))
+@given(st.lists(RECORDS, min_size=2, max_size=5))
 def test_every_record_is_a_pair_or_counted(records):
     report = DataReport()
     with tempfile.TemporaryDirectory() as folder:

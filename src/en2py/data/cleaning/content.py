@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,7 +11,22 @@ from en2py.data.cleaning.rewriting import tree_text, with_same_tree
 from en2py.data.pairs import Pair
 from en2py.data.syntax import NOT_A_PROGRAM, parse
 
+FENCE = re.compile(
+    r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+)
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def remove_fences(pair: Pair) -> Pair:
+    """Keep the code inside Markdown fences, if the whole text does not parse.
+
+    The text around the fences is dropped; several blocks become one program.
+    """
+    if "```" not in pair.code and "~~~" not in pair.code or parse(pair.code) is not None:
+        return pair
+    blocks = [match[2].strip("\n") for match in FENCE.finditer(pair.code)]
+    return replace(pair, code="\n".join(blocks)) if any(blocks) else pair
 
 
 def remove_comments(pair: Pair) -> Pair:

@@ -3,16 +3,19 @@
 from en2py.data.cleaning.pipeline import Drop
 from en2py.data.cleaning.rewriting import tree_text
 from en2py.data.pairs import Pair
+from en2py.data.syntax import needed_python
+
+NOT_PARSED = "does not parse"
 
 
 def must_parse(pair: Pair) -> Pair:
-    """Drop code that does not parse.
+    """Drop code that does not parse, or only by a newer version of Python.
 
     Raises:
         Drop: If it does not.
     """
     if tree_text(pair.code) is None:
-        raise Drop("does not parse")
+        raise Drop(needed_python(pair.code) or NOT_PARSED)
     return pair
 
 

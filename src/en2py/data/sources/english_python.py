@@ -9,6 +9,7 @@ program as a comment. Nothing is repaired here, but in cleaning.
 
 import ast
 import builtins
+import itertools
 import os
 import re
 import textwrap
@@ -65,6 +66,10 @@ REMARK = re.compile(
 )
 
 
+HEADING_LINE = re.compile(r"(?!else|try|finally)[A-Za-z][A-Za-z ]*:\s*")  # `PYTHON CODE:`
+MIN_TASKS = 0.05  # share of descriptions with the form of a task; fewer are probably comments
+
+
 @dataclass
 class Block:
     """A description and the numbers (from 0) of the lines below it."""
@@ -90,19 +95,44 @@ def read_english_python(
         The pairs in the order of the file; the number in an id is the line of the description.
 
     Raises:
-        UserError: If the file cannot be read or downloaded, or has no pair.
+        UserError: If the file cannot be read or downloaded, has no pair, or has another form.
     """
     file = path if path is not None else fetch(url, sha256, option="data.path")
     lines = read_text(file).split("\n")
     pairs = parse_pairs(lines, report)
-    if not pairs:
-        n = report.facts[f"{NAME}: lines"]
+    n = report.facts[f"{NAME}: lines"]
+    n_descriptions = n[DESCRIPTION] + n[SHORT]
+    form = "a pair is a line `# description` and Python code below it"
+    if headings := _headings(lines, at_least=max(3, n[DESCRIPTION])):
         raise UserError(
-            f"{file} holds no pair: of {len(lines):,} lines {n[DESCRIPTION] + n[SHORT]:,} are"
-            f" descriptions and {n[CODE]:,} code; a pair is a line `# description` and Python"
-            " code below it"
+            f"{file} has pairs under the headings {headings}, which data={NAME} does not"
+            f" read: {form}; "
+            'or write JSON lines {"description": "...", "code": "..."} for data=jsonl'
+        )
+    if not pairs:
+        is_json = lines[0].lstrip().startswith(("{", "["))
+        raise UserError(
+            f"{file} holds no pair: of {len(lines):,} lines {n_descriptions:,} are"
+            f" descriptions and {n[CODE]:,} code; {form}"
+            + ("; data=jsonl reads JSON" if is_json else "")
+        )
+    if n[DESCRIPTION] < MIN_TASKS * n_descriptions:
+        report.warnings.append(
+            f"{n[DESCRIPTION]:,} of {n_descriptions:,} descriptions in {file} request a program"
+            f" ('write a function that ...'): the others may be comments in code; {form}"
         )
     return pairs
+
+
+def _headings(lines: Sequence[str], at_least: int) -> str:
+    """Return two headings that alternate in a file of another form; empty if there are none."""
+    found = [line.strip() for line in lines if HEADING_LINE.fullmatch(line)]
+    common = [heading for heading, n in Counter(found).most_common(2) if n >= at_least]
+    if len(common) < 2:
+        return ""
+    both = [heading for heading in found if heading in common]
+    alternate = sum(above != below for above, below in itertools.pairwise(both))
+    return " and ".join(map(repr, common)) if alternate > 0.9 * (len(both) - 1) else ""
 
 
 def parse_pairs(lines: Sequence[str], report: DataReport) -> list[Pair]:

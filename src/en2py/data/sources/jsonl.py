@@ -1,4 +1,4 @@
-"""Read pairs from JSON: one object per line, or one list of objects.
+"""Read pairs from JSON: one object per line, one list of objects, or an object of columns.
 
 The field names are arguments, so MBPP, CoNaLa and similar files are read unchanged.
 """
@@ -55,7 +55,7 @@ def read_jsonl(
     for split, file in files.items():
         if split:
             _check_split(split, "the settings")
-        records = _records(str(file))
+        records = _records(str(file), code_field, report, name)
         optional = {
             "tests_field": tests_field,
             "setup_field": setup_field,
@@ -67,8 +67,10 @@ def read_jsonl(
             own_id = record.get(id_field) if id_field is not None else None
             number = n if own_id is None else own_id
             pair_id = f"{name}/{SPLITS[split]}/{number}" if split else f"{name}/{number}"
+            joined = _join_lines(record, code_field)
             reason = _invalid(record, pair_id, fields, code_field, tests_field, setup_field)
             report.read(f"{name}: records")
+            report.changed(f"{name}: records", int(joined))
             if reason:
                 report.dropped(f"{name}: records", pair_id, reason)
                 continue
@@ -94,19 +96,19 @@ def read_jsonl(
     return pairs
 
 
-def _records(path: str) -> list[tuple[str, Record]]:
+def _records(path: str, code_field: str, report: DataReport, name: str) -> list[tuple[str, Record]]:
     """Return each record with its position in the file, for error messages."""
     file = find_file(path)
-    is_list = _first_byte(file) == b"["
-    text = read_text(file, max_line=None) if is_list else read_text(file)
-    if not is_list:
+    text = read_text(file)
+    if text.lstrip().startswith("["):
+        content = _json(text, str(file))
+    elif (content := _records_inside(text, file, code_field, report, name)) is None:
         return [
             (where, _object(_json(line, where), where))
             for number, line in enumerate(text.split("\n"), start=1)
             if line.strip()
             for where in (f"{file}, line {number:,}",)
         ]
-    content = _json(text, str(file))
     return [
         (where, _object(record, where))
         for number, record in enumerate(content, start=1)
@@ -114,10 +116,59 @@ def _records(path: str) -> list[tuple[str, Record]]:
     ]
 
 
-def _first_byte(file: Path) -> bytes:
-    """Return the first byte that is not white space, `[` for a list."""
-    with file.open("rb") as handle:
-        return handle.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+def _records_inside(
+    text: str, file: Path, code_field: str, report: DataReport, name: str
+) -> list[Any] | None:
+    """Return the records in a file that is one JSON object; None if it is no such file.
+
+    The object has one list of records (`{"data": [...]}`), a record per key, or columns, as pandas
+    writes them.
+    """
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):  # several lines, or not JSON
+        return None
+    if not isinstance(whole, dict) or isinstance(whole.get(code_field), str):
+        return None
+    lists = [key for key, value in whole.items() if _is_records(value)]
+    if len(lists) > 1:
+        raise UserError(
+            f"{file} is a JSON object with {len(lists)} lists of records ({', '.join(lists[:5])});"
+            " save each list as a file and pass one as data.path=FILE, or one per split as"
+            " data.path={train:FILE,val:FILE,test:FILE}"
+        )
+    if lists:
+        report.read(f"{name}: records inside '{lists[0]}'", len(whole[lists[0]]))
+        return list(whole[lists[0]])
+    if all(isinstance(value, dict) and code_field in value for value in whole.values()):
+        report.read(f"{name}: a record per key", len(whole))
+        return list(whole.values())
+    columns = [_column(value) for value in whole.values()]
+    rows = columns[0].keys() if columns else ()
+    if not rows or any(column.keys() != rows for column in columns):
+        return None
+    report.read(f"{name}: rows of columns", len(rows))
+    return [dict(zip(whole, (column[row] for column in columns), strict=True)) for row in rows]
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+
+
+def _column(value: Any) -> dict[Any, Any]:
+    """Return a column as a mapping from row to value; empty if it is none."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) else {}
+
+
+def _join_lines(record: Record, code_field: str) -> bool:
+    """Replace code that is a list of lines by its text; return whether it was one."""
+    lines = record.get(code_field)
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        return False
+    record[code_field] = "\n".join(line.removesuffix("\n") for line in lines)
+    return True
 
 
 def _json(text: str, where: str) -> Any:
@@ -127,10 +178,19 @@ def _json(text: str, where: str) -> Any:
         place = where if ", line " in where else f"{where}, line {error.lineno:,}"
         raise UserError(
             f"{place}, column {error.colno:,}: not JSON ({error.msg}); the file needs one JSON"
-            " object per line, or one JSON list of objects"
+            f" object per line, or one JSON list of objects{_other_form(text, where)}"
         ) from None
     except (RecursionError, ValueError) as error:  # 1,000 nested brackets, a number of 5,000 digits
         raise UserError(f"{where}: cannot be read as JSON ({error})") from None
+
+
+def _other_form(text: str, where: str) -> str:
+    """Return how to read a file that is no JSON, if its form is known."""
+    if text.startswith("#"):
+        return "; data=english_python reads `# description` lines with code below them"
+    if where.split(", line ")[0].endswith((".csv", ".tsv")):
+        return "; pandas converts CSV: read_csv(FILE).to_json(NEW, orient='records', lines=True)"
+    return ""
 
 
 def _object(record: Any, where: str) -> Record:
@@ -156,10 +216,13 @@ def _check_fields(
     if not known.intersection(alternatives):
         names = " or ".join(map(repr, alternatives))
         near = did_you_mean(alternatives[0] if alternatives else "", known)
-        raise UserError(f"{file}: no record has a field {names}{near}")
+        raise UserError(
+            f"{file}: no record has a field {names}{near}; set data.source.description_field=NAME"
+        )
     if code_field not in known:
         raise UserError(
-            f"{file}: no record has a field {code_field!r}{did_you_mean(code_field, known)}"
+            f"{file}: no record has a field {code_field!r}{did_you_mean(code_field, known)};"
+            " set data.source.code_field=NAME"
         )
     for setting, field in optional.items():
         if field is not None and field not in known:

@@ -50,6 +50,7 @@ def _merge(report: DataReport, name: str, own: DataReport) -> None:
         taken.dropped += step.dropped
         taken.reasons.update(step.reasons)
     report.dropped_ids |= {_own_id(name, pair_id): why for pair_id, why in own.dropped_ids.items()}
+    report.warnings += own.warnings
     report.facts |= {_own_rule(name, fact): value for fact, value in own.facts.items()}
 
 

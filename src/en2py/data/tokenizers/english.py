@@ -9,7 +9,7 @@ from en2py.data.tokenizers.protocol import RuleTokenizer, encodable
 from en2py.data.tokenizers.spacy import words
 
 if TYPE_CHECKING:
-    from spacy.language import Language
+    from spacy.tokenizer import Tokenizer
 
 # Additional boundaries inside words, because descriptions contain `f(x,y)`, `[1,2,3]` and `x=5`.
 # Operators such as `**` and `==` stay whole.
@@ -57,8 +57,8 @@ class EnglishTokenizer(RuleTokenizer):
 
 
 @cache
-def _english() -> "Language":
-    """Build spaCy's blank English pipeline with additional rules, once."""
+def _english() -> "Tokenizer":
+    """Build spaCy's English tokenizer with additional rules, once."""
     import spacy
     from spacy.tokenizer import Tokenizer
     from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
@@ -66,7 +66,7 @@ def _english() -> "Language":
     nlp = spacy.blank("en")
     rules = nlp.Defaults
     exceptions = rules.tokenizer_exceptions or {}
-    nlp.tokenizer = Tokenizer(
+    return Tokenizer(
         nlp.vocab,
         # Contractions and abbreviations, but no smileys: `:1` is code.
         rules={text: cut for text, cut in exceptions.items() if _CONTRACTION.fullmatch(text)},
@@ -74,4 +74,3 @@ def _english() -> "Language":
         suffix_search=compile_suffix_regex([*_SUFFIXES, *(rules.suffixes or [])]).search,
         infix_finditer=compile_infix_regex([*_INFIXES, *(rules.infixes or [])]).finditer,
     )
-    return nlp

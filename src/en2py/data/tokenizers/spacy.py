@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from en2py.data.tokenizers.protocol import RuleTokenizer, encodable
 
 if TYPE_CHECKING:
-    from spacy.language import Language
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
     from spacy.tokens import Doc, Token
 
@@ -101,7 +100,8 @@ def _python() -> "SpacyTokenizer":
 
 
 @cache
-def _english() -> "Language":
+def _english() -> "Callable[[str], Doc]":
     import spacy
 
-    return spacy.blank("en")
+    tokenizer: Callable[[str], Doc] = spacy.blank("en").tokenizer  # without a limit of the length
+    return tokenizer
