@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import socket
 import time
 from pathlib import Path
@@ -73,8 +72,24 @@ def test_wandb_disabled_wins_over_the_mode(monkeypatch: pytest.MonkeyPatch, valu
 def test_an_empty_mode_is_no_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "")
     monkeypatch.setenv("WANDB_DISABLED", "false")
-    monkeypatch.setattr("wandb.login", lambda **settings: "WANDB_MODE" not in os.environ)
+    monkeypatch.setattr("wandb.login", lambda **settings: True)
+    wandb.teardown()  # an earlier test's session has read another environment
     assert wandb_mode() == "online"
+    wandb.teardown()
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_the_stored_mode_of_wandb_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text(f"[default]\nmode = {mode}\n")  # `wandb offline`
+    monkeypatch.setattr("wandb.login", lambda **settings: True)
+    wandb.teardown()
+    assert wandb_mode() == mode
+    wandb.teardown()
 
 
 def test_a_wrong_mode_is_refused_before_training(
@@ -85,6 +100,18 @@ def test_a_wrong_mode_is_refused_before_training(
     message = capsys.readouterr().err
     assert message.startswith("WANDB_MODE=ofline") and "online, offline or disabled" in message
     assert message.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_start_that_fails_offline_too_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "nowhere")
+    wandb.teardown()
+    assert wandb_logger(folder=tmp_path, **RUN).disabled
+    (message,) = [r.getMessage() for r in caplog.records if r.name == loggers.__name__]
+    assert "W&B is disabled" in message and "'nowhere'" in message
+    wandb.teardown()
 
 
 @pytest.mark.slow
@@ -114,15 +141,17 @@ def test_starting_with_an_unresponsive_server_has_a_time_limit(
     monkeypatch.setenv("WANDB_MODE", "online")
     started: list[Any] = []
 
-    def init(**settings: Any) -> None:
+    def init(**settings: Any) -> Any:
         started.append(settings)
-        raise TimeoutError("no answer")
+        if len(started) == 1:
+            raise TimeoutError("no answer")
+        return MagicMock()
 
     monkeypatch.setattr("wandb.init", init)
     logger = wandb_logger(folder=tmp_path, **RUN)
     assert started[0]["settings"].init_timeout <= 14
     assert started[0]["settings"].finish_timeout == 30
-    assert logger._wandb_init["mode"] == "offline"
+    assert logger._wandb_init["mode"] == "offline" and not logger.disabled
     assert "does not respond (TimeoutError: no answer)" in caplog.messages[0]
 
 

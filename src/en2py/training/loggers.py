@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
@@ -133,14 +134,22 @@ class FaultTolerantWandbLogger(WandbLogger):
 
 @functools.cache
 def wandb_mode() -> str:
-    """Return the mode of the environment, else `online` if the user is logged in; never prompt."""
+    """Return the mode of the environment or of W&B's settings file, else that of the login.
+
+    Without one, it is `online` if the user is logged in and `offline` if not; never prompt.
+    """
     if mode := wandb_mode_of_environment():
         return mode
     os.environ.pop("WANDB_MODE", None)  # W&B refuses an empty one
     import wandb
 
     try:
+        stored: str = wandb.setup().settings.mode  # by `wandb offline` or `wandb disabled`
+        if stored != "online":
+            return stored
         return "online" if wandb.login(prompt=False, timeout=10) else "offline"
+    except ValidationError:  # a wrong setting, which the start will report
+        return "offline"
     except Exception as error:  # a rejected key, no network
         log.warning(f"W&B is not reachable ({_reason(error)}), so this run is recorded offline")
         return "offline"
@@ -165,7 +174,7 @@ def wandb_logger(
 
     os.environ.setdefault("WANDB_SILENT", "true")  # our own output names the folders
     deadline = time.monotonic() + _START_SECONDS
-    mode = wandb_mode()
+    mode, problem = wandb_mode(), ""
     while True:
         timeout = max(4.0, deadline - time.monotonic())
         logger = FaultTolerantWandbLogger(
@@ -188,15 +197,15 @@ def wandb_logger(
             # the one that Lightning logs.
             step = "trainer/global_step"
             logger.experiment.define_metric("val/nll", step_metric=step, summary="min")
+            if problem:
+                log.warning(f"W&B does not respond ({problem}), so this run is recorded offline")
             return logger
         except Exception as error:
+            problem = _reason(error)
             if mode != "online":
                 logger.disabled = True
-                log.warning(
-                    f"W&B is disabled for this run ({_reason(error)}); metrics.csv is complete"
-                )
+                log.warning(f"W&B is disabled for this run ({problem}); metrics.csv is complete")
                 return logger
-            log.warning(f"W&B does not respond ({_reason(error)}), so this run is recorded offline")
             wandb.teardown()  # its service reserves the id of the failed start
             mode = "offline"
 
