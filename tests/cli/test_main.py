@@ -69,6 +69,72 @@ def test_null_stays_null(key: str) -> None:
     assert overrides.as_typed(f"{key}=null") == f"{key}=null"
 
 
+def test_comma_list_of_files_is_a_sweep_unless_a_file_has_this_name(tmp_path: Path) -> None:
+    word = f"data.path={tmp_path}/a,{tmp_path}/b"
+    assert overrides.as_typed(word, True) == f"data.path='{tmp_path}/a','{tmp_path}/b'"
+    assert overrides.as_typed(word) == f"data.path='{tmp_path}/a,{tmp_path}/b'"
+    (tmp_path / "a,b").touch()
+    word = f"data.path={tmp_path}/a,b"
+    assert overrides.as_typed(word, True) == f"data.path='{tmp_path}/a,b'"
+
+
+def test_one_file_per_split_is_a_mapping() -> None:
+    word = overrides.as_typed("data.path={train:/x/a.jsonl,val:b.jsonl}")
+    cfg = compose_config("train", ["data=jsonl", "split=official", word])
+    assert cfg.data.source.path == {"train": "/x/a.jsonl", "val": "b.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("scheduler=glob(*)", ["scheduler=constant,cosine,noam,one_cycle"]),
+        ("scheduler=glob([c*,n*],exclude=noam)", ["scheduler=constant,cosine"]),
+        ("tokenizer/tgt=glob(p*)", ["tokenizer/tgt=python"]),
+    ],
+)
+def test_glob_selects_options_of_a_group(word: str, expected: list[str]) -> None:
+    assert overrides.sweep_values([word], multirun=True) == expected
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "seed=1,2",
+        "seed=range(1,3)",
+        "seed=shuffle(1,2)",
+        "seed=sort(2,1)",
+        "seed=choice(1,2)",
+        "seed=tag(a,choice(1,2))",
+    ],
+)
+def test_discrete_values_are_the_jobs_of_a_sweep(word: str) -> None:
+    (same,) = overrides.sweep_values([word], multirun=True)
+    jobs = combinations([PARSER.parse_override(same)])
+    assert sorted(jobs) == [["seed=1"], ["seed=2"]]
+    with pytest.raises(UserError, match="are a sweep: add -m"):
+        overrides.sweep_values([word], multirun=False)
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("seed=glob(*)", "glob.. selects options of a group"),
+        ("model=glob(x*)", "no option has such a name; choose from: base, small, tiny, wide"),
+    ],
+)
+def test_glob_that_selects_nothing_is_refused(word: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        overrides.sweep_values([word], multirun=True)
+
+
+@pytest.mark.parametrize("word", ["hydra.sweep.dir=x", "hydra.run.dir=x", "hydra.job.chdir=true"])
+def test_folder_that_runs_do_not_follow_is_refused(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.command(print, "train", ["train.py", word]) == 2
+    assert "set output=FOLDER or study=NAME" in capsys.readouterr().err
+
+
 def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
     assert overrides.as_typed("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"

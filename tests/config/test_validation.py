@@ -202,6 +202,52 @@ def test_data_path_must_exist() -> None:
     assert message.startswith("data.path: no does not exist")
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("https://x.org/pairs.jsonl", "a URL; download it"),
+        ("a.jsonl,b.jsonl", "no file of this name; several files are a sweep with -m"),
+    ],
+)
+def test_data_path_that_is_no_file(path: str, expected: str) -> None:
+    assert expected in refused(composed("train", "data=jsonl"), **{"data.path": path})
+
+
+def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("{}")
+    cfg = composed("train", "data=jsonl", "split=official")
+    files = {"train": str(tmp_path / "a"), "val": str(tmp_path / "a")}
+    OmegaConf.update(cfg, "data.path", files)
+    validate(cfg)
+    OmegaConf.update(cfg, "data.path.val", str(tmp_path / "b"))
+    assert refused(cfg).startswith(f"data.path.val: {tmp_path / 'b'} does not exist")
+    OmegaConf.update(cfg, "split._target_", "en2py.data.splits.group_split")
+    assert "one file per split needs split=official" in refused(cfg)
+    cfg = composed("train", "data=jsonl", f"data.path={tmp_path / 'a'}")
+    assert "add split=official" in refused(cfg, **{"data.source.split_field": "part"})
+
+
+@pytest.mark.parametrize(
+    ("values", "n_checked"),
+    [({"prompt": "x"}, 0), ({"export": "new"}, 0), ({"folder": "new"}, 1), ({}, 1)],
+)
+def test_only_folders_that_a_command_writes_to_are_checked(
+    values: dict[str, str], n_checked: int, tmp_path: Path
+) -> None:
+    cfg = composed("evaluate")
+    cfg.ckpt_path = str(tmp_path / "x.ckpt")
+    Path(cfg.ckpt_path).write_text("weights")
+    cfg.output = __file__
+    for key, value in values.items():
+        cfg[key] = value if key == "prompt" else str(tmp_path / value)
+    validate(cfg, "evaluate")
+    cfg.cache = __file__
+    if n_checked:
+        assert "is a file, expected a folder" in refused(cfg, "evaluate")
+    else:
+        validate(cfg, "evaluate")
+
+
 def test_beam_size_of_zero() -> None:
     message = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
     assert "decoding.beam_size=0: expected a number above 0" in message

@@ -20,7 +20,7 @@ from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 from en2py.training import build
-from en2py.training.checkpoints import load_checkpoint
+from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
 
@@ -176,6 +176,7 @@ def find_runs(paths: str, changes: Mapping[str, Any]) -> list[CheckpointRun]:
         checkpoint = load_checkpoint(path, mmap=True)
         metadata = checkpoint["en2py"]
         config = evaluation_config(metadata["config"], changes)
+        config["data"] = locate_data(config, metadata.get("files", {}), path)
         key = digest(data_key(config))
         if key not in known:
             known[key] = build.prepare_data(config)[0]
@@ -201,6 +202,23 @@ def find_checkpoints(text: str) -> list[Path]:
     for path in expand_paths(text):
         found += _in_folder(path) if path.is_dir() else [path]
     return list(dict.fromkeys(found))
+
+
+def find_checkpoint(text: str, purpose: str) -> Path:
+    """Find the one checkpoint that is named as for an evaluation.
+
+    Args:
+        text: See `find_checkpoints`.
+        purpose: The key that needs one, for the message.
+
+    Raises:
+        UserError: If there are several, or a folder has none.
+    """
+    found = find_checkpoints(text)
+    if len(found) != 1:
+        names = ", ".join(map(str, found[:3])) + (", ..." if len(found) > 3 else "")
+        raise UserError(f"{purpose} takes one checkpoint; ckpt_path={text} names {names}")
+    return found[0]
 
 
 def _in_folder(folder: Path) -> list[Path]:

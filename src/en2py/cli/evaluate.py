@@ -22,6 +22,7 @@ from en2py.cli.checkpoint_runs import (
     Programs,
     common_pairs,
     config_changes,
+    find_checkpoint,
     find_runs,
 )
 from en2py.cli.generate import generate
@@ -94,7 +95,7 @@ def evaluate(cfg: DictConfig) -> Results | None:
         return _render_again(Path(cfg.results), cfg.folder)
     with report_out_of_memory(cfg.batch.max_tokens, EVALUATION_REMEDIES):
         if cfg.export is not None:
-            module = build.load(cfg.ckpt_path)
+            module = build.load(find_checkpoint(cfg.ckpt_path, "export"))
             export(module.model, module.src_vocab, module.tgt_vocab, Path(cfg.export))
             log.info(f"the model for CTranslate2 is in {cfg.export}")
             return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py.cli.checkpoint_runs import config_changes, evaluation_config
+from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoint
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
 from en2py.training.build import module_of
@@ -30,7 +30,7 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
         UserError: If the checkpoint cannot be read, or the model cannot read `prompt`.
         Fault: After all records, if a line has no program.
     """
-    checkpoint = load_checkpoint(cfg.ckpt_path)
+    checkpoint = load_checkpoint(find_checkpoint(cfg.ckpt_path, "generation"))
     metadata = checkpoint["en2py"]
     metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
     module = module_of(checkpoint)

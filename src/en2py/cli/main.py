@@ -31,7 +31,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.overrides import as_typed, is_sweep, separate, typed
+from en2py.cli.overrides import as_typed, is_sweep, separate, sweep_values, typed
 from en2py.config.composition import CONF, ROOT, compose_config, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.console import configure_logging, set_job
@@ -42,6 +42,7 @@ from en2py.training import run_folder, signals
 log = logging.getLogger(__name__)
 
 # The launchers and the search in conf/hydra replace the plugins' configs of the same names.
+_NOT_FOLLOWED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job.chdir")
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
 
 
@@ -84,7 +85,10 @@ def command(
     try:
         with signals.handle_signals():
             options, overrides = separate(given[1:])
-            overrides = [as_typed(override) for override in overrides]
+            multirun = is_sweep(options)
+            overrides = [as_typed(override, multirun) for override in overrides]
+            overrides = sweep_values(overrides, multirun)
+            _check_hydra(config_name, overrides)
             page = f"hydra/help={config_name}"
             config_name = config_of(config_name, overrides)
             overrides = without_preset(config_name, overrides)
@@ -92,7 +96,7 @@ def command(
                 print(compose_config(config_name, [*overrides, page]).hydra.help.template)
                 return 0
             sys.argv += options + overrides
-            folder = _check_sweep(config_name, overrides) if is_sweep(options) else None
+            folder = _check_sweep(config_name, overrides) if multirun else None
             if folder is not None:
                 run_folder.begin_sweep()
             job: Any = functools.partial(_run, main, config_name)
@@ -138,6 +142,15 @@ def refuse(reason: str, code: int = 2) -> int:
     """Print a mistake or a fault in one line on stderr and return its exit code."""
     print(" ".join(reason.split()), file=sys.stderr)
     return code
+
+
+def _check_hydra(config_name: str, overrides: Sequence[str]) -> None:
+    """Refuse settings of Hydra that a run does not follow."""
+    for override in overrides if config_name == "train" else ():
+        if override.lstrip("+~").startswith(_NOT_FOLLOWED):
+            raise UserError(
+                f"{override}: runs are stored in output/study/RUN; set output=FOLDER or study=NAME"
+            )
 
 
 def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from omegaconf import OmegaConf
 
-from en2py.errors import UserError
+from en2py.config.composition import SWEPT, groups_of, options_of
+from en2py.errors import UserError, did_you_mean
 
 # Values of these keys are passed on as typed: Hydra's grammar would refuse or change them.
 # The last part of a key counts: `path` covers `data.path` and `embeddings.path`.
@@ -53,15 +55,54 @@ def is_sweep(options: Sequence[str]) -> bool:
     return bool(parsed.multirun)
 
 
-def as_typed(override: str) -> str:
+def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
+    """Replace each `group=glob(...)` by the options that it names.
+
+    Args:
+        overrides: The command line's `key=value` words.
+        multirun: Whether this is a sweep.
+
+    Raises:
+        UserError: If a pattern names no option, or a value for a sweep is given without `-m`.
+    """
+    replaced = []
+    for word, override in zip(
+        overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True
+    ):
+        key, value = override.get_key_element(), override.value()
+        if override.is_sweep_override() and not multirun:
+            raise UserError(
+                f"{word}: several values are a sweep: add -m; a list is written in brackets, "
+                f"{key}=[A,B]"
+            )
+        if isinstance(value, Glob):
+            name = key.lstrip("+")
+            if name not in groups_of():
+                raise UserError(
+                    f"{word}: glob() selects options of a group{did_you_mean(name, groups_of())}"
+                )
+            options = value.filter(options_of(name))
+            if not options:
+                raise UserError(
+                    f"{word}: no option has such a name; choose from: {', '.join(options_of(name))}"
+                )
+            word = f"{key}={','.join(options)}"
+        replaced.append(word)
+    return replaced
+
+
+def as_typed(override: str, multirun: bool = False) -> str:
     r"""Quote the override of a text so that Hydra does not change its value.
 
     `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars parse the value: in OmegaConf's
     `${` starts an interpolation, and in Hydra's a quote ends the text, unless a backslash escapes
     them; both read the backslashes before that mark in pairs. Other backslashes are literal.
 
+    A mapping of files, `data.path={train: A, val: B}`, is left to Hydra.
+
     Args:
         override: One `key=value` of the command line, maybe with `+` or `++` in front.
+        multirun: Whether this is a sweep, where a comma list of files is several values.
 
     Returns:
         The quoted override; overrides of other keys are returned unchanged.
@@ -73,12 +114,21 @@ def as_typed(override: str) -> str:
     name = path.rsplit(".", 1)[-1]
     if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
         return override
-    if name in PATHS:
-        text = os.path.expanduser(text)  # the shell expands it only at the start of a word
+    if name == "path" and text[:1] == "{" and text[-1:] == "}" and not os.path.exists(text):
+        return override
+    texts = [text]
+    if multirun and name in SWEPT and not os.path.exists(os.path.expanduser(text)):
+        texts = [part.strip() for part in text.split(",")]
+    if name in PATHS:  # the shell expands `~` only at the start of a word
+        texts = [os.path.expanduser(text) for text in texts]
+    return f"{key}={','.join(map(_quoted, texts))}"
+
+
+def _quoted(text: str) -> str:
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)
     text = re.sub(r"(\\+)\Z", r"\1\1", text)
-    return f"{key}='{text}'"
+    return f"'{text}'"
 
 
 def typed(override: str) -> str:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parents[3]  # the checkout: the package is installed in place
 CONF = ROOT / "conf"
+SWEPT = ("path", "root", "init_from")  # last parts of keys whose comma lists are sweeps under -m
 Config = Mapping[str, Any]
 
 

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import CONF, leaves, nodes, typed
+from en2py.config.composition import CONF, SWEPT, leaves, nodes, typed
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.messages import unknown_key
 from en2py.errors import UserError, did_you_mean
@@ -182,13 +182,15 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     if "baselines" in plain:
         _check_evaluation(plain)
     _check_combinations(plain)
+    _check_official_split(plain)
     if (plain.get("logger") or {}).get("wandb"):
         wandb_mode_of_environment()
     if "_target_" in (plain.get("trainer") or {}):
         _check_trainer(plain)
     _check_sweep()
     for key, value in leaves(plain):
-        _check_path(key, value, several=config_name == "evaluate")
+        if key not in WRITTEN or key in _written(plain):
+            _check_path(key, value, several=config_name == "evaluate")
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
             check_arguments(key, section, is_evaluation=config_name != "train")
@@ -420,6 +422,22 @@ def _check_trainer(config: Section) -> None:
         )
 
 
+def _check_official_split(config: Section) -> None:
+    """Refuse a split that the source defines and that the split in use would not follow."""
+    data, split = config["data"], config.get("split")
+    if split is None or str(split.get("_target_")).endswith(".official_split"):
+        return
+    if isinstance(data.get("path"), Mapping):
+        raise UserError(
+            f"data.path={json.dumps(data['path'])}: one file per split needs split=official; "
+            f"another split would mix them"
+        )
+    if (field := (data.get("source") or {}).get("split_field")) is not None:
+        raise UserError(
+            f"data.source.split_field={field}: no other split reads it; add split=official"
+        )
+
+
 def wandb_mode_of_environment() -> str | None:
     """Return the mode that `WANDB_DISABLED` or `WANDB_MODE` sets; None if neither is set.
 
@@ -503,7 +521,7 @@ def _check_shapes(config: Section) -> None:
 
 
 def _check_path(key: str, value: Any, *, several: bool) -> None:
-    name = key.rpartition(".")[2]
+    name = "path" if key.startswith("data.path.") else key.rpartition(".")[2]  # one per split
     if not isinstance(value, str):
         return
     if name in WRITTEN and "." not in key:
@@ -516,6 +534,10 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
             raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
     elif name in (*FILES, *FOLDERS):
         is_list = several and name == "ckpt_path"  # of files and folders
+        if re.match(r"\w+://", value):
+            raise UserError(f"{key}={value}: a URL; download it, and name the file: {key}=FILE")
+        if "," in value and not is_list and not Path(value).exists():
+            raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
         for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
             if not is_list and path.is_dir() != (name in FOLDERS):
@@ -523,6 +545,30 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
                 raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
             if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
                 raise UserError(f"{key}={path}: this file is empty")
+
+
+def _lists_of(key: str) -> str:
+    """Return how several files are named, for a key that takes one."""
+    if key == "data.path":
+        return (
+            "several files are a sweep with -m, or data.path={train:FILE,val:FILE,test:FILE} with "
+            "split=official"
+        )
+    sweep = "; several are a sweep with -m" if key.rpartition(".")[2] in SWEPT else ""
+    return f"it takes one file{sweep}"
+
+
+def _written(config: Section) -> tuple[str, ...]:
+    """Return the keys of `WRITTEN` whose folders a command writes to."""
+    if config.get("prompt") is not None or config.get("prompts") is not None:
+        return ()
+    if config.get("export"):
+        return ("export",)
+    if config.get("results") or "baselines" in config and config.get("study"):
+        return ("folder",)
+    # One checkpoint is evaluated beside itself.
+    beside = "baselines" in config and Path(str(config.get("ckpt_path"))).is_file()
+    return ("cache", "folder") if beside or config.get("folder") else WRITTEN
 
 
 def _check_exists(key: str, path: Path) -> None:

@@ -15,12 +15,13 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from en2py.config.composition import Config
-from en2py.data.files import atomic_file, disk_full, is_disk_full
+from en2py.config.composition import Config, leaves
+from en2py.data.files import atomic_file, disk_full, file_digest, is_disk_full
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 
 FORMAT = 2  # raised when older checkpoints stop loading
+_LOCATIONS = {"path", "root"}  # keys of a file or folder of data, or of one per split
 _CHECKSUM_BYTES = 32  # SHA-256 of all bytes before, at the end of the file
 
 
@@ -151,4 +152,52 @@ def checkpoint_metadata(
         "src_state": prepared.src_state,
         "tgt_state": prepared.tgt_state,
         "split_hash": prepared.split_hash,
+        "files": {
+            path: [str(Path(path).expanduser().resolve()), file_digest(Path(path).expanduser())]
+            for path in _data_paths(config["data"])
+            if Path(path).expanduser().exists()
+        },
     }
+
+
+def locate_data(
+    config: Config, files: Mapping[str, tuple[str, str]], checkpoint: str | Path
+) -> dict[str, Any]:
+    """Return a config's data section with the paths of its files as they are found today.
+
+    A file of the typed path and the stored content comes first, then one of the absolute path at
+    the time of training, then another file of the typed path, which is reported with the results.
+
+    Args:
+        config: The stored config with the changes of the command line.
+        files: Typed path to absolute path and SHA-256, of the checkpoint's metadata.
+        checkpoint: Its file, for the message.
+
+    Raises:
+        UserError: If there is no file.
+    """
+
+    def located(value: Any, is_path: bool = False) -> Any:
+        if isinstance(value, Mapping):
+            return {k: located(item, is_path or k in _LOCATIONS) for k, item in value.items()}
+        if not isinstance(value, str) or not is_path:
+            return value
+        absolute, sha256 = files.get(value, ("", ""))
+        found = [path for path in (value, absolute) if path and Path(path).expanduser().exists()]
+        same = [path for path in found if file_digest(Path(path).expanduser()) == sha256]
+        if not found:
+            before = f", which was {absolute}" if absolute not in ("", value) else ""
+            raise UserError(
+                f"{value} does not exist: it is the training data of '{checkpoint}'{before}; "
+                "data.path=FILE names its present place"
+            )
+        return (same or found)[0]
+
+    data: dict[str, Any] = located(config["data"])
+    return data
+
+
+def _data_paths(data: Config) -> list[str]:
+    """Return the paths of files and folders in a data section: of `path`, `root`, and by split."""
+    keys = {key: value for key, value in leaves(data) if isinstance(value, str)}
+    return [value for key, value in keys.items() if _LOCATIONS & {*key.split(".")}]

@@ -11,7 +11,7 @@ from en2py.config.run_name import differences
 from en2py.data.files import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
-from en2py.training.checkpoints import load_checkpoint, newest_valid
+from en2py.training.checkpoints import load_checkpoint, locate_data, newest_valid
 from en2py.training.distributed import is_rank_zero
 
 # These sections must match to resume; otherwise use `init_from`.
@@ -51,6 +51,8 @@ def resumed_config(
     for key in _OWN:
         OmegaConf.update(merged, key, cfg[key], merge=False, force_add=True)
     config: Any = OmegaConf.to_container(merged, resolve=True)
+    config["data"] = locate_data(config, stored.get("files", {}), cfg.ckpt_path)
+    OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
     changed = [
         line
         for key in _PROTECTED

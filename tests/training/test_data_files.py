@@ -1,0 +1,55 @@
+"""Data of a checkpoint that is used from another folder, or whose files have moved."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from en2py.data.files import file_digest
+from en2py.errors import UserError
+from en2py.training.checkpoints import locate_data
+
+
+def files_of(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+    """Write a data file; return a config with its relative path, and the checkpoint's record."""
+    file = folder / "pairs.jsonl"
+    file.write_text("{}")
+    source = {"path": "pairs.jsonl", "code_field": "pairs.jsonl"}
+    config = {"data": {"name": "jsonl", "path": "pairs.jsonl", "source": source}}
+    return config, {"pairs.jsonl": (str(file), file_digest(file))}
+
+
+def test_typed_path_with_the_stored_content_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, files = files_of(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert locate_data(config, files, "x.ckpt") == config["data"]
+
+
+@pytest.mark.parametrize("other", [None, "other content"])
+def test_file_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str | None
+) -> None:
+    config, files = files_of(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    if other is not None:
+        Path("pairs.jsonl").write_text(other)
+    located = locate_data(config, files, "x.ckpt")
+    absolute = str(tmp_path / "pairs.jsonl")
+    source = {"path": absolute, "code_field": "pairs.jsonl"}
+    assert located == {"name": "jsonl", "path": absolute, "source": source}
+
+
+def test_missing_file_is_named_as_training_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, files = files_of(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.jsonl").unlink()
+    with pytest.raises(UserError, match="the training data of 'x.ckpt'.*; data.path=FILE names"):
+        locate_data(config, files, "x.ckpt")
+    with pytest.raises(UserError, match="data.path=FILE names"):  # a checkpoint without the record
+        locate_data(config, {}, "x.ckpt")
