@@ -82,6 +82,7 @@ def train(cfg: DictConfig) -> float:
         else:
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
             if not in_sweep():
+                log.info(f"training {result.get('end', 'ended')}")
                 print_scores("test", format_values(result["test"]))
             run.write_state()
     return float(result["best"].get("val/nll", math.inf))
@@ -147,6 +148,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         print_finished(result)
     else:
         print_samples(scores.samples(3))
+        log.info(f"training {result['end']}")
         print_scores("test, by the best checkpoint", format_values(scores.values))
     log.info(f"everything is in {folder}")
     return result

@@ -187,8 +187,9 @@ class PairDataModule(pl.LightningDataModule):
         if self._resume is not None:  # the number of ranks is known only now
             # "processed", because "completed" is one behind while a callback saves.
             done = self._resume["epoch_loop.batch_progress"]["current"]["processed"]
-            batches.skip = done if done < self._per_epoch(len(batches)) else 0
             progress = self._resume["epoch_progress"]["current"]
+            inside = progress["started"] > progress["processed"]  # no if max_steps ended the epoch
+            batches.skip = done if inside and done < self._per_epoch(len(batches)) else 0
             batches.epoch = progress["processed" if batches.skip else "ready"]
             self._resume = None
         return self._loader("train", batches)

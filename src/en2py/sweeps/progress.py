@@ -35,14 +35,15 @@ log = logging.getLogger(__name__)
 
 
 def print_finished(result: Mapping[str, Any]) -> None:
-    """Print the time and the main scores of a sweep's run in one line."""
+    """Print the time, the end of training and the main scores of a sweep's run in one line."""
     from en2py.evaluation.metrics.registry import FINISHED_RUN, format_value, metric
 
     values = _metrics(result)
     scores = ", ".join(
         f"{metric(n).label} {format_value(n, values[n])}" for n in FINISHED_RUN if n in values
     )
-    log.info(f"finished in {duration(result['seconds'] + result['test_seconds'])}: {scores}")
+    time = duration(result["seconds"] + result["test_seconds"])
+    log.info(f"finished in {time}, {result['end']}: {scores}")
 
 
 def print_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:

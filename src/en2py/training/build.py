@@ -30,6 +30,7 @@ from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
 from en2py.training.callbacks.reproducibility import SeedEachBatch
+from en2py.training.callbacks.restored_state import RestoredState
 from en2py.training.callbacks.throughput import Throughput
 from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.initialization import fill_embeddings
@@ -196,11 +197,13 @@ def trainer(config: Config, folder: Path, loggers: list[Any], interactive: bool)
     """Return the trainer of a run; it writes `best.ckpt` and `last.ckpt` to `checkpoints/`."""
     saves = config["checkpoints"]
     files = folder / "checkpoints"
+    configured = {name: make(part) for name, part in config["callbacks"].items() if part}
     callbacks: list[Callback] = [
+        RestoredState(configured),
         SeedEachBatch(config["seed"]),
         GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
         Throughput(report=not interactive),
-        *(make(callback) for callback in config["callbacks"].values() if callback),
+        *configured.values(),
         BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
         LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
     ]

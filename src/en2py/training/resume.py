@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import escape
+from en2py.config.instantiate import make
 from en2py.config.run_name import differences
 from en2py.data.files import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
@@ -14,13 +16,14 @@ from en2py.errors import UserError
 from en2py.training.checkpoints import load_checkpoint, locate_data, newest_valid
 from en2py.training.distributed import is_rank_zero
 
-# These sections must match to resume; otherwise use `init_from`.
-_PROTECTED = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab", "model",
-              "embeddings", "loss", "seed")  # fmt: skip
-_LOCATIONS = ("path", "root")  # a file may have moved; its content is compared later
 # Options of the resumed run, never of the run that wrote the checkpoint.
 _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger",
         "faults")  # fmt: skip
+# These sections may change: `RestoredState` applies them over restored state. The weights depend
+# on all others, which must match; otherwise use `init_from`.
+_CHANGEABLE = (*_OWN, "optimizer", "scheduler", "callbacks", "trainer", "batch", "decoding",
+               "checkpoints", "sandbox", "behaviour")  # fmt: skip
+_LOCATIONS = ("path", "root")  # a file may have moved; its content is compared later
 
 
 def resumed_config(
@@ -29,7 +32,8 @@ def resumed_config(
     """Return the checkpoint's config with the overrides of the command line, and its choices.
 
     Raises:
-        UserError: If an override changes a section that the weights depend on.
+        UserError: If an override changes a section that the weights depend on, or cannot take
+            effect on the state of the optimiser; or if training is complete.
     """
     stored = checkpoint["en2py"]
     merged = OmegaConf.create(escape(stored["config"]))
@@ -45,7 +49,11 @@ def resumed_config(
             )
         if key == "data.path" and cfg.data.name != stored["config"]["data"]["name"]:
             continue
-        OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+        if override.startswith("~"):
+            parent, _, name = key.rpartition(".")
+            (OmegaConf.select(merged, parent) or {}).pop(name, None)
+        else:
+            OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
         if group in choices:
             merged_choices[group] = choices[group]
     for key in _OWN:
@@ -55,8 +63,9 @@ def resumed_config(
     OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
     changed = [
         line
-        for key in _PROTECTED
-        for line in differences({key: stored["config"][key]}, {key: config[key]})
+        for key in config
+        if key not in _CHANGEABLE
+        for line in differences({key: stored["config"].get(key)}, {key: config[key]})
         if line.split(":")[0].split(".")[-1] not in _LOCATIONS
     ]
     if changed:
@@ -65,13 +74,40 @@ def resumed_config(
             f"(checkpoint, now): {'; '.join(changed[:8])}; "
             "remove them to resume, or use init_from= to start from its weights"
         )
-    done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if 0 <= config["trainer"]["max_epochs"] <= done:
-        raise UserError(
-            f"the checkpoint '{cfg.ckpt_path}' has completed all its {done} epochs: raise their "
-            f"number, for example trainer.max_epochs={2 * done}"
-        )
+    _check_optimizer(stored["config"]["optimizer"], config["optimizer"], checkpoint)
+    limits = {
+        "epochs": checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
+        "steps": checkpoint["global_step"],
+    }
+    for unit, done in limits.items():
+        if 0 <= (config["trainer"].get(f"max_{unit}") or -1) <= done:
+            raise UserError(
+                f"the checkpoint '{cfg.ckpt_path}' has completed all its {done} {unit}: raise "
+                f"their number, for example trainer.max_{unit}={2 * done}"
+            )
     return merged, merged_choices
+
+
+def _check_optimizer(
+    stored: dict[str, Any], config: dict[str, Any], checkpoint: dict[str, Any]
+) -> None:
+    """Raise if another optimiser could not continue with the state of the checkpoint."""
+    if config == stored:
+        return
+    weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
+    optimizer = make(config)(weights)
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step(lambda: torch.zeros(()))
+    saved = checkpoint["optimizer_states"][0]["state"]
+    old, new = ({name for part in s.values() for name in part} for s in (saved, optimizer.state))
+    if config["_target_"] != stored["_target_"] or old != new:
+        changed = "; ".join(differences({"optimizer": stored}, {"optimizer": config}))
+        raise UserError(
+            "the state of the checkpoint's optimizer does not fit another optimizer "
+            f"(checkpoint, now): {changed}; remove the change to resume, or use init_from= to "
+            "start from its weights"
+        )
 
 
 def find_checkpoint(

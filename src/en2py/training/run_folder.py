@@ -135,6 +135,8 @@ class Run:
             trainer: After training; its first logger has the rows of `metrics.csv`.
             seconds: Time of training and of testing.
         """
+        from en2py.training.stopping import training_end  # torch takes seconds
+
         logger: Any = trainer.loggers[0]
         rows: list[dict[str, str]] = [row for row in logger.rows if row.get("val/nll")]
         row = min(rows, key=lambda row: float(row["val/nll"]), default={})
@@ -148,6 +150,7 @@ class Run:
             "split_hash": prepared.split_hash,
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
+            "end": training_end(trainer),
             "best": {"epoch": int(best["epoch"]) + 1} | {k: float(v) for k, v in row.items() if v},
             "test": dict(test),
             "python": PYTHON,

@@ -1,0 +1,182 @@
+"""Resuming from another run: typed settings act or are refused, and the end says its reason."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Timer
+
+from en2py.training.checkpoints import load_checkpoint
+from en2py.training.stopping import training_end
+from training_runs import (
+    EVERY_STEP,
+    Go,
+    Stop,
+    assert_equal,
+    assert_resumed_equals_uninterrupted,
+    assert_same_run,
+    folder_of,
+    stop_at,
+)
+
+NO_LEARNING = "optimizer.lr=1e-30"
+IMPATIENT = "callbacks.early_stopping.patience=1"
+
+
+def last(folder: Path) -> Path:
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def result(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return content
+
+
+@pytest.mark.slow
+def test_settings_of_optimizer_and_schedule_act_in_a_resumed_run(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path
+) -> None:
+    words = ["optimizer.lr=0.01", "optimizer.weight_decay=0.5", "optimizer.betas=[0.5,0.9]",
+             "scheduler=constant", "trainer.max_epochs=4"]  # fmt: skip
+    assert go(f"ckpt_path={last(whole[1])}", *words, out="resumed") == 0
+    checkpoint = load_checkpoint(last(folder_of(tmp_path, "resumed")))
+    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (0.01, 0.5, (0.5, 0.9))
+    assert checkpoint["lr_schedulers"][0]["last_epoch"] == checkpoint["global_step"]
+
+
+@pytest.mark.slow
+def test_schedule_of_torch_continues_in_a_resumed_run(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path
+) -> None:
+    words = ["scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler.max_lr=0.01",
+             "~scheduler.warmup", "~scheduler.final", "trainer.max_epochs=4"]  # fmt: skip
+    assert go(f"ckpt_path={last(whole[1])}", *words, out="resumed") == 0
+    checkpoint = load_checkpoint(last(folder_of(tmp_path, "resumed")))
+    assert checkpoint["lr_schedulers"][0]["last_epoch"] == checkpoint["global_step"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("optimizer._target_=torch.optim.Adam", "'torch.optim.AdamW', 'torch.optim.Adam'"),
+        ("+optimizer.amsgrad=true", "optimizer.amsgrad: None, True"),
+        ("+trainer.max_steps=2", "has completed all its"),
+    ],
+)
+def test_setting_that_cannot_act_is_refused(
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    word: str,
+    message: str,
+) -> None:
+    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", word]
+    assert go(*words, out="refused") == 2
+    error = capsys.readouterr().err
+    assert message in error and ("init_from=" in error or "trainer.max_steps=" in error)
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["trainer.accumulate_grad_batches=2", "batch.max_tokens=100"])
+def test_schedule_follows_the_share_of_training_done(
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    word: str,
+) -> None:
+    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=6", word]
+    assert go(*words, out="resumed") == 0
+    checkpoint = load_checkpoint(last(folder_of(tmp_path, "resumed")))
+    added = checkpoint["global_step"] - load_checkpoint(last(whole[1]))["global_step"]
+    assert checkpoint["lr_schedulers"][0]["last_epoch"] == 2 * added  # three of six epochs
+    assert "the share of training that is done" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_other_batches_inside_an_epoch_are_refused(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 3)
+        with pytest.raises(Stop):
+            go(EVERY_STEP, out="stopped")
+    words = [f"ckpt_path={last(folder_of(tmp_path, 'stopped'))}", "batch.max_tokens=100"]
+    assert go(*words, out="resumed") == 2
+    assert "inside an epoch of" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_changed_patience_counts_anew_and_the_end_says_so(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=9", NO_LEARNING, IMPATIENT]
+    assert go(*words, out="resumed") == 0
+    end = "stopped early after 5 epochs: val/nll did not improve for 1"
+    assert f"training {end}" in capsys.readouterr().out
+    assert result(folder_of(tmp_path, "resumed"))["end"] == end
+
+
+@pytest.mark.slow
+def test_early_stopped_run_that_is_killed_before_its_test_does_not_train_further(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [NO_LEARNING, IMPATIENT]
+    assert go(*words, out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "test_step", 1)
+        with pytest.raises(Stop):
+            go(*words, out="stopped")
+    assert go(*words, out="stopped") == 0
+    assert result(folder_of(tmp_path, "stopped"))["epochs"] == 2
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
+
+
+@pytest.mark.slow
+def test_run_with_max_steps_resumes_exactly_after_an_epoch(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("+trainer.limit_train_batches=2", "+trainer.max_steps=5", "trainer.max_epochs=9")
+    assert go(*words, out="whole") == 0
+    assert "stopped after 5 updates" in result(folder_of(tmp_path, "whole"))["end"]
+    assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, words, 3)
+
+
+@pytest.mark.slow
+def test_epoch_after_one_that_max_steps_ended_has_all_batches(go: Go, tmp_path: Path) -> None:
+    batches = "+trainer.limit_train_batches=3"
+    assert go(batches, "+trainer.max_steps=4", out="short") == 0
+    words = [f"ckpt_path={last(folder_of(tmp_path, 'short'))}", "trainer.max_epochs=3"]
+    assert go(*words, "+trainer.max_steps=100", out="resumed") == 0
+    assert result(folder_of(tmp_path, "resumed"))["steps"] == 4 + 3
+
+
+@pytest.mark.slow
+def test_run_resumed_without_averaging_continues_the_weights_that_were_trained(
+    go: Go, tmp_path: Path
+) -> None:
+    assert go("callbacks=ema", "trainer.max_epochs=1", out="averaged") == 0
+    path = last(folder_of(tmp_path, "averaged"))
+    words = [f"ckpt_path={path}", "callbacks=default", "trainer.max_epochs=2", NO_LEARNING]
+    assert go(*words, out="resumed") == 0
+    before = load_checkpoint(path)
+    weights = {n: w for n, w in before["current_model_state"].items() if n.startswith("model.")}
+    after = load_checkpoint(last(folder_of(tmp_path, "resumed")))["state_dict"]
+    assert_equal(weights, {name: after[name] for name in weights})
+    assert any(not torch.equal(before["state_dict"][name], w) for name, w in weights.items())
+
+
+def test_end_of_training_names_max_time() -> None:
+    timer: Any = Timer(timedelta(seconds=0))
+    trainer: Any = SimpleNamespace(
+        current_epoch=1, max_epochs=3, max_steps=-1, callbacks=[timer], early_stopping_callbacks=[]
+    )
+    assert training_end(trainer) == "stopped after 1 epoch: trainer.max_time is reached"
