@@ -36,7 +36,7 @@ def main() -> int:
 def read_stdin() -> str:
     """Read UTF-8 text from stdin, whatever the encoding of the terminal."""
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as error:

@@ -95,7 +95,7 @@ def test_stdin_is_utf8_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) ->
     from generate import read_stdin
 
     text = "adds größe\n"
-    stream = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="ascii")
+    stream = io.TextIOWrapper(io.BytesIO(text.encode("utf-8-sig")), encoding="ascii")
     monkeypatch.setattr(sys, "stdin", stream)
     assert read_stdin() == text
     stream = io.TextIOWrapper(io.BytesIO(text.encode("latin-1")), encoding="latin-1")

@@ -284,6 +284,17 @@ def test_pass_at_k_of_sampled_programs_is_reported(
     assert {"behaves@1", "behaves@3"} <= figures.keys()
 
 
+def test_a_wrong_wandb_mode_is_refused_before_scoring(
+    make: Make, score: Score, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path = make("logger=wandb")  # as trained
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    capsys.readouterr()
+    assert score(f"ckpt_path={path}", "baseline=constant") == 2
+    streams = capsys.readouterr()
+    assert "WANDB_MODE=ofline" in streams.err and "scoring" not in streams.out
+
+
 def test_trigger_words_oracle_quality_and_wandb_are_written(
     make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
