@@ -68,6 +68,9 @@ def resumed_config(
         for line in differences({key: stored["config"].get(key)}, {key: config[key]})
         if line.split(":")[0].split(".")[-1] not in _LOCATIONS
     ]
+    trained, now = (c["trainer"].get("limit_val_batches") for c in (stored["config"], config))
+    if trained != now:  # the best value so far would be compared with one of other pairs
+        changed.append(f"trainer.limit_val_batches: {trained}, {now}")
     if changed:
         raise UserError(
             f"the checkpoint '{cfg.ckpt_path}' was trained with other options "
