@@ -3,8 +3,8 @@
     python experiments/try_all.py english_python_data.txt --only cleaning --two-cores
     python experiments/try_all.py english_python_data.txt --mbpp FILE --conala FILE --vectors FILE
 
-Each configuration of each command is trained for three batches and tested on a few pairs, with one
-seed. Commands that need a missing file are listed and skipped. The exit code is 1 if one failed.
+Each configuration of each command is trained for three batches and tested with short outputs, with
+one seed. Commands that need a missing file are listed and skipped. Exit code 1 if one failed.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BRIEF = (
-    "seed=1 trainer=smoke trainer.max_epochs=1 +trainer.limit_test_batches=1"
-    " +trainer.limit_predict_batches=1 decoding.max_len=8 callbacks.samples=null logger=csv"
+    "seed=1 trainer=smoke trainer.max_epochs=1 behaviour=false decoding.max_len=8"
+    " callbacks.samples=null logger=csv"
 ).split()
 TWO_CORES = "two cores"
 
