@@ -127,7 +127,8 @@ def summarize_study(
     shown = [run for run in runs if names is None or run.facts["run"] in names]
     _print(results if len(shown) == len(runs) else results_of(shown, folder.stem))
     if len(shown) < len(runs):
-        log.info(f"with {len(runs) - len(shown)} other runs of this study:")
+        n = len(runs) - len(shown)
+        log.info(f"the summary files also contain {n} earlier run{'s' if n > 1 else ''}")
     pages = f"{target / 'summary.html'}, .md, .csv, pictures"
     log.info(f"summary: {pages}; one row per run: {target / 'runs.csv'}")
     return results
