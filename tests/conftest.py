@@ -7,12 +7,12 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 # order, so a run in this process equals one in its own.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from en2py.console import configure_logging
+from en2py.console import configure_logging, set_job
 from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab
 
@@ -60,6 +60,14 @@ def tgt_vocab(pairs: list[Pair]) -> Vocab:
 
     tokenizer = PythonTokenizer()
     return Vocab.build((tokenizer.tokenize(pair.code) for pair in pairs), min_freq=1)
+
+
+@pytest.fixture(autouse=True)
+def no_sweep_left() -> Iterator[None]:
+    """End a sweep that a test started in this process."""
+    yield
+    os.environ.pop("EN2PY_SWEEP", None)
+    set_job("")
 
 
 @pytest.fixture(autouse=True)

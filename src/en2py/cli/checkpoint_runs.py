@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from en2py.config.instantiate import check_allowed
 from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import check_arguments, expand_paths
 from en2py.data.cache import cached
@@ -176,6 +177,7 @@ def find_runs(paths: str, changes: Mapping[str, Any]) -> list[CheckpointRun]:
         checkpoint = load_checkpoint(path, mmap=True)
         metadata = checkpoint["en2py"]
         config = evaluation_config(metadata["config"], changes)
+        check_allowed(config)
         config["data"] = locate_data(config, metadata.get("files", {}), path)
         key = digest(data_key(config))
         if key not in known:

@@ -145,7 +145,9 @@ def refuse(reason: str, code: int = 2) -> int:
 
 
 def _check_hydra(config_name: str, overrides: Sequence[str]) -> None:
-    """Refuse settings of Hydra that a run does not follow."""
+    """Refuse settings of Hydra that a run does not follow; Lightning sets some for its ranks."""
+    if "LOCAL_RANK" in os.environ:
+        return
     for override in overrides if config_name == "train" else ():
         if override.lstrip("+~").startswith(_NOT_FOLLOWED):
             raise UserError(

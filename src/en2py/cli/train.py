@@ -121,8 +121,8 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         check_same_data(resumed, prepared)
         datamodule.resume_from(resumed)
         log.info(f"resuming from {path} (step {resumed['global_step']:,})")
-    elif config["init_from"]:
-        log.info("\n".join(copy_weights(load_checkpoint(config["init_from"]), module)))
+    elif run.initial is not None:
+        log.info("\n".join(copy_weights(run.initial, module)))
 
     until = resumed["global_step"] if resumed and run.checkpoint is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]

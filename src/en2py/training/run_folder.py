@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import escape
+from en2py.config.instantiate import check_allowed
 from en2py.config.run_name import archive_folder, config_digest, has_digest, run_name
 from en2py.data.files import write_atomically
 from en2py.errors import UserError
@@ -43,13 +44,19 @@ class Run:
 
     def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
         self.checkpoint: dict[str, Any] | None = None
+        self.initial: dict[str, Any] | None = None  # the checkpoint of `init_from`
         if cfg.ckpt_path:
             from en2py.training.checkpoints import load_checkpoint  # torch takes seconds
             from en2py.training.resume import resumed_config
 
             self.checkpoint = load_checkpoint(cfg.ckpt_path)
             cfg, choices = resumed_config(cfg, overrides, choices, self.checkpoint)
+        elif cfg.init_from:
+            from en2py.training.checkpoints import load_checkpoint
+
+            self.initial = load_checkpoint(cfg.init_from, mmap=True)
         self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        check_allowed(self.config)
         self.overrides, self.choices = overrides, choices
         self.name = run_name(self.config, choices)
         self.folder = Path(self.config["output"]) / self.config["study"] / self.name
