@@ -29,6 +29,7 @@ RUN: dict[str, Any] = {"project": "p", "name": "r", "run_id": "i", "group": "s"}
 @pytest.fixture(autouse=True)
 def _uncached_mode() -> None:
     wandb_mode.cache_clear()
+    wandb.teardown()  # an earlier test's session has read another environment
 
 
 def raising(error: Exception) -> Any:
@@ -73,7 +74,6 @@ def test_an_empty_mode_is_no_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "")
     monkeypatch.setenv("WANDB_DISABLED", "false")
     monkeypatch.setattr("wandb.login", lambda **settings: True)
-    wandb.teardown()  # an earlier test's session has read another environment
     assert wandb_mode() == "online"
     wandb.teardown()
 
