@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from experiments.try_all import commands  # noqa: E402
+from experiments.try_all import arguments, commands  # noqa: E402
 from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
@@ -109,15 +109,7 @@ def planned(options: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("english_python", help="the students' file")
-    parser.add_argument("--mbpp", help="mbpp.jsonl")
-    parser.add_argument("--conala", help="conala-train.json")
-    parser.add_argument("--vectors", help="a file of word vectors")
-    parser.add_argument("--only", nargs="*", help="sections; default: all")
-    parser.add_argument("--two-cores", action="store_true", help="the two-core commands")
+    parser = arguments(__doc__)
     parser.add_argument("--results", type=Path, default=ROOT / "experiments" / "results")
     parser.add_argument("--more", nargs="*", default=[], help="more overrides, logger=csv")
     options = parser.parse_args()

@@ -57,9 +57,10 @@ def brief(words: list[str], files: dict[str, str | None], output: str) -> list[s
     return [*kept, *BRIEF, f"output={output}"]
 
 
-def main() -> int:
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser for the data files and for the commands to run."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("english_python", help="the students' file")
     parser.add_argument("--mbpp", help="mbpp.jsonl")
@@ -67,6 +68,11 @@ def main() -> int:
     parser.add_argument("--vectors", help="a file of word vectors")
     parser.add_argument("--only", nargs="*", help="sections; default: all")
     parser.add_argument("--two-cores", action="store_true", help="the two-core commands")
+    return parser
+
+
+def main() -> int:
+    parser = arguments(__doc__)
     parser.add_argument("--cache", help="folder of prepared data")
     options = parser.parse_args()
     files = {
