@@ -7,6 +7,7 @@ Runs the training commands of the experiments' README in their order, seed by se
 configuration has a result early. It can be stopped at any time: the same command skips finished
 runs and runs with a row in `results/`, and resumes interrupted ones. After each run its row is
 added to `results/STUDY.csv` (full size: `STUDY-full.csv`), for `python evaluate.py study=FILE`.
+A run that another study has trained already is not trained again.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa:
 from omegaconf import OmegaConf  # noqa: E402
 
 from en2py.config.composition import compose_config  # noqa: E402
-from en2py.config.run_name import settings  # noqa: E402
+from en2py.config.run_name import run_name, settings  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
 NOT_CHOSEN = ("run", "study", "experiment", "vocab", "split_hash", "epochs", "steps", "seconds",
@@ -47,14 +48,15 @@ def jobs(words: list[str]) -> list[list[str]]:
     return sorted(found, key=lambda job: [word for word in job if word.startswith("seed=")])
 
 
-def chosen(words: list[str]) -> tuple[str, dict[str, str]]:
-    """Return the study of a run, and its settings with its seed."""
+def chosen(words: list[str]) -> tuple[str, str, dict[str, str]]:
+    """Return the study of a run, its name, and its settings with its seed."""
     cfg = compose_config("train", words)
     names = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items() if k[:5] != "hydra"}
     config: Any = OmegaConf.to_container(
         OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=True
     )
-    return config["study"], {**settings(config, names), "seed": str(config["seed"])}
+    run = {**settings(config, names), "seed": str(config["seed"])}
+    return config["study"], run_name(config, names), run
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -65,15 +67,47 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def chosen_keys(row: dict[str, str]) -> list[str]:
+    """Return the columns of a row that hold settings."""
+    return [k for k in row if k not in NOT_CHOSEN and not k.startswith((*METRICS, "version"))]
+
+
+def typed_keys(words: list[str], run: dict[str, str]) -> set[str]:
+    """Return those settings of a run that its command line names, alone or in a mapping."""
+    typed = {word.lstrip("+").split("=")[0] for word in words} - {"seed", "experiment"}
+    inside = (key for key in run for word in typed - set(run) if key.startswith(f"{word}."))
+    return (typed & set(run)).union(inside)
+
+
 def is_row_of(row: dict[str, str], run: dict[str, str], words: list[str]) -> bool:
     """Return whether a stored row is of the same configuration and seed as a run."""
-    keys = [
-        key for key in row if key not in NOT_CHOSEN and not key.startswith((*METRICS, "version"))
-    ]
-    typed = {word.lstrip("+").split("=")[0] for word in words} - {"seed", "experiment"}
-    return typed <= set(keys) | {"data.path", "embeddings.path"} and all(
+    keys = chosen_keys(row)
+    return typed_keys(words, run) <= set(keys) | {"data.path", "embeddings.path"} and all(
         row[key] == run.get(key, "") for key in keys
     )
+
+
+def borrowed(
+    study: str, name: str, run: dict[str, str], words: list[str], table: Path
+) -> dict[str, str] | None:
+    """Return the row of a run that was trained for another study, with this study's columns.
+
+    Args:
+        study: The study that the row is for.
+        name: The run's name; its hash covers everything that can change the result.
+        run: Its settings.
+        words: Its overrides.
+        table: The study's table, which decides the columns.
+    """
+    for path in sorted(table.parent.glob("*.csv")):
+        for row in rows(path):
+            if row["run"] != name or path == table:
+                continue
+            shown = {*chosen_keys(row), *typed_keys(words, run)}
+            shown.update(key for other in rows(table) for key in chosen_keys(other))
+            chosen = {key: run.get(key, "") for key in sorted(shown)}
+            return {**row, **chosen, "study": study, "experiment": run.get("experiment", "")}
+    return None
 
 
 def add(new: list[dict[str, str]], path: Path) -> None:
@@ -115,9 +149,13 @@ def main() -> int:
     options = parser.parse_args()
     failed = 0
     for words in planned(options):
-        study, run = chosen(words)
+        study, name, run = chosen(words)
         table = options.results / (f"{study}.csv" if options.two_cores else f"{study}-full.csv")
         if any(is_row_of(row, run, words) for row in rows(table)):
+            continue
+        if row := borrowed(study, name, run, words, table):
+            print(f"{study}: {name} was trained for another study", flush=True)
+            add([row], table)
             continue
         print(f"{study}: {' '.join(words)}", flush=True)
         command = [sys.executable, str(ROOT / "train.py"), *words, *options.more]

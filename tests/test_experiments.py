@@ -229,12 +229,33 @@ def test_committed_rows_are_found_again_and_no_others(existing: Path) -> None:
              "optimizer=adamw_fast", "trainer.max_epochs=12"]  # fmt: skip
 
     def found(*more: str) -> int:
-        _, run = run_all.chosen([*words, *more, f"data.path={existing}"])
+        _, _, run = run_all.chosen([*words, *more, f"data.path={existing}"])
         run["data.path"] = table[0]["data.path"]  # the digest of the students' file
         return sum(run_all.is_row_of(row, run, [*words, *more]) for row in table)
 
     assert found() == 1
     assert found("seed=4") == found("model=small") == found("model.dropout=0.3") == 0
+
+
+def test_row_of_another_study_is_borrowed_with_the_columns_of_this_one(
+    tmp_path: Path, existing: Path
+) -> None:
+    def words(*more: str) -> list[str]:
+        return ["experiment=cleaning", "model=tiny", *more, "seed=1", f"data.path={existing}"]
+
+    _, name, run = run_all.chosen(words("cleaning.use={}"))
+    row = {"run": name, "study": "tokenizers", "seed": "1", "tokenizer/tgt": "python",
+           "experiment": "tokenizers", "val/nll": "2.0"}  # fmt: skip
+    run_all.add([row], tmp_path / "tokenizers.csv")
+    table = tmp_path / "cleaning.csv"
+    default, other = words("cleaning.use={}"), words("cleaning.use={unparse:true}")
+    found = run_all.borrowed("cleaning", name, run, default, table)
+    assert found and found["study"] == found["experiment"] == "cleaning"
+    assert (found["val/nll"], found["cleaning.use.unparse"]) == ("2.0", run["cleaning.use.unparse"])
+    assert run_all.is_row_of(found, run, default)
+    _, other_name, other_run = run_all.chosen(other)
+    assert run_all.borrowed("cleaning", other_name, other_run, other, table) is None
+    assert not run_all.is_row_of(found, other_run, other)
 
 
 def test_rows_are_added_once(tmp_path: Path) -> None:
