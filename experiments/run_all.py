@@ -101,7 +101,7 @@ def borrowed(
     """
     for path in sorted(table.parent.glob("*.csv")):
         for row in rows(path):
-            if row["run"] != name or path == table:
+            if row.get("run") != name or path == table:
                 continue
             shown = {*chosen_keys(row), *typed_keys(words, run)}
             shown.update(key for other in rows(table) for key in chosen_keys(other))
