@@ -106,7 +106,7 @@ def test_joint_vectors_has_the_documented_number_of_parameters(existing: Path) -
 
 
 def test_cleaning_switches_one_step_at_a_time(existing: Path) -> None:
-    (line,) = re.findall(r"'cleaning\.use=(\S*unparse\S*space_brackets\S*)'", SECTIONS["cleaning"])
+    line, *_ = re.findall(r"'cleaning\.use=(\S*unparse\S*space_brackets\S*)'", SECTIONS["cleaning"])
     default = OmegaConf.load(ROOT / "conf" / "cleaning" / "default.yaml").use
     switches = [value.strip("{}") for value in line.split(",")]
     assert switches == ["", *(f"{step}:{str(not on).lower()}" for step, on in ordered(default))]
