@@ -6,6 +6,7 @@ import pytest
 from en2py.evaluation.metrics.program_metrics import metric_value, score
 from en2py.evaluation.statistics import (
     cluster_bootstrap,
+    detectable_difference,
     mean_of,
     over_seeds,
     paired_over_seeds,
@@ -108,6 +109,21 @@ def test_differences_are_paired_by_seed():
     half = 4.302653 * 0.01 / math.sqrt(3)
     assert difference.low == pytest.approx(0.05 - half)
     assert difference.excludes_zero
+
+
+def test_detectable_difference_is_detected_in_four_of_five_studies():
+    rng = np.random.default_rng(0)
+    size = detectable_difference([[-1.0, 1.0], [-1.0, 1.0]], 3)  # a spread of sqrt(2)
+    studies = rng.normal(loc=size, scale=math.sqrt(2), size=(4000, 3))
+    share = np.mean([over_seeds(list(values)).excludes_zero for values in studies])
+    assert share == pytest.approx(0.8, abs=0.02)
+
+
+def test_more_seeds_detect_smaller_differences_and_one_seed_none():
+    own = [[0.1, 0.3, 0.2], [0.0]]
+    sizes = [detectable_difference(own, n) for n in (2, 3, 10)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert math.isnan(detectable_difference([[0.1], []], 3))
 
 
 def test_invalid_input_raises():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 Value = Callable[[Sequence[float]], float]
 Floats = NDArray[np.float64]
@@ -106,6 +106,36 @@ def paired_over_seeds(a: dict[int, float], b: dict[int, float], *, level: float 
     if not shared:
         raise ValueError(f"no seed in common: A ran {sorted(a)}, B ran {sorted(b)}")
     return over_seeds([b[seed] - a[seed] for seed in shared], level=level)
+
+
+def detectable_difference(
+    differences: Sequence[Sequence[float]], n_seeds: int, *, level: float = 0.95, power: float = 0.8
+) -> float:
+    """Return the smallest true difference that a paired t-test over seeds detects.
+
+    The standard deviation of a paired difference is pooled over the comparisons at hand.
+
+    Args:
+        differences: For each comparison the differences of its shared seeds; those of fewer than
+            two seeds are left out.
+        n_seeds: Number of seeds of the test, at least 2.
+        level: Confidence level of its interval.
+        power: Probability that the interval excludes 0.
+
+    Returns:
+        The difference; NaN if no comparison has two seeds.
+    """
+    known = [np.asarray(own, dtype=float) for own in differences if len(own) > 1]
+    freedom = sum(len(own) - 1 for own in known)
+    if not freedom or n_seeds < 2:
+        return math.nan
+    spread = math.sqrt(sum(float(np.var(own)) * len(own) for own in known) / freedom)
+    bound = float(stats.t.ppf((1 + level) / 2, n_seeds - 1))
+    # The test statistic has a noncentral t distribution; the far tail adds nothing at this power.
+    shift = optimize.brentq(
+        lambda delta: float(stats.nct.sf(bound, n_seeds - 1, delta)) - power, 0.0, 100.0
+    )
+    return float(shift) * spread / math.sqrt(n_seeds)
 
 
 def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:

@@ -1,10 +1,13 @@
 """Sentences of a report's summary."""
 
+from dataclasses import replace
+
 import pytest
 
 from en2py.evaluation.report.summary import best_if_significant, summarize
 from en2py.evaluation.report.tables import figures_table
 from en2py.evaluation.results import Difference
+from en2py.evaluation.statistics import detectable_difference
 from fake_results import figure, results, row
 
 
@@ -103,6 +106,21 @@ def test_summary_warns_of_a_single_seed():
     one = row("a", runs=1, figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
     assert "at least three seeds per row" in sentence(one)
     assert "three seeds" not in sentence(row("a", figures={"bleu": figure(20.0)}))
+
+
+def test_summary_states_which_difference_the_seeds_detect():
+    values = [{"1": 2.0, "2": 2.1, "3": 2.2}, {"1": 2.0, "2": 2.2, "3": 2.1}]
+    paired = {"val/nll": Difference(0.0, -0.2, 0.2, "seeds", False)}
+    reference, other = (
+        row(name, validation={"nll": replace(figure(2.1), by_seed=own)}, differences=paired)
+        for name, own in zip("ab", values, strict=True)
+    )
+    text = summarize(results(reference, other))[-1]
+    size = detectable_difference([[0.0, 0.1, -0.1]], 3)
+    assert text.startswith(f"With 3 seeds, four of five studies detect a difference of {size:.3f}")
+    assert text.endswith(" with 10.")
+    alone = row("b", validation={"nll": replace(figure(2.1), by_seed={"1": 2.0})})
+    assert "detect" not in sentence(reference, alone)
 
 
 def test_baselines_alone_have_a_summary():

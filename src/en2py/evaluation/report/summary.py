@@ -1,9 +1,11 @@
 """Summary at the top of a report, in sentences; only significant differences are claims."""
 
+import math
 from collections.abc import Sequence
 
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import Difference, Estimate, ResultRow, Results
+from en2py.evaluation.statistics import detectable_difference
 
 _RETRIEVAL = ("retrieval", "bm25")  # names of retrieval baselines start with these
 _VERBS = {
@@ -33,7 +35,7 @@ def summarize(results: Results) -> list[str]:
     paragraphs = [" ".join(filter(None, sentences))]
     if results.data.get("unfinished"):
         paragraphs.append(f"Runs of this study without a result: {results.data['unfinished']}.")
-    return paragraphs + _limits(models)
+    return paragraphs + _limits(models) + _power(models, reference, ranked_by(results))
 
 
 def ranked_by(results: Results) -> str:
@@ -179,6 +181,30 @@ def _limits(models: Sequence[ResultRow]) -> list[str]:
             "difference with an interval is over the seeds that both rows share."
         )
     return found
+
+
+def _power(models: Sequence[ResultRow], reference: ResultRow, name: str) -> list[str]:
+    """State which differences these seeds can detect, and which more seeds could."""
+    of_reference = figure_of(reference, name)
+    others = [figure_of(row, name) for row in models if row is not reference]
+    if of_reference is None:
+        return []
+    differences = [
+        [v - of_reference.by_seed[s] for s, v in own.by_seed.items() if s in of_reference.by_seed]
+        for own in others
+        if own is not None
+    ]
+    n = max(map(len, differences), default=0)
+    sizes = {
+        seeds: detectable_difference(differences, seeds) for seeds in {n, 3, 5, 10} if seeds >= n
+    }
+    if n < 2 or math.isnan(sizes[n]):
+        return []
+    how = metric(name)
+    size = how.write(sizes[n])
+    text = f"With {n} seeds, four of five studies detect a difference of {size} in {how.label}"
+    more = [f"{how.write(sizes[seeds])} with {seeds}" for seeds in sorted(sizes) if seeds > n]
+    return [f"{text}; of {listed(more)}." if more else f"{text}."]
 
 
 def _figure(name: str, figure: Estimate) -> str:
