@@ -1,29 +1,51 @@
-# Two commands do everything on a fresh machine: `make train` and `make test`.
-# ARGS passes options on: make train ARGS="model=small loss=smoothed"
+# `make train` and `make test` each do everything on a fresh machine; `make` lists all commands.
 PYTHON ?= python3
 VENV ?= .venv
+INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt
+FILE ?= $(firstword $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null))
 
-.PHONY: train test lint experiments clean
+.DEFAULT_GOAL := help
+.PHONY: help train test lint coverage demo docs experiments clean
 
-train: $(VENV)/.installed
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo 'ARGS passes options on: make train ARGS="model=small loss=smoothed"'
+
+train: $(VENV)/.installed  ## create the environment, train a model
 	$(VENV)/bin/python train.py $(ARGS)
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed-dev  ## create the environment, run the tests
 	$(VENV)/bin/python -m pytest -q -n 2 $(ARGS)
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# make experiments FILE=english_python_data.txt
-experiments: $(VENV)/.installed
+coverage: $(VENV)/.installed-dev  ## run the tests, report branch coverage
+	$(VENV)/bin/coverage run -m pytest -q $(ARGS)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
+
+demo: $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ckpt, by default the newest
+	@test -n "$(FILE)" || { echo "no checkpoint in outputs: train one, or set FILE="; exit 2; }
+	$(VENV)/bin/python demo.py $(FILE) $(ARGS)
+
+docs: $(VENV)/.installed-docs  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
+
+experiments: $(VENV)/.installed-dev  ## repeat the documented experiments: FILE=english_python_data.txt
 	$(VENV)/bin/python experiments/run_all.py $(FILE) --two-cores $(ARGS)
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(INSTALL) -e .
 	touch $@
 
-clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+# .installed-dev, .installed-demo, .installed-docs: extras of pyproject.toml
+$(VENV)/.installed-%: $(VENV)/.installed
+	$(INSTALL) -e ".[$*]"
+	touch $@

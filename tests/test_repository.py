@@ -1,0 +1,53 @@
+"""Files for the repository's hosts and readers agree with the project."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    (command,) = re.findall(r"^(make test)\b", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert command in (ROOT / ".ci/run").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"]
+)
+def test_make_targets_exist(file: str) -> None:
+    used = re.findall(r"^\s*(?:- run: )?make ([a-z]+)", (ROOT / file).read_text(), re.MULTILINE)
+    used += re.findall(r"`make ([a-z]+)", (ROOT / file).read_text())
+    assert used and set(used) <= TARGETS
+
+
+def test_bare_make_lists_every_target() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^make ([a-z]+)", listed, flags=re.MULTILINE)) == TARGETS | {"help"}
+
+
+def test_training_needs_no_development_tools() -> None:
+    (prerequisites,) = re.findall(r"^train: (.*?)  ##", MAKEFILE, flags=re.MULTILINE)
+    assert prerequisites == "$(VENV)/.installed"
+
+
+def test_workflow_tests_the_oldest_and_the_newest_python() -> None:
+    versions = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python-version"]
+    oldest, above = re.findall(r"3\.(\d+)", PROJECT["requires-python"])
+    assert versions == [f"3.{oldest}", f"3.{int(above) - 1}"]
+
+
+def test_citation_names_the_authors_and_the_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["authors"] == [{"name": author["name"]} for author in PROJECT["authors"]]
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
