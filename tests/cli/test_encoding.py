@@ -92,7 +92,7 @@ def test_a_checkpoint_in_a_folder_that_is_not_utf8_is_loaded(
 
 
 def test_stdin_is_utf8_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from generate import read_stdin
+    from en2py.cli.programs import read_stdin
 
     text = "adds größe\n"
     stream = io.TextIOWrapper(io.BytesIO(text.encode("utf-8-sig")), encoding="ascii")

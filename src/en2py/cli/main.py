@@ -18,11 +18,13 @@ import importlib.util
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.overrides import as_typed, is_sweep, separate, sweep_values, typed
-from en2py.config.composition import CONF, ROOT, compose_config, without_preset
+from en2py.config.composition import CONF, IS_CHECKOUT, compose_config, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
@@ -84,6 +86,9 @@ def command(
     overrides: list[str] = []
     try:
         with signals.handle_signals():
+            if "--version" in given[1:]:
+                print(f"en2py {metadata.version('en2py')}")
+                return 0
             options, overrides = separate(given[1:])
             multirun = is_sweep(options)
             overrides = [as_typed(override, multirun) for override in overrides]
@@ -93,7 +98,7 @@ def command(
             config_name = config_of(config_name, overrides)
             overrides = without_preset(config_name, overrides)
             if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
-                print(compose_config(config_name, [*overrides, page]).hydra.help.template)
+                print(_help(compose_config(config_name, [*overrides, page])))
                 return 0
             sys.argv += options + overrides
             folder = _check_sweep(config_name, overrides) if multirun else None
@@ -142,6 +147,12 @@ def refuse(reason: str, code: int = 2) -> int:
     """Print a mistake or a fault in one line on stderr and return its exit code."""
     print(" ".join(reason.split()), file=sys.stderr)
     return code
+
+
+def _help(cfg: DictConfig) -> str:
+    """Return the help page, with the names of the commands that a wheel installs."""
+    page = str(cfg.hydra.help.template)
+    return page if IS_CHECKOUT else re.sub(r"(python )?(train|evaluate)\.py", r"en2py-\2", page)
 
 
 def _check_hydra(config_name: str, overrides: Sequence[str]) -> None:
@@ -245,7 +256,7 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
     Returns:
         The best validation NLL.
     """
-    command = [sys.executable, str(ROOT / "train.py"), *map(typed, overrides)]
+    command = [sys.executable, "-m", "en2py.cli.programs", *map(typed, overrides)]
     done = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
     result = run_folder.read_result(run_folder.Run.of_job(cfg).folder)
     if done.returncode == 0 and result is not None:

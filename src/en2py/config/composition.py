@@ -10,8 +10,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-ROOT = Path(__file__).resolve().parents[3]  # the checkout: the package is installed in place
-CONF = ROOT / "conf"
+# A wheel holds `conf` and the presets in the package; a checkout has them at its top level.
+_PACKAGE = Path(__file__).resolve().parents[1]
+IS_CHECKOUT = not (_PACKAGE / "conf").is_dir()
+_HOME = _PACKAGE.parents[1] if IS_CHECKOUT else _PACKAGE
+CONF = _HOME / "conf"
+PRESETS = _HOME / "experiments"
+ROOT = _HOME if IS_CHECKOUT else Path.cwd()  # `outputs` is in it
 SWEPT = ("path", "root", "init_from")  # last parts of keys whose comma lists are sweeps under -m
 Config = Mapping[str, Any]
 
@@ -66,7 +71,7 @@ def groups_of() -> list[str]:
 
 def options_of(group: str) -> list[str]:
     """List the options of a config group, such as `tokenizer/src`, as Hydra searches them."""
-    folders = (CONF / group, ROOT / "experiments" / group)
+    folders = (CONF / group, PRESETS / group)
     return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
@@ -126,6 +131,7 @@ def _groups_text() -> str:
 # Registered on import: a launcher's worker process composes the job's config right after it has
 # imported this module.
 OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
+OmegaConf.register_new_resolver("presets", lambda: str(PRESETS), replace=True)
 OmegaConf.register_new_resolver("options", _options_text, replace=True)
 OmegaConf.register_new_resolver("groups", _groups_text, replace=True)
 OmegaConf.register_new_resolver("cores", lambda most: min(n_cores(), most), replace=True)

@@ -1,0 +1,85 @@
+"""The programs `en2py-train`, `en2py-evaluate` and `en2py-generate` of an installed package.
+
+`train.py`, `evaluate.py` and `generate.py` of a checkout are the same programs.
+"""
+
+import argparse
+import io
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from en2py.cli.main import command
+from en2py.errors import UserError
+
+
+def train() -> int:
+    """Train a model, or with `-m` a sweep of models, and return the exit code."""
+    return command(run_training, "train")
+
+
+def evaluate() -> int:
+    """Evaluate checkpoints and baselines, and return the exit code."""
+    return command(run_evaluation, "evaluate")
+
+
+def run_training(cfg: DictConfig) -> float:
+    """Train and test one run, and return its best validation NLL, which a search minimizes."""
+    from en2py.cli.train import train  # torch takes seconds: after the validation
+
+    return train(cfg)
+
+
+def run_evaluation(cfg: DictConfig) -> Any:
+    """Evaluate checkpoints and baselines, or summarize a study."""
+    if cfg.study is not None:
+        from en2py.sweeps.summary import summarize_study
+
+        return summarize_study(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
+    from en2py.cli.evaluate import evaluate  # torch takes seconds: after the validation
+
+    return evaluate(cfg)
+
+
+def generate() -> int:
+    """Print the program for a description, or a JSON line for each line of stdin."""
+    parser = argparse.ArgumentParser(description="Generate code with a checkpoint.")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, best.ckpt of a run say")
+    parser.add_argument("text", metavar="TEXT", nargs="?", default="-", help="the description, as "
+                        "it is; '-' or none: read descriptions from stdin, one a line")  # fmt: skip
+    parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "
+                        "beam, sample, or a value like beam_size=8; may be repeated; default: "
+                        "as trained")  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"en2py {version('en2py')}")
+    options = parser.parse_args()
+    overrides = [f"decoding.{o}" if "=" in o else f"decoding={o}" for o in options.decoding]
+    overrides.append(f"ckpt_path={options.checkpoint}")
+    if options.text != "-":
+        overrides.append(f"prompt={options.text}")
+
+    def run(cfg: DictConfig) -> None:
+        from en2py.cli import generate  # torch takes seconds: after the validation
+
+        generate.generate(cfg, read_stdin() if options.text == "-" else None)
+
+    return command(run, "evaluate", argv=[sys.argv[0], *overrides])
+
+
+def read_stdin() -> str:
+    """Read UTF-8 text from stdin, whatever the encoding of the terminal."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"stdin: byte 0x{error.object[error.start]:02x} is not UTF-8; if it is Latin-1 or "
+            "Windows text, convert it first: iconv -f cp1252 -t UTF-8 FILE"
+        ) from None
+
+
+if __name__ == "__main__":  # a run of a sweep that trains on several devices
+    sys.exit(train())
