@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = (ROOT / "constraints.txt").read_text().splitlines()
 
 
 def name(requirement: str) -> str:
@@ -15,10 +16,16 @@ def name(requirement: str) -> str:
 def test_every_direct_dependency_is_pinned_exactly() -> None:
     groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     wanted = {name(line) for group in groups for line in group} - {"en2py"}
-    lines = (ROOT / "constraints.txt").read_text().split()
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    marker = r'(; python_version [<>=]+ "3\.\d+")?'
+    assert all(re.fullmatch(rf"[\w.-]+==[\w.]+{marker}", line) for line in PINS)
     # Indirect dependencies of the hyperparameter search are pinned too.
-    assert wanted <= {name(line) for line in lines}
+    assert wanted <= {name(line) for line in PINS}
+
+
+def test_no_dependency_is_declared_or_pinned_twice() -> None:
+    declared = [name(line) for line in PROJECT["dependencies"]]
+    pinned = [line.split("==")[0] + line.partition(";")[2] for line in PINS]
+    assert len(set(declared)) == len(declared) and len(set(pinned)) == len(pinned)
 
 
 def test_lightning_is_newer_than_its_advisories() -> None:

@@ -1,9 +1,11 @@
+import ast
 import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import textwrap
 import tokenize
 import warnings
 from collections import Counter
@@ -286,20 +288,58 @@ def test_code_bleu_equals_its_package_over_layout_tokens():
     assert "codebleu:0.7.0" in scores.signatures["code_bleu"]
 
 
+def test_code_bleu_of_a_pair_on_every_python():
+    pytest.importorskip("tree_sitter_python")
+    assert value("code_bleu", SWAP.replace("z", "q"), SWAP) == pytest.approx(90.76841662186148)
+
+
+def functions_of_the_standard_library(n):
+    found = []
+    for path in sorted(pathlib.Path(json.__file__).parents[1].glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and 3 < node.end_lineno - node.lineno < 9:
+                found.append(textwrap.dedent("    " + ast.get_source_segment(text, node)))
+        if len(found) >= n:
+            return found[:n]
+
+
+def test_code_bleu_equals_its_package_on_200_pairs():
+    package = pytest.importorskip("codebleu")
+    references = functions_of_the_standard_library(200)
+    others = references[1:] + references[:1]
+    outputs = [  # a third is another function, a third is cut, a third has another name
+        [other, own[: 2 * len(own) // 3], own.replace("self", "this")][place % 3]
+        for place, (own, other) in enumerate(zip(references, others, strict=True))
+    ]
+    expected = package.calc_codebleu(references, outputs, "python", tokenizer=layout_tokens)
+    rows, _ = code_bleu.code_bleu_counts(outputs, references)
+    parts = code_bleu.code_bleu_parts([sum(column) for column in zip(*rows, strict=True)])
+    assert parts["ngrams"] == pytest.approx(expected["ngram_match_score"], rel=1e-12)
+    assert parts["weighted"] == pytest.approx(expected["weighted_ngram_match_score"], rel=1e-12)
+    assert parts["trees"] == expected["syntax_match_score"]
+    for program in outputs + references:  # the package numbers names by the hash seed
+        flow = package.dataflow_match.get_data_flow(
+            program, [code_bleu._parser(), package.parser.DFG_python]
+        )
+        ordered = [(name, at, how, sorted(names), []) for name, at, how, names, _ in flow]
+        assert code_bleu._data_flow(program) == package.dataflow_match.normalize_dataflow(ordered)
+
+
 def test_code_bleu_of_an_empty_program_is_zero():
-    pytest.importorskip("codebleu")  # whose own is 25: an empty data flow counts as all found
+    pytest.importorskip("tree_sitter_python")  # the package's: an empty data flow counts as found
     assert value("code_bleu", "", LOOP) == 0
     assert value("code_bleu", LOOP, LOOP) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("output", ["\ud800 = 1", "(" * 300, "\0", "x = '" + "a" * 3000, "é = '€'"])
 def test_code_bleu_accepts_any_text(output):
-    pytest.importorskip("codebleu")
+    pytest.importorskip("tree_sitter_python")
     assert 0 <= value("code_bleu", output, LOOP) < 30
 
 
 def test_without_its_package_code_bleu_is_absent_with_the_reason_as_signature(monkeypatch):
-    monkeypatch.setitem(sys.modules, "codebleu.utils", None)
+    monkeypatch.setitem(sys.modules, "tree_sitter_python", None)
     code_bleu._parser.cache_clear()
     scores = score(OUTPUTS, REFERENCES)
     assert "code_bleu" not in scores.values

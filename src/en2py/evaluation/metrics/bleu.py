@@ -19,6 +19,7 @@ from en2py.evaluation.metrics.code_tokens import (
 )
 
 NGRAM_ORDER = 4
+CHRF_ORDER, CHRF_BETA = 6, 2  # sacrebleu's defaults
 Counts = Sequence[int | float]
 Ngram = tuple[str, ...]
 
@@ -66,8 +67,17 @@ def bleu_counts(
 def chrf_counts(
     outputs: Sequence[str], references: Sequence[Sequence[str]]
 ) -> tuple[list[list[int]], str]:
-    """Return counts of chrF over the same text, in which layout tokens are one character long."""
-    return _counts(CHRF(), _layout_text, LAYOUT_NAME, outputs, references)
+    """Return counts of chrF over the same text, in which layout tokens are one character long.
+
+    Popovic (2015), "chrF": of several references the one with the best score counts. A row has the
+    n-grams of the output, of the reference and of both, for 1 to 6 characters.
+    """
+    rows = []
+    for output, known in zip(outputs, references, strict=True):
+        found = _character_ngrams(output)
+        candidates = [_chrf_row(found, _character_ngrams(reference)) for reference in known]
+        rows.append(max(candidates, key=chrf_value))
+    return rows, _signature(CHRF(char_order=CHRF_ORDER, beta=CHRF_BETA), LAYOUT_NAME, references)
 
 
 def conala_counts(
@@ -96,7 +106,7 @@ def crystal_counts(
                 total[len(ngram) - 1] += count
                 correct[len(ngram) - 1] += min(count, possible[ngram])
         rows.append([len(tokens), len(wanted), *correct, *total])
-    signature = _counts(BLEU(tokenize="none"), _layout_text, LAYOUT_NAME, ["x"], [["x"]])[1]
+    signature = _signature(BLEU(tokenize="none"), LAYOUT_NAME, [["x"]])
     return rows, f"{signature}|k:{train.k}"
 
 
@@ -114,27 +124,55 @@ def conala_value(counts: Counts) -> float:
 
 
 def chrf_value(counts: Counts) -> float:
-    """Return chrF, 0 to 100, from [characters, reference characters, matches] per order."""
-    return float(CHRF()._compute_score_from_stats([int(count) for count in counts]).score)
+    """Return chrF, 0 to 100, from [output, reference, matches] per order: the mean F-score."""
+    triples = [counts[i : i + 3] for i in range(0, 3 * CHRF_ORDER, 3)]
+    used = [triple for triple in triples if triple[0] and triple[1]]
+    if not any(match for _, _, match in used):
+        return 0.0
+    precision = sum(match / n_output for n_output, _, match in used) / len(used)
+    recall = sum(match / n_reference for _, n_reference, match in used) / len(used)
+    factor = CHRF_BETA**2
+    return 100 * ((1 + factor) * precision * recall / (factor * precision + recall))
+
+
+def _chrf_row(found: Sequence[Counter[str]], wanted: Sequence[Counter[str]]) -> list[int]:
+    rows = zip(found, wanted, strict=True)
+    return [n for f, w in rows for n in (f.total() if w else 0, w.total(), (f & w).total())]
+
+
+def _character_ngrams(code: str) -> list[Counter[str]]:
+    """Return the counts of n-grams of 1 to 6 characters, white space removed."""
+    text = "".join(_layout_text(code).split())
+    return [
+        Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, CHRF_ORDER + 1)
+    ]
 
 
 def _counts(
-    metric: BLEU | CHRF,
+    metric: BLEU,
     text: Callable[[str], str],
     name: str,
     outputs: Sequence[str],
     references: Sequence[Sequence[str]],
 ) -> tuple[list[list[int]], str]:
-    """Return the counts per pair of a metric of sacrebleu, and its signature."""
-    width = max((len(known) for known in references), default=0)
+    """Return the counts per pair of a variant of BLEU, and its signature."""
+    rows = []
+    for output, known in zip(outputs, references, strict=True):
+        score = metric.corpus_score([text(output)], [[text(reference)] for reference in known])
+        rows.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
+    return rows, _signature(metric, name, references)
+
+
+def _signature(metric: BLEU | CHRF, name: str, references: Sequence[Sequence[str]]) -> str:
+    """Return the signature of a metric, which contains the number of references."""
+    numbers = sorted({len(known) for known in references})
     # sacrebleu expects one list per index of reference, with None where a pair has fewer.
     columns = [
-        [text(known[i]) if i < len(known) else None for known in references] for i in range(width)
+        ["x" if i < number else None for number in numbers] for i in range(max(numbers, default=0))
     ]
-    # Private, but the public `corpus_score` returns no counts per pair. sacrebleu is pinned below
-    # 3, and a test compares both.
-    rows = metric._extract_corpus_statistics([text(output) for output in outputs], columns)
-    return rows, f"pre:{name}|{metric.get_signature()}"
+    if columns:
+        metric.corpus_score(["x"] * len(numbers), columns)
+    return f"pre:{name}|{metric.get_signature()}"
 
 
 def _layout_text(code: str) -> str:

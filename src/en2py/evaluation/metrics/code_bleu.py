@@ -1,23 +1,34 @@
-"""CodeBLEU (Ren et al., 2020) as counts per pair; needs the extra `en2py[codebleu]`.
+"""CodeBLEU (Ren et al., 2020) as counts per pair; needs the extra `en2py[codebleu]`, tree-sitter.
 
-The counts are those of the package `codebleu` with three corrections: tokens are those of
-`layout_tokens` instead of words between white space; names are numbered independently of Python's
-hash seed; and where no data flow matches, that part is 0, not 1. As in the package, the weighted
-part has no real brevity penalty: it assumes that each reference has two tokens.
+The counts are those of the package `codebleu` 0.7.0, which does not install on Python 3.13, with
+three corrections: tokens are those of `layout_tokens` instead of words between white space; names
+are numbered independently of Python's hash seed; and where no data flow matches, that part is 0,
+not 1. As in the package, the weighted part has no real brevity penalty: it assumes that each
+reference has two tokens.
 """
 
+import io
 import math
+import tokenize
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from typing import Any
 
 from en2py.evaluation.metrics.code_tokens import LAYOUT_NAME, layout_tokens
+from en2py.evaluation.metrics.data_flow import data_flow
 
 ORDERS = range(1, 5)  # n-grams of 1 to 4 tokens
 KEYWORD_WEIGHT, OTHER_WEIGHT = 1.0, 0.2  # the package's
+KEYWORDS = frozenset(
+    "False None True and as assert async await break case class continue def del elif else except"
+    " finally for from global if import in is lambda match nonlocal not or pass raise return try"
+    " type while with yield".split()
+)
 NO_MATCH = 0.1  # matches of an order without any: Chen and Cherry (2014), method 1
-ABSENT = "not computed: pip install 'en2py[codebleu]' (Python 3.11 or 3.12)"
+ABSENT = "not computed: pip install 'en2py[codebleu]'"
 Counts = Sequence[int | float]
 
 
@@ -41,35 +52,63 @@ def code_bleu_counts(
         ImportError: If the extra is not installed; see `available`.
     """
     rows = [_row(*pair) for pair in zip(outputs, references, strict=True)]
-    packages = ("codebleu", "tree-sitter", "tree-sitter-python")
-    versions = "|".join(f"{name}:{metadata.version(name)}" for name in packages)
-    return rows, f"pre:{LAYOUT_NAME}|weights:0.25,0.25,0.25,0.25|{versions}"
+    grammar = f"tree-sitter-python:{metadata.version('tree-sitter-python')}"
+    return rows, f"pre:{LAYOUT_NAME}|weights:0.25,0.25,0.25,0.25|as codebleu:0.7.0|{grammar}"
 
 
 def code_bleu_value(counts: Counts) -> float:
     """Return CodeBLEU, 0 to 100, from the sum of rows."""
+    parts = code_bleu_parts(counts)
+    return 100 * sum(parts.values()) / len(parts)
+
+
+def code_bleu_parts(counts: Counts) -> dict[str, float]:
+    """Return the four parts, 0 to 1, from the sum of rows: n-grams, weighted, trees, data flow."""
     n, length, wanted, *rest = counts
     ngrams, weighted, (trees, n_trees, flows, n_flows) = rest[:8], rest[8:16], rest[16:]
-    parts = (
-        _mean_of_orders(ngrams, _brevity(length, wanted)),
-        _mean_of_orders(weighted, _brevity(length, 2 * n)),
-        trees / n_trees if n_trees else 0.0,
-        flows / n_flows if n_flows else 1.0,  # references without data flow
-    )
-    return 100 * sum(parts) / len(parts)
+    return {
+        "ngrams": _mean_of_orders(ngrams, _brevity(length, wanted)),
+        "weighted": _mean_of_orders(weighted, _brevity(length, 2 * n)),
+        "trees": trees / n_trees if n_trees else 0.0,
+        "flow": flows / n_flows if n_flows else 1.0,  # references without data flow
+    }
 
 
 def _row(output: str, reference: str) -> list[float]:
-    from codebleu.bleu import modified_precision
-    from codebleu.weighted_ngram_match import modified_recall
-
     tokens, wanted = layout_tokens(output), layout_tokens(reference)
-    weights = {token: KEYWORD_WEIGHT if token in _keywords() else OTHER_WEIGHT for token in wanted}
-    plain = [modified_precision([wanted], tokens, order) for order in ORDERS]
-    weighted = [modified_recall([[wanted, weights]], tokens, order) for order in ORDERS]
+    plain = [_ngram_matches(tokens, wanted, tokens, order) for order in ORDERS]
+    weighted: list[tuple[float, float]] = [_weighted_words(tokens, wanted)]
+    weighted += [_ngram_matches(tokens, wanted, wanted, order) for order in ORDERS[1:]]
     trees, flows = (_matches(output, reference, find) for find in (_subtrees, _data_flow))
     columns = [*zip(*plain, strict=True), *zip(*weighted, strict=True), trees, flows]
     return [1, len(tokens), len(wanted), *(count for column in columns for count in column)]
+
+
+def _ngram_matches(
+    output: Sequence[str], reference: Sequence[str], counted: Sequence[str], order: int
+) -> tuple[int, int]:
+    """Return how many n-grams match, and the number of those of `counted`, one of both texts."""
+    found, wanted = _ngrams(output, order), _ngrams(reference, order)
+    return (found & wanted).total(), max(1, _ngrams(counted, order).total())
+
+
+def _weighted_words(output: Sequence[str], reference: Sequence[str]) -> tuple[float, float]:
+    """Return the weights of the words of the reference that match, and of all of them."""
+    found, wanted = _ngrams(output, 1), _ngrams(reference, 1)
+
+    def weight(counts: Counter[tuple[str, ...]]) -> float:
+        return sum(
+            count * (KEYWORD_WEIGHT if word in KEYWORDS else OTHER_WEIGHT)
+            for (word,), count in counts.items()
+        )
+
+    # In the order of the reference: sums of floats depend on it.
+    matched = Counter({word: min(count, found[word]) for word, count in wanted.items()})
+    return weight(matched), max(1, weight(wanted))
+
+
+def _ngrams(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
+    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
 
 
 def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
@@ -87,13 +126,27 @@ def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
 
 def _stripped(code: str) -> str:
     """Return code without comments and docstrings; invalid code is returned as it is."""
-    from codebleu.parser import remove_comments_and_docstrings
-
     code = code.strip().encode(errors="replace").decode()
     try:
-        return str(remove_comments_and_docstrings(code, "python"))
-    except Exception:
+        return _without_comments(code)
+    except (tokenize.TokenError, SyntaxError):  # of indentation
         return code
+
+
+def _without_comments(code: str) -> str:
+    """Remove comments, and texts that begin a line, as the package does."""
+    kept, before, last_line, last_column = "", tokenize.INDENT, -1, 0
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        (line, column), (end_line, end_column) = token.start, token.end
+        if line > last_line:
+            last_column = 0
+        kept += " " * (column - last_column)
+        begins_line = before in (tokenize.INDENT, tokenize.NEWLINE) or column == 0
+        is_docstring = token.type == tokenize.STRING and begins_line
+        if token.type != tokenize.COMMENT and not is_docstring:
+            kept += token.string
+        before, last_line, last_column = token.type, end_line, end_column
+    return "\n".join(line for line in kept.split("\n") if line.strip())
 
 
 def _subtrees(code: str) -> list[str]:
@@ -107,35 +160,19 @@ def _subtrees(code: str) -> list[str]:
 
 
 def _data_flow(code: str) -> list[tuple[str, str, list[str]]]:
-    """Return the data flow between names, which are numbered."""
-    from codebleu.dataflow_match import get_data_flow, normalize_dataflow
-    from codebleu.parser import DFG_python
-
-    flow = get_data_flow(code, [_parser(), DFG_python])
-    # The package makes these lists from sets, whose order depends on the hash seed.
-    ordered: list[Any] = [
-        (name, place, how, sorted(names), []) for name, place, how, names, _ in flow
-    ]
-    found: list[tuple[str, str, list[str]]] = normalize_dataflow(ordered)
-    return found
+    return data_flow(_parser().parse(code.encode()).root_node, code)
 
 
 @cache
 def _parser() -> Any:
-    from codebleu.utils import get_tree_sitter_language
-    from tree_sitter import Parser
+    import tree_sitter_python
+    from tree_sitter import Language, Parser
 
     parser = Parser()
-    parser.language = get_tree_sitter_language("python")
+    with warnings.catch_warnings():  # of newer versions, which this grammar fits all the same
+        warnings.simplefilter("ignore", DeprecationWarning)
+        parser.language = Language(tree_sitter_python.language())
     return parser
-
-
-@cache
-def _keywords() -> frozenset[str]:
-    from codebleu.codebleu import PACKAGE_DIR
-
-    words = (PACKAGE_DIR / "keywords" / "python.txt").read_text(encoding="utf-8")
-    return frozenset(words.split())
 
 
 def _brevity(length: float, wanted: float) -> float:
