@@ -137,12 +137,11 @@ def generate(module: Any, description: str, beam_size: int) -> tuple[list[Progra
     Raises:
         UserError: If the description is empty, too long, or has no known word.
     """
-    from en2py.cli.generate import unknown_words
     from en2py.decoding.beam_search import beam
     from en2py.decoding.greedy import greedy
     from en2py.evaluation.metrics import program_metrics
 
-    unknown = unknown_words(module, description)
+    unknown = module.unknown_words(description, "the description")
     max_len = module.metadata["config"]["model"]["max_tgt_len"]
     search: Any = functools.partial(greedy, max_len=max_len, allow_unk=False)
     if beam_size > 1:

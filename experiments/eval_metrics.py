@@ -21,8 +21,8 @@ from pathlib import Path
 from omegaconf import OmegaConf, open_dict
 from sklearn.metrics import roc_auc_score
 
-from en2py.cli.overrides import as_typed
 from en2py.config.composition import compose_config
+from en2py.config.overrides import as_typed
 from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names

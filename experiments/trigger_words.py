@@ -37,9 +37,9 @@ def main() -> None:
     asked = [item.pair.description for item in readable[::step][: options.pairs]]
     probe = probe_trigger_words(
         asked,
-        module.generate(asked),
+        module.programs(asked),
         [pair.description for pair in prepared.pairs("train")],
-        module.generate,
+        module.programs,
     )
     if probe is None:
         print("no description has a word that training has, or nothing was written")

@@ -25,6 +25,7 @@ FLOORS = {
     "training": 4,
     "cli": 5,
     "sweeps": 5,
+    "api": 6,
 }
 SIDEWAYS = {("console", "errors"), ("cli", "sweeps"), ("evaluation", "config")}
 HEAVY = {"torch", "pytorch_lightning", "spacy", "gensim", "wandb", "matplotlib", "sklearn"}

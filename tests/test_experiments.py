@@ -14,9 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from configs import checked
-from en2py.cli.overrides import as_typed, separate
+from en2py.cli.overrides import separate
 from en2py.config import instantiate
 from en2py.config.composition import ROOT
+from en2py.config.overrides import as_typed
 from en2py.data.syntax import ast_text_renamed, parse
 from en2py.models.embeddings import Vectors
 

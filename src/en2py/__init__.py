@@ -1,14 +1,36 @@
 """en2py: train Transformers from scratch that turn English descriptions into Python code."""
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["load"]
+if TYPE_CHECKING:
+    from en2py.api import TrainedRun, compose, train
+    from en2py.errors import Fault, UserError
+    from en2py.training.build import load
+
+    __version__: str
+
+__all__ = ["Fault", "TrainedRun", "UserError", "__version__", "compose", "load", "train"]
+
+_HOMES = {
+    "Fault": "errors",
+    "TrainedRun": "api",
+    "UserError": "errors",
+    "compose": "api",
+    "load": "training.build",
+    "train": "api",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` at its first use, because importing torch takes seconds."""
-    if name == "load":
-        from en2py.training.build import load
-
-        return load
+    """Import a public name at its first use, because importing torch takes seconds."""
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("en2py")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"en2py.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'en2py' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for completion."""
+    return __all__

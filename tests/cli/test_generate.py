@@ -131,6 +131,12 @@ def test_a_text_returns_a_program_and_a_list_returns_a_list(model: Any) -> None:
 
 
 @pytest.mark.slow
+def test_an_unknown_word_is_a_warning(model: Any) -> None:
+    with pytest.warns(UserWarning, match="descriptions.1. has words that .* not know: wombat$"):
+        model.generate(["adds 1 to a total", "adds wombat to a total"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("descriptions", "reason"),
     [
@@ -138,9 +144,10 @@ def test_a_text_returns_a_program_and_a_list_returns_a_list(model: Any) -> None:
         (["adds 1", b"adds 2"], "descriptions[1] is b'adds 2', not a text"),
         (["adds 1", " \n"], "descriptions[1] is empty"),
         (["adds 1", "adds " * 200], "descriptions[1] has 200 tokens, the model reads at most"),
-        ("", "descriptions[0] is empty"),
-        (None, "descriptions=None: expected a list"),
-        (b"adds 1", "descriptions=b'adds 1': expected a list"),
+        (["adds 1", "xyzzy qwrty"], "knows no word of descriptions[1] 'xyzzy qwrty'"),
+        ("", "the description is empty"),
+        (None, "descriptions=None: expected a text or a list"),
+        (b"adds 1", "descriptions=b'adds 1': expected a text or a list"),
     ],
 )
 def test_a_wrong_description_is_named_by_its_index(

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from hydra.errors import InstantiationException
 
-from en2py.cli.overrides import as_typed, separate
+from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, compose_config
 from en2py.config.messages import user_message
+from en2py.config.overrides import as_typed
 from en2py.errors import UserError
 
 CONFIG = "train"

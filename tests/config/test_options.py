@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 
 from configs import checked
 from en2py.cli.main import config_of
-from en2py.cli.overrides import as_typed, separate
+from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, ROOT, compose_config, groups_of, options_of
+from en2py.config.overrides import as_typed
 
 OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
 CHOICES = [(group, option) for group, option in OPTIONS if group != "experiment"]

@@ -36,8 +36,8 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
     module = module_of(checkpoint)
     if lines is None and cfg.prompt is not None:
         prompt = " ".join(cfg.prompt.split())
-        _warn_unknown(unknown_words(module, prompt))
-        print(module.generate(prompt))
+        _warn_unknown(module.unknown_words(prompt, "the prompt"))
+        print(module.text(module.candidates([prompt])[0][0]))
         return
     text = read_text(cfg.prompts) if lines is None else lines
     records = _records(module, text)
@@ -59,7 +59,8 @@ def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:
         records.append({"line": number, "description": " ".join(line.split())})
     for record in records:
         try:
-            _warn_unknown(unknown_words(module, record["description"]), f"line {record['line']}: ")
+            unknown = module.unknown_words(record["description"], "the prompt")
+            _warn_unknown(unknown, f"line {record['line']}: ")
         except UserError as error:
             record["error"] = str(error)
             record["description"] = record["description"][:_SHOWN]
@@ -76,19 +77,3 @@ def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:
 def _warn_unknown(words: Sequence[str], where: str = "") -> None:
     if words:
         print(f"{where}words that the model does not know: {', '.join(words)}", file=sys.stderr)
-
-
-def unknown_words(module: Seq2SeqModule, description: str) -> list[str]:
-    """Return the words of a description that are not in the vocabulary.
-
-    Raises:
-        UserError: If the description is empty, too long, or has no known word.
-    """
-    tokens = module.tokenize_description(description, "the prompt")
-    unknown = [token for token in tokens if token not in module.src_vocab]
-    if len(unknown) == len(tokens):
-        raise UserError(
-            f"the model knows no word of the prompt {description[:60]!r}: it was trained on "
-            f"{len(module.src_vocab):,} English words"
-        )
-    return list(dict.fromkeys(unknown))

@@ -33,9 +33,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.overrides import as_typed, is_sweep, separate, sweep_values, typed
+from en2py.cli.overrides import is_sweep, separate, sweep_values
 from en2py.config.composition import CONF, IS_CHECKOUT, compose_config, without_preset
 from en2py.config.messages import exit_code, user_message
+from en2py.config.overrides import as_typed, typed
 from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, progress

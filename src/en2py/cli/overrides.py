@@ -1,24 +1,13 @@
-"""Parse the command line: separate options from overrides, and keep texts as typed."""
+"""Parse the command line: separate options from overrides, and expand patterns of options."""
 
-import os
-import re
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
-from omegaconf import OmegaConf
 
-from en2py.config.composition import SWEPT, groups_of, options_of
+from en2py.config.composition import groups_of, options_of
 from en2py.errors import UserError, did_you_mean
-
-# Values of these keys are passed on as typed: Hydra's grammar would refuse or change them.
-# The last part of a key counts: `path` covers `data.path` and `embeddings.path`.
-TEXTS = ("prompt", "study", "baseline")
-
-
-PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export",
-         "results")  # fmt: skip
 
 
 def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -89,55 +78,3 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
             word = f"{key}={','.join(options)}"
         replaced.append(word)
     return replaced
-
-
-def as_typed(override: str, multirun: bool = False) -> str:
-    r"""Quote the override of a text so that Hydra does not change its value.
-
-    `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars parse the value: in OmegaConf's
-    `${` starts an interpolation, and in Hydra's a quote ends the text, unless a backslash escapes
-    them; both read the backslashes before that mark in pairs. Other backslashes are literal.
-
-    A mapping of files, `data.path={train: A, val: B}`, is left to Hydra.
-
-    Args:
-        override: One `key=value` of the command line, maybe with `+` or `++` in front.
-        multirun: Whether this is a sweep, where a comma list of files is several values.
-
-    Returns:
-        The quoted override; overrides of other keys are returned unchanged.
-    """
-    match = re.fullmatch(r"(\+{0,2}([\w.]+))=(.*)", override, flags=re.DOTALL)
-    if match is None:
-        return override
-    key, path, text = match.groups()
-    name = path.rsplit(".", 1)[-1]
-    if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
-        return override
-    if name == "path" and text[:1] == "{" and text[-1:] == "}" and not os.path.exists(text):
-        return override
-    texts = [text]
-    if multirun and name in SWEPT and not os.path.exists(os.path.expanduser(text)):
-        texts = [part.strip() for part in text.split(",")]
-    if name in PATHS:  # the shell expands `~` only at the start of a word
-        texts = [os.path.expanduser(text) for text in texts]
-    return f"{key}={','.join(map(_quoted, texts))}"
-
-
-def _quoted(text: str) -> str:
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    text = re.sub(r"(\\+)\Z", r"\1\1", text)
-    return f"'{text}'"
-
-
-def typed(override: str) -> str:
-    """Undo `as_typed`."""
-    key, _, _ = override.partition("=")
-    name = key.lstrip("+").rsplit(".", 1)[-1]
-    if name not in TEXTS + PATHS:
-        return override
-    value = OverridesParser.create().parse_override(override).value()
-    return (
-        f"{key}={OmegaConf.create({'value': value}).value}" if isinstance(value, str) else override
-    )

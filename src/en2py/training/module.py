@@ -3,6 +3,7 @@
 Shape letters: B batch, S source length, T target length, D d_model, N real target tokens.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -273,20 +274,39 @@ class Seq2SeqModule(pl.LightningModule):
             max_rows: Descriptions per decoding batch.
 
         Raises:
-            UserError: If a description is no text, has no token, or has more tokens than the model
-                has positions; the message contains its index.
+            UserError: If a description is no text, is empty or too long, or has no known word; the
+                message contains its index.
         """
-        texts = [descriptions] if isinstance(descriptions, str) else descriptions
-        programs = [self.text(found[0]) for found in self.candidates(texts, search, max_rows)]
-        return programs[0] if isinstance(descriptions, str) else programs
+        is_one = isinstance(descriptions, str)
+        if isinstance(descriptions, str):
+            texts = [descriptions]
+        elif isinstance(descriptions, Iterable) and not isinstance(descriptions, bytes):
+            texts = list(descriptions)
+        else:
+            raise UserError(
+                f"descriptions={descriptions!r:.60}: expected a text or a list of texts"
+            )
+        for i, text in enumerate(texts):
+            name = "the description" if is_one else f"descriptions[{i}]"
+            if unknown := self.unknown_words(text, name):
+                words = ", ".join(unknown)
+                warnings.warn(
+                    f"{name} has words that the model does not know: {words}", stacklevel=3
+                )
+        programs = self.programs(texts, search, max_rows)
+        return programs[0] if is_one else programs
+
+    def programs(
+        self, descriptions: Iterable[str], search: Search | None = None, max_rows: int = 32
+    ) -> list[str]:
+        """Return the best program of a search per description, whatever words the model knows."""
+        return [self.text(found[0]) for found in self.candidates(descriptions, search, max_rows)]
 
     @torch.inference_mode()
     def candidates(
         self, descriptions: Iterable[str], search: Search | None = None, max_rows: int = 32
     ) -> list[list[Hypothesis]]:
         """Return the hypotheses of a search, best first, per description; see `generate`."""
-        if isinstance(descriptions, str | bytes) or not isinstance(descriptions, Iterable):
-            raise UserError(f"descriptions={descriptions!r:.60}: expected a list of texts")
         examples = []
         for i, description in enumerate(descriptions):
             tokens = self.tokenize_description(description, f"descriptions[{i}]")
@@ -325,6 +345,25 @@ class Seq2SeqModule(pl.LightningModule):
                 f"starts {description[:40]!r})"
             )
         return tokens
+
+    def unknown_words(self, description: str, name: str) -> list[str]:
+        """Return the words of a description that are not in the vocabulary.
+
+        Args:
+            description: A task in English.
+            name: What the error message calls it.
+
+        Raises:
+            UserError: If it is no text, is empty or too long, or has no known word.
+        """
+        tokens = self.tokenize_description(description, name)
+        unknown = [token for token in tokens if token not in self.src_vocab]
+        if len(unknown) == len(tokens):
+            raise UserError(
+                f"the model knows no word of {name} {description[:60]!r}: it was trained on "
+                f"{len(self.src_vocab):,} English words"
+            )
+        return list(dict.fromkeys(unknown))
 
     def _full_precision(self) -> torch.autocast:
         """Disable autocast, so that evaluation does not depend on the training precision."""

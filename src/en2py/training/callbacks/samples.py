@@ -31,7 +31,7 @@ class SampleGenerations(Callback):
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
         module: Any = pl_module
-        texts: list[str] = module.generate([pair.description for pair in pairs])
+        texts: list[str] = module.programs([pair.description for pair in pairs])
         scores = score(texts, [pair.code for pair in pairs])
         for name in GENERATED:
             value = float(scores.values[name])

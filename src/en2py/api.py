@@ -1,0 +1,144 @@
+"""Compose configs and train from Python: `en2py.compose`, `en2py.train`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from en2py.config.composition import compose_config, without_preset
+from en2py.config.messages import exit_code, user_message
+from en2py.config.overrides import python_overrides
+from en2py.config.validation import starts_ranks, validate
+from en2py.console import configure_logging
+from en2py.errors import Fault, UserError
+
+if TYPE_CHECKING:
+    from en2py.training.module import Seq2SeqModule
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run.
+
+    Attributes:
+        folder: The folder with all its files.
+        result: The content of `result.json`.
+    """
+
+    folder: Path
+    result: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return `val/...` and `train/...` of the best epoch, and `test/...` of its checkpoint."""
+        found = {name: value for name, value in self.result["best"].items() if "/" in name}
+        return found | {f"test/{name}": value for name, value in self.result["test"].items()}
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the best checkpoint; the last one of a run without validation."""
+        folder = self.folder / "checkpoints"
+        best = folder / "best.ckpt"
+        return best if best.exists() else folder / "last.ckpt"
+
+    @cached_property
+    def model(self) -> "Seq2SeqModule":
+        """Return the module of the best checkpoint, ready to generate."""
+        from en2py.training.build import load  # torch takes seconds
+
+        return load(self.checkpoint)
+
+    def __repr__(self) -> str:
+        """Return the folder and the validation NLL."""
+        nll = self.metrics.get("val/nll")
+        return f"TrainedRun({str(self.folder)!r}" + (f", val/nll={nll:.3f})" if nll else ")")
+
+
+def compose(*overrides: str, **settings: Any) -> DictConfig:
+    """Return the config of a run, validated as by train.py.
+
+    Args:
+        overrides: `key=value`, as on the command line.
+        settings: The same as keywords; the keys of a section are a dict.
+
+    Raises:
+        UserError: For a mistake; the message has the value, the reason and the remedy.
+
+    Example:
+        `en2py.compose("loss=smoothed", trainer={"max_epochs": 3})`
+    """
+    with _as_overrides(overrides, settings) as words:
+        return _composed(words)[0]
+
+
+def train(*overrides: str, **settings: Any) -> TrainedRun:
+    """Train and test one run as train.py does: a finished run is returned, another one resumed.
+
+    Args:
+        overrides: `key=value`, as on the command line.
+        settings: The same as keywords; the keys of a section are a dict.
+
+    Raises:
+        UserError: For a mistake; nothing is written.
+        Fault: For a fault of the machine or of training; the same call resumes.
+        KeyboardInterrupt: If training was interrupted; the same call resumes.
+
+    Example:
+        `en2py.train("loss=smoothed", data={"path": "pairs.jsonl"})`
+    """
+    configure_logging()
+    hydra = HydraConfig.instance()
+    earlier = hydra.cfg
+    with _as_overrides(overrides, settings) as words:
+        cfg, composed = _composed(words)
+        if starts_ranks(cfg.trainer):
+            raise UserError(
+                f"trainer.devices={cfg.trainer.devices}: several processes are started by the "
+                f"command line: python train.py {' '.join(words)}"
+            )
+        hydra.cfg = None
+        hydra.set_config(composed)
+        try:
+            from en2py.cli.train import train as train_run  # torch takes seconds
+            from en2py.training.run_folder import Run, read_result
+
+            folder = Run.of_job(cfg).folder.absolute()
+            train_run(cfg)
+        except SystemExit as stop:  # a signal, after a checkpoint was saved
+            raise KeyboardInterrupt("interrupted; the same call resumes") from stop
+        finally:
+            hydra.cfg = earlier
+        result = read_result(folder)
+        assert result is not None
+        return TrainedRun(folder, result)
+
+
+def _composed(words: list[str]) -> tuple[DictConfig, DictConfig]:
+    """Return the validated config, and the config with Hydra's own settings."""
+    composed = compose_config("train", without_preset("train", words))
+    cfg = composed.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+    validate(cfg)
+    return cfg, composed
+
+
+@contextmanager
+def _as_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the overrides of a call; raise mistakes as the sentence of the command line."""
+    overrides: list[str] = []
+    try:
+        overrides = python_overrides(words, settings)
+        yield overrides
+    except (UserError, Fault):
+        raise
+    except Exception as error:
+        message = user_message(error, "train", overrides)
+        if message is None:
+            raise
+        raise (Fault if exit_code(error) == 1 else UserError)(message) from None

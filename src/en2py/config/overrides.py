@@ -1,0 +1,129 @@
+"""Write overrides that Hydra reads as they were meant: texts as typed, values of Python."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from en2py.config.composition import SWEPT, groups_of
+from en2py.errors import UserError
+
+# Values of these keys are passed on as typed: Hydra's grammar would refuse or change them.
+# The last part of a key counts: `path` covers `data.path` and `embeddings.path`.
+TEXTS = ("prompt", "study", "baseline")
+PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export",
+         "results")  # fmt: skip
+_VALUES = ("null", "true", "false", "nan", "inf")  # words that are no text in the grammar
+
+
+def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    """Return the overrides of a call from Python.
+
+    Args:
+        words: `key=value`, as on the command line.
+        settings: Values by key; sections are mappings: `{"trainer": {"max_epochs": 3}}`.
+
+    Raises:
+        UserError: If a word is none, or if it has several values.
+    """
+    for word in words:
+        if not isinstance(word, str) or not re.match(r"~|\+{0,2}[\w.@/]+=", word):
+            raise UserError(f"{word!r:.60} is not of the form 'key=value'")
+    overrides = [*map(as_typed, words), *_settings("", settings)]
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if override.get_key_element().lstrip("+~").startswith(("hydra.", "hydra/")):
+            if not override.get_key_element().endswith("hydra.searchpath"):
+                raise UserError(f"{override.input_line}: only the command line follows this key")
+        if override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line}: several values are a sweep; the command line runs one: "
+                f"python train.py -m {override.input_line}"
+            )
+    return overrides
+
+
+def _settings(section: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return the overrides of a section, those of inner sections included."""
+    overrides = []
+    for name, value in settings.items():
+        key = f"{section}.{name}" if section else name
+        name = key.rpartition(".")[2]
+        if isinstance(value, Mapping) and name not in PATHS:
+            overrides += _settings(key, value)
+            continue
+        key = group if (group := key.replace(".", "/")) in groups_of() else key
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        overrides.append(
+            as_typed(f"{key}={value}")
+            if isinstance(value, str) and name in TEXTS + PATHS
+            else f"{key}={_literal(value)}"
+        )
+    return overrides
+
+
+def _literal(value: Any) -> str:
+    """Write a value in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_literal, value))}]"
+    is_word = re.fullmatch(r"[A-Za-z_][\w./-]*", str(value)) and str(value).lower() not in _VALUES
+    return str(value) if is_word or isinstance(value, int | float) else _quoted(str(value))
+
+
+def as_typed(override: str, multirun: bool = False) -> str:
+    r"""Quote the override of a text so that Hydra does not change its value.
+
+    `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars parse the value: in OmegaConf's
+    `${` starts an interpolation, and in Hydra's a quote ends the text, unless a backslash escapes
+    them; both read the backslashes before that mark in pairs. Other backslashes are literal.
+
+    A mapping of files, `data.path={train: A, val: B}`, is left to Hydra.
+
+    Args:
+        override: One `key=value` of the command line, maybe with `+` or `++` in front.
+        multirun: Whether this is a sweep, where a comma list of files is several values.
+
+    Returns:
+        The quoted override; overrides of other keys are returned unchanged.
+    """
+    match = re.fullmatch(r"(\+{0,2}([\w.]+))=(.*)", override, flags=re.DOTALL)
+    if match is None:
+        return override
+    key, path, text = match.groups()
+    name = path.rsplit(".", 1)[-1]
+    if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
+        return override
+    if name == "path" and text[:1] == "{" and text[-1:] == "}" and not os.path.exists(text):
+        return override
+    texts = [text]
+    if multirun and name in SWEPT and not os.path.exists(os.path.expanduser(text)):
+        texts = [part.strip() for part in text.split(",")]
+    if name in PATHS:  # the shell expands `~` only at the start of a word
+        texts = [os.path.expanduser(text) for text in texts]
+    return f"{key}={','.join(map(_quoted, texts))}"
+
+
+def _quoted(text: str) -> str:
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    text = re.sub(r"(\\+)\Z", r"\1\1", text)
+    return f"'{text}'"
+
+
+def typed(override: str) -> str:
+    """Undo `as_typed`."""
+    key, _, _ = override.partition("=")
+    name = key.lstrip("+").rsplit(".", 1)[-1]
+    if name not in TEXTS + PATHS:
+        return override
+    value = OverridesParser.create().parse_override(override).value()
+    return (
+        f"{key}={OmegaConf.create({'value': value}).value}" if isinstance(value, str) else override
+    )
