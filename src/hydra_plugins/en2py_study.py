@@ -1,7 +1,37 @@
-"""Register the sweeper: Hydra looks for plugins in the package `hydra_plugins`."""
+"""Register our sweepers: Hydra looks for plugins in the package `hydra_plugins`."""
+
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 from en2py.sweeps import sweeper
 
 
 class StudySweeper(sweeper.StudySweeper):
     """The sweeper of `hydra/sweeper=study`; Hydra would not find a re-export."""
+
+
+class SearchSweeper(Sweeper):
+    """The sweeper of `hydra/sweeper=search`; Optuna takes a second to import, so it is imported
+    only by a search, not by each command that looks for plugins.
+
+    Args:
+        settings: Arguments of `en2py.sweeps.search.SearchSweeper`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        from en2py.sweeps import search
+
+        self.search = search.SearchSweeper(**settings)
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Create the launcher; called by Hydra."""
+        self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the search."""
+        return self.search.sweep(arguments)

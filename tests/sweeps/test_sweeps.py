@@ -250,24 +250,6 @@ def test_killed_joblib_worker_fails_no_other_run(go: Go, tmp_path: Path) -> None
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 3
 
 
-@pytest.mark.slow
-def test_search_finds_the_better_rate_and_resumes(
-    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    # What is typed as one value is left out of the search of conf/hydra/sweeper/search.yaml.
-    search = ["-m", "hydra/sweeper=search", "optimizer.lr=choice(0.00001,0.01)",
-              "loss.label_smoothing=0.1", "trainer.max_epochs=1"]  # fmt: skip
-    assert go(*search, "hydra.sweeper.n_trials=2") == 0
-    study = tmp_path / "out" / "adhoc"
-    before = {path: path.read_bytes() for path in study.glob("*/result.json")}
-    assert go(*search, "hydra.sweeper.n_trials=3") == 0
-    assert all(path.read_bytes() == content for path, content in before.items())
-    assert "adhoc: summary" in capsys.readouterr().out
-    best = (study / "optimization_results.yaml").read_text()
-    assert "optimizer.lr: 0.01" in best
-
-
 def candidates(run: Path) -> list[list[str]]:
     lines = (run / "predictions.jsonl").read_text().splitlines()
     return [json.loads(line)["candidates"] for line in lines]

@@ -45,6 +45,7 @@ from en2py.training import run_folder, signals
 log = logging.getLogger(__name__)
 
 # The launchers and the search in conf/hydra replace the plugins' configs of the same names.
+_NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
 _NOT_FOLLOWED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job.chdir")
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
 
@@ -175,12 +176,14 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
     """
     composed = compose_config(config_name, overrides)
     for part in ("launcher", "sweeper"):
+        choice = str(composed.hydra.runtime.choices[f"hydra/{part}"])
         package = ".".join(str(composed.hydra[part]._target_).split(".")[:2])
-        if importlib.util.find_spec(package) is None:
-            raise UserError(
-                f"hydra/{part}={composed.hydra.runtime.choices[f'hydra/{part}']}: {package} is not "
-                'installed; pip install -e ".[sweeps]" installs it'
-            )
+        for module in (package, *_NEEDED.get(choice, ())):
+            if importlib.util.find_spec(module) is None:
+                raise UserError(
+                    f"hydra/{part}={choice}: {module} is not installed; "
+                    'pip install -e ".[sweeps]" installs it'
+                )
     return Path(str(composed.hydra.sweep.dir))
 
 

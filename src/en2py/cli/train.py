@@ -34,6 +34,7 @@ from en2py.evaluation.scores import (
     write_samples,
 )
 from en2py.sweeps.progress import print_finished
+from en2py.sweeps.trial import pruning_callback
 from en2py.training import build
 from en2py.training.checkpoints import checkpoint_metadata, load_checkpoint
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
@@ -128,11 +129,18 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
     if config["logger"].get("wandb") and is_rank_zero():
         loggers.append(training_logger(run))
-    trainer = build.trainer(config, folder, loggers, sys.stdout.isatty())
+    pruning = pruning_callback(run.name)
+    trainer = build.trainer(config, folder, loggers, sys.stdout.isatty(), pruning)
     log.info(build.describe(module, trainer))
     pl.seed_everything(config["seed"], verbose=False)
     build.fit(trainer, module, datamodule, path)
     trained = time.monotonic()
+    if any(callback.reason for callback in pruning):
+        reason = pruning[0].reason
+        if is_rank_zero():
+            log.info(f"pruned {reason}; not tested")
+            run.write_state(reason, pruned=True)
+        return {"best": {}}
 
     best_file = folder / "checkpoints" / "best.ckpt"
     if not best_file.exists():  # the run has no validation

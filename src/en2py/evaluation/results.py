@@ -146,6 +146,7 @@ class Results:
         curves: Run to its learning curve: `epoch`, `train/nll`, `val/nll` per epoch.
         signatures: How metrics were computed.
         versions: Package to version.
+        search: Of a hyperparameter search: its best trial and the importance of each parameter.
     """
 
     title: str
@@ -160,6 +161,7 @@ class Results:
     curves: dict[str, list[dict[str, float]]]
     signatures: dict[str, str]
     versions: dict[str, str]
+    search: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

@@ -17,11 +17,13 @@ class Job:
         overrides: Those of the run.
         run: Its name; empty if it is refused.
         reason: Why it is refused before it starts; empty if it is not.
+        label: Prefix of its lines, `trial 3/24 optimizer.lr=0.001`; empty: made of the varied keys.
     """
 
     overrides: tuple[str, ...]
     run: str
     reason: str = ""
+    label: str = ""
 
 
 def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
@@ -44,13 +46,13 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
             record = json.loads(line)
         except ValueError:  # the last line of a sweep that was killed while writing it
             continue
-        jobs = [Job(tuple(job["overrides"]), job["run"], job["reason"]) for job in record["jobs"]]
+        jobs = [Job(**{**job, "overrides": tuple(job["overrides"])}) for job in record["jobs"]]
         plans.setdefault(str(record["sweep"]), []).extend(jobs)
     return list(plans.items())
 
 
 def planned_jobs(folder: Path) -> list[Job]:
-    """Return the jobs of this sweep; none for a search, which has no plan."""
+    """Return the jobs of this sweep; of a search, the trials so far."""
     return dict(read_plans(folder)).get(os.environ.get(SWEEP_ID, ""), [])
 
 
@@ -69,7 +71,11 @@ def label(overrides: Sequence[str], axes: Sequence[str]) -> str:
 
 def job_label(folder: Path, overrides: Sequence[str]) -> str:
     """Return the label of a job of this sweep: `3/8 loss=smoothed seed=2`."""
-    jobs = [job.overrides for job in planned_jobs(folder)]
+    planned = planned_jobs(folder)
+    for job in reversed(planned):
+        if job.label and job.overrides == tuple(overrides):
+            return job.label
+    jobs = [job.overrides for job in planned]
     text = label(overrides, varied(jobs) or [o.split("=")[0] for o in overrides])
     if tuple(overrides) in jobs:
         return f"{jobs.index(tuple(overrides)) + 1}/{len(jobs)} {text}"

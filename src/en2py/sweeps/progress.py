@@ -24,6 +24,7 @@ from en2py.training.run_folder import (
     FAILED,
     FINISHED,
     INTERRUPTED,
+    PRUNED,
     SWEEP_ID,
     State,
     read_record,
@@ -48,12 +49,36 @@ def print_finished(result: Mapping[str, Any]) -> None:
 
 def print_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
     """Print the jobs of a sweep and their states before it starts."""
-    words = {FAILED: "failed before, runs again", INTERRUPTED: "interrupted, resumes"}
+    words = {
+        FAILED: "failed before, runs again",
+        INTERRUPTED: "interrupted, resumes",
+        PRUNED: "pruned by a search, resumes",
+    }
     rows = [
         ["refused" if job.reason else words.get(state.status, state.status)]
         for job, state in zip(jobs, states, strict=True)
     ]
     _print_jobs(folder, jobs, ["now"], rows, [job.reason for job in jobs])
+
+
+def print_search(
+    study: str, n_trials: int, counts: Sequence[str], parameters: Mapping[str, str]
+) -> None:
+    """Print the search space of a search, and the number of trials in each state.
+
+    Args:
+        study: Its name.
+        n_trials: Number of trials at its end.
+        counts: `2 finished`, for each state.
+        parameters: Key to what is searched, in words.
+    """
+    done = f" ({', '.join(counts)})" if counts else ""
+    table = Table(title=f"{study}: search, {n_trials} trials{done}", title_justify="left")
+    for column in ("parameter", "searched"):
+        table.add_column(column, overflow="fold")
+    for key, text in parameters.items():
+        table.add_row(Text(key), Text(text))
+    console.print(table)
 
 
 def print_summary(folder: Path) -> int:
@@ -77,13 +102,14 @@ def print_summary(folder: Path) -> int:
     _print_states(folder, jobs, states)
     n_failed = sum(state.status == FAILED for state in states)
     finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
+    n_ended = len(finished) + sum(state.status == PRUNED for state in states)
     if finished:
         from en2py.sweeps.summary import summarize_study  # numpy and scipy take a second
 
         summarize_study(folder, finished)
     if n_failed:
         log.info(f"{n_failed} of {_runs(len(jobs))} failed; the same command retries them")
-    elif len(finished) < len(jobs):
+    elif n_ended < len(jobs):
         log.info(f"{len(finished)} of {_runs(len(jobs))} are finished; the same command resumes")
     return min((state.code for state in states if state.status == FAILED), default=0)
 

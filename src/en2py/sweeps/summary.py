@@ -8,8 +8,8 @@ row per run, which can be kept without the folders.
 import csv
 import io
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,14 @@ from en2py.evaluation.report.summary import best_if_significant, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import ResultRow, Results
 from en2py.sweeps.plan import read_plans
-from en2py.training.run_folder import FAILED, FINISHED, State, read_result, read_state
+from en2py.training.run_folder import (
+    FAILED,
+    FINISHED,
+    State,
+    read_record,
+    read_result,
+    read_state,
+)
 
 log = logging.getLogger(__name__)
 
@@ -120,12 +127,14 @@ def summarize_study(
     """
     runs = read_study(folder)
     results = results_of(runs, folder.stem, _unfinished(folder) if folder.is_dir() else ())
+    results = replace(results, search=read_record(folder / "search.json") or {})
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     write_report(target, results, "summary")
     for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
         write_atomically(target / name, text.encode("utf-8", "backslashreplace"))
     shown = [run for run in runs if names is None or run.facts["run"] in names]
     _print(results if len(shown) == len(runs) else results_of(shown, folder.stem))
+    _log_search(results.search)
     if len(shown) < len(runs):
         n = len(runs) - len(shown)
         log.info(f"the summary files also contain {n} earlier run{'s' if n > 1 else ''}")
@@ -280,7 +289,8 @@ def _count_states(states: Sequence[State]) -> str:
     parts = []
     for status in dict.fromkeys(state.status for state in states):
         same = [state for state in states if state.status == status]
-        reasons = "; ".join(dict.fromkeys(filter(None, (state.reason for state in same))))
+        failed = [state.reason for state in same if status == FAILED]
+        reasons = "; ".join(dict.fromkeys(filter(None, failed)))
         parts.append(f"{len(same)} {status}" + (f" ({reasons})" if reasons else ""))
     return ", ".join(parts)
 
@@ -330,6 +340,20 @@ def _print(results: Results) -> None:
     console.print(table)
     for paragraph in summarize(results):
         log.info(paragraph)
+
+
+def _log_search(search: Mapping[str, Any]) -> None:
+    if not search:
+        return
+    best = search["best"]
+    values = ", ".join(f"{key} {value}" for key, value in best["params"].items())
+    log.info(f"best trial: {best['trial']}, val/nll {best['value']:.3f}, with {values}")
+    shares = ", ".join(f"{k} {100 * share:.0f} %" for k, share in search["importance"].items())
+    if shares:
+        log.info(
+            f"importance for val/nll, over {search['finished']} finished trials: {shares} "
+            "(PED-ANOVA)"
+        )
 
 
 def _cells(row: ResultRow, names: Sequence[str], results: Results) -> list[str]:

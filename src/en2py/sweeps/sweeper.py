@@ -81,7 +81,7 @@ class StudySweeper(Sweeper):
     def _launch(self, jobs: list[plan.Job], folder: Path) -> None:
         """Launch jobs; after the death of a worker process, launch the interrupted ones again."""
         assert self.launcher is not None
-        ended = (run_folder.FINISHED, run_folder.FAILED)
+        ended = (run_folder.FINISHED, run_folder.FAILED, run_folder.PRUNED)
         n_tries = 0
         while jobs:
             try:

@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -193,8 +193,22 @@ def precision(wanted: str, accelerator: str = "auto") -> Any:
     return "bf16-mixed" if fast else "32-true"
 
 
-def trainer(config: Config, folder: Path, loggers: list[Any], interactive: bool) -> pl.Trainer:
-    """Return the trainer of a run; it writes `best.ckpt` and `last.ckpt` to `checkpoints/`."""
+def trainer(
+    config: Config,
+    folder: Path,
+    loggers: list[Any],
+    interactive: bool,
+    more_callbacks: Sequence[Callback] = (),
+) -> pl.Trainer:
+    """Return the trainer of a run; it writes `best.ckpt` and `last.ckpt` to `checkpoints/`.
+
+    Args:
+        config: Of the run.
+        folder: Of the run.
+        loggers: The first writes `metrics.csv`.
+        interactive: Whether a terminal shows the progress.
+        more_callbacks: Besides those of the config, which are part of the run's name.
+    """
     saves = config["checkpoints"]
     files = folder / "checkpoints"
     configured = {name: make(part) for name, part in config["callbacks"].items() if part}
@@ -204,6 +218,7 @@ def trainer(config: Config, folder: Path, loggers: list[Any], interactive: bool)
         GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
         Throughput(report=not interactive),
         *configured.values(),
+        *more_callbacks,
         BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
         LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
     ]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch takes seconds
     from en2py.data.prepare import Prepared
 
 SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
-FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
+FINISHED, FAILED, INTERRUPTED, PRUNED = "finished", "failed", "interrupted", "pruned"
 RUNNING, NOT_STARTED = "running", "not started"
 # Minor versions parse different programs, and the data of a run may depend on it.
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -99,16 +99,21 @@ class Run:
             self.folder.rename(archive_folder(self.folder))
         self.write_state()
 
-    def write_state(self, reason: str = "", code: int = 0) -> None:
+    def write_state(self, reason: str = "", code: int = 0, *, pruned: bool = False) -> None:
         """Write to `state.json` that this sweep executed the run, and how it failed if it did.
 
         Outside of a sweep, write nothing.
+
+        Args:
+            reason: Why it failed or was pruned, one sentence.
+            code: Its exit code.
+            pruned: Whether a search stopped it early.
         """
         if not in_sweep():
             return
         record = {"sweep": os.environ[SWEEP_ID], "overrides": self.overrides, "time": time.time()}
         if reason:
-            record |= {"reason": reason, "code": code}
+            record |= {"reason": reason, "code": code, "pruned": pruned}
         write_atomically(self.folder / "state.json", json.dumps(record).encode())
 
     def write_inputs(self, prepared: "Prepared") -> None:
@@ -175,7 +180,7 @@ class State:
 
     Attributes:
         status: One of the constants of this module.
-        reason: Why it failed, one sentence.
+        reason: Why it failed or was pruned, one sentence.
         code: Its exit code.
         other_python: Whether another minor version of Python finished it; its data may differ.
     """
@@ -204,7 +209,8 @@ def read_state(folder: Path) -> State:
         return State(RUNNING)
     record = read_record(folder / "state.json") or {}
     if record.get("reason"):
-        return State(FAILED, str(record["reason"]), int(record["code"]))
+        status = PRUNED if record.get("pruned") else FAILED
+        return State(status, str(record["reason"]), int(record["code"]))
     return State(INTERRUPTED if (folder / "config.yaml").exists() else NOT_STARTED)
 
 

@@ -75,6 +75,7 @@ def sections(results: Results, pictures: Mapping[str, Mapping[str, str]]) -> lis
             [*_pictures(pictures, "differences"), *_tables(differences)],
             f"From the reference row, {reference}, paired by seed or by pair.",
         ),
+        Section("Search", _search(results)),
         Section("Pictures", _pictures(pictures, "dots", "curves", "effects")),
         Section(
             "Samples",
@@ -201,6 +202,27 @@ def _other_oracles(results: Results) -> list[Block]:
     known = ("with tests", "n", "functions", "scripts", "quality", "reasons")
     rest = {key: value for key, value in results.oracles.items() if key not in known}
     return [Block("facts", facts(rest))] if rest else []
+
+
+def _search(results: Results) -> list[Block]:
+    """Return the best trial and the importance of the parameters, if the study is a search."""
+    if not results.search:
+        return []
+    best = results.search["best"]
+    blocks = [
+        Block(
+            "facts",
+            facts({"trial": best["trial"], "val/nll": best["value"], **best["params"]}),
+            f"Best of {results.search['finished']} finished and {results.search['pruned']} pruned "
+            "trials",
+        )
+    ]
+    shares = {key: f"{100 * share:.0f} %" for key, share in results.search["importance"].items()}
+    if shares:
+        blocks.append(
+            Block("facts", facts(shares), "Importance for val/nll (PED-ANOVA, finished trials)")
+        )
+    return blocks
 
 
 def _fixed(results: Results) -> list[Block]:

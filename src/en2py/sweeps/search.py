@@ -1,0 +1,358 @@
+"""The search: draw hyperparameters with Optuna, launch the trials, prune bad ones.
+
+Trials are asked for and told one batch at a time, in a storage that several processes share. A
+trial is a run like any other: an interrupted one resumes, and a finished run is not trained again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import optuna
+from filelock import FileLock, Timeout
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from en2py.config.argument_types import argument_types
+from en2py.config.run_name import config_digest
+from en2py.data.files import digest, write_atomically
+from en2py.errors import UserError, did_you_mean
+from en2py.sweeps import plan, preparation, progress
+from en2py.sweeps.search_space import Space, rounded, search_space, space_text
+from en2py.sweeps.sweeper import StudySweeper
+from en2py.sweeps.trial import SEARCH
+from en2py.training import run_folder
+
+log = logging.getLogger(__name__)
+
+RESULT = "search.json"  # best trial and importance of the parameters, in the study's folder
+_LEAST = 8  # finished trials for the importance of the parameters
+_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", module="optuna")
+
+
+class RoundedTPESampler(optuna.samplers.TPESampler):  # type: ignore[misc]
+    """Tree-structured Parzen estimator (Bergstra et al. 2011) whose numbers have three digits."""
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        """Return rounded values of the parameters that are sampled together."""
+        found = super().sample_relative(study, trial, search_space)
+        return {name: rounded(value, search_space[name]) for name, value in found.items()}
+
+    def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        """Return a rounded value of one parameter."""
+        return rounded(super().sample_independent(study, trial, name, distribution), distribution)
+
+
+class SearchSweeper(StudySweeper):
+    """Search for the lowest `val/nll`.
+
+    Args:
+        n_trials: Trials of the search, those of earlier commands and of other processes included;
+            failed ones are replaced.
+        storage: A journal file, or a database as a URL, for example `sqlite:///search.db`.
+        n_startup_trials: Random trials before the sampler uses results; before so many finished
+            trials, none is pruned by the median.
+        sampler: `tpe` or `random`.
+        pruner: Stop trials whose `val/nll` is above the `median` of the others at the same epoch,
+            or by `hyperband` (Li et al. 2018); None: train all to the end.
+        n_warmup_epochs: Epochs before which the median prunes nothing.
+        seed: Of the sampler; with the number of a trial and the earlier results it determines the
+            values of the trial.
+        params: The search space; the command line replaces single parameters.
+    """
+
+    def __init__(
+        self,
+        n_trials: PositiveInt,
+        storage: str,
+        n_startup_trials: PositiveInt,
+        sampler: Literal["tpe", "random"],
+        pruner: Literal["median", "hyperband"] | None,
+        n_warmup_epochs: NonNegativeInt,
+        seed: Annotated[int, Field(ge=0)],
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(params)
+        self.n_trials, self.storage = n_trials, storage
+        self.n_startup_trials, self.sampler, self.seed = n_startup_trials, sampler, seed
+        self.pruner, self.n_warmup_epochs = pruner, n_warmup_epochs
+
+    def sweep(self, arguments: list[str]) -> list[Any]:
+        """Print the plan, prepare the data, and run trials until there are `n_trials`."""
+        assert self.config is not None and self.hydra_context is not None
+        self._check()
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        params = [f"{key}={value}" for key, value in self.params.items()]
+        fixed, space = search_space(parser.parse_overrides([*params, *arguments]))
+        self.folder = Path(self.config.hydra.sweep.dir)
+        self.fixed, self.space = fixed, space
+        max_epochs = self._base_config(fixed)["trainer"]["max_epochs"]
+        if "://" not in self.storage:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "storage": self.storage,
+            "study": f"{self.folder.name}-{self._digest(fixed, space)}",
+            "pruner": self.pruner,
+            "n_startup_trials": self.n_startup_trials,
+            "n_warmup_epochs": self.n_warmup_epochs,
+            "max_epochs": max_epochs,
+        }
+        self.study = open_study(settings)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.environ[SEARCH] = json.dumps(settings)
+        OmegaConf.save(self.config, self.folder / "multirun.yaml")
+        try:
+            self._run_trials()
+        finally:
+            os.environ.pop(SEARCH, None)
+            write_result(self.folder, self.study)
+        return []
+
+    def _run_trials(self) -> None:
+        assert self.config is not None
+        launcher = self.config.hydra.launcher
+        n_parallel = int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
+        known = {trial.number for trial in self._trials(*_DONE)}
+        plan.write_plan(self.folder, [self._job(trial) for trial in self._trials(*_DONE)])
+        self._print_plan()
+        self._failed: set[int] = set()
+        is_first = True
+        while batch := self._claim(n_parallel):
+            planned = {number: self._plan(self._overrides(trial)) for number, trial in batch}
+            jobs = [self._job(trial, planned[number][0]) for number, trial in batch]
+            plan.write_plan(self.folder, jobs)
+            configs = [cfg for _, cfg in planned.values() if cfg is not None]
+            if is_first and configs:
+                left = self.n_trials - len(self._trials(*_DONE))
+                preparation.prepare_data([configs[0]] * max(left, 1), n_parallel)
+                is_first = False
+            todo = {job.run: job for job in jobs if job.run and not self._is_finished(job.run)}
+            if todo:
+                self._launch(list(todo.values()), self.folder)
+            for (number, _), job in zip(batch, jobs, strict=True):
+                self._tell(number, job)
+                self._locks.pop(number).release()
+            known |= {number for number, _ in batch}
+        others = [trial for trial in self._trials(*_DONE) if trial.number not in known]
+        plan.write_plan(self.folder, [self._job(trial) for trial in others])
+
+    # -- trials -----------------------------------------------------------------------------------
+
+    def _claim(self, n: int) -> list[tuple[int, FrozenTrial]]:
+        """Return up to `n` trials to run: interrupted ones first, then new ones.
+
+        A process holds the lock of a trial while it runs it, so a trial whose lock is free was
+        interrupted.
+        """
+        claimed: dict[int, FrozenTrial] = {}
+        self._locks: dict[int, FileLock] = {}
+        self.folder.joinpath(".search").mkdir(exist_ok=True)
+        with FileLock(self.folder / ".search" / "lock"):
+            for trial in self._trials(TrialState.RUNNING):
+                if len(claimed) < n and self._lock(trial.number, is_new=False):
+                    if set(trial.params) == set(self.space):
+                        claimed[trial.number] = trial
+                    else:  # interrupted while it was drawn
+                        self.study.tell(trial.number, state=TrialState.FAIL)
+            while len(claimed) < n:
+                trials = self._trials(*_DONE, TrialState.RUNNING)
+                if len(trials) + len(self._failed) >= self.n_trials:
+                    break
+                trial = self._ask()
+                self._lock(trial.number, is_new=True)
+                claimed[trial.number] = trial
+        return list(claimed.items())
+
+    def _lock(self, number: int, *, is_new: bool) -> bool:
+        """Lock a trial; return False for one of another process or of another file system."""
+        path = self.folder / ".search" / f"{self.study.study_name}-{number}.lock"
+        if not is_new and not path.exists():
+            return False
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return False
+        path.touch()
+        self._locks[number] = lock
+        return True
+
+    def _ask(self) -> FrozenTrial:
+        """Draw the values of a new trial: a function of seed, its number and earlier results."""
+        number = len(self.study.get_trials(deepcopy=False))
+        text = hashlib.sha256(f"{self.seed}-{number}".encode()).hexdigest()
+        n_startup = self.n_trials if self.sampler == "random" else self.n_startup_trials
+        self.study.sampler = RoundedTPESampler(
+            seed=int(text[:8], 16), n_startup_trials=n_startup, constant_liar=True
+        )
+        trial = self.study.ask(self.space)
+        trial.set_user_attr("run", self._plan(self._overrides(trial))[0].run)
+        return self.study.get_trials(deepcopy=False)[trial.number]
+
+    def _overrides(self, trial: Any) -> tuple[str, ...]:
+        return (*self.fixed, *(f"{key}={value}" for key, value in trial.params.items()))
+
+    def _job(self, trial: FrozenTrial, job: plan.Job | None = None) -> plan.Job:
+        values = " ".join(f"{key}={value}" for key, value in trial.params.items())
+        replaced = len([t for t in self._trials(TrialState.FAIL) if t.number < trial.number])
+        label = f"trial {trial.number + 1}/{self.n_trials + replaced} {values}"
+        overrides = self._overrides(trial)
+        run, reason = (job.run, job.reason) if job else (trial.user_attrs.get("run", ""), "")
+        return plan.Job(overrides, run, reason, label)
+
+    def _tell(self, number: int, job: plan.Job) -> None:
+        state = run_folder.State(run_folder.FAILED, job.reason)
+        if job.run:
+            state = run_folder.read_state(self.folder / job.run)
+        value = None
+        if state.status == run_folder.FINISHED:
+            result: Any = run_folder.read_result(self.folder / job.run)
+            value = result["best"].get("val/nll")
+        if value is not None:
+            self.study.tell(number, value)
+        elif state.status == run_folder.PRUNED:
+            self.study.tell(number, state=TrialState.PRUNED)
+        else:
+            self.study.tell(number, state=TrialState.FAIL)
+            self._failed.add(number)
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        found: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states)
+        return found
+
+    def _is_finished(self, run: str) -> bool:
+        assert self.config is not None
+        state = run_folder.read_state(self.folder / run)
+        return state.status == run_folder.FINISHED and not self.config.get("fresh")
+
+    # -- settings ---------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Compare the settings with the types of the constructor's arguments."""
+        assert self.config is not None
+        if self.config.hydra.job.config_name != "train":
+            raise UserError("hydra/sweeper=search: only train.py searches")
+        known, _ = argument_types(SearchSweeper)
+        for name, value in self.config.hydra.sweeper.items():
+            if name in ("_target_", "params"):
+                continue
+            expected = known.get(name)
+            if expected is None:
+                raise UserError(f"hydra.sweeper.{name}: no such key{did_you_mean(name, known)}")
+            expected.validate(f"hydra.sweeper.{name}", value)
+
+    def _base_config(self, fixed: Sequence[str]) -> dict[str, Any]:
+        assert self.config is not None and self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        cfg: DictConfig = loader.load_sweep_config(self.config, list(fixed))
+        with open_dict(cfg):
+            del cfg["hydra"]
+        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+        if plain["trainer"].get("limit_val_batches") == 0:
+            raise UserError(
+                "trainer.limit_val_batches=0: a search needs val/nll, which a validation measures"
+            )
+        return dict(plain)
+
+    def _digest(self, fixed: Sequence[str], space: Space) -> str:
+        """Return what tells searches of a study apart: fixed settings, search space, seed."""
+        texts = {key: space_text(distribution) for key, distribution in sorted(space.items())}
+        return digest([config_digest(self._base_config(fixed)), texts, self.seed])[:8]
+
+    def _print_plan(self) -> None:
+        counts = {
+            "finished": len(self._trials(TrialState.COMPLETE)),
+            "pruned": len(self._trials(TrialState.PRUNED)),
+            "failed, replaced": len(self._trials(TrialState.FAIL)),
+            "interrupted or running": len(self._trials(TrialState.RUNNING)),
+        }
+        words = [f"{n} {word}" for word, n in counts.items() if n]
+        texts = {key: space_text(distribution) for key, distribution in self.space.items()}
+        sampler = {"tpe": "TPE", "random": "random"}[self.sampler]
+        pruned = f"pruned by {self.pruner}" if self.pruner else "none is pruned"
+        progress.print_search(self.folder.name, self.n_trials, words, texts)
+        log.info(f"sampler: {sampler}, {pruned}; storage: {self.storage}")
+
+
+def open_study(settings: Mapping[str, Any]) -> Any:
+    """Open the Optuna study of a search, or create it.
+
+    Args:
+        settings: Name, storage, and what the pruner needs; plain values.
+
+    Raises:
+        UserError: If the storage cannot be opened.
+    """
+    pruner: Any = optuna.pruners.NopPruner()
+    if settings["pruner"] == "median":
+        pruner = optuna.pruners.MedianPruner(
+            n_startup_trials=settings["n_startup_trials"],
+            n_warmup_steps=settings["n_warmup_epochs"],
+        )
+    elif settings["pruner"] == "hyperband":
+        pruner = optuna.pruners.HyperbandPruner(1, max(1, settings["max_epochs"]))
+    try:
+        return optuna.create_study(
+            study_name=settings["study"],
+            storage=_storage(settings["storage"]),
+            direction="minimize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+    except Exception as error:  # of Optuna, SQLAlchemy, a driver, the file system
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"hydra.sweeper.storage={settings['storage']} cannot be opened ({reason}): give a file, "
+            "or a URL such as sqlite:///search.db"
+        ) from error
+
+
+def _storage(text: str) -> Any:
+    if "://" in text:
+        return optuna.storages.RDBStorage(text)
+    backend = optuna.storages.journal.JournalFileBackend(text)
+    return optuna.storages.JournalStorage(backend)
+
+
+def running_trial(run: str) -> Any:
+    """Return the running trial of a run, for its reports; None if there is none.
+
+    Args:
+        run: The name of the run.
+    """
+    study = open_study(json.loads(os.environ[SEARCH]))
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get("run") == run:
+            return optuna.trial.Trial(study, trial._trial_id)
+    return None
+
+
+def write_result(folder: Path, study: Any) -> None:
+    """Write the best trial, and the importance of each parameter once enough trials are finished.
+
+    The importance is by PED-ANOVA (Watanabe et al. 2023), over the finished trials.
+    """
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not finished:
+        return
+    importance: dict[str, float] = {}
+    if len(finished) >= _LEAST and len({trial.value for trial in finished}) > 1:
+        importance = optuna.importance.get_param_importances(study)
+    best = study.best_trial
+    record = {
+        "study": study.study_name,
+        "finished": len(finished),
+        "pruned": len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))),
+        "best": {"trial": best.number + 1, "value": best.value, "params": best.params},
+        "importance": importance,
+    }
+    write_atomically(folder / RESULT, json.dumps(record, indent=1).encode())

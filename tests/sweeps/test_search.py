@@ -1,0 +1,267 @@
+"""Searches: the override grammar as a search space, shared and resumed trials, pruning."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+pytest.importorskip("optuna", minversion="5")
+
+import optuna
+
+from en2py.errors import UserError
+from en2py.sweeps import search, summary, trial
+from en2py.sweeps.search_space import rounded, search_space, space_text
+from en2py.training import run_folder
+from en2py.training.callbacks.pruning import PruneTrial
+from training_runs import Go, assert_same_run, folder_of, runner
+
+SEARCH = ["-m", "hydra/sweeper=search", "optimizer.lr=choice(0.00001,0.01)",
+          "loss.label_smoothing=0.1", "model.dropout=0.2", "trainer.max_epochs=1"]  # fmt: skip
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Go:
+    return runner(tmp_path)
+
+
+def parsed(*words: str) -> Any:
+    return search_space(OverridesParser.create().parse_overrides(list(words)))
+
+
+# -------------------------------------------------------------------------------- search space
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("loss=plain,smoothed", "plain, smoothed"),
+        ("model=choice(tiny,small)", "tiny, small"),
+        ("model.dropout=interval(0,0.4)", "0.0 to 0.4"),
+        ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "0.0001 to 0.01, logarithmic"),
+        ("model.n_layers=int(interval(1,6))", "1 to 6"),
+        ("model.d_model=range(64,257,64)", "64 to 256 in steps of 64"),
+        ("model.dropout=range(0.0,0.5,0.1)", "0.0, 0.1, 0.2, 0.3, 0.4"),
+    ],
+)
+def test_override_grammar_is_the_search_space(word: str, text: str) -> None:
+    fixed, space = parsed("seed=1", word)
+    assert fixed == ["seed=1"]
+    assert [space_text(distribution) for distribution in space.values()] == [text]
+
+
+def test_single_value_replaces_a_searched_parameter() -> None:
+    fixed, space = parsed("loss=plain,smoothed", "model=tiny,small", "model=tiny")
+    assert fixed == ["model=tiny"] and list(space) == ["loss"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("seed=1,2", "luckiest seed"),
+        ("loss=plain", "every parameter of the search is fixed"),
+        ("model.dropout=interval(0.4,0.1)", "A < B"),
+        ("optimizer.lr=tag(log,interval(0,1))", "0 < A < B"),
+        ("model.d_model=tag(log,range(1,9))", "only an interval"),
+    ],
+)
+def test_search_space_that_cannot_be_searched_is_refused(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parsed(word)
+
+
+def test_drawn_numbers_have_three_digits_and_depend_on_the_seed() -> None:
+    _, space = parsed("optimizer.lr=tag(log,interval(1e-4,3e-3))")
+    drawn = []
+    for seed in (1, 1, 2):
+        study = optuna.create_study(sampler=search.RoundedTPESampler(seed=seed))
+        drawn.append(study.ask(space).params["optimizer.lr"])
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert all(float(f"{value:.3g}") == value and 1e-4 <= value <= 3e-3 for value in drawn)
+
+
+def test_rounding_stays_within_the_interval() -> None:
+    distribution = optuna.distributions.FloatDistribution(0.12345, 0.12399)
+    assert rounded(0.123451, distribution) == 0.12345
+    assert rounded(0.12398, distribution) == 0.12399
+
+
+# ------------------------------------------------------------------------------------- searches
+
+
+def trials(tmp_path: Path) -> list[Any]:
+    storage = search._storage(str(tmp_path / "out" / "adhoc" / "search.journal"))
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage).get_trials()
+
+
+@pytest.mark.slow
+def test_search_counts_the_trials_of_an_earlier_command(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 0
+    study = tmp_path / "out" / "adhoc"
+    before = {path: path.read_bytes() for path in study.glob("*/result.json")}
+    assert go(*SEARCH, "hydra.sweeper.n_trials=2") == 0
+    printed = capsys.readouterr().out
+    assert [t.state.name for t in trials(tmp_path)] == ["COMPLETE", "COMPLETE"]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert "adhoc: search, 2 trials (1 finished)" in printed
+    assert "trial 2/2 optimizer.lr=" in printed and "best trial:" in printed
+    record = json.loads((study / "search.json").read_text())
+    values = [t.value for t in trials(tmp_path)]
+    assert record["best"]["value"] == min(values) and record["finished"] == 2
+
+
+@pytest.mark.slow
+def test_interrupted_trial_is_resumed_before_new_ones(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Any, jobs: Any, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search.SearchSweeper, "_launch", interrupted)
+        assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 130
+    (before,) = trials(tmp_path)
+    assert before.state.name == "RUNNING"
+    assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 0
+    (after,) = trials(tmp_path)
+    assert after.state.name == "COMPLETE" and after.params == before.params
+
+
+def test_trial_of_another_process_is_left_to_it(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Any] = []
+
+    def interrupted(self: Any, jobs: Any, folder: Path) -> None:
+        launched.append(jobs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search.SearchSweeper, "_launch", interrupted)
+    assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 130
+    (lock,) = (tmp_path / "out" / "adhoc" / ".search").glob("adhoc-*.lock")
+    with FileLock(lock):
+        assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 0
+    assert len(launched) == 1
+
+
+def test_failed_trial_is_replaced_by_a_later_command(go: Go, tmp_path: Path) -> None:
+    refused = [word for word in SEARCH if not word.startswith("optimizer")]
+    refused += ["model.n_heads=7,9", "hydra.sweeper.n_trials=1"]
+    assert go(*refused) == 2
+    assert [t.state.name for t in trials(tmp_path)] == ["FAIL"]
+    assert go(*refused) == 2
+    assert [t.state.name for t in trials(tmp_path)] == ["FAIL", "FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: expected a number above 0"),
+        ("hydra.sweeper.pruner=worst", "hydra.sweeper.pruner=worst: expected 'median'"),
+        ("hydra.sweeper.storage=nosql://there", "hydra.sweeper.storage=nosql://there cannot be"),
+        ("+trainer.limit_val_batches=0", "a search needs val/nll"),
+    ],
+)
+def test_wrong_setting_of_a_search_is_refused(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
+) -> None:
+    assert go(*SEARCH, word) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) or message in error
+    assert error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+# -------------------------------------------------------------------------------------- pruning
+
+
+class AlwaysPruned:
+    """A trial that is worse than all others."""
+
+    def __init__(self) -> None:
+        self.reported: list[tuple[int, float]] = []
+
+    def report(self, value: float, step: int) -> None:
+        self.reported.append((step, value))
+
+    def should_prune(self) -> bool:
+        return True
+
+
+@pytest.mark.slow
+def test_pruned_run_can_be_trained_to_its_end(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruned = AlwaysPruned()
+    monkeypatch.setenv(run_folder.SWEEP_ID, "1-a")
+    monkeypatch.setattr(
+        "en2py.cli.train.pruning_callback", lambda run: [PruneTrial(pruned)], raising=True
+    )
+    assert go(out="pruned") == 0
+    monkeypatch.undo()
+    folder = folder_of(tmp_path, "pruned")
+    state = run_folder.read_state(folder)
+    assert state.status == run_folder.PRUNED and state.reason.startswith("after epoch 1: val/nll")
+    assert [step for step, _ in pruned.reported] == [1]
+    assert not (folder / "result.json").exists()
+    assert go(out="pruned") == 0 and go(out="whole") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder)
+
+
+def test_last_epoch_is_not_pruned() -> None:
+    trainer: Any = SimpleNamespace(
+        callback_metrics={"val/nll": 2.0}, current_epoch=2, max_epochs=3, is_global_zero=True,
+        sanity_checking=False, should_stop=False,
+        strategy=SimpleNamespace(broadcast=lambda value: value),
+    )  # fmt: skip
+    callback = PruneTrial(AlwaysPruned())
+    callback.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    callback.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert not trainer.should_stop and not callback.reason
+
+
+def test_epoch_without_a_validation_reports_nothing() -> None:
+    pruned = AlwaysPruned()
+    trainer: Any = SimpleNamespace(callback_metrics={"val/nll": 2.0})
+    PruneTrial(pruned).on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert not pruned.reported
+
+
+def test_running_trial_is_found_by_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four trials with a low value: the median prunes a fifth with a higher one."""
+    settings = {"storage": str(tmp_path / "j"), "study": "s", "pruner": "median",
+                "n_startup_trials": 1, "n_warmup_epochs": 0, "max_epochs": 9}  # fmt: skip
+    study = search.open_study(settings)
+    for value in (1.0, 1.1, 1.2, 1.3):
+        good = study.ask()
+        good.report(value, 1)
+        study.tell(good, value)
+    study.ask().set_user_attr("run", "bad-run")
+    monkeypatch.setenv(trial.SEARCH, json.dumps(settings))
+    (callback,) = trial.pruning_callback("bad-run")
+    callback.trial.report(5.0, 1)
+    assert callback.trial.should_prune()
+    assert trial.pruning_callback("other-run") == []
+
+
+def test_importance_of_each_parameter_is_in_the_summary(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = optuna.create_study()
+    for i in range(12):
+        drawn = study.ask(parsed("optimizer.lr=interval(0,1)", "model.dropout=interval(0,1)")[1])
+        study.tell(drawn, drawn.params["optimizer.lr"] + 0.001 * i)
+    search.write_result(tmp_path, study)
+    record = json.loads((tmp_path / "search.json").read_text())
+    assert record["importance"]["optimizer.lr"] > record["importance"]["model.dropout"]
+    with caplog.at_level("INFO"):
+        summary._log_search(record)
+    assert "importance for val/nll, over 12 finished trials: optimizer.lr" in caplog.text
