@@ -14,8 +14,9 @@ class StudySweeper(sweeper.StudySweeper):
 
 
 class SearchSweeper(Sweeper):
-    """The sweeper of `hydra/sweeper=search`; Optuna takes a second to import, so it is imported
-    only by a search, not by each command that looks for plugins.
+    """The sweeper of `hydra/sweeper=search`.
+
+    Hydra imports this module in each command, so only a search imports Optuna, which takes a second.
 
     Args:
         settings: Arguments of `en2py.sweeps.search.SearchSweeper`.

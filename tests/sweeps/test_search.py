@@ -233,9 +233,7 @@ def test_epoch_without_a_validation_reports_nothing() -> None:
     assert not pruned.reported
 
 
-def test_running_trial_is_found_by_its_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_trial_is_found_by_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four trials with a low value: the median prunes a fifth with a higher one."""
     settings = {"storage": str(tmp_path / "j"), "study": "s", "pruner": "median",
                 "n_startup_trials": 1, "n_warmup_epochs": 0, "max_epochs": 9}  # fmt: skip
@@ -255,8 +253,8 @@ def test_running_trial_is_found_by_its_run(
 def test_importance_of_each_parameter_is_in_the_summary(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    study = optuna.create_study()
-    for i in range(12):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for i in range(24):
         drawn = study.ask(parsed("optimizer.lr=interval(0,1)", "model.dropout=interval(0,1)")[1])
         study.tell(drawn, drawn.params["optimizer.lr"] + 0.001 * i)
     search.write_result(tmp_path, study)
@@ -264,4 +262,4 @@ def test_importance_of_each_parameter_is_in_the_summary(
     assert record["importance"]["optimizer.lr"] > record["importance"]["model.dropout"]
     with caplog.at_level("INFO"):
         summary._log_search(record)
-    assert "importance for val/nll, over 12 finished trials: optimizer.lr" in caplog.text
+    assert "importance for val/nll, over 24 finished trials: optimizer.lr" in caplog.text

@@ -73,7 +73,8 @@ def print_search(
         parameters: Key to what is searched, in words.
     """
     done = f" ({', '.join(counts)})" if counts else ""
-    table = Table(title=f"{study}: search, {n_trials} trials{done}", title_justify="left")
+    log.info(f"{study}: search, {n_trials} trial{'s' if n_trials > 1 else ''}{done}")
+    table = Table()
     for column in ("parameter", "searched"):
         table.add_column(column, overflow="fold")
     for key, text in parameters.items():

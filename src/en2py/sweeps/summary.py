@@ -351,8 +351,7 @@ def _log_search(search: Mapping[str, Any]) -> None:
     shares = ", ".join(f"{k} {100 * share:.0f} %" for k, share in search["importance"].items())
     if shares:
         log.info(
-            f"importance for val/nll, over {search['finished']} finished trials: {shares} "
-            "(PED-ANOVA)"
+            f"importance for val/nll, over {search['finished']} finished trials: {shares} (fANOVA)"
         )
 
 

@@ -220,7 +220,7 @@ def _search(results: Results) -> list[Block]:
     shares = {key: f"{100 * share:.0f} %" for key, share in results.search["importance"].items()}
     if shares:
         blocks.append(
-            Block("facts", facts(shares), "Importance for val/nll (PED-ANOVA, finished trials)")
+            Block("facts", facts(shares), "Importance for val/nll (fANOVA, finished trials)")
         )
     return blocks
 
