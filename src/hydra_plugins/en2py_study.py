@@ -16,7 +16,7 @@ class StudySweeper(sweeper.StudySweeper):
 class SearchSweeper(Sweeper):
     """The sweeper of `hydra/sweeper=search`.
 
-    Hydra imports this module in each command, so only a search imports Optuna, which takes a second.
+    Hydra imports this module in each command; only a search takes a second to import Optuna.
 
     Args:
         settings: Arguments of `en2py.sweeps.search.SearchSweeper`.

@@ -44,8 +44,8 @@ from en2py.training import run_folder, signals
 
 log = logging.getLogger(__name__)
 
-# The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 _NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
+# The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 _NOT_FOLLOWED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job.chdir")
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
 
