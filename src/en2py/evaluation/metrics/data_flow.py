@@ -12,7 +12,8 @@ COMES, COMPUTED = "comesFrom", "computedFrom"
 _ASSIGNMENTS = ("assignment", "augmented_assignment", "for_in_clause")
 
 Node = Any  # tree_sitter.Node, which is an extra
-Tokens = dict[Any, tuple[int, str]]  # start and end of a leaf -> its place in the program, its text
+Span = tuple[tuple[int, int], tuple[int, int]]  # rows and columns of the start and the end
+Tokens = dict[Span, tuple[int, str]]  # of each leaf: its place in the program, its text
 State = dict[str, list[int]]  # name -> places of its last assignments
 
 
@@ -179,14 +180,14 @@ def _joined(edges: Iterable[Edge]) -> list[Edge]:
 
 
 def _is_leaf(node: Node) -> bool:
-    return (not node.children or node.type == "string") and node.type != "comment"
+    return node.type == "string" or (not node.children and node.type != "comment")
 
 
-def _span(node: Node) -> Any:
+def _span(node: Node) -> Span:
     return node.start_point, node.end_point
 
 
-def _leaves(node: Node) -> list[Any]:
+def _leaves(node: Node) -> list[Span]:
     return [_span(node)] if _is_leaf(node) else [at for c in node.children for at in _leaves(c)]
 
 
@@ -197,7 +198,7 @@ def _variables(node: Node, tokens: Tokens) -> list[tuple[int, str]]:
     return [found for child in node.children for found in _variables(child, tokens)]
 
 
-def _text(span: Any, lines: list[str]) -> str:
+def _text(span: Span, lines: list[str]) -> str:
     """Return the text of a leaf; tree-sitter counts columns in bytes, as the package ignores."""
     (first, start), (last, end) = span
     if first == last:
