@@ -153,8 +153,21 @@ def test_the_description_names_the_missing_layer():
     assert pool.level_of({**layers, "landlock": "Function not implemented"}) == "process"
 
 
+@pytest.mark.parametrize(("system", "refused"), [("linux", True), ("darwin", False)])
+def test_auto_accepts_the_level_of_a_process_only_outside_of_linux(system, refused, monkeypatch):
+    monkeypatch.setattr(pool, "level_of", lambda layers: "process")
+    monkeypatch.setattr(pool, "_missing_layers_message", lambda *_: "refused")
+    monkeypatch.setattr(pool.sys, "platform", system)
+    try:
+        with Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="auto") as opened:
+            assert opened.run([Job("def f(x):\n    return x + 1", ("f(1)",))])[0].calls[0].value == 2
+        assert not refused
+    except UserError:
+        assert refused
+
+
 def test_an_unknown_level_is_an_error():
-    with pytest.raises(UserError, match="min_level=strong: expected one of process, kernel, full"):
+    with pytest.raises(UserError, match="min_level=strong: expected one of auto, process, kernel"):
         Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="strong")
 
 

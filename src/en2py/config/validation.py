@@ -65,7 +65,7 @@ VALUES: dict[str, ArgumentType] = {
         "sandbox.timeout_s": PositiveFloat,
         "sandbox.memory_mb": Annotated[int, Field(ge=64)],
         "sandbox.workers": PositiveInt | None,
-        "sandbox.min_level": Literal["full", "kernel", "process"],
+        "sandbox.min_level": Literal["auto", "full", "kernel", "process"],
         "logger.wandb": Section | None,
         "logger.wandb.project": str,
         "logger.wandb.log_checkpoints": bool,

@@ -41,7 +41,8 @@ class Sandbox:
         timeout_s: CPU seconds of one job; the wall-clock limit is four times as long.
         memory_mb: Address space of one candidate.
         workers: Number of parallel candidates; None: one per core.
-        min_level: The weakest level to accept: `process`, `kernel` or `full`.
+        min_level: The weakest level to accept: `process`, `kernel` or `full`; `auto`: the strongest
+            that the operating system can have, `full` on Linux, `process` elsewhere.
         hash_seed: PYTHONHASHSEED of the candidates.
 
     Raises:
@@ -57,8 +58,11 @@ class Sandbox:
         min_level: str,
         hash_seed: int = 0,
     ) -> None:
+        if min_level == "auto":
+            min_level = "full" if sys.platform == "linux" else "process"
         if min_level not in LEVELS:
-            raise UserError(f"sandbox.min_level={min_level}: expected one of {', '.join(LEVELS)}")
+            known = ", ".join(("auto", *LEVELS))
+            raise UserError(f"sandbox.min_level={min_level}: expected one of {known}")
         if not hasattr(os, "fork"):
             raise UserError("generated code runs on Linux and macOS only: this system has no fork")
         self.timeout_s, self.memory_mb, self.hash_seed = timeout_s, memory_mb, hash_seed
