@@ -153,17 +153,21 @@ def test_the_description_names_the_missing_layer():
     assert pool.level_of({**layers, "landlock": "Function not implemented"}) == "process"
 
 
-@pytest.mark.parametrize(("system", "refused"), [("linux", True), ("darwin", False)])
-def test_auto_accepts_the_level_of_a_process_only_outside_of_linux(system, refused, monkeypatch):
+def auto(system: str, monkeypatch) -> Sandbox:
     monkeypatch.setattr(pool, "level_of", lambda layers: "process")
-    monkeypatch.setattr(pool, "_missing_layers_message", lambda *_: "refused")
     monkeypatch.setattr(pool.sys, "platform", system)
-    try:
-        with Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="auto") as opened:
-            assert opened.run([Job("def f(x):\n    return x + 1", ("f(1)",))])[0].calls[0].value == 2
-        assert not refused
-    except UserError:
-        assert refused
+    return Sandbox(timeout_s=1, memory_mb=256, workers=1, min_level="auto")
+
+
+def test_auto_refuses_less_than_full_on_linux(monkeypatch):
+    with pytest.raises(UserError, match="below 'full'"):
+        auto("linux", monkeypatch)
+
+
+def test_auto_accepts_a_process_on_macos(monkeypatch):
+    with auto("darwin", monkeypatch) as opened:
+        outcome = opened.run([Job("def f(x):\n    return x + 1", ("f(1)",))])[0]
+    assert outcome.calls[0].value == 2
 
 
 def test_an_unknown_level_is_an_error():
