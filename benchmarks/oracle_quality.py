@@ -1,7 +1,7 @@
 """Measure oracles: testable references, mutants detected, unrelated functions accepted.
 
     python benchmarks/oracle_quality.py english_python PATH [--pairs N] [--show N]
-    python benchmarks/oracle_quality.py jsonl PATH --description text --code code
+    python benchmarks/oracle_quality.py file PATH --description text --code code
 
 Pairs are cleaned only as far as parsing requires it (characters, tabs, indentation, Python 2).
 """
@@ -12,7 +12,7 @@ import time
 
 from en2py.data.cleaning import characters, layout, limits, pipeline
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.sources import english_python, jsonl
+from en2py.data.sources import english_python, file
 from en2py.evaluation.behaviour import build_oracles, count_reasons
 from en2py.evaluation.behaviour.mutation_testing import measure
 from en2py.sandbox import Sandbox
@@ -23,9 +23,9 @@ def read(options: argparse.Namespace) -> list[Pair]:
     if options.source == "english_python":
         pairs = english_python.read_english_python(report, path=options.path, url="", sha256="")
     else:
-        pairs = jsonl.read_jsonl(
+        pairs = file.read_file(
             report,
-            name="jsonl",
+            name="file",
             path=options.path,
             description_field=options.description,
             code_field=options.code,
@@ -43,10 +43,10 @@ def read(options: argparse.Namespace) -> list[Pair]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", choices=["english_python", "jsonl"])
+    parser.add_argument("source", choices=["english_python", "file"])
     parser.add_argument("path")
-    parser.add_argument("--description", default="text")
-    parser.add_argument("--code", default="code")
+    parser.add_argument("--description", default="auto")
+    parser.add_argument("--code", default="auto")
     parser.add_argument("--pairs", type=int, default=None, help="only the first N pairs")
     parser.add_argument("--show", type=int, default=0, help="print N of either kind of error")
     parser.add_argument("--seed", type=int, default=0)

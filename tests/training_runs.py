@@ -24,7 +24,7 @@ Go = Callable[..., int]
 
 
 SMALL = [
-    "data=jsonl",
+    "data=file",
     "split=random",
     "model=tiny",
     "model.d_model=32",

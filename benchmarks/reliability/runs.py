@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))  # train.py
 torch.set_num_threads(1)
 os.environ.setdefault("WANDB_MODE", "disabled")
 WORDS = [
-    "data=jsonl", "split=random", "model=tiny", "model.d_model=32", "model.d_ff=64",
+    "data=file", "split=random", "model=tiny", "model.d_model=32", "model.d_ff=64",
     "model.n_heads=2", "model.dropout=0.2", "batch.max_tokens=200", "trainer.max_epochs=3",
     "trainer.accelerator=cpu", "callbacks.samples.n_samples=2",
     "callbacks.samples.every_n_epochs=1",

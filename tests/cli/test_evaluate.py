@@ -34,7 +34,7 @@ from fake_results import fake_results
 
 SANDBOX = {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, "min_level": "process"}
 SMALL = [
-    *("data=jsonl", "split=random", "model=tiny", "model.d_model=16", "model.d_ff=16"),
+    *("data=file", "split=random", "model=tiny", "model.d_model=16", "model.d_ff=16"),
     *("model.n_heads=2", "trainer.accelerator=cpu", "decoding.max_len=8", "logger=csv"),
     "processes=1",
 ]
@@ -196,7 +196,7 @@ def test_losses_over_different_tokens_are_not_compared(
 
 
 def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path) -> None:
-    data = ["data=jsonl", f"data.path={folder / 'pairs.jsonl'}", "split=random"]
+    data = ["data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random"]
     assert score("baseline=retrieval,constant", *data, f"folder={tmp_path}") == 0
     found = results_in(tmp_path)
     assert [row.name for row in found.rows] == ["retrieval", "constant"]
@@ -208,7 +208,7 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
     [
         (["baseline=retrieva", "data=tasks"], "did you mean 'retrieval'?"),
         (["baseline=retrieval", "data=task"], "data=task: no such option; did you mean 'tasks'?"),
-        (["baseline=retrieval", "data=jsonl"], "data.path is needed: add data.path=FILE"),
+        (["baseline=retrieval", "data=file"], "data.path is needed: add data.path=FILE"),
         (["ckpt_path=x.ckpt", "split=random"], "split: cannot be chosen here"),
         (["baseline=none", "prompt=add"], "prompt needs a model: add ckpt_path=FILE"),
         ([], "ckpt_path is needed: add ckpt_path=FILE"),
@@ -235,7 +235,7 @@ def test_runs_without_shared_pairs_are_refused(
 ) -> None:
     other = make("data.name=other")
     assert score(f"ckpt_path={make('seed=1')},{other}") == 2
-    assert "no test pair in common (their data: jsonl, other)" in capsys.readouterr().err
+    assert "no test pair in common (their data: file, other)" in capsys.readouterr().err
 
 
 def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(

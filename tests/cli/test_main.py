@@ -80,7 +80,7 @@ def test_comma_list_of_files_is_a_sweep_unless_a_file_has_this_name(tmp_path: Pa
 
 def test_one_file_per_split_is_a_mapping() -> None:
     word = overrides.as_typed("data.path={train:/x/a.jsonl,val:b.jsonl}")
-    cfg = compose_config("train", ["data=jsonl", "split=official", word])
+    cfg = compose_config("train", ["data=file", "split=official", word])
     assert cfg.data.source.path == {"train": "/x/a.jsonl", "val": "b.jsonl"}
 
 

@@ -32,7 +32,7 @@ from training_runs import (
 @pytest.mark.slow
 def test_run_writes_all_documented_files(whole: tuple[Go, Path]) -> None:
     folder = whole[1]
-    assert folder.name.startswith("jsonl-tiny-none-plain-seed1-")
+    assert folder.name.startswith("file-tiny-none-plain-seed1-")
     for name in ("config.yaml", "overrides.txt", "metrics.csv", "curves.png", "data_report.json",
                  "samples.md", "predictions.jsonl", "result.json", "vocab/src.json",
                  "vocab/tgt.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):  # fmt: skip
@@ -259,7 +259,7 @@ def test_sweep_logs_separate_wandb_runs_and_ends_with_a_table(
     assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
     study = tmp_path / "out" / "adhoc"
     assert len(list(study.glob("wandb/offline-run-*"))) == 2
-    assert len(list(study.glob("jsonl-*/result.json"))) == 2
+    assert len(list(study.glob("file-*/result.json"))) == 2
     printed = capsys.readouterr().out
     assert "adhoc: 2 runs" in printed and "adhoc: summary" in printed
     assert "2/2 loss=smoothed: finished in" in printed
@@ -272,7 +272,7 @@ def test_invalid_value_fails_only_its_run_of_a_sweep(
     go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
-    assert len(list((tmp_path / "out" / "adhoc").glob("jsonl-*/result.json"))) == 1
+    assert len(list((tmp_path / "out" / "adhoc").glob("file-*/result.json"))) == 1
     assert "1 of 2 runs failed" in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ import pytest
 from en2py.config.composition import CONF, ROOT
 from en2py.config.run_name import (
     archive_folder,
+    canonical,
     config_digest,
     data_key,
     differences,
@@ -16,6 +17,7 @@ from en2py.config.run_name import (
     n_archived,
     run_name,
     settings,
+    with_current_names,
     without_seed,
 )
 
@@ -84,6 +86,13 @@ def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any
 )
 def test_digest_changes_with_what_can_change_a_result(key: str, value: Any) -> None:
     assert config_digest(changed(key, value)) != config_digest(CONFIG)
+
+
+def test_renamed_function_keeps_the_hash_and_is_called_by_its_new_name() -> None:
+    old, new = "en2py.data.sources.jsonl.read_jsonl", "en2py.data.sources.file.read_file"
+    before, after = ({"data": {"sources": [{"_target_": target}]}} for target in (old, new))
+    assert canonical(before) == canonical(after)
+    assert with_current_names(before) == after
 
 
 def test_data_key_has_targets_without_their_module() -> None:

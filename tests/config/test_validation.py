@@ -189,12 +189,12 @@ def test_folder_instead_of_a_file(tmp_path: Path) -> None:
 
 def test_empty_file(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
-    message = refused(composed("train", "data=jsonl"), **{"data.path": str(tmp_path / "empty.txt")})
+    message = refused(composed("train", "data=file"), **{"data.path": str(tmp_path / "empty.txt")})
     assert "file is empty" in message
 
 
 def test_data_without_its_path() -> None:
-    assert refused(composed("train", "data=jsonl")) == "data.path is needed: add data.path=FILE"
+    assert refused(composed("train", "data=file")) == "data.path is needed: add data.path=FILE"
 
 
 def test_data_path_must_exist() -> None:
@@ -210,12 +210,12 @@ def test_data_path_must_exist() -> None:
     ],
 )
 def test_data_path_that_is_no_file(path: str, expected: str) -> None:
-    assert expected in refused(composed("train", "data=jsonl"), **{"data.path": path})
+    assert expected in refused(composed("train", "data=file"), **{"data.path": path})
 
 
 def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("{}")
-    cfg = composed("train", "data=jsonl", "split=official")
+    cfg = composed("train", "data=file", "split=official")
     files = {"train": str(tmp_path / "a"), "val": str(tmp_path / "a")}
     OmegaConf.update(cfg, "data.path", files)
     validate(cfg)
@@ -223,7 +223,14 @@ def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
     assert refused(cfg).startswith(f"data.path.val: {tmp_path / 'b'} does not exist")
     OmegaConf.update(cfg, "split._target_", "en2py.data.splits.group_split")
     assert "one file per split needs split=official" in refused(cfg)
-    cfg = composed("train", "data=jsonl", f"data.path={tmp_path / 'a'}")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "dataset_dict.json").write_text("{}")
+    saved = {"data.path": str(tmp_path / "saved")}
+    validate(composed("train", "data=file", "split=official", f"data.path={saved['data.path']}"))
+    assert "needs split=official; name one of them" in refused(
+        composed("train", "data=file"), **saved
+    )
+    cfg = composed("train", "data=file", f"data.path={tmp_path / 'a'}")
     assert "add split=official" in refused(cfg, **{"data.source.split_field": "part"})
 
 

@@ -15,7 +15,7 @@ def files_of(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     file = folder / "pairs.jsonl"
     file.write_text("{}")
     source = {"path": "pairs.jsonl", "code_field": "pairs.jsonl"}
-    config = {"data": {"name": "jsonl", "path": "pairs.jsonl", "source": source}}
+    config = {"data": {"name": "file", "path": "pairs.jsonl", "source": source}}
     return config, {"pairs.jsonl": (str(file), file_digest(file))}
 
 
@@ -40,7 +40,7 @@ def test_file_is_found_from_another_folder(
     located = locate_data(config, files, "x.ckpt")
     absolute = str(tmp_path / "pairs.jsonl")
     source = {"path": absolute, "code_field": "pairs.jsonl"}
-    assert located == {"name": "jsonl", "path": absolute, "source": source}
+    assert located == {"name": "file", "path": absolute, "source": source}
 
 
 def test_missing_file_is_named_as_training_data(

@@ -55,7 +55,7 @@ def test_a_non_finite_loss_ends_the_run_within_one_step(
     assert go(EVERY_STEP) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "not finite at step 4 (learning rate " in message
-    assert message.count("jsonl/") >= 2  # the ids of the batch's pairs
+    assert message.count("file/") >= 2  # the ids of the batch's pairs
     assert "faults.skip_batches=1" in message
     assert load_checkpoint(folder_of(tmp_path) / "checkpoints" / "last.ckpt")["global_step"] == 4
     assert_finite(folder_of(tmp_path))
@@ -98,7 +98,7 @@ def test_a_spike_ends_the_run(
     assert go(*LONG, EVERY_STEP) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "times their median size (faults.spike) at step 25 (learning rate " in message
-    assert message.count("jsonl/") >= 2 and "faults.skip_batches=1" in message
+    assert message.count("file/") >= 2 and "faults.skip_batches=1" in message
     last = load_checkpoint(folder_of(tmp_path) / "checkpoints" / "last.ckpt")
     assert last["global_step"] == 25
 

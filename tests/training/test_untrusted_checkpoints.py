@@ -110,7 +110,7 @@ def test_no_payload_runs(
     ("section", "target"),
     [
         ("optimizer", {"_target_": "os.system", "command": "touch ran"}),
-        ("data", {"name": "jsonl", "source": {"_target_": "en2py.cli.main.os.system"}}),
+        ("data", {"name": "file", "source": {"_target_": "en2py.cli.main.os.system"}}),
         ("callbacks", {"x": [[{"_target_": "subprocess.call", "args": ["touch", "ran"]}]]}),
         ("tokenizer", {"src": {"_target_": "pytorch_lightning.core.saving._load_state"}}),
     ],

@@ -56,6 +56,7 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
         counts = (f"{step[c]:,}" if step[c] else "" for c in ("read", "changed", "dropped"))
         table.add_row(step["name"], *counts, Text(why + (" ..." if len(reasons) > 3 else "")))
     console.print(table)
+    log_fields(report)
     facts = report["facts"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in facts["sizes"].items())
     unknown = facts["out_of_vocabulary"]["test"]
@@ -65,6 +66,13 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
         f"{unknown['tgt']:.1%} of the Python tokens"
     )
     log.info(leakage_sentence(report))
+
+
+def log_fields(report: Mapping[str, Any]) -> None:
+    """Log the fields that were recognised in files of records."""
+    for name, value in report["facts"].items():
+        if name.endswith(": fields"):
+            log.info(f"{name}: {value} (set others by data.source.description_field=NAME, ...)")
 
 
 def log_warnings(report: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ from en2py.config.composition import CONF, compose_config, groups_of, nodes, opt
 from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean
 
+_RENAMED_OPTIONS = {("data", "jsonl"): "file"}
+
 
 def user_message(error: BaseException, config_name: str, overrides: Sequence[str]) -> str | None:
     """Return the sentence that reports a mistake of the user or a fault of the machine.
@@ -47,7 +49,7 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
             return mistake  # Hydra raises a ValueError for `loss=5`
         if isinstance(error, MissingConfigException) and error.options:
             group, _, option = str(error.missing_cfg_file).rpartition("/")
-            return f"{group}={option}: no such option{did_you_mean(option, error.options)}"
+            return _unknown_option(group, option, error.options)
         if isinstance(error, MissingMandatoryValue):
             return f"{error.full_key} is needed: add {error.full_key}=VALUE"
         key = getattr(error, "full_key", None)
@@ -105,7 +107,7 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
         unknown = [option for option in value.split(",") if option not in groups.get(key, ())]
         if key in groups and value and unknown:
-            return f"{key}={unknown[0]}: no such option{did_you_mean(unknown[0], groups[key])}"
+            return _unknown_option(key, unknown[0], groups[key])
         if key in groups and key not in choices and key != "experiment":
             return (
                 f"{key}: cannot be chosen here: a checkpoint brings its own; only baseline=NAME "
@@ -114,6 +116,12 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
     return None
+
+
+def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:
+    if (name := _RENAMED_OPTIONS.get((group, option))) is not None:
+        return f"{group}={option}: this option is named {group}={name} now"
+    return f"{group}={option}: no such option{did_you_mean(option, options)}"
 
 
 def unknown_key(key: str, keys: Sequence[str], groups: Iterable[str]) -> str:

@@ -21,6 +21,9 @@ _IRRELEVANT = (
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
 )
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
+# Functions renamed after runs had been trained with them: hashes keep the first name.
+_RENAMED = {"en2py.data.sources.jsonl.read_jsonl": "en2py.data.sources.file.read_file"}
+_FIRST_NAMES = {new: old for old, new in _RENAMED.items()}
 _HASH_LENGTH = 10
 _ARCHIVED = re.compile(r"\.old\d+$")
 
@@ -108,10 +111,19 @@ def canonical(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [canonical(item, key if key in _FILES else "") for item in value]
     if key == "_target_":
-        return str(value).rpartition(".")[2]
+        return str(_FIRST_NAMES.get(value, value)).rpartition(".")[2]
     if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
         return file_digest(Path(value).expanduser())
     return value
+
+
+def with_current_names(value: Any) -> Any:
+    """Replace each `_target_` of a stored config that has been renamed since."""
+    if isinstance(value, Mapping):
+        return {k: with_current_names(item) for k, item in value.items()}
+    if isinstance(value, list):
+        return [with_current_names(item) for item in value]
+    return _RENAMED.get(value, value) if isinstance(value, str) else value
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

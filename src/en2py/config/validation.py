@@ -432,6 +432,12 @@ def _check_official_split(config: Section) -> None:
             f"data.path={json.dumps(data['path'])}: one file per split needs split=official; "
             f"another split would mix them"
         )
+    path = data.get("path")
+    if isinstance(path, str) and Path(path, "dataset_dict.json").is_file():
+        raise UserError(
+            f"data.path={path}: a folder with one data set per split needs split=official; name "
+            f"one of them as data.path={path}/NAME for another split"
+        )
     if (field := (data.get("source") or {}).get("split_field")) is not None:
         raise UserError(
             f"data.source.split_field={field}: no other split reads it; add split=official"
@@ -540,11 +546,17 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
             raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
         for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
-            if not is_list and path.is_dir() != (name in FOLDERS):
+            if not is_list and path.is_dir() != (name in FOLDERS) and not _is_dataset(key, path):
                 kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
                 raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
             if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
                 raise UserError(f"{key}={path}: this file is empty")
+
+
+def _is_dataset(key: str, path: Path) -> bool:
+    """Return whether a path of data is a folder that Hugging Face `datasets` saved."""
+    is_saved = any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    return key.startswith("data.") and is_saved
 
 
 def _lists_of(key: str) -> str:

@@ -22,12 +22,14 @@ def digest(value: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file; of a folder, that of its files' names and contents."""
+    """Return the SHA-256 of a file; of a folder, that of its data files' names and contents.
+
+    Data files are those of Python, and those of Arrow, which Hugging Face `datasets` saves.
+    """
     path = Path(path)
     if path.is_dir():
-        return digest(
-            {str(f.relative_to(path)): file_digest(f) for f in sorted(path.rglob("*.py"))}
-        )
+        files = sorted([*path.rglob("*.py"), *path.rglob("*.arrow")])
+        return digest({str(file.relative_to(path)): file_digest(file) for file in files})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -4,6 +4,7 @@ The result is plain data, for training, checkpoints and the cache.
 """
 
 import base64
+import math
 import sys
 from array import array
 from collections import Counter, defaultdict
@@ -25,7 +26,7 @@ from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 
-MIN_TEST = 30  # pairs; fewer have a standard error of a pass rate of up to 10 points
+MIN_HELD_OUT = 30  # pairs
 MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
 
 
@@ -250,11 +251,15 @@ def _warnings(
             f"{n_shared:,} of {len(pairs):,} pairs have a description that other programs have "
             "too: a model cannot know which program is wanted; check the field of the description"
         )
-    if (n_test := report.facts["sizes"]["test"]) < MIN_TEST:
-        found.append(
-            f"the test split has {n_test} pairs: scores on fewer than {MIN_TEST} are mostly chance;"
-            " take more data or a larger last share in split.ratios, and compare several seeds"
-        )
+    small = {"val": "choose the best epoch", "test": "compare two runs"}
+    for split, purpose in small.items():
+        if (n := report.facts["sizes"][split]) < MIN_HELD_OUT:
+            margin = 98 / math.sqrt(n + 3.84)  # half of Wilson's 95 % interval of a rate of 50 %
+            found.append(
+                f"the {split} split has {n} pairs, too few to {purpose}: a pass rate of 50 % has a"
+                f" 95 % interval of ±{margin:.0f} points; take more data, a larger share"
+                " (split.ratios=[0.6,0.2,0.2]) or several splits (-m split.seed=1,2,3)"
+            )
     return found
 
 

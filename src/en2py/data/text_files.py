@@ -2,11 +2,14 @@ r"""Read UTF-8 text files named by a user.
 
 The encoding is not guessed, because a wrong guess would silently put wrong characters into the
 training data: a file that is not UTF-8 is refused with the position of the first wrong byte and the
-command that converts it. A byte order mark is removed and line ends become `\n`.
+command that converts it. A byte order mark is removed and line ends become `\n`. Files that gzip
+compressed are decompressed.
 """
 
 import difflib
+import gzip
 import os
+import zlib
 from pathlib import Path
 
 from en2py.errors import UserError
@@ -29,13 +32,18 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """
     file = find_file(path)
     try:
-        if file.stat().st_size > MAX_FILE:
-            raise UserError(
-                f"{file} is larger than {MAX_FILE:,} bytes; split it into several files"
-            )
-        data = file.read_bytes()
+        with file.open("rb") as raw:
+            is_compressed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(file) if is_compressed else file.open("rb") as stream:
+            data = stream.read(MAX_FILE + 1)
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{file} cannot be decompressed: {error}") from None
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror or error}") from None
+    if len(data) > MAX_FILE:
+        raise UserError(f"{file} is larger than {MAX_FILE:,} bytes; split it into several files")
+    if data.startswith(b"PK\x03\x04"):
+        raise UserError(f"{file} is a ZIP archive or a spreadsheet; unpack it, or save it as CSV")
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not data.strip():
         raise UserError(f"{file} is empty")
@@ -92,7 +100,8 @@ def _line_of(data: bytes, offset: int) -> int:
 def _file_in(folder: Path) -> str:
     """Suggest a text file in a folder."""
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-    likely = [name for name in names if name.endswith((".txt", ".jsonl", ".json"))]
+    kinds = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")
+    likely = [name for name in names if name.endswith(kinds)]
     return f"; name a file in it, for example {likely[0]}" if likely else "; name a file"
 
 

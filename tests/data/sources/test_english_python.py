@@ -177,12 +177,12 @@ def test_file_with_headings_is_refused_with_their_names(write):
         f"PROBLEM:\n\nWrite a sum of {i}.\n\nPYTHON CODE:\n\nx = {i}\n\n# shows it\nprint(x)\n"
         for i in range(5)
     )
-    with pytest.raises(UserError, match="headings 'PROBLEM:' and 'PYTHON CODE:'.*data=jsonl"):
+    with pytest.raises(UserError, match="headings 'PROBLEM:' and 'PYTHON CODE:'.*data=file"):
         read_file(write(text))
 
 
 def test_json_is_refused_with_the_option_that_reads_it(write):
-    with pytest.raises(UserError, match="data=jsonl reads JSON"):
+    with pytest.raises(UserError, match="data=file reads JSON"):
         read_file(write('{"text": "a", "code": "1"}\n'))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from en2py.data.cleaning import clean
 from en2py.data.cleaning.limits import limit_lengths
 from en2py.data.pairs import DataReport
-from en2py.data.sources import jsonl, mixture
+from en2py.data.sources import file, mixture
 from en2py.errors import UserError
 
 DATA = os.environ.get("EN2PY_DATA")
@@ -38,7 +38,7 @@ def lines(*records) -> str:
 @pytest.mark.parametrize("form", [lines, lambda *records: json.dumps(records, indent=2)])
 def test_json_lines_and_a_json_list_are_the_same(write, form):
     path = write(form({"text": "a b", "code": "1"}, {"text": "c", "code": "2"}))
-    pairs = jsonl.read_jsonl(DataReport(), path=path, **OPTIONS)
+    pairs = file.read_file(DataReport(), path=path, **OPTIONS)
     assert [(p.id, p.description, p.code) for p in pairs] == [
         ("own/1", "a b", "1"),
         ("own/2", "c", "2"),
@@ -48,41 +48,41 @@ def test_json_lines_and_a_json_list_are_the_same(write, form):
 def test_first_description_that_is_not_empty_is_taken(write):
     path = write(lines({"a": None, "b": "B", "code": "1"}, {"a": "A", "b": "B", "code": "2"}))
     options = OPTIONS | {"description_field": ["a", "b"]}
-    pairs = jsonl.read_jsonl(DataReport(), path=path, **options)
+    pairs = file.read_file(DataReport(), path=path, **options)
     assert [pair.description for pair in pairs] == ["B", "A"]
 
 
 def test_setup_goes_in_front_of_each_test(write):
     record = {"text": "t", "code": "c", "tests": ["assert 1", "assert 2"], "setup": ["import os"]}
     options = OPTIONS | {"tests_field": "tests", "setup_field": "setup"}
-    pairs = jsonl.read_jsonl(DataReport(), path=write(lines(record)), **options)
+    pairs = file.read_file(DataReport(), path=write(lines(record)), **options)
     assert pairs[0].tests == ("import os\nassert 1", "import os\nassert 2")
 
 
 def test_description_becomes_one_line(write):
     report = DataReport()
     path = write(lines({"text": " a\n b\t", "code": "1"}))
-    assert jsonl.read_jsonl(report, path=path, **OPTIONS)[0].description == "a b"
+    assert file.read_file(report, path=path, **OPTIONS)[0].description == "a b"
     assert report.steps["own: descriptions on one line"].changed == 1
 
 
 def test_id_field_names_the_pair(write):
     path = write(lines({"text": "t", "code": "1", "n": 7}, {"text": "t", "code": "1", "n": None}))
-    pairs = jsonl.read_jsonl(DataReport(), path=path, id_field="n", **OPTIONS)
+    pairs = file.read_file(DataReport(), path=path, id_field="n", **OPTIONS)
     assert [pair.id for pair in pairs] == ["own/7", "own/2"]
 
 
 def test_the_same_id_twice_is_refused(write):
     path = write(lines(*[{"text": "t", "code": "1", "n": 7}] * 2))
     with pytest.raises(UserError, match="two records have the id 'own/7'"):
-        jsonl.read_jsonl(DataReport(), path=path, id_field="n", **OPTIONS)
+        file.read_file(DataReport(), path=path, id_field="n", **OPTIONS)
 
 
 def test_missing_optional_field_is_refused_with_the_setting_that_turns_it_off(write):
     path = write(lines({"text": "t", "code": "1", "test": []}))
-    words = "no record has a field 'tests'; did you mean 'test'.*data.source.tests_field=null"
+    words = "no record has a field 'tests'; the fields are 'test', .*tests_field=NAME, or null"
     with pytest.raises(UserError, match=words):
-        jsonl.read_jsonl(DataReport(), path=path, **OPTIONS | {"tests_field": "tests"})
+        file.read_file(DataReport(), path=path, **OPTIONS | {"tests_field": "tests"})
 
 
 def test_one_file_per_split(write):
@@ -90,20 +90,20 @@ def test_one_file_per_split(write):
         "train": write(lines({"text": "a", "code": "1"}), "a.json"),
         "test": write(lines({"text": "b", "code": "2"}), "b.json"),
     }
-    pairs = jsonl.read_jsonl(DataReport(), path=files, **OPTIONS)
+    pairs = file.read_file(DataReport(), path=files, **OPTIONS)
     assert [(p.id, p.split) for p in pairs] == [("own/train/1", "train"), ("own/test/1", "test")]
 
 
 def test_split_field_sets_the_official_split(write):
     records = [{"text": "a", "code": "1", "s": split} for split in ("train", "Validation", "test")]
-    pairs = jsonl.read_jsonl(DataReport(), path=write(lines(*records)), split_field="s", **OPTIONS)
+    pairs = file.read_file(DataReport(), path=write(lines(*records)), split_field="s", **OPTIONS)
     assert [pair.split for pair in pairs] == ["train", "val", "test"]
 
 
 def test_unknown_split_is_refused_with_its_line(write):
     path = write(lines({"text": "a", "code": "1", "s": "tets"}))
     with pytest.raises(UserError, match="line 1: unknown split 'tets'; did you mean 'test'"):
-        jsonl.read_jsonl(DataReport(), path=path, split_field="s", **OPTIONS)
+        file.read_file(DataReport(), path=path, split_field="s", **OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_record_that_is_no_pair_is_counted(write, record, reason):
     report = DataReport()
     good = {"text": "a", "code": "1", "tests": ["assert 1"]}
     options = OPTIONS | {"tests_field": "tests"}
-    assert len(jsonl.read_jsonl(report, path=write(lines(good, record)), **options)) == 1
+    assert len(file.read_file(report, path=write(lines(good, record)), **options)) == 1
     assert report.steps["own: records"].reasons == {reason: 1}
 
 
@@ -135,8 +135,11 @@ def test_record_that_is_no_pair_is_counted(write, record, reason):
         ('[{"text": "a"},\n {"code" 1}]', "line 2, column 10: not JSON"),
         ('{"text": "a", "code": "1"}\n3', "line 2: int 3 instead of a JSON object"),
         ('[{"text": "a", "code": "1"}, "b"]', "record 2: str 'b' instead of a JSON object"),
-        ('{"texts": "a", "code": "1"}', "no record has a field 'text'; did you mean 'texts'"),
-        ('{"text": "a", "cod": "1"}', "no record has a field 'code'; did you mean 'cod'"),
+        (
+            '{"texts": "a", "code": "1"}',
+            "no record has a field 'text'; the fields are 'texts', 'code'",
+        ),
+        ('{"text": "a", "cod": "1"}', "no record has a field 'code'; the fields are 'cod', 'text'"),
         ('{"text": "", "code": ""}', "holds no pair: 1 records with no description"),
         ("[]", "holds no pair"),
         ("[" * 100_000, "cannot be read|not JSON"),
@@ -145,7 +148,7 @@ def test_record_that_is_no_pair_is_counted(write, record, reason):
 )
 def test_wrong_json_is_refused_with_place_and_reason(write, text, words):
     with pytest.raises(UserError, match=words):
-        jsonl.read_jsonl(DataReport(), path=write(text), **OPTIONS)
+        file.read_file(DataReport(), path=write(text), **OPTIONS)
 
 
 RECORD_LIST = [{"text": "a b", "code": "1"}, {"text": "c", "code": "2"}]
@@ -165,7 +168,7 @@ RECORD_LIST = [{"text": "a b", "code": "1"}, {"text": "c", "code": "2"}]
 def test_json_object_with_records_inside_is_read_and_counted(write, content, indent):
     report = DataReport()
     path = write(json.dumps(content, indent=indent))
-    pairs = jsonl.read_jsonl(report, path=path, **OPTIONS)
+    pairs = file.read_file(report, path=path, **OPTIONS)
     assert [(p.id, p.description, p.code) for p in pairs] == [
         ("own/1", "a b", "1"),
         ("own/2", "c", "2"),
@@ -176,13 +179,13 @@ def test_json_object_with_records_inside_is_read_and_counted(write, content, ind
 def test_several_lists_of_records_are_refused_with_their_names(write):
     path = write(json.dumps({"train": RECORD_LIST, "test": RECORD_LIST}))
     with pytest.raises(UserError, match="2 lists of records .train, test.*data.path="):
-        jsonl.read_jsonl(DataReport(), path=path, **OPTIONS)
+        file.read_file(DataReport(), path=path, **OPTIONS)
 
 
 def test_code_as_a_list_of_lines_is_joined_and_counted(write):
     report = DataReport()
     record = {"text": "t", "code": ["def f():\n", "    return 1"]}
-    pairs = jsonl.read_jsonl(report, path=write(lines(record, record)), **OPTIONS)
+    pairs = file.read_file(report, path=write(lines(record, record)), **OPTIONS)
     assert pairs[0].code == "def f():\n    return 1"
     assert report.steps["own: records"].changed == 2
 
@@ -191,20 +194,20 @@ def test_code_as_a_list_of_lines_is_joined_and_counted(write):
     ("name", "text", "words"),
     [
         ("a.txt", "# write a sum\nx = 1\n", "data=english_python"),
-        ("a.csv", "text,code\na,1\n", "pandas converts CSV"),
+        ("a.txt", "text,code\na,1\n", r"tables are read from files named \*.csv"),
         ("a.json", '{"instruction": "a", "code": "1"}', "set data.source.description_field=NAME"),
         ("a.json", '{"text": "a", "output": "1"}', "set data.source.code_field=NAME"),
     ],
 )
 def test_other_form_is_refused_with_what_reads_it(write, name, text, words):
     with pytest.raises(UserError, match=words):
-        jsonl.read_jsonl(DataReport(), path=write(text, name), **OPTIONS)
+        file.read_file(DataReport(), path=write(text, name), **OPTIONS)
 
 
 @pytest.mark.parametrize("form", [lines, lambda *records: json.dumps(records)])
 def test_record_over_a_megabyte_does_not_refuse_the_file_in_either_form(write, form):
     long = {"text": "t", "code": "x = [" + "1, " * 400_000 + "]"}
-    pairs = jsonl.read_jsonl(DataReport(), path=write(form(*RECORD_LIST, long)), **OPTIONS)
+    pairs = file.read_file(DataReport(), path=write(form(*RECORD_LIST, long)), **OPTIONS)
     report = DataReport()
     step = functools.partial(
         limit_lengths, min_description=1, max_description=500, min_code=1, max_code=1000
@@ -230,7 +233,7 @@ def test_every_record_is_a_pair_or_counted(records):
         path.write_text(lines(*records))
         try:
             options = OPTIONS | {"tests_field": "tests"}
-            pairs = jsonl.read_jsonl(report, path=str(path), **options)
+            pairs = file.read_file(report, path=str(path), **options)
         except UserError:
             pairs = []
     counts = report.steps["own: records"]
@@ -244,13 +247,13 @@ def test_any_text_as_json_raises_nothing_but_user_errors(text):
         path = Path(folder, "pairs.jsonl")
         path.write_text(text, encoding="utf-8", errors="replace")
         with pytest.raises(UserError):
-            jsonl.read_jsonl(DataReport(), path=str(path), **OPTIONS)
+            file.read_file(DataReport(), path=str(path), **OPTIONS)
 
 
 def test_mixture_separates_ids_sources_and_counts(write):
     one = write(lines({"text": "a", "code": "1"}, {"text": "a", "code": ""}), "one.jsonl")
     two = write(lines({"text": "b", "code": "2"}), "two.jsonl")
-    reader = functools.partial(jsonl.read_jsonl, **OPTIONS)
+    reader = functools.partial(file.read_file, **OPTIONS)
     sources = {
         name: functools.partial(reader, path=path)
         for name, path in {"main": one, "extra": two}.items()
@@ -278,7 +281,7 @@ def test_empty_mixture_is_refused():
 )
 def test_mbpp_is_read_unchanged(file, description, setup, n):
     options = OPTIONS | {"description_field": description, "tests_field": "test_list"}
-    pairs = jsonl.read_jsonl(
+    pairs = file.read_file(
         DataReport(), path=f"{DATA}/mbpp/{file}", setup_field=setup, id_field="task_id", **options
     )
     assert len(pairs) == n and all(len(pair.tests) >= 3 for pair in pairs)
@@ -291,5 +294,5 @@ def test_conala_is_read_unchanged():
         "description_field": ["rewritten_intent", "intent"],
     }
     files = {split: f"{DATA}/conala/conala-{split}.json" for split in ("train", "test")}
-    pairs = jsonl.read_jsonl(DataReport(), path=files, **options)
+    pairs = file.read_file(DataReport(), path=files, **options)
     assert [sum(p.split == split for p in pairs) for split in files] == [2379, 500]

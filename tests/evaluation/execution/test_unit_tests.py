@@ -228,11 +228,11 @@ def test_impossible_counts_are_an_error(n, c, k):
 @pytest.mark.slow
 @pytest.mark.skipif("EN2PY_DATA" not in os.environ, reason="EN2PY_DATA names no folder of datasets")
 def test_the_references_of_mbpp_pass(sandbox):
-    from en2py.data.sources import jsonl
+    from en2py.data.sources import file
 
     sandbox.timeout_s = 10.0
 
-    pairs = jsonl.read_jsonl(
+    pairs = file.read_file(
         DataReport(),
         name="mbpp",
         path=str(Path(os.environ["EN2PY_DATA"]) / "mbpp/mbpp.jsonl"),

@@ -107,14 +107,14 @@ def read_english_python(
         raise UserError(
             f"{file} has pairs under the headings {headings}, which data={NAME} does not"
             f" read: {form}; "
-            'or write JSON lines {"description": "...", "code": "..."} for data=jsonl'
+            'or write JSON lines {"description": "...", "code": "..."} for data=file'
         )
     if not pairs:
         is_json = lines[0].lstrip().startswith(("{", "["))
         raise UserError(
             f"{file} holds no pair: of {len(lines):,} lines {n_descriptions:,} are"
             f" descriptions and {n[CODE]:,} code; {form}"
-            + ("; data=jsonl reads JSON" if is_json else "")
+            + ("; data=file reads JSON" if is_json else "")
         )
     if n[DESCRIPTION] < MIN_TASKS * n_descriptions:
         report.warnings.append(

@@ -13,7 +13,7 @@ def read_mixture(
     """Read sources one after the other.
 
     The key of a source becomes `source` of its pairs and the first part of their ids, so ids stay
-    unique if one reader is used twice (two files read by `jsonl`).
+    unique if one reader is used twice (two files read by `read_file`).
 
     Args:
         report: Receives the counts of every source.

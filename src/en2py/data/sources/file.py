@@ -1,0 +1,357 @@
+"""Read pairs from a file of records; known field names are recognised, others are arguments."""
+
+import ast
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.sources.records import (
+    MISSING,
+    Located,
+    Record,
+    field_names,
+    read_records,
+    short,
+    split_folders,
+    value_of,
+)
+from en2py.errors import UserError, did_you_mean
+
+AUTO = "auto"  # recognise the field by its name
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+SPLITS |= {"test": "test"}
+
+# Fields of description and program in public data sets; the first pair that a file has is taken.
+KNOWN_FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("description",), "code"),
+    (("text",), "code"),  # MBPP
+    (("prompt",), "code"),  # MBPP, sanitized
+    (("instruction",), "output"),  # Alpaca, with an optional `input`
+    (("prompt",), "completion"),
+    (("question",), "answer"),
+    (("rewritten_intent", "intent"), "snippet"),  # CoNaLa
+    (("intent",), "snippet"),
+    (("docstring",), "code"),  # CodeSearchNet
+    (("nl",), "code"),  # CONCODE
+    (("func_documentation_string",), "func_code_string"),  # CodeSearchNet of Hugging Face
+)
+KNOWN_INPUTS: dict[tuple[str, ...], str] = {
+    ("instruction",): "input"
+}  # of Alpaca, appended to the description
+KNOWN_TESTS = ("test_list", "tests")
+KNOWN_SETUPS = ("test_setup_code", "test_imports")
+MAX_NAMES = 12  # of fields in a message
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of a pair.
+
+    Attributes:
+        description: Of the English text; the first that is not empty is taken.
+        code: Of the program.
+        tests: Of its tests; None for none.
+        setup: Of statements before each test; None for none.
+        input: Of text that continues the description; None for none.
+    """
+
+    description: tuple[str, ...]
+    code: str
+    tests: str | None
+    setup: str | None
+    input: str | None = None
+
+    def __str__(self) -> str:
+        """Describe the fields for the terminal."""
+        text = f"description from {' or '.join(map(repr, self.description))}"
+        text += f" with {self.input!r} appended" if self.input else ""
+        text += f", code from {self.code!r}"
+        text += f", tests from {self.tests!r}" if self.tests else ""
+        return text + (f" after {self.setup!r}" if self.setup else "")
+
+
+def read_file(
+    report: DataReport,
+    *,
+    name: str,
+    path: str | Mapping[str, str],
+    description_field: str | Sequence[str],
+    code_field: str,
+    tests_field: str | None,
+    setup_field: str | None = None,
+    id_field: str | None = None,
+    split_field: str | None = None,
+) -> list[Pair]:
+    """Read pairs from one file, or from one file per split.
+
+    A field is a name or a dotted path (`answer.code`). `auto` recognises the names of public data
+    sets.
+
+    Args:
+        report: Receives the counts of each rule.
+        name: Name of the source, the first part of each id.
+        path: The file, or a mapping `train`, `val`, `test` -> file for an official split. A file
+            has a form that `read_records` reads.
+        description_field: Field of the English text; of several the first that is not empty.
+        code_field: Field of the program, a text or a list of lines.
+        tests_field: Field of the `assert` statements, a list or one text; None for none.
+        setup_field: Field of statements before each test (imports), a list or one text.
+        id_field: Field of a number or text that identifies the pair; None counts the records.
+        split_field: Field with `train`, `val` or `test`; None if there is none.
+
+    Returns:
+        The pairs in the order of the files.
+
+    Raises:
+        UserError: If a file cannot be read, no record has a field, two records have the same id, or
+            no pair is left.
+    """
+    given = (description_field,) if isinstance(description_field, str) else (*description_field,)
+    asked = Fields(given, code_field, tests_field, setup_field)
+    files = (split_folders(path) or {"": path}) if isinstance(path, str) else dict(path)
+    pairs: list[Pair] = []
+    for split, file in files.items():
+        if split:
+            _check_split(split, "the settings")
+        records = _records(str(file), asked, report, name)
+        fields = _find_fields(str(file), [record for _, record in records], asked)
+        _check_fields(
+            str(file),
+            [record for _, record in records],
+            {"id_field": id_field, "split_field": split_field},
+        )
+        if fields != asked:
+            report.facts[f"{name}: fields"] = str(fields)
+        for n, (where, record) in enumerate(records, start=1):
+            own_id = _value(record, id_field)
+            number = n if own_id is None else own_id
+            pair_id = f"{name}/{SPLITS[split]}/{number}" if split else f"{name}/{number}"
+            code = _value(record, fields.code)
+            report.read(f"{name}: records")
+            if isinstance(code, list) and all(isinstance(line, str) for line in code):
+                code = "\n".join(line.removesuffix("\n") for line in code)
+                report.changed(f"{name}: records")
+            if reason := _invalid(record, pair_id, fields, code):
+                report.dropped(f"{name}: records", pair_id, reason)
+                continue
+            text = next(t for field in fields.description if _is_text(t := _value(record, field)))
+            if fields.input is not None:
+                more = _value(record, fields.input)
+                report.read(f"{name}: {fields.input!r} appended to the description")
+                if _is_text(more):
+                    report.changed(f"{name}: {fields.input!r} appended to the description")
+                    text = f"{text} {more}"
+            description = " ".join(text.split())
+            report.read(f"{name}: descriptions on one line")
+            report.changed(f"{name}: descriptions on one line", int(description != text))
+            official = _value(record, split_field) if split_field is not None else split
+            pairs.append(
+                Pair(
+                    pair_id,
+                    description,
+                    code,
+                    name,
+                    tests=_tests(record, fields),
+                    split=_check_split(official, where) if official else "",
+                )
+            )
+    if not pairs:
+        raise UserError(f"{_named(files)} holds no pair: {_reasons(report, name)}")
+    _check_ids(pairs, _named(files))
+    report.read(f"{name}: pairs", len(pairs))
+    return pairs
+
+
+# -- fields ---------------------------------------------------------------------------------------
+
+
+def _records(path: str, asked: Fields, report: DataReport, name: str) -> list[Located]:
+    codes = {code for _, code in KNOWN_FIELDS} if asked.code == AUTO else {asked.code}
+
+    def is_pair(record: Record) -> bool:
+        return any(value_of(record, code) is not MISSING for code in codes)
+
+    def count(form: str, n: int) -> None:
+        report.read(f"{name}: {form}", n)
+
+    return list(read_records(path, is_pair, count))
+
+
+def _find_fields(file: str, records: Sequence[Record], asked: Fields) -> Fields:
+    """Check that a record has each field, and recognise those that are `auto`.
+
+    Raises:
+        UserError: If a field is missing, or none is known.
+    """
+    if not any(records):
+        raise UserError(f"{file} holds no pair: {len(records):,} records without a field")
+    description, code = asked.description, asked.code
+    if description == (AUTO,) or code == AUTO:
+        description, code = _recognised(file, records, description, code)
+    if not any(_has(records, field) for field in description):
+        names = " or ".join(map(repr, description))
+        raise UserError(
+            f"{file}: no record has a field {names}; {_found(records, *description)}: set"
+            " data.source.description_field=NAME"
+        )
+    _check_fields(file, records, {"code_field": code})
+    tests, setup = asked.tests, asked.setup
+    if tests == AUTO:
+        tests = next((name for name in KNOWN_TESTS if _are_tests(records, name)), None)
+    if setup == AUTO:
+        setups = (name for name in KNOWN_SETUPS if tests and _has(records, name))
+        setup = next(setups, None)
+    _check_fields(file, records, {"tests_field": tests, "setup_field": setup})
+    more = KNOWN_INPUTS.get(description) if asked.description == (AUTO,) else None
+    return Fields(description, code, tests, setup, more if more and _has(records, more) else None)
+
+
+def _recognised(
+    file: str, records: Sequence[Record], description: tuple[str, ...], code: str
+) -> tuple[tuple[str, ...], str]:
+    """Return the fields of description and code with known names in place of `auto`.
+
+    Raises:
+        UserError: If there is none.
+    """
+
+    def has_text(field: str) -> bool:
+        return any(isinstance(value_of(record, field), str | list) for record in records)
+
+    descriptions = {d for d, _ in KNOWN_FIELDS if all(map(has_text, d))}
+    codes = {c for _, c in KNOWN_FIELDS if has_text(c)}
+    descriptions = descriptions if description == (AUTO,) else {description}
+    codes = codes if code == AUTO else {code}
+    for known in KNOWN_FIELDS:
+        d, c = (
+            known[0] if description == (AUTO,) else description,
+            known[1] if code == AUTO else code,
+        )
+        if d in descriptions and c in codes and c not in d:
+            return d, c
+    unknown = {"description": not descriptions, "code": not codes}
+    sides = [side for side in unknown if unknown[side]] or [*unknown]
+    settings = " and ".join(f"data.source.{side}_field=NAME" for side in sides)
+    raise UserError(
+        f"{file}: no field has a known name of the {' and the '.join(sides)};"
+        f" {_found(records)}: set {settings}"
+    )
+
+
+def _check_fields(file: str, records: Sequence[Record], fields: Mapping[str, str | None]) -> None:
+    """Raise if no record has a field; single records without it are dropped later."""
+    for setting, field in fields.items():
+        if field is not None and not _has(records, field):
+            none = "" if setting == "code_field" else ", or null if there is none"
+            raise UserError(
+                f"{file}: no record has a field {field!r}; {_found(records, field)}: set"
+                f" data.source.{setting}=NAME{none}"
+            )
+
+
+def _has(records: Sequence[Record], field: str) -> bool:
+    return any(value_of(record, field) is not MISSING for record in records)
+
+
+def _are_tests(records: Sequence[Record], field: str) -> bool:
+    return any("assert" in text for record in records for text in _statements(record, field))
+
+
+def _found(records: Sequence[Record], *near: str) -> str:
+    """List the fields of records, those with the most similar names first."""
+    names = field_names(records)
+    similar = [name for word in near for name in difflib.get_close_matches(word, names, n=2)]
+    ordered = list(dict.fromkeys([*similar, *names]))
+    more = ", ..." if len(ordered) > MAX_NAMES else ""
+    return f"the fields are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+
+def _value(record: Record, field: str | None) -> Any:
+    value = MISSING if field is None else value_of(record, field)
+    return None if value is MISSING else value
+
+
+def _invalid(record: Record, pair_id: str, fields: Fields, code: Any) -> str:
+    """Return why a record is not a pair; empty if it is one."""
+    texts = [_value(record, field) for field in fields.description]
+    if all(text in (None, "") for text in texts):
+        return "no description"
+    if not any(map(_is_text, texts)):
+        return "description is not text"
+    if code in (None, ""):
+        return "no code"
+    if not _is_text(code):
+        return "code is not text"
+    for field in (fields.tests, fields.setup):
+        if any(not _is_text(item) for item in _statements(record, field)):
+            return f"{'tests are' if field == fields.tests else 'test setup is'} not text"
+    return "" if _is_valid_text(pair_id) else "id is not text"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and _is_valid_text(value)
+
+
+def _is_valid_text(text: str) -> bool:
+    """Return whether a text can be encoded and parsed: no NUL, no lone surrogates."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _tests(record: Record, fields: Fields) -> tuple[str, ...]:
+    """Return the tests, each after the setup, so that each runs alone."""
+    tests, setups = (
+        [item.replace("\r\n", "\n").strip("\n") for item in _statements(record, field)]
+        for field in (fields.tests, fields.setup)
+    )
+    setup = "\n".join(setups)
+    return tuple(f"{setup}\n{test}" if setup else test for test in tests)
+
+
+def _statements(record: Record, field: str | None) -> list[Any]:
+    """Return the items of a list or one text; a list in a cell of a table is written as text."""
+    value = _value(record, field)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            pass  # a program
+    return [
+        item for item in (value if isinstance(value, list) else [value]) if item not in (None, "")
+    ]
+
+
+# -- ids and splits -------------------------------------------------------------------------------
+
+
+def _check_split(split: Any, where: str) -> str:
+    if not isinstance(split, str) or split.lower() not in SPLITS:
+        near = did_you_mean(str(split), set(SPLITS.values()))
+        raise UserError(f"{where}: unknown split {short(split)}{near}")
+    return SPLITS[split.lower()]
+
+
+def _check_ids(pairs: Sequence[Pair], files: str) -> None:
+    seen: set[str] = set()
+    for pair in pairs:
+        if pair.id in seen:
+            raise UserError(
+                f"{files}: two records have the id {pair.id!r};"
+                " data.source.id_field=null counts the records instead"
+            )
+        seen.add(pair.id)
+
+
+def _named(files: Mapping[str, str]) -> str:
+    return ", ".join(map(str, files.values())) or "path={}"
+
+
+def _reasons(report: DataReport, name: str) -> str:
+    step = report.steps.get(f"{name}: records")
+    if step is None:
+        return "no record"
+    return ", ".join(f"{n:,} records with {reason}" for reason, n in step.reasons.most_common())

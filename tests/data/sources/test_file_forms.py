@@ -1,0 +1,251 @@
+"""Forms of files, and fields that are recognised."""
+
+import builtins
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.sources.file import read_file
+from en2py.errors import UserError
+
+AUTO = {f"{name}_field": "auto" for name in ("description", "code", "tests", "setup")}
+ROWS = [
+    {"text": "add, then\nprint", "code": "def f(a):\n    return a\n", "n": 1},
+    {"text": 'say "hi"', "code": "x = 1", "n": 2},
+]
+
+
+def read(path: Path, report: DataReport | None = None, **options) -> list[Pair]:
+    return read_file(
+        report or DataReport(), **{"name": "own", "path": str(path), **AUTO, **options}
+    )
+
+
+def write_json(folder: Path, *records, name: str = "pairs.json") -> Path:
+    path = folder / name
+    path.write_text(json.dumps(list(records)))
+    return path
+
+
+def table(delimiter: str, rows: list[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*rows[0]], delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def assert_are_rows(pairs: list[Pair]) -> None:
+    texts = [(pair.id, pair.description, pair.code) for pair in pairs]
+    assert texts == [
+        ("own/1", "add, then print", ROWS[0]["code"]),
+        ("own/2", 'say "hi"', "x = 1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("a.csv", ","), ("a.CSV", ";"), ("a.tsv", "\t"), ("a.csv", "\t")]
+)
+def test_tables_are_read(tmp_path, name, delimiter):
+    path = tmp_path / name
+    path.write_text(table(delimiter, ROWS))
+    assert_are_rows(read(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv.gz", table(",", ROWS)), ("a.jsonl.gz", json.dumps(ROWS))]
+)
+def test_compressed_files_are_read(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()))
+    assert_are_rows(read(path))
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8b\x08", gzip.compress(b"x" * 99)[:-9]])
+def test_damaged_compressed_file_is_refused(tmp_path, content):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="a.jsonl.gz cannot be decompressed"):
+        read(path)
+
+
+def test_spreadsheet_is_refused_with_the_remedy(tmp_path):
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(b"PK\x03\x04...")
+    with pytest.raises(UserError, match="a spreadsheet; .*save it as CSV"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header"),
+        ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data"),
+        ("text,code\n", "holds no pair: 0 records"),
+        ("title,program\na,1\n", "the fields are 'title', 'program': set data.source.desc"),
+    ],
+)
+def test_wrong_table_is_refused_with_its_place(tmp_path, text, words):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=words):
+        read(path)
+
+
+def test_list_of_tests_in_a_cell_becomes_single_tests(tmp_path):
+    path = tmp_path / "a.csv"
+    row = {**ROWS[1], "test_list": "['assert x', 'assert x == 1']", "test_imports": "[]"}
+    path.write_text(table(",", [row]))
+    assert read(path)[0].tests == ("assert x", "assert x == 1")
+
+
+def test_line_separators_inside_a_cell_do_not_end_the_row(tmp_path):
+    (tmp_path / "a.csv").write_text("text,code\na\u2028b\x0cc,1\n", encoding="utf-8")
+    assert [(p.description, p.code) for p in read(tmp_path / "a.csv")] == [("a b c", "1")]
+
+
+def test_parquet_is_read(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{**row, "test_list": ["assert True"]} for row in ROWS]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    pairs = read(tmp_path / "a.parquet")
+    assert_are_rows(pairs)
+    assert pairs[0].tests == ("assert True",)
+
+
+def test_damaged_parquet_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match="a.parquet cannot be read"):
+        read(tmp_path / "a.parquet")
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    original = builtins.__import__
+
+    def importing(name, *args, **kwargs):
+        if name.partition(".")[0] == "pyarrow":
+            raise ModuleNotFoundError(name=name.partition(".")[0])
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr("importlib.import_module", importing)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"a.parquet needs pyarrow.*pip install -e '.\[files\]'"):
+        read(tmp_path / "a.parquet")
+
+
+def saved_dataset(folder: Path, *parts: list[dict]) -> Path:
+    """Write rows as `datasets` 5.2 saves them: streams of Arrow, and their names."""
+    pyarrow = pytest.importorskip("pyarrow")
+    folder.mkdir(parents=True)
+    names = [f"data-{i:05d}-of-{len(parts):05d}.arrow" for i in range(len(parts))]
+    for name, rows in zip(names, parts, strict=True):
+        data = pyarrow.Table.from_pylist(rows)
+        with pyarrow.ipc.new_stream(str(folder / name), data.schema) as stream:
+            stream.write_table(data)
+    state = {"_data_files": [{"filename": name} for name in names]}
+    (folder / "state.json").write_text(json.dumps(state))
+    return folder
+
+
+def test_folder_saved_by_datasets_is_read(tmp_path):
+    assert_are_rows(read(saved_dataset(tmp_path / "saved", ROWS[:1], ROWS[1:])))
+
+
+def test_folder_with_one_data_set_per_split_brings_the_official_split(tmp_path):
+    for name in ("train", "validation"):
+        saved_dataset(tmp_path / name, ROWS)
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
+    pairs = read(tmp_path)
+    assert [(pair.id, pair.split) for pair in pairs[1:3]] == [
+        ("own/train/2", "train"),
+        ("own/val/1", "val"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "code"),
+    [
+        ("description", "code"),
+        ("text", "code"),
+        ("prompt", "code"),
+        ("prompt", "completion"),
+        ("instruction", "output"),
+        ("question", "answer"),
+        ("intent", "snippet"),
+        ("docstring", "code"),
+        ("nl", "code"),
+        ("func_documentation_string", "func_code_string"),
+    ],
+)
+def test_fields_of_public_sets_are_recognised_and_named(tmp_path, description, code):
+    report = DataReport()
+    record = {"repository": "r", description: "a", code: "1"}
+    pairs = read(write_json(tmp_path, record), report)
+    assert [(pair.description, pair.code) for pair in pairs] == [("a", "1")]
+    assert report.facts == {"own: fields": f"description from '{description}', code from '{code}'"}
+
+
+def test_rewritten_intent_comes_before_the_intent(tmp_path):
+    record = {"intent": "a", "rewritten_intent": "b", "snippet": "1"}
+    assert read(write_json(tmp_path, record))[0].description == "b"
+
+
+def test_input_of_an_instruction_is_appended_and_counted(tmp_path):
+    report = DataReport()
+    records = [{"instruction": "sort", "input": text, "output": "1"} for text in ("[2, 1]", "")]
+    pairs = read(write_json(tmp_path, *records), report)
+    assert [pair.description for pair in pairs] == ["sort [2, 1]", "sort"]
+    assert report.steps["own: 'input' appended to the description"].changed == 1
+    assert "'instruction' with 'input' appended" in report.facts["own: fields"]
+
+
+def test_chosen_instruction_is_read_without_its_input(tmp_path):
+    record = {"instruction": "sort", "input": "[2, 1]", "output": "1"}
+    path = write_json(tmp_path, record)
+    assert read(path, description_field="instruction")[0].description == "sort"
+
+
+def test_tests_of_mbpp_are_recognised(tmp_path):
+    record = {"text": "t", "code": "1", "test_list": ["assert 1"], "test_setup_code": "import os"}
+    report = DataReport()
+    assert read(write_json(tmp_path, record), report)[0].tests == ("import os\nassert 1",)
+    assert report.facts["own: fields"].endswith("tests from 'test_list' after 'test_setup_code'")
+
+
+def test_field_named_tests_without_assertions_is_left_alone(tmp_path):
+    record = {"text": "t", "code": "1", "tests": {"inputs": [1]}}
+    assert read(write_json(tmp_path, record))[0].tests == ()
+
+
+def test_dotted_paths_lead_into_sections_and_lists(tmp_path):
+    record = {"question": {"text": "t"}, "answer": [{"code": "1"}], "a.b": "c"}
+    options = {"description_field": "question.text", "code_field": "answer.0.code"}
+    assert read(write_json(tmp_path, record), **options)[0].code == "1"
+    assert read(write_json(tmp_path, record), **options | {"code_field": "a.b"})[0].code == "c"
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"title": "a", "code": "1"}, "name of the description; the fields are 'title', 'code'"),
+        ({"text": "a", "program": "1"}, r"code; .*: set data.source.code_field=NAME$"),
+        ({"question": "a", "answer": {"code": "1"}}, "the fields are 'question', 'answer.code'"),
+        ({"question": "a", "snippet": "1"}, "description_field=NAME and data.source.code_field"),
+    ],
+)
+def test_unknown_fields_are_refused_with_those_of_the_file(tmp_path, record, words):
+    with pytest.raises(UserError, match=words):
+        read(write_json(tmp_path, record))
+
+
+def test_chosen_description_leaves_the_code_recognised(tmp_path):
+    record = {"title": "a", "prompt": "b", "completion": "1"}
+    pairs = read(write_json(tmp_path, record), description_field="title")
+    assert [(pair.description, pair.code) for pair in pairs] == [("a", "1")]
