@@ -83,7 +83,7 @@ def test_a_keyword_takes_values_of_python(tmp_path: Path) -> None:
         file.write_text("{}")
     paths = {name: str(file) for name, file in files.items()}
     cfg = en2py.compose(
-        data="jsonl", split="official", **{"data.path": paths, "batch.max_pairs": None},
+        data="file", split="official", **{"data.path": paths, "batch.max_pairs": None},
         optimizer={"betas": [0.8, 0.9]}, fresh=True,
     )  # fmt: skip
     assert cfg.data.path == paths
