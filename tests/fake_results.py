@@ -101,7 +101,7 @@ def curves(rng):
                     + 0.01 * place
                     + rng.gauss(0, 0.02),
                 }
-                for epoch in range(n_epochs)
+                for epoch in range(1, n_epochs + 1)
             ]
     return found
 

@@ -15,11 +15,13 @@ from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import check_arguments, expand_paths
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
-from en2py.data.files import digest, file_digest, read_csv
+from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
+from en2py.evaluation.learning_curve import read_curve
+from en2py.evaluation.metrics.registry import CURVES
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
@@ -97,12 +99,12 @@ class CheckpointRun:
         return module, build.datamodule(self.config, prepared)
 
     def learning_curve(self) -> list[dict[str, float]]:
-        """Return training and validation NLL per epoch; empty if they are not known."""
+        """Return the metrics that a report draws by epoch; empty if they are not known."""
         path = (self.folder or Path()) / "metrics.csv"
         if not path.is_file():
             return []
-        names = ("epoch", "train/nll", "val/nll")
-        return [{n: float(row[n]) for n in names} for row in read_csv(path) if "val/nll" in row]
+        curve = [{n: row[n] for n in ("epoch", *CURVES) if n in row} for row in read_curve(path)]
+        return [row for row in curve if len(row) > 1 and "epoch" in row]
 
     def notes(self) -> list[str]:
         """Return remarks on its data for the reader of the results."""

@@ -175,7 +175,7 @@ def _test(
     candidates = generate_programs(module, datamodule, trainer, "test")
     if not is_rank_zero():  # every rank tests its share of the pairs; rank 0 scores and writes
         return None
-    plot_curves(run.folder / "metrics.csv", run.folder / "curves.png")
+    plot_curves(run.folder / "metrics.csv", run.folder / "curves")
     runner = ProgramRunner(
         prepared.pairs("test"),
         sandbox=run.config["sandbox"],

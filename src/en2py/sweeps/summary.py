@@ -19,7 +19,7 @@ from rich.text import Text
 
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.console import console
-from en2py.data.files import file_digest, read_csv, write_atomically
+from en2py.data.files import file_digest, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
@@ -29,6 +29,7 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
+from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import best_if_significant, summarize
@@ -267,10 +268,9 @@ def _from_folder(folder: Path) -> StoredRun | None:
 def _curves(path: Path) -> list[dict[str, float]]:
     """Return the rows of a metrics file, epochs counted from 1."""
     try:
-        rows = [{k: float(v) for k, v in row.items()} for row in read_csv(path)]
+        return [row for row in read_curve(path) if "epoch" in row]
     except (FileNotFoundError, ValueError):
         return []
-    return [{**row, "epoch": row["epoch"] + 1} for row in rows if "epoch" in row]
 
 
 def _unfinished(study: Path) -> list[State]:

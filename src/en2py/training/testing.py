@@ -80,7 +80,7 @@ def generate_programs(
 def draw_attention(
     module: Seq2SeqModule, row: EvaluationRow, folder: Path, kinds: Sequence[str], n_maps: int
 ) -> list[Path]:
-    """Write attention maps of a few samples as PNG, one file per kind and layer.
+    """Write attention maps of a few samples, a picture per kind and layer.
 
     Args:
         module: The module.

@@ -8,17 +8,27 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from en2py.evaluation.plots.comparison import (
-    difference_plot,
-    dot_plot,
-    learning_curves,
-    marginal_effect,
-)
+from en2py.evaluation.plots import comparison
 from en2py.evaluation.report.sections import draw_pictures
 from en2py.evaluation.results import Difference, Estimate
-from fake_results import EVIL, NAMES, fake_results, figure, row
+from fake_results import EVIL, NAMES, fake_results, figure, results, row
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(plot):
+    """Return a function that draws a picture and returns its SVG, None where there is none."""
+
+    def svg(*args, **kwargs):
+        picture = plot(*args, **kwargs)
+        return picture and picture.page_svg
+
+    return svg
+
+
+dot_plot, difference_plot = drawn(comparison.dot_plot), drawn(comparison.difference_plot)
+learning_curves = drawn(comparison.learning_curves)
+marginal_effect = drawn(comparison.marginal_effect)
 
 
 def markers(svg, colour=None):
@@ -32,12 +42,16 @@ def texts(svg):
 
 
 def curve(*values):
-    return [{"epoch": float(i), "val/nll": v} for i, v in enumerate(values)]
+    return [{"epoch": float(i), "val/nll": v} for i, v in enumerate(values, start=1)]
+
+
+def svgs(pictures):
+    return {kind: {n: p.page_svg for n, p in of.items()} for kind, of in pictures.items()}
 
 
 @functools.cache
 def fake_pictures():
-    return draw_pictures(fake_results())
+    return svgs(draw_pictures(fake_results()))
 
 
 def test_a_picture_for_every_metric_curve_and_setting():
@@ -62,12 +76,11 @@ def test_pictures_are_xml_without_references_styles_or_repeated_ids():
 
 
 def test_equal_results_give_equal_bytes():
-    assert draw_pictures(fake_results()) == fake_pictures()
+    assert svgs(draw_pictures(fake_results())) == fake_pictures()
 
 
 def test_text_and_axes_have_the_colour_of_the_page():
     root = ET.fromstring(dot_plot(fake_results().rows, "bleu"))
-    assert root.get("color")  # of a file outside a page
     assert {text.get("fill") for text in root.iter(f"{SVG}text")} == {"currentColor"}
 
 
@@ -104,16 +117,48 @@ def test_intervals_of_shares_end_at_100_percent():
     assert float(bar[4]) <= 344
 
 
-def test_pictures_without_data_are_empty():
-    assert dot_plot([row("a", figures={"bleu": figure(math.nan)})], "bleu") == ""
-    assert difference_plot([row("a")], "bleu") == ""
-    assert learning_curves([row("a")], {}, "val/nll") == ""
-    assert (
-        marginal_effect(
-            [row("a", settings={"loss": "plain"}, figures={"bleu": figure(1.0)})], "loss", "bleu"
-        )
-        == ""
-    )
+def test_there_is_no_picture_without_data():
+    assert dot_plot([row("a", figures={"bleu": figure(math.nan)})], "bleu") is None
+    assert difference_plot([row("a")], "bleu") is None
+    assert learning_curves([row("a")], {}, "val/nll") is None
+
+
+@pytest.mark.parametrize("others", ["x", "xy"])
+def test_an_effect_needs_two_rows_that_differ_in_the_setting_alone(others):
+    rows = [
+        row(f"{loss} {emb}", settings={"loss": loss, "emb": emb}, figures={"bleu": figure(1.0)})
+        for loss, emb in zip(("plain", "smoothed"), others, strict=False)
+    ]
+    assert marginal_effect(rows, "loss", "bleu") is None
+
+
+def test_a_single_row_has_no_dot_plots_and_no_effects():
+    pictures = draw_pictures(results(fake_results().rows[0]))
+    assert not pictures["dots"] and not pictures["effects"] and pictures["curves"]
+
+
+@pytest.mark.parametrize("values", [(1.0, 0.5, 0.2), (4.0, 1.0, 0.02), (0.5, 0.5)])
+def test_all_points_of_a_learning_curve_are_inside_the_axes(values):
+    picture = comparison.learning_curves([row("a", runs=1)], {"a-seed0": curve(*values)}, "val/nll")
+    (axes,) = picture.figure.axes
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert left < 1 and right > len(values)
+    assert low < min(values) and max(values) < high
+
+
+def test_losses_over_a_wide_range_have_a_log_scale():
+    values = [curve(1.0, 0.3), curve(1.0, 0.1)]
+    pictures = [
+        comparison.learning_curves([row("a", runs=1)], {"a-seed0": own}, "val/nll")
+        for own in values
+    ]
+    assert [p.figure.axes[0].get_yscale() for p in pictures] == ["linear", "log"]
+
+
+def test_axes_of_shares_end_at_zero_and_at_100_percent():
+    rows = [row(name, figures={"compiles": figure(0.0, half=0.0)}) for name in "ab"]
+    picture = comparison.dot_plot(rows, "compiles")
+    assert picture.figure.axes[0].get_xlim()[0] == 0
 
 
 def test_differences_that_are_not_significant_are_hollow():

@@ -1,19 +1,21 @@
 """Training curves and attention maps of a run."""
 
+import math
 import warnings
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.plots.attention import attention_figure, plot_attention
 from en2py.evaluation.plots.curves import curves_figure, plot_curves
 
 ROWS = [
-    {"step": "9", "epoch": "0", "train/loss": "3.5", "val/nll": "", "lr": "0.1"},
-    {"step": "9", "epoch": "0", "train/loss": "", "val/nll": "2.5", "lr": ""},
-    {"step": "19", "epoch": "1", "train/loss": "2.5", "val/nll": "2.0", "lr": ""},
-    {"step": "29", "epoch": "2", "train/loss": "nan", "val/nll": "2.25", "lr": ""},
+    {"step": 9.0, "epoch": 1.0, "train/loss": 3.5, "lr": 0.1},
+    {"step": 9.0, "epoch": 1.0, "val/nll": 2.5},
+    {"step": 19.0, "epoch": 2.0, "train/loss": 2.5, "val/nll": 2.0},
+    {"step": 29.0, "epoch": 3.0, "train/loss": math.nan, "val/nll": 2.25},
 ]
 
 
@@ -42,26 +44,46 @@ def test_curves_have_a_panel_for_each_kind_that_was_logged():
 
 
 def test_curves_leave_gaps_and_nans_out():
-    (line,) = panels(curves_figure(ROWS))["Training criterion"].lines
-    assert line.get_xydata().tolist() == [[9, 3.5], [19, 2.5]]
+    (line,) = panels(curves_figure(ROWS))["Training criterion"].lines[:1]
+    assert line.get_xydata().tolist() == [[1, 3.5], [2, 2.5]]
 
 
 def test_the_lowest_validation_nll_is_marked():
-    _, mark = panels(curves_figure(ROWS))["Token NLL"].lines
-    assert mark.get_xydata().tolist() == [[19, 2.0]]
+    *_, mark = panels(curves_figure(ROWS))["Token NLL"].lines
+    assert mark.get_xydata().tolist() == [[2, 2.0]]
+    assert mark.get_label() == "best: 2.000 in epoch 2"
 
 
-def test_curves_file_is_a_picture(tmp_path):
-    lines = [",".join(ROWS[0]), *(",".join(row.values()) for row in ROWS)]
-    (tmp_path / "metrics.csv").write_text("\n".join(lines))
-    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
-    height, width, _ = imread(tmp_path / "curves.png").shape
-    assert width > height > 300
+def test_values_within_an_epoch_lie_between_its_ends():
+    steps = [{"step": float(step), "epoch": 2.0, "train/loss": 1.0} for step in (14, 19)]
+    line = panels(curves_figure([*ROWS[:2], *steps, *ROWS[2:]]))["Training criterion"].lines[0]
+    assert line.get_xdata().tolist() == [1, 1.5, 2, 2]
 
 
-def test_empty_metrics_file_is_reported_in_the_picture(tmp_path):
-    (tmp_path / "metrics.csv").write_text("step,epoch\n")
-    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+def test_curves_have_all_points_inside_the_axes():
+    for axes in curves_figure(ROWS).axes:
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        points = [point for line in axes.lines for point in line.get_xydata()]
+        assert points and all(left < x < right and low < y < high for x, y in points)
+
+
+def test_epochs_of_a_metrics_file_count_from_one(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll,lr\n9,0,2.5,\n19,1,,0.1\n")
+    assert read_curve(tmp_path / "metrics.csv") == [
+        {"step": 9.0, "epoch": 1.0, "val/nll": 2.5},
+        {"step": 19.0, "epoch": 2.0, "lr": 0.1},
+    ]
+
+
+def test_curves_are_written_as_svg_pdf_and_png(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll\n9,0,2.5\n19,1,2.0\n")
+    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves")
+    assert {path.name for path in tmp_path.glob("curves.*")} == {
+        *("curves.svg", "curves.pdf", "curves.png")
+    }
+
+
+def test_empty_metrics_file_is_reported_in_the_picture():
     assert curves_figure([]).texts[0].get_text() == "no curve was logged"
 
 
@@ -99,6 +121,9 @@ def test_labels_of_long_texts_thin_out_and_the_picture_stays_printable():
 def test_attention_is_written_layer_by_layer(tmp_path):
     paths = plot_attention("cross", attention(2, 2, 3, 4), ["x"] * 3, ["a"] * 4, tmp_path / "maps")
     assert [path.name for path in paths] == ["cross-layer1.png", "cross-layer2.png"]
+    assert {path.suffix for path in paths[0].parent.glob("cross-layer1.*")} == {
+        *(".svg", ".pdf", ".png")
+    }
     assert all(imread(path).ndim == 3 for path in paths)
 
 

@@ -1,4 +1,4 @@
-"""Attention maps, as PNG.
+"""Attention maps.
 
 Shape letters: L layers, H heads, T query positions, S key positions.
 """
@@ -10,43 +10,46 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from numpy.typing import ArrayLike
 
 from en2py.evaluation.metrics.code_tokens import token_class
-from en2py.evaluation.plots.curves import save_png
-from en2py.evaluation.plots.style import token_label
+from en2py.evaluation.plots.figures import Picture, figure_style
+from en2py.evaluation.plots.style import INK, NEUTRAL, PALETTE, token_label
 
 _CELL = 0.19  # inches per token, enough for a label of 8 points
 _MAX_PANEL = 11.5  # inches; more tokens than fit get smaller cells, then fewer labels
 _FONT = "DejaVu Sans Mono"  # comes with matplotlib
-_WORD, _LAYOUT = "#111111", "#8a8a8a"
+_COLOURS = LinearSegmentedColormap.from_list("weights", ["white", PALETTE[0]])
 
 
 def plot_attention(
     kind: str, weights: ArrayLike, queries: Sequence[str], keys: Sequence[str], folder: Path
 ) -> list[Path]:
-    """Plot attention as heat maps, a PNG per layer.
+    """Plot attention as heat maps, a picture per layer as SVG, PDF and PNG.
 
     Args:
         kind: `cross`, `encoder` or `decoder`; goes into titles and file names.
         weights: `[L, H, T, S]`; each row sums to 1.
         queries: The T tokens that attend.
         keys: The S tokens that are attended to.
-        folder: Of the pictures, `<kind>-layer<k>.png`.
+        folder: Of the pictures, `<kind>-layer<k>.png` and so on.
 
     Returns:
-        The files, first layer first.
+        The PNG files, first layer first.
     """
     paths = []
     for number, layer in enumerate(np.asarray(weights, dtype=float), start=1):
         figure = attention_figure(layer, queries, keys, title=f"{kind} attention, layer {number}")
-        paths.append(folder / f"{kind}-layer{number}.png")
-        save_png(figure, paths[-1])
+        path = folder / f"{kind}-layer{number}"
+        Picture(figure, f"{kind} attention, layer {number}").write(path)
+        paths.append(path.with_suffix(".png"))
     return paths
 
 
+@figure_style()
 def attention_figure(
     weights: ArrayLike, queries: Sequence[str], keys: Sequence[str], *, title: str
 ) -> Figure:
@@ -90,9 +93,9 @@ def attention_figure(
         )
 
     x, y = 0.12 / total_width, 1 / total_height
-    figure.text(x, 1 - 0.3 * y, title, fontsize=12, fontweight="bold")
+    figure.text(x, 1 - 0.3 * y, title, fontsize=13, fontweight="bold")
     legend = "a row's token attends to the columns' tokens"
-    figure.text(x, 1 - 0.5 * y, legend, fontsize=8, color="#555")
+    figure.text(x, 1 - 0.5 * y, legend, fontsize=9)
     for i, head in enumerate(heads):
         row, column = divmod(i, n_columns)
         axes = add_axes(
@@ -100,12 +103,13 @@ def attention_figure(
             0.95 + row * (0.3 + height + bottom),
             *(width, height),
         )
-        image = axes.imshow(head, cmap="Blues", vmin=0, vmax=float(heads.max()), aspect="auto")
-        axes.set_title(f"head {i + 1}", fontsize=9, loc="left")
+        image = axes.imshow(head, cmap=_COLOURS, vmin=0, vmax=float(heads.max()), aspect="auto")
+        axes.set_title(f"head {i + 1}", fontsize=10.5, fontweight="normal")
         every = max(1, math.ceil(size * 1.15 / (cell * 72)))
         _label_axes(axes, queries, keys, size=size, every=every)
     bar = add_axes(n_columns * (left + width + 0.15), 0.95, 0.12, min(1.5, height))
-    figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7)
+    bar.grid(visible=False)
+    figure.colorbar(image, cax=bar).ax.tick_params(labelsize=8)
     return figure
 
 
@@ -116,6 +120,7 @@ def _label_axes(
     # Plain texts: each tick is a family of artists, and a thousand of them take seconds.
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.grid(visible=False)
     text: dict[str, Any] = {"fontsize": size, "family": _FONT, "parse_math": False}
     for x in range(0, len(keys), every):
         place = (x, len(queries) - 0.35)
@@ -128,11 +133,11 @@ def _label_axes(
         ends_x, ends_y = (-0.5, len(keys) - 0.5), (-0.5, len(queries) - 0.5)
         axes.vlines(np.arange(1, len(keys)) - 0.5, *ends_y, color="#e8e8e8", lw=0.5)
         axes.hlines(np.arange(1, len(queries)) - 0.5, *ends_x, color="#e8e8e8", lw=0.5)
-    axes.spines[:].set_color("#bbbbbb")
+    axes.spines[:].set(visible=True, color="#bbbbbb")
 
 
 def _colour(token: str) -> str:
-    return _LAYOUT if token_class(token) == "layout" else _WORD
+    return NEUTRAL if token_class(token) == "layout" else INK
 
 
 def _label(token: str) -> str:

@@ -1,67 +1,39 @@
-"""SVG pictures of a comparison: dot plots, differences, learning curves, effects of settings.
+"""Pictures of a comparison: dot plots, differences, learning curves, effects of settings.
 
-Every function returns SVG text, for a page or a file. Text and axes have the text colour of the
-page (`currentColor`, which is a neutral grey in a file), the colours of rows are legible on light
-and dark pages, the background is transparent. Text stays text, so that it can be searched and that
-names in any script are shown. Equal input produces equal bytes.
-
-Sizes are in points of the view box, which a page shows as CSS pixels.
+The colours of rows are legible on light and dark pages. Sizes are in points, which a page shows as
+CSS pixels.
 """
 
 import contextlib
-import io
 import itertools
 import math
 import textwrap
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
-from xml.etree import ElementTree as ET
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from en2py.evaluation.metrics.registry import Metric, figure_of, metric
+from en2py.evaluation.plots.figures import Picture, figure_style
 from en2py.evaluation.plots.style import NEUTRAL, PALETTE, shortened, visible
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
-_SVG = "http://www.w3.org/2000/svg"
 _WIDTH = 360.0  # as wide as a phone, or a third of a desktop page
 _MARGIN = 16.0  # half a tick label
 _TOP = 30.0  # height of the title
 _LEFT = 46.0  # width of tick labels
 _ROW = 34.0  # a row of a dot plot: its name, below it the dot
 _CHAR = 6.4  # mean width of a character
+_WIDE = 5.0  # losses whose ratio is larger are drawn on a log scale
 _STEPS = [1, 2, 2.5, 5, 10]
-_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-_STYLE = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "text.color": NEUTRAL,
-    "font.size": 11.5,
-    "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-6, 9),
-}
-
-ET.register_namespace("", _SVG)
-ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    """Set the style of the pictures, whatever the user's matplotlibrc says."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        yield
-
-
-@_style()
-def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> str:
+@figure_style()
+def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> Picture | None:
     """Draw a metric: a dot per row, its 95 % interval as a bar, its seeds as small dots.
 
     Args:
@@ -70,15 +42,15 @@ def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> st
         reference: Name of the row whose value is drawn as a dotted line.
 
     Returns:
-        SVG, empty if no row has the metric.
+        None if no row has the metric.
     """
     estimates = {i: figure_of(row, name) for i, row in enumerate(rows)}
     line = next((e.value for i, e in estimates.items() if e and rows[i].name == reference), None)
     return _draw_dots(metric(name), rows, estimates, line)
 
 
-@_style()
-def difference_plot(rows: Sequence[ResultRow], name: str) -> str:
+@figure_style()
+def difference_plot(rows: Sequence[ResultRow], name: str) -> Picture | None:
     """Draw the differences from the reference row, with 95 % intervals and a line at 0.
 
     Args:
@@ -86,16 +58,16 @@ def difference_plot(rows: Sequence[ResultRow], name: str) -> str:
         name: The metric.
 
     Returns:
-        SVG, empty if no row has the difference.
+        None if no row has the difference.
     """
     differences = {i: row.differences.get(name) for i, row in enumerate(rows)}
     return _draw_dots(metric(name), rows, differences, line=0.0)
 
 
-@_style()
+@figure_style()
 def learning_curves(
     rows: Sequence[ResultRow], curves: Mapping[str, Sequence[Mapping[str, float]]], column: str
-) -> str:
+) -> Picture | None:
     """Draw a logged value over epochs: the mean of a row's runs, a band from lowest to highest run.
 
     Where some runs of a row have already ended, the line is dotted: the mean of the others.
@@ -106,14 +78,14 @@ def learning_curves(
         column: As logged: `val/nll`.
 
     Returns:
-        SVG, empty if no run logged the column.
+        None if no run logged the column.
     """
     part, _, name = column.partition("/")
     how = metric(name)
     by_row = {i: _values_by_epoch(row, curves, column, how.scale) for i, row in enumerate(rows)}
     by_row = {i: by_epoch for i, by_epoch in by_row.items() if by_epoch}
     if not by_row:
-        return ""
+        return None
     part = {"val": "validation", "train": "training sample"}.get(part, part)
     names = {i: _wrapped(rows[i].name, _WIDTH - 27) for i in by_row}
     title = f"{how.head}, {part}"
@@ -130,18 +102,17 @@ def learning_curves(
         ends.append(f"{rows[i].name} ends at {fmean(by_epoch[max(by_epoch)]):.4g}")
     points = [(e, v) for by_epoch in by_row.values() for e, of in by_epoch.items() for v in of]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
-    # The first fifth is so steep that it would flatten the rest.
-    axes.set_ylim(*_padded([v for e, v in points if e > last / 5] or [v for _, v in points]))
-    margin = 0 if last > first else 1
+    _scale_losses(axes, [value for _, value in points], is_loss=how.from_logits)
+    margin = 0.03 * (last - first) or 1
     axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(visible=False, axis="x")
     _write(figure, (_LEFT + _WIDTH) / 2, top + 204, "epoch", size=10.5, ha="center")
-    return _to_svg(figure, f"{title}, by epoch. {'; '.join(ends)}")
+    return Picture(figure, f"{title}, by epoch. {'; '.join(ends)}")
 
 
-@_style()
-def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
+@figure_style()
+def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Picture | None:
     """Draw the effect of one setting on a metric over all values of the other settings.
 
     A thin line joins the rows that differ in this setting alone: parallel lines mean the same
@@ -154,7 +125,7 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
         name: The metric; `val/<metric>` is that of validation.
 
     Returns:
-        SVG, empty if fewer than two values of the setting have that metric.
+        None if no two rows with the metric differ in this setting alone.
     """
     how = metric(name)
     lines: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}  # by the other settings
@@ -163,11 +134,11 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
         if setting in row.settings and figure is not None and math.isfinite(figure.value):
             others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
             lines.setdefault(others, {})[row.settings[setting]] = figure.value * how.scale
+    if max(map(len, lines.values()), default=0) < 2:
+        return None
     values = list(dict.fromkeys(value for line in lines.values() for value in line))
     with contextlib.suppress(ValueError):  # not all are numbers
         values.sort(key=float)
-    if len(values) < 2:
-        return ""
     picture, axes = _figure(f"{how.headline} by {setting}", 220, left=_LEFT, bottom=30)
     for _, line in sorted(lines.items()):
         places = [i for i, value in enumerate(values) if value in line]
@@ -178,14 +149,14 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> str:
     axes.plot(range(len(means)), means, color=PALETTE[0], lw=2, marker="o", ms=9)
     texts = [how.write(mean / how.scale) for mean in means]
     for i, text in enumerate(texts):
-        axes.annotate(text, (i, means[i]), (0, 8), textcoords="offset points", ha="center")
+        axes.annotate(text, (i, means[i]), (9, 0), textcoords="offset points", va="center")
     axes.set_ylim(*_padded([height for line in lines.values() for height in line.values()], 0.2))
     axes.set_xlim(-0.5, len(values) - 0.5)
     length = int((_WIDTH - _LEFT - _MARGIN) / len(values) / _CHAR)
     axes.set_xticks(range(len(values)), [visible(shortened(value, length)) for value in values])
     axes.grid(visible=False, axis="x")
     shown = "; ".join(f"{value} {text}" for value, text in zip(values, texts, strict=False))
-    return _to_svg(picture, f"{how.head} by {setting}. {shown or 'No combination is complete'}")
+    return Picture(picture, f"{how.head} by {setting}. {shown or 'No combination is complete'}")
 
 
 def _draw_dots(
@@ -193,7 +164,7 @@ def _draw_dots(
     rows: Sequence[ResultRow],
     found: Mapping[int, Estimate | None] | Mapping[int, Difference | None],
     line: float | None,
-) -> str:
+) -> Picture | None:
     """Draw a dot per row, first row at the top.
 
     Args:
@@ -204,7 +175,7 @@ def _draw_dots(
     """
     shown = {i: e for i, e in found.items() if e is not None and math.isfinite(e.value)}
     if not shown:
-        return ""
+        return None
     title, write, interval = how.headline, how.write, how.interval
     bounds = (0.0, 100.0) if how.unit == "%" else (-math.inf, math.inf)
     if isinstance(next(iter(shown.values())), Difference):
@@ -241,18 +212,36 @@ def _draw_dots(
         bar = [place(end) for end in (estimate.low, estimate.high) if ends and end is not None]
         alpha = 0.4 if is_filled else 0.25
         axes.plot(bar, [y] * len(bar), color=colour, lw=5, alpha=alpha, clip_on=False)
-        axes.plot(seeds, [y] * len(seeds), "o", color=colour, ms=4, mew=0, alpha=0.8)
+        small = {"ms": 4, "mew": 0, "alpha": 0.8, "clip_on": False}
+        axes.plot(seeds, [y] * len(seeds), "o", color=colour, **small)
         dot = place(estimate.value)
         face = colour if is_filled else "none"
         axes.plot([dot], [y], "o", color=colour, ms=9, mew=1.8, mfc=face, clip_on=False)
         xs += [dot, *bar, *seeds]
-    axes.set_xlim(*_padded(xs))
-    return _to_svg(figure, f"{title}, with 95 % intervals. {'; '.join(texts)}")
+    low, high = _padded(xs)
+    axes.set_xlim(max(low, bounds[0]), min(high, bounds[1]))
+    return Picture(figure, f"{title}, with 95 % intervals. {'; '.join(texts)}")
 
 
 def _wrapped(text: str, width: float) -> list[str]:
     """Return up to three lines that fit into a width."""
     return textwrap.wrap(visible(text), int(width / _CHAR), max_lines=3, placeholder=" …") or [""]
+
+
+def _scale_losses(axes: Axes, values: Sequence[float], *, is_loss: bool) -> None:
+    """Set the limits of y to contain all values; losses over a wide range get a log scale."""
+    low, high = min(values), max(values)
+    if not is_loss or low <= 0 or high / low < _WIDE:
+        axes.set_ylim(*_padded(values))
+        return
+    margin = (high / low) ** 0.05
+    axes.set_yscale("log")
+    axes.set_ylim(low / margin, high * margin)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    text = {"size": 9, "ha": "right", "va": "top", "transform": axes.transAxes}
+    axes.text(1, 1, "log scale", **text)
 
 
 def _draw_curve(axes: Axes, by_epoch: Mapping[float, list[float]], style: dict[str, Any]) -> None:
@@ -290,15 +279,9 @@ def _figure(
 ) -> tuple[Figure, Axes]:
     """Return a figure with a title, and axes within margins."""
     figure = Figure(figsize=(_WIDTH / 72, height / 72))
-    figure.patch.set_visible(False)
     _write(figure, 0, 16, shortened(title, int(_WIDTH / 7.5)), size=13, weight="bold")
     width = (_WIDTH - left - _MARGIN) / _WIDTH
     axes = figure.add_axes((left / _WIDTH, bottom / height, width, 1 - (top + bottom) / height))
-    axes.patch.set_visible(False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=10.5, colors=NEUTRAL)
-    axes.grid(color=NEUTRAL, alpha=0.18, lw=1)
-    axes.set_axisbelow(True)
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     return figure, axes
 
@@ -311,39 +294,6 @@ def _up(figure: Figure, y: float) -> float:
 def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     """Write a text at a place from the upper left corner."""
     figure.text(x / _WIDTH, _up(figure, y), visible(text), **style)
-
-
-def _to_svg(figure: Figure, description: str) -> str:
-    """Return a figure as SVG with a text alternative.
-
-    Styles become attributes, because the policy of the page forbids inline styles.
-    """
-    description = visible(description)
-    mpl.rcParams["svg.hashsalt"] = description  # ids that no other picture of a page has
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # matplotlib's font may lack a character
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=metadata)
-    root = ET.fromstring(buffer.getvalue())
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}style", f"{{{_SVG}}}metadata"):
-                parent.remove(child)
-    for element in root.iter():
-        for declaration in element.attrib.pop("style", "").split(";"):
-            key, _, value = (text.strip() for text in declaration.partition(":"))
-            if key and key != "font-family":
-                element.set(key, "currentColor" if value == NEUTRAL else value)
-        if element.tag == f"{{{_SVG}}}g":
-            element.attrib.pop("id", None)  # nothing refers to groups
-    _, _, width, height = root.attrib["viewBox"].split()
-    root.attrib = {
-        **{"class": "figure", "viewBox": f"0 0 {width} {height}", "role": "img"},
-        **{"width": width, "height": height, "color": NEUTRAL, "font-family": _FONTS},
-        **{"stroke-linejoin": "round", "aria-label": description},
-    }
-    return ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]:

@@ -1,19 +1,16 @@
-"""Training and validation curves of a run, as PNG."""
+"""Training and validation curves of a run."""
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from en2py.data.files import read_csv, write_atomically
+from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import metric
-
-_COLOURS = ("#2a6fbb", "#d9631e")
+from en2py.evaluation.plots.figures import Picture, figure_style
 
 # Title, label of the y axis, and the label of each column. The training sample is scored as the
 # validation split is: in eval mode, by the plain NLL.
@@ -35,28 +32,30 @@ _PANELS = (
         {f"val/{name}": metric(name).label for name in ("compiles", "exact_match_renamed")},
     ),
 )
+_BEST = "#7a2f0b"
 
 
 def plot_curves(metrics_file: Path, path: Path) -> None:
-    """Plot the curves of a run as PNG.
+    """Plot the curves of a run as SVG, PDF and PNG.
 
     Args:
         metrics_file: A CSV with a column `step` and one per metric, with gaps, as loggers write it.
-        path: Of the picture.
+        path: Of the pictures, without an ending.
 
     Raises:
         FileNotFoundError: If there is no such CSV.
     """
-    save_png(curves_figure(read_csv(metrics_file)), path)
+    Picture(curves_figure(read_curve(metrics_file)), "Training and validation curves").write(path)
 
 
-def curves_figure(rows: Sequence[dict[str, str]]) -> Figure:
-    """Plot losses, NLL, accuracy and generation scores against steps; only what was logged.
+@figure_style()
+def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Plot losses, NLL, accuracy and generation scores by epoch; only what was logged.
 
     Args:
-        rows: Column to cell, per row of the CSV; empty cells are gaps.
+        rows: Column to value, without gaps, as `read_curve` returns them.
     """
-    logged = {column for row in rows for column, cell in row.items() if cell}
+    logged = {column for row in rows for column in row}
     panels = [panel for panel in _PANELS if logged & panel[2].keys()]
     if not panels:
         figure = Figure(figsize=(6, 1.5))
@@ -64,46 +63,59 @@ def curves_figure(rows: Sequence[dict[str, str]]) -> Figure:
         return figure
     n_columns = min(2, len(panels))
     n_rows = math.ceil(len(panels) / n_columns)
-    figure = Figure(figsize=(5.6 * n_columns, 3.6 * n_rows), layout="constrained")
-    epochs = [float(row["epoch"]) for row in rows if row.get("epoch")]
-    xlabel = "optimiser steps" + (f", {max(epochs) + 1:.0f} epoch(s)" if epochs else "")
+    figure = Figure(figsize=(5 * n_columns, 3.3 * n_rows), layout="constrained")
+    epoch_of = _epoch_of_step(rows)
     for i, (title, unit, lines) in enumerate(panels):
         axes = figure.add_subplot(n_rows, n_columns, i + 1)
-        for (column, label), colour in zip(lines.items(), _COLOURS, strict=True):
-            steps, values = _line(rows, column)
-            if steps:
-                marker = "o" if len(steps) < 30 else None
-                axes.plot(steps, values, marker=marker, color=colour, label=label, ms=3, lw=1.6)
-            if column == "val/nll" and steps:  # the step of the best checkpoint
+        for column, label in lines.items():
+            epochs, values = _line(rows, column, epoch_of)
+            (line,) = axes.plot(epochs, values, label=label if epochs else "")
+            line.set(marker="o" if len(epochs) < 30 else "", markersize=4)
+            if column == "val/nll" and epochs:  # the epoch of the best checkpoint
                 best = int(np.argmin(values))
-                label = f"best: {values[best]:.3f}"
-                axes.plot(steps[best], values[best], "o", color="#7a2f0b", label=label, zorder=5)
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+                label = f"best: {values[best]:.3f} in epoch {epochs[best]:g}"
+                axes.plot(epochs[best], values[best], "o", color=_BEST, label=label, zorder=5)
+        axes.set_title(title)
         axes.set_ylabel(unit)
-        axes.set_xlabel(xlabel)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xlabel("epoch")
+        axes.set_xlim(*_limits(rows))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         if unit.startswith("share"):
             axes.set_ylim(-0.03, 1.03)
             axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        axes.grid(color="#e3e3e3", linewidth=0.8)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9)
+        axes.grid(visible=False, axis="x")
+        axes.legend()
     return figure
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically."""
-    buffer = io.BytesIO()
-    with mpl.rc_context({"savefig.dpi": 110}):
-        figure.savefig(buffer, format="png", facecolor="white")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+def _limits(rows: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    """Return the first and last epoch with a margin, so that no point is cut."""
+    epochs = [row["epoch"] for row in rows if "epoch" in row]
+    first, last = min(epochs, default=1.0), max(epochs, default=1.0)
+    margin = 0.03 * (last - first) or 0.5
+    return first - margin, last + margin
 
 
-def _line(rows: Sequence[dict[str, str]], column: str) -> tuple[list[float], list[float]]:
-    """Return steps and values of a column, without its gaps."""
-    points = [(float(row["step"]), float(row[column])) for row in rows if row.get(column)]
-    points = [(step, value) for step, value in points if math.isfinite(value)]
-    return [step for step, _ in points], [value for _, value in points]
+def _epoch_of_step(rows: Sequence[Mapping[str, float]]) -> Callable[[float], float]:
+    """Return a function from a step to epochs, 1.0 being the end of the first one.
+
+    Values that are logged several times within an epoch lie between its ends.
+    """
+    validated = [row for row in rows if any(name.startswith("val/") for name in row)] or rows
+    ends = {row["epoch"]: row["step"] for row in validated if row.keys() >= {"epoch", "step"}}
+    epochs = sorted(ends)
+    steps = [-1.0, *(ends[epoch] for epoch in epochs)]
+    shown = [epochs[0] - 1 if epochs else 0.0, *epochs]
+    return lambda step: float(np.interp(step, steps, shown))
+
+
+def _line(
+    rows: Sequence[Mapping[str, float]], column: str, epoch_of: Callable[[float], float]
+) -> tuple[list[float], list[float]]:
+    """Return epochs and finite values of a column."""
+    points = [
+        (epoch_of(row["step"]), row[column])
+        for row in rows
+        if column in row and math.isfinite(row[column])
+    ]
+    return [epoch for epoch, _ in points], [value for _, value in points]

@@ -6,7 +6,8 @@ PALETTE = (
     *("#2a78c8", "#d9631e", "#2f8f5b", "#9461c2"),
     *("#cf4468", "#12889b", "#977a06", "#748192"),
 )
-NEUTRAL = "#787878"  # text and axes where no page sets a colour; also baselines
+NEUTRAL = "#787878"  # baselines, reference lines
+INK = "#2b2b2b"  # text and axes; in a page they have the text colour of the page
 
 _LABEL_CHARS = 18
 _LAYOUT_WORDS = {"<nl>": "newline", "<indent>": "indent", "<dedent>": "dedent", "": "''"}

@@ -13,7 +13,7 @@ from en2py.evaluation.results import Results
 def write_report(folder: Path, results: Results, name: str = "report") -> None:
     """Write `report.html`, which needs no other file and no network, `report.md` and `pictures/`.
 
-    Equal results produce equal bytes.
+    Each picture is an SVG, a PDF and a PNG file. Equal results produce equal bytes.
 
     Args:
         folder: Of the files.
@@ -22,13 +22,13 @@ def write_report(folder: Path, results: Results, name: str = "report") -> None:
     """
     pictures = draw_pictures(results)
     parts = results.title, summarize(results), sections(results, pictures)
-    texts = {f"{name}.html": report_html(*parts), f"{name}.md": report_markdown(*parts)}
+    for ending, text in (("html", report_html(*parts)), ("md", report_markdown(*parts))):
+        content = text.encode("utf-8", "backslashreplace")
+        write_atomically(folder / f"{name}.{ending}", content)
     for kind, drawn in pictures.items():
-        for what, svg in drawn.items():
-            words = what.replace("/", "-").split()
-            texts[f"pictures/{'-'.join([kind, *words])}.svg"] = svg
-        for old in (folder / "pictures").glob(f"{kind}-*.svg"):  # not files of the user
-            if f"pictures/{old.name}" not in texts:
+        names = {"-".join([kind, *what.replace("/", "-").split()]): what for what in drawn}
+        for old in (folder / "pictures").glob(f"{kind}-*.*"):  # not files of the user
+            if old.stem not in names:
                 old.unlink()  # of rows or settings that no longer exist
-    for path, text in texts.items():
-        write_atomically(folder / path, text.encode("utf-8", "backslashreplace"))
+        for stem, what in names.items():
+            drawn[what].write(folder / "pictures" / stem)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.metrics.registry import CURVES, TABLE, known_metrics, metric
@@ -18,6 +18,11 @@ from en2py.evaluation.report.tables import (
     oracles_tables,
 )
 from en2py.evaluation.results import Results
+
+if TYPE_CHECKING:  # it imports matplotlib
+    from en2py.evaluation.plots.figures import Picture
+
+Pictures = Mapping[str, Mapping[str, "Picture"]]
 
 _MAX_AXES = 4  # with more settings than these the name of a row lists them, in one column
 
@@ -53,7 +58,7 @@ class Section:
         return "-".join(self.title.lower().split())
 
 
-def sections(results: Results, pictures: Mapping[str, Mapping[str, str]]) -> list[Section]:
+def sections(results: Results, pictures: Pictures) -> list[Section]:
     """Return the sections of a report in order, without empty ones.
 
     Args:
@@ -101,8 +106,8 @@ def sections(results: Results, pictures: Mapping[str, Mapping[str, str]]) -> lis
     return [section for section in found if section.blocks]
 
 
-def draw_pictures(results: Results) -> dict[str, dict[str, str]]:
-    """Return the pictures of a report as SVG, by kind and by name.
+def draw_pictures(results: Results) -> Pictures:
+    """Return the pictures of a report, by kind and by name.
 
     Kinds are `dots`, `differences`, `curves` and `effects`. A name is the metric's, `val/nll`; that
     of an effect starts with its setting, `loss val/nll`.
@@ -111,10 +116,11 @@ def draw_pictures(results: Results) -> dict[str, dict[str, str]]:
 
     rows, reference = results.rows, results.reference_row
     models = [row for row in rows if row.kind == "model"]
+    compared = rows if len(rows) > 1 else []  # a single dot compares nothing
     ranking = [name for name in (ranked_by(results), headline_metric(models)) if name]
     settings = results.axes if len(results.axes) > 1 else []
     drawn = {
-        "dots": {name: plots.dot_plot(rows, name, reference=reference) for name in TABLE},
+        "dots": {name: plots.dot_plot(compared, name, reference=reference) for name in TABLE},
         "differences": {name: plots.difference_plot(models, name) for name in TABLE},
         "curves": {name: plots.learning_curves(rows, results.curves, name) for name in CURVES},
         "effects": {
@@ -123,7 +129,10 @@ def draw_pictures(results: Results) -> dict[str, dict[str, str]]:
             for setting in settings
         },
     }
-    return {kind: {name: svg for name, svg in of.items() if svg} for kind, of in drawn.items()}
+    return {
+        kind: {name: picture for name, picture in of.items() if picture is not None}
+        for kind, of in drawn.items()
+    }
 
 
 _CAPTIONS = {
@@ -145,9 +154,12 @@ _DATA_LABELS = {
 }
 
 
-def _pictures(pictures: Mapping[str, Mapping[str, str]], *kinds: str) -> list[Block]:
+def _pictures(pictures: Pictures, *kinds: str) -> list[Block]:
     return [
-        Block("pictures", {"svgs": list(pictures[kind].values()), "caption": _CAPTIONS[kind]})
+        Block(
+            "pictures",
+            {"svgs": [p.page_svg for p in pictures[kind].values()], "caption": _CAPTIONS[kind]},
+        )
         for kind in kinds
         if pictures.get(kind)
     ]

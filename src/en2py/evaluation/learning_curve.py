@@ -1,0 +1,17 @@
+"""Read the metrics that a run logged over its epochs."""
+
+from pathlib import Path
+
+from en2py.data.files import read_csv
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a metrics file, each without its gaps, with epochs counted from 1.
+
+    Lightning, which fills the column `epoch`, counts from 0.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    rows = [{name: float(cell) for name, cell in row.items()} for row in read_csv(path)]
+    return [{**row, "epoch": row["epoch"] + 1} if "epoch" in row else row for row in rows]
