@@ -111,7 +111,7 @@ def test_seeds_share_a_row_and_settings_and_baselines_have_their_own(
     assert score(typed, f"folder={tmp_path / 'a'}") == 0
     found = results_in(tmp_path / "a")
     assert {row.name for row in found.rows[:2]} == {"loss=plain", "loss=smoothed"}
-    names = ["retrieval", "bm25", "constant", "best_copy", "second_human"]
+    names = ["retrieval", "bm25", "constant", "nearest_by_bleu", "second_human"]
     assert [row.name for row in found.rows[2:]] == names
     assert found.reference_row == "loss=plain" and found.axes == ["loss"]
     by_name = {row.name: row for row in found.rows}

@@ -1,12 +1,23 @@
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from en2py.data.pairs import Pair
-from en2py.evaluation.baselines import best_copy, bm25, constant, retrieval, second_human
+from en2py.evaluation.baselines import (
+    ABOUT,
+    nearest_by_bleu,
+    bm25,
+    constant,
+    retrieval,
+    second_human,
+)
 from en2py.evaluation.metrics.program_metrics import score
 
+ROOT = Path(__file__).resolve().parents[2]
 TRAIN = [
     ("write a function that adds two numbers", "def add(a, b):\n    return a + b"),
     ("print the largest number of a list", "print(max(numbers))"),
@@ -67,7 +78,7 @@ def test_bm25_penalizes_length():
     assert bm25(train, pairs([("x", "")]), b=1.0) == ["short"]
 
 
-@pytest.mark.parametrize("baseline", [retrieval, bm25, best_copy])
+@pytest.mark.parametrize("baseline", [retrieval, bm25, nearest_by_bleu])
 def test_more_pairs_than_one_block(baseline):
     train = pairs([(f"task number {chr(97 + i % 26) * 3} {i}", f"x = {i}") for i in range(300)])
     assert baseline(train, train) == [pair.code for pair in train]
@@ -80,15 +91,15 @@ def test_constant_is_the_training_program_with_the_best_bleu():
     assert constant(train, train[:2]) == [codes[int(np.argmax(scores))]] * 2
 
 
-def test_best_copy_finds_the_program_itself():
+def test_nearest_by_bleu_finds_the_program_itself():
     train = pairs([("x", code) for code in dict.fromkeys(random_programs(40, seed=2))])
-    assert best_copy(train, train[::-1]) == [pair.code for pair in train[::-1]]
+    assert nearest_by_bleu(train, train[::-1]) == [pair.code for pair in train[::-1]]
 
 
-def test_no_training_program_beats_the_best_copy_by_much():
+def test_no_training_program_has_a_much_higher_bleu_than_nearest_by_bleu():
     train, test = (pairs([("x", c) for c in random_programs(30, seed)]) for seed in (3, 4))
     wanted = [pair.code for pair in test]
-    bound = score(best_copy(train, test), wanted).values["bleu"]
+    bound = score(nearest_by_bleu(train, test), wanted).values["bleu"]
     others = [score([pair.code] * 30, wanted).values["bleu"] for pair in train]
     assert bound > max(others) + 5
 
@@ -97,3 +108,15 @@ def test_second_human_is_another_program_for_the_same_task():
     train = pairs([("Write a function to add 2 numbers.", "a + b"), ("reverse", "x[::-1]")])
     test = pairs([("add numbers", "sum((a, b))"), ("add numbers", "a+b"), ("reverse", "x[::-1]")])
     assert second_human(train, test) == ["a + b", "sum((a, b))", ""]
+
+
+def test_machine_made_pairs_have_no_second_human():
+    train = pairs([("add numbers", "a + b")])
+    test = [replace(pair, source="tasks") for pair in pairs([("add numbers", "sum((a, b))")])]
+    assert second_human(train, test) == [""]
+    assert second_human(test, train) == [""]
+
+
+def test_every_baseline_of_the_config_is_explained():
+    config = yaml.safe_load((ROOT / "conf" / "evaluate.yaml").read_text())
+    assert config["baselines"].keys() == ABOUT.keys()

@@ -45,6 +45,7 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
+from en2py.evaluation.baselines import ABOUT
 from en2py.evaluation.behaviour.cached import count_testable, oracle_quality
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.metrics.registry import COMPARISON, format_value, metric
@@ -369,11 +370,9 @@ def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[
             log.info(f"{name} has a program for none of the pairs, so it has no row")
             continue
         row = score_programs(name, candidates, data.runner, data.training, kind=BASELINE)
-        notes = (
-            [f"has a program for {n:,} of {total:,} pairs and is scored on these"]
-            if n < total
-            else []
-        )
+        notes = [f"{name}: {ABOUT[name]}"] if name in ABOUT else []
+        if n < total:
+            notes.append(f"has a program for {n:,} of {total:,} pairs and is scored on these")
         rows.append(dataclasses.replace(row, notes=notes))
     return rows
 

@@ -1,4 +1,4 @@
-"""Baselines without training: retrieval, a constant program, and bounds on copying.
+"""Baselines without training: retrieval, a constant program, the best copy, another author.
 
 Each is called as `f(train, test, **settings)` and returns one program per test pair, which the same
 code scores as the programs of a model.
@@ -24,6 +24,17 @@ from en2py.ranges import Fraction
 
 _ROWS = 256  # test pairs per block: bounds the memory of the similarity matrix
 _WORDS = r"\w+|[^\w\s]"
+
+MACHINE_MADE = frozenset({"tasks"})  # sources whose pairs have no author
+# What a report states about baselines.
+ABOUT = {
+    "retrieval": "the program of the nearest training description by TF-IDF",
+    "bm25": "the program of the nearest training description by Okapi BM25",
+    "constant": "one training program for all descriptions",
+    "nearest_by_bleu": "sees the reference and takes the training program with the highest BLEU "
+    "against it: close to the highest BLEU of copying, but no bound of any other metric",
+    "second_human": "another author's program for the same task",
+}
 
 Similarities = NDArray[np.float64]
 
@@ -107,12 +118,13 @@ def constant(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
     return [train[best].code] * len(test)
 
 
-def best_copy(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
-    """Return the training program nearest to the reference: not a baseline but an upper bound.
+def nearest_by_bleu(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
+    """Return the training program with the highest BLEU against the reference, which it sees.
 
-    Nearest by BLEU of the single pair, with one added to matches and totals above single tokens
-    (Lin and Och, 2004). No system that copies whole training programs can do better, up to the
-    difference between BLEU per pair and corpus BLEU.
+    BLEU of the single pair, with one added to matches and totals above single tokens (Lin and Och,
+    2004). No system that copies whole training programs has a higher BLEU, up to the difference
+    between BLEU per pair and corpus BLEU. Other metrics are not bounded: a program with a lower
+    BLEU may behave as the reference does.
     """
     codes = [layout_tokens(pair.code) for pair in train]
     references = [layout_tokens(pair.code) for pair in test]
@@ -145,16 +157,21 @@ def second_human(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
 
     Returns:
         The first program with another syntax tree, from the training split or else the test split;
-        an empty text if there is none, and such pairs must not be scored.
+        an empty text if there is none, and such pairs must not be scored. Pairs that a machine made
+        have none.
     """
     written: dict[str, dict[str | None, str]] = {}  # task -> tree -> the first code with it
     for pair in (*train, *test):
+        if pair.source in MACHINE_MADE:
+            continue
         task = written.setdefault(core_description(pair.description), {})
         task.setdefault(ast_text(pair.code), pair.code)
 
     def other(pair: Pair) -> str:
         task = core_description(pair.description)
-        trees = written[task] if task else {}
+        trees = written.get(task, {}) if task else {}
+        if pair.source in MACHINE_MADE:
+            return ""
         return next((code for tree, code in trees.items() if tree != ast_text(pair.code)), "")
 
     return [other(pair) for pair in test]

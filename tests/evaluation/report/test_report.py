@@ -170,6 +170,21 @@ def test_tables_scroll_in_a_box_with_keyboard_focus():
     assert reached == ["0"] * len(boxes)
 
 
+def test_tables_begin_with_the_row_and_the_metric_that_ranks_it():
+    first = sections(fake_results(), {})[:2]
+    tables = [block.content for section in first for block in section.blocks]
+    assert all(table.columns[0].label == "row" for table in tables)
+    assert all(table.columns[1].label.startswith("val NLL") for table in tables)
+    assert all(table.n_fixed == 2 for table in tables)
+
+
+def test_marks_of_a_sample_have_the_names_of_their_rows():
+    page = Page(fake_page())
+    texts = [text.strip() for text in page.texts]
+    for name in NAMES:  # a mark, a heading and an option of the filter, at least
+        assert texts.count(name) >= 2 * len(fake_results().samples)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser here")
 def test_a_browser_runs_the_page(tmp_path):
@@ -214,7 +229,7 @@ def test_markdown_tables_keep_their_cells():
         cells = 0 if token.type == "tr_open" else cells + (token.type in ("td_open", "th_open"))
         rows += [cells] if token.type == "tr_close" else []
     assert n_tables == 8
-    assert rows[:8] == [10] * 8  # a head, four models, three baselines
+    assert rows[:8] == [9] * 8  # a head, four models, three baselines
 
 
 def test_markdown_shows_equal_programs_once():

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric, number
 from en2py.evaluation.report.tables import (
     differences_table,
@@ -52,12 +54,15 @@ def test_figures_show_interval_count_and_notes():
     assert table.notes[-1] == "[1] read me"
 
 
-def test_axes_replace_the_name_of_the_row():
-    rows = fake_results().rows
-    table = figures_table(rows, ["bleu"], caption="", axes=["loss", "embeddings"])
-    assert [cell.text for cell in table.lines[0].cells][:2] == ["smoothed", "joint"]
-    assert [cell.text for cell in table.lines[-1].cells][:2] == ["best copy", ""]
-    assert {len(line.cells) for line in table.lines} == {len(table.columns)}
+def test_names_of_rows_contain_their_settings():
+    table = figures_table(fake_results().rows, ["bleu"], caption="")
+    heads = [line.cells[0].text for line in table.lines]
+    assert heads[0] == "loss=smoothed, embeddings=joint" and heads[-1] == "nearest_by_bleu"
+
+
+@pytest.mark.parametrize(("names", "n"), [(["val/nll", "bleu"], 2), (["bleu"], 1)])
+def test_the_column_that_ranks_the_rows_stays_visible(names, n):
+    assert figures_table(fake_results().rows, names, caption="").n_fixed == n
 
 
 def test_only_significant_differences_are_marked():

@@ -139,7 +139,7 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
     values = list(dict.fromkeys(value for line in lines.values() for value in line))
     with contextlib.suppress(ValueError):  # not all are numbers
         values.sort(key=float)
-    picture, axes = _figure(f"{how.headline} by {setting}", 220, left=_LEFT, bottom=30)
+    picture, axes = _figure(f"{how.headline} by {setting}", 232, left=_LEFT, bottom=44)
     for _, line in sorted(lines.items()):
         places = [i for i, value in enumerate(values) if value in line]
         heights = [line[values[i]] for i in places]
@@ -148,12 +148,13 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
     means = [fmean(line[value] for line in complete) for value in values] if complete else []
     axes.plot(range(len(means)), means, color=PALETTE[0], lw=2, marker="o", ms=9)
     texts = [how.write(mean / how.scale) for mean in means]
-    for i, text in enumerate(texts):
-        axes.annotate(text, (i, means[i]), (9, 0), textcoords="offset points", va="center")
     axes.set_ylim(*_padded([height for line in lines.values() for height in line.values()], 0.2))
     axes.set_xlim(-0.5, len(values) - 0.5)
     length = int((_WIDTH - _LEFT - _MARGIN) / len(values) / _CHAR)
-    axes.set_xticks(range(len(values)), [visible(shortened(value, length)) for value in values])
+    names = [visible(shortened(value, length)) for value in values]
+    below = texts or [""] * len(names)
+    labels = [f"{name}\n{text}" for name, text in zip(names, below, strict=True)]
+    axes.set_xticks(range(len(values)), labels)
     axes.grid(visible=False, axis="x")
     shown = "; ".join(f"{value} {text}" for value, text in zip(values, texts, strict=False))
     return Picture(picture, f"{how.head} by {setting}. {shown or 'No combination is complete'}")

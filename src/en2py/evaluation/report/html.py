@@ -6,12 +6,13 @@ style but its own and any request to a network.
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -34,7 +35,7 @@ def report_html(title: str, summary: Sequence[str], sections: Sequence[Section])
     """
     colours = "\n".join(f".s{i} {{ --own: {colour}; }}" for i, colour in enumerate(PALETTE))
     style = template_text("page.css") + colours
-    script = template_text("samples.js") + template_text("attention.js")
+    script = "".join(map(template_text, ("tables.js", "samples.js", "attention.js")))
     return _ENVIRONMENT.get_template("report.html.j2").render(
         title=title,
         summary=summary,
@@ -51,6 +52,11 @@ def highlighted(code: str) -> Markup:
     """Return Python code with its syntax in classes; code with syntax errors too."""
     text = visible(code.strip("\n").rstrip())
     return Markup(highlight(text, _LEXER, _FORMATTER).removesuffix("\n"))
+
+
+def breakable(text: str) -> Markup:
+    """Return text that a line may break after `=` and `_`, as names of rows contain them."""
+    return Markup(re.sub("([=_])", r"\1<wbr>", str(escape(visible(text)))))
 
 
 def environment(escape: Callable[[str], str], **filters: Callable[[str], str]) -> Environment:
@@ -84,4 +90,4 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-_ENVIRONMENT = environment(visible, highlighted=highlighted)
+_ENVIRONMENT = environment(visible, breakable=breakable, highlighted=highlighted)

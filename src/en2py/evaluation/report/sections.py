@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
-from en2py.evaluation.metrics.registry import CURVES, TABLE, known_metrics, metric
+from en2py.evaluation.metrics.registry import CURVES, TABLE, figure_of, known_metrics, metric
 from en2py.evaluation.report.samples import KEY, attention_maps, sample_views
 from en2py.evaluation.report.summary import best_if_significant, headline_metric, ranked_by
 from en2py.evaluation.report.tables import (
@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # it imports matplotlib
     from en2py.evaluation.plots.figures import Picture
 
 Pictures = Mapping[str, Mapping[str, "Picture"]]
-
-_MAX_AXES = 4  # with more settings than these the name of a row lists them, in one column
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
         pictures: As `draw_pictures` returns them.
     """
     rows, reference = results.rows, results.reference_row
-    differences = differences_table(rows, TABLE, reference=reference)
+    differences = differences_table(rows, _ranked_first(results, TABLE), reference=reference)
     failures = failures_table(rows)
     groups = groups_table(rows, TABLE)
     oracles = oracles_tables(results.oracles)
@@ -116,12 +114,13 @@ def draw_pictures(results: Results) -> Pictures:
 
     rows, reference = results.rows, results.reference_row
     models = [row for row in rows if row.kind == "model"]
-    compared = rows if len(rows) > 1 else []  # a single dot compares nothing
+    names = _ranked_first(results, TABLE)
+    compared = [n for n in names if sum(figure_of(row, n) is not None for row in rows) > 1]
     ranking = [name for name in (ranked_by(results), headline_metric(models)) if name]
     settings = results.axes if len(results.axes) > 1 else []
     drawn = {
-        "dots": {name: plots.dot_plot(compared, name, reference=reference) for name in TABLE},
-        "differences": {name: plots.difference_plot(models, name) for name in TABLE},
+        "dots": {name: plots.dot_plot(rows, name, reference=reference) for name in compared},
+        "differences": {name: plots.difference_plot(models, name) for name in names},
         "curves": {name: plots.learning_curves(rows, results.curves, name) for name in CURVES},
         "effects": {
             f"{setting} {name}": plots.marginal_effect(models, setting, name)
@@ -171,25 +170,31 @@ def _tables(*tables: Table) -> list[Block]:
 
 def _results(results: Results) -> list[Block]:
     """Return the table of the main columns, and folded ones of all other metrics."""
-    others = known_metrics(results.rows, but=TABLE)
+    main = _ranked_first(results, TABLE)
+    others = known_metrics(results.rows, but=main)
     classes = [name for name in others if name.partition("_")[2] in TOKEN_CLASSES]
     others = [name for name in others if name not in classes]
 
     def table(names: Iterable[str], caption: str) -> Table:
         return figures_table(
             results.rows,
-            list(names),
+            _ranked_first(results, names),
             caption=caption,
             reference=results.reference_row,
             best=best_if_significant(results),
-            axes=results.axes if len(results.axes) <= _MAX_AXES else (),
         )
 
     folded = [("All other metrics", others), ("Token classes", classes)]
     return [
-        Block("table", table(TABLE, "Results")),
+        Block("table", table(main, "Results")),
         *(Block("table", table(names, title), title, True) for title, names in folded if names),
     ]
+
+
+def _ranked_first(results: Results, names: Iterable[str]) -> list[str]:
+    """Return metrics with the one that ranks the rows as the first."""
+    ranking = ranked_by(results)
+    return [ranking, *(name for name in names if name != ranking)]
 
 
 def _scored_on(results: Results) -> str:

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from en2py.evaluation.metrics.registry import MISSING, count_of, figure_of, listed, metric, whole
+from en2py.evaluation.metrics.registry import (
+    MISSING,
+    VALIDATION,
+    count_of,
+    figure_of,
+    listed,
+    metric,
+    whole,
+)
 from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 _WITH_COUNTS = ("passes_tests", "behaves")
@@ -50,12 +58,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first cell of a line is its head, `notes` are sentences below the table."""
+    """A table; the first cell of a line is its head, `notes` are sentences below the table.
+
+    The first `n_fixed` columns stay visible when a page scrolls the others.
+    """
 
     caption: str
     columns: list[Column]
     lines: list[Line]
     notes: list[str] = field(default_factory=list)
+    n_fixed: int = 1
 
 
 MISSING_CELL = Cell(MISSING, tone="muted", about="not known for this row")
@@ -104,7 +116,6 @@ def figures_table(
     caption: str,
     reference: str = "",
     best: str = "",
-    axes: Sequence[str] = (),
 ) -> Table:
     """Tabulate figures with their intervals, a line per row, a column per metric.
 
@@ -115,27 +126,22 @@ def figures_table(
         caption: Of the table.
         reference: Name of the reference row, which is marked.
         best: Name of the row that is marked as best on validation.
-        axes: Settings that get a column each, instead of the name of the row.
     """
     shown = [name for name in metrics if any(figure_of(row, name) for row in rows)]
-    notes = list(dict.fromkeys(note for row in rows for note in row.notes))
+    remarks = list(dict.fromkeys(note for row in rows for note in row.notes))
     lines = []
     for row in rows:
-        names = [row.settings.get(axis, MISSING) for axis in axes] if row.settings else []
-        names = names or [row.name]
         roles = {"reference row": reference, "best on validation": best}
         small = [] if row.kind != "model" else [f"{len(row.runs)} run{'s' * (len(row.runs) != 1)}"]
         small += [role for role, name in roles.items() if row.name == name]
-        marks = "".join(f"[{notes.index(note) + 1}]" for note in row.notes)
-        head = Cell(names[0], (", ".join(small),) if small else (), mark=marks)
-        others = [Cell(name) for name in names[1:]] or [Cell("")] * (len(axes) - 1)
+        marks = "".join(f"[{remarks.index(note) + 1}]" for note in row.notes)
+        head = Cell(row.name, (", ".join(small),) if small else (), mark=marks)
         cells = [figure_cell(n, figure_of(row, n), count=n in _WITH_COUNTS) for n in shown]
-        lines.append(Line([head, *others, *cells], row.kind, _place(rows, row)))
-    numbered = [f"[{i}] {note}" for i, note in enumerate(notes, start=1)]
-    heads = [Column(axis, numeric=False) for axis in axes or ("row",)]
-    return Table(
-        caption, [*heads, *_columns(shown)], lines, [*_intervals_note(rows, shown), *numbered]
-    )
+        lines.append(Line([head, *cells], row.kind, _place(rows, row)))
+    numbered = [f"[{i}] {note}" for i, note in enumerate(remarks, start=1)]
+    columns = [Column("row", numeric=False), *_columns(shown)]
+    notes = [*_intervals_note(rows, shown), *numbered]
+    return Table(caption, columns, lines, notes, n_fixed=_n_fixed(shown))
 
 
 def differences_table(
@@ -156,7 +162,8 @@ def differences_table(
     notes = [
         "▲ ▼ mark significant differences: the 95 % interval excludes 0; grey is not significant."
     ]
-    return Table("Differences", [Column("row", numeric=False), *columns], lines, notes)
+    columns = [Column("row", numeric=False), *columns]
+    return Table("Differences", columns, lines, notes, n_fixed=_n_fixed(shown))
 
 
 def failures_table(rows: Sequence[ResultRow]) -> Table:
@@ -243,6 +250,11 @@ def _text(value: object) -> str:
 
 def _place(rows: Sequence[ResultRow], row: ResultRow) -> int | None:
     return rows.index(row) if row.kind == "model" else None
+
+
+def _n_fixed(names: Sequence[str]) -> int:
+    """Return 2 if the first figure is that of validation, by which rows are ranked."""
+    return 2 if names and names[0].startswith(VALIDATION) else 1
 
 
 def _columns(names: Iterable[str]) -> list[Column]:
