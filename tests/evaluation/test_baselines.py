@@ -9,9 +9,9 @@ import yaml
 from en2py.data.pairs import Pair
 from en2py.evaluation.baselines import (
     ABOUT,
-    nearest_by_bleu,
     bm25,
     constant,
+    nearest_by_bleu,
     retrieval,
     second_human,
 )
