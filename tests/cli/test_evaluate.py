@@ -220,6 +220,20 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
             ["ckpt_path=x.ckpt", "pass_at_k.k=[0]"],
             "pass_at_k.k=[0]: expected a number above 0",
         ),
+        (
+            ["ckpt_path=x.ckpt", "pass_at_k.k=[1,3]"],
+            "pass_at_k.k=[1, 3]: pass@k needs samples; add pass_at_k.n_samples=3",
+        ),
+        (
+            ["ckpt_path=x.ckpt", "pass_at_k.n_samples=3"],
+            "too few samples for pass@5, pass@10; use pass_at_k.n_samples=10, or pass_at_k.k=[1]",
+        ),
+        (["study=x", "ckpt_path=x.ckpt"], "of a study and ignores ckpt_path=x.ckpt"),
+        (["ckpt_path=x.ckpt", "prompt=a", "export=x"], "exports a model and ignores prompt=a"),
+        (
+            ["ckpt_path=a.ckpt", "ckpt_path=b.ckpt"],
+            "ckpt_path=a.ckpt ckpt_path=b.ckpt: ckpt_path has two values; keep one",
+        ),
     ],
 )
 def test_a_user_error_is_one_sentence(

@@ -165,6 +165,15 @@ def test_unknown_arguments_are_refused(arguments: list[str], printed: str) -> No
         overrides.separate(arguments)
 
 
+def test_key_with_two_values_is_refused() -> None:
+    with pytest.raises(UserError, match="loss=plain loss=smoothed: loss has two values"):
+        overrides.check_repeated(["loss=plain", "seed=1", "loss=smoothed"])
+
+
+def test_key_may_be_repeated_with_the_same_value() -> None:
+    overrides.check_repeated(["loss=plain", "++loss=plain", "~logger", "loss.label_smoothing=0"])
+
+
 # ------------------------------------------------------------------ commands in this process
 
 

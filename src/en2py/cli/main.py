@@ -33,7 +33,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.overrides import is_sweep, separate, sweep_values
+from en2py.cli.overrides import check_repeated, is_sweep, separate, sweep_values
 from en2py.config.composition import CONF, IS_CHECKOUT, compose_config, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import as_typed, typed
@@ -92,6 +92,7 @@ def command(
                 print(f"en2py {metadata.version('en2py')}")
                 return 0
             options, overrides = separate(given[1:])
+            check_repeated(overrides)
             multirun = is_sweep(options)
             overrides = [as_typed(override, multirun) for override in overrides]
             overrides = sweep_values(overrides, multirun)

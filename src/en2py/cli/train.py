@@ -72,6 +72,7 @@ def train(cfg: DictConfig) -> float:
         UserError: For a mistake in the config or in a file that it names.
     """
     run = _run_of_job(cfg)
+    build.check_devices(run.config["trainer"])
     with handle_signals(), run.lock(), cleanup_process_group():
         stored = read_result(run.folder)
         result = None if run.config["fresh"] or _has_other_data(run, stored) else stored

@@ -337,6 +337,8 @@ def _check_evaluation(config: Section) -> None:
     for name in ("prompt", "prompts"):
         if config.get(name) is not None and not config.get("ckpt_path"):
             raise UserError(f"{name} needs a model: add ckpt_path=FILE")
+    _check_one_task(config)
+    _check_pass_at_k(config["pass_at_k"])
     source = config["data"].get("source") or {}
     if config["data"].get("path") is None and "path" in source and "url" not in source:
         raise UserError("data.path is needed: add data.path=FILE")
@@ -344,6 +346,40 @@ def _check_evaluation(config: Section) -> None:
     for name in filter(None, map(str.strip, str(config.get("baseline") or "").split(","))):
         if name not in known:
             raise UserError(f"baseline={name}: no such baseline{did_you_mean(name, known)}")
+
+
+def _check_one_task(config: Section) -> None:
+    """Refuse keys that a command would ignore: each of these tasks does nothing else."""
+    tasks = {"study": "recomputes the summary of a study", "results": "renders a report again"}
+    tasks |= {"export": "exports a model", "prompt": "generates a program"}
+    tasks |= {"prompts": "generates programs"}
+    for task, does in tasks.items():
+        needed = () if task in ("study", "results") else ("ckpt_path",)
+        for name in ("ckpt_path", "baseline", *tasks) if config.get(task) is not None else ():
+            if name not in (task, *needed) and config.get(name) is not None:
+                raise UserError(
+                    f"{task}={config[task]} {does} and ignores {name}={config[name]}: use one of "
+                    "them"
+                )
+
+
+def _check_pass_at_k(sampling: Section) -> None:
+    """Refuse settings of pass@k that no sample or too few samples could follow."""
+    n, ks = sampling["n_samples"], sampling["k"]
+    if n is None:
+        default = _primary("evaluate")[0]["pass_at_k"]
+        for name, value in sampling.items():
+            if value != default[name]:
+                raise UserError(
+                    f"pass_at_k.{name}={typed(value)}: pass@k needs samples; add "
+                    f"pass_at_k.n_samples={max(ks)}"
+                )
+    elif above := [k for k in ks if k > n]:
+        possible = [k for k in ks if k <= n] or [n]
+        raise UserError(
+            f"pass_at_k.n_samples={n}: too few samples for {', '.join(f'pass@{k}' for k in above)}"
+            f"; use pass_at_k.n_samples={max(ks)}, or pass_at_k.k={typed(possible)}"
+        )
 
 
 def _check_combinations(config: Section) -> None:
@@ -358,8 +394,6 @@ def _check_combinations(config: Section) -> None:
             "fresh=true and ckpt_path exclude each other: fresh trains from the start, ckpt_path "
             "resumes; for new training from known weights there is init_from=FILE"
         )
-    if config.get("prompt") is not None and config.get("prompts") is not None:
-        raise UserError("prompt and prompts exclude each other: use one text or a file of them")
 
 
 def starts_ranks(trainer: Section) -> bool:

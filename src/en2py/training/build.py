@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
-from en2py.config.composition import Config
+from en2py.config.composition import Config, typed
 from en2py.config.instantiate import check_allowed, make
 from en2py.config.run_name import canonical, data_key
 from en2py.console import progress_bar
@@ -191,6 +191,36 @@ def precision(wanted: str, accelerator: str = "auto") -> Any:
         capabilities: dict[str, Any] = get() if get else {}
         fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return "bf16-mixed" if fast else "32-true"
+
+
+def check_devices(section: Config) -> None:
+    """Refuse a trainer section whose accelerator or devices this machine lacks.
+
+    A CPU has any number of devices: each is a process.
+
+    Args:
+        section: `trainer` of the config.
+    """
+    accelerator, devices = section["accelerator"], section.get("devices", 1)
+    kind = "mps" if accelerator == "mps" else "cuda"
+    found = int(torch.backends.mps.is_available()) if kind == "mps" else torch.cuda.device_count()
+    if accelerator == "cpu" or (accelerator == "auto" and not found):
+        return
+    if not found:
+        raise UserError(
+            f"trainer.accelerator={accelerator}: this machine has no such device; "
+            "use trainer.accelerator=auto"
+        )
+    places = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+    if isinstance(places, list):
+        missing = max(map(int, places)) >= found
+    else:
+        missing = places not in ("auto", -1) and int(places) > found
+    if missing:
+        raise UserError(
+            f"trainer.devices={typed(devices)}: this machine has {found} "
+            f"{'GPU' if kind == 'cuda' else 'MPS device'}{'s' * (found > 1)}"
+        )
 
 
 def trainer(

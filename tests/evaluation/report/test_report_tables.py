@@ -27,7 +27,7 @@ def test_numbers_have_one_format():
 def test_metrics_without_a_registry_entry_are_shown():
     assert metric("pass@10").head == "pass@10,\u00a0%"
     assert metric("val/accuracy_keyword").head == "val token accuracy: keyword,\u00a0%"
-    assert metric("exact_match_any").label == "exact text (any)"
+    assert metric("exact_match_any").label == "exact match of the text (any)"
     rows = [row("a", figures={"zeta_new": figure(1.0), "bleu": figure(1.0)})]
     assert known_metrics(rows) == ["bleu", "zeta_new"]
     assert metric("zeta_new").label == "zeta new"

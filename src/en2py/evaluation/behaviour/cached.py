@@ -59,7 +59,7 @@ def reference_oracles(
     key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": execution_digest()}
 
     def build() -> dict[str, Any]:
-        log.info(f"building oracles of {len(distinct):,} references, once for this data")
+        log.info(f"running {len(distinct):,} references on generated inputs, once for this data")
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
             return {"found": [asdict(own) for own in build_oracles(distinct, one, other)]}
 
@@ -88,7 +88,7 @@ def oracle_quality(
     key = {"references": sorted(oracles), **_execution_key(sandbox)}
 
     def build() -> dict[str, Any]:
-        log.info(f"testing {len(oracles):,} oracles with mutants and unrelated functions, once")
+        log.info(f"comparing {len(oracles):,} references with mutants and other functions, once")
         with Sandbox(**sandbox) as one:
             found = measure(list(oracles), list(oracles.values()), one, _SEED)
         names = ("n_mutants", "n_killed", "n_unrelated", "n_accepted")

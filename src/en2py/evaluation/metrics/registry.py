@@ -130,7 +130,9 @@ def metric(name: str) -> Metric:
     if slash and split in _SPLITS:
         known = metric(of)
         about = f"{known.about} On the {_SPLITS[split]} part." if known.about else ""
-        return replace(known, name=name, label=f"{split} {known.label}", about=about)
+        # Known by its name in the config, in W&B and in `metrics.csv`.
+        label = name if of == "nll" else f"{split} {known.label}"
+        return replace(known, name=name, label=label, about=about)
     if name in METRICS:
         return METRICS[name]
     stem, _, of = name.partition("_")
@@ -222,12 +224,12 @@ _ENTRIES = (
     ),
     _share(
         "exact_match_renamed",
-        "exact up to names",
+        "exact match up to names",
         "Same syntax tree as the reference after renaming.",
         **_IN_HEADLINE,
     ),
-    _share("exact_match_ast", "exact tree", "Same syntax tree as the reference."),
-    _share("exact_match", "exact text", "Same text as the reference."),
+    _share("exact_match_ast", "exact match of the tree", "Same syntax tree as the reference."),
+    _share("exact_match", "exact match of the text", "Same text as the reference."),
     _share("compiles", "compiles", "Python compiles it.", **_IN_TABLE),
     _share("script_runs", "script runs", "Runs as a script without an exception."),
     _share("script_output", "script output", "Prints the same as the reference, as a script."),
