@@ -15,6 +15,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 ADDED = (
     "README.md",
+    "CITATION.cff",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "experiments/README.md",
