@@ -154,7 +154,9 @@ def tutorial(model: Transformer, vocab: Vocab, max_len: int) -> Peer:
     return torch.no_grad()(write)
 
 
-def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
+def hugging_face(
+    model: Transformer, vocab: Vocab, max_len: int, device: torch.device | None = None
+) -> Peer | None:
     """Decode by `generate` of Marian with these weights; None for a model that Marian lacks."""
     from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
@@ -225,6 +227,7 @@ def hugging_face(model: Transformer, vocab: Vocab, max_len: int) -> Peer | None:
     missing = theirs.load_state_dict({k: v.detach() for k, v in weights.items()}, strict=False)
     assert not missing.unexpected_keys, missing.unexpected_keys
     assert not [key for key in missing.missing_keys if "shared" not in key], missing.missing_keys
+    theirs.to(device or "cpu")
 
     def write(src: Tensor, beams: int) -> list[list[int]]:
         settings = GenerationConfig(
