@@ -130,6 +130,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
     if config["logger"].get("wandb") and is_rank_zero():
         loggers.append(training_logger(run))
+    build.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
     trainer = build.trainer(config, folder, loggers, sys.stdout.isatty(), pruning)
     log.info(build.describe(module, trainer))

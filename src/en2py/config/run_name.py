@@ -17,7 +17,7 @@ from en2py.data.files import digest, file_digest
 # (A run that `faults` changes would have no result without them.)
 _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
-    *("sandbox", "behaviour", "choices"),
+    *("sandbox", "behaviour", "choices", "compute"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
 )
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder

@@ -140,6 +140,18 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
     return module
 
 
+def compile_model(module: Seq2SeqModule, mode: str | None) -> None:
+    """Compile the forward pass of training and validation; generation is not compiled.
+
+    Args:
+        module: Its state keeps its names.
+        mode: Of `torch.compile`; None: none. `default` compiles once for all shapes of a batch, the
+            others once for each.
+    """
+    if mode:
+        module.model.compile(mode=mode, dynamic=True if mode == "default" else None)
+
+
 def module_from(
     config: Config, src_vocab: Vocab, tgt_vocab: Vocab, metadata: dict[str, Any]
 ) -> Seq2SeqModule:
