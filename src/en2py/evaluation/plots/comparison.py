@@ -213,7 +213,7 @@ def _draw_dots(
         bar = [place(end) for end in (estimate.low, estimate.high) if ends and end is not None]
         alpha = 0.4 if is_filled else 0.25
         axes.plot(bar, [y] * len(bar), color=colour, lw=5, alpha=alpha, clip_on=False)
-        small = {"ms": 4, "mew": 0, "alpha": 0.8, "clip_on": False}
+        small: dict[str, Any] = {"ms": 4, "mew": 0, "alpha": 0.8, "clip_on": False}
         axes.plot(seeds, [y] * len(seeds), "o", color=colour, **small)
         dot = place(estimate.value)
         face = colour if is_filled else "none"
@@ -241,7 +241,7 @@ def _scale_losses(axes: Axes, values: Sequence[float], *, is_loss: bool) -> None
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    text = {"size": 9, "ha": "right", "va": "top", "transform": axes.transAxes}
+    text: dict[str, Any] = {"size": 9, "ha": "right", "va": "top", "transform": axes.transAxes}
     axes.text(1, 1, "log scale", **text)
 
 

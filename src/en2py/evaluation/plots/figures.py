@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 from en2py.data.files import write_atomically
 from en2py.evaluation.plots.style import INK, PALETTE, visible
@@ -31,7 +32,7 @@ _STYLE = {
     "text.parse_math": False,
     "text.color": INK,
     "font.size": 11.5,
-    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
     "axes.labelsize": 10.5,
@@ -90,7 +91,7 @@ class Picture:
         """
         with figure_style():
             inches = self.figure.get_size_inches()
-            box = mpl.transforms.Bbox([[0, 0], inches]).padded(_MARGIN / 72)
+            box = mpl.transforms.Bbox.from_extents(0, 0, *inches).padded(_MARGIN / 72)
             how = {"facecolor": "white", "bbox_inches": box}
             if kind == "svg":
                 return self._svg(how, ink=INK, fonts=_FONTS).encode("utf-8", "backslashreplace")
