@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from experiments import eval_metrics, neighbours, run_all, train_vectors, try_all
+from experiments import eval_metrics, neighbours, run_all, train_vectors, try_all, what_helps
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +24,11 @@ from en2py.models.embeddings import Vectors
 HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")
 SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:])
-SCRIPTED = {"eval_metrics", "Models and the retrieval baseline"}  # nothing is trained
+SCRIPTED = {  # nothing is trained
+    "eval_metrics",
+    "What helps on small data",
+    "Models and the retrieval baseline",
+}
 WITHOUT_PRESET = {"combinations"}  # it uses the default preset
 ASKED = (
     "pretrained_vectors joint_vectors keyword_weights loss_functions embedding_sources"
@@ -257,6 +261,29 @@ def test_row_of_another_study_is_borrowed_with_the_columns_of_this_one(
     _, other_name, other_run = run_all.chosen(other)
     assert run_all.borrowed("cleaning", other_name, other_run, other, table) is None
     assert not run_all.is_row_of(found, other_run, other)
+
+
+def test_effects_are_of_one_setting_on_the_same_split_and_several_seeds(tmp_path: Path) -> None:
+    def run(number: int, seed: int, bpc: float, split: str = "s", **chosen: str) -> dict[str, str]:
+        settings = {"loss": "plain", "model": "tiny", **chosen}
+        return {"run": f"r{number}", "seed": str(seed), "split_hash": split, **settings,
+                "val/nll": "2.0", "val/bpc": str(bpc)}  # fmt: skip
+
+    table = [
+        run(1, 1, 2.0), run(2, 2, 2.1), run(3, 1, 1.8, loss="smoothed"),
+        run(4, 2, 1.8, loss="smoothed"), run(5, 1, 1.0, loss="smoothed", model="small"),
+        run(6, 2, 1.0, loss="smoothed", model="small"), run(7, 1, 1.0, model="base"),
+        run(8, 1, 0.5, "other", model="wide"), run(9, 2, 0.5, "other", model="wide"),
+    ]  # fmt: skip
+    run_all.add(table, tmp_path / "losses.csv")
+    (tmp_path / "no_runs.csv").write_text("a,b\n1,2\n")
+    (effect,) = what_helps.read_effects(tmp_path)
+    assert effect.name == "losses: loss=smoothed, not plain"
+    assert (
+        what_helps.table([effect])
+        .splitlines()[-1]
+        .startswith("| losses: loss=smoothed, not plain | 2 | −0.250")
+    )
 
 
 def test_rows_are_added_once(tmp_path: Path) -> None:
