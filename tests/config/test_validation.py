@@ -132,7 +132,7 @@ def test_value_is_refused(key: str, value: Any, expected: str) -> None:
         ("train", "logger.wandb.projekt", "did you mean logger.wandb.project?"),
         ("train", "data.root", "the data in use has no root; add data=stdlib"),
         ("train", "data.fields", "data has: name, path, root, source"),
-        ("train", "tokenizer.code", "tokenizer has: src, tgt"),
+        ("train", "tokenizer.code", "tokenizer has: vocab_size, path, src, tgt"),
         ("train", "loss._convert_", "has no argument _convert_"),
         ("train", "prompt", "prompt: no such key"),
         ("evaluate", "anything.at.all", "anything: no such key"),
@@ -253,6 +253,23 @@ def test_only_folders_that_a_command_writes_to_are_checked(
         assert "is a file, expected a folder" in refused(cfg, "evaluate")
     else:
         validate(cfg, "evaluate")
+
+
+def test_pieces_of_a_file_need_a_side_that_uses_them(tmp_path: Path) -> None:
+    (tmp_path / "pieces.json").write_text("{}")
+    assert "no side uses pieces; add tokenizer=pieces" in refused(
+        composed("train"), **{"tokenizer.path": str(tmp_path / "pieces.json")}
+    )
+
+
+def test_file_of_pieces_must_exist() -> None:
+    message = refused(composed("train", "tokenizer=pieces"), **{"tokenizer.path": "no.json"})
+    assert "tokenizer.src.path: no.json does not exist" in message
+
+
+def test_pieces_have_no_rare_tokens() -> None:
+    message = refused(composed("train", "tokenizer=pieces"), **{"vocab.tgt_min_freq": 2})
+    assert message.startswith("vocab.tgt_min_freq=2: a vocabulary of pieces has no rare tokens")
 
 
 def test_beam_size_of_zero() -> None:

@@ -17,12 +17,16 @@ from en2py.data.sources import english_python, stdlib, tasks
 from en2py.data.syntax import ast_text
 from en2py.data.tokenizers import (
     BpeTokenizer,
+    EnglishPieces,
     EnglishTokenizer,
+    PythonPieces,
     PythonTokenizer,
     SpacyDefaultTokenizer,
     SpacyPythonTokenizer,
 )
+from en2py.data.tokenizers.pieces import fit_both, joined
 from en2py.data.tokenizers.python import _standard as standard_tokens
+from en2py.errors import UserError
 
 SNIPPETS = [
     "a = 1; b = 2",
@@ -131,6 +135,15 @@ def fitted_bpe() -> BpeTokenizer:
     return tokenizer
 
 
+def fitted_pieces() -> tuple[EnglishPieces, PythonPieces]:
+    english = EnglishPieces(lowercase=True, vocab_size=700, path=None)
+    python = PythonPieces(vocab_size=700, path=None)
+    fit_both(
+        english, python, ["find the max value of a list"] * 30, [*SNIPPETS, *["find_max = 1"] * 30]
+    )
+    return english, python
+
+
 # Reversible ones first: detokenizing returns the exact text.
 EXACT = {"spacy": SpacyPythonTokenizer(), "bpe": fitted_bpe()}
 ALL = {
@@ -138,9 +151,69 @@ ALL = {
     "python": PythonTokenizer(),
     "spacy_default": SpacyDefaultTokenizer(),
     "english": EnglishTokenizer(lowercase=True),
+    "english_pieces": fitted_pieces()[0],
+    "pieces": fitted_pieces()[1],
 }
-KEEP_THE_TREE = ["python", "spacy", "bpe"]
+KEEP_THE_TREE = ["python", "spacy", "bpe", "pieces"]
 TEXTS = st.text(max_size=60) | st.text(alphabet="ab1 \t\n'\"#\\([{}]):=.,f*-<>!", max_size=60)
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_pieces_spell_the_tokens_of_python(code):
+    assert joined(ALL["pieces"].tokenize(code)) == PythonTokenizer().tokenize(code)
+
+
+@given(text=TEXTS)
+@settings(max_examples=150, deadline=None)
+def test_pieces_spell_the_words_of_any_description(text):
+    assert joined(ALL["english_pieces"].tokenize(text)) == ALL["english"].tokenize(text)
+
+
+def test_pieces_of_both_sides_are_of_one_vocabulary_without_unknown_tokens():
+    english, python = fitted_pieces()
+    known = python.vocabulary()
+    assert english.vocabulary() == known and 600 < len(known) == len(set(known)) <= 700
+    assert {*python.tokenize("größe_Σ = '\x7f ü'"), *english.tokenize("Größe Σ")} <= {*known}
+
+
+def test_words_in_names_are_the_pieces_of_descriptions():
+    english, python = fitted_pieces()
+    assert english.tokenize("find max") == ["find", "max"]
+    assert python.tokenize("find_max") == ["find", "￭_￭", "max"]
+    assert python.tokenize("findMax")[:2] == ["find", "￭"]
+
+
+def test_pieces_are_read_from_the_file_of_another_run(tmp_path):
+    file = tmp_path / "pieces.json"
+    file.write_text(json.dumps(fitted_pieces()[1].state_dict()))
+    english = EnglishPieces(lowercase=True, vocab_size=700, path=file)
+    python = PythonPieces(vocab_size=700, path=file)
+    fit_both(english, python, ["other texts"], ["zzz = 1"])
+    assert english.vocabulary() == python.vocabulary() == fitted_pieces()[1].vocabulary()
+
+
+def test_one_side_of_pieces_learns_from_its_own_texts():
+    english, python = fitted_pieces()
+    fit_both(EnglishTokenizer(lowercase=True), python, ["qqq"] * 9, ["abab = 1"] * 9)
+    assert "abab" in python.vocabulary() and "qqq" not in python.vocabulary()
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"shared_pieces": "x"}'])
+def test_file_that_has_no_pieces_is_refused(tmp_path, content):
+    file = tmp_path / "other.json"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"tokenizer\.path=.*other\.json: no file of pieces"):
+        PythonPieces(vocab_size=700, path=file).fit(["x = 1"])
+
+
+def test_pieces_refuse_a_vocabulary_below_its_letters():
+    with pytest.raises(ValueError, match="vocab_size \\(599\\)"):
+        PythonPieces(vocab_size=599, path=None)
+
+
+def test_pieces_must_be_fitted():
+    with pytest.raises(ValueError, match="fitted"):
+        PythonPieces(vocab_size=700, path=None).tokenize("x")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -275,10 +348,11 @@ def test_bpe_has_the_configured_vocabulary_size():
     assert tokenizer.pieces.get_vocab_size() == 280
 
 
-def test_bpe_learning_is_deterministic():
+@pytest.mark.parametrize("made", ["BpeTokenizer(400)", "PythonPieces(700, None)"])
+def test_learning_is_deterministic(made):
     code = (
-        "import json, sys; from en2py.data.tokenizers import BpeTokenizer;"
-        "t = BpeTokenizer(vocab_size=400); t.fit(json.load(sys.stdin)); print(t.state_dict())"
+        f"import json, sys; from en2py.data.tokenizers import *; t = {made};"
+        "t.fit(json.load(sys.stdin)); print(t.state_dict())"
     )
     runs = [
         subprocess.run(

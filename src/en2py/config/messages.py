@@ -103,7 +103,7 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     keys = [key for key, _ in nodes(plain) if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
         below = [group for group in groups if group.startswith(f"{key}/")]
-        if below:
+        if below and key not in groups:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
         unknown = [option for option in value.split(",") if option not in groups.get(key, ())]
         if key in groups and value and unknown:

@@ -79,6 +79,8 @@ VALUES: dict[str, ArgumentType] = {
         "cleaning.steps": Section,
         "cleaning.steps.*": Section,
         "cleaning.seconds_per_pair": PositiveFloat,
+        "tokenizer.vocab_size": PositiveInt,
+        "tokenizer.path": str | None,
         "tokenizer.src": Section,
         "tokenizer.tgt": Section,
         "embeddings.path": str | None,
@@ -247,7 +249,9 @@ def _primary(config_name: str) -> tuple[dict[str, Any], dict[str, str | None]]:
     groups: dict[str, str | None] = {}
     for entry in keys.pop("defaults"):
         if isinstance(entry, dict):
-            groups |= {group.partition("/")[0]: option for group, option in entry.items()}
+            for group, option in entry.items():
+                top = group.partition("/")[0]
+                groups[top] = option or groups.get(top)
         elif entry != "_self_":  # baseline.yaml extends evaluate.yaml
             inherited = _primary(entry)
             keys, groups = inherited[0] | keys, inherited[1] | groups
@@ -268,7 +272,8 @@ def _check_keys(config: Section, written: Section, config_name: str) -> None:
         if key.startswith(called):
             continue
         top, _, name = key.partition(".")
-        if top in groups and "." not in name and name in (*FILES, *FOLDERS) and value is not None:
+        is_path = top in groups and name in ("path", "root") and value is not None
+        if is_path and top != "tokenizer":  # `_check_pieces` compares that one
             read = key in referenced or config_name == "evaluate"
         else:
             patterns = VALUES if top in groups else ("baselines.*",) if value is not None else ()
@@ -395,6 +400,29 @@ def _check_combinations(config: Section) -> None:
             "fresh=true and ckpt_path exclude each other: fresh trains from the start, ckpt_path "
             "resumes; for new training from known weights there is init_from=FILE"
         )
+    _check_pieces(config)
+
+
+def _check_pieces(config: Section) -> None:
+    """Refuse settings of pieces where no side has them, and frequencies where both are learned."""
+    tokenizer = config.get("tokenizer") or {}
+    for side in ("src", "tgt"):
+        frequency = (config.get("vocab") or {}).get(f"{side}_min_freq", 1)
+        if _class_of(tokenizer.get(side)).endswith("Pieces") and frequency > 1:
+            raise UserError(
+                f"vocab.{side}_min_freq={frequency}: a vocabulary of pieces has no rare tokens; "
+                "tokenizer.vocab_size sets its size"
+            )
+    if not any(_class_of(tokenizer.get(side)).endswith("Pieces") for side in ("src", "tgt")):
+        for name in ("path", "vocab_size"):
+            if tokenizer.get(name) is not None:
+                raise UserError(
+                    f"tokenizer.{name}={tokenizer[name]}: no side uses pieces; add tokenizer=pieces"
+                )
+
+
+def _class_of(section: Any) -> str:
+    return str((section or {}).get("_target_", "")).rpartition(".")[2]
 
 
 def starts_ranks(trainer: Section) -> bool:

@@ -22,6 +22,7 @@ from en2py.data.duplicates import Fingerprint, fingerprint
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import MIN_PER_PROCESS, SECONDS, Failed, ProcessPool
 from en2py.data.splits import Splits
+from en2py.data.tokenizers.pieces import fit_both
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
@@ -178,8 +179,8 @@ def prepare(
         splits = split(pairs, report, prints)
         train = augment(splits.train)
         report.facts["augmented"] = len(train) - len(splits.train)
-        src_tokenizer.fit([pair.description for pair in train])
-        tgt_tokenizer.fit([pair.code for pair in train])
+        descriptions, codes = zip(*((pair.description, pair.code) for pair in train), strict=True)
+        fit_both(src_tokenizer, tgt_tokenizer, descriptions, codes)
         tokenize = partial(_tokenized, src_tokenizer, tgt_tokenizer)
         parts = {"train": train, "val": splits.val, "test": splits.test}
         tokenized: dict[str, list[TokenizedPair]] = {
@@ -193,8 +194,8 @@ def prepare(
                 f"the {name} split is empty: {len(pairs)} pairs are left after cleaning "
                 f"({_drop_reasons(report)}); take more data or other split.ratios"
             )
-    src_vocab = Vocab.build((item.src for item in tokenized["train"]), src_min_freq)
-    tgt_vocab = Vocab.build((item.tgt for item in tokenized["train"]), tgt_min_freq)
+    src_vocab = _vocab(src_tokenizer, [item.src for item in tokenized["train"]], src_min_freq)
+    tgt_vocab = _vocab(tgt_tokenizer, [item.tgt for item in tokenized["train"]], tgt_min_freq)
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     report.facts["leakage"] = splits.leakage
     report.facts["held_out"] = splits.held_out
@@ -279,6 +280,12 @@ def _each(
     count_failed(failures, len(pairs), report)
     kept = [(p, result) for p, result in results if not isinstance(result, Failed)]
     return [p for p, _ in kept], [result for _, result in kept]
+
+
+def _vocab(tokenizer: Tokenizer, sentences: Sequence[list[str]], min_freq: int) -> Vocab:
+    """Return the vocabulary of a tokenizer that has one, else that of the training split."""
+    tokens = tokenizer.vocabulary()
+    return Vocab.build(sentences, min_freq) if tokens is None else Vocab.count(tokens, sentences)
 
 
 def _tokenized(src: Tokenizer, tgt: Tokenizer, pair: Pair) -> TokenizedPair:

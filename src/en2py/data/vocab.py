@@ -38,6 +38,13 @@ class Vocab:
         )
         return cls([*SPECIAL_TOKENS, *kept], [0] * len(SPECIAL_TOKENS) + [counter[t] for t in kept])
 
+    @classmethod
+    def count(cls, tokens: Sequence[str], sentences: Iterable[Sequence[str]]) -> "Vocab":
+        """Create a vocabulary of given tokens, with their occurrences in sentences."""
+        counter = Counter(token for sentence in sentences for token in sentence)
+        listed = [*SPECIAL_TOKENS, *tokens]
+        return cls(listed, [0] * len(SPECIAL_TOKENS) + [counter[token] for token in tokens])
+
     def __len__(self) -> int:
         return len(self.tokens)
 

@@ -127,6 +127,8 @@ class Run:
         for side, vocab in (("src", prepared.src_vocab), ("tgt", prepared.tgt_vocab)):
             counts = dict(zip(vocab.tokens, vocab.counts, strict=True))
             texts[f"vocab/{side}.json"] = json.dumps(counts, indent=0, ensure_ascii=False)
+        if "shared_pieces" in prepared.tgt_state:  # for tokenizer.path of other runs
+            texts["vocab/pieces.json"] = json.dumps(prepared.tgt_state)
         for name, text in texts.items():
             write_atomically(self.folder / name, text.encode("utf-8", "backslashreplace"))
 

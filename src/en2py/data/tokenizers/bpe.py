@@ -59,6 +59,9 @@ class BpeTokenizer:
         text: str = self.pieces.decoder.decode([encodable(token) for token in tokens])
         return text
 
+    def vocabulary(self) -> None:
+        """Return None: the vocabulary has the tokens of the training split."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return the learned encoding as JSON text, empty before `fit`."""
         return {} if self._pieces is None else {"pieces": self._pieces.to_str()}

@@ -20,6 +20,9 @@ class Tokenizer(Protocol):
     def detokenize(self, tokens: Sequence[str]) -> str:
         """Join tokens to text."""
 
+    def vocabulary(self) -> list[str] | None:
+        """Return all tokens; None if they are those of the training split."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return the learned state as plain containers."""
 
@@ -32,6 +35,9 @@ class RuleTokenizer:
 
     def fit(self, texts: Iterable[str]) -> None:
         """Do nothing."""
+
+    def vocabulary(self) -> None:
+        """Return None: any token may occur."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return an empty state."""

@@ -8,6 +8,7 @@ tokens of `tokenize` without comments; for invalid text it continues.
 import keyword
 import re
 
+from en2py.data.tokenizers.pieces import GLUE
 from en2py.data.vocab import SPECIAL_TOKENS
 
 LAYOUT_NAME = "python-layout-1"  # part of signatures; increases when the tokens change
@@ -91,7 +92,7 @@ def token_class(token: str) -> str:
     """
     if token in SPECIAL_TOKENS:
         return "other"
-    spelled = token.translate(_BYTE_SPACES).strip()
+    spelled = token.strip(GLUE).translate(_BYTE_SPACES).strip()
     if not spelled or spelled in (NEWLINE, INDENT, DEDENT) or re.fullmatch(r"<\w+>", spelled):
         return "layout"
     if keyword.iskeyword(spelled):
