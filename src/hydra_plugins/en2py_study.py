@@ -1,12 +1,14 @@
-"""Register our sweepers: Hydra looks for plugins in the package `hydra_plugins`."""
+"""Register our sweepers and launcher: Hydra looks for plugins in the package `hydra_plugins`."""
 
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from en2py.sweeps import sweeper
+from en2py.sweeps import launcher, sweeper
 
 
 class StudySweeper(sweeper.StudySweeper):
@@ -36,3 +38,15 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the search."""
         return self.search.sweep(arguments)
+
+
+class JoblibLauncher(launcher.JoblibLauncher):
+    """The launcher of `hydra/launcher=joblib`."""
+
+
+class OwnJoblibConfig(SearchPathPlugin):
+    """Keep hydra-joblib-launcher, if it is installed, from checking the settings of ours."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Remove its schema after all plugins are imported; called by Hydra."""
+        launcher.remove_plugin_schema()

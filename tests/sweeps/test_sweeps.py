@@ -209,7 +209,8 @@ def test_data_is_prepared_once_and_the_runtime_is_estimated(
 
 def launched(go: Go, tmp_path: Path, launcher: str, *words: str) -> Path:
     """Train a run in this process, and the same and another by a launcher."""
-    pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    if launcher != "joblib":
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     assert go("seed=1", "trainer.max_epochs=1", out="alone") == 0
     axes = ("seed=1,2", "model.d_ff=64", "trainer.max_epochs=1")
     assert go("-m", *axes, f"hydra/launcher={launcher}", *words, out="side") == 0
@@ -239,7 +240,6 @@ def test_runs_of_a_launcher_equal_runs_in_one_process(
 @pytest.mark.slow
 def test_killed_joblib_worker_fails_no_other_run(go: Go, tmp_path: Path) -> None:
     """Kill a worker process once, as if memory had run out; all runs finish."""
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     from killing import main
 
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",

@@ -108,7 +108,7 @@ def n_cores() -> int:
 
 def share_of(launcher: Mapping[str, Any]) -> int:
     """Return the cores of one run where a launcher starts several on this machine at once."""
-    return max(1, n_cores() // max(1, int(launcher.get("n_jobs") or 1)))
+    return int(launcher.get("cores") or max(1, n_cores() // max(1, launcher.get("n_jobs") or 1)))
 
 
 def escape(value: Any) -> Any:

@@ -18,6 +18,7 @@ from en2py.sweeps import plan, preparation, progress
 from en2py.training import run_folder
 
 _MAX_TRIES = 2  # launches in a row without another finished run
+_LOST = ("BrokenProcessPool", "RayActorError", "KilledWorker")  # a worker process is dead
 _KILLED = (
     "worker processes were killed repeatedly, most likely because memory ran out: run fewer at "
     "once with hydra.launcher.n_jobs=; the same command resumes the sweep"
@@ -88,8 +89,8 @@ class StudySweeper(Sweeper):
                 self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
                 return
             except Exception as error:
-                # By the name of joblib's error, for the launcher is an extra.
-                if not any(kind.__name__ == "BrokenProcessPool" for kind in type(error).__mro__):
+                # By the names of the errors of joblib, Ray and Dask, which are extras.
+                if not any(kind.__name__ in _LOST for kind in type(error).__mro__):
                     raise
             left = [j for j in jobs if run_folder.read_state(folder / j.run).status not in ended]
             n_tries = n_tries + 1 if len(left) == len(jobs) else 0
