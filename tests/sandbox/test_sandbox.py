@@ -17,6 +17,7 @@ from en2py.errors import UserError
 from en2py.sandbox import Job, Sandbox, pool, seccomp
 from en2py.sandbox.protocol import read_outcome
 from en2py.sandbox.serialization import as_text, decode, encode, same
+from en2py.sandbox.worker import _wall_left
 
 SRC = Path(__file__).parents[2] / "src"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="isolation by the kernel needs Linux")
@@ -203,6 +204,20 @@ def test_calls_after_a_killed_call_are_made(sandbox):
     results = sandbox.run([Job(code, calls, call_timeout_s=0.1)])[0].calls
     assert [result.value for result in results] == [0, None, None, 3]
     assert [result.killed for result in results] == ["", "timeout", "left the process", ""]
+
+
+@pytest.mark.parametrize(
+    ("wall", "cpu", "is_left"),
+    [
+        (11.0, 0.03, True),
+        (13.0, 0.03, False),  # asleep
+        (13.0, 1.0, True),  # on a busy machine
+        (119.0, 3.0, True),
+        (121.0, 2.9, False),
+    ],
+)
+def test_wall_clock_limit_is_longer_for_a_program_that_waits_for_a_core(wall, cpu, is_left):
+    assert (_wall_left(12.0, wall, cpu) > 0) is is_left
 
 
 def test_printed_text_excludes_prompts(sandbox):

@@ -9,6 +9,11 @@ from en2py.sandbox.serialization import Value, decode
 
 FORGED = "forged result"
 
+WALL_PER_CPU = 4  # wall-clock limit per CPU limit, since sleeping takes no CPU time
+# A busy machine gives a program a small share of a core, a sleeping program takes none: above this
+# share of CPU time the wall-clock limit is this many times as long.
+BUSY_SHARE, BUSY_FACTOR = 0.02, 10
+
 
 @dataclass(frozen=True)
 class Job:
@@ -20,7 +25,7 @@ class Job:
             read them, so they contain inputs and never an expected value.
         stdin: Text on standard input, for loading and for each call.
         timeout_s: CPU seconds in total; None: that of the sandbox. The wall-clock limit is four
-            times as long.
+            times as long, see `BUSY_FACTOR`.
         call_timeout_s: CPU seconds of one call; None: only `timeout_s` applies.
         restarts: Whether the calls after one that killed the process run in a new process.
     """

@@ -26,6 +26,7 @@ from typing import Any
 
 from en2py.sandbox import isolation, seccomp
 from en2py.sandbox.candidate import EXIT_FLOOD, EXIT_NOT_LOADED, MAX_PRINTED, run_candidate
+from en2py.sandbox.protocol import BUSY_FACTOR, BUSY_SHARE, WALL_PER_CPU
 
 # Imported before isolation and shared by all candidates, so that importing them is fast.
 _COMMON = (
@@ -33,7 +34,6 @@ _COMMON = (
     "operator random re statistics string time types typing"
 )
 MAX_RESULT = 2_000_000  # bytes of one candidate
-WALL_PER_CPU = 4  # wall-clock limit per CPU limit, since sleeping takes no CPU time
 MAX_RESTARTS = 20  # calls of one candidate that may kill it before the rest is skipped
 NOT_LOADED = "not loaded"
 _SCRATCH_MB, _FILE_MB, _THREADS = 16, 4, 24
@@ -109,7 +109,8 @@ class Worker:
             output += sent
             calls = sent.count(b"\n") - 1  # the first line is the result of loading
             cpu_left -= cpu
-            wall_left -= time.monotonic() - began
+            wall = time.monotonic() - began
+            wall_left -= wall / BUSY_FACTOR if cpu > BUSY_SHARE * wall else wall
             first += calls + 1
             if (
                 ended in ("", NOT_LOADED)
@@ -210,10 +211,12 @@ class _Watcher:
         size = seen = 0
         while True:
             wall, cpu = time.monotonic(), self._cpu()
-            left = [cpu_s - (cpu - start_cpu), wall_s - (wall - start_wall)]
+            left = [cpu_s - (cpu - start_cpu)]
+            left.append(_wall_left(wall_s, wall - start_wall, cpu - start_cpu))
             if self.call_timeout_s is not None and seen:  # loading has the limit of the job
                 left.append(self.call_timeout_s - (cpu - call_cpu))
-                left.append(self.call_timeout_s * WALL_PER_CPU - (wall - call_wall))
+                limit = self.call_timeout_s * WALL_PER_CPU
+                left.append(_wall_left(limit, wall - call_wall, cpu - call_cpu))
             if min(left) <= 0:
                 return b"".join(chunks), "timeout"
             for handle, _ in poll.poll(max(1, int(min(left) * 1000))):
@@ -231,6 +234,11 @@ class _Watcher:
                     return b"".join(chunks)[:MAX_RESULT], "sent too large a result"
                 if seen > self.lines:
                     return b"".join(chunks), "forged result"
+
+
+def _wall_left(limit: float, wall: float, cpu: float) -> float:
+    """Return the seconds of wall-clock time that are left, after `wall` with `cpu` CPU seconds."""
+    return limit * (BUSY_FACTOR if cpu > BUSY_SHARE * wall else 1) - wall
 
 
 def _cause_of_exit(status: int) -> str:
