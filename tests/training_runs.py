@@ -39,6 +39,7 @@ SMALL = [
     "decoding.max_len=12",
     "logger=csv",
     "processes=1",
+    "checkpoints.keep=all",
 ]
 
 

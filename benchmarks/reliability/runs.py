@@ -24,6 +24,7 @@ WORDS = [
     "trainer.accelerator=cpu", "callbacks.samples.n_samples=2",
     "callbacks.samples.every_n_epochs=1",
     "decoding.max_len=12", "logger=csv", "processes=1", "checkpoints.every_n_steps=1",
+    "checkpoints.keep=all",
 ]  # fmt: skip
 
 

@@ -36,7 +36,12 @@ from en2py.evaluation.scores import (
 from en2py.sweeps.progress import print_finished
 from en2py.sweeps.trial import pruning_callback
 from en2py.training import build
-from en2py.training.checkpoints import checkpoint_metadata, load_checkpoint
+from en2py.training.checkpoints import (
+    checkpoint_metadata,
+    discard_training_state,
+    keep_weights,
+    load_checkpoint,
+)
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
 from en2py.training.initialization import copy_weights
 from en2py.training.loggers import MetricsFile, finish_wandb, training_logger
@@ -87,7 +92,14 @@ def train(cfg: DictConfig) -> float:
                 log.info(f"training {result.get('end', 'ended')}")
                 print_scores("test", format_values(result["test"]))
             run.write_state()
+            if _kept(run) == "weights" and is_rank_zero():
+                discard_training_state(run.folder / "checkpoints")
     return float(result["best"].get("val/nll", math.inf))
+
+
+def _kept(run: Run) -> str:
+    """Return `checkpoints.keep`; a run resumed from a checkpoint of an earlier version has none."""
+    return str(run.config["checkpoints"].get("keep", "last"))
 
 
 def _has_other_data(run: Run, result: dict[str, Any] | None) -> bool:
@@ -147,6 +159,8 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     best_file = folder / "checkpoints" / "best.ckpt"
     if not best_file.exists():  # the run has no validation
         best_file = folder / "checkpoints" / "last.ckpt"
+    elif is_rank_zero() and _kept(run) != "all":
+        keep_weights(best_file)
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
     scores = _test(run, best_file, module, datamodule, trainer, prepared)
@@ -154,6 +168,8 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         return {"best": {}}
     seconds = (trained - started, time.monotonic() - trained)
     result = run.write_result(prepared, best, scores.values, trainer, seconds)
+    if _kept(run) == "weights":
+        discard_training_state(best_file.parent)
     if in_sweep():
         print_finished(result)
     else:

@@ -58,6 +58,7 @@ VALUES: dict[str, ArgumentType] = {
         "batch.max_pairs": PositiveInt | None,
         "batch.num_workers": NonNegativeInt,
         "compute.compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
+        "checkpoints.keep": Literal["last", "weights", "all"],
         "checkpoints.every_n_minutes": PositiveFloat,
         "checkpoints.every_n_steps": PositiveInt | None,
         "checkpoints.keep_every_n_epochs": PositiveInt | None,

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +32,16 @@ def file_digest(path: str | Path) -> str:
         return digest({str(file.relative_to(path)): file_digest(file) for file in files})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # another process has replaced it
+                size += os.lstat(os.path.join(parent, name)).st_size
+    return size
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.console import console
-from en2py.data.files import file_digest, write_atomically
+from en2py.data.files import file_digest, folder_size, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
@@ -141,6 +142,8 @@ def summarize_study(
         log.info(f"the summary files also contain {n} earlier run{'s' if n > 1 else ''}")
     pages = f"{target / 'summary.html'}, .md, .csv, pictures"
     log.info(f"summary: {pages}; one row per run: {target / 'runs.csv'}")
+    if folder.is_dir():
+        log.info(_size(folder))
     return results
 
 
@@ -282,6 +285,16 @@ def _unfinished(study: Path) -> list[State]:
     names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *sorted(started)])
     states = [read_state(study / name) for name in names if not is_archived(name)]
     return refused + [state for state in states if state.status != FINISHED]
+
+
+def _size(study: Path) -> str:
+    """Return how much disk a study takes, and how to take less."""
+    whole = folder_size(study)
+    checkpoints = sum(map(folder_size, study.glob("*/checkpoints")))
+    return (
+        f"size of {study}: {decimal(whole)}, {decimal(checkpoints)} of it checkpoints; the same "
+        "command with checkpoints.keep=weights keeps their weights alone"
+    )
 
 
 def _count_states(states: Sequence[State]) -> str:

@@ -72,6 +72,11 @@ class StudySweeper(Sweeper):
             if cfg is not None
             and (state.status != run_folder.FINISHED or cfg.fresh or state.other_python)
         ]
+        for job, cfg in planned:  # runs of `todo` do it themselves
+            if cfg is not None and cfg.checkpoints.keep == "weights" and (job, cfg) not in todo:
+                from en2py.training.checkpoints import discard_training_state  # torch
+
+                discard_training_state(folder / job.run / "checkpoints")
         if todo:
             launcher = self.config.hydra.launcher
             n_parallel = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1

@@ -22,6 +22,7 @@ from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 
 FORMAT = 2  # raised when older checkpoints stop loading
+_WEIGHTS = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", "en2py")
 _LOCATIONS = {"path", "root"}  # keys of a file or folder of data, or of one per split
 _CHECKSUM_BYTES = 32  # SHA-256 of all bytes before, at the end of the file
 
@@ -134,10 +135,42 @@ def is_valid(path: Path) -> bool:
     return True
 
 
-def newest_valid(folder: Path) -> Path | None:
-    """Return the most recently written valid checkpoint of a folder."""
-    files = sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True)
-    return next((file for file in files if is_valid(file)), None)
+def newest_valid(folder: Path, *, whole: bool = False) -> Path | None:
+    """Return the most recently written valid checkpoint of a folder.
+
+    Args:
+        folder: The folder of the files.
+        whole: Skip those that hold weights alone.
+    """
+    for file in sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True):
+        try:
+            checkpoint = _load(file)
+        except UserError:
+            continue
+        if not whole or is_whole(checkpoint):
+            return file
+    return None
+
+
+def is_whole(checkpoint: Mapping[str, Any]) -> bool:
+    """Return whether training can resume from a checkpoint: it holds more than weights."""
+    return "optimizer_states" in checkpoint
+
+
+def keep_weights(path: Path) -> None:
+    """Rewrite a checkpoint without the state of its training."""
+    checkpoint = load_checkpoint(path)
+    if is_whole(checkpoint):
+        kept = {key: checkpoint[key] for key in _WEIGHTS}
+        AtomicCheckpointIO().save_checkpoint(kept, path)
+
+
+def discard_training_state(folder: Path) -> None:
+    """Keep the weights alone of a finished run: no `last.ckpt` where there is a `best.ckpt`."""
+    if (folder / "best.ckpt").exists():
+        (folder / "last.ckpt").unlink(missing_ok=True)
+    for path in folder.glob("*.ckpt"):
+        keep_weights(path)
 
 
 def checkpoint_metadata(

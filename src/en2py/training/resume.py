@@ -13,7 +13,7 @@ from en2py.config.run_name import differences
 from en2py.data.files import remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
-from en2py.training.checkpoints import load_checkpoint, locate_data, newest_valid
+from en2py.training.checkpoints import is_whole, load_checkpoint, locate_data, newest_valid
 from en2py.training.distributed import is_rank_zero
 
 # Options of the resumed run, never of the run that wrote the checkpoint.
@@ -35,6 +35,7 @@ def resumed_config(
         UserError: If an override changes a section that the weights depend on, or cannot take
             effect on the state of the optimiser; or if training is complete.
     """
+    _check_whole(cfg.ckpt_path, checkpoint)
     stored = checkpoint["en2py"]
     merged = OmegaConf.create(escape(stored["config"]))
     merged_choices = dict(stored["choices"])
@@ -91,6 +92,23 @@ def resumed_config(
     return merged, merged_choices
 
 
+def _check_whole(path: str, checkpoint: Mapping[str, Any]) -> None:
+    """Raise if a checkpoint holds weights alone."""
+    if is_whole(checkpoint):
+        return
+    last = Path(path).with_name("last.ckpt")
+    keep = checkpoint["en2py"]["config"]["checkpoints"].get("keep")
+    remedy = (
+        f"resume from '{last}'"
+        if last.exists()
+        else f"its run kept no other (checkpoints.keep={keep}; last or all keeps last.ckpt)"
+    )
+    raise UserError(
+        f"ckpt_path={path}: this checkpoint holds weights without the state of the optimizer; "
+        f"{remedy}, or start a new run from its weights with init_from={path}"
+    )
+
+
 def _check_optimizer(
     stored: dict[str, Any], config: dict[str, Any], checkpoint: dict[str, Any]
 ) -> None:
@@ -132,7 +150,7 @@ def find_checkpoint(
         for place in (run_folder, run_folder / "vocab", folder):
             remove_leftovers(place)
     started = named is None or (folder / "last.ckpt").exists()  # else best.ckpt is the copy below
-    own = newest_valid(folder) if started else None
+    own = newest_valid(folder, whole=True) if started else None
     if own is not None:
         return load_checkpoint(own), str(own)
     if named is None or ckpt_path is None:
