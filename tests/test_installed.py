@@ -1,5 +1,6 @@
 """A wheel: what it holds, and its commands in a folder without a checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -101,3 +102,24 @@ def test_an_installed_command_refuses_a_mistake_in_one_sentence(
 def test_every_command_prints_its_version(installed: Installed, wheel: Path, name: str) -> None:
     (record,) = wheel.glob("en2py-*.dist-info")
     assert installed(name, "--version").stdout == f"en2py {record.stem.removeprefix('en2py-')}\n"
+
+
+@pytest.mark.slow
+def test_an_own_loss_and_an_own_data_source_train_from_a_wheel(
+    installed: Installed, tmp_path: Path
+) -> None:
+    words = "loss=focal data=arithmetic data.source.n=60 model=tiny split=random"
+    done = installed(
+        "en2py-train",
+        "hydra.searchpath=[pkg://own_parts.conf]",
+        "allowed_packages=[own_parts]",
+        *words.split(),
+        *("trainer=smoke", "trainer.accelerator=cpu", "logger=csv", "processes=1"),
+        path=str(ROOT / "docs" / "own_parts"),
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = (tmp_path / "outputs" / "adhoc").glob("*/result.json")
+    record = json.loads(result.read_text())
+    assert record["allowed_packages"] == ["own_parts"]
+    assert record["run"].startswith("arithmetic-tiny-none-focal-seed1-")
+    assert "passes_tests" in record["test"]

@@ -34,7 +34,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.overrides import check_repeated, is_sweep, separate, sweep_values
-from en2py.config.composition import CONF, IS_CHECKOUT, compose_config, without_preset
+from en2py.config.composition import (
+    CONF,
+    IS_CHECKOUT,
+    compose_config,
+    with_presets,
+    without_preset,
+)
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import as_typed, typed
 from en2py.console import configure_logging, set_job
@@ -99,7 +105,7 @@ def command(
             _check_hydra(config_name, overrides)
             page = f"hydra/help={config_name}"
             config_name = config_of(config_name, overrides)
-            overrides = without_preset(config_name, overrides)
+            overrides = with_presets(without_preset(config_name, overrides))
             if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
                 print(_help(compose_config(config_name, [*overrides, page])))
                 return 0
@@ -194,6 +200,7 @@ def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
     multirun = hydra.mode == RunMode.MULTIRUN
     words: Any = OmegaConf.to_container(hydra.overrides.task)  # unresolved, as typed
     overrides = [str(word) for word in words]
+    search_path = [str(o) for o in hydra.overrides.hydra if str(o).startswith("hydra.searchpath=")]
     configure_logging()  # also in the worker process of a launcher
     if config_name == "train" and run_folder.in_sweep():
         label = plan.job_label(Path(str(hydra.sweep.dir)), overrides)
@@ -205,8 +212,11 @@ def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         # On SLURM, `srun` starts the ranks.
         on_slurm = "SLURM_NTASKS" in os.environ
         if multirun and config_name == "train" and not on_slurm and starts_ranks(cfg.trainer):
-            return _run_in_subprocess(cfg, overrides)
-        sys.argv[1:] = [typed(o) for o in overrides]  # Lightning starts the other ranks with it
+            return _run_in_subprocess(cfg, [*search_path, *overrides])
+        sys.argv[1:] = [
+            *search_path,
+            *map(typed, overrides),
+        ]  # Lightning starts the other ranks with it
         return main(cfg)
     except Exception as error:
         message, trace = user_message(error, config_name, overrides), ""

@@ -6,7 +6,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 
-from en2py.config.composition import groups_of, options_of
+from en2py.config.composition import groups_of, options_of, own_folders
 from en2py.errors import UserError, did_you_mean
 
 
@@ -90,10 +90,11 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
                 raise UserError(
                     f"{word}: glob() selects options of a group{did_you_mean(name, groups_of())}"
                 )
-            options = value.filter(options_of(name))
+            options = value.filter(options_of(name, own_folders(overrides)))
             if not options:
                 raise UserError(
-                    f"{word}: no option has such a name; choose from: {', '.join(options_of(name))}"
+                    f"{word}: no option has such a name; choose from: "
+                    + ", ".join(options_of(name, own_folders(overrides)))
                 )
             word = f"{key}={','.join(options)}"
         replaced.append(word)

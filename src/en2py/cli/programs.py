@@ -53,10 +53,14 @@ def generate() -> int:
     parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "
                         "beam, sample, or a value like beam_size=8; may be repeated; default: "
                         "as trained")  # fmt: skip
+    parser.add_argument("--allow", metavar="PACKAGE", action="append", default=[], help="an own "
+                        "package that the config of the checkpoint may name; may be "
+                        "repeated")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"en2py {version('en2py')}")
     options = parser.parse_args()
     overrides = [f"decoding.{o}" if "=" in o else f"decoding={o}" for o in options.decoding]
     overrides.append(f"ckpt_path={options.checkpoint}")
+    overrides.append(f"allowed_packages=[{','.join(options.allow)}]")
     if options.text != "-":
         overrides.append(f"prompt={options.text}")
 

@@ -1,7 +1,9 @@
 """Compose configs: paths, groups and options, resolvers, cores."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+
+from en2py.errors import UserError
 
 # A wheel holds `conf` and the presets in the package; a checkout has them at its top level.
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -36,6 +40,19 @@ def without_preset(config_name: str, overrides: Sequence[str]) -> list[str]:
     return [*overrides, *(["~experiment"] if replaced else [])]
 
 
+def with_presets(overrides: Sequence[str]) -> list[str]:
+    """Add our presets to a `hydra.searchpath=[...]`, which replaces that of train.yaml."""
+    presets = f"'file://{PRESETS}'"
+    words = []
+    for word in overrides:
+        found = re.fullmatch(r"(hydra\.searchpath=)\[(.*)\]", word, re.DOTALL)
+        if found and presets not in word:
+            own_folders([word])
+            word = f"{found[1]}[{', '.join(filter(None, [found[2].strip(), presets]))}]"
+        words.append(word)
+    return words
+
+
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Compose the config of a command line; of a sweep, with the first value of each axis.
 
@@ -46,7 +63,8 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     Returns:
         The config, Hydra's own settings under `hydra`.
     """
-    parser, words = OverridesParser.create(), without_preset(config_name, overrides)
+    words = with_presets(without_preset(config_name, overrides))
+    parser = OverridesParser.create()
     first = []
     for override in parser.parse_overrides(words):
         line = str(override.input_line)
@@ -69,10 +87,40 @@ def groups_of() -> list[str]:
     return sorted({f for f in folders if f.split("/")[0] != "hydra"} | {"experiment"})
 
 
-def options_of(group: str) -> list[str]:
-    """List the options of a config group, such as `tokenizer/src`, as Hydra searches them."""
-    folders = (CONF / group, PRESETS / group)
-    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+def options_of(group: str, own: Sequence[Path] = ()) -> list[str]:
+    """List the options of a config group, such as `tokenizer/src`, as Hydra searches them.
+
+    Args:
+        group: The group.
+        own: Folders of the user, see `own_folders`.
+    """
+    folders = (CONF, PRESETS, *own)
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def own_folders(overrides: Sequence[str]) -> list[Path]:
+    """Return the folders of config groups that `hydra.searchpath=[...]` adds.
+
+    Raises:
+        UserError: If one does not exist.
+    """
+    folders = []
+    for word in overrides:
+        if not re.match(r"hydra\.searchpath=\[", word):
+            continue
+        for place in OverridesParser.create().parse_override(word).value():  # type: ignore[union-attr]
+            kind, _, name = str(place).partition("://")
+            try:
+                folder = Path(str(resources.files(name))) if kind == "pkg" else Path(name)
+            except ModuleNotFoundError:
+                folder = Path()
+            if kind not in ("file", "pkg") or not name or not folder.is_dir() or not folder.name:
+                raise UserError(
+                    f"hydra.searchpath: {place} is neither file://FOLDER of a folder nor "
+                    "pkg://PACKAGE of an importable package with config groups"
+                )
+            folders.append(folder)
+    return folders
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,9 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.utils import instantiate
@@ -38,6 +40,37 @@ ALLOWED = (
     "torch.optim.",
 )
 
+_packages: list[str] = []  # of the user, by `allow_packages`
+
+
+def allow_packages(names: Sequence[str] | None) -> None:
+    """Let the functions and classes of further packages run, from now on in this process.
+
+    Only a setting of the user may call this, never the config of a checkpoint.
+
+    Args:
+        names: Importable packages or modules.
+
+    Raises:
+        UserError: If a name is none of a package, or of Python's standard library.
+    """
+    for name in names or ():
+        if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name):
+            raise UserError(f"allowed_packages={name}: not the name of a package")
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            raise UserError(f"allowed_packages={name}: a module of Python itself may not run")
+        if f"{name}." not in _packages:
+            _packages.append(f"{name}.")
+
+
+def is_own(target: str) -> bool:
+    """Return whether a target is in a package that the user allows."""
+    return target.startswith(tuple(_packages))
+
+
+def _allowed() -> tuple[str, ...]:
+    return (*ALLOWED, *_packages)
+
 
 def make(section: Any) -> Any:
     """Instantiate a config section; `_convert_` keeps Hydra's containers out of the objects."""
@@ -56,13 +89,21 @@ def check_allowed(config: Mapping[str, Any], at: str = "") -> None:
         UserError: If a `_target_` is outside of the allowed modules, private, or imported there.
     """
     for key, target in _targets(config, at):
-        if not (isinstance(target, str) and target.startswith(ALLOWED)):
-            allowed = ", ".join(f"{package}*" for package in ALLOWED)
-            raise UserError(f"{key}={target}: only {allowed} may run")
+        if not (isinstance(target, str) and target.startswith(_allowed())):
+            allowed = ", ".join(f"{package}*" for package in _allowed())
+            raise UserError(f"{key}={target}: only {allowed} may run{_how_to_allow(target)}")
         try:
             definition(target)
         except UserError as error:
             raise UserError(f"{key}={target}: {error}") from None
+
+
+def _how_to_allow(target: Any) -> str:
+    package = str(target).partition(".")[0]
+    known = {part.partition(".")[0] for part in ALLOWED} | sys.stdlib_module_names
+    if package in known or not package.isidentifier():
+        return ""
+    return f"; if you trust the package {package}, add allowed_packages=[{package}]"
 
 
 @functools.cache
@@ -78,14 +119,15 @@ def definition(target: str) -> Callable[..., Any]:
         UserError: If there is none, or if it is private or defined in a module not listed.
     """
     module, _, name = target.rpartition(".")
-    if not target.startswith(ALLOWED) or any(part.startswith("_") for part in target.split(".")):
+    if not target.startswith(_allowed()) or any(part.startswith("_") for part in target.split(".")):
         raise UserError("private names and modules that are not listed may not run")
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise UserError(f"there is no module {module}, so nothing may run") from None
+        hint = "; install it, or add its folder to PYTHONPATH" if is_own(target) else ""
+        raise UserError(f"there is no module {module}, so nothing may run{hint}") from None
     value = getattr(found, name, None)
     if value is None:
         known = [known for known in dir(found) if not known.startswith("_")]
@@ -94,7 +136,7 @@ def definition(target: str) -> Callable[..., Any]:
         raise UserError(f"{module} has no {name}{hint}")
     home = f"{getattr(value, '__module__', '')}."
     is_code = inspect.isfunction(value) or inspect.isclass(value)
-    if not (is_code and home.startswith((*ALLOWED, "pytorch_lightning.trainer."))):
+    if not (is_code and home.startswith((*_allowed(), "pytorch_lightning.trainer."))):
         raise UserError(f"{name} is not a function or class that is defined there; it may not run")
     code: Callable[..., Any] = value
     return code

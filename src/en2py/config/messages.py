@@ -12,7 +12,7 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from en2py.config.composition import CONF, compose_config, groups_of, nodes, options_of
+from en2py.config.composition import CONF, compose_config, groups_of, nodes, options_of, own_folders
 from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean
 
@@ -92,8 +92,10 @@ def _instantiation(error: InstantiationException) -> str | None:
 def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     """Report the first word of a command line whose group, option or key does not exist."""
     words = [word.lstrip("+~").partition("=")[::2] for word in overrides]
-    groups = {group: options_of(group) for group in groups_of()}
-    chosen = [f"{g}={o}" for g, o in words if g in groups and set(o.split(",")) <= {*groups[g]}]
+    own = own_folders(overrides)
+    groups = {group: options_of(group, own) for group in groups_of()}
+    chosen = [word for word in overrides if word.startswith("hydra.searchpath=")]
+    chosen += [f"{g}={o}" for g, o in words if g in groups and set(o.split(",")) <= {*groups[g]}]
     try:
         cfg = compose_config(config_name, chosen)
     except (HydraException, OmegaConfBaseException):  # a group that this program has not

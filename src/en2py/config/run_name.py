@@ -5,19 +5,21 @@ that skips finished runs and the W&B id all follow from the name.
 """
 
 import copy
+import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from en2py.config.composition import leaves, typed
+from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
 
 # Keys that cannot change a result: where files are written, speed, labels.
 # (A run that `faults` changes would have no result without them.)
 _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
-    *("sandbox", "behaviour", "choices", "compute"),
+    *("sandbox", "behaviour", "choices", "compute", "allowed_packages"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
 )
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
@@ -104,13 +106,15 @@ def canonical(value: Any, key: str = "") -> Any:
     """Replace paths by the SHA-256 of their content, and each `_target_` by its last component.
 
     A function or class keeps its name when it moves to another module, and so do the runs that
-    use it.
+    use it. One of the user's own packages is named by its full path and its file's content.
     """
     if isinstance(value, Mapping):
         return {k: canonical(v, key if key in _FILES else str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [canonical(item, key if key in _FILES else "") for item in value]
     if key == "_target_":
+        if is_own(str(value)):
+            return _own_code(value)
         return str(_FIRST_NAMES.get(value, value)).rpartition(".")[2]
     if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
         return file_digest(Path(value).expanduser())
@@ -124,6 +128,14 @@ def with_current_names(value: Any) -> Any:
     if isinstance(value, list):
         return [with_current_names(item) for item in value]
     return _RENAMED.get(value, value) if isinstance(value, str) else value
+
+
+def _own_code(target: str) -> str:
+    try:
+        spec = importlib.util.find_spec(target.rpartition(".")[0])
+    except ModuleNotFoundError:
+        return target
+    return f"{target}@{file_digest(spec.origin)[:10]}" if spec and spec.origin else target
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

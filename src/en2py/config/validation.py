@@ -25,7 +25,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from en2py.config.argument_types import ArgumentType, argument_types
 from en2py.config.composition import CONF, SWEPT, leaves, nodes, typed
-from en2py.config.instantiate import check_allowed, definition
+from en2py.config.instantiate import allow_packages, check_allowed, definition
 from en2py.config.messages import unknown_key
 from en2py.errors import UserError, did_you_mean
 from en2py.ranges import ProperFraction, Seed
@@ -51,6 +51,7 @@ VALUES: dict[str, ArgumentType] = {
         "output": str,
         "cache": str,
         "processes": PositiveInt | None,
+        "allowed_packages": list[str],
         "behaviour": bool,
         "vocab.src_min_freq": PositiveInt,
         "vocab.tgt_min_freq": PositiveInt,
@@ -168,6 +169,8 @@ _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RA
 def validate(cfg: DictConfig, config_name: str = "train") -> None:
     """Raise an error for a mistake in a config, before anything is read or written.
 
+    The packages of `allowed_packages` may run from then on.
+
     Args:
         cfg: The composed config.
         config_name: The file of `conf/` that it was composed from.
@@ -182,6 +185,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     _check_keys(plain, written, config_name)
     for key, value in nodes(plain):
         _check_value(key, value)
+    allow_packages(plain["allowed_packages"])
     _check_parts(plain)
     if "baselines" in plain:
         _check_evaluation(plain)

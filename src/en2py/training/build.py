@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from en2py.config.composition import Config, typed
-from en2py.config.instantiate import check_allowed, make
+from en2py.config.instantiate import allow_packages, check_allowed, make
 from en2py.config.run_name import canonical, data_key
 from en2py.console import progress_bar
 from en2py.data.cache import cached
@@ -329,12 +329,21 @@ def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
     )
 
 
-def load(path: str | Path) -> Seq2SeqModule:
+def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModule:
     """Load the module of a checkpoint, ready to generate.
+
+    Args:
+        path: The file.
+        allowed_packages: Own packages whose functions and classes its config may name; they stay
+            allowed in this process.
+
+    Raises:
+        UserError: If the file is missing or damaged, or its config names other code.
 
     Example:
         `en2py.load("best.ckpt").generate("write a function that adds two numbers")`
     """
+    allow_packages(allowed_packages)
     return module_of(load_checkpoint(path))
 
 

@@ -167,6 +167,7 @@ class Run:
             "end": training_end(trainer),
             "best": {"epoch": int(best["epoch"]) + 1} | {k: float(v) for k, v in row.items() if v},
             "test": dict(test),
+            "allowed_packages": self.config["allowed_packages"],
             "python": PYTHON,
             "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
             "seconds": round(seconds[0], 1),

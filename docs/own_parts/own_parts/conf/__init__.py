@@ -1,0 +1,1 @@
+"""Config groups: `hydra.searchpath=[pkg://own_parts.conf]`."""
