@@ -31,7 +31,7 @@ demo: $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ck
 	@test -n "$(FILE)" || { echo "no checkpoint in outputs: train one, or set FILE="; exit 2; }
 	$(VENV)/bin/python demo.py $(FILE) $(ARGS)
 
-docs: $(VENV)/.installed-docs  ## build the documentation into site/
+docs: $(VENV)/.installed-docs  ## build the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
 
 experiments: $(VENV)/.installed-dev  ## repeat the documented experiments: FILE=english_python_data.txt
