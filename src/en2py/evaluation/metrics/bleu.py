@@ -8,10 +8,12 @@ import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from sacrebleu.metrics import BLEU, CHRF
 
 from en2py.evaluation.metrics.code_tokens import (
+    CACHED_PROGRAMS,
     CONALA_NAME,
     LAYOUT_NAME,
     conala_tokens,
@@ -38,7 +40,7 @@ class TrainingCode:
         counts: Counter[Ngram] = Counter()
         for code in codes:
             tokens = layout_tokens(code)
-            self.programs.add(tuple(tokens))
+            self.programs.add(tokens)
             counts.update(ngrams(tokens))
         # Ties are resolved by spelling, independently of the order of the programs.
         common = heapq.nsmallest(k, counts.items(), key=lambda item: (-item[1], item[0]))
@@ -46,7 +48,7 @@ class TrainingCode:
 
     def contains(self, code: str) -> bool:
         """Return whether a training program has the same tokens, comments ignored."""
-        return tuple(layout_tokens(code)) in self.programs
+        return layout_tokens(code) in self.programs
 
 
 def bleu_counts(
@@ -175,10 +177,12 @@ def _signature(metric: BLEU | CHRF, name: str, references: Sequence[Sequence[str
     return f"pre:{name}|{metric.get_signature()}"
 
 
+@lru_cache(maxsize=CACHED_PROGRAMS)
 def _layout_text(code: str) -> str:
     return " ".join(map(_without_space, layout_tokens(code)))
 
 
+@lru_cache(maxsize=CACHED_PROGRAMS)
 def _conala_text(code: str) -> str:
     return " ".join(conala_tokens(code))
 

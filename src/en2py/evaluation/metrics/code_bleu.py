@@ -13,11 +13,11 @@ import tokenize
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from typing import Any
 
-from en2py.evaluation.metrics.code_tokens import LAYOUT_NAME, layout_tokens
+from en2py.evaluation.metrics.code_tokens import CACHED_PROGRAMS, LAYOUT_NAME, layout_tokens
 from en2py.evaluation.metrics.data_flow import data_flow
 
 ORDERS = range(1, 5)  # n-grams of 1 to 4 tokens
@@ -114,16 +114,13 @@ def _ngrams(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
 def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
     """Return how many items of the reference are in the output too, and the number of items."""
     there, wanted = find(_stripped(output)), find(_stripped(reference))
-    once = find is _data_flow  # a subtree may match several times, as in the package
-    matched = 0
-    for item in wanted:
-        if item in there:
-            matched += 1
-            if once:
-                there.remove(item)
-    return matched, len(wanted)
+    if find is _subtrees:  # a subtree may match several times, as in the package
+        known = set(there)
+        return sum(item in known for item in wanted), len(wanted)
+    return (Counter(there) & Counter(wanted)).total(), len(wanted)
 
 
+@lru_cache(maxsize=CACHED_PROGRAMS)
 def _stripped(code: str) -> str:
     """Return code without comments and docstrings; invalid code is returned as it is."""
     code = code.strip().encode(errors="replace").decode()
@@ -149,18 +146,21 @@ def _without_comments(code: str) -> str:
     return "\n".join(line for line in kept.split("\n") if line.strip())
 
 
-def _subtrees(code: str) -> list[str]:
+@lru_cache(maxsize=CACHED_PROGRAMS)
+def _subtrees(code: str) -> tuple[str, ...]:
     """Return each inner node of the syntax tree, with its subtree, as text."""
     waiting, found = [_parser().parse(code.encode()).root_node], []
     while waiting:
         node = waiting.pop()
         found.append(str(node))
         waiting += [child for child in node.children if child.children]
-    return found
+    return tuple(found)
 
 
-def _data_flow(code: str) -> list[tuple[str, str, list[str]]]:
-    return data_flow(_parser().parse(code.encode()).root_node, code)
+@lru_cache(maxsize=CACHED_PROGRAMS)
+def _data_flow(code: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    found = data_flow(_parser().parse(code.encode()).root_node, code)
+    return tuple((name, relation, tuple(sources)) for name, relation, sources in found)
 
 
 @cache

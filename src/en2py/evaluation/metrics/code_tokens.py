@@ -7,10 +7,12 @@ tokens of `tokenize` without comments; for invalid text it continues.
 
 import keyword
 import re
+from functools import lru_cache
 
 from en2py.data.tokenizers.pieces import GLUE
 from en2py.data.vocab import SPECIAL_TOKENS
 
+CACHED_PROGRAMS = 2**13  # references, and programs of baselines, which are scored several times
 LAYOUT_NAME = "python-layout-1"  # part of signatures; increases when the tokens change
 CONALA_NAME = "conala"
 NEWLINE, INDENT, DEDENT = "⏎", "⇥", "⇤"  # one character each, for chrF
@@ -45,7 +47,8 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _BYTE_SPACES = str.maketrans({"Ġ": " ", "Ċ": "\n", "ĉ": "\t"})
 
 
-def layout_tokens(code: str) -> list[str]:
+@lru_cache(maxsize=CACHED_PROGRAMS)
+def layout_tokens(code: str) -> tuple[str, ...]:
     """Return Python's tokens of any text, with tokens for line breaks and changes of indentation.
 
     Comments are removed, string literals are one token. Layout is kept after a bracket that is
@@ -72,7 +75,7 @@ def layout_tokens(code: str) -> list[str]:
                 at_line_start = True
     if not at_line_start:
         tokens.append(NEWLINE)
-    return tokens + [DEDENT] * (len(indents) - 1)
+    return (*tokens, *[DEDENT] * (len(indents) - 1))
 
 
 def conala_tokens(code: str) -> list[str]:

@@ -9,7 +9,7 @@ and 1.
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from en2py.data.syntax import NOT_A_PROGRAM, ast_text, ast_text_renamed, parse
 from en2py.data.vocab import UNK
@@ -25,7 +25,7 @@ from en2py.evaluation.metrics.bleu import (
     crystal_counts,
 )
 from en2py.evaluation.metrics.code_bleu import available, code_bleu_counts, code_bleu_value
-from en2py.evaluation.metrics.code_tokens import layout_tokens
+from en2py.evaluation.metrics.code_tokens import CACHED_PROGRAMS, layout_tokens
 
 Answer = bool | float | None
 
@@ -68,6 +68,12 @@ class Program:
         tree = parse(self.text)
         names = (getattr(node, "name", None) for node in tree.body) if tree else ()
         return next((name for name in names if name), None)
+
+
+@lru_cache(maxsize=CACHED_PROGRAMS)
+def _program(text: str) -> Program:
+    """Return the program of a text; its properties are kept for the next row of a table."""
+    return Program(text)
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,8 @@ def score(
         raise ValueError(f"{len(references)} references but known codes for {len(known)} pairs")
     if not outputs:
         return Scores({}, [], {}, {})
-    programs = [Program(text) for text in outputs]
-    wanted = [Program(text) for text in references]
+    programs = [_program(text) for text in outputs]
+    wanted = [_program(text) for text in references]
     answers: list[dict[str, Answer]] = [
         {name: judge(output, reference) for name, judge in VERDICTS.items()}
         for output, reference in zip(programs, wanted, strict=True)
@@ -145,7 +151,7 @@ def score(
         right = [list(dict.fromkeys([r, *k])) for r, k in zip(references, known, strict=True)]
         family["bleu_any"] = bleu_counts(outputs, right)
         for row, output, texts in zip(answers, programs, right, strict=True):
-            judged = [Program(text) for text in texts]
+            judged = [_program(text) for text in texts]
             for name in JUDGED_BY_ANY:
                 row[f"{name}_any"] = any(VERDICTS[name](output, program) for program in judged)
     if training is not None:
