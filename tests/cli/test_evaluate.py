@@ -17,6 +17,7 @@ from en2py.cli.checkpoint_runs import (
     config_changes,
     find_checkpoints,
     find_runs,
+    moved,
 )
 from en2py.cli.main import command
 from en2py.config.composition import compose_config
@@ -210,6 +211,13 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         (["baseline=retrieval", "data=task"], "data=task: no such option; did you mean 'tasks'?"),
         (["baseline=retrieval", "data=file"], "data.path is needed: add data.path=FILE"),
         (["ckpt_path=x.ckpt", "split=random"], "split: cannot be chosen here"),
+        (["ckpt_path=x", "data=tasks", "tokenizer/tgt=bpe"], "tokenizer/tgt: a checkpoint brings"),
+        (["ckpt_path=x", "data=tasks", "model.d_ff=8"], "model.d_ff: a checkpoint brings its own"),
+        (["ckpt_path=x", "data=tasks", "prompt=add"], "prompt and data= exclude each other"),
+        (["data=tasks"], "data: cannot be chosen here"),
+        (["two"], "'two' is not of the form key=value"),
+        (["x.ckpt"], "ckpt_path: x.ckpt does not exist"),
+        (["x.ckpt", "ckpt_path=y.ckpt"], "ckpt_path has two values"),
         (["baseline=none", "prompt=add"], "prompt needs a model: add ckpt_path=FILE"),
         ([], "ckpt_path is needed: add ckpt_path=FILE"),
         (
@@ -250,6 +258,58 @@ def test_runs_without_shared_pairs_are_refused(
     other = make("data.name=other")
     assert score(f"ckpt_path={make('seed=1')},{other}") == 2
     assert "no test pair in common (their data: file, other)" in capsys.readouterr().err
+
+
+def test_other_data_are_scored_without_the_pairs_that_overlap_with_the_training(
+    make: Make, score: Score, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+    words = ("apple", "river", "cloud", "stone", "grass")
+    others = [
+        {"text": f"print {word} backwards", "code": f'print("{word}"[::-1])', "tests": ["assert 1"]}
+        for word in words
+    ]
+    splits = ["train", "val", *["test"] * 3]
+    records = [{**r, "split": split} for r, split in zip(others, splits, strict=True)]
+    records += [
+        {"text": pair["description"], "code": pair["code"], "split": "test"} for pair in trained[:2]
+    ]
+    (tmp_path / "other.json").write_text(json.dumps(records))
+    data = ["data=file", "data.name=own", f"data.path={tmp_path / 'other.json'}", "split=official"]
+    data += ["data.source.split_field=split", "pass_at_k.n_samples=1", "pass_at_k.k=[1]"]
+    run = make("seed=1").parents[1]
+    assert score(str(run), *data, "baseline=retrieval") == 0
+    found = results_in(run / "evaluate-own-test")
+    assert found.title == "1 configuration on own, trained on file"
+    assert (found.data["n_pairs"], found.data["n_overlapping"]) == (3, 2)
+    assert found.rows[0].figures["passes_tests"].of == 3
+    assert "pass@1" in found.rows[0].figures
+    assert "trained on file, evaluated on own: 2 of 5 pairs are near-dup" in found.rows[0].notes[0]
+    assert "trained on" not in found.rows[1].notes[0]
+    output = " ".join(capsys.readouterr().out.split())
+    assert "2 of 5 pairs are near-duplicates of training pairs of file-tiny" in output
+    assert "description from 'text', code from 'code', tests from 'tests'" in output
+
+
+def test_other_data_that_only_overlap_are_refused(
+    make: Make, score: Score, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random", "part=train"]
+    assert score(f"ckpt_path={make('seed=1')}", *data) == 2
+    assert "each train pair of file is a near-duplicate" in capsys.readouterr().err
+
+
+def test_sources_of_a_mixture_are_moved_by_name() -> None:
+    sources = {"one": {"path": "a"}, "two": {"root": "b"}, "three": {"n_pairs": 5}}
+    data = {"path": "a", "source": {"_target_": "x", "sources": sources}}
+    both = moved(data, {"one": "c", "two": "d"})
+    assert both["path"] == "c" and both["source"]["sources"]["one"] == {"path": "c"}
+    assert both["source"]["sources"]["two"] == {"root": "d"}
+    assert moved(data, "c") == moved(data, {"one": "c"})
+    with pytest.raises(UserError, match="no such source; did you mean 'two'"):
+        moved(data, {"tow": "c"})
+    with pytest.raises(UserError, match="the source 'three' of the mixture reads no file"):
+        moved(data, {"three": "c"})
 
 
 def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(

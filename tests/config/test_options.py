@@ -108,8 +108,7 @@ def commands() -> Iterator[tuple[str, str]]:
             for found in re.finditer(r"python (train|evaluate)\.py\b([^`\n]*)", line):
                 words = re.sub(r"\s+#\s.*|\s{2,}\(.*", "", found.group(2)).strip()
                 if "..." not in words and "[key=value" not in words:
-                    alone = "baseline=" in words and "ckpt_path=" not in words
-                    yield "baseline" if alone else found.group(1), words
+                    yield config_of(found.group(1), words.split()), words
 
 
 WRITTEN = sorted(set(commands()))
@@ -134,7 +133,7 @@ def test_commands_are_found() -> None:
 
 @pytest.mark.parametrize(("config_name", "words"), WRITTEN)
 def test_documented_command_composes(config_name: str, words: str) -> None:
-    _, given = separate(shlex.split(words))
+    _, given = separate(shlex.split(words), takes_checkpoints=config_name != "train")
     # Launchers and sweepers are extras that need not be installed.
     overrides = [as_typed(o) for o in given if not o.startswith("hydra")]
     compose_config(config_of(config_name, overrides), overrides)

@@ -388,7 +388,7 @@ def test_annotations_are_imported(target: str, name: str, good: list[Any], bad: 
 
 def test_values_without_a_target_have_a_type() -> None:
     """A key that is added to a file of conf/ needs a line in `VALUES` or an annotation."""
-    for config_name in ("train", "evaluate", "baseline"):
+    for config_name in ("train", "evaluate", "evaluate_data"):
         plain: Any = OmegaConf.to_container(composed(config_name), resolve=False)
         called = {at for at, part in nodes(plain) if isinstance(part, dict) and "_target_" in part}
         for key, _ in nodes(plain):

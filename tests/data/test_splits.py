@@ -24,6 +24,7 @@ from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.data.splits import (
     composition_split,
     group_split,
+    numbered_split,
     official_split,
     random_split,
 )
@@ -429,3 +430,21 @@ def test_too_few_pairs_are_refused():
 def test_no_pairs_are_refused():
     with pytest.raises(UserError, match="no pair to split"):
         group_split([], DataReport(), ratios=RATIOS, seed=0)
+
+
+def test_a_split_by_number_takes_the_number_of_each_id():
+    pairs = [Pair(f"mbpp/{n}", f"task {n}", f"x = {n}", "mbpp") for n in (5, 11, 510, 511, 601)]
+    numbers = {"train": (601, 974), "val": (511, 600), "test": (11, 510)}
+    splits = numbered_split(pairs, DataReport(), ratios=RATIOS, seed=0, numbers=numbers)
+    found = {name: [pair.id for pair in getattr(splits, name)] for name in ("train", "val", "test")}
+    assert found == {
+        "train": ["mbpp/5", "mbpp/601"],
+        "val": ["mbpp/511"],
+        "test": ["mbpp/11", "mbpp/510"],
+    }
+
+
+def test_a_split_by_number_requires_numbers():
+    pairs = [Pair("a/first", "t", "x = 1", "a")]
+    with pytest.raises(UserError, match="a number in each id, but 'a/first' has none"):
+        numbered_split(pairs, DataReport(), ratios=RATIOS, seed=0, numbers={"test": (1, 2)})

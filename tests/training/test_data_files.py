@@ -51,5 +51,12 @@ def test_missing_file_is_named_as_training_data(
     (tmp_path / "pairs.jsonl").unlink()
     with pytest.raises(UserError, match="the training data of 'x.ckpt'.*; data.path=FILE names"):
         locate_data(config, files, "x.ckpt")
+    with pytest.raises(UserError, match="; put it back$"):
+        locate_data(config, files, "x.ckpt", "put it back")
+    config["data"]["source"] = {"sources": {"main": {"path": "pairs.jsonl"}}}
+    config["data"]["path"] = None
+    with pytest.raises(UserError, match="data.path={main:FILE} names its present place"):
+        locate_data(config, files, "x.ckpt")
+    config["data"]["path"] = "pairs.jsonl"
     with pytest.raises(UserError, match="data.path=FILE names"):  # a checkpoint without the record
         locate_data(config, {}, "x.ckpt")

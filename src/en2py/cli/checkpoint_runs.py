@@ -19,11 +19,11 @@ from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
-from en2py.errors import UserError
+from en2py.errors import UserError, did_you_mean
 from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.training import build
-from en2py.training.checkpoints import load_checkpoint, locate_data
+from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
 
@@ -163,12 +163,13 @@ class CheckpointRun:
         return programs
 
 
-def find_runs(paths: str, changes: Mapping[str, Any]) -> list[CheckpointRun]:
+def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[CheckpointRun]:
     """Load the named checkpoints and their data.
 
     Args:
         paths: As typed, see `find_checkpoints`.
         changes: Sections of the config that the evaluation changes, see `evaluation_config`.
+        remedy: See `locate_data`.
 
     Raises:
         UserError: If a checkpoint cannot be read or its data are not found.
@@ -180,7 +181,7 @@ def find_runs(paths: str, changes: Mapping[str, Any]) -> list[CheckpointRun]:
         metadata = checkpoint["en2py"]
         config = evaluation_config(metadata["config"], changes)
         check_allowed(config)
-        config["data"] = locate_data(config, metadata.get("files", {}), path)
+        config["data"] = locate_data(config, metadata.get("files", {}), path, remedy)
         key = digest(data_key(config))
         if key not in known:
             known[key] = build.prepare_data(config)[0]
@@ -226,8 +227,7 @@ def find_checkpoint(text: str, purpose: str) -> Path:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    own = folder / "checkpoints" / "best.ckpt"
-    if own.is_file():
+    if (own := best_of(folder)) != folder:
         return [own]
     finished = [
         result.parent
@@ -248,6 +248,8 @@ def config_changes(cfg: DictConfig) -> dict[str, Any]:
     """Return the sections of a checkpoint's config that an evaluation changes."""
     keys = ["cache", "processes", "batch", "decoding", "data"]
     changes: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
+    if "source" in changes["data"]:  # data of the evaluation, not of the training
+        changes["data"] = {"path": None}
     return dict(changes)
 
 
@@ -260,9 +262,7 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     """
     changed = {**config, **{key: changes[key] for key in ("cache", "processes", "batch")}}
     if (path := changes["data"]["path"]) is not None:
-        source = {**config["data"]["source"]}
-        source["root" if "root" in source else "path"] = path
-        changed["data"] = {**config["data"], "path": path, "source": source}
+        changed["data"] = moved(config["data"], path)
     decoding = dict(changes["decoding"])
     if decoding["engine"] == "torch":
         del decoding["engine"]
@@ -273,6 +273,42 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         changed["decoding"] = {**config["decoding"], **decoding}
         check_arguments("decoding", changed["decoding"], is_evaluation=True)
     return changed
+
+
+def moved(data: Mapping[str, Any], path: str | Mapping[str, str]) -> dict[str, Any]:
+    """Return a data section whose files are elsewhere.
+
+    Args:
+        data: The stored section.
+        path: The file or folder; of a mixture that of its first source, or a mapping of sources.
+
+    Raises:
+        UserError: If a mixture has no such source, or the source reads no file.
+    """
+    sources = data["source"].get("sources")
+    if sources is None:
+        return {**data, "path": path, "source": _moved_source(data["source"], path)}
+    first = next(iter(sources))
+    places = {first: path} if isinstance(path, str) else path
+    found = dict(sources)
+    for name, place in places.items():
+        if name not in sources:
+            raise UserError(
+                f"data.path={{{name}:{place}}}: the mixture has no such source"
+                f"{did_you_mean(name, sources)}"
+            )
+        if not {"path", "root"} & {*sources[name]}:
+            raise UserError(
+                f"data.path={place}: the source {name!r} of the mixture reads no file; name "
+                "another as data.path={NAME:FILE}"
+            )
+        found[name] = _moved_source(sources[name], place)
+    top = {"path": places[first]} if first in places and "path" in data else {}
+    return {**data, **top, "source": {**data["source"], "sources": found}}
+
+
+def _moved_source(source: Mapping[str, Any], path: Any) -> dict[str, Any]:
+    return {**source, "root" if "root" in source else "path": path}
 
 
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:

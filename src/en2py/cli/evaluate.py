@@ -7,7 +7,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -20,11 +19,11 @@ from rich.table import Table
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     Programs,
-    common_pairs,
     config_changes,
     find_checkpoint,
     find_runs,
 )
+from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples
 from en2py.config.instantiate import make
@@ -32,8 +31,6 @@ from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import console
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
-from en2py.data.pairs import Pair
-from en2py.data.prepare import Prepared
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
@@ -110,9 +107,11 @@ def compare(cfg: DictConfig) -> Results:
     """Score checkpoints and baselines on shared pairs; write, print, log and return the results."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it logs once per checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    runs = find_runs(cfg.ckpt_path, config_changes(cfg)) if cfg.ckpt_path else []
+    is_other = "source" in cfg.data
+    remedy = "put it there again: pairs that overlap with it are left out" if is_other else ""
+    runs = find_runs(cfg.ckpt_path, config_changes(cfg), remedy) if cfg.ckpt_path else []
     sections = _wandb_sections(cfg.get("logger"), runs)
-    data = _open_data(cfg, runs)
+    data = open_data(cfg, runs)
     folder = Path(cfg.folder) if cfg.folder else _default_folder(Path(cfg.output), runs, data)
     log.info(
         f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
@@ -154,84 +153,19 @@ def compare(cfg: DictConfig) -> Results:
     if len(runs) == 1:  # after everything is written: a failed print loses no result
         print_samples(rows[0].samples(3))
     _print_table(results)
-    _log_to_wandb(results, metrics, runs, sections, folder)
+    _log_to_wandb(results, metrics, runs, sections, folder, data)
     log.info(f"everything is in {folder}")
     return results
-
-
-# -- data -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """The pairs that all checkpoints and baselines are scored on.
-
-    Attributes:
-        split: `train`, `val` or `test`.
-        prepared: The data of the first run, or of the baselines.
-        pairs: The shared pairs of the split.
-        validation: The shared validation pairs.
-        training: The training data.
-        runner: Runs programs.
-        facts: What the report states about the data.
-    """
-
-    split: str
-    prepared: Prepared
-    pairs: list[Pair]
-    validation: list[Pair]
-    training: TrainingData
-    runner: ProgramRunner
-    facts: dict[str, Any]
-
-    def training_of(self, run: CheckpointRun) -> TrainingData:
-        """Return the training data of a run, with the trivially shared n-grams of all runs."""
-        if run.prepared.split_hash == self.prepared.split_hash:
-            return self.training
-        own = TrainingData.of(run.prepared)
-        own.code.common = self.training.code.common
-        return TrainingData(self.training.pairs, own.code)
-
-
-def _open_data(cfg: DictConfig, runs: Sequence[CheckpointRun]) -> EvaluationData:
-    config: Any
-    if runs:
-        config, prepared = runs[0].config, runs[0].prepared
-        pairs, validation = common_pairs(runs, cfg.part), common_pairs(runs, "val")
-    else:
-        config = OmegaConf.to_container(cfg, resolve=True)
-        prepared = build.prepare_data(config)[0]
-        pairs, validation = prepared.pairs(cfg.part), []
-    if not pairs:
-        names = dict.fromkeys(run.config["data"]["name"] for run in runs)
-        raise UserError(
-            f"these checkpoints have no {cfg.part} pair in common (their data: "
-            f"{', '.join(names)}): compare runs on the same data with the same split"
-        )
-    runner = ProgramRunner(
-        pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
-    )
-    facts = {
-        "name": config["data"]["name"],
-        "part": cfg.part,
-        "n_pairs": len(pairs),
-        "n_clusters": len(set(clusters_of(pairs))),
-        "n_left_out": len(prepared.pairs(cfg.part)) - len(pairs),
-        "split_hash": prepared.split_hash,
-        "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
-    }
-    training = TrainingData.of(prepared)
-    return EvaluationData(cfg.part, prepared, pairs, validation, training, runner, facts)
 
 
 def _default_folder(output: Path, runs: Sequence[CheckpointRun], data: EvaluationData) -> Path:
     """Return the folder of the results: of the run, of the study, or a new one."""
     if len(runs) == 1:
-        return runs[0].path.parent.parent / f"evaluate-{data.split}"
+        return runs[0].path.parent.parent / f"evaluate-{data.label}"
     studies = {run.folder.parent if run.folder else None for run in runs}
     study = studies.pop() if len(studies) == 1 else None
     if study is not None:
-        return study / f"report-{data.split}"
+        return study / f"report-{data.label}"
     names = [run.sha256 for run in runs] or [data.facts["test_hash"]]
     kind = "comparisons" if runs else "baselines"
     return output / kind / f"{data.facts['name']}-{data.split}-{digest(names)[:8]}"
@@ -288,7 +222,7 @@ def _score_run(
         validation=validation,
         tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
         vocab=run.prepared.tgt_vocab.tokens,
-        notes=run.notes(),
+        notes=[*run.notes(), *data.notes_of(run)],
     )
 
 
@@ -394,7 +328,7 @@ def _results(
     title = f"{n_models} configuration{'s' * (n_models > 1)}" if n_models else "Baselines"
     versions = {name: metadata.version(name) for name in _VERSIONS}
     return Results(
-        title=f"{title} on {data.facts['name']}",
+        title=f"{title} on {data.facts['name']}{data.trained_on(runs)}",
         data=data.facts,
         axes=axes(metrics),
         fixed=fixed(metrics),
@@ -492,11 +426,12 @@ def _log_to_wandb(
     runs: Sequence[CheckpointRun],
     sections: Sequence[Mapping[str, Any] | None],
     folder: Path,
+    data: EvaluationData,
 ) -> None:
     """Log metrics to the W&B run of each checkpoint, and the results to a W&B run of their own."""
     for run, own, section in zip(runs, metrics, sections, strict=False):
         if section and run.folder is not None:  # else a copy of a checkpoint, its run is not known
-            values = {f"{results.data['part']}/{name}": value for name, value in own.values.items()}
+            values = {f"{data.label}/{name}": value for name, value in own.values.items()}
             study = run.metadata["config"]["study"]
             log_evaluated_run(run.folder, study, values, section["project"])
     if sections[-1]:

@@ -56,6 +56,9 @@ _NOT_FOLLOWED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
 
 
+_OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "experiment")
+
+
 class RunFailed(Exception):
     """A run of a sweep failed.
 
@@ -97,7 +100,7 @@ def command(
             if "--version" in given[1:]:
                 print(f"en2py {metadata.version('en2py')}")
                 return 0
-            options, overrides = separate(given[1:])
+            options, overrides = separate(given[1:], takes_checkpoints=config_name == "evaluate")
             check_repeated(overrides)
             multirun = is_sweep(options)
             overrides = [as_typed(override, multirun) for override in overrides]
@@ -141,15 +144,26 @@ def command(
 
 
 def config_of(program: str, overrides: Sequence[str]) -> str:
-    """Return the primary config: baselines without a checkpoint need a config with data.
+    """Return the primary config: an evaluation on data of its own needs a config with data.
 
     Args:
         program: The entry point, the name of its usual config.
         overrides: The command line's `key=value` words.
+
+    Raises:
+        UserError: If something is chosen that the checkpoint brings.
     """
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
     alone = "baseline" in given and not given & {"ckpt_path", "results", "study"}
-    return "baseline" if program == "evaluate" and alone else program
+    if program != "evaluate" or not (alone or {"data", "ckpt_path"} <= given):
+        return program
+    for key in given if "ckpt_path" in given else ():
+        if re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
+            raise UserError(
+                f"{key}: a checkpoint brings its own; with data= only data, split and cleaning are"
+                " chosen"
+            )
+    return "evaluate_data"
 
 
 def refuse(reason: str, code: int = 2) -> int:

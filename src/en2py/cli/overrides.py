@@ -1,5 +1,6 @@
 """Parse the command line: separate options from overrides, and expand patterns of options."""
 
+import os
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
@@ -10,13 +11,16 @@ from en2py.config.composition import groups_of, options_of, own_folders
 from en2py.errors import UserError, did_you_mean
 
 
-def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def separate(
+    arguments: Sequence[str], *, takes_checkpoints: bool = False
+) -> tuple[list[str], list[str]]:
     """Separate options from overrides.
 
     Hydra loses overrides behind an option (`seed=1 -m model=tiny`), so options go first.
 
     Args:
         arguments: The command line without the program.
+        takes_checkpoints: Whether words that name files and folders are values of `ckpt_path`.
 
     Returns:
         Options with their values, and overrides.
@@ -30,12 +34,22 @@ def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     for option in unknown:
         name = option.lstrip("-").split("=")[0].replace("-", "_")
         raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
+    files = [word for word in parsed.overrides if takes_checkpoints and _is_path(word)]
+    if files:
+        options = [word for word in options if word not in files]
+        overrides.append(f"ckpt_path={','.join(files)}")
     for word in parsed.overrides:
+        if word in files:
+            continue
         raise UserError(
             f"'{word}' is not of the form key=value; put a text with spaces in quotes: "
             'prompt="add two numbers"'
         )
     return options, overrides
+
+
+def _is_path(word: str) -> bool:
+    return os.path.exists(os.path.expanduser(word)) or "/" in word or word.endswith(".ckpt")
 
 
 def check_repeated(overrides: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ def run_evaluation(cfg: DictConfig) -> Any:
 def generate() -> int:
     """Print the program for a description, or a JSON line for each line of stdin."""
     parser = argparse.ArgumentParser(description="Generate code with a checkpoint.")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, best.ckpt of a run say")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a run")
     parser.add_argument("text", metavar="TEXT", nargs="?", default="-", help="the description, as "
                         "it is; '-' or none: read descriptions from stdin, one a line")  # fmt: skip
     parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "

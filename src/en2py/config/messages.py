@@ -112,8 +112,9 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
             return _unknown_option(key, unknown[0], groups[key])
         if key in groups and key not in choices and key != "experiment":
             return (
-                f"{key}: cannot be chosen here: a checkpoint brings its own; only baseline=NAME "
-                "without ckpt_path has data, split, cleaning, tokenizer, augmentation and model"
+                f"{key}: cannot be chosen here: a checkpoint brings its own; data=NAME evaluates "
+                "it on other data, with split and cleaning; baseline=NAME without ckpt_path also "
+                "has tokenizer, augmentation and model"
             )
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)

@@ -198,7 +198,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     _check_sweep()
     for key, value in leaves(plain):
         if key not in WRITTEN or key in _written(plain):
-            _check_path(key, value, several=config_name == "evaluate")
+            _check_path(key, value, several=config_name != "train")
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
             check_arguments(key, section, is_evaluation=config_name != "train")
@@ -285,7 +285,7 @@ def _check_keys(config: Section, written: Section, config_name: str) -> None:
             named = any(matches(key, pattern) for pattern in patterns)
             read = key in keys or key in referenced or (named and top in keys)
         # An option of `decoding` is merged with that of the checkpoint, and checked there.
-        if not read and not (config_name == "evaluate" and top == "decoding"):
+        if not read and not (config_name != "train" and top == "decoding"):
             known = [k for k in VALUES if "*" not in k and k.partition(".")[0] in groups]
             raise UserError(unknown_key(key, list(dict.fromkeys([*keys, *known])), groups))
         if isinstance(value, Mapping) and ("_target_" in value or key in referenced):
@@ -351,6 +351,9 @@ def _check_evaluation(config: Section) -> None:
     _check_one_task(config)
     _check_pass_at_k(config["pass_at_k"])
     source = config["data"].get("source") or {}
+    for name in ("prompt", "prompts", "export", "results", "study"):
+        if source and config.get(name) is not None:
+            raise UserError(f"{name} and data= exclude each other: {name} evaluates no data")
     if config["data"].get("path") is None and "path" in source and "url" not in source:
         raise UserError("data.path is needed: add data.path=FILE")
     known = [*config["baselines"], "none"]
@@ -614,7 +617,8 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
             raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
         for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
-            if not is_list and path.is_dir() != (name in FOLDERS) and not _is_dataset(key, path):
+            is_either = _is_dataset(key, path) or (several and key.startswith("data."))
+            if not is_list and path.is_dir() != (name in FOLDERS) and not is_either:
                 kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
                 raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
             if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:

@@ -205,6 +205,12 @@ def group_near_duplicates(prints: Sequence[Fingerprint]) -> list[int]:
     return [int(i) for i in firsts[labels]]
 
 
+def overlapping(train: Sequence[Fingerprint], held_out: Sequence[Fingerprint]) -> list[bool]:
+    """Return which held-out pairs are in a group of near-duplicates with a training pair."""
+    groups = group_near_duplicates([*train, *held_out])
+    return [group < len(train) for group in groups[len(train) :]]
+
+
 # The shares of held-out pairs with a near-duplicate in train, in words for the terminal. Equal
 # descriptions that name no task ("write a function") do not make near-duplicates.
 LEAKAGE = {

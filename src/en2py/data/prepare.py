@@ -3,12 +3,9 @@
 The result is plain data, for training, checkpoints and the cache.
 """
 
-import base64
 import math
-import sys
-from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain, islice
@@ -77,8 +74,8 @@ class Prepared:
             "sizes": {name: len(items) for name, items in self.splits.items()},
             "pairs": [astuple(item.pair) for item in items],
             "tokens": list(tokens),
-            "src": _packed([ids[t] for t in item.src] for item in items),
-            "tgt": _packed([ids[t] for t in item.tgt] for item in items),
+            "src": [[ids[token] for token in item.src] for item in items],
+            "tgt": [[ids[token] for token in item.tgt] for item in items],
             "src_vocab": self.src_vocab.to_dict(),
             "tgt_vocab": self.tgt_vocab.to_dict(),
             "src_state": self.src_state,
@@ -93,7 +90,8 @@ class Prepared:
         rows: list[list[Any]] = record["pairs"]
         fields: Iterator[list[Any]] = ([*map(_tuple, row)] for row in rows)
         pairs = (Pair(*row) for row in fields)
-        sides = (_unpacked(record[side], record["tokens"]) for side in ("src", "tgt"))
+        tokens = record["tokens"]
+        sides = ([[tokens[i] for i in ids] for ids in record[side]] for side in ("src", "tgt"))
         items = map(TokenizedPair, pairs, *sides)
         return cls(
             splits={name: list(islice(items, n)) for name, n in record["sizes"].items()},
@@ -106,28 +104,8 @@ class Prepared:
         )
 
 
-def _packed(rows: Iterable[list[int]]) -> list[str]:
-    """Encode rows of numbers as two texts: their lengths and all numbers."""
-    listed = list(rows)
-    numbers = (array("i", map(len, listed)), array("i", chain.from_iterable(listed)))
-    return [base64.b64encode(_little(a).tobytes()).decode() for a in numbers]
-
-
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _unpacked(texts: Sequence[str], tokens: Sequence[str]) -> Iterable[list[str]]:
-    lengths, ids = (array("i", base64.b64decode(text)) for text in texts)
-    row = iter([tokens[i] for i in _little(ids)])
-    return (list(islice(row, n)) for n in _little(lengths))
-
-
-def _little(numbers: "array[int]") -> "array[int]":
-    """Convert between the byte order of the machine and little-endian."""
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
 
 
 def prepare(

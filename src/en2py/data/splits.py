@@ -211,6 +211,40 @@ def official_split(
     return _mix_in(main, part, others, prints, report, SPLITS, "the split of the source")
 
 
+def numbered_split(
+    pairs: Sequence[Pair],
+    report: DataReport,
+    prints: Sequence[Fingerprint] | None = None,
+    *,
+    ratios: Ratios,
+    seed: Seed,
+    numbers: Mapping[str, tuple[int, int]],
+) -> Splits:
+    """Split as `official_split` does, by the numbers in the ids of the pairs.
+
+    Args:
+        pairs: All pairs.
+        report: Receives facts and counts.
+        prints: The fingerprints of the pairs where they are known.
+        ratios: Shares of train, validation and test.
+        seed: Of the draw.
+        numbers: Split to the first and the last number of its pairs; others are for training.
+
+    Raises:
+        UserError: If a pair has no number.
+    """
+
+    def split_of(pair: Pair) -> str:
+        number = pair.id.rpartition("/")[2]
+        if not number.isdecimal():
+            raise UserError(f"this split needs a number in each id, but '{pair.id}' has none")
+        inside = (name for name, (a, b) in numbers.items() if a <= int(number) <= b)
+        return next(inside, "train")
+
+    named = [replace(pair, split=split_of(pair)) for pair in pairs]
+    return official_split(named, report, prints, ratios=ratios, seed=seed)
+
+
 def _main_and_others(
     pairs: Sequence[Pair],
     report: DataReport,

@@ -32,7 +32,7 @@ from en2py.training.callbacks.gradient_guard import GradientGuard
 from en2py.training.callbacks.reproducibility import SeedEachBatch
 from en2py.training.callbacks.restored_state import RestoredState
 from en2py.training.callbacks.throughput import Throughput
-from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
+from en2py.training.checkpoints import AtomicCheckpointIO, best_of, load_checkpoint
 from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
 
@@ -344,7 +344,7 @@ def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModul
         `en2py.load("best.ckpt").generate("write a function that adds two numbers")`
     """
     allow_packages(allowed_packages)
-    return module_of(load_checkpoint(path))
+    return module_of(load_checkpoint(best_of(path)))
 
 
 def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:

@@ -68,6 +68,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return load_checkpoint(path)
 
 
+def best_of(path: str | Path) -> Path:
+    """Return the best checkpoint of a run folder; any other path as it is, `~` expanded."""
+    path = Path(os.path.expanduser(path))
+    best = path / "checkpoints" / "best.ckpt"
+    return best if best.is_file() else path
+
+
 def load_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
     """Load a checkpoint of this version onto the CPU.
 
@@ -196,7 +203,10 @@ def checkpoint_metadata(
 
 
 def locate_data(
-    config: Config, files: Mapping[str, tuple[str, str]], checkpoint: str | Path
+    config: Config,
+    files: Mapping[str, tuple[str, str]],
+    checkpoint: str | Path,
+    remedy: str = "",
 ) -> dict[str, Any]:
     """Return a config's data section with the paths of its files as they are found today.
 
@@ -207,14 +217,23 @@ def locate_data(
         config: The stored config with the changes of the command line.
         files: Typed path to absolute path and SHA-256, of the checkpoint's metadata.
         checkpoint: Its file, for the message.
+        remedy: What to do if there is no file; empty: name its place by `data.path`.
 
     Raises:
         UserError: If there is no file.
     """
 
-    def located(value: Any, is_path: bool = False) -> Any:
+    def located(value: Any, is_path: bool = False, option: str = "FILE", key: str = "") -> Any:
         if isinstance(value, Mapping):
-            return {k: located(item, is_path or k in _LOCATIONS) for k, item in value.items()}
+            return {
+                name: located(
+                    item,
+                    is_path or name in _LOCATIONS,
+                    f"{{{name}:FILE}}" if key == "sources" else option,
+                    name,
+                )
+                for name, item in value.items()
+            }
         if not isinstance(value, str) or not is_path:
             return value
         absolute, sha256 = files.get(value, ("", ""))
@@ -224,7 +243,7 @@ def locate_data(
             before = f", which was {absolute}" if absolute not in ("", value) else ""
             raise UserError(
                 f"{value} does not exist: it is the training data of '{checkpoint}'{before}; "
-                "data.path=FILE names its present place"
+                f"{remedy or f'data.path={option} names its present place'}"
             )
         return (same or found)[0]
 

@@ -147,6 +147,7 @@ _CAPTIONS = {
 _DATA_LABELS = {
     "n_pairs": "pairs",
     "n_clusters": "clusters of near-duplicate pairs",
+    "n_overlapping": "pairs left out as near-duplicates of training pairs of a run",
     "n_left_out": "pairs left out because some run does not have them in this split",
     "split_hash": "hash of the split",
     "test_hash": "hash of the texts of the pairs",

@@ -1,0 +1,164 @@
+"""Open the pairs that checkpoints and baselines are scored on, and the training data."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from en2py.cli.checkpoint_runs import CheckpointRun, common_pairs
+from en2py.cli.tables import log_fields, log_warnings
+from en2py.data.duplicates import LEAKAGE, fingerprint, measure_leakage, overlapping
+from en2py.data.files import digest
+from en2py.data.pairs import Pair
+from en2py.data.prepare import Prepared
+from en2py.errors import UserError
+from en2py.evaluation.execution.runner import ProgramRunner
+from en2py.evaluation.scores import TrainingData, clusters_of
+from en2py.training import build
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The pairs that all checkpoints and baselines are scored on.
+
+    Attributes:
+        split: `train`, `val` or `test`.
+        prepared: The data of the first run, of the baselines, or those that `data=` names.
+        pairs: The shared pairs of the split.
+        validation: The shared validation pairs.
+        training: The training data; baselines look into them.
+        runner: Runs programs.
+        facts: What the report states about the data.
+        overlaps: On data that are not those of the runs: digest of a checkpoint to the number of
+            pairs that overlap with its training pairs. They are no longer in `pairs`.
+    """
+
+    split: str
+    prepared: Prepared
+    pairs: list[Pair]
+    validation: list[Pair]
+    training: TrainingData
+    runner: ProgramRunner
+    facts: dict[str, Any]
+    overlaps: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Return the split, on other data than those of the runs with their name in front."""
+        name = re.sub(r"[^\w.=+-]+", "_", str(self.facts["name"]))
+        return f"{name}-{self.split}" if self.overlaps else self.split
+
+    def training_of(self, run: CheckpointRun) -> TrainingData:
+        """Return the training data of a run, with the trivially shared n-grams of all runs."""
+        if run.prepared.split_hash == self.prepared.split_hash:
+            return self.training
+        own = TrainingData.of(run.prepared)
+        own.code.common = self.training.code.common
+        return TrainingData(self.training.pairs, own.code)
+
+    def trained_on(self, runs: Sequence[CheckpointRun]) -> str:
+        """Return the training data of runs for a title; empty if they are those of the title."""
+        names = dict.fromkeys(str(run.config["data"]["name"]) for run in runs)
+        return f", trained on {' or '.join(names)}" if self.overlaps else ""
+
+    def notes_of(self, run: CheckpointRun) -> list[str]:
+        """Return remarks on a run that is evaluated on other data than its own."""
+        if run.sha256 not in self.overlaps:
+            return []
+        total = self.facts["n_pairs"] + self.facts["n_overlapping"]
+        return [
+            f"trained on {run.config['data']['name']}, evaluated on {self.facts['name']}: "
+            f"{self.overlaps[run.sha256]:,} of {total:,} pairs are near-duplicates of its training "
+            "pairs and are left out for all rows"
+        ]
+
+
+def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun]) -> EvaluationData:
+    """Return the pairs to score: shared by the runs, or those that `data=` names.
+
+    Args:
+        cfg: The config of the evaluation.
+        runs: The checkpoints.
+
+    Raises:
+        UserError: If no pair is left.
+    """
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    overlaps: dict[str, int] = {}
+    if runs and "source" not in cfg.data:
+        config, prepared = runs[0].config, runs[0].prepared
+        pairs, validation = common_pairs(runs, cfg.part), common_pairs(runs, "val")
+    else:
+        prepared = build.prepare_data(config)[0]
+        log_fields(prepared.report.to_dict())
+        log_warnings(prepared.report.to_dict())
+        pairs, validation = prepared.pairs(cfg.part), []
+        if runs:
+            name = f"{cfg.part} split of {config['data']['name']}"
+            pairs, overlaps = _without_overlaps(pairs, runs, name)
+            validation, _ = _without_overlaps(prepared.pairs("val"), runs)
+    if not pairs:
+        names = ", ".join(dict.fromkeys(run.config["data"]["name"] for run in runs))
+        raise UserError(
+            f"each {cfg.part} pair of {config['data']['name']} is a near-duplicate of a training "
+            f"pair of these checkpoints (their data: {names}): evaluate them on other data"
+            if overlaps
+            else f"these checkpoints have no {cfg.part} pair in common (their data: {names}): "
+            "compare runs on the same data with the same split"
+        )
+    runner = ProgramRunner(
+        pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
+    )
+    facts = {
+        "name": config["data"]["name"],
+        "part": cfg.part,
+        "n_pairs": len(pairs),
+        "n_clusters": len(set(clusters_of(pairs))),
+        "n_overlapping" if overlaps else "n_left_out": len(prepared.pairs(cfg.part)) - len(pairs),
+        "split_hash": prepared.split_hash,
+        "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
+    }
+    training = TrainingData.of(prepared)
+    return EvaluationData(cfg.part, prepared, pairs, validation, training, runner, facts, overlaps)
+
+
+def _without_overlaps(
+    pairs: list[Pair], runs: Sequence[CheckpointRun], name: str = ""
+) -> tuple[list[Pair], dict[str, int]]:
+    """Leave out pairs in a group of near-duplicates with a training pair of a run.
+
+    Args:
+        pairs: Pairs of data that the runs were not trained on.
+        runs: The checkpoints.
+        name: Of the pairs, for a line on the terminal; empty for none.
+
+    Returns:
+        The pairs left, and for the digest of each checkpoint the number of its overlaps.
+    """
+    prints = [fingerprint(pair) for pair in pairs]
+    found: dict[str, list[bool]] = {}  # by split hash: runs often share their data
+    overlaps: dict[str, int] = {}
+    for run in runs:
+        key = run.prepared.split_hash
+        if key not in found:
+            trained = [fingerprint(pair) for pair in run.prepared.pairs("train")]
+            found[key] = overlapping(trained, prints)
+            if name:
+                shares = measure_leakage(trained, prints)
+                kinds = [
+                    f"{LEAKAGE[kind]} {round(shares[kind] * len(prints)):,}"
+                    for kind in ("core_description", "renamed_code", "near_code")
+                ]
+                log.info(
+                    f"{name}: {sum(found[key]):,} of {len(pairs):,} pairs are near-duplicates of "
+                    f"training pairs of {run.name} and are left out ({', '.join(kinds)})"
+                )
+        overlaps[run.sha256] = sum(found[key])
+    left_out = [any(own) for own in zip(*found.values(), strict=True)]
+    return [pair for pair, out in zip(pairs, left_out, strict=True) if not out], overlaps
