@@ -39,6 +39,7 @@ CONFIG: dict[str, Any] = {
     "augmentation": {},
     "tokenizer": {},
     "vocab": {},
+    "decoding": {"max_len": 8},
     "model": {"max_src_len": 256, "max_tgt_len": 256},
     "init_from": None,
     "ckpt_path": None,
@@ -68,6 +69,9 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         ("trainer.accelerator", "gpu"),
         ("split._target_", "en2py.elsewhere.group_split"),
         ("callbacks", {"samples": {"_target_": "other.SampleGenerations"}}),
+        ("decoding.grammar", False),
+        ("decoding.no_repeat_ngram", None),
+        ("decoding.repetition_penalty", 1.0),
     ],
 )
 def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any) -> None:
@@ -82,6 +86,9 @@ def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any
         ("trainer.max_epochs", 3),
         ("split._target_", "en2py.data.splits.random_split"),
         ("callbacks", {}),
+        ("decoding.grammar", True),
+        ("decoding.no_repeat_ngram", 4),
+        ("decoding.repetition_penalty", 1.1),
     ],
 )
 def test_digest_changes_with_what_can_change_a_result(key: str, value: Any) -> None:

@@ -267,6 +267,12 @@ def test_file_of_pieces_must_exist() -> None:
     assert "tokenizer.src.path: no.json does not exist" in message
 
 
+def test_grammar_needs_tokens_of_python() -> None:
+    cfg = composed("train", "tokenizer/tgt=bpe")
+    message = refused(cfg, **{"decoding.grammar": True})
+    assert "needs tokens of Python's tokenizer, not those of BpeTokenizer" in message
+
+
 def test_pieces_have_no_rare_tokens() -> None:
     message = refused(composed("train", "tokenizer=pieces"), **{"vocab.tgt_min_freq": 2})
     assert message.startswith("vocab.tgt_min_freq=2: a vocabulary of pieces has no rare tokens")

@@ -320,6 +320,38 @@ def test_more_samples_keep_the_first_ones(decoder):
         assert {tuple(h.ids) for h in a} <= {tuple(h.ids) for h in b}
 
 
+# ------------------------------------------------------------------------------------ repetitions
+
+
+@pytest.mark.parametrize("search", [greedy, beam, sample])
+def test_no_sequence_of_tokens_is_generated_twice(decoder, search):
+    settings = {greedy: GREEDY, beam: BEAM, sample: SAMPLE}[search]
+
+    def n_repeated(**changes) -> int:
+        found = search(decoder, sources(), VOCAB, **{**settings, **changes})
+        rows = [hypothesis.ids for own in found for hypothesis in own]
+        pairs = [list(zip(ids, ids[1:], strict=False)) for ids in rows]
+        return sum(len(own) - len(set(own)) for own in pairs)
+
+    decoder.model.projection.bias.data[EOS] = -50.0
+    assert n_repeated(no_repeat_ngram=2) == 0 < n_repeated()
+
+
+def test_generated_tokens_become_less_probable():
+    chain = Chain({BOS: {A: 1.0}, A: {A: 0.6, B: 0.4}, B: {EOS: 1.0}})
+    src = sources(1)
+    assert greedy(chain, src, VOCAB, **GREEDY)[0][0].ids == [A] * 12
+    # The logits are log-probabilities here: log 0.6 times 2 is below log 0.4.
+    assert greedy(chain, src, VOCAB, **GREEDY, repetition_penalty=2.0)[0][0].ids == [A, B]
+
+
+def test_forbidden_sequences_have_no_probability():
+    chain = Chain({BOS: {A: 1.0}, A: {B: 1.0}, B: {A: 0.5, 6: 0.5}, 6: {A: 1.0}})
+    [found] = greedy(chain, sources(1), VOCAB, **GREEDY, no_repeat_ngram=2)[0]
+    assert found.ids == [A, B, A] and found.finished  # B is forbidden, the other 12 equal
+    assert found.score == pytest.approx(math.log(0.5) + math.log(1 / 12), abs=1e-4)
+
+
 # ------------------------------------------------------------------- fast kernels
 
 

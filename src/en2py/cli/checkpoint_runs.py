@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.instantiate import check_allowed
 from en2py.config.run_name import data_key, is_archived, settings
-from en2py.config.validation import check_arguments, expand_paths
+from en2py.config.validation import check_arguments, check_decoding, expand_paths
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, file_digest
@@ -272,6 +272,7 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     else:  # as trained
         changed["decoding"] = {**config["decoding"], **decoding}
         check_arguments("decoding", changed["decoding"], is_evaluation=True)
+    check_decoding(changed)
     return changed
 
 

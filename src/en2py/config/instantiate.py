@@ -26,6 +26,7 @@ ALLOWED = (
     "en2py.data.tokenizers.",
     "en2py.decoding.beam_search.",
     "en2py.decoding.greedy.",
+    "en2py.decoding.mbr.",
     "en2py.decoding.sampling.",
     "en2py.models.embeddings.",
     "en2py.evaluation.baselines.",

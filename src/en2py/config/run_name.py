@@ -22,6 +22,12 @@ _IRRELEVANT = (
     *("sandbox", "behaviour", "choices", "compute", "allowed_packages"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
 )
+# Keys that change nothing at these values, and that earlier runs do not have.
+_NEUTRAL = {
+    "decoding.no_repeat_ngram": None,
+    "decoding.repetition_penalty": 1.0,
+    "decoding.grammar": False,
+}
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
 # Functions renamed after runs had been trained with them: hashes keep the first name.
 _RENAMED = {"en2py.data.sources.jsonl.read_jsonl": "en2py.data.sources.file.read_file"}
@@ -147,10 +153,11 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
-    for dotted in _IRRELEVANT:
+    for dotted in (*_IRRELEVANT, *_NEUTRAL):
         *parents, last = dotted.split(".")
         section: Any = relevant
         for name in parents:
             section = section.get(name) or {}
-        section.pop(last, None)
+        if dotted not in _NEUTRAL or section.get(last) == _NEUTRAL[dotted]:
+            section.pop(last, None)
     return canonical(relevant)

@@ -409,6 +409,7 @@ def _check_combinations(config: Section) -> None:
             "resumes; for new training from known weights there is init_from=FILE"
         )
     _check_pieces(config)
+    check_decoding(config)
 
 
 def _check_pieces(config: Section) -> None:
@@ -427,6 +428,17 @@ def _check_pieces(config: Section) -> None:
                 raise UserError(
                     f"tokenizer.{name}={tokenizer[name]}: no side uses pieces; add tokenizer=pieces"
                 )
+
+
+def check_decoding(config: Section) -> None:
+    """Refuse a search by Python's grammar over tokens of which it cannot follow the grammar."""
+    tokenizer = _class_of((config.get("tokenizer") or {}).get("tgt"))
+    if (config.get("decoding") or {}).get("grammar") and "tokenizer" in config:
+        if tokenizer not in ("PythonTokenizer", "PythonPieces"):
+            raise UserError(
+                "decoding.grammar=true: needs tokens of Python's tokenizer, not those of "
+                f"{tokenizer}; train with tokenizer/tgt=python or tokenizer=pieces"
+            )
 
 
 def _class_of(section: Any) -> str:

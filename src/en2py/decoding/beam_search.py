@@ -1,14 +1,18 @@
 """Beam search."""
 
 import math
+from collections import Counter
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.cpu_kernels import logsumexp, topk
-from en2py.decoding.hypothesis import Engine, Hypothesis, Model, mask_special_tokens
+from en2py.decoding.constraints import MOST_REFUSED, Constraints, NGram, Penalty
+from en2py.decoding.cpu_kernels import topk
+from en2py.decoding.grammar import Grammar, State
+from en2py.decoding.hypothesis import Engine, Hypothesis, Model
 from en2py.ranges import Length
 
 
@@ -22,6 +26,10 @@ def beam(
     beam_size: PositiveInt,
     length_penalty: NonNegativeFloat,
     allow_unk: bool,
+    no_repeat_ngram: NGram | None = None,
+    repetition_penalty: Penalty = 1.0,
+    grammar: bool = False,
+    tokenizer: Tokenizer | None = None,
 ) -> list[list[Hypothesis]]:
     """Extend the `beam_size` most probable hypotheses at every step.
 
@@ -39,11 +47,23 @@ def beam(
         length_penalty: Alpha of Wu et al. (2016), equation 14: 0 ranks by score alone, larger
             values prefer longer hypotheses. It changes the ranks, not the scores.
         allow_unk: Whether `<unk>` may be generated.
+        no_repeat_ngram: See `Constraints`, as for all that follow; not for an engine.
+        repetition_penalty: See `Constraints`.
+        grammar: See `Constraints`.
+        tokenizer: See `Constraints`.
     """
     if isinstance(model, Engine):
         found = model.search(src, width=beam_size, max_len=max_len, allow_unk=allow_unk)
     else:
-        found = beam_search(model, src, vocab, max_len, beam_size, allow_unk)
+        constraints = Constraints(
+            vocab,
+            allow_unk=allow_unk,
+            no_repeat_ngram=no_repeat_ngram,
+            repetition_penalty=repetition_penalty,
+            grammar=grammar,
+            tokenizer=tokenizer,
+        )
+        found = beam_search(model, src, vocab, max_len, beam_size, constraints)
 
     def rank(hypothesis: Hypothesis) -> tuple[bool, float]:
         penalty = ((5 + len(hypothesis.ids) + 1) / 6) ** length_penalty  # EOS counts
@@ -53,7 +73,7 @@ def beam(
 
 
 def beam_search(
-    model: Model, src: Tensor, vocab: Vocab, max_len: int, width: int, allow_unk: bool
+    model: Model, src: Tensor, vocab: Vocab, max_len: int, width: int, constraints: Constraints
 ) -> list[list[Hypothesis]]:
     """Return `width` hypotheses of each source, by score; arguments as in `beam`."""
     cache = model.start(src, width=width, max_len=max_len)
@@ -63,15 +83,15 @@ def beam_search(
     history = src.new_empty(len(src), width, 0)  # ids generated so far, [B, W, t]
     scores = torch.full((len(src), width), -math.inf, device=src.device)
     scores[:, 0] = 0.0  # at the start all hypotheses are equal: keep one
+    followed = None
+    if constraints.grammar is not None:
+        followed = _Followed(constraints, constraints.grammar, len(src), width)
     for t in range(1, max_len + 1):
-        logits = mask_special_tokens(model.step(ids.flatten(), cache), vocab, allow_unk)
-        n_next = min(2 * width, logits.shape[1])  # enough even if `width` of them are EOS
-        best, tokens = topk(logits, n_next)  # [B * W, n_next]
-        best = best - logsumexp(logits)  # log-probabilities of these alone
-        totals = (scores.view(-1, 1) + best).view(-1, width * n_next)
-        totals, indices = totals.topk(min(2 * width, totals.shape[1]))  # [B, 2 W], best first
-        parents = indices.div(n_next, rounding_mode="floor")
-        tokens = tokens.view(-1, width * n_next).gather(1, indices)
+        logits, norms = constraints.mask(model.step(ids.flatten(), cache), history.flatten(0, 1))
+        totals, parents, tokens = _continuations(logits, norms, scores)
+        if followed is not None:
+            while followed.refuse(logits, norms, totals, parents, tokens, max_len - t):
+                totals, parents, tokens = _continuations(logits, norms, scores)
         is_eos = tokens == vocab.eos_id
         ends = is_eos if t < max_len else torch.ones_like(is_eos)
         for row, rank in (ends & totals.isfinite())[:, :width].nonzero().tolist():
@@ -89,9 +109,110 @@ def beam_search(
         history = history.gather(1, parents[..., None].expand_as(history))
         history = torch.cat([history, ids[..., None]], dim=-1)
         cache.reorder(parents)
+        if followed is not None:
+            followed.keep(parents, ids)
         if len(open_rows) < len(sources):
             rows = torch.tensor(open_rows, dtype=torch.long, device=src.device)
             sources = [sources[row] for row in open_rows]
             scores, ids, history = scores[rows], ids[rows], history[rows]
+            if followed is not None:
+                followed.select(open_rows)
             cache.select(rows)
     return [hypotheses[:width] for hypotheses in found]
+
+
+def _continuations(logits: Tensor, norms: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best continuations of each source, best first.
+
+    Args:
+        logits: Of the hypotheses, `[B * W, V]`.
+        norms: Their log-sum-exp, `[B * W, 1]`.
+        scores: Of the hypotheses, `[B, W]`.
+
+    Returns:
+        Scores, parents and tokens of at most 2 W continuations, `[B, 2 W]`: enough even if W of
+        them are EOS.
+    """
+    width = scores.shape[1]
+    n_next = min(2 * width, logits.shape[1])
+    best, tokens = topk(logits, n_next)  # [B * W, n_next]
+    best = best - norms  # log-probabilities of these alone
+    totals = (scores.view(-1, 1) + best).view(-1, width * n_next)
+    totals, indices = totals.topk(min(2 * width, totals.shape[1]))
+    parents = indices.div(n_next, rounding_mode="floor")
+    return totals, parents, tokens.view(-1, width * n_next).gather(1, indices)
+
+
+class _Followed:
+    """The grammar's states of all hypotheses.
+
+    Args:
+        constraints: Of the search.
+        grammar: Of the constraints.
+        n_sources: B.
+        width: W.
+    """
+
+    def __init__(
+        self, constraints: Constraints, grammar: Grammar, n_sources: int, width: int
+    ) -> None:
+        self._constraints, self._grammar, self._width = constraints, grammar, width
+        self._states = [[grammar.start()] * width for _ in range(n_sources)]
+        self._known: dict[tuple[int, int, int], State | None] = {}  # of continuations
+        self._refused: Counter[tuple[int, int]] = Counter()  # of hypotheses
+
+    def refuse(
+        self,
+        logits: Tensor,
+        norms: Tensor,
+        totals: Tensor,
+        parents: Tensor,
+        tokens: Tensor,
+        room: int,
+    ) -> bool:
+        """Mask the logits of continuations that the grammar refuses.
+
+        Args:
+            logits: Of the hypotheses, `[B * W, V]`; changed in place.
+            norms: Their log-sum-exp, `[B * W, 1]`.
+            totals: Scores of the continuations, `[B, 2 W]`.
+            parents: Their hypotheses.
+            tokens: Their tokens.
+            room: Tokens that may follow.
+
+        Returns:
+            Whether there was one.
+        """
+        any_refused = False
+        for source, rank in totals.isfinite().nonzero().tolist():
+            w, token = int(parents[source, rank]), int(tokens[source, rank])
+            key = (source, w, token)
+            if key not in self._known:
+                self._known[key] = self._grammar.extend(self._states[source][w], token, room)
+                if self._known[key] is None:
+                    any_refused = True
+                    row = source * self._width + w
+                    logits[row, token] = -math.inf
+                    self._refused[source, w] += 1
+                    if self._refused[source, w] == MOST_REFUSED:
+                        forced = self._grammar.forced(self._states[source][w])
+                        self._constraints.force(logits[row], forced, norms[row].item())
+        return any_refused
+
+    def keep(self, parents: Tensor, tokens: Tensor) -> None:
+        """Take over the states of continuations, `[B, W]`; a masked one has the state before."""
+        self._states = [
+            [
+                self._known.get((source, w, token)) or self._states[source][w]
+                for w, token in zip(own_parents, own_tokens, strict=True)
+            ]
+            for source, (own_parents, own_tokens) in enumerate(
+                zip(parents.tolist(), tokens.tolist(), strict=True)
+            )
+        ]
+        self._known.clear()
+        self._refused.clear()
+
+    def select(self, rows: list[int]) -> None:
+        """Keep these sources."""
+        self._states = [self._states[row] for row in rows]

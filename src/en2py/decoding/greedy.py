@@ -1,20 +1,34 @@
 """Greedy search, and the token loop that it shares with sampling."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.cpu_kernels import logsumexp
-from en2py.decoding.hypothesis import Engine, Hypothesis, Model, mask_special_tokens
+from en2py.decoding.constraints import MOST_REFUSED, Constraints, NGram, Penalty
+from en2py.decoding.grammar import State
+from en2py.decoding.hypothesis import Engine, Hypothesis, Model
 from en2py.ranges import Length
+
+Choose = Callable[[Tensor, Tensor, int, int], Tensor]
 
 
 @torch.inference_mode()
 def greedy(
-    model: Model | Engine, src: Tensor, vocab: Vocab, *, max_len: Length, allow_unk: bool
+    model: Model | Engine,
+    src: Tensor,
+    vocab: Vocab,
+    *,
+    max_len: Length,
+    allow_unk: bool,
+    no_repeat_ngram: NGram | None = None,
+    repetition_penalty: Penalty = 1.0,
+    grammar: bool = False,
+    tokenizer: Tokenizer | None = None,
 ) -> list[list[Hypothesis]]:
     """Generate the most probable token at every step.
 
@@ -24,16 +38,29 @@ def greedy(
         vocab: The target vocabulary.
         max_len: Most steps, in tokens with EOS.
         allow_unk: Whether `<unk>` may be generated.
+        no_repeat_ngram: See `Constraints`, as for all that follow; not for an engine.
+        repetition_penalty: See `Constraints`.
+        grammar: See `Constraints`.
+        tokenizer: See `Constraints`.
     """
     if isinstance(model, Engine):
         return model.search(src, width=1, max_len=max_len, allow_unk=allow_unk)
 
-    def argmax(logits: Tensor, rows: Tensor, t: int) -> Tensor:
+    def argmax(logits: Tensor, rows: Tensor, t: int, attempt: int) -> Tensor:
         return logits.argmax(-1)
+
+    constraints = Constraints(
+        vocab,
+        allow_unk=allow_unk,
+        no_repeat_ngram=no_repeat_ngram,
+        repetition_penalty=repetition_penalty,
+        grammar=grammar,
+        tokenizer=tokenizer,
+    )
 
     cache = model.start(src, max_len=max_len)
     rows = torch.arange(len(src), device=src.device)
-    hypotheses = generate(model, cache, rows, vocab, max_len, allow_unk, argmax)
+    hypotheses = generate(model, cache, rows, vocab, max_len, constraints, argmax)
     return [[hypothesis] for hypothesis in hypotheses]
 
 
@@ -43,8 +70,8 @@ def generate(
     rows: Tensor,
     vocab: Vocab,
     max_len: int,
-    allow_unk: bool,
-    choose: Callable[[Tensor, Tensor, int], Tensor],
+    constraints: Constraints,
+    choose: Choose,
 ) -> list[Hypothesis]:
     """Generate one hypothesis per row of the cache, token by token.
 
@@ -54,18 +81,21 @@ def generate(
         rows: Indices of the cache's rows, `[R]`.
         vocab: The target vocabulary.
         max_len: Most steps, in tokens with EOS.
-        allow_unk: Whether `<unk>` may be generated.
-        choose: Maps logits `[R, V]`, the rows that are not finished `[R]` and the step to ids
-            `[R]`.
+        constraints: What may be generated.
+        choose: Maps logits `[R, V]`, the rows that are not finished `[R]`, the step, and the number
+            of tokens refused in this step to ids `[R]`.
     """
     ids = torch.full_like(rows, vocab.bos_id)
     tokens = ids.new_full((len(rows), max_len), vocab.pad_id)
     scores = torch.zeros(len(rows), device=ids.device)
+    states = [] if constraints.grammar is None else [constraints.grammar.start()] * len(rows)
     for t in range(max_len):
-        logits = mask_special_tokens(model.step(ids, cache), vocab, allow_unk)  # [R, V]
-        ids = choose(logits, rows, t)  # [R]
+        logits, norms = constraints.mask(model.step(ids, cache), tokens[rows, :t])  # [R, V]
+        ids = choose(logits, rows, t, 0)  # [R]
+        if constraints.grammar is not None:
+            _follow_grammar(constraints, states, logits, norms, rows, ids, t, max_len, choose)
         tokens[rows, t] = ids
-        scores[rows] += (logits.gather(1, ids[:, None]) - logsumexp(logits)).squeeze(1)
+        scores[rows] += (logits.gather(1, ids[:, None]) - norms).squeeze(1)
         unfinished = (ids != vocab.eos_id).nonzero().squeeze(1)
         if len(unfinished) == 0:
             break
@@ -78,3 +108,33 @@ def generate(
         program = row[: row.index(vocab.eos_id)] if finished else row
         hypotheses.append(Hypothesis(program, score, finished))
     return hypotheses
+
+
+def _follow_grammar(
+    constraints: Constraints,
+    states: list[State],
+    logits: Tensor,
+    norms: Tensor,
+    rows: Tensor,
+    ids: Tensor,
+    t: int,
+    max_len: int,
+    choose: Choose,
+) -> None:
+    """Replace the ids `[R]` that the grammar refuses by the next choices; update the states.
+
+    Refused tokens are masked, so that a draw is from the distribution over the allowed ones.
+    """
+    grammar: Any = constraints.grammar
+    for place, (row, own) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
+        attempt, token_id = 0, own
+        while (state := grammar.extend(states[row], token_id, max_len - t - 1)) is None:
+            attempt += 1
+            logits[place, token_id] = -math.inf
+            if attempt == MOST_REFUSED or not logits[place].isfinite().any():
+                token_id = grammar.forced(states[row])
+                constraints.force(logits[place], token_id, norms[place].item())
+            else:
+                last = slice(place, place + 1)
+                token_id = int(choose(logits[last], rows[last], t, attempt))
+        states[row], ids[place] = state, token_id

@@ -7,7 +7,9 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
+from en2py.decoding.constraints import Constraints, NGram, Penalty
 from en2py.decoding.greedy import generate
 from en2py.decoding.hypothesis import Hypothesis, Model
 from en2py.ranges import Length, Seed
@@ -26,6 +28,10 @@ def sample(
     top_p: Annotated[float, Field(gt=0, le=1)] | None,
     seed: Seed,
     allow_unk: bool,
+    no_repeat_ngram: NGram | None = None,
+    repetition_penalty: Penalty = 1.0,
+    grammar: bool = False,
+    tokenizer: Tokenizer | None = None,
 ) -> list[list[Hypothesis]]:
     """Draw programs by their probability.
 
@@ -44,16 +50,30 @@ def sample(
             after `top_k`.
         seed: Seed of the draws.
         allow_unk: Whether `<unk>` may be generated.
+        no_repeat_ngram: See `Constraints`, as for all that follow.
+        repetition_penalty: See `Constraints`.
+        grammar: See `Constraints`.
+        tokenizer: See `Constraints`.
     """
-    noise = torch.stack(
-        [
-            _uniform(f"{seed}/{k}/{[i for i in ids if i != vocab.pad_id]}", max_len)
-            for ids in src.tolist()
-            for k in range(n_samples)
-        ]
-    ).to(src.device)  # [B * n_samples, max_len]
+    keys = [
+        f"{seed}/{k}/{[i for i in ids if i != vocab.pad_id]}"
+        for ids in src.tolist()
+        for k in range(n_samples)
+    ]
+    noise = torch.stack([_uniform(key, max_len) for key in keys]).to(src.device)  # [rows, max_len]
+    constraints = Constraints(
+        vocab,
+        allow_unk=allow_unk,
+        no_repeat_ngram=no_repeat_ngram,
+        repetition_penalty=repetition_penalty,
+        grammar=grammar,
+        tokenizer=tokenizer,
+    )
 
-    def draw(logits: Tensor, rows: Tensor, t: int) -> Tensor:
+    def draw(logits: Tensor, rows: Tensor, t: int, attempt: int) -> Tensor:
+        own = noise[rows, t, None]
+        if attempt:  # after a token that the grammar refused, of a single row
+            own = _uniform(f"{keys[int(rows)]}/{t}/{attempt}", 1)[None].to(src.device)
         probs = (logits / temperature).softmax(-1)
         order = None
         if top_k is not None or top_p is not None:
@@ -62,7 +82,7 @@ def sample(
             probs = probs / probs.sum(-1, keepdim=True)
             probs[probs.cumsum(-1) - probs >= top_p] = 0.0  # the most probable token stays
         sums = probs.cumsum(-1)
-        drawn = torch.searchsorted(sums, noise[rows, t, None] * sums[:, -1:], right=True)
+        drawn = torch.searchsorted(sums, own * sums[:, -1:], right=True)
         # Rounding must not select a token of probability 0.
         drawn = drawn.minimum((probs > 0).long().cumsum(-1).argmax(-1, keepdim=True))
         return (drawn if order is None else order.gather(-1, drawn)).squeeze(-1)
@@ -70,7 +90,7 @@ def sample(
     cache = model.start(src, max_len=max_len)
     rows = torch.arange(len(noise), device=src.device)
     cache.select(rows // n_samples)
-    hypotheses = generate(model, cache, rows, vocab, max_len, allow_unk, draw)
+    hypotheses = generate(model, cache, rows, vocab, max_len, constraints, draw)
     return [
         sorted(hypotheses[i : i + n_samples], key=lambda h: (h.finished, h.score), reverse=True)
         for i in range(0, len(hypotheses), n_samples)

@@ -166,7 +166,10 @@ def module_from(
         loss=make(config["loss"])(tgt_vocab),
         optimizer=make(config["optimizer"]),
         scheduler=make(config["scheduler"]),
-        search=make({k: v for k, v in config["decoding"].items() if k != "engine"}),
+        search=partial(
+            make({k: v for k, v in config["decoding"].items() if k != "engine"}),
+            tokenizer=tgt_tokenizer,
+        ),
         src_tokenizer=src_tokenizer,
         tgt_tokenizer=tgt_tokenizer,
         src_vocab=src_vocab,
@@ -369,6 +372,13 @@ def _exported(module: Seq2SeqModule, engine: str) -> Search:
             f"decoding.engine={engine} supports greedy and beam search, not "
             f"{search.func.__name__}: use decoding.engine=torch"
         )
+    neutral = {"no_repeat_ngram": None, "repetition_penalty": 1.0, "grammar": False}
+    for name, default in neutral.items():
+        if (value := search.keywords.get(name, default)) != default:
+            raise UserError(
+                f"decoding.engine={engine} does not support decoding.{name}={typed(value)}: use "
+                "decoding.engine=torch"
+            )
     arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
     exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
     return lambda model, src, vocab: search(exported, src, vocab)

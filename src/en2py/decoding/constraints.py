@@ -1,0 +1,78 @@
+"""What a search may generate: special tokens, repetitions, and Python's grammar."""
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from en2py.data.tokenizers.protocol import Tokenizer
+from en2py.data.vocab import Vocab
+from en2py.decoding.cpu_kernels import logsumexp
+from en2py.decoding.grammar import Grammar
+from en2py.decoding.hypothesis import mask_special_tokens
+
+NGram = Annotated[int, Field(ge=2)]
+Penalty = Annotated[float, Field(ge=1)]
+
+MOST_REFUSED = 50  # tokens that the grammar refuses before the closing is taken
+_FORCED = -20.0  # log-probability of a closing's token that is masked
+
+
+class Constraints:
+    """The constraints of one search.
+
+    Args:
+        vocab: The target vocabulary.
+        allow_unk: Whether `<unk>` may be generated.
+        no_repeat_ngram: Generate no sequence of this many tokens twice (Paulus et al., 2018).
+        repetition_penalty: Divides positive and multiplies negative logits of tokens that were
+            generated before (Keskar et al., 2019, section 4.1); 1 changes nothing.
+        grammar: Allow only what Python's grammar can continue, see `Grammar`.
+        tokenizer: Of the target side, for the grammar.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        *,
+        allow_unk: bool,
+        no_repeat_ngram: int | None = None,
+        repetition_penalty: float = 1.0,
+        grammar: bool = False,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        self._vocab, self._allow_unk = vocab, allow_unk
+        self._no_repeat_ngram, self._penalty = no_repeat_ngram, repetition_penalty
+        self.grammar = Grammar(vocab, tokenizer) if grammar else None
+
+    def mask(self, logits: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits that a search compares, and their log-sum-exp.
+
+        Args:
+            logits: Of the model, `[R, V]`; changed in place.
+            history: Tokens generated so far, `[R, t]`.
+
+        Returns:
+            Logits `[R, V]`, those of tokens that may not be generated -inf; `[R, 1]`.
+        """
+        logits = mask_special_tokens(logits, self._vocab, self._allow_unk)
+        if self._penalty != 1 and history.shape[1]:
+            own = logits.gather(1, history)
+            penalized = torch.where(own > 0, own / self._penalty, own * self._penalty)
+            logits.scatter_(1, history, penalized)
+        n = self._no_repeat_ngram
+        if n is None or history.shape[1] < n:
+            return logits, logsumexp(logits)
+        windows = history.unfold(1, n, 1)  # [R, t - n + 1, n]
+        begun = (windows[..., :-1] == history[:, None, history.shape[1] - n + 1 :]).all(-1)
+        rows, places = begun.nonzero(as_tuple=True)
+        logits[rows, windows[rows, places, -1]] = -math.inf
+        return logits, logits.logsumexp(-1, keepdim=True)
+
+    def force(self, logits: Tensor, token: int, norm: float) -> None:
+        """Mask all of the logits `[V]` of a hypothesis but one."""
+        own = logits[token].item()
+        logits.fill_(-math.inf)
+        logits[token] = own if math.isfinite(own) else norm + _FORCED

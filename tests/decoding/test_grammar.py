@@ -1,0 +1,250 @@
+"""Search by Python's grammar: every output compiles; real programs are allowed."""
+
+import keyword
+
+import pytest
+import torch
+
+from en2py.data.tokenizers import BpeTokenizer, EnglishPieces, PythonPieces, PythonTokenizer
+from en2py.data.tokenizers.pieces import fit_both
+from en2py.data.vocab import Vocab
+from en2py.decoding.beam_search import beam
+from en2py.decoding.grammar import Grammar, compiles
+from en2py.decoding.greedy import greedy
+from en2py.decoding.hypothesis import Hypothesis
+from en2py.decoding.mbr import mbr
+from en2py.decoding.sampling import sample
+from en2py.models.incremental import IncrementalDecoder
+from en2py.models.transformer import Transformer
+
+PROGRAMS = [
+    "def add(a, b=1, *c, d=2, **e):\n    return a + b",
+    "for i in range(10):\n    if i % 2 == 0:\n        print(i, end='x')\n    else:\n        pass",
+    "try:\n    x = [i for i in y if not i]\nexcept (A, B) as e:\n    raise C\nfinally: del x",
+    "class A(B):\n    @property\n    def f(self):\n        return {**self.x, 'a': [1, *b]}",
+    "f = lambda x, *y: x if y else (x, -1)\nwith open(x) as g, h:\n    assert x is not None, 'no'",
+    "while True:\n    try:\n        import a.b as c\n    except:\n        break",
+    "def f():\n    global x\n    try:\n        yield x\n    finally:\n        x += y[1:2, ::3]",
+    "async def f():\n    async with x as y:\n        return [z async for z in await y]",
+    "match x:\n    case 1:\n        print(f'{x!r:>3} {y(1)}')\n    case _:\n        x = 'it\\'s'",
+    "@a.b(1)\n@c\ndef isEven(x: int) -> bool: return not x in (1, 2)",
+    "x = '''a\nb''' \"c\"\nprint(1e-5 + 0x1F, 3.14j, ...)\nif (n := 1) > 0: print(n)",
+    "def f(n):\n    if n:\n        return n * f(n - 1)\n    elif not n:\n        return 1\nf(3)",
+]
+PYTHON = PythonTokenizer()
+EXTRA = "nonlocal async await finally lambda < <= ~ ]] } ) : = ==".split()
+WORDS = Vocab.build([*map(PYTHON.tokenize, PROGRAMS), EXTRA], 1)
+PIECES = PythonPieces(vocab_size=700, path=None)
+fit_both(
+    EnglishPieces(lowercase=True, vocab_size=700, path=None), PIECES, ["even words"], PROGRAMS * 3
+)
+IN_PIECES = Vocab.count(PIECES.vocabulary(), map(PIECES.tokenize, PROGRAMS))
+KINDS = {"words": (WORDS, PYTHON), "pieces": (IN_PIECES, PIECES)}
+SEARCHES = {
+    "greedy": (greedy, {}),
+    "beam": (beam, {"beam_size": 2, "length_penalty": 0.6}),
+    "sample": (
+        sample,
+        {"n_samples": 2, "temperature": 1.5, "top_k": None, "top_p": 0.95, "seed": 1},
+    ),
+}
+
+
+def decoder(vocab: Vocab, seed: int, eos: float = 0.0) -> IncrementalDecoder:
+    """Return an untrained model, which writes nonsense without the grammar."""
+    torch.manual_seed(seed)
+    model = Transformer(
+        20,
+        len(vocab),
+        vocab.pad_id,
+        d_model=16,
+        d_ff=32,
+        n_heads=2,
+        n_encoder_layers=1,
+        n_decoder_layers=1,
+        dropout=0.1,
+        max_src_len=8,
+        max_tgt_len=40,
+        positions="learned",
+        norm="pre",
+        tie_embeddings="none",
+    ).eval()
+    model.projection.bias.data[vocab.eos_id] = eos
+    return IncrementalDecoder(model)
+
+
+SOURCES = torch.randint(4, 20, (2, 6), generator=torch.Generator().manual_seed(5))
+
+
+def texts_of(kind: str, search: str, **changes) -> list[str]:
+    vocab, tokenizer = KINDS[kind]
+    function, settings = SEARCHES[search]
+    texts = []
+    for seed, eos in ((0, 0.0), (1, -20.0)):
+        found = function(
+            decoder(vocab, seed, eos),
+            SOURCES,
+            vocab,
+            **{"max_len": 20, "allow_unk": False, **settings, **changes},
+            tokenizer=tokenizer,
+        )
+        texts += [tokenizer.detokenize(vocab.decode(h.ids)) for own in found for h in own]
+    return texts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_every_output_compiles(kind, search):
+    texts = texts_of(kind, search, grammar=True)
+    assert all(map(compiles, texts)) and any(texts)
+    assert not all(map(compiles, texts_of(kind, search)))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("max_len", [2, 3, 5, 9])
+def test_programs_are_closed_within_a_short_limit(search, max_len):
+    assert all(map(compiles, texts_of("words", search, grammar=True, max_len=max_len)))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_outputs_compile_where_repetitions_are_forbidden_too(search):
+    texts = texts_of("words", search, grammar=True, no_repeat_ngram=2, repetition_penalty=1.5)
+    assert all(map(compiles, texts)) and any(texts)
+
+
+def refused(kind: str, code: str) -> list[str]:
+    """Return the tokens of a program up to the first one that is refused."""
+    vocab, tokenizer = KINDS[kind]
+    grammar = Grammar(vocab, tokenizer)
+    state, tokens = grammar.start(), tokenizer.tokenize(code)
+    for place, token_id in enumerate(vocab.encode(tokens)):
+        state = grammar.extend(state, token_id, 1000)
+        if state is None:
+            return tokens[: place + 1]
+    return [] if grammar.extend(state, vocab.eos_id, 0) else [*tokens, "<eos>"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("code", PROGRAMS)
+def test_tokens_of_a_program_are_allowed(kind, code):
+    assert refused(kind, code) == []
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        "x x",
+        "print 1",
+        "return",
+        "x = <nl>",
+        "print ( <nl>",
+        "x <nl> <indent>",
+        "x <nl> <dedent>",
+        "x <nl> <nl>",
+        "if x : <nl> x",
+        "try : <nl> <indent> x <nl> <dedent> x",
+        "break",
+        "1 =",
+        ")",
+        "else",
+    ],
+)
+def test_last_token_is_refused(tokens):
+    grammar = Grammar(WORDS, PYTHON)
+    state = grammar.start()
+    *before, last = tokens.split()
+    for token in before:
+        state = grammar.extend(state, *WORDS.encode([token]), 1000)
+        assert state is not None, token
+    assert grammar.extend(state, *WORDS.encode([last]), 1000) is None
+
+
+def test_end_is_refused_inside_a_statement():
+    grammar = Grammar(WORDS, PYTHON)
+    state = grammar.start()
+    assert grammar.extend(state, WORDS.eos_id, 0) is state  # the empty program compiles
+    state = grammar.extend(state, *WORDS.encode(["if"]), 1000)
+    assert grammar.extend(state, WORDS.eos_id, 1000) is None
+
+
+def test_token_whose_closing_does_not_fit_is_refused():
+    grammar = Grammar(WORDS, PYTHON)
+    token = WORDS.encode(["("])[0]
+    state = grammar.start()
+    assert grammar.extend(state, token, 2) is not None  # `)` and the end
+    assert grammar.extend(state, token, 1) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closings_lead_to_the_end(kind):
+    vocab, tokenizer = KINDS[kind]
+    grammar = Grammar(vocab, tokenizer)
+    for code in PROGRAMS:
+        state = grammar.start()
+        for token_id in vocab.encode(tokenizer.tokenize(code)[:9]):
+            state = grammar.extend(state, token_id, 1000)
+        ids = vocab.encode(tokenizer.tokenize(code)[:9])
+        while (token_id := grammar.forced(state)) != vocab.eos_id:
+            state = grammar.extend(state, token_id, len(state.closing))
+            ids.append(token_id)
+        assert compiles(tokenizer.detokenize(vocab.decode(ids)))
+
+
+def test_part_of_a_keyword_may_become_a_name():
+    grammar = Grammar(IN_PIECES, PIECES)
+    state = grammar.start()
+    for piece in PIECES.tokenize("def isEven(x): pass"):
+        assert piece in IN_PIECES and piece not in keyword.softkwlist
+        state = grammar.extend(state, *IN_PIECES.encode([piece]), 1000)
+        assert state is not None, piece
+
+
+def test_other_tokens_than_pythons_are_refused():
+    with pytest.raises(ValueError, match="needs tokenizer/tgt=python or pieces"):
+        Grammar(WORDS, BpeTokenizer(vocab_size=300))
+
+
+# ------------------------------------------------------------------------------------ minimum risk
+
+
+def draws(n: int = 6, **changes):
+    settings = {"temperature": 1.0, "top_k": None, "top_p": None, "seed": 1, "max_len": 20}
+    return mbr(
+        decoder(WORDS, 0, 2.0),
+        SOURCES,
+        WORDS,
+        **{"n_samples": n, "similarity": "chrf", "allow_unk": False, **settings, **changes},
+        tokenizer=PYTHON,
+    )
+
+
+@pytest.mark.parametrize("similarity", ["chrf", "bleu"])
+def test_draws_that_compile_are_ranked_first(similarity):
+    for hypotheses in draws(similarity=similarity):
+        flags = [compiles(PYTHON.detokenize(WORDS.decode(h.ids))) for h in hypotheses]
+        assert flags == sorted(flags, reverse=True) and len(flags) == 6
+
+
+def test_the_draw_nearest_to_the_others_is_first(monkeypatch):
+    texts = ["x = 1", "print(i)", "print(x)", "print(x)"]
+    drawn = [Hypothesis(WORDS.encode(PYTHON.tokenize(text)), -1.0, True) for text in texts]
+    monkeypatch.setattr("en2py.decoding.mbr.sample", lambda *args, **settings: [drawn])
+    [ranked] = draws()
+    assert [h.ids for h in ranked] == [drawn[i].ids for i in (2, 3, 1, 0)]
+
+
+def test_minimum_risk_needs_the_tokenizer():
+    with pytest.raises(ValueError, match="needs their tokenizer"):
+        mbr(
+            decoder(WORDS, 0),
+            SOURCES,
+            WORDS,
+            max_len=5,
+            n_samples=2,
+            similarity="chrf",
+            temperature=1.0,
+            top_k=None,
+            top_p=None,
+            seed=1,
+            allow_unk=False,
+        )
