@@ -18,7 +18,7 @@ ENV PATH="/opt/venv/bin:$PATH"
 
 WORKDIR /en2py
 COPY . .
-RUN pip install --no-cache-dir -c constraints.txt -e ".[${EXTRAS}]"
+RUN pip install --no-cache-dir -c constraints.txt -e ".${EXTRAS:+[$EXTRAS]}"
 
 ENTRYPOINT ["python"]
 CMD ["train.py", "sandbox.min_level=kernel"]
