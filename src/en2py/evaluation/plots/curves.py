@@ -55,6 +55,8 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     Args:
         rows: Column to value, without gaps, as `read_curve` returns them.
     """
+    drawn = {column for _, _, lines in _PANELS for column in lines}
+    rows = [row for row in rows if drawn & row.keys()]  # not that of the test split, after the end
     logged = {column for row in rows for column in row}
     panels = [panel for panel in _PANELS if logged & panel[2].keys()]
     if not panels:
