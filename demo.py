@@ -1,13 +1,16 @@
 """Try trained models in the browser: `python demo.py best.ckpt [other.ckpt] [--port 7860]`."""
 
 import argparse
+import ast
 import functools
 import html
+import json
+import logging
 import math
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +18,35 @@ from en2py.cli.main import refuse
 from en2py.console import configure_logging
 from en2py.errors import UserError
 
+log = logging.getLogger("en2py.demo")
+
 BEAM_SIZES = [1, 2, 4, 8]
-LENGTH_PENALTY = 0.6  # Wu et al. (2016), equation 14
 ATTENTION = {"cross": "code to words", "encoder": "words to words", "decoder": "code to code"}
-EXAMPLES = [
-    "write a function that returns the sum of the even numbers in a list",
-    "write a function which takes a string and returns it reversed",
-    "write a python program to check whether a number is prime",
-]
+N_EXAMPLES = 4
 MAX_CHARACTERS = 80  # of an unknown word on the page
+_FIRST = "Generate a program first."
 CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
-.verdict { min-height: 1.6em; }
-.verdict b { font-weight: 600; }
-.attention-box { overflow: auto; max-width: 100%; max-height: 70vh; }
+.message { overflow-wrap: anywhere; }
+.message pre { font-family: inherit; white-space: pre-wrap; }
+.message b { font-weight: 600; }
+.attention-box { overflow-x: auto; max-width: 100%; container-type: inline-size; }
 .contain { max-width: calc(100vw - 64px) !important; }
 table.attention { border: 0 !important; border-collapse: collapse; width: auto;
-  font: 12px/1.2 ui-monospace, monospace; }
+  font: 12px/1.2 ui-monospace, monospace;
+  --cell: max(9px, min(20px, (100cqw - var(--label) - 16px) / var(--columns))); }
 table.attention th { padding: 1px 5px; font-weight: 400; text-align: right; white-space: pre;
   border: 0 !important; }
 table.attention tr { border: 0 !important; }
 table.attention th[scope=col] { writing-mode: vertical-rl; transform: rotate(180deg);
-  text-align: left; }
-table.attention td { width: 18px; min-width: 18px; height: 18px; padding: 0; border: 1px solid
-  color-mix(in srgb, currentColor 12%, transparent);
-  background: color-mix(in srgb, #2563eb calc(var(--w) * 100%), transparent); }
+  text-align: left; padding: 5px 0; font-size: min(12px, var(--cell)); }
+table.attention th[scope=row] { position: sticky; left: 0;
+  background: var(--block-background-fill); }
+table.attention td { width: var(--cell); min-width: var(--cell); height: 18px; padding: 0;
+  border: 1px solid color-mix(in srgb, currentColor 12%, transparent);
+  background: color-mix(in srgb, #2a78c8 calc(var(--w) / var(--top) * 100%), transparent); }
+.alternatives:not(:has(input)) { display: none; }
+@media (max-width: 640px) { #prompt { flex-basis: 100% !important; } }
 """
 
 
@@ -62,8 +69,9 @@ def main() -> int:
                 "the demo page needs Gradio, which is not installed: pip install -e '.[demo]'"
             ) from None
         models = load_models(options.checkpoints)
+        examples = example_descriptions(Path(options.checkpoints[0]), next(iter(models.values())))
         try:
-            serve(models, options.port)
+            serve(models, options.port, examples)
         except OSError as error:
             if options.port is None:
                 raise
@@ -84,7 +92,6 @@ class Program:
         code: Formatted by autopep8 where it parses, else as generated.
         generated: As generated, for the attention maps.
         score: Log-probability of the program.
-        per_token: Geometric mean of the probabilities of its tokens.
         error: The syntax error; None where it compiles.
         finished: Whether it ended within the maximum length.
     """
@@ -92,7 +99,6 @@ class Program:
     code: str
     generated: str
     score: float
-    per_token: float
     error: str | None
     finished: bool
 
@@ -102,6 +108,15 @@ class Program:
         if not self.finished:
             return "cut off at the longest length the model can write"
         return "compiles" if self.error is None else f"does not compile: {self.error}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The programs for a description, best first, and the words that the model does not know."""
+
+    description: str = ""
+    programs: list[Program] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 def load_models(paths: Sequence[str]) -> dict[str, Any]:
@@ -123,16 +138,39 @@ def load_models(paths: Sequence[str]) -> dict[str, Any]:
     return dict(zip(names, modules, strict=True))
 
 
-def generate(module: Any, description: str, beam_size: int) -> tuple[list[Program], list[str]]:
+def example_descriptions(path: Path, module: Any) -> list[str]:
+    """Return a few descriptions of the test split of a checkpoint.
+
+    They are read from the predictions of its run; where the checkpoint was copied elsewhere, the
+    data are prepared again. None are returned if the data have moved.
+    """
+    from en2py.evaluation.report.samples import evenly_spaced
+    from en2py.training import build
+    from en2py.training.checkpoints import locate_data
+
+    metadata, folder = module.metadata, path.resolve().parent.parent
+    stored = folder / "predictions.jsonl"
+    try:
+        if folder.name == metadata["run"] and stored.is_file():
+            lines = stored.read_text(encoding="utf-8").splitlines()
+            found = [json.loads(line)["description"] for line in lines]
+        else:
+            config = dict(metadata["config"])
+            config["data"] = locate_data(config, metadata.get("files", {}), path)
+            found = [pair.description for pair in build.prepare_data(config)[0].pairs("test")]
+    except UserError as error:
+        log.info(f"the page has no examples: {error}")
+        return []
+    return [found[i] for i in evenly_spaced(len(found), N_EXAMPLES)]
+
+
+def generate(module: Any, description: str, beam_size: int) -> Answer:
     """Generate programs for a description.
 
     Args:
         module: The model.
         description: The task in English.
         beam_size: The number of programs; 1 is greedy search.
-
-    Returns:
-        The programs, best first, and the words that are not in the vocabulary.
 
     Raises:
         UserError: If the description is empty, too long, or has no known word.
@@ -150,23 +188,21 @@ def generate(module: Any, description: str, beam_size: int) -> tuple[list[Progra
             max_len=max_len,
             allow_unk=False,
             beam_size=beam_size,
-            length_penalty=LENGTH_PENALTY,
+            length_penalty=0.0,  # alternatives are in the order of their probability
         )
     programs = []
     for hypothesis in module.candidates([description], search)[0]:
         text = module.text(hypothesis)
-        n_tokens = len(hypothesis.ids) + hypothesis.finished
         programs.append(
             Program(
                 code=format_code(text),
                 generated=text,
                 score=hypothesis.score,
-                per_token=math.exp(hypothesis.score / max(1, n_tokens)),
                 error=program_metrics.Program(text).error,
                 finished=hypothesis.finished,
             )
         )
-    return programs, unknown
+    return Answer(description, programs, unknown)
 
 
 def format_code(code: str) -> str:
@@ -200,7 +236,9 @@ def attention_table(
     heads = maps[kind][layer - 1]  # [H, T, S]
     weights = heads.mean(0) if head == 0 else heads[head - 1]  # [T, S]
     top = "".join(f'<th scope="col">{html.escape(label)}</th>' for label in columns)
-    lines = [f'<table class="attention"><tr><th></th>{top}</tr>']
+    sizes = {"columns": len(columns), "label": f"{max(map(len, rows))}ch", "top": weights.max()}
+    style = f'style="{"; ".join(f"--{name}: {value}" for name, value in sizes.items())}"'
+    lines = [f'<table class="attention" {style}><tr><th></th>{top}</tr>']
     for label, row in zip(rows, weights.tolist(), strict=True):
         cells = "".join(
             f'<td style="--w:{weight:.3f}" title="{weight:.0%}"></td>' for weight in row
@@ -209,16 +247,104 @@ def attention_table(
     return "\n".join([*lines, "</table>"])
 
 
+# ------------------------------------------------------------------------- running a program
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a program is called with what the user types.
+
+    Attributes:
+        label: Of the field, in which the user types.
+        before: What is written before the typed text, to form an expression.
+        after: What is written behind it.
+        is_input: Whether the text is the standard input of a script instead.
+    """
+
+    label: str
+    before: str = ""
+    after: str = ""
+    is_input: bool = False
+
+
+def call_of(code: str) -> Call | None:
+    """Return how a program is called; None if it does not parse."""
+    from en2py.data.syntax import parse
+    from en2py.evaluation.execution.entry_point import entry_function
+
+    tree = parse(code)
+    if tree is None:
+        return None
+    if function := entry_function(tree):
+        names = ", ".join(parameter.arg for parameter in function.parameters)
+        return Call(f"Arguments of {function.name}({names})", f"{function.name}(", ")")
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    if classes:
+        return Call(f"An expression with {classes[-1]}")
+    return Call("Lines for input()", is_input=True)
+
+
+def run_program(code: str, typed: str, sandbox: Mapping[str, Any]) -> str:
+    """Run a program in the sandbox on what the user typed, and return what happened.
+
+    Args:
+        code: The program.
+        typed: Arguments of its entry function, an expression, or the input of a script.
+        sandbox: Settings of the sandbox.
+
+    Raises:
+        UserError: If the program does not compile, the typed text is no expression, or this
+            machine has no sandbox of the wanted level.
+    """
+    from en2py.sandbox import Job, Sandbox
+    from en2py.sandbox.serialization import as_text
+
+    call = call_of(code)
+    if call is None:
+        raise UserError("there is no program that compiles: nothing was run")
+    job = Job(code, stdin=typed)
+    if not call.is_input:
+        expression = f"{call.before}{typed}{call.after}"
+        if not _is_expression(expression, is_call=bool(call.before)):
+            raise UserError(
+                f"{typed[:MAX_CHARACTERS]!r} cannot be read as Python values: separate them by "
+                "commas, for example [3, 1, 2], 'text'"
+            )
+        job = Job(code, (expression,))
+    with Sandbox(**{**sandbox, "workers": 1}) as opened:
+        (outcome,) = opened.run([job])
+    result = outcome.calls[0] if outcome.load.finished and outcome.calls else outcome.load
+    lines = [outcome.load.printed, result.printed if result is not outcome.load else ""]
+    if result.killed:
+        lines.append(f"stopped: {result.killed} (limit: {sandbox['timeout_s']:g} CPU seconds)")
+    elif result.exception:
+        lines.append(f"ended with {result.exception}: {result.message}")
+    elif result is outcome.load:
+        lines.append("ended without an error")
+    else:
+        lines.append(f"returned {as_text(result.value)}")
+    return "\n".join(line.rstrip("\n") for line in lines if line)
+
+
+def _is_expression(text: str, *, is_call: bool) -> bool:
+    """Return whether a text is one expression, or one call, so that `1), other(2` is refused."""
+    try:
+        body = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return not is_call or (isinstance(body, ast.Call) and isinstance(body.func, ast.Name))
+
+
 # ------------------------------------------------------------------------------------ the page
 
 
-def serve(models: dict[str, Any], port: int | None) -> None:
+def serve(models: dict[str, Any], port: int | None, examples: Sequence[str] = ()) -> None:
     """Serve the page on this machine alone until it is stopped."""
     import gradio as gr
 
     fonts = [gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]  # others are downloaded
     mono = [gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")]
-    build_page(models).launch(
+    build_page(models, examples).launch(
         server_name="127.0.0.1",
         server_port=port,
         share=False,
@@ -230,18 +356,19 @@ def serve(models: dict[str, Any], port: int | None) -> None:
     )
 
 
-def build_page(models: dict[str, Any]) -> Any:
+def build_page(models: dict[str, Any], examples: Sequence[str]) -> Any:
     """Return the page: a description, and a column of generated programs for each model."""
     import gradio as gr
 
     with gr.Blocks(title="en2py", analytics_enabled=False) as page:
-        gr.Markdown("# English to Python\nGenerated programs are shown and parsed, never executed.")
+        gr.Markdown("# English to Python\nA program runs only if you ask, in the sandbox.")
         with gr.Row(equal_height=True):
             prompt = gr.Textbox(
                 label="Describe a program",
-                placeholder=EXAMPLES[0],
+                placeholder=examples[0] if examples else "write a function that ...",
                 elem_id="prompt",
                 autofocus=True,
+                max_lines=5,
                 scale=5,
             )
             beam_size = gr.Dropdown(
@@ -250,9 +377,15 @@ def build_page(models: dict[str, Any]) -> Any:
                 label="Search",
                 elem_id="beam-size",
                 scale=2,
+                min_width=120,
             )
-            button = gr.Button("Generate", variant="primary", elem_id="generate", scale=1)
-        gr.Examples([[text] for text in EXAMPLES], [prompt], label="For example")
+            button = gr.Button(
+                "Generate", variant="primary", elem_id="generate", scale=1, min_width=120
+            )
+        if examples:
+            gr.Examples(
+                [[text] for text in examples], [prompt], label="From the test data of the model"
+            )
         with gr.Row():
             for number, (name, module) in enumerate(models.items()):
                 with gr.Column(min_width=280):
@@ -266,64 +399,125 @@ def add_model(
     """Add the column of one model and connect its controls."""
     import gradio as gr
 
-    shape = module.metadata["config"]["model"]
+    config = module.metadata["config"]
+    shape = config["model"]
     gr.Markdown(f"### {escape_markdown(name)}")
-    code = gr.Code(label="Python", language="python", elem_id=f"code{number}", interactive=False)
-    verdict = gr.HTML(elem_classes="verdict", elem_id=f"verdict{number}")
-    choice = gr.Radio([], label="Alternatives", elem_id=f"alternatives{number}", visible=False)
-    programs = gr.State([])
-    description = gr.State("")
+    code = gr.Code(
+        label="Python",
+        language="python",
+        elem_id=f"code{number}",
+        interactive=False,
+        wrap_lines=True,
+        lines=4,
+    )
+    verdict = gr.HTML(elem_classes="message", elem_id=f"verdict{number}")
+    choice = gr.Radio(
+        [],
+        label="Programs, by the probability that the model gives them",
+        elem_id=f"alternatives{number}",
+        elem_classes="alternatives",
+    )
+    answer, rank = gr.State(Answer()), gr.State(0)
+    with gr.Row(equal_height=True):
+        typed = gr.Textbox(label="Arguments", elem_id=f"arguments{number}", scale=4, min_width=180)
+        run = gr.Button("Run", elem_id=f"run{number}", scale=1, min_width=80)
+    ran = gr.HTML(elem_classes="message", elem_id=f"ran{number}")
     with gr.Accordion("Attention", open=False, elem_id=f"attention{number}"):
         with gr.Row():
             kinds = [(text, key) for key, text in ATTENTION.items()]
-            kind = gr.Dropdown(kinds, label="Attention", min_width=130)
+            kind = gr.Dropdown(kinds, label="Attention", min_width=180)
             n_layers = min(shape["n_encoder_layers"], shape["n_decoder_layers"])
             layers = list(range(1, n_layers + 1))
-            layer = gr.Dropdown(layers, value=n_layers, label="Layer", min_width=80)
+            layer = gr.Dropdown(layers, value=n_layers, label="Layer", min_width=110)
             heads = [("mean", 0), *((str(h), h) for h in range(1, shape["n_heads"] + 1))]
-            head = gr.Dropdown(heads, value=0, label="Head", min_width=80)
+            head = gr.Dropdown(heads, value=0, label="Head", min_width=110)
         table = gr.HTML(elem_classes="attention-box", elem_id=f"map{number}")
 
-    def on_generate(text: str, size: int) -> tuple[Any, ...]:
+    def show(found: Answer, place: int) -> dict[Any, Any]:
+        """Return what the column shows of an alternative."""
+        program = found.programs[place]
+        call = call_of(program.code)
+        return {
+            code: program.code,
+            verdict: verdict_html(program, found.unknown),
+            rank: place,
+            typed: gr.Textbox(label=call.label if call else "Arguments", value=""),
+            ran: "",
+        }
+
+    def on_generate(text: str, size: int) -> dict[Any, Any]:
         try:
-            found, unknown = generate(module, text, size)
+            found = generate(module, text, size)
         except UserError as error:
-            hidden = gr.Radio(choices=[], visible=False)
-            return "", html.escape(str(error)), hidden, [], text, ""
-        lines = [(summary_line(rank, program), rank) for rank, program in enumerate(found)]
-        radio = gr.Radio(choices=lines, value=0, visible=len(lines) > 1)
-        return found[0].code, verdict_html(found[0], unknown), radio, found, text, ""
+            return {
+                code: "",
+                verdict: html.escape(str(error)),
+                choice: gr.Radio(choices=[], value=None),
+                answer: Answer(),
+                rank: 0,
+                typed: gr.Textbox(label="Arguments", value=""),
+                ran: "",
+            }
+        lines = [(summary_line(place, own), place) for place, own in enumerate(found.programs)]
+        return {answer: found, choice: gr.Radio(choices=lines, value=0), **show(found, 0)}
 
-    def on_choice(rank: int | None, found: list[Program]) -> tuple[str, str]:
-        chosen = found[rank or 0]
-        return chosen.code, verdict_html(chosen, [])
+    def on_run(found: Answer, place: int, text: str) -> str:
+        if not found.programs:
+            return _FIRST
+        try:
+            result = run_program(found.programs[place].code, text, config["sandbox"])
+        except UserError as error:
+            result = str(error)
+        return f"<pre>{html.escape(result)}</pre>"
 
-    def on_attention(
-        found: list[Program], rank: int | None, text: str, kind: str, layer: int, head: int
-    ) -> str:
-        if not found or not found[rank or 0].generated:
-            return "Generate a program first."
-        return attention_table(module, text, found[rank or 0].generated, kind, layer, head)
+    def on_attention(found: Answer, place: int, kind: str, layer: int, head: int) -> str:
+        if not found.programs or not found.programs[place].generated:
+            return _FIRST
+        generated = found.programs[place].generated
+        return attention_table(module, found.description, generated, kind, layer, head)
 
+    one_at_a_time = {"concurrency_limit": 1, "concurrency_id": f"model {id(module)}"}
+    shown = [code, verdict, rank, typed, ran]
     show_attention = {
         "fn": on_attention,
-        "inputs": [programs, choice, description, kind, layer, head],
+        "inputs": [answer, rank, kind, layer, head],
         "outputs": table,
         "show_progress": "hidden",
+        **one_at_a_time,
     }
-    outputs = [code, verdict, choice, programs, description, table]
     for event in (button.click, prompt.submit):
-        event(on_generate, [prompt, beam_size], outputs).then(**show_attention)
-    chosen = choice.input(on_choice, [choice, programs], [code, verdict], show_progress="hidden")
+        generated = event(
+            on_generate,
+            [prompt, beam_size],
+            [answer, choice, *shown],
+            show_progress_on=code,
+            **one_at_a_time,
+        )
+        generated.then(**show_attention)
+    chosen = choice.input(
+        lambda place, found: show(found, place), [choice, answer], shown, show_progress="hidden"
+    )
     chosen.then(**show_attention)
+    for event in (run.click, typed.submit):
+        event(on_run, [answer, rank, typed], ran)
     for control in (kind, layer, head):
         control.input(**show_attention)
 
 
-def summary_line(rank: int, program: Program) -> str:
-    """Return the rank, the scores and the verdict of an alternative."""
-    verdict = "compiles" if program.error is None and program.finished else "not a program"
-    return f"{rank + 1}. log p {program.score:.2f} ({program.per_token:.0%} per token), {verdict}"
+def summary_line(place: int, program: Program) -> str:
+    """Return the rank, the probability and the verdict of an alternative."""
+    is_program = program.error is None and program.finished
+    verdict = "compiles" if is_program else "not a program"
+    return f"{place + 1}. {percentage(math.exp(program.score))}, {verdict}"
+
+
+def percentage(probability: float) -> str:
+    """Return a probability as a person reads it: `62 %`, `0.4 %`, `below 0.1 %`."""
+    if probability < 0.001:
+        return "below 0.1 %"
+    if probability > 0.995:
+        return "over 99 %"
+    return f"{100 * probability:.{0 if probability >= 0.1 else 1}f} %"
 
 
 def verdict_html(program: Program, unknown: Sequence[str]) -> str:

@@ -1,14 +1,27 @@
 import functools
+import json
+import math
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import demo
 import pytest
 import torch
-from demo import ATTENTION, attention_table, generate
+from demo import (
+    ATTENTION,
+    Answer,
+    Program,
+    attention_table,
+    call_of,
+    example_descriptions,
+    generate,
+    percentage,
+    run_program,
+    summary_line,
+    verdict_html,
+)
 
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
 from en2py.decoding.greedy import greedy
@@ -19,6 +32,8 @@ from en2py.training.module import Seq2SeqModule
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
 MAX_LEN = 12
+ADD = "def add(a, b):\n    return a + b"
+SANDBOX = {"timeout_s": 1.0, "memory_mb": 256, "workers": None, "min_level": "process"}
 
 
 @pytest.fixture
@@ -51,12 +66,13 @@ def module(src_vocab, tgt_vocab) -> Seq2SeqModule:
         metadata={
             "run": "a_run",
             "config": {
+                "sandbox": SANDBOX,
                 "model": {
                     "max_tgt_len": MAX_LEN,
                     "n_heads": 2,
                     "n_encoder_layers": 2,
                     "n_decoder_layers": 2,
-                }
+                },
             },
         },
     ).eval()
@@ -64,18 +80,95 @@ def module(src_vocab, tgt_vocab) -> Seq2SeqModule:
 
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_beam_search_returns_a_program_per_beam(module, beam_size):
-    programs, _ = generate(module, "add two numbers", beam_size)
-    assert len(programs) == beam_size
-    assert all(program.score < 0 and 0 < program.per_token < 1 for program in programs)
+    programs = generate(module, "add two numbers", beam_size).programs
+    assert len(programs) == beam_size and all(program.score < 0 for program in programs)
+
+
+def test_alternatives_are_in_the_order_of_their_probability(module):
+    programs = generate(module, "add two numbers", 8).programs
+    order = sorted(programs, key=lambda program: (program.finished, program.score), reverse=True)
+    assert programs == order
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0.624, "62 %"), (0.0042, "0.4 %"), (1e-9, "below 0.1 %"), (0.9999, "over 99 %")],
+)
+def test_a_probability_can_be_read(probability, text):
+    program = Program(ADD, ADD, math.log(probability), error=None, finished=True)
+    assert percentage(probability) == text
+    assert summary_line(0, program) == f"1. {text}, compiles"
 
 
 def test_verdict_of_an_unfinished_program_is_cut_off(module):
-    [program], _ = generate(module, "add two numbers", 1)
+    [program] = generate(module, "add two numbers", 1).programs
     assert program.finished or program.verdict.startswith("cut off")
 
 
-def test_unknown_words_are_returned_once(module):
-    assert generate(module, "add wombat numbers wombat", 1)[1] == ["wombat"]
+def test_unknown_words_are_named_once(module):
+    answer = generate(module, "add wombat <numbers> wombat", 1)
+    assert answer.unknown.count("wombat") == 1
+    text = verdict_html(answer.programs[0], answer.unknown)
+    assert text.count("wombat") == 1 and "<numbers>" not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [
+        (ADD, "Arguments of add(a, b)"),
+        ("class Account:\n    pass", "An expression with Account"),
+        ("print(input())", "Lines for input()"),
+    ],
+)
+def test_the_field_says_what_to_type(code, label):
+    assert call_of(code).label == label
+
+
+@pytest.mark.parametrize(
+    ("code", "typed", "result"),
+    [
+        (ADD, "'a', 'b'", "returned 'ab'"),
+        (ADD, "1, 'b'", "ended with TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
+        (ADD, "a=1, b=2", "returned 3"),
+        ("def f(x):\n    print(x)", "5", "5\nreturned None"),
+        ("class A:\n    def f(self):\n        return 7", "A().f()", "returned 7"),
+        ("print(int(input()) + 1)", "4", "5\nended without an error"),
+        ("import nothing\ndef f(): pass", "", "ended with ModuleNotFoundError: No module named"),
+        ("def f(n):\n    while n: pass", "1", "stopped: timeout (limit: 1 CPU seconds)"),
+    ],
+)
+def test_a_program_runs_on_typed_arguments(code, typed, result):
+    assert run_program(code, typed, SANDBOX).startswith(result)
+
+
+@pytest.mark.parametrize(
+    ("code", "typed", "reason"),
+    [
+        (ADD, "1), print(2", "cannot be read as Python values"),
+        (ADD, "1 2", "cannot be read as Python values"),
+        (ADD, "x" * 5 + "\0", "cannot be read as Python values"),
+        ("def f(:", "1", "no program that compiles"),
+    ],
+)
+def test_typed_text_that_is_no_call_is_refused(code, typed, reason):
+    with pytest.raises(UserError, match=reason):
+        run_program(code, typed, SANDBOX)
+
+
+def test_examples_are_descriptions_of_the_test_split(module, tmp_path):
+    checkpoint = tmp_path / "a_run" / "checkpoints" / "best.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    lines = [json.dumps({"description": f"task {i}"}) for i in range(40)]
+    (tmp_path / "a_run" / "predictions.jsonl").write_text("\n".join(lines))
+    assert example_descriptions(checkpoint, module) == ["task 0", "task 10", "task 20", "task 30"]
+
+
+def test_data_that_have_moved_give_no_examples(module, tmp_path, monkeypatch):
+    def moved(*_):
+        raise UserError("the data have moved")
+
+    monkeypatch.setattr("en2py.training.checkpoints.locate_data", moved)
+    assert example_descriptions(tmp_path / "copied.ckpt", module) == []
 
 
 @pytest.mark.parametrize(
@@ -110,28 +203,34 @@ def test_missing_gradio_is_reported_in_one_sentence():
     assert done.stderr.count("\n") == 1 and "pip install -e '.[demo]'" in done.stderr
 
 
-def test_page_generates_selects_and_shows_attention(module, monkeypatch):
-    """In a real browser, with the keyboard, and with no request to another machine."""
-    pytest.importorskip("gradio")
+@pytest.mark.slow
+def test_page_works_with_the_keyboard_alone_on_a_phone(module, monkeypatch):
+    """In a real browser, with two models, and with no request to another machine."""
+    gr = pytest.importorskip("gradio")
     sync_api = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
         pytest.skip(f"no {CHROMIUM}")
-    import gradio as gr
+    programs = [
+        Program(ADD, ADD, -0.1, error=None, finished=True),
+        Program("def (", "def (", -9.0, error="SyntaxError: invalid syntax, line 1", finished=True),
+    ]
 
+    def two_programs(module, text, size):
+        return Answer(text, programs, generate(module, text, 1).unknown)
+
+    launched = {}
+
+    def without_waiting(self, **settings):
+        launched["page"] = self
+        launch(self, **settings, prevent_thread_lock=True)
+
+    launch = gr.Blocks.launch
+    monkeypatch.setattr(gr.Blocks, "launch", without_waiting)
+    monkeypatch.setattr(demo, "generate", two_programs)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launched = threading.Event()
-    launch = gr.Blocks.launch
-
-    def without_waiting(self, **settings):
-        launch(self, **settings, prevent_thread_lock=True)
-        launched.page = self
-        launched.set()
-
-    monkeypatch.setattr(gr.Blocks, "launch", without_waiting)
-    demo.serve({"first": module, "<script>second": module}, port)
-    assert launched.is_set()
+    demo.serve({"first": module, "<script>second": module}, port, ["add two numbers"])
     with sync_api.sync_playwright() as tool:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = tool.chromium.launch(executable_path=str(CHROMIUM), args=flags)
@@ -141,26 +240,64 @@ def test_page_generates_selects_and_shows_attention(module, monkeypatch):
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto(f"http://127.0.0.1:{port}")
         tab.wait_for_selector("#prompt textarea")
-        tab.keyboard.type("add two <b>numbers</b>")  # the box has the focus
-        tab.keyboard.press("Enter")
-        for number in (0, 1):
+
+        def wait_for(element, text):
             tab.wait_for_function(
-                f"document.querySelector('#verdict{number}')?.innerText.includes('compile')"
-                f" || document.querySelector('#verdict{number}')?.innerText.includes('cut off')"
+                f"document.querySelector('{element}')?.innerText.includes('{text}')"
             )
-            tab.wait_for_function(
-                f"document.querySelectorAll('#alternatives{number} input').length == 4"
-            )
-        before = tab.inner_text("#code0")
-        tab.focus("#alternatives0 label:nth-child(2) input")
+
+        def reach(element):
+            for _ in range(80):
+                if tab.evaluate(f"document.activeElement.matches('{element}')"):
+                    return
+                tab.keyboard.press("Tab")
+            raise AssertionError(f"the Tab key does not reach {element}")
+
+        def type_into(element, text):
+            reach(f"{element} textarea")
+            tab.keyboard.press("Control+A")
+            tab.keyboard.press("Delete")
+            tab.keyboard.type(text)
+            tab.keyboard.press("Enter")
+
+        def answers(text):
+            type_into("#prompt", text)
+            for number in (0, 1):
+                wait_for(f"#verdict{number}", "✓ compiles")
+
+        assert tab.evaluate("document.querySelector('#prompt').clientWidth") > 300
+        for text, reason in (
+            ("", "is empty"),
+            ("wombat", "knows no word"),
+            ("add " * 30, "at most 19"),
+        ):
+            type_into("#prompt", text)
+            wait_for("#verdict0", reason)
+            wait_for("#verdict1", reason)
+            assert tab.locator(".toast-body").count() == 0
+            answers("add two wombat numbers")  # the page still works
+        wait_for("#verdict0", "Unknown words: wombat")
+        wait_for("#alternatives1", "1. 90 %, compiles")
+        type_into("#arguments0", "[1], [2, 3]")
+        wait_for("#ran0", "returned [1, 2, 3]")
+        type_into("#arguments0", "1), (2")
+        wait_for("#ran0", "cannot be read as Python values")
+        reach("#alternatives0 label:nth-child(2) input")
         tab.keyboard.press("Space")
-        tab.wait_for_function(f"document.querySelector('#code0').innerText != {before!r}")
-        tab.click("#attention0 button")
+        wait_for("#verdict0", "✗ does not compile")
+        wait_for("#verdict0", "Unknown words")
+        reach("#alternatives0 label:nth-child(1) input")
+        tab.keyboard.press("Space")
+        wait_for("#verdict0", "✓ compiles")
+        reach("#attention0 button")
+        tab.keyboard.press("Enter")
         tab.wait_for_selector("#map0 table.attention td")
+        shown, whole = tab.evaluate(
+            "(e => [e.clientWidth, e.scrollWidth])(document.querySelector('#map0'))"
+        )
+        assert whole <= shown
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-        tab.fill("#prompt textarea", "")
-        tab.press("#prompt textarea", "Enter")
-        tab.wait_for_function("document.querySelector('#verdict0').innerText.includes('empty')")
+        assert tab.locator(".toast-body").count() == 0
         assert not [url for url in asked if not url.startswith(f"http://127.0.0.1:{port}")]
         browser.close()
-    launched.page.close()
+    launched["page"].close()
