@@ -9,7 +9,8 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ BEAM_SIZES = [1, 2, 4, 8]
 ATTENTION = {"cross": "code to words", "encoder": "words to words", "decoder": "code to code"}
 N_EXAMPLES = 4
 MAX_CHARACTERS = 80  # of an unknown word on the page
+_ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "models"}  # of events of all users
 _FIRST = "Generate a program first."
 CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
@@ -34,12 +36,12 @@ CSS = """
 .contain { max-width: calc(100vw - 64px) !important; }
 table.attention { border: 0 !important; border-collapse: collapse; width: auto;
   font: 12px/1.2 ui-monospace, monospace;
-  --cell: max(9px, min(20px, (100cqw - var(--label) - 16px) / var(--columns))); }
+  --cell: max(9px, min(20px, (100cqw - var(--label) - 18px) / var(--columns) - 1px)); }
 table.attention th { padding: 1px 5px; font-weight: 400; text-align: right; white-space: pre;
   border: 0 !important; }
 table.attention tr { border: 0 !important; }
 table.attention th[scope=col] { writing-mode: vertical-rl; transform: rotate(180deg);
-  text-align: left; padding: 5px 0; font-size: min(12px, var(--cell)); }
+  text-align: left; padding: 5px 0; font-size: min(12px, var(--cell)); line-height: var(--cell); }
 table.attention th[scope=row] { position: sticky; left: 0;
   background: var(--block-background-fill); }
 table.attention td { width: var(--cell); min-width: var(--cell); height: 18px; padding: 0;
@@ -386,17 +388,50 @@ def build_page(models: dict[str, Any], examples: Sequence[str]) -> Any:
             gr.Examples(
                 [[text] for text in examples], [prompt], label="From the test data of the model"
             )
+        columns = []
         with gr.Row():
             for number, (name, module) in enumerate(models.items()):
                 with gr.Column(min_width=280):
-                    add_model(number, name, module, prompt, beam_size, button)
+                    columns.append(add_model(number, name, module))
+
+        def on_generate(text: str, size: int) -> dict[Any, Any]:
+            # One event for all: Gradio would run an event per model one after another.
+            with ThreadPoolExecutor(len(columns)) as pool:
+                answers = pool.map(lambda column: column.answer(text, size), columns)
+                return {output: value for own in answers for output, value in own.items()}
+
+        for event in (button.click, prompt.submit):
+            generated = event(
+                on_generate,
+                [prompt, beam_size],
+                [output for column in columns for output in column.outputs],
+                show_progress_on=[column.code for column in columns],
+                **_ONE_AT_A_TIME,
+            )
+            for column in columns:
+                generated.then(**column.show_attention)
     return page
 
 
-def add_model(
-    number: int, name: str, module: Any, prompt: Any, beam_size: Any, button: Any
-) -> None:
-    """Add the column of one model and connect its controls."""
+@dataclass(frozen=True)
+class ModelColumn:
+    """The column of one model on the page.
+
+    Attributes:
+        code: Shows the program.
+        outputs: All components that an answer changes.
+        answer: Maps a description and a beam size to the values of `outputs`.
+        show_attention: The event that draws the attention map of the chosen program.
+    """
+
+    code: Any
+    outputs: list[Any]
+    answer: Callable[[str, int], dict[Any, Any]]
+    show_attention: dict[str, Any]
+
+
+def add_model(number: int, name: str, module: Any) -> ModelColumn:
+    """Add the column of one model and connect its own controls."""
     import gradio as gr
 
     config = module.metadata["config"]
@@ -445,7 +480,7 @@ def add_model(
             ran: "",
         }
 
-    def on_generate(text: str, size: int) -> dict[Any, Any]:
+    def answer_to(text: str, size: int) -> dict[Any, Any]:
         try:
             found = generate(module, text, size)
         except UserError as error:
@@ -476,24 +511,14 @@ def add_model(
         generated = found.programs[place].generated
         return attention_table(module, found.description, generated, kind, layer, head)
 
-    one_at_a_time = {"concurrency_limit": 1, "concurrency_id": f"model {id(module)}"}
     shown = [code, verdict, rank, typed, ran]
     show_attention = {
         "fn": on_attention,
         "inputs": [answer, rank, kind, layer, head],
         "outputs": table,
         "show_progress": "hidden",
-        **one_at_a_time,
+        **_ONE_AT_A_TIME,
     }
-    for event in (button.click, prompt.submit):
-        generated = event(
-            on_generate,
-            [prompt, beam_size],
-            [answer, choice, *shown],
-            show_progress_on=code,
-            **one_at_a_time,
-        )
-        generated.then(**show_attention)
     chosen = choice.input(
         lambda place, found: show(found, place), [choice, answer], shown, show_progress="hidden"
     )
@@ -502,6 +527,7 @@ def add_model(
         event(on_run, [answer, rank, typed], ran)
     for control in (kind, layer, head):
         control.input(**show_attention)
+    return ModelColumn(code, [answer, choice, *shown], answer_to, show_attention)
 
 
 def summary_line(place: int, program: Program) -> str:

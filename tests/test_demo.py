@@ -1,3 +1,4 @@
+import copy
 import functools
 import json
 import math
@@ -230,7 +231,8 @@ def test_page_works_with_the_keyboard_alone_on_a_phone(module, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    demo.serve({"first": module, "<script>second": module}, port, ["add two numbers"])
+    models = {"first": module, "<script>second": copy.deepcopy(module)}
+    demo.serve(models, port, ["add two numbers"])
     with sync_api.sync_playwright() as tool:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = tool.chromium.launch(executable_path=str(CHROMIUM), args=flags)
