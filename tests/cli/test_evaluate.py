@@ -196,6 +196,16 @@ def test_losses_over_different_tokens_are_not_compared(
     assert "into other tokens" in other.notes[0]
 
 
+def test_learned_baselines_are_selected_on_validation(
+    score: Score, folder: Path, tmp_path: Path
+) -> None:
+    data = ["data=jsonl", f"data.path={folder / 'pairs.jsonl'}", "split=random", "behaviour=false"]
+    assert score("baseline=retrieval,consensus,nearest_by_bleu", *data, f"folder={tmp_path}") == 0
+    validated = {row.name: set(row.validation) for row in results_in(tmp_path).rows}
+    assert validated == {"retrieval": {"bleu"}, "consensus": {"bleu"}, "nearest_by_bleu": set()}
+    assert "Best on validation" in (tmp_path / "report.md").read_text()
+
+
 def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path) -> None:
     data = ["data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random"]
     assert score("baseline=retrieval,constant", *data, f"folder={tmp_path}") == 0

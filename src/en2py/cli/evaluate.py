@@ -42,7 +42,7 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
-from en2py.evaluation.baselines import ABOUT
+from en2py.evaluation.baselines import ABOUT, LEARNED, RIVALS
 from en2py.evaluation.behaviour.cached import count_testable, oracle_quality
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.metrics.registry import COMPARISON, format_value, metric
@@ -73,6 +73,7 @@ from en2py.training.testing import draw_attention, generate_programs, token_tabl
 
 log = logging.getLogger(__name__)
 
+SELECTING = ("passes_tests", "behaves", "bleu")  # of baselines on validation
 _VERSIONS = ("en2py", "torch", "pytorch-lightning", "sacrebleu", "scikit-learn", "numpy", "scipy")
 _SIGNATURES = {
     "behaves": "same results, changed arguments and output as the reference on up to 40 inputs",
@@ -136,9 +137,7 @@ def compare(cfg: DictConfig) -> Results:
             write_samples(folder / "samples.md", row)
             write_predictions(folder / "predictions.jsonl", row)
             draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
-    names = str(cfg.baseline or ",".join(cfg.baselines)).split(",")
-    chosen = {name.strip(): cfg.baselines.get(name.strip()) for name in names}
-    rows += _score_baselines(chosen, data)
+    rows += _score_baselines(_chosen_baselines(cfg), data)
     if not rows:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
 
@@ -284,30 +283,56 @@ def _rounded(weights: Any) -> Any:
     return [_rounded(own) if isinstance(own, list) else round(own, 3) for own in weights]
 
 
+def _chosen_baselines(cfg: DictConfig) -> dict[str, Any]:
+    """Return the config sections of the chosen baselines; None for one that is switched off."""
+    names = [name.strip() for name in str(cfg.baseline or "").split(",") if name.strip()]
+    if not names:
+        names = [name for name in cfg.baselines if name not in LEARNED]
+    elif "all" in names:
+        names = list(cfg.baselines)
+    return {name: cfg.baselines.get(name) for name in names}
+
+
 def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[EvaluationRow]:
     """Score baselines with the same code as the programs of a model.
+
+    If a learned one is among them, those that a model has to beat are scored on validation too,
+    which selects the best of them.
 
     Args:
         sections: Name to config section; None for `none` and for a baseline that is switched off.
         data: The data.
     """
     everything = data.prepared.pairs(data.split)
+    selects = data.split != "val" and any(sections.get(name) for name in LEARNED)
+    validator = ProgramRunner(
+        data.prepared.pairs("val") if selects else [],
+        sandbox=data.runner.sandbox,
+        folder=data.runner.folder,
+        behaviour=data.runner.behaviour,
+    )
     rows = []
     for name, section in sections.items():
         if section is None:
             continue
-        programs = make(section)(data.training.pairs, everything)
-        by_id = dict(zip((pair.id for pair in everything), programs, strict=True))
+        validated = validator.pairs if name in RIVALS else []
+        programs = make(section)(data.training.pairs, [*everything, *validated])
+        by_id = dict(zip((pair.id for pair in everything), programs, strict=False))
         candidates = [[text] if (text := by_id[pair.id]) else [] for pair in data.pairs]
         n, total = sum(map(bool, candidates)), len(candidates)
         if not n:
             log.info(f"{name} has a program for none of the pairs, so it has no row")
             continue
         row = score_programs(name, candidates, data.runner, data.training, kind=BASELINE)
+        validation: Tables = {}
+        if validated:
+            own = [[text] for text in programs[len(everything) :]]
+            tables = score_programs(name, own, validator, data.training, kind=BASELINE).tables
+            validation = {key: tables[key] for key in SELECTING if key in tables}
         notes = [f"{name}: {ABOUT[name]}"] if name in ABOUT else []
         if n < total:
             notes.append(f"has a program for {n:,} of {total:,} pairs and is scored on these")
-        rows.append(dataclasses.replace(row, notes=notes))
+        rows.append(dataclasses.replace(row, notes=notes, validation=validation))
     return rows
 
 

@@ -356,7 +356,7 @@ def _check_evaluation(config: Section) -> None:
             raise UserError(f"{name} and data= exclude each other: {name} evaluates no data")
     if config["data"].get("path") is None and "path" in source and "url" not in source:
         raise UserError("data.path is needed: add data.path=FILE")
-    known = [*config["baselines"], "none"]
+    known = [*config["baselines"], "all", "none"]
     for name in filter(None, map(str.strip, str(config.get("baseline") or "").split(","))):
         if name not in known:
             raise UserError(f"baseline={name}: no such baseline{did_you_mean(name, known)}")

@@ -69,7 +69,7 @@ class EvaluationRow:
         values: Metric to value over all pairs.
         seed: None for baselines.
         settings: All settings of the run without its seed, see `run_name.settings`.
-        validation: Counts per validation pair of the token metrics.
+        validation: Counts per validation pair: the token metrics of models, what selects baselines.
         sampled: Counts per pair of pass@k.
         trigger_words: Shares of the trigger-word probe.
         tokenizer: Digest of the target tokenizer.
@@ -203,7 +203,10 @@ def run_metrics(
             else _masked(counts, row.is_scored)
             for name, counts in tables.items()
         }
-        validation = {n: _masked(counts, shared_validation) for n, counts in row.validation.items()}
+        validation = {
+            name: _masked(counts, shared_validation) if metric(name).from_logits else counts
+            for name, counts in row.validation.items()
+        }
         not_comparable, reasons = _not_comparable(row, models[0] if models else row)
         found.append(
             RunMetrics(

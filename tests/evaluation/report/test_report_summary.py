@@ -133,3 +133,20 @@ def test_rows_with_other_tokens_are_ranked_by_bits_per_character():
     far = {"val/bpc": Difference(-0.1, -0.2, -0.05, "seeds", True)}
     other = row("b", validation={"nll": figure(3.0), "bpc": figure(0.7)}, differences=far)
     assert "“b” is best on validation: bits/char 0.700" in sentence(reference, other)
+
+
+def test_the_rival_is_the_baseline_that_is_best_on_validation():
+    def baseline(name, on_validation, on_test):
+        return row(
+            name,
+            kind="baseline",
+            figures={"behaves": figure(on_test, 0.05)},
+            validation={"behaves": figure(on_validation)},
+        )
+
+    rows = [baseline("votes", 0.3, 0.4), baseline("retrieval", 0.2, 0.5)]
+    model = row("a", figures={"behaves": figure(0.1, 0.05)})
+    text = sentence(model, *rows)
+    assert "the baseline that is best on validation: votes behaves" in text
+    alone = sentence(*rows)
+    assert "Best on validation: votes by behaves" in alone

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from en2py.evaluation.baselines import RIVALS
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import Difference, Estimate, ResultRow, Results
 from en2py.evaluation.statistics import detectable_difference
 
-_RETRIEVAL = ("retrieval", "bm25")  # names of retrieval baselines start with these
 _VERBS = {
     "passes_tests": "passes",
     "behaves": "behaves like the reference in",
@@ -135,14 +135,14 @@ def _significance(how: Metric, difference: Difference | None) -> str:
 
 
 def _against_retrieval(rows: Sequence[ResultRow], best: ResultRow, reference: ResultRow) -> str:
-    """Return whether the best row beats the better one of the retrieval baselines."""
-    baselines = [
-        row for row in rows if row.kind == "baseline" and row.name.lower().startswith(_RETRIEVAL)
-    ]
+    """Return whether the best row beats the best of the retrieval baselines."""
+    baselines = _rivals(rows)
     name = headline_metric([best, *baselines])
     if not baselines or name is None:
         return ""
-    rival = max(baselines, key=lambda row: row.figures[name].value)
+    rival = _best_on_validation(baselines, name)
+    which = "baseline that is best on validation" if rival else "retrieval baseline"
+    rival = rival or max(baselines, key=lambda row: row.figures[name].value)
     ours, theirs = best.figures[name], rival.figures[name]
     if best is reference and name in rival.differences:
         is_significant = rival.differences[name].is_significant
@@ -155,7 +155,18 @@ def _against_retrieval(rows: Sequence[ResultRow], best: ResultRow, reference: Re
     outcome = "It beats" if ours.value > theirs.value else "It does not beat"
     if not is_significant:
         outcome = "It is not shown to beat"
-    return f"{outcome} the retrieval baseline: {rival.name} {_achieves(name, theirs)}, and {why}."
+    return f"{outcome} the {which}: {rival.name} {_achieves(name, theirs)}, and {why}."
+
+
+def _rivals(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    return [row for row in rows if row.kind == "baseline" and row.name.lower().startswith(RIVALS)]
+
+
+def _best_on_validation(rows: Sequence[ResultRow], name: str) -> ResultRow | None:
+    """Return the row that is best on validation, None where not all have the metric there."""
+    if not rows or not all(name in row.validation for row in rows):
+        return None
+    return max(rows, key=lambda row: row.validation[name].value)
 
 
 def _baselines_alone(rows: Sequence[ResultRow]) -> str:
@@ -164,7 +175,13 @@ def _baselines_alone(rows: Sequence[ResultRow]) -> str:
         return "No model was scored."
     how = metric(name)
     figures = (f"{row.name} {_with_unit(how, row.figures[name].value)}" for row in rows)
-    return f"No model was scored, only baselines. {how.label}: {listed(figures)}."
+    text = f"No model was scored, only baselines. {how.label}: {listed(figures)}."
+    chosen = [
+        f"{row.name} by {metric(key).label} ({_with_unit(metric(key), row.validation[key].value)})"
+        for key in dict.fromkeys((name, "bleu"))
+        if (row := _best_on_validation(_rivals(rows), key)) is not None
+    ]
+    return f"{text} Best on validation: {listed(chosen)}." if chosen else text
 
 
 def _limits(models: Sequence[ResultRow]) -> list[str]:

@@ -1,0 +1,139 @@
+"""Candidates: the nearest training programs of each query, and the choice among them.
+
+The choice is the candidate with the highest expected value under weights of all candidates (minimum
+Bayes risk; Kumar and Byrne, 2004). Whatever is learned for it is learned from training pairs as
+queries, whose own near-duplicates are left out of their candidates, as a leak-free split leaves
+them out for validation and test pairs.
+
+Shape letters: Q queries, K candidates, N training programs, F features.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from en2py.data.duplicates import fingerprint, group_near_duplicates
+from en2py.data.pairs import Pair
+from en2py.evaluation.baselines.program_bleu import ProgramNgrams, log_bleu, program_ngrams
+from en2py.evaluation.baselines.retrieval import ROWS
+from en2py.evaluation.baselines.similarities import View
+
+MAX_QUERIES = 2_500  # training pairs used as queries: bounds the time on large data
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+Similarity = Callable[[Sequence[Pair], Sequence[Pair]], View]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The nearest training programs of queries.
+
+    Attributes:
+        places: Their positions among the training programs, nearest first, [Q, K].
+        features: Their similarities to the query, [Q, K, F].
+        are_valid: False for near-duplicates of a training query, [Q, K].
+        bleu: `bleu[q, r, h]`: BLEU of candidate h against candidate r, 0 to 1, [Q, K, K].
+    """
+
+    places: Places
+    features: Floats
+    are_valid: NDArray[np.bool_]
+    bleu: Floats
+
+    def weights(self, coefficients: Sequence[float] | Floats, temperature: float = 1.0) -> Floats:
+        """Return the softmax of a linear function of the features, [Q, K]."""
+        logits = self.features @ np.asarray(coefficients) / temperature
+        return softmax(np.where(self.are_valid, logits, -np.inf))
+
+    def expected_bleu(self, weights: Floats) -> Floats:
+        """Return the BLEU of each candidate, averaged over all by their weights, [Q, K]."""
+        return expected(self.bleu, weights)
+
+    def best_codes(self, train: Sequence[Pair], values: Floats) -> list[str]:
+        """Return the program of the candidate with the highest value, the nearest of equal ones."""
+        places = np.take_along_axis(self.places, values.argmax(axis=1)[:, None], axis=1)[:, 0]
+        return [train[place].code for place in places]
+
+
+@dataclass(frozen=True)
+class TrainingQueries:
+    """Evenly spaced training pairs as queries.
+
+    Attributes:
+        places: Their positions among the training pairs, [Q].
+        candidates: Their candidates.
+        bleu: BLEU of each candidate against the program of its query, 0 to 1, [Q, K].
+    """
+
+    places: Places
+    candidates: Candidates
+    bleu: Floats
+
+
+def find_candidates(
+    train: Sequence[Pair], test: Sequence[Pair], similarities: Sequence[Similarity], k: int
+) -> Candidates:
+    """Return the candidates of test pairs, of which only the descriptions are read.
+
+    Args:
+        train: Training pairs.
+        test: Test pairs.
+        similarities: The features; the sum of the first two decides which pairs are near.
+        k: Number of candidates.
+    """
+    ngrams, _ = program_ngrams([pair.code for pair in train], [])
+    return _nearest([similarity(train, test) for similarity in similarities], k, ngrams)
+
+
+def find_training_candidates(
+    train: Sequence[Pair], similarities: Sequence[Similarity], k: int
+) -> TrainingQueries:
+    """Return training pairs as queries, with the candidates that are no near-duplicates of them."""
+    ngrams, _ = program_ngrams([pair.code for pair in train], [])
+    n = min(len(train), MAX_QUERIES)
+    queries = np.arange(n) * len(train) // n
+    groups = np.array(group_near_duplicates([fingerprint(pair) for pair in train]))
+    asked = [train[place] for place in queries.tolist()]
+    views = [similarity(train, asked) for similarity in similarities]
+    found = _nearest(views, k, ngrams, excluded=groups == groups[queries, None])
+    bleu = [
+        np.exp(log_bleu(ngrams.rows(own), ngrams.rows([query])))[0]
+        for query, own in zip(queries.tolist(), found.places, strict=True)
+    ]
+    return TrainingQueries(queries, found, np.stack(bleu))
+
+
+def _nearest(
+    views: Sequence[View], k: int, ngrams: ProgramNgrams, excluded: NDArray[np.bool_] | None = None
+) -> Candidates:
+    """Return the nearest training programs, those that are excluded last."""
+    places, features, are_valid = [], [], []
+    for first in range(0, views[0][0].shape[0], ROWS):
+        rows = slice(first, first + ROWS)
+        values = np.stack([(queries[rows] @ known.T).toarray() for queries, known in views])
+        similarity = values[0] + values[1]  # [rows, N]
+        if excluded is not None:
+            similarity = np.where(excluded[rows], -1.0, similarity)
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+        places.append(order)
+        features.append(np.take_along_axis(values, order[None], axis=2).transpose(1, 2, 0))
+        are_valid.append(np.take_along_axis(similarity, order, axis=1) >= 0)
+    found = np.concatenate(places)
+    each = (ngrams.rows(own) for own in found)
+    bleu = np.stack([np.exp(log_bleu(own, own)) for own in each])
+    return Candidates(found, np.concatenate(features), np.concatenate(are_valid), bleu)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return the softmax over the last axis; zeros where no logit is finite."""
+    largest = logits.max(axis=-1, keepdims=True)
+    powers = np.exp(logits - np.where(np.isfinite(largest), largest, 0.0))
+    return np.asarray(powers / np.maximum(powers.sum(axis=-1, keepdims=True), 1e-30))
+
+
+def expected(values: NDArray[np.generic], weights: Floats) -> Floats:
+    """Return the sum over r of `values[q, r, h]` with the weights of r, [Q, K]."""
+    return np.asarray(np.matmul(weights[:, None, :], values)[:, 0])

@@ -1,0 +1,188 @@
+"""Votes by behaviour: candidates that do the same support each other.
+
+Shape letters: Q queries, K candidates, n executed programs.
+"""
+
+import itertools
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from en2py.data.cache import cached
+from en2py.data.files import file_digest
+from en2py.data.pairs import Pair
+from en2py.data.syntax import parse
+from en2py.evaluation.baselines.candidates import (
+    Places,
+    expected,
+    find_candidates,
+    find_training_candidates,
+)
+from en2py.evaluation.baselines.ranker import FEATURES, fit
+from en2py.evaluation.behaviour.cached import execution_digest, limits
+from en2py.evaluation.behaviour.equivalence import common_inputs
+from en2py.evaluation.behaviour.oracle import Answer, definitions
+from en2py.evaluation.execution.entry_point import entry_function
+from en2py.sandbox import Job, Sandbox
+from en2py.sandbox.serialization import is_comparable
+
+log = logging.getLogger(__name__)
+
+MAX_PARAMETERS = 3
+MIN_SHARED = 3  # inputs on which both programs return, with at least two different answers
+_CALL_S, _PROGRAM_S = 0.1, 2.0  # CPU seconds
+_AGREEMENT = 0.3  # weight of agreement beside BLEU when the coefficients are learned
+
+Answers = Mapping[int, Answer]  # number of the input -> answer, where the call returned
+
+
+def votes(
+    train: Sequence[Pair],
+    test: Sequence[Pair],
+    *,
+    sandbox: Mapping[str, Any],
+    cache: str,
+    neighbours: PositiveInt = 50,
+    temperature: PositiveFloat = 1.5,
+    vote_weight: NonNegativeFloat = 0.3,
+    max_programs: PositiveInt = 3_000,
+) -> list[str]:
+    """Return the program with the highest expected BLEU plus share of equal behaviour.
+
+    As `ranker`, but training programs with one to three parameters are called on common inputs in
+    the sandbox, and each candidate also gets the probability of all candidates that give the same
+    answers. When the coefficients are learned, agreement with the training query's own program is
+    a second goal.
+
+    Args:
+        train: Training pairs.
+        test: Pairs with the queries; their programs are never executed here.
+        sandbox: Settings of the sandbox.
+        cache: Folder in which the agreement of programs is stored.
+        neighbours: Number of candidates.
+        temperature: As in `ranker`.
+        vote_weight: Weight of the votes beside the expected BLEU, 0 to 1 both.
+        max_programs: Largest number of executed programs, those that are candidates most often.
+            Each has at most two seconds of processor time, ordinary ones need a few hundredths.
+
+    Raises:
+        UserError: If the sandbox is not available here.
+    """
+    queries = find_training_candidates(train, FEATURES, neighbours)
+    found = find_candidates(train, test, FEATURES, neighbours)
+    known = queries.candidates
+    counts = Counter(np.concatenate([known.places, found.places]).ravel().tolist())
+    used = sorted(place for place, _ in counts.most_common(max_programs))
+    agreement = Agreement.of([pair.code for pair in train], used, sandbox, Path(cache))
+
+    agrees = agreement.between(queries.places[:, None], known.places) & known.are_valid
+    coefficients = fit(known, [(queries.bleu, 1.0), (agrees.astype(float), _AGREEMENT)])
+    weights = found.weights(coefficients, temperature)
+    same = agreement.between(found.places[:, :, None], found.places[:, None, :])
+    values = found.expected_bleu(weights) + vote_weight * expected(same, weights)
+    return found.best_codes(train, values)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Which training programs behave alike.
+
+    Attributes:
+        numbers: Number of each training program among the callable ones; the last number, whose
+            row and column are False, stands for all others.
+        agrees: Whether two callable programs give the same answers, [n + 1, n + 1].
+    """
+
+    numbers: Places
+    agrees: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, codes: Sequence[str], used: Sequence[int], sandbox: Mapping[str, Any], folder: Path
+    ) -> "Agreement":
+        """Call programs on common inputs, or load the result from the cache.
+
+        Args:
+            codes: All training programs.
+            used: Positions of those that may be executed.
+            sandbox: Settings of the sandbox.
+            folder: The cache.
+        """
+        key = {
+            "codes": [codes[place] for place in used],
+            "limits": limits(sandbox),
+            "running": execution_digest(),
+            "rules": file_digest(Path(__file__)),
+        }
+
+        def build() -> dict[str, Any]:
+            jobs = {place: job for place in used if (job := _job(codes[place])) is not None}
+            log.info(f"calling {len(jobs):,} training programs, once for this data")
+            with Sandbox(**sandbox) as opened:
+                outcomes = opened.run(job for _, job in jobs.values())
+            answers = {
+                place: {
+                    number: Answer.of(result)
+                    for number, result in enumerate(outcome.calls)
+                    if result.finished and is_comparable(result.value)
+                }
+                for place, outcome in zip(jobs, outcomes, strict=True)
+            }
+            by_arity: dict[int, list[int]] = defaultdict(list)
+            for place, (n, _) in jobs.items():
+                by_arity[n].append(place)
+            links = [
+                [one, other]
+                for places in by_arity.values()
+                for one, other in itertools.combinations(places, 2)
+                if agree(answers[one], answers[other])
+            ]
+            return {"callable": list(jobs), "links": links}
+
+        record, _ = cached(folder, "agreement", key, build)
+        numbers = np.full(len(codes), len(record["callable"]))
+        numbers[record["callable"]] = np.arange(len(record["callable"]))
+        agrees = np.zeros((len(record["callable"]) + 1,) * 2, dtype=bool)
+        np.fill_diagonal(agrees[:-1, :-1], True)
+        for one, other in record["links"]:
+            agrees[numbers[one], numbers[other]] = agrees[numbers[other], numbers[one]] = True
+        return cls(numbers, agrees)
+
+    def between(self, ones: Places, others: Places) -> NDArray[np.bool_]:
+        """Return whether programs agree, for places that broadcast."""
+        return np.asarray(self.agrees[self.numbers[ones], self.numbers[others]])
+
+
+def agree(one: Answers, other: Answers) -> bool:
+    """Return whether two programs gave the same answers.
+
+    The inputs on which both return are at least three and at least half of those of the program
+    that returns on fewer; the answers are equal on all of them and not always the same.
+    """
+    shared = one.keys() & other.keys()
+    if len(shared) < max(MIN_SHARED, min(len(one), len(other)) / 2):
+        return False
+    return (
+        all(one[number].same(other[number]) for number in shared)
+        and len({repr(one[number]) for number in shared}) > 1
+    )
+
+
+def _job(code: str) -> tuple[int, Job] | None:
+    """Return the number of parameters and the calls; None where the program cannot be called."""
+    tree = parse(code)
+    entry = entry_function(tree) if tree is not None else None
+    if tree is None or entry is None:
+        return None
+    n = entry.n_required or len(entry.parameters)
+    if not 1 <= n <= MAX_PARAMETERS or not entry.takes(n):
+        return None
+    calls = tuple(f"{entry.name}({own})" for own in common_inputs(n))
+    return n, Job(definitions(tree), calls, "", _PROGRAM_S, _CALL_S)
