@@ -199,7 +199,7 @@ def test_losses_over_different_tokens_are_not_compared(
 def test_learned_baselines_are_selected_on_validation(
     score: Score, folder: Path, tmp_path: Path
 ) -> None:
-    data = ["data=jsonl", f"data.path={folder / 'pairs.jsonl'}", "split=random", "behaviour=false"]
+    data = ["data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random", "behaviour=false"]
     assert score("baseline=retrieval,consensus,nearest_by_bleu", *data, f"folder={tmp_path}") == 0
     validated = {row.name: set(row.validation) for row in results_in(tmp_path).rows}
     assert validated == {"retrieval": {"bleu"}, "consensus": {"bleu"}, "nearest_by_bleu": set()}
