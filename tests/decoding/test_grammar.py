@@ -159,6 +159,43 @@ def test_last_token_is_refused(tokens):
     assert grammar.extend(state, *WORDS.encode([last]), 1000) is None
 
 
+class Wishes:
+    """A model that wants the same tokens for every source, one after the other."""
+
+    def __init__(self, tokens: str) -> None:
+        self.ids = WORDS.encode(tokens.split())
+
+    def start(self, src, width=1, max_len=None):
+        self.step_ids = iter(self.ids)
+        return self
+
+    def step(self, ids, cache):
+        logits = torch.full((len(ids), len(WORDS)), -9.0)
+        logits[:, WORDS.encode(["+"])] = 1.0  # the next best
+        logits[:, next(self.step_ids)] = 3.0
+        return logits
+
+    def select(self, rows): ...
+
+    def reorder(self, parents): ...
+
+
+@pytest.mark.parametrize("search", [greedy, beam])
+def test_end_of_a_line_closes_what_is_open(search):
+    settings = {} if search is greedy else {"beam_size": 1, "length_penalty": 0.0}
+    [[found]] = search(
+        Wishes("print ( f ( x <nl> <nl> <nl> x <eos> <eos>"),
+        SOURCES[:1],
+        WORDS,
+        max_len=30,
+        allow_unk=False,
+        grammar=True,
+        tokenizer=PYTHON,
+        **settings,
+    )
+    assert WORDS.decode(found.ids) == "print ( f ( x ) ) <nl> x".split()
+
+
 def test_end_is_refused_inside_a_statement():
     grammar = Grammar(WORDS, PYTHON)
     state = grammar.start()

@@ -192,7 +192,7 @@ class _Followed:
                 if self._known[key] is None:
                     any_refused = True
                     row = source * self._width + w
-                    logits[row, token] = -math.inf
+                    self._constraints.refuse(logits[row], token, self._states[source][w])
                     self._refused[source, w] += 1
                     if self._refused[source, w] == MOST_REFUSED:
                         forced = self._grammar.forced(self._states[source][w])

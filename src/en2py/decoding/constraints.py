@@ -7,10 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from en2py.data.tokenizers.detokenize import DEDENT, NEWLINE
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.cpu_kernels import logsumexp
-from en2py.decoding.grammar import Grammar
+from en2py.decoding.grammar import Grammar, State
 from en2py.decoding.hypothesis import mask_special_tokens
 
 NGram = Annotated[int, Field(ge=2)]
@@ -45,6 +46,7 @@ class Constraints:
     ) -> None:
         self._vocab, self._allow_unk = vocab, allow_unk
         self._no_repeat_ngram, self._penalty = no_repeat_ngram, repetition_penalty
+        self._ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
         self.grammar = Grammar(vocab, tokenizer) if grammar else None
 
     def mask(self, logits: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,6 +72,22 @@ class Constraints:
         rows, places = begun.nonzero(as_tuple=True)
         logits[rows, windows[rows, places, -1]] = -math.inf
         return logits, logits.logsumexp(-1, keepdim=True)
+
+    def refuse(self, logits: Tensor, token: int, state: State) -> None:
+        """Mask a token in the logits `[V]` of a hypothesis.
+
+        The probability of a refused end, of the line or the program, goes to the closing of what
+        is open, because the next best token would not end it.
+
+        Args:
+            logits: Changed in place.
+            token: The refused token.
+            state: The grammar's state of the hypothesis.
+        """
+        if token in self._ends and state.closing:
+            closing = state.closing[0]
+            logits[closing] = torch.logaddexp(logits[closing], logits[token])
+        logits[token] = -math.inf
 
     def force(self, logits: Tensor, token: int, norm: float) -> None:
         """Mask all of the logits `[V]` of a hypothesis but one."""

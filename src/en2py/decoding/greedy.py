@@ -1,6 +1,5 @@
 """Greedy search, and the token loop that it shares with sampling."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +129,7 @@ def _follow_grammar(
         attempt, token_id = 0, own
         while (state := grammar.extend(states[row], token_id, max_len - t - 1)) is None:
             attempt += 1
-            logits[place, token_id] = -math.inf
+            constraints.refuse(logits[place], token_id, states[row])
             if attempt == MOST_REFUSED or not logits[place].isfinite().any():
                 token_id = grammar.forced(states[row])
                 constraints.force(logits[place], token_id, norms[place].item())
