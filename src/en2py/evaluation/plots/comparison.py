@@ -103,7 +103,7 @@ def learning_curves(
     points = [(e, v) for by_epoch in by_row.values() for e, of in by_epoch.items() for v in of]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     _scale_losses(axes, [value for _, value in points], is_loss=how.from_logits)
-    margin = 0.03 * (last - first) or 1
+    margin = 0.03 * (last - first) or 0.5
     axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(visible=False, axis="x")
