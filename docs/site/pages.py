@@ -21,6 +21,7 @@ ADDED = (
     "experiments/README.md",
     "experiments/results/*",
     "benchmarks/*.md",
+    "notebooks/*.ipynb",
 )
 _LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(?=\))")
 

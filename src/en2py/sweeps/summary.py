@@ -292,8 +292,8 @@ def _size(study: Path) -> str:
     whole = folder_size(study)
     checkpoints = sum(map(folder_size, study.glob("*/checkpoints")))
     return (
-        f"size of {study}: {decimal(whole)}, {decimal(checkpoints)} of it checkpoints; the same "
-        "command with checkpoints.keep=weights keeps their weights alone"
+        f"size of {study}: {decimal(whole)}, {decimal(checkpoints)} of it checkpoints "
+        "(train.py with checkpoints.keep=weights keeps their weights alone)"
     )
 
 
