@@ -72,7 +72,10 @@ def log_fields(report: Mapping[str, Any]) -> None:
     """Log the fields that were recognised in files of records."""
     for name, value in report["facts"].items():
         if name.endswith(": fields"):
-            log.info(f"{name}: {value} (set others by data.source.description_field=NAME, ...)")
+            log.info(
+                f"{name.removesuffix(': fields')}: {value}; other fields: "
+                "data.source.description_field=NAME, code_field, tests_field"
+            )
 
 
 def log_warnings(report: Mapping[str, Any]) -> None:

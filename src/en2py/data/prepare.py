@@ -230,15 +230,17 @@ def _warnings(
             f"{n_shared:,} of {len(pairs):,} pairs have a description that other programs have "
             "too: a model cannot know which program is wanted; check the field of the description"
         )
-    small = {"val": "choose the best epoch", "test": "compare two runs"}
-    for split, purpose in small.items():
-        if (n := report.facts["sizes"][split]) < MIN_HELD_OUT:
-            margin = 98 / math.sqrt(n + 3.84)  # half of Wilson's 95 % interval of a rate of 50 %
-            found.append(
-                f"the {split} split has {n} pairs, too few to {purpose}: a pass rate of 50 % has a"
-                f" 95 % interval of ±{margin:.0f} points; take more data, a larger share"
-                " (split.ratios=[0.6,0.2,0.2]) or several splits (-m split.seed=1,2,3)"
-            )
+    sizes = {"validation": report.facts["sizes"]["val"], "test": report.facts["sizes"]["test"]}
+    small = {split: n for split, n in sizes.items() if n < MIN_HELD_OUT}
+    if small:
+        n = min(small.values())
+        margin = 98 / math.sqrt(n + 3.84)  # half of Wilson's 95 % interval of a rate of 50 %
+        found.append(
+            f"{' and '.join(f'{n} {split} pairs' for split, n in small.items())} say little: a pass"
+            f" rate of 50 % on {n} pairs has a 95 % interval of ±{margin:.0f} points; take more"
+            " data, a larger share (split.ratios=[0.6,0.2,0.2]) or several splits (-m"
+            " split.seed=1,2,3)"
+        )
     return found
 
 
