@@ -124,7 +124,7 @@ def by_trainer(
         )
         with tempfile.TemporaryDirectory() as folder:
             record = MetricsFile(Path(folder) / "metrics.csv", None)
-            trainer = build.trainer(config, Path(folder), [record], interactive=False)
+            trainer = build.trainer(config, Path(folder), [record])
             clock = Clock()
             trainer.callbacks.append(clock)
             with contextlib.redirect_stdout(io.StringIO()):

@@ -3,14 +3,15 @@
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from en2py import console
-from en2py.console import log_file
+from en2py.console import Column, log_file
 
 
 @pytest.mark.parametrize("name", ["pytorch_lightning", "lightning_fabric"])
@@ -80,3 +81,116 @@ def test_other_ranks_print_nothing(capsys: Any, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (700, "12 min"), (9000, "2.5 h")])
 def test_duration_has_one_unit(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
+
+
+# --------------------------------------------------------------------------- tables and progress
+
+WIDTHS = (60, 80, 100, 140, 200)
+COLUMNS = [
+    Column("loss", numeric=False),
+    Column("embeddings", numeric=False),
+    Column("runs"),
+    Column("val/nll"),
+    Column("difference"),
+    Column("passes,\u00a0%"),
+    Column("exact match up to names,\u00a0%"),
+]
+ROWS = [
+    ["smoothed (best)", "joint", "3", "1.234\n1.201–1.267", "−0.012▼\n−0.120 to −0.001", "82.7",
+     "78.8\n77.0–80.0"],
+    ["weighted", "pretrained_vectors", "3", "1.246", "", "100.0", "–"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Console]:
+    """Return a function that replaces the console by a terminal, or a file, of some width."""
+
+    def replace(width: int, is_terminal: bool) -> Console:
+        own = Console(
+            highlight=False,
+            width=width,
+            force_terminal=is_terminal,
+            color_system=None,
+            file=io.StringIO(),
+        )
+        monkeypatch.setattr(console, "console", own)
+        return own
+
+    return replace
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tables_neither_cut_numbers_nor_break_words(
+    width: int, is_terminal: bool, terminal: Callable[..., Console]
+) -> None:
+    own = terminal(width, is_terminal)
+    console.print_table("adhoc: summary", COLUMNS, ROWS)
+    text = own.file.getvalue()  # type: ignore[attr-defined]
+    lines = text.splitlines()
+    assert "…" not in text and "..." not in text
+    assert max(map(len, lines)) <= width
+    words = set(text.replace("=", " ").split())
+    for row in [*ROWS, [column.label.replace("\u00a0", " ") for column in COLUMNS]]:
+        assert {word for cell in row for word in cell.split()} <= words
+
+
+def test_a_narrow_table_is_printed_as_lists(terminal: Callable[..., Console]) -> None:
+    own = terminal(60, True)
+    console.print_table("", COLUMNS, ROWS)
+    text = own.file.getvalue()  # type: ignore[attr-defined]
+    assert "loss=weighted  embeddings=pretrained_vectors\n" in text
+    assert "  val/nll                     1.234  1.201–1.267\n" in text
+
+
+def test_lines_are_wrapped_at_words_and_paths_stay_whole(
+    terminal: Callable[..., Console],
+) -> None:
+    terminal(40, True)
+    path = "/a/long/path" * 5
+    text = console.wrapped(f"everything is in {path}", True)
+    assert text.split("\n") == ["everything is in", path]
+    line = "epoch\u00a01/2  val/nll\u00a01.000  train/nll\u00a01.000  9\u00a0s\u00a0left"
+    assert console.wrapped(line, True).split("\n") == [
+        "epoch 1/2  val/nll 1.000",
+        "train/nll 1.000  9 s left",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+def test_a_bar_is_one_line_with_the_remaining_time(
+    width: int, terminal: Callable[..., Console]
+) -> None:
+    own = terminal(width, True)
+    with console.progress_bar("generating programs for test pairs") as bar:
+        bar.update(640, 2100, "9,012 tokens/s", left=204)
+        own.file.truncate(0)
+        own.file.seek(0)
+        own.print(console._bar())
+    (line,) = own.file.getvalue().splitlines()[:1]  # type: ignore[attr-defined]
+    assert len(line.rstrip()) < width
+    assert "3 min left" in line
+
+
+def test_a_bar_of_a_file_is_a_line_now_and_then(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    log.info("start")
+    with console.progress_bar("running programs") as bar:
+        for done in range(1, 5):
+            now += 15
+            bar.update(done, 8)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["start", "running programs  2/8  90 s left".replace("90 s", "2 min"),
+                       "running programs  4/8  60 s left"]  # fmt: skip
+
+
+def test_the_inner_task_is_shown(terminal: Callable[..., Console]) -> None:
+    own = terminal(80, True)
+    with console.progress_bar("training"), console.progress_bar("generating samples"):
+        own.print(console._bar())
+    assert "generating samples" in own.file.getvalue()  # type: ignore[attr-defined]
+    assert not console.has_bar()

@@ -1,26 +1,36 @@
-"""Print log records on the terminal as plain lines, and redirect library logging to a file."""
+"""Print log records, tables and progress on the terminal; redirect library logging to a file."""
 
 import io
 import logging
+import os
+import re
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
+from rich import box
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 console = Console(highlight=False)
-if not console.is_terminal:
-    console = Console(highlight=False, width=140)  # a file has no width; 80 would fold the tables
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console = Console(highlight=False, width=140)  # a file has no width; 80 would stack the tables
 
-PROGRESS = {"progress": True}  # `log.info(text, extra=PROGRESS)`: a line that replaces the last one
-_EVERY_S = 10.0  # least time between two progress lines of a job whose output is a file
-_CLEAR = "\r\x1b[2K"  # return to the start of the line and erase it
+PROGRESS = {"progress": True}  # `log.info(text, extra=PROGRESS)`: one of many lines of a task
+_EVERY_S = 10.0  # least time between two progress lines of a job of a sweep
+_BAR_EVERY_S = 20.0  # time between two lines of a bar where the output is a file
+_BAR_WIDTH = 30
 _WITH_HANDLERS = ("pytorch_lightning", "lightning_fabric")  # loggers that write to stderr
 _NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it writes
+
+log = logging.getLogger(__name__)
 
 
 class JobPrefix(logging.Filter):
@@ -39,17 +49,14 @@ class JobPrefix(logging.Filter):
         """Take over the lines of another job."""
         self.label, self.parallel, self._progress_at = label, parallel, -_EVERY_S
 
-    @property
-    def overwrites(self) -> bool:
-        """Return whether progress is shown on a single line."""
-        return bool(self.label) and console.is_terminal and not self.parallel
-
     def filter(self, record: logging.LogRecord) -> bool:
         """Set the record's `line`; return False for a progress line that comes too soon."""
         text = record.getMessage()
         record.line = f"{self.label}: {text}" if self.label else text
-        if not hasattr(record, "progress") or not self.label or self.overwrites:
+        if not hasattr(record, "progress") or not self.label:
             return True
+        if has_bar():
+            return False  # the bar shows it
         now = time.monotonic()
         if now - self._progress_at < _EVERY_S:
             return False
@@ -58,32 +65,27 @@ class JobPrefix(logging.Filter):
 
 
 class TerminalHandler(logging.Handler):
-    """Print records unwrapped and without markup: warnings on stderr, the others on stdout."""
+    """Print records without markup: warnings on stderr, the others on stdout.
+
+    Attributes:
+        printed_at: Time of the last record.
+    """
 
     def __init__(self, job: JobPrefix) -> None:
         super().__init__(logging.INFO)
-        self.job, self._line_is_open = job, False
+        self.job, self.printed_at = job, time.monotonic()
         self.addFilter(job)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record; nothing on ranks other than 0, whose console is quiet."""
         if console.quiet:
             return
-        self.close_line()
+        self.printed_at = time.monotonic()
         line: str = record.line  # type: ignore[attr-defined]  # set by JobPrefix
         if record.levelno >= logging.WARNING:
-            print(line, file=sys.stderr, flush=True)
-        elif hasattr(record, "progress") and self.job.overwrites:
-            print(line[: console.width - 1], end="", flush=True)
-            self._line_is_open = True
+            print(wrapped(line, sys.stderr.isatty()), file=sys.stderr, flush=True)
         else:
-            console.print(Text(line), soft_wrap=True)
-
-    def close_line(self) -> None:
-        """Erase the progress line."""
-        if self._line_is_open:
-            print(_CLEAR, end="", flush=True)
-            self._line_is_open = False
+            console.print(Text(wrapped(line, console.is_terminal)), soft_wrap=True)
 
 
 _handler = TerminalHandler(JobPrefix())
@@ -109,16 +111,208 @@ def set_job(label: str, *, parallel: bool = False) -> None:
         label: Prefix of its lines; empty at the end of the sweep.
         parallel: Whether other processes write to the same terminal.
     """
-    _handler.close_line()
     _handler.job.set(label, parallel=parallel)
 
 
+def in_job() -> bool:
+    """Return whether this process executes a job of a sweep."""
+    return bool(_handler.job.label)
+
+
+@dataclass
+class Progress:
+    """A task in progress; the last one that started is shown.
+
+    Attributes:
+        title: What is done.
+        done: How much of it.
+        total: How much there is to do; 0 if that is not known.
+        note: A remark behind the count.
+        left: Seconds until the end; None: in proportion to the time so far.
+    """
+
+    title: str
+    done: float = 0
+    total: float = 0
+    note: str = ""
+    left: float | None = None
+    started: float = 0.0
+
+    def update(self, done: float, total: float, note: str = "", left: float | None = None) -> None:
+        """Set how far the task is; print a line now and then where there is no bar."""
+        self.done, self.total, self.note, self.left = done, total, note, left
+        if not has_bar() and time.monotonic() - _handler.printed_at >= _BAR_EVERY_S:
+            log.info("  ".join(filter(None, [self.title, *self.texts()])), extra=PROGRESS)
+
+    def texts(self) -> list[str]:
+        """Return count, remark and remaining time; empty where they are not known."""
+        left = self.left
+        if left is None and self.done and self.total:
+            left = (time.monotonic() - self.started) * (self.total / self.done - 1)
+        count = f"{self.done:,.0f}/{self.total:,.0f}" if self.total else ""
+        return [count, self.note, "" if left is None else f"{duration(left)} left"]
+
+
+_running: list[Progress] = []
+_live: list[Live] = []  # the bar, if there is one
+
+
+def has_bar() -> bool:
+    """Return whether a live bar is on the terminal."""
+    return bool(_live)
+
+
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar; yield a function that takes the numbers (done, total)."""
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def progress_bar(title: str) -> Iterator[Progress]:
+    """Show the progress of a task: on a terminal as a live bar, in a file as a line now and then.
+
+    Lines that are logged in the meantime are printed above the bar. A task inside of another one
+    is shown in its place.
+    """
+    progress = Progress(title, started=time.monotonic())
+    _running.append(progress)
+    live = None
+    if console.is_terminal and not (console.quiet or _live or _handler.job.parallel):
+        live = Live(
+            get_renderable=_bar,
+            console=console,
+            transient=True,
+            refresh_per_second=4,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        _live.append(live)
+        live.start()
+    progress.update(0, 0)
+    try:
+        yield progress
+    finally:
+        _running.remove(progress)
+        if live is not None:
+            live.stop()
+            _live.remove(live)
+
+
+def _bar() -> RenderableType:
+    """Return one line: title, bar, count, remark, remaining time, as far as they fit."""
+    if not _running:
+        return ""
+    progress, label = _running[-1], _handler.job.label
+    count, note, left = progress.texts()
+    room = console.width - 1
+    for head, tail in (
+        (f"{label}: {progress.title}" if label else progress.title, (count, note, left)),
+        (f"{label} {progress.title}".split(" ")[0] if label else progress.title, (count, left)),
+        (progress.title, (left or count,)),
+    ):
+        text = "  ".join(filter(None, tail))
+        width = room - len(head) - len(text) - 4
+        if width >= 4:
+            break
+    else:
+        return Text(f"{head[: max(room - len(text) - 2, 0)]}  {text}"[:room])
+    line = Table.grid(padding=(0, 2, 0, 0))
+    drawn = ProgressBar(
+        progress.total or None,
+        progress.done,
+        width=min(width, _BAR_WIDTH),
+        pulse=not progress.total,
+    )
+    line.add_row(Text(head), drawn, Text(text))
+    return line
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table on the terminal; numbers are aligned to the right and never wrapped."""
+
+    label: str
+    numeric: bool = True
+
+
+def print_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; where it does not fit, print each row as a list of its cells.
+
+    No number is cut and no word is broken: cells of text and heads are wrapped at words.
+
+    Args:
+        title: Printed above it.
+        columns: Texts first, then numbers.
+        rows: A cell for each column; lines of a cell are separated by newlines.
+    """
+    lines = [_longest([row[i] for row in rows], "\n") for i in range(len(columns))]
+    words = [_longest([row[i] for row in rows]) for i in range(len(columns))]
+    widths = [
+        max(lines[i] if column.numeric else words[i], _longest([column.label]))
+        for i, column in enumerate(columns)
+    ]
+    free = console.width + 2 - sum(width + 2 for width in widths)
+    console.print()
+    console.print(Text(wrapped(title, console.is_terminal), style="bold"), soft_wrap=True)
+    if free < 0:
+        _print_stacked(columns, rows)
+        return
+    for i, column in enumerate(columns):
+        more = min(free, max(lines[i], len(column.label)) - widths[i])
+        free, widths[i] = free - more, widths[i] + more
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for column, width in zip(columns, widths, strict=True):
+        label = "\n".join(textwrap.wrap(column.label, width, break_long_words=False))
+        table.add_column(
+            Text(_plain(label)),
+            justify="right" if column.numeric else "left",
+            no_wrap=column.numeric,
+            width=width,
+        )
+    for row in rows:
+        table.add_row(*(Text(_plain(cell)) for cell in row))
+    console.print(table)
+
+
+def _print_stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    labels = max((len(column.label) for column in columns if column.numeric), default=0)
+    for row in rows:
+        heads = [
+            f"{column.label}={cell}" if column.label else cell
+            for column, cell in zip(columns, row, strict=True)
+            if cell and not column.numeric
+        ]
+        lines = [wrapped("  ".join(own.replace("\n", " ") for own in heads), True)]
+        lines += [
+            f"  {column.label:<{labels}}  {'  '.join(cell.splitlines())}"
+            for column, cell in zip(columns, row, strict=True)
+            if cell and column.numeric
+        ]
+        console.print(Text(_plain("\n".join(lines))), soft_wrap=True)
+
+
+def _longest(texts: Sequence[str], separator: str = "[ \n]") -> int:
+    return max((len(part) for text in texts for part in re.split(separator, text)), default=0)
+
+
+def wrapped(text: str, is_terminal: bool) -> str:
+    """Wrap the lines of a text at spaces to the width of the terminal.
+
+    Words that are longer, such as paths, are kept whole; so are parts with non-breaking spaces,
+    which become normal ones.
+
+    Args:
+        text: Of one or more lines.
+        is_terminal: Whether the output has a width.
+    """
+    lines = text.split("\n") if is_terminal else []
+    folded = [
+        textwrap.fill(
+            line, console.width, break_long_words=False, break_on_hyphens=False, tabsize=4
+        )
+        if len(line) > console.width
+        else line
+        for line in lines
+    ]
+    return _plain("\n".join(folded) if is_terminal else text)
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
 
 
 def duration(seconds: float) -> str:

@@ -214,8 +214,20 @@ def test_user_error_exits_with_2_and_one_line(started: Callable[..., int], capsy
     assert capsys.readouterr().err == "no such file\n"
 
 
-def test_ctrl_c_exits_with_130(started: Callable[..., int]) -> None:
-    assert started(raising(KeyboardInterrupt())) == 130
+def test_ctrl_c_exits_with_130_and_the_command_that_resumes(
+    started: Callable[..., int], capsys: Any, tmp_path: Path
+) -> None:
+    assert started(raising(KeyboardInterrupt()), "study=a b") == 130
+    assert capsys.readouterr().err == (
+        "interrupted; the same command resumes from the last checkpoint: "
+        f"python train.py 'study=a b' output={tmp_path}\n"
+    )
+
+
+def test_verbose_prints_the_whole_config(started: Callable[..., int]) -> None:
+    seen = []
+    assert started(lambda cfg: seen.append(cfg.show_config), "--verbose") == 0
+    assert seen == [True]
 
 
 def test_ctrl_c_through_lightning_exits_with_130(started: Callable[..., int]) -> None:

@@ -171,6 +171,36 @@ def test_summary_of_an_unfinished_study_counts_missing_runs(
     assert missing in printed and missing in (study / "summary.html").read_text()
 
 
+def test_runs_of_other_sweeps_have_a_table_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(csv_of([*NOISY, *PLAIN, *BETTER]))
+    names = [run.facts["run"] for run in (*PLAIN, *BETTER)]
+    results = summarize_study(path, names)
+    assert [row.name for row in results.rows] == ["loss=smoothed", "loss=plain"]
+    assert results.reference_row == "loss=plain"
+    assert [row.runs for row in results.others] == [[run.facts["run"] for run in NOISY]]
+    printed = capsys.readouterr().out
+    assert "Of 2 configurations" in printed and "s: other runs, not compared" in printed
+    assert "Other runs of this study" in (tmp_path / "s" / "summary.html").read_text()
+    assert (tmp_path / "s" / "runs.csv").read_text().count("\n") == 10
+
+
+def test_runs_with_another_split_than_the_largest_sweep_are_not_compared(tmp_path: Path) -> None:
+    study = tmp_path / "s"
+    for name in ("t-m-e-plain-seed1-bbbbbbbbbb", "t-m-e-plain-seed2-cccccccccc"):
+        on_disk(study, name)
+    record = json.loads((study / name / "result.json").read_text())
+    (study / name / "result.json").write_text(json.dumps({**record, "split_hash": "other"}))
+    line = {"sweep": "1", "jobs": [{"overrides": [], "run": "t-m-e-plain-seed1-bbbbbbbbbb",
+                                    "reason": ""}]}  # fmt: skip
+    (study / "sweeps.jsonl").write_text(json.dumps(line) + "\n")
+    results = summarize_study(study)
+    assert [row.runs for row in results.rows] == [["t-m-e-plain-seed1-bbbbbbbbbb"]]
+    assert [row.runs for row in results.others] == [[name]]
+
+
 def test_rows_with_different_seeds_are_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

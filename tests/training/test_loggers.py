@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 import pytest
 import wandb
 
-from en2py.data.files import disk_full
+from en2py.data.files import disk_full, read_csv
 from en2py.errors import Fault
 from en2py.training import loggers
 from en2py.training.loggers import (
@@ -209,6 +209,25 @@ def test_markup_in_a_description_stays_text_in_the_table(
     assert not kinds
     page = (folder_of(tmp_path) / "samples.md").read_text()
     assert "\\<script\\>" in page and "<script>" not in page
+
+
+def test_epochs_count_from_1_and_the_test_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    logger = MetricsFile(path, None)
+    logger.log_metrics({"val/nll": 1.0, "epoch": 0}, step=9)
+    logger.log_metrics({"test/nll": 1.0, "epoch": 1}, step=10)
+    logger.save()
+    assert read_csv(path) == [
+        {"step": "9", "epoch": "1", "val/nll": "1.0"},
+        {"step": "10", "test/nll": "1.0"},
+    ]
+
+
+def test_rows_of_an_older_file_are_counted_from_1_when_a_run_resumes(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,epoch,val/nll\n9,0,3.5\n19,1,2.5\n29,2,2.0\n")
+    logger = MetricsFile(path, until_step=20)
+    assert [row["epoch"] for row in logger.rows] == ["1", "2"]
 
 
 def test_a_failed_write_of_metrics_does_not_hide_the_error_of_the_run(

@@ -13,9 +13,9 @@ from en2py.training.callbacks.throughput import Throughput
 def test_validation_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    trainer: Any = SimpleNamespace(current_epoch=0, callback_metrics={}, progress_bar_metrics={})
+    trainer: Any = SimpleNamespace(current_epoch=0)
     module, batch = MagicMock(), SimpleNamespace(n_tokens=100)
-    clock = Throughput(report=False)
+    clock = Throughput()
     clock.on_train_start(trainer, module)
     for _ in range(2):  # a validation in the middle of an epoch, and one at its end
         now += 4

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import platform
 import re
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
-from rich.table import Table
 
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
@@ -25,10 +23,10 @@ from en2py.cli.checkpoint_runs import (
 )
 from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
-from en2py.cli.tables import print_samples
+from en2py.cli.tables import print_samples, with_interval
 from en2py.config.instantiate import make
 from en2py.config.validation import wandb_mode_of_environment
-from en2py.console import console
+from en2py.console import Column, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
 from en2py.decoding.ctranslate2 import export
@@ -45,11 +43,11 @@ from en2py.evaluation.aggregation import (
 from en2py.evaluation.baselines import ABOUT, LEARNED, RIVALS
 from en2py.evaluation.behaviour.cached import count_testable, oracle_quality
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
-from en2py.evaluation.metrics.registry import COMPARISON, format_value, metric
+from en2py.evaluation.metrics.registry import COMPARISON, figure_of, metric
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
-from en2py.evaluation.results import AttentionSample, Estimate, Results
+from en2py.evaluation.results import AttentionSample, Results
 from en2py.evaluation.scores import (
     N_SAMPLES,
     EvaluationRow,
@@ -136,22 +134,26 @@ def compare(cfg: DictConfig) -> Results:
         if len(runs) == 1:
             write_samples(folder / "samples.md", row)
             write_predictions(folder / "predictions.jsonl", row)
-            draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
+            with progress_bar("drawing attention maps"):
+                draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
     rows += _score_baselines(_chosen_baselines(cfg), data)
     if not rows:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
 
-    metrics = run_metrics(rows, seen_and_new(data.training.pairs, data.pairs))
-    results = _results(rows, metrics, runs, data, measure_quality=cfg.oracle_quality)
+    with progress_bar("computing intervals"):
+        metrics = run_metrics(rows, seen_and_new(data.training.pairs, data.pairs))
+        results = _results(rows, metrics, runs, data, measure_quality=cfg.oracle_quality)
 
     for row in rows:
         file_name = re.sub(r"[^\w.=+-]+", "_", row.name)
         write_predictions(folder / "predictions" / f"{file_name}.jsonl", row)
     write_atomically(folder / "results.json", results.to_json().encode())
-    write_report(folder, results)
-    if len(runs) == 1:  # after everything is written: a failed print loses no result
-        print_samples(rows[0].samples(3))
+    with progress_bar("writing the report"):
+        write_report(folder, results)
+    # After everything is written: a failed print loses no result.
     _print_table(results)
+    if len(runs) == 1:
+        print_samples(rows[0].samples(3))
     _log_to_wandb(results, metrics, runs, sections, folder, data)
     log.info(f"everything is in {folder}")
     return results
@@ -185,7 +187,7 @@ def _trainer(accelerator: str, devices: Any, config: Mapping[str, Any]) -> pl.Tr
         devices=devices,
         precision=build.precision(config["trainer"]["precision"]),
         logger=False,
-        enable_progress_bar=sys.stdout.isatty(),
+        enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
         plugins=[AtomicCheckpointIO()],
@@ -316,7 +318,8 @@ def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[
         if section is None:
             continue
         validated = validator.pairs if name in RIVALS else []
-        programs = make(section)(data.training.pairs, [*everything, *validated])
+        with progress_bar(f"baseline {name}"):
+            programs = make(section)(data.training.pairs, [*everything, *validated])
         by_id = dict(zip((pair.id for pair in everything), programs, strict=False))
         candidates = [[text] if (text := by_id[pair.id]) else [] for pair in data.pairs]
         n, total = sum(map(bool, candidates)), len(candidates)
@@ -406,26 +409,18 @@ def _render_again(path: Path, folder: str | None) -> Results:
 
 def _print_table(results: Results) -> None:
     """Print the main metrics of each row with their 95 % intervals."""
-    shown = [name for name in COMPARISON if any(name in row.figures for row in results.rows)]
-    table = Table(title=f"{results.title}, {results.data['part']} split", title_justify="left")
-    table.add_column("", overflow="fold")
-    has_models = any("nll" in row.validation for row in results.rows)
-    for name in ["val/nll"] * has_models + shown:
-        table.add_column(metric(name).label, justify="right")
-    for row in results.rows:
-        cells = [_with_interval(name, row.figures.get(name)) for name in shown]
-        validation = [_with_interval("nll", row.validation.get("nll"))] * has_models
-        table.add_row(row.name, *validation, *cells)
-    console.print(table)
+    sampled = sorted({n for row in results.rows for n in row.figures if "@" in n}, key=_place)
+    names = [*COMPARISON, *sampled]
+    shown = [name for name in names if any(figure_of(row, name) for row in results.rows)]
+    rows = [[row.name, *(with_interval(n, figure_of(row, n)) for n in shown)]
+            for row in results.rows]  # fmt: skip
+    columns = [Column("", numeric=False), *(Column(metric(name).head) for name in shown)]
+    print_table(f"{results.title}, {results.data['part']} split", columns, rows)
 
 
-def _with_interval(name: str, estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    text = format_value(name, estimate.value)
-    if estimate.low is not None and estimate.high is not None:
-        text += f"\n{format_value(name, estimate.low)} to {format_value(name, estimate.high)}"
-    return text
+def _place(name: str) -> tuple[str, int]:
+    verb, _, k = name.partition("@")
+    return verb, int(k)
 
 
 def _wandb_sections(

@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 import traceback
@@ -100,7 +101,8 @@ def command(
             if "--version" in given[1:]:
                 print(f"en2py {metadata.version('en2py')}")
                 return 0
-            options, overrides = separate(given[1:], takes_checkpoints=config_name == "evaluate")
+            words = ["show_config=true" if w == "--verbose" else w for w in given[1:]]
+            options, overrides = separate(words, takes_checkpoints=config_name == "evaluate")
             check_repeated(overrides)
             multirun = is_sweep(options)
             overrides = [as_typed(override, multirun) for override in overrides]
@@ -128,12 +130,13 @@ def command(
                     code = progress.print_summary(folder)
             return code
     except KeyboardInterrupt:
-        return 130
+        return _interrupted(given, 130)
     except BrokenPipeError:  # `| head` closed stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except SystemExit as stop:
-        return _exit_code(stop)
+        code = _exit_code(stop)
+        return _interrupted(given, code) if code in (130, 143) else code
     except RunFailed as failure:
         return failure.code
     except Exception as error:
@@ -277,6 +280,17 @@ def _exit_code(stop: SystemExit) -> int:
     if isinstance(stop.code, str):
         return refuse(stop.code)
     return stop.code or 0
+
+
+def _interrupted(argv: Sequence[str], code: int) -> int:
+    """Print how an interrupted command is resumed, and return its exit code."""
+    program = Path(argv[0]).name
+    if "LOCAL_RANK" in os.environ or "generate" in program:  # a rank; nothing to resume
+        return code
+    command = shlex.join([*(["python"] if program.endswith(".py") else []), program, *argv[1:]])
+    does = "resumes from the last checkpoint" if "train" in program else "starts again"
+    print(f"interrupted; the same command {does}: {command}", file=sys.stderr, flush=True)
+    return code
 
 
 def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:

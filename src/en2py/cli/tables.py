@@ -1,61 +1,57 @@
-"""Print the config tree, the data table, scores and samples."""
+"""Print what a run was started with, its data, its scores and a few samples."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
+from omegaconf import OmegaConf
 from rich.text import Text
-from rich.tree import Tree
 
-from en2py.console import console
+from en2py.config.composition import default_options, escape
+from en2py.config.overrides import typed
+from en2py.console import Column, console, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
+from en2py.evaluation.metrics.registry import RESULT, metric
+from en2py.evaluation.results import Estimate
 
 log = logging.getLogger(__name__)
 
-
-def print_config(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
-    """Print the resolved config as a tree: a branch a group, with the chosen option."""
-    tree = Tree("config")
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            _add_branch(tree, key, Text(f"{key}{_choice(key, choices)}", "bold"), value, choices)
-        elif value is not None:
-            tree.add(Text(f"{key}: {value}"))
-    console.print(tree)
+_SHOWN_LINES = 12  # of a program on the terminal; samples.md has all
 
 
-def _add_branch(
-    tree: Tree, path: str, title: Text, section: Mapping[str, Any], choices: Mapping[str, str]
-) -> None:
-    branch = tree.add(title)
-    for name, item in section.items():
-        if name in ("_partial_", "_target_"):
-            continue
-        if isinstance(item, Mapping):
-            below = f"{path}/{name}"
-            _add_branch(branch, below, Text(f"{name}{_choice(below, choices)}"), item, choices)
-        else:
-            branch.add(Text(f"{name}: {item}"))
+def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
+    """Print the options and values of a run that differ from the defaults.
+
+    Args:
+        choices: The chosen option of each group.
+        overrides: Those of the command line, as typed.
+    """
+    default = default_options("train")
+    values = [typed(o) for o in overrides if o.lstrip("+~").partition("=")[0] not in choices]
+    chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]
+    log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}")
 
 
-def _choice(group: str, choices: Mapping[str, str]) -> str:
-    return f" = {choices[group]}" if group in choices else ""
+def print_config(config: Mapping[str, Any]) -> None:
+    """Print the whole config as YAML."""
+    console.print(Text(OmegaConf.to_yaml(OmegaConf.create(escape(dict(config))))), soft_wrap=True)
 
 
 def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
     """Print what each cleaning step read, changed and dropped, and the facts of the splits."""
-    table = Table(title="data" + (" (from the cache)" if from_cache else ""), title_justify="left")
-    table.add_column("step")
-    for column in ("read", "changed", "dropped"):
-        table.add_column(column, justify="right")
-    table.add_column("dropped because")
+    counts = ("read", "changed", "dropped")
+    rows = []
     for step in report["steps"]:
         reasons = sorted(step["reasons"].items(), key=lambda item: -item[1])
         why = ", ".join(f"{reason} {count:,}" for reason, count in reasons[:3])
-        counts = (f"{step[c]:,}" if step[c] else "" for c in ("read", "changed", "dropped"))
-        table.add_row(step["name"], *counts, Text(why + (" ..." if len(reasons) > 3 else "")))
-    console.print(table)
+        cells = [f"{step[c]:,}" if step[c] else "" for c in counts]
+        rows.append([step["name"], *cells, why + (" ..." if len(reasons) > 3 else "")])
+    columns = [Column("step", numeric=False), *map(Column, counts)]
+    print_table(
+        "data" + (" (from the cache)" if from_cache else ""),
+        [*columns, Column("dropped because", numeric=False)],
+        rows,
+    )
     log_fields(report)
     facts = report["facts"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in facts["sizes"].items())
@@ -84,22 +80,45 @@ def log_warnings(report: Mapping[str, Any]) -> None:
         log.warning(f"warning: {warning}")
 
 
-def print_scores(title: str, values: Mapping[str, str]) -> None:
-    """Print a table of metrics and their values."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in values.items():
-        table.add_row(name, value)
-    console.print(table)
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print the headline metrics of a finished run.
+
+    Args:
+        result: The content of `result.json`.
+    """
+    values = {**result["best"], **result["test"]}
+    epoch = f" of epoch {result['best']['epoch']:.0f}" if "epoch" in result["best"] else ""
+    rows = [[metric(n).head, metric(n).write(values[n])] for n in RESULT if n in values]
+    columns = [Column("metric", numeric=False), Column("value")]
+    n_pairs = f" on {result['test']['n']:,} test pairs" if "n" in result["test"] else ""
+    print_table(f"best checkpoint{epoch}{n_pairs}", columns, rows)
+
+
+def with_interval(name: str, figure: Estimate | None) -> str:
+    """Return a cell with a figure, and its interval below it."""
+    if figure is None:
+        return ""
+    how = metric(name)
+    return "\n".join(filter(None, [how.write(figure.value), how.interval(figure.low, figure.high)]))
 
 
 def print_samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
     """Print a few pairs, each as (description, reference, output, verdict)."""
     for description, reference, output, verdict in rows:
-        console.print(Text(f"\n# {description}", style="bold"))
-        console.print(Text(output or "(nothing)"))
-        console.print(Text(f"-> {verdict}", style="green" if "exact" in verdict else "yellow"))
+        console.print()
+        log.info(f"# {description}")
+        console.print(Text(_shortened(output) or "(nothing)"), soft_wrap=True)
+        colour = "green" if "exact" in verdict else "yellow"
+        text = wrapped(f"-> {verdict}", console.is_terminal)
+        console.print(Text(text, style=colour), soft_wrap=True)
         if "exact" not in verdict:
-            console.print(Text("the reference:", style="dim"))
-            console.print(Text(reference, style="dim"))
+            text = f"the reference:\n{_shortened(reference)}"
+            console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+def _shortened(program: str) -> str:
+    """Return the first lines of a program, without blank ones."""
+    lines = [line.rstrip() for line in program.splitlines() if line.strip()]
+    if (rest := len(lines) - _SHOWN_LINES) > 1:
+        lines[_SHOWN_LINES:] = [f"... {rest} more lines"]
+    return "\n".join(lines)

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,14 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from en2py.cli.tables import log_warnings, print_config, print_data, print_samples, print_scores
+from en2py.cli.tables import (
+    log_warnings,
+    print_choices,
+    print_config,
+    print_data,
+    print_result,
+    print_samples,
+)
 from en2py.config.composition import share_of
 from en2py.console import console, log_file
 from en2py.data.datamodule import PairDataModule
@@ -24,7 +30,6 @@ from en2py.data.files import file_digest, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
-from en2py.evaluation.metrics.registry import format_values
 from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import (
     EvaluationRow,
@@ -90,7 +95,7 @@ def train(cfg: DictConfig) -> float:
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
             if not in_sweep():
                 log.info(f"training {result.get('end', 'ended')}")
-                print_scores("test", format_values(result["test"]))
+                print_result(result)
             run.write_state()
             if _kept(run) == "weights" and is_rank_zero():
                 discard_training_state(run.folder / "checkpoints")
@@ -119,7 +124,9 @@ def _has_other_data(run: Run, result: dict[str, Any] | None) -> bool:
 def _train_and_test(run: Run) -> dict[str, Any]:
     config, folder, started = run.config, run.folder, time.monotonic()
     if not in_sweep():
-        print_config(config, run.choices)
+        print_choices(run.choices, run.overrides)
+    if config.get("show_config"):
+        print_config(config)
     prepared, from_cache = build.prepare_data(config)
     if not in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
@@ -144,7 +151,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         loggers.append(training_logger(run))
     build.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
-    trainer = build.trainer(config, folder, loggers, sys.stdout.isatty(), pruning)
+    trainer = build.trainer(config, folder, loggers, pruning)
     log.info(build.describe(module, trainer))
     pl.seed_everything(config["seed"], verbose=False)
     build.fit(trainer, module, datamodule, path)
@@ -171,11 +178,15 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     if _kept(run) == "weights":
         discard_training_state(best_file.parent)
     if in_sweep():
-        print_finished(result)
+        launcher = HydraConfig.get().launcher
+        print_finished(result, folder.parent, int(launcher.get("n_jobs") or 1))
     else:
-        print_samples(scores.samples(3))
         log.info(f"training {result['end']}")
-        print_scores("test, by the best checkpoint", format_values(scores.values))
+        print_result(result)
+        print_samples(scores.samples(3))
+        console.print()
+        log.info(f"all metrics: {run.result_file}")
+        log.info(f"report with samples and attention maps: evaluate.py ckpt_path={best_file}")
     log.info(f"everything is in {folder}")
     return result
 

@@ -81,6 +81,13 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
         GlobalHydra.instance().hydra = running
 
 
+def default_options(config_name: str) -> dict[str, str]:
+    """Return the default option of each group of a primary config, without presets."""
+    entries: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml").defaults)
+    pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
+    return {group: option for group, option in pairs if group not in ("hydra", "experiment")}
+
+
 def groups_of() -> list[str]:
     """List the config groups without Hydra's own."""
     folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.glob("*/**/*.yaml")}

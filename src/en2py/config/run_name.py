@@ -19,7 +19,7 @@ from en2py.data.files import digest, file_digest
 # (A run that `faults` changes would have no result without them.)
 _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
-    *("sandbox", "behaviour", "choices", "compute", "allowed_packages"),
+    *("sandbox", "behaviour", "choices", "compute", "allowed_packages", "show_config"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
 )
 # Keys that change nothing at these values, and that earlier runs do not have.

@@ -53,6 +53,7 @@ VALUES: dict[str, ArgumentType] = {
         "processes": PositiveInt | None,
         "allowed_packages": list[str],
         "behaviour": bool,
+        "show_config": bool,
         "vocab.src_min_freq": PositiveInt,
         "vocab.tgt_min_freq": PositiveInt,
         "batch.max_tokens": PositiveInt,

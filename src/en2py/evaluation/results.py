@@ -147,6 +147,7 @@ class Results:
         signatures: How metrics were computed.
         versions: Package to version.
         search: Of a hyperparameter search: its best trial and the importance of each parameter.
+        others: Rows of other runs of a study, which are shown and not compared.
     """
 
     title: str
@@ -162,6 +163,7 @@ class Results:
     signatures: dict[str, str]
     versions: dict[str, str]
     search: dict[str, Any] = field(default_factory=dict)
+    others: list[ResultRow] = field(default_factory=list)
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

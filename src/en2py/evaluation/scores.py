@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from en2py.console import progress_bar
 from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
@@ -143,12 +144,13 @@ def score_programs(
     """
     pairs = runner.pairs
     programs = [own[0] if own else "" for own in candidates]
-    scores = score(
-        programs,
-        [pair.code for pair in pairs],
-        known=known_codes(training.pairs, pairs),
-        training=training.code,
-    )
+    with progress_bar(f"comparing {len(programs):,} programs with their references"):
+        scores = score(
+            programs,
+            [pair.code for pair in pairs],
+            known=known_codes(training.pairs, pairs),
+            training=training.code,
+        )
     ran = runner.run(programs)
     executed = counts_of(ran)
     shares = {

@@ -114,16 +114,20 @@ class Sandbox:
         Raises:
             RuntimeError: If the sandbox is closed, or a worker cannot be restarted.
         """
+        from en2py.console import progress_bar  # the workers import this package without rich
+
         if not self._pool:
             raise RuntimeError("this sandbox is closed; open a new one")
         try:
-            return self._run(list(jobs))
+            with progress_bar("running programs") as bar:
+                return self._run(list(jobs), bar)
         except BaseException:
             self.close()
             raise
 
-    def _run(self, jobs: list[Job]) -> list[Outcome]:
+    def _run(self, jobs: list[Job], bar: Any) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(jobs)
+        n_done = 0
         waiting = iter(enumerate(jobs))
         with selectors.DefaultSelector() as selector:
             busy: dict[_Worker, tuple[int, Job]] = {}
@@ -155,6 +159,7 @@ class Sandbox:
                     if outcome is None:  # incomplete answer
                         continue
                     outcomes[number] = outcome
+                    bar.update(n_done := n_done + 1, len(jobs))
                     selector.unregister(worker.answers)
                     del busy[worker]
                     if place in late or worker.broken:

@@ -15,10 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from en2py.console import console, duration, set_job
+from en2py.console import Column, duration, print_table, set_job
 from en2py.sweeps.plan import Job, planned_jobs, varied
 from en2py.training.run_folder import (
     FAILED,
@@ -35,8 +32,14 @@ from en2py.training.run_folder import (
 log = logging.getLogger(__name__)
 
 
-def print_finished(result: Mapping[str, Any]) -> None:
-    """Print the time, the end of training and the main scores of a sweep's run in one line."""
+def print_finished(result: Mapping[str, Any], study: Path, n_parallel: int) -> None:
+    """Print what a sweep's run has reached, and how long the rest of the sweep will take.
+
+    Args:
+        result: Its result.
+        study: The folder of the sweep.
+        n_parallel: Number of runs at the same time.
+    """
     from en2py.evaluation.metrics.registry import FINISHED_RUN, format_value, metric
 
     values = _metrics(result)
@@ -45,6 +48,36 @@ def print_finished(result: Mapping[str, Any]) -> None:
     )
     time = duration(result["seconds"] + result["test_seconds"])
     log.info(f"finished in {time}, {result['end']}: {scores}")
+    if left := remaining_time(study, n_parallel):
+        log.info(left)
+
+
+def remaining_time(study: Path, n_parallel: int) -> str:
+    """Return how long the rest of this sweep will take, from the mean of its finished runs.
+
+    The time of a run is that of training, validation, test and the execution of programs.
+
+    Args:
+        study: The folder of the sweep.
+        n_parallel: Number of runs at the same time.
+    """
+    runs = {job.run for job in planned_jobs(study) if job.run}
+    results = [read_result(study / run) for run in runs]
+    seconds = [r["seconds"] + r["test_seconds"] for r in results if r is not None]
+    n_left = sum(
+        result is None and read_state(study / run).status != FAILED
+        for run, result in zip(runs, results, strict=True)
+    )
+    if not n_left:
+        return ""
+    if not seconds:
+        return "the time is estimated when the first run is finished"
+    mean = sum(seconds) / len(seconds)
+    rounds = -(-n_left // n_parallel)
+    return (
+        f"{len(seconds)} of {_runs(len(runs))} finished; about {duration(mean * rounds)} left "
+        f"({duration(mean)} a run)"
+    )
 
 
 def print_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
@@ -73,13 +106,9 @@ def print_search(
         parameters: Key to what is searched, in words.
     """
     done = f" ({', '.join(counts)})" if counts else ""
-    log.info(f"{study}: search, {n_trials} trial{'s' if n_trials > 1 else ''}{done}")
-    table = Table()
-    for column in ("parameter", "searched"):
-        table.add_column(column, overflow="fold")
-    for key, text in parameters.items():
-        table.add_row(Text(key), Text(text))
-    console.print(table)
+    title = f"{study}: search, {n_trials} trial{'s' if n_trials > 1 else ''}{done}"
+    columns = [Column("parameter", numeric=False), Column("searched", numeric=False)]
+    print_table(title, columns, [[key, text] for key, text in parameters.items()])
 
 
 def print_summary(folder: Path) -> int:
@@ -116,17 +145,17 @@ def print_summary(folder: Path) -> int:
 
 
 def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
-    from en2py.evaluation.metrics.registry import SWEEP_RUNS, format_value, metric
+    from en2py.evaluation.metrics.registry import SWEEP_RUNS, metric
 
     rows = []
     for job, state in zip(jobs, states, strict=True):
         row = [state.status]
         if job.run and (result := read_result(folder / job.run)) is not None:
             values = _metrics(result)
-            row += [format_value(n, values[n]) if n in values else "" for n in SWEEP_RUNS]
+            row += [metric(n).write(values[n]) if n in values else "" for n in SWEEP_RUNS]
             row.append(duration(result["seconds"] + result["test_seconds"]))
         rows.append(row)
-    columns = ["state", *(metric(name).label for name in SWEEP_RUNS), "time"]
+    columns = ["state", *(metric(name).head for name in SWEEP_RUNS), "time"]
     _print_jobs(folder, jobs, columns, rows, [state.reason for state in states])
 
 
@@ -139,23 +168,20 @@ def _print_jobs(
 ) -> None:
     """Print a row for each job, and below the table each reason of a failure once."""
     axes = varied([job.overrides for job in jobs])
-    table = Table(title=f"{folder.name}: {_runs(len(jobs))}", title_justify="left")
-    table.add_column("", justify="right")
-    for column in (*axes, columns[0]):
-        table.add_column(column, overflow="fold")
-    for column in columns[1:]:
-        table.add_column(column, justify="right", no_wrap=True)
+    texts = [Column(text, numeric=False) for text in ("", *axes, columns[0])]
+    lines = []
     for i, (job, row) in enumerate(zip(jobs, rows, strict=True), start=1):
         typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
-        table.add_row(str(i), *(Text(typed.get(axis, "")) for axis in axes), *map(Text, row))
-    console.print(table)
+        cells = [str(i), *(typed.get(axis, "") for axis in axes), *row]
+        lines.append(cells + [""] * (len(texts) + len(columns) - 1 - len(cells)))
+    print_table(f"{folder.name}: {_runs(len(jobs))}", [*texts, *map(Column, columns[1:])], lines)
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(str(i) for i, other in enumerate(reasons, start=1) if other == reason)
         log.info(f"{numbers}: {reason}")
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {**result["best"], **{f"test/{name}": v for name, v in result["test"].items()}}
+    return {**result["best"], **result["test"]}
 
 
 def _runs(n: int) -> str:

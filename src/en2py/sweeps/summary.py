@@ -15,11 +15,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from rich.filesize import decimal
-from rich.table import Table
-from rich.text import Text
 
 from en2py.config.run_name import is_archived, settings, without_seed
-from en2py.console import console
+from en2py.console import Column, print_table
 from en2py.data.files import file_digest, folder_size, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
@@ -33,9 +31,9 @@ from en2py.evaluation.aggregation import (
 from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.summary import best_if_significant, summarize
+from en2py.evaluation.report.summary import best_if_significant, ranked_by, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
-from en2py.evaluation.results import ResultRow, Results
+from en2py.evaluation.results import Results
 from en2py.sweeps.plan import read_plans
 from en2py.training.run_folder import (
     FAILED,
@@ -119,32 +117,50 @@ def summarize_study(
 ) -> Results:
     """Print the summary of a study, and write it as a report and as CSV files.
 
+    A sweep is summarized over its own runs; the other runs of the study get a second table, and
+    enter neither the ranking nor the effects. Without a sweep, the other runs are those with
+    another split than all runs of the largest sweep.
+
     The files are `summary.html`, `summary.md`, `pictures/`, `summary.csv` with a row for each
     configuration and `runs.csv` with a row for each run.
 
     Args:
         folder: The study's folder, or a CSV file with a row for each run.
-        names: Print only these runs; the files contain all.
+        names: The runs of a sweep, in its order; None: the runs of all sweeps.
         target: Folder of the files; None: the study, or a folder named after the CSV file.
     """
     runs = read_study(folder)
-    results = results_of(runs, folder.stem, _unfinished(folder) if folder.is_dir() else ())
+    own = _runs_of_sweeps(folder, runs) if names is None else _in_order(runs, names)
+    others = [run for run in runs if run not in own]
+    results = results_of(own, folder.stem, _unfinished(folder) if folder.is_dir() else ())
+    if others:
+        results = replace(results, others=results_of(others, folder.stem).rows)
     results = replace(results, search=read_record(folder / "search.json") or {})
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     write_report(target, results, "summary")
     for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
         write_atomically(target / name, text.encode("utf-8", "backslashreplace"))
-    shown = [run for run in runs if names is None or run.facts["run"] in names]
-    _print(results if len(shown) == len(runs) else results_of(shown, folder.stem))
+    _print(results)
     _log_search(results.search)
-    if len(shown) < len(runs):
-        n = len(runs) - len(shown)
-        log.info(f"the summary files also contain {n} earlier run{'s' if n > 1 else ''}")
     pages = f"{target / 'summary.html'}, .md, .csv, pictures"
     log.info(f"summary: {pages}; one row per run: {target / 'runs.csv'}")
     if folder.is_dir():
         log.info(_size(folder))
     return results
+
+
+def _in_order(runs: Sequence[StoredRun], names: Sequence[str]) -> list[StoredRun]:
+    by_name = {run.facts["run"]: run for run in runs}
+    return [by_name[name] for name in dict.fromkeys(names) if name in by_name]
+
+
+def _runs_of_sweeps(folder: Path, runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Return the runs whose split is that of a run of the largest sweep; all without a sweep."""
+    plans = sorted(read_plans(folder), key=lambda plan: -len(plan[1])) if folder.is_dir() else []
+    planned = [_in_order(runs, [job.run for job in jobs]) for _, jobs in plans]
+    largest = next(filter(None, planned), runs)
+    splits = {run.facts["split_hash"] for run in largest}
+    return [run for run in runs if run.facts["split_hash"] in splits]
 
 
 def results_of(runs: Sequence[StoredRun], title: str, unfinished: Sequence[State] = ()) -> Results:
@@ -311,7 +327,7 @@ def _count_states(states: Sequence[State]) -> str:
 def _csv_of_rows(results: Results) -> str:
     """Return configurations as CSV: means, intervals, numbers of runs, differences."""
     table = []
-    for row in results.rows:
+    for row in (*results.rows, *results.others):
         cells: dict[str, object] = {**row.settings, "runs": len(row.runs)}
         cells["best"] = "yes" if row.name == best_if_significant(results) else ""
         figures = {**{f"val/{k}": f for k, f in row.validation.items()}, **row.figures}
@@ -335,24 +351,40 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _print(results: Results) -> None:
-    names = [name for name in SWEEP if any(figure_of(row, name) for row in results.rows)]
-    table = Table(title=f"{results.title}: summary", title_justify="left")
-    for column in (*(results.axes or ["configuration"]), "runs"):
-        table.add_column(column, overflow="fold")
+    ranking = ranked_by(results)
+    names = [ranking if name == "val/nll" else name for name in SWEEP]
+    _print_rows(f"{results.title}: summary", results, names, ranking)
+    for paragraph in summarize(results):
+        log.info(paragraph)
+    if results.others:
+        others = replace(results, rows=results.others, axes=[])
+        _print_rows(f"{results.title}: other runs, not compared", others, names, "")
+
+
+def _print_rows(title: str, results: Results, names: Sequence[str], ranking: str) -> None:
+    """Print a row per configuration, with differences in the metric by which they are ranked."""
+    names = [name for name in names if any(figure_of(row, name) for row in results.rows)]
+    columns = [Column(axis, numeric=False) for axis in results.axes or [""]] + [Column("runs")]
     for name in names:
-        table.add_column(metric(name).head, justify="right")
-        if len(results.rows) > 1:
-            table.add_column("difference", justify="right")
-    best = best_if_significant(results)
+        columns.append(Column(metric(name).head))
+        if name == ranking and len(results.rows) > 1:
+            columns.append(Column("difference"))
+    best = best_if_significant(results) if ranking else ""
+    table = []
     for row in results.rows:
         chosen = [row.settings.get(axis, "") for axis in results.axes] or [row.name]
         if row.name == best:
             chosen[0] += " (best)"
-        cells = [*chosen, str(len(row.runs)), *_cells(row, names, results)]
-        table.add_row(*map(Text, cells))
-    console.print(table)
-    for paragraph in summarize(results):
-        log.info(paragraph)
+        cells = [*chosen, str(len(row.runs))]
+        for name in names:
+            cell = figure_cell(name, figure_of(row, name))
+            cells.append("\n".join([cell.text, *cell.small]))
+            if name == ranking and len(results.rows) > 1:
+                cell = difference_cell(name, row.differences.get(name))
+                text = "\n".join([cell.text + cell.mark, *cell.small])
+                cells.append("" if row.name == results.reference_row else text)
+        table.append(cells)
+    print_table(title, columns, table)
 
 
 def _log_search(search: Mapping[str, Any]) -> None:
@@ -366,15 +398,3 @@ def _log_search(search: Mapping[str, Any]) -> None:
         log.info(
             f"importance for val/nll, over {search['finished']} finished trials: {shares} (fANOVA)"
         )
-
-
-def _cells(row: ResultRow, names: Sequence[str], results: Results) -> list[str]:
-    cells = []
-    for name in names:
-        cell = figure_cell(name, figure_of(row, name))
-        cells.append("\n".join([cell.text, *cell.small]))
-        if len(results.rows) > 1:
-            cell = difference_cell(name, row.differences.get(name))
-            text = "\n".join([cell.text + cell.mark, *cell.small])
-            cells.append("" if row.name == results.reference_row else text)
-    return cells

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from en2py.config.composition import Config, typed
 from en2py.config.instantiate import allow_packages, check_allowed, make
@@ -29,6 +29,7 @@ from en2py.evaluation.behaviour.cached import execution_digest, reference_classe
 from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
+from en2py.training.callbacks.progress import TrainingProgress
 from en2py.training.callbacks.reproducibility import SeedEachBatch
 from en2py.training.callbacks.restored_state import RestoredState
 from en2py.training.callbacks.throughput import Throughput
@@ -53,7 +54,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
     def build() -> dict[str, Any]:
         src_tokenizer, tgt_tokenizer = tokenizers(config)
-        with progress_bar("preparing the data") as progress:
+        with progress_bar("preparing the data") as bar:
             prepared = prepare(
                 read=make(config["data"]["source"]),
                 cleaning=cleaning_steps(config["cleaning"]),
@@ -65,7 +66,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
                 **limits,
                 processes=config["processes"] or os.cpu_count() or 1,
                 seconds_per_pair=config["cleaning"]["seconds_per_pair"],
-                progress=progress,
+                progress=bar.update,
             )
         return prepared.to_dict()
 
@@ -242,7 +243,6 @@ def trainer(
     config: Config,
     folder: Path,
     loggers: list[Any],
-    interactive: bool,
     more_callbacks: Sequence[Callback] = (),
 ) -> pl.Trainer:
     """Return the trainer of a run; it writes `best.ckpt` and `last.ckpt` to `checkpoints/`.
@@ -251,17 +251,18 @@ def trainer(
         config: Of the run.
         folder: Of the run.
         loggers: The first writes `metrics.csv`.
-        interactive: Whether a terminal shows the progress.
         more_callbacks: Besides those of the config, which are part of the run's name.
     """
     saves = config["checkpoints"]
     files = folder / "checkpoints"
     configured = {name: make(part) for name, part in config["callbacks"].items() if part}
+    throughput = Throughput()
     callbacks: list[Callback] = [
         RestoredState(configured),
         SeedEachBatch(config["seed"]),
         GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
-        Throughput(report=not interactive),
+        throughput,
+        TrainingProgress(throughput),
         *configured.values(),
         *more_callbacks,
         BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
@@ -278,8 +279,6 @@ def trainer(
                 save_on_train_epoch_end=True,
             )
         )
-    if interactive:
-        callbacks.append(RichProgressBar())
     # Lightning sets these two for the process, which may do other runs of a sweep.
     settings = {"deterministic": False, "benchmark": False, **config["trainer"]}
     if settings.get("devices") == -1:  # Lightning refuses it for CPUs
@@ -291,7 +290,7 @@ def trainer(
             logger=loggers,
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,
-            enable_progress_bar=interactive,
+            enable_progress_bar=False,
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
@@ -325,10 +324,10 @@ def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
         f"; {share:.1%} of the {'English' if side == 'src' else 'Python'} vocabulary has a vector"
         for side, share in module.metadata.get("coverage", {}).items()
     )
+    total, trained = (sum(n for n, learn in sizes if learn or of_all) for of_all in (1, 0))
     return (
-        f"parameters: {sum(n for n, _ in sizes):,} ({sum(n for n, learn in sizes if learn):,} "
-        f"trainable){coverage}; device: {trainer.strategy.root_device}, "
-        f"precision: {trainer.precision}"
+        f"parameters: {total:,}{f' ({trained:,} trainable)' if trained < total else ''}{coverage}; "
+        f"device: {trainer.strategy.root_device}, precision: {trainer.precision}"
     )
 
 

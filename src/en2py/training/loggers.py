@@ -20,6 +20,7 @@ from en2py.config.run_name import n_archived, wandb_id
 from en2py.config.validation import wandb_mode_of_environment
 from en2py.data.files import digest, read_csv, write_atomically
 from en2py.errors import Fault
+from en2py.evaluation.learning_curve import epochs_from_1
 from en2py.evaluation.results import Results
 from en2py.training.run_folder import Run
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 class MetricsFile(Logger):
     """Write all metrics to a CSV file, one row per step; a resumed run appends to it.
+
+    Epochs count from 1; Lightning counts from 0. Metrics of the test split belong to no epoch.
 
     Lightning's own logger deletes the earlier rows when a run is resumed.
 
@@ -41,7 +44,8 @@ class MetricsFile(Logger):
         self.path = path
         self.rows: list[dict[str, str]] = []
         if until_step is not None and path.exists():
-            self.rows = [row for row in read_csv(path) if int(row["step"]) < until_step]
+            rows = [row for row in read_csv(path) if int(row["step"]) < until_step]
+            self.rows = epochs_from_1(rows)
 
     @property
     def name(self) -> str:
@@ -62,7 +66,9 @@ class MetricsFile(Logger):
         """Add values to the row of a step."""
         row = {key: repr(float(value)) for key, value in metrics.items()}
         if "epoch" in row:
-            row["epoch"] = str(int(float(row["epoch"])))
+            row["epoch"] = str(int(float(row["epoch"])) + 1)
+        if any(name.startswith("test/") for name in row):
+            row.pop("epoch", None)
         if self.rows and self.rows[-1]["step"] == str(step or 0):
             self.rows[-1].update(row)
         else:

@@ -133,7 +133,7 @@ class Seq2SeqModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss, whose scale is not comparable between criteria."""
-        self.log("train/loss", self.train_loss.compute(), prog_bar=True)
+        self.log("train/loss", self.train_loss.compute())
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
 
     def configure_optimizers(self) -> Any:
@@ -210,19 +210,19 @@ class Seq2SeqModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for validation and training, and the generalisation gap."""
-        nll = {split: self._log_split(split, bar=split == "val") for split in EVAL_SPLITS}
+        nll = {split: self._log_split(split) for split in EVAL_SPLITS}
         self.log("gap/nll", nll["val"] - nll["train"])
 
     def on_test_epoch_end(self) -> None:
         """Log the token metrics of the test split."""
-        self._log_split("test", bar=False)
+        self._log_split("test")
 
-    def _log_split(self, split: str, bar: bool) -> Tensor:
+    def _log_split(self, split: str) -> Tensor:
         metrics: Any = self.eval_metrics[f"{split}_split"]
         values: dict[str, Tensor] = metrics.compute()
         metrics.reset()
         for name, value in values.items():
-            self.log(f"{split}/{name}", value, prog_bar=bar and name == "nll")
+            self.log(f"{split}/{name}", value)
         loss: Any = self.eval_losses[f"{split}_split"]
         # `train/loss` is the running mean with dropout; that of the sample is in eval mode.
         self.log(f"{split}/loss" if split != "train" else "train/eval_loss", loss.compute())

@@ -18,7 +18,7 @@ from en2py.training.distributed import is_rank_zero
 
 # Options of the resumed run, never of the run that wrote the checkpoint.
 _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger",
-        "faults", "compute", "allowed_packages")  # fmt: skip
+        "faults", "compute", "allowed_packages", "show_config")  # fmt: skip
 # These sections may change: `RestoredState` applies them over restored state. The weights depend
 # on all others, which must match; otherwise use `init_from`.
 _CHANGEABLE = (*_OWN, "optimizer", "scheduler", "callbacks", "trainer", "batch", "decoding",

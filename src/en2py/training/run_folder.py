@@ -165,7 +165,7 @@ class Run:
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "end": training_end(trainer),
-            "best": {"epoch": int(best["epoch"]) + 1} | {k: float(v) for k, v in row.items() if v},
+            "best": {k: float(v) for k, v in row.items() if v} | {"epoch": int(best["epoch"]) + 1},
             "test": dict(test),
             "allowed_packages": self.config["allowed_packages"],
             "python": PYTHON,

@@ -3,32 +3,32 @@
 `train.py` and `evaluate.py` both test with these functions, so they report the same values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from en2py.console import Progress, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.evaluation.metrics.token_metrics import token_counts
 from en2py.evaluation.scores import EvaluationRow, Tables
 from en2py.training.distributed import all_gather
 from en2py.training.module import Search, Seq2SeqModule
 
+_PAIRS = {"train": "training pairs", "val": "validation pairs", "test": "test pairs"}
+
 
 def token_tables(
     module: Seq2SeqModule, datamodule: PairDataModule, trainer: pl.Trainer, split: str
 ) -> tuple[dict[str, float], Tables]:
     """Return the token metrics of a split: their values, and their counts per pair."""
-    collected = _TestOutputs()
-    trainer.callbacks.append(collected)  # type: ignore[attr-defined]
-    try:
+    with _watched(trainer, f"scoring {_PAIRS[split]}") as watched:
         (logged,) = trainer.test(module, datamodule.for_evaluation(split), verbose=False)
-    finally:
-        trainer.callbacks.remove(collected)  # type: ignore[attr-defined]
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
-    per_example = dict(all_gather(list(collected.per_example.items())))
+    per_example = dict(all_gather(list(watched.per_example.items())))
     examples = {example.index: example for example in datamodule.examples[split]}
     rows = []
     for place in range(len(datamodule.prepared.splits[split])):
@@ -40,16 +40,42 @@ def token_tables(
     return values, {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
 
 
-class _TestOutputs(Callback):
-    """Collect the counts per example that `Seq2SeqModule.test_step` returns."""
+class _Watched(Callback):
+    """Show the progress of a test or of a generation, and collect what a test returns.
 
-    def __init__(self) -> None:
+    Attributes:
+        per_example: The counts per example that `Seq2SeqModule.test_step` returns.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar, self.n_done = bar, 0
         self.per_example: dict[int, list[list[float]]] = {}
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
         self.per_example |= zip(outputs["places"], outputs["counts"], strict=True)
+        self._show(trainer.num_test_batches)
+
+    def on_predict_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        self._show(trainer.num_predict_batches)
+
+    def _show(self, n_batches: Sequence[int | float]) -> None:
+        self.n_done += 1
+        self.bar.update(self.n_done, sum(n_batches))
+
+
+@contextmanager
+def _watched(trainer: pl.Trainer, title: str) -> Iterator[_Watched]:
+    with progress_bar(title) as bar:
+        watched = _Watched(bar)
+        trainer.callbacks.append(watched)  # type: ignore[attr-defined]
+        try:
+            yield watched
+        finally:
+            trainer.callbacks.remove(watched)  # type: ignore[attr-defined]
 
 
 def generate_programs(
@@ -68,7 +94,8 @@ def generate_programs(
         split: `train`, `val` or `test`.
         search: Decodes in place of the module's own search.
     """
-    with module.searching_with(search or module.search):
+    title = f"generating programs for {_PAIRS[split]}"
+    with module.searching_with(search or module.search), _watched(trainer, title):
         batches: Any = trainer.predict(module, datamodule.for_evaluation(split)) or []
     candidates: list[list[str]] = [[] for _ in datamodule.prepared.splits[split]]
     for batch in all_gather(batches):

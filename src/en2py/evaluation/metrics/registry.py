@@ -297,12 +297,13 @@ TABLE = tuple(
 )
 HEADLINES = tuple(entry.name for entry in _ENTRIES if entry.in_headline)
 CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
-# On the terminal: an epoch, a finished run, the runs of a sweep, a sweep, a comparison.
+# On the terminal: an epoch, a run of a sweep, all its runs, the sweep, one run, a comparison.
 EPOCH = ("val/nll", "train/nll", "val/exact_match_renamed")
-FINISHED_RUN = ("val/nll", "test/nll", "test/exact_match_renamed")
-SWEEP_RUNS = ("val/nll", "test/exact_match_renamed")
-SWEEP = ("val/nll", "passes_tests", "exact_match_renamed", "compiles", "bleu")
-COMPARISON = ("nll", "bpc", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
+FINISHED_RUN = ("val/nll", "passes_tests", "behaves", "exact_match_renamed")
+SWEEP_RUNS = ("val/nll", "exact_match_renamed")
+SWEEP = ("val/nll", "passes_tests", "behaves", "exact_match_renamed")
+RESULT = ("passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu", "val/nll")
+COMPARISON = ("val/nll", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
 # Generated programs: during training, and at the top of samples.md.
 GENERATED = ("exact_match_renamed", "compiles", "bleu")
 SAMPLES = ("exact_match", "exact_match_ast", *GENERATED)

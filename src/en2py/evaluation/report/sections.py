@@ -74,6 +74,11 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
     found = [
         Section("Results", _results(results), _scored_on(results)),
         Section(
+            "Other runs of this study",
+            _tables(figures_table(results.others, TABLE, caption="Other runs")),
+            "They belong to other sweeps or have another split, and are not compared.",
+        ),
+        Section(
             "Differences",
             [*_pictures(pictures, "differences"), *_tables(differences)],
             f"From the reference row, {reference}, paired by seed or by pair.",

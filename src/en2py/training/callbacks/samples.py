@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from en2py.console import progress_bar
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import score
 from en2py.evaluation.metrics.registry import GENERATED
@@ -31,11 +32,11 @@ class SampleGenerations(Callback):
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
         module: Any = pl_module
-        texts: list[str] = module.programs([pair.description for pair in pairs])
+        with progress_bar("generating samples"):
+            texts: list[str] = module.programs([pair.description for pair in pairs])
         scores = score(texts, [pair.code for pair in pairs])
         for name in GENERATED:
-            value = float(scores.values[name])
-            module.log(f"val/{name}", value, prog_bar=name == "exact_match_renamed")
+            module.log(f"val/{name}", float(scores.values[name]))
         columns = ["epoch", "description", "reference", "output"]
         rows = [[epoch, p.description, p.code, t] for p, t in zip(pairs, texts, strict=True)]
         for logger in trainer.loggers:

@@ -1,0 +1,111 @@
+"""Show the progress of a training: a line per epoch above a bar with the steps of this epoch."""
+
+import logging
+import math
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from en2py.console import PROGRESS, duration, in_job, progress_bar
+from en2py.evaluation.metrics.registry import EPOCH, format_value, metric
+from en2py.training.callbacks.throughput import Throughput
+
+log = logging.getLogger(__name__)
+
+
+class TrainingProgress(Callback):
+    """Log a line per epoch with what was measured in it, and show the steps of the present one.
+
+    Args:
+        throughput: Measures tokens per second; it precedes this callback.
+    """
+
+    def __init__(self, throughput: Throughput) -> None:
+        self._throughput = throughput
+        self._open = ExitStack()
+        self._nll = ""  # of the last validation
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the bar."""
+        self._bar = self._open.enter_context(progress_bar("training"))
+        self._started, self._n_batches = time.monotonic(), 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop the metrics of earlier epochs, which Lightning keeps."""
+        trainer.callback_metrics.clear()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show the steps of the epoch."""
+        self._n_batches += 1
+        speed = f"{self._throughput.tokens_per_second:,.0f} tokens/s"
+        self._show(trainer, "", batch_idx + 1, trainer.num_training_batches, self._nll or speed)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the batches of a validation."""
+        self._validated = 0
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Show the batches of the validation, those of the training sample included."""
+        self._validated += 1
+        self._show(trainer, " validation", self._validated, sum(trainer.num_val_batches), "")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the line of the epoch."""
+        metrics = trainer.callback_metrics
+        shown = [
+            f"{metric(name).label} {format_value(name, float(metrics[name]))}"
+            for name in EPOCH
+            if name in metrics
+        ]
+        if shown and in_job():
+            self._nll = shown[0]
+        left = self._left(trainer, int(trainer.num_training_batches))
+        if trainer.is_global_zero:
+            speed = f"{self._throughput.tokens_per_second:,.0f} tokens/s"
+            parts = [_epoch(trainer), *shown, speed, f"{duration(left)} left" if left else ""]
+            # Non-breaking spaces: a narrow terminal wraps between two parts.
+            line = "  ".join(part.replace(" ", "\u00a0") for part in parts if part)
+            log.info(line, extra=PROGRESS)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the bar."""
+        self._open.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Remove the bar."""
+        self._open.close()
+
+    def _show(self, trainer: Trainer, what: str, done: int, total: float, note: str) -> None:
+        self._bar.title = _epoch(trainer) + what
+        done_in_epoch = int(trainer.num_training_batches) if what else done
+        self._bar.update(done, total, note, self._left(trainer, done_in_epoch))
+
+    def _left(self, trainer: Trainer, done: int) -> float:
+        """Return the seconds until the last step, validations so far included.
+
+        Args:
+            trainer: The trainer.
+            done: Number of batches done in this epoch.
+        """
+        each = (time.monotonic() - self._started) / max(self._n_batches, 1)
+        n_left = math.inf
+        if trainer.max_epochs is not None and trainer.max_epochs != -1:
+            n_left = (trainer.max_epochs - trainer.current_epoch) * trainer.num_training_batches
+            n_left -= done
+        if trainer.max_steps != -1:
+            steps = trainer.max_steps - trainer.global_step
+            n_left = min(n_left, steps * trainer.accumulate_grad_batches)
+        return each * max(n_left, 0)
+
+
+def _epoch(trainer: Trainer) -> str:
+    epoch = trainer.current_epoch + 1
+    return f"epoch {epoch}/{trainer.max_epochs}" if trainer.max_epochs != -1 else f"epoch {epoch}"

@@ -1,0 +1,45 @@
+"""What a run prints before and after training."""
+
+from typing import Any
+
+import pytest
+
+from en2py.cli.tables import print_choices, print_result, print_samples
+from en2py.console import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def _printed() -> None:
+    configure_logging()
+
+
+def test_only_choices_that_differ_from_the_defaults_are_printed(capsys: Any) -> None:
+    choices = {"data": "tasks", "model": "tiny", "loss": "plain", "tokenizer/src": "bpe"}
+    print_choices(choices, ["model=tiny", "seed=2", "output='/tmp/a b'"])
+    assert capsys.readouterr().out == (
+        "differs from the defaults: model=tiny  tokenizer/src=bpe  seed=2  output=/tmp/a b\n"
+    )
+
+
+def test_a_run_with_the_defaults_says_so(capsys: Any) -> None:
+    print_choices({"data": "tasks", "model": "small"}, [])
+    assert "differs from the defaults: nothing" in capsys.readouterr().out
+
+
+def test_the_headline_metrics_have_a_small_table(capsys: Any) -> None:
+    result = {
+        "best": {"val/nll": 1.25, "epoch": 7, "lr": 0.1},
+        "test": {"n": 2100, "passes_tests": 0.827, "compiles": 1.0, "nll": 1.5, "has_unk": 0.5},
+    }
+    print_result(result)
+    printed = capsys.readouterr().out
+    assert "best checkpoint of epoch 7 on 2,100 test pairs" in printed
+    rows = [line.split() for line in printed.splitlines() if line.strip()][3:]
+    assert rows == [["passes,", "%", "82.7"], ["compiles,", "%", "100.0"], ["val/nll", "1.250"]]
+
+
+def test_a_weak_program_is_shortened(capsys: Any) -> None:
+    program = "\n\n".join(f"    ):{i}" for i in range(100)) + "\n" * 50
+    print_samples([("add", "def f(): pass", program, "does not compile")])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 20 and "... 88 more lines" in lines

@@ -1,0 +1,52 @@
+"""The line of an epoch."""
+
+import logging
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from en2py.training.callbacks.progress import TrainingProgress
+from en2py.training.callbacks.throughput import Throughput
+
+
+def epoch(progress: TrainingProgress, trainer: Any, measured: dict[str, float]) -> None:
+    """Let an epoch of two steps pass, in which metrics are measured."""
+    progress.on_train_epoch_start(trainer, trainer)
+    for i in range(2):
+        progress.on_train_batch_end(trainer, trainer, None, None, i)
+    trainer.callback_metrics.update(measured)
+    progress.on_train_epoch_end(trainer, trainer)
+    trainer.current_epoch += 1
+
+
+def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    throughput = Throughput()
+    monkeypatch.setattr(Throughput, "tokens_per_second", 9012.4)
+    trainer: Any = SimpleNamespace(
+        current_epoch=0,
+        max_epochs=3,
+        max_steps=-1,
+        num_training_batches=2,
+        callback_metrics={},
+        is_global_zero=True,
+    )
+    progress = TrainingProgress(throughput)
+    caplog.set_level(logging.INFO, "en2py")
+    monkeypatch.setattr(logging.getLogger("en2py"), "propagate", True)
+    progress.on_train_start(trainer, trainer)
+    monkeypatch.setattr(
+        time, "monotonic", lambda: progress._started + 4 * (trainer.current_epoch + 1)
+    )
+    epoch(progress, trainer, {"val/nll": 2.0, "val/exact_match_renamed": 0.531})
+    epoch(progress, trainer, {"val/nll": 1.5})
+    epoch(progress, trainer, {})
+    progress.on_train_end(trainer, trainer)
+    assert [record.getMessage().replace("\u00a0", " ") for record in caplog.records[-3:]] == [
+        "epoch 1/3  val/nll 2.000  val exact match up to names 53.1%  9,012 tokens/s  8 s left",
+        "epoch 2/3  val/nll 1.500  9,012 tokens/s  4 s left",
+        "epoch 3/3  9,012 tokens/s",
+    ]
