@@ -59,6 +59,53 @@ def test_generate_refuses_in_one_sentence(
     assert reason in streams.err and streams.out == "" and streams.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing.ckpt", "add"), "CHECKPOINT: missing.ckpt does not exist"),
+        (("https://x/best.ckpt", "add"), "CHECKPOINT https://x/best.ckpt: a URL; download it"),
+        (("README.md", " "), "TEXT is empty"),
+        (("README.md", "add", "--decoding", "bean"), "--decoding bean: no such option"),
+    ],
+)
+def test_messages_of_generate_have_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    assert generate(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert "ckpt_path" not in error and "prompt" not in error and "decoding=" not in error
+
+
+def test_a_text_without_quotes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        generate(monkeypatch, "a.ckpt", "b.ckpt", "add", "two")
+    assert stop.value.code == 2 and 'put it in quotes, "add two"' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_each_of_several_checkpoints_generates_a_program(
+    whole: tuple[Go, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = whole[1] / "checkpoints"
+    files = [str(folder / name) for name in ("best.ckpt", "last.ckpt")]
+    capsys.readouterr()
+    assert generate(monkeypatch, *files, "adds 1 to a total") == 0
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("#")] == [
+        f"# {whole[1].name} ({file})" for file in files
+    ]
+    assert generate(monkeypatch, *files, stdin="adds 1 to a total\n") == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["checkpoint"] for record in records] == files
+    assert all(record["line"] == 1 and record["code"] in printed for record in records)
+
+
 @pytest.mark.slow
 def test_prompts_print_code_alone_on_stdout(
     whole: tuple[Go, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -20,6 +20,7 @@ from en2py.config.run_name import (
     with_current_names,
     without_seed,
 )
+from en2py.data.files import file_digest
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -117,6 +118,21 @@ def test_file_counts_by_its_content(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     a, b, c = (config_digest(changed("data.path", str(tmp_path / x))) for x in "abc")
     assert a == b != c
+
+
+def test_settings_name_files_instead_of_their_digest(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("{}")
+    assert settings(changed("data.path", str(file)), CHOICES)["data.path"] == (
+        f"pairs.jsonl {file_digest(file)[:8]}"
+    )
+
+
+def test_resumed_runs_are_one_configuration_for_all_seeds(tmp_path: Path) -> None:
+    for seed in "12":
+        (tmp_path / seed).write_text(seed)
+    one, two = (settings(changed("ckpt_path", str(tmp_path / s)), CHOICES) for s in "12")
+    assert one == two and one["ckpt_path"] == "resumed"
 
 
 def test_run_name_is_made_and_parsed() -> None:

@@ -3,11 +3,12 @@
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoint
+from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoints
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
 from en2py.training.build import module_of
@@ -20,7 +21,8 @@ _SHOWN = 200  # characters of a line that has no program
 def generate(cfg: DictConfig, lines: str | None = None) -> None:
     """Print the program for `prompt`, or a JSON record for each line of the file `prompts`.
 
-    A line without a program has a record with `error` instead of `code`.
+    A line without a program has a record with `error` instead of `code`. Of several checkpoints
+    each generates a program, below a comment with its run, or records that name it.
 
     Args:
         cfg: The config of evaluate.py, with `ckpt_path`.
@@ -28,27 +30,54 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
 
     Raises:
         UserError: If the checkpoint cannot be read, or the model cannot read `prompt`.
-        Fault: After all records, if a line has no program.
+        Fault: After all programs, if a line, or one of several checkpoints, has no program.
     """
-    checkpoint = load_checkpoint(find_checkpoint(cfg.ckpt_path, "generation"))
-    metadata = checkpoint["en2py"]
-    metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
-    module = module_of(checkpoint)
+    paths = find_checkpoints(cfg.ckpt_path)
     if lines is None and cfg.prompt is not None:
-        prompt = " ".join(cfg.prompt.split())
-        _warn_unknown(module.unknown_words(prompt, "the prompt"))
-        print(module.text(module.candidates([prompt])[0][0]))
+        _print_programs(paths, cfg, " ".join(cfg.prompt.split()))
         return
     text = read_text(cfg.prompts) if lines is None else lines
-    records = _records(module, text)
-    for record in records:
-        print(json.dumps(record))
+    records = []
+    for path in paths:
+        named = {"checkpoint": str(path)} if len(paths) > 1 else {}
+        for record in _records(_module(path, cfg), text):
+            records.append({**named, **record})
+            print(json.dumps(records[-1]))
     if failed := [str(record["line"]) for record in records if "error" in record]:
         raise Fault(
             f"{len(failed)} of {len(records)} lines have no program, see their records: line "
             + ", ".join(failed[:10])
             + (", ..." if len(failed) > 10 else "")
         )
+
+
+def _module(path: Path, cfg: DictConfig) -> Seq2SeqModule:
+    checkpoint = load_checkpoint(path)
+    metadata = checkpoint["en2py"]
+    metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
+    return module_of(checkpoint)
+
+
+def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None:
+    """Print the program of each checkpoint."""
+    failed = []
+    for path in paths:
+        module = _module(path, cfg)
+        if len(paths) > 1:
+            print(f"# {module.metadata['run']} ({path})")
+        try:
+            _warn_unknown(module.unknown_words(prompt, "the prompt"))
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            print(f"# {error}\n")
+            failed.append(str(path))
+            continue
+        print(module.text(module.candidates([prompt])[0][0]))
+        if len(paths) > 1:
+            print()
+    if failed:
+        raise Fault(f"{len(failed)} of {len(paths)} checkpoints have no program: {failed[0]}")
 
 
 def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ def command(
     main: Callable[[DictConfig], Any],
     config_name: str,
     argv: Sequence[str] | None = None,
+    in_words: Callable[[str], str] = str,
 ) -> int:
     """Run an entry point with the arguments of the command line.
 
@@ -87,6 +88,7 @@ def command(
         main: Called with the validated config of each run.
         config_name: The primary config, a file of `conf/` without its suffix.
         argv: Program and arguments; None: `sys.argv`.
+        in_words: Replaces the keys in a message by the program's own arguments.
 
     Returns:
         The exit code, see the head of this file.
@@ -118,7 +120,7 @@ def command(
             folder = _check_sweep(config_name, overrides) if multirun else None
             if folder is not None:
                 run_folder.begin_sweep()
-            job: Any = functools.partial(_run, main, config_name)
+            job: Any = functools.partial(_run, main, config_name, in_words)
             job.__module__ = config_name  # the name of the job
             # An absolute path: the program may be started from another folder.
             run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
@@ -143,7 +145,7 @@ def command(
         message = user_message(error, config_name, overrides)
         if message is None:
             raise
-        return refuse(message, exit_code(error))
+        return refuse(in_words(message), exit_code(error))
 
 
 def config_of(program: str, overrides: Sequence[str]) -> str:
@@ -211,7 +213,12 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
     return Path(str(composed.hydra.sweep.dir))
 
 
-def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -> Any:
+def _run(
+    main: Callable[[DictConfig], Any],
+    config_name: str,
+    in_words: Callable[[str], str],
+    cfg: DictConfig,
+) -> Any:
     """Validate and execute one job; record the failure of a sweep's job, and raise `RunFailed`."""
     hydra = HydraConfig.get()
     multirun = hydra.mode == RunMode.MULTIRUN
@@ -240,7 +247,8 @@ def _run(main: Callable[[DictConfig], Any], config_name: str, cfg: DictConfig) -
         if not multirun:
             if message is None:
                 raise
-            sys.exit(refuse(message, exit_code(error)))  # Hydra would prefix a raised error
+            # Hydra would prefix a raised error.
+            sys.exit(refuse(in_words(message), exit_code(error)))
         code = exit_code(error)
         if message is None:
             message, code, trace = f"{type(error).__name__}: {error}", 1, traceback.format_exc()

@@ -5,6 +5,7 @@
 
 import argparse
 import io
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -47,9 +48,10 @@ def run_evaluation(cfg: DictConfig) -> Any:
 def generate() -> int:
     """Print the program for a description, or a JSON line for each line of stdin."""
     parser = argparse.ArgumentParser(description="Generate code with a checkpoint.")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a run")
-    parser.add_argument("text", metavar="TEXT", nargs="?", default="-", help="the description, as "
-                        "it is; '-' or none: read descriptions from stdin, one a line")  # fmt: skip
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a "
+                        "run; several files *.ckpt generate one after the other")  # fmt: skip
+    parser.add_argument("text", metavar="TEXT", nargs="*", help="the description, as it is; '-' "
+                        "or none: read descriptions from stdin, one a line")  # fmt: skip
     parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "
                         "beam, sample, or a value like beam_size=8; may be repeated; default: "
                         "as trained")  # fmt: skip
@@ -58,18 +60,31 @@ def generate() -> int:
                         "repeated")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"en2py {version('en2py')}")
     options = parser.parse_args()
+    words: list[str] = options.text
+    n_more = next((i for i, w in enumerate(words) if not w.endswith(".ckpt")), len(words))
+    checkpoints, texts = [options.checkpoint, *words[:n_more]], words[n_more:] or ["-"]
+    if len(texts) > 1:
+        parser.error(f'TEXT is one word for the shell: put it in quotes, "{" ".join(texts)}"')
     overrides = [f"decoding.{o}" if "=" in o else f"decoding={o}" for o in options.decoding]
-    overrides.append(f"ckpt_path={options.checkpoint}")
+    overrides.append(f"ckpt_path={','.join(checkpoints)}")
     overrides.append(f"allowed_packages=[{','.join(options.allow)}]")
-    if options.text != "-":
-        overrides.append(f"prompt={options.text}")
+    if texts != ["-"]:
+        overrides.append(f"prompt={texts[0]}")
 
     def run(cfg: DictConfig) -> None:
         from en2py.cli import generate  # torch takes seconds: after the validation
 
-        generate.generate(cfg, read_stdin() if options.text == "-" else None)
+        generate.generate(cfg, read_stdin() if texts == ["-"] else None)
 
-    return command(run, "evaluate", argv=[sys.argv[0], *overrides])
+    return command(run, "evaluate", argv=[sys.argv[0], *overrides], in_words=_in_own_words)
+
+
+def _in_own_words(message: str) -> str:
+    """Return a message of evaluate.py with the arguments of generate.py."""
+    message = re.sub(r"\bckpt_path=", "CHECKPOINT ", message)
+    message = re.sub(r"\bckpt_path\b", "CHECKPOINT", message)
+    message = re.sub(r"(?<!the )\bprompt\b", "TEXT", message)
+    return re.sub(r"\bdecoding[.=](?=\w)", "--decoding ", message)
 
 
 def read_stdin() -> str:

@@ -102,10 +102,23 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
         found.pop(group, None)
+    paths = dict(leaves(config))
     for key, value in leaves(_relevant(config)):
         if value is not None and key != "seed" and not key.endswith("_partial_"):
-            found[key] = typed(value)
+            found[key] = _shown(key, value, paths.get(key))
     return found
+
+
+def _shown(key: str, value: Any, path: Any) -> str:
+    """Return a setting as a text; a file as its name with the first digits of its digest.
+
+    Runs that resume from a checkpoint of their own seed are one configuration.
+    """
+    if key == "ckpt_path":
+        return "resumed"
+    if value != path and re.fullmatch("[0-9a-f]{64}", str(value)):
+        return f"{Path(str(path)).name} {value[:8]}"
+    return typed(value)
 
 
 def canonical(value: Any, key: str = "") -> Any:
