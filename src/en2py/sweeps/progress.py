@@ -44,7 +44,9 @@ def print_finished(result: Mapping[str, Any], study: Path, n_parallel: int) -> N
 
     values = _metrics(result)
     scores = ", ".join(
-        f"{metric(n).label} {format_value(n, values[n])}" for n in FINISHED_RUN if n in values
+        f"{metric(n).label} {format_value(n, values[n])}".replace(" ", "\u00a0")
+        for n in FINISHED_RUN
+        if n in values
     )
     time = duration(result["seconds"] + result["test_seconds"])
     log.info(f"finished in {time}, {result['end']}: {scores}")

@@ -174,7 +174,7 @@ def test_tables_begin_with_the_row_and_the_metric_that_ranks_it():
     first = sections(fake_results(), {})[:2]
     tables = [block.content for section in first for block in section.blocks]
     assert all(table.columns[0].label == "row" for table in tables)
-    assert all(table.columns[1].label.startswith("val NLL") for table in tables)
+    assert all(table.columns[1].label.startswith("val/nll") for table in tables)
     assert all(table.n_fixed == 2 for table in tables)
 
 

@@ -35,7 +35,7 @@ def test_a_difference_is_significant_only_if_its_interval_excludes_zero():
             differences=difference,
         )
         text = sentence(reference, best)
-        assert text.startswith("Of 2 configurations, “b” is best on validation: NLL 0.900")
+        assert text.startswith("Of 2 configurations, “b” is best on validation: val/nll 0.900")
         assert "the reference row, “a”, has 1.000" in text
         assert expected in text[text.index("On the test split") :]
 
@@ -132,7 +132,7 @@ def test_rows_with_other_tokens_are_ranked_by_bits_per_character():
     reference = row("a", validation={"nll": figure(1.0), "bpc": figure(0.8)})
     far = {"val/bpc": Difference(-0.1, -0.2, -0.05, "seeds", True)}
     other = row("b", validation={"nll": figure(3.0), "bpc": figure(0.7)}, differences=far)
-    assert "“b” is best on validation: bits/char 0.700" in sentence(reference, other)
+    assert "“b” is best on validation: val bits/char 0.700" in sentence(reference, other)
 
 
 def test_the_rival_is_the_baseline_that_is_best_on_validation():

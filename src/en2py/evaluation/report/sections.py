@@ -214,7 +214,7 @@ def _scored_on(results: Results) -> str:
         text = f"All rows are scored on the same {data['n_pairs']:,} pairs of {part}"
         text += f"{near if 'n_clusters' in data else ''}."
     if any(row.kind == "model" for row in results.rows):
-        name = metric(ranked_by(results).removeprefix("val/")).label
+        name = metric(ranked_by(results)).label
         text += f" Models are ranked by their {name} on validation, lowest first"
         text += "; then baselines." if any(row.kind != "model" for row in results.rows) else "."
     return text

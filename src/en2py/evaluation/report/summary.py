@@ -81,7 +81,7 @@ def headline_metric(rows: Sequence[ResultRow]) -> str | None:
 
 
 def _ranking(models: Sequence[ResultRow], best: ResultRow, reference: ResultRow, name: str) -> str:
-    own, label = figure_of(best, name), metric(name.removeprefix("val/")).label
+    own, label = figure_of(best, name), metric(name).label
     if len(models) == 1:
         known = f": {label} {_figure(name, own)} on validation" if own else ""
         return f"One configuration was scored, {_quoted(best)}{known}."
