@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from en2py.config.composition import groups_of, options_of
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
@@ -51,3 +53,11 @@ def test_citation_names_the_authors_and_the_version() -> None:
     assert citation["authors"] == [{"name": author["name"]} for author in PROJECT["authors"]]
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
+
+
+def test_table_of_options_is_complete() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \| (`[^|]*) \|", page, flags=re.MULTILINE)
+    listed = {group.strip("`"): re.findall(r"`([^`]+)`", options) for group, options in rows}
+    for group in set(groups_of()) - {"data", "experiment", "sandbox"}:
+        assert sorted(listed.get(group, [])) == options_of(group), group
