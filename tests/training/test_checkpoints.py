@@ -12,6 +12,7 @@ from en2py.errors import Fault, UserError
 from en2py.training.checkpoints import (
     FORMAT,
     AtomicCheckpointIO,
+    best_of,
     is_valid,
     load_checkpoint,
     newest_valid,
@@ -132,3 +133,11 @@ def test_the_newest_valid_checkpoint_is_found_and_leftovers_are_deleted(good: Pa
     remove_leftovers(good.parent)
     assert newest_valid(good.parent) == good
     assert not list(good.parent.glob(".*"))
+
+
+def test_a_run_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
+    assert best_of(tmp_path) == tmp_path
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    best.parent.mkdir()
+    best.touch()
+    assert best_of(tmp_path) == best_of(best) == best
