@@ -19,7 +19,9 @@ def test_numbers_have_one_format():
     assert number(-0.0001, 2) == "0.00" and number(-1.5, 1) == "−1.5"
     assert number(math.nan) == number(None) == "–"
     assert metric("compiles").interval(0.95, 1.02) == "95.0–100.0"
-    assert metric("nll").interval(-0.1, 0.1) == "−0.100 to 0.100"
+    assert metric("nll").interval(-0.1, 0.1) == "0.000–0.100"
+    assert metric("gap/nll").interval(-0.1, 0.1) == "−0.100 to 0.100"
+    assert metric("bleu").interval(-35.1, 41.12) == "0.0–41.1"
     assert metric("bleu").interval(1.0, None) == ""
     assert metric("bleu").change(2.0) == "+2.0" and metric("bleu").change(0.01) == "0.0"
 

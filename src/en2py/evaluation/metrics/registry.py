@@ -28,6 +28,7 @@ class Metric:
         unit: `%` for values that are stored between 0 and 1 and written in per cent; else empty.
         digits: Decimal places in tables.
         higher_is_better: None where neither direction is better.
+        bounds: The least and the largest stored value, to which written intervals are clipped.
         is_share: Whether each program counts 0 or 1, so that `k of n` can be written.
         from_logits: Whether it is computed from the probabilities of reference tokens, so that only
             models have it.
@@ -42,6 +43,7 @@ class Metric:
     unit: str = ""
     digits: int = 3
     higher_is_better: bool | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
     is_share: bool = False
     from_logits: bool = False
     per_token: bool = False
@@ -73,12 +75,10 @@ class Metric:
         return number(value, self.digits, self.scale)
 
     def interval(self, low: float | None, high: float | None) -> str:
-        """Format an interval, empty where there is none; per cents are clipped to 0 and 100."""
+        """Format an interval within the bounds of the metric, empty where there is none."""
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
             return ""
-        if self.unit == "%":
-            low, high = max(low, 0.0), min(high, 1.0)
-        ends = self.write(low), self.write(high)
+        ends = self.write(max(low, self.bounds[0])), self.write(min(high, self.bounds[1]))
         return " to ".join(ends) if MINUS in "".join(ends) else "–".join(ends)
 
     def change(self, value: float | None) -> str:
@@ -192,19 +192,19 @@ def _variant(known: Metric, name: str, label: str, about: str) -> Metric:
 
 
 def _percent(name: str, label: str, about: str, better: bool | None = True, **more: bool) -> Metric:
-    return Metric(name, label, about, "%", 1, better, **more)
+    return Metric(name, label, about, "%", 1, better, (0, 1), **more)
 
 
 def _share(name: str, label: str, about: str, better: bool | None = True, **more: bool) -> Metric:
-    return Metric(name, label, about, "%", 1, better, is_share=True, **more)
+    return Metric(name, label, about, "%", 1, better, (0, 1), is_share=True, **more)
 
 
 def _score(name: str, label: str, about: str, **more: bool) -> Metric:
-    return Metric(name, label, about, "", 1, True, **more)
+    return Metric(name, label, about, "", 1, True, (0, 100), **more)
 
 
 def _loss(name: str, label: str, about: str, digits: int, **more: bool) -> Metric:
-    return Metric(name, label, about, "", digits, False, from_logits=True, **more)
+    return Metric(name, label, about, "", digits, False, (0, math.inf), from_logits=True, **more)
 
 
 _IN_TABLE = {"in_table": True}
