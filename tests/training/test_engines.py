@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from en2py.config.instantiate import make
+from en2py.data.tokenizers import PythonTokenizer
 from en2py.decoding.greedy import greedy
 from en2py.decoding.sampling import sample
 from en2py.errors import UserError
@@ -19,6 +21,15 @@ from en2py.training import build
 def test_constraints_are_refused(name: str, value: Any, written: str) -> None:
     module: Any = SimpleNamespace(search=partial(greedy, **{name: value}))
     with pytest.raises(UserError, match=f"does not support decoding.{name}={written}: use"):
+        build._exported(module, "ctranslate2")
+
+
+def test_search_of_a_config_is_bound_as_the_engine_expects() -> None:
+    """Hydra's own partials compare unequal to the functions that they call."""
+    section = {"_target_": "en2py.decoding.greedy.greedy", "_partial_": True, "grammar": True}
+    search = make({**section, "max_len": 8, "allow_unk": False})
+    module: Any = SimpleNamespace(search=build.bound(search, PythonTokenizer()))
+    with pytest.raises(UserError, match="does not support decoding.grammar=true"):
         build._exported(module, "ctranslate2")
 
 

@@ -160,6 +160,7 @@ def module_from(
     check_allowed(config)
     states = (metadata["src_state"], metadata["tgt_state"])
     src_tokenizer, tgt_tokenizer = tokenizers(config, states)
+    search = make({k: v for k, v in config["decoding"].items() if k != "engine"})
     return Seq2SeqModule(
         model=make(config["model"])(
             len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **metadata["widths"]
@@ -167,10 +168,7 @@ def module_from(
         loss=make(config["loss"])(tgt_vocab),
         optimizer=make(config["optimizer"]),
         scheduler=make(config["scheduler"]),
-        search=partial(
-            make({k: v for k, v in config["decoding"].items() if k != "engine"}),
-            tokenizer=tgt_tokenizer,
-        ),
+        search=bound(search, tgt_tokenizer),
         src_tokenizer=src_tokenizer,
         tgt_tokenizer=tgt_tokenizer,
         src_vocab=src_vocab,
@@ -179,6 +177,11 @@ def module_from(
         frozen=metadata["frozen"],
         metadata=metadata,
     )
+
+
+def bound(search: Any, tokenizer: Tokenizer) -> Search:
+    """Return a search of `make` with the target tokenizer, as a plain partial; see `_exported`."""
+    return partial(search.func, **search.keywords, tokenizer=tokenizer)
 
 
 def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
