@@ -7,8 +7,17 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from experiments import eval_metrics, neighbours, run_all, train_vectors, try_all, what_helps
+from experiments import (
+    eval_metrics,
+    neighbours,
+    run_all,
+    train_vectors,
+    training_queries,
+    try_all,
+    what_helps,
+)
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +28,9 @@ from en2py.config import instantiate
 from en2py.config.composition import ROOT
 from en2py.config.overrides import as_typed
 from en2py.data.syntax import ast_text_renamed, parse
+from en2py.evaluation.baselines.candidates import find_training_candidates
+from en2py.evaluation.baselines.ranker import FEATURES
+from en2py.evaluation.baselines.votes import Agreement
 from en2py.models.embeddings import Vectors
 
 HERE = ROOT / "experiments"
@@ -26,6 +38,7 @@ README = (HERE / "README.md").read_text(encoding="utf-8")
 SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:])
 SCRIPTED = {  # nothing is trained
     "eval_metrics",
+    "baselines",
     "What helps on small data",
     "Models and the retrieval baseline",
 }
@@ -296,3 +309,18 @@ def test_rows_are_added_once(tmp_path: Path) -> None:
         ("b", "2.0", "s"),
     ]
     assert list(found[0]) == ["run", "seed", "loss", "size", "val/nll", "version.torch"]
+
+
+def test_training_queries_are_valued_by_every_baseline(pairs) -> None:
+    settings = {"temperature": 1.0, "vote_weight": 0.3}
+    queries = find_training_candidates(pairs, FEATURES, 4)
+    nothing_runs = Agreement(np.zeros(len(pairs), dtype=int), np.zeros((1, 1), dtype=bool))
+    found = training_queries.values(
+        queries,
+        nothing_runs,
+        np.arange(len(pairs)) % 2 == 1,
+        dict.fromkeys(("consensus", "ranker", "votes"), settings),
+    )
+    assert (found["retrieval"].argmax(axis=1) == 0).all()  # the nearest is first
+    assert found["votes"] == pytest.approx(found["ranker"])  # where no program can be called
+    assert (found["ranker"] > 0).all()

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 MAX_PARAMETERS = 3
 MIN_SHARED = 3  # inputs on which both programs return, with at least two different answers
 _CALL_S, _PROGRAM_S = 0.1, 2.0  # CPU seconds
-_AGREEMENT = 0.3  # weight of agreement beside BLEU when the coefficients are learned
+AGREEMENT = 0.3  # weight of agreement beside BLEU when the coefficients are learned
 
 Answers = Mapping[int, Answer]  # number of the input -> answer, where the call returned
 
@@ -83,7 +83,7 @@ def votes(
     agreement = Agreement.of([pair.code for pair in train], used, sandbox, Path(cache))
 
     agrees = agreement.between(queries.places[:, None], known.places) & known.are_valid
-    coefficients = fit(known, [(queries.bleu, 1.0), (agrees.astype(float), _AGREEMENT)])
+    coefficients = fit(known, [(queries.bleu, 1.0), (agrees.astype(float), AGREEMENT)])
     weights = found.weights(coefficients, temperature)
     same = agreement.between(found.places[:, :, None], found.places[:, None, :])
     values = found.expected_bleu(weights) + vote_weight * expected(same, weights)
