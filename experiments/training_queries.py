@@ -110,9 +110,8 @@ def main() -> None:
             agree.append(100 * difference / is_called[some].sum())
         low, high = np.percentile(bleu, [2.5, 97.5])
         least, most = np.percentile(agree, [2.5, 97.5])
-        print(
-            f"{name} - retrieval: BLEU {low:+.1f} to {high:+.1f}, agree {least:+.1f} to {most:+.1f}"
-        )
+        text = f"BLEU {low:+.1f} to {high:+.1f}, agree {least:+.1f} to {most:+.1f} points"
+        print(f"{name} minus retrieval: {text}")
 
 
 if __name__ == "__main__":
