@@ -35,6 +35,7 @@ RUNS: dict[str, tuple[str, ...]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="output file")
+    parser.add_argument("--quick", action="store_true", help="2 runs of one epoch of 20 steps")
     options = parser.parse_args()
     figures: dict[str, Any] = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
@@ -45,10 +46,17 @@ def main() -> None:
         fixed = [
             *("experiment=tasks", "data.source.n_pairs=900", "model=tiny", "logger=csv"),
             *("decoding.max_len=32", "callbacks.samples=null", f"cache={folder / 'cache'}"),
-            *("++trainer.max_epochs=3", "++trainer.accelerator=cpu"),
+            *("trainer.max_epochs=3", "trainer.accelerator=cpu"),
         ]
-        command(*fixed, "++trainer.limit_train_batches=1", f"output={folder / 'warm'}")
+        if options.quick:
+            fixed += ["+trainer.limit_train_batches=20", "data.source.n_pairs=300"]
+            fixed = [w.replace("max_epochs=3", "max_epochs=1") for w in fixed]
+            fixed = [w for w in fixed if w != "data.source.n_pairs=900"]
+        command(*fixed, f"output={folder / 'warm'}")
         for i, (label, words) in enumerate({**SWEEPS, **RUNS}.items()):
+            if options.quick:
+                words = tuple(word for word in words if not word.startswith("loss="))
+                label = label.replace("4 runs", "2 runs")
             seconds, _ = command(*words, *fixed, f"output={folder / str(i)}")
             figures[label] = {"s": round(seconds, 1), "load": round(os.getloadavg()[0], 1)}
             print(label, figures[label], flush=True)

@@ -23,7 +23,9 @@ from en2py.training.loggers import (
 )
 from training_runs import Go, folder_of
 
-RUN: dict[str, Any] = {"project": "p", "name": "r", "run_id": "i", "group": "s"}
+RUN: dict[str, Any] = {
+    "project": "p", "name": "r", "run_id": "i", "group": "s", "job_type": "training",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +132,7 @@ def test_a_failed_start_is_followed_by_an_offline_record(
         finish_wandb()
         wandb.teardown()
     assert list(tmp_path.glob("wandb/offline-run-*/run-i.wandb"))
-    (message,) = [r.getMessage() for r in caplog.records if r.name == loggers.__name__]
+    (message,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert "W&B does not respond" in message and "recorded offline" in message
     assert "anonymous" not in capsys.readouterr().err
 
@@ -176,6 +178,7 @@ def test_tables_of_runs_show_the_best_nll_instead_of_the_last(
         logger.log_metrics({"val/nll": nll}, step=step)
     assert dict(logger.experiment.summary["val/nll"]) == {"min": 1.0}
     assert logger.experiment.group == "s" and logger.experiment.name == "r"
+    assert logger.experiment.job_type == "training"
     finish_wandb()
 
 
@@ -240,3 +243,134 @@ def test_a_failed_write_of_metrics_does_not_hide_the_error_of_the_run(
     logger.finalize("failed")
     with pytest.raises(Fault):
         logger.finalize("success")
+
+
+# --------------------------------------------------------------------------- options and figures
+
+
+def rows_of(tmp_path: Path) -> list[dict[str, str]]:
+    with open(folder_of(tmp_path) / "metrics.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_options_reach_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    started: list[Any] = []
+    monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
+    wandb_logger(folder=tmp_path, **RUN, entity="team", tags=["a"], notes="n", mode="offline")
+    expected = {"entity": "team", "tags": ["a"], "notes": "n", "mode": "offline", "id": "i"}
+    assert expected.items() <= started[0].items() and started[0]["job_type"] == "training"
+
+
+def test_agent_of_a_wandb_sweep_chooses_the_run_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    started: list[Any] = []
+    monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
+    wandb_logger(folder=tmp_path, **RUN, mode="offline")
+    assert started[0]["id"] is None
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("logger.wandb.mode=ofline", "logger.wandb.mode=ofline: expected 'online', 'offline'"),
+        ("logger.wandb.tags=a", "logger.wandb.tags=a: expected a list in brackets"),
+        ("+logger.wandb.team=x", "logger.wandb.team: no such key"),
+        ("trainer.log_every_n_steps=-1", "trainer.log_every_n_steps=-1: expected a number at"),
+    ],
+)
+def test_wrong_option_of_a_logger_is_refused(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
+) -> None:
+    assert go("logger=wandb", word) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_logger_without_its_package_is_refused(
+    go: Go, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from importlib.util import find_spec
+
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "mlflow" else find_spec(name)
+    )
+    assert go("logger=mlflow") == 2
+    assert 'pip install -e ".[mlflow]"' in capsys.readouterr().err
+
+
+def test_evaluation_refuses_a_logger_that_it_does_not_use(
+    go: Go, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go("study=x", "logger=tensorboard", program="evaluate") == 2
+    assert "logger=wandb or logger=csv" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_metrics_are_logged_when_measured_and_epochs_count_from_one(go: Go, tmp_path: Path) -> None:
+    words = ("callbacks.samples.every_n_epochs=2", "trainer.log_every_n_steps=2")
+    assert go(*words, "trainer.max_epochs=3") == 0
+    rows = rows_of(tmp_path)
+    epochs = [row for row in rows if row["val/nll"]]
+    assert [row["epoch"] for row in epochs] == ["1", "2", "3"]
+    assert [bool(row["val/exact_match_renamed"]) for row in epochs] == [False, True, True]
+    logged = [int(row["step"]) + 1 for row in rows if row["train/loss_step"]]
+    n_steps = max(int(row["step"]) for row in rows if row["train/loss"]) + 1
+    assert logged == list(range(2, n_steps + 1, 2))
+    assert all(row["lr"] for row in rows if row["train/loss_step"])
+    result = json.loads((folder_of(tmp_path) / "result.json").read_text())
+    assert result["best"]["epoch"] in (1, 2, 3)
+
+
+@pytest.mark.slow
+def test_tensorboard_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert go("logger=tensorboard", "trainer.max_epochs=2", "trainer.log_every_n_steps=2") == 0
+    folder = folder_of(tmp_path)
+    events = EventAccumulator(str(folder.parent / "tensorboard" / folder.name))
+    events.Reload()
+    for name in ("val/nll", "train/loss", "train/loss_step", "epoch"):
+        expected = [float(row[name]) for row in rows_of(tmp_path) if row[name]]
+        found = {event.step: event.value for event in events.Scalars(name)}
+        assert list(found.values()) == pytest.approx(expected), name
+    result = json.loads((folder / "result.json").read_text())
+    assert events.Scalars("test/bleu")[-1].value == pytest.approx(result["test"]["bleu"])
+    assert events.Scalars(loggers.BEST)[-1].value == pytest.approx(result["best"]["val/nll"])
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    assert go("logger=mlflow", "trainer.max_epochs=2") == 0
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out'}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'adhoc'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    expected = [float(row["val/nll"]) for row in rows_of(tmp_path) if row["val/nll"]]
+    found = [m.value for m in client.get_metric_history(run.info.run_id, "val/nll")]
+    assert found == pytest.approx(expected)
+    assert run.info.run_name == folder_of(tmp_path).name
+    assert run.data.params["optimizer/lr"] and int(run.data.params["n_parameters"]) > 0
+
+
+@pytest.mark.slow
+def test_finished_configuration_is_logged_to_a_wandb_sweep(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert go("trainer.max_epochs=1") == 0
+    logged: list[Any] = []
+    run = MagicMock()
+    run.log = lambda values, **more: logged.append(values)
+    started: list[Any] = []
+    monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or run)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert go("trainer.max_epochs=1", "logger=wandb") == 0
+    result = json.loads((folder_of(tmp_path) / "result.json").read_text())
+    assert started[0]["id"] is None
+    assert logged[0][loggers.BEST] == result["best"]["val/nll"]
+    assert logged[0]["test/bleu"] == result["test"]["bleu"]

@@ -453,6 +453,8 @@ def _log_to_wandb(
         if section and run.folder is not None:  # else a copy of a checkpoint, its run is not known
             values = {f"{data.label}/{name}": value for name, value in own.values.items()}
             study = run.metadata["config"]["study"]
-            log_evaluated_run(run.folder, study, values, section["project"])
+            log_evaluated_run(run.folder, study, values, section)
     if sections[-1]:
-        log_results(results, sections[-1]["project"], folder)
+        studies = {run.metadata["config"]["study"] for run in runs}
+        study = studies.pop() if len(studies) == 1 else "comparisons"
+        log_results(results, sections[-1], folder, study)

@@ -49,7 +49,13 @@ from en2py.training.checkpoints import (
 )
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
 from en2py.training.initialization import copy_weights
-from en2py.training.loggers import MetricsFile, finish_wandb, training_logger
+from en2py.training.loggers import (
+    BEST,
+    MetricsFile,
+    finish_wandb,
+    log_finished_run,
+    training_loggers,
+)
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory, training_remedies
 from en2py.training.resume import check_same_data, find_checkpoint
@@ -96,6 +102,8 @@ def train(cfg: DictConfig) -> float:
             if not in_sweep():
                 log.info(f"training {result.get('end', 'ended')}")
                 print_result(result)
+            if "WANDB_SWEEP_ID" in os.environ and run.config["logger"].get("wandb"):
+                log_finished_run(run, result)
             run.write_state()
             if _kept(run) == "weights" and is_rank_zero():
                 discard_training_state(run.folder / "checkpoints")
@@ -147,8 +155,8 @@ def _train_and_test(run: Run) -> dict[str, Any]:
 
     until = resumed["global_step"] if resumed and run.checkpoint is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
-    if config["logger"].get("wandb") and is_rank_zero():
-        loggers.append(training_logger(run))
+    if is_rank_zero():
+        loggers += training_loggers(run, sum(p.numel() for p in module.model.parameters()))
     build.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
     trainer = build.trainer(config, folder, loggers, pruning)
@@ -224,10 +232,15 @@ def _test(
     key = predictions_key(file_digest(best_file), run.config)
     write_atomically(run.folder / "predictions.json", json.dumps(key).encode())
     pictures = draw_attention(module, scores, run.folder, ["cross"], n_maps=1)
+    nll = trainer.loggers[0].best_nll()  # type: ignore[attr-defined]
+    best_value = {} if nll is None else {BEST: nll}
     loggers: list[Any] = trainer.loggers[1:]  # the first writes metrics.csv
     for logger in loggers:
-        logger.log_metrics({f"test/{name}": value for name, value in scores.values.items()})
-        logger.log_image("attention", [str(picture) for picture in pictures])
+        values = {f"test/{name}": value for name, value in scores.values.items()}
+        logger.log_metrics({**values, **best_value}, trainer.global_step)
+        if hasattr(logger, "log_image"):
+            logger.log_image("attention", [str(picture) for picture in pictures])
+        logger.finalize("success")
     return scores
 
 

@@ -35,6 +35,7 @@ ALLOWED = (
     "en2py.training.schedulers.",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.",
+    "pytorch_lightning.loggers.",
     "pytorch_lightning.plugins.",
     "pytorch_lightning.profilers.",
     "pytorch_lightning.strategies.",

@@ -9,6 +9,7 @@ import dataclasses
 import fnmatch
 import functools
 import glob
+import importlib.util
 import json
 import os
 import re
@@ -72,7 +73,13 @@ VALUES: dict[str, ArgumentType] = {
         "sandbox.min_level": Literal["auto", "full", "kernel", "process"],
         "logger.wandb": Section | None,
         "logger.wandb.project": str,
+        "logger.wandb.entity": str | None,
+        "logger.wandb.tags": list[str],
+        "logger.wandb.notes": str | None,
+        "logger.wandb.mode": Literal["online", "offline", "disabled"] | None,
         "logger.wandb.log_checkpoints": bool,
+        "logger.tensorboard": Section | None,
+        "logger.mlflow": Section | None,
         "data.name": str,
         "data.path": str | Mapping[str, str] | None,
         "data.root": str | None,
@@ -121,6 +128,7 @@ VALUES: dict[str, ArgumentType] = {
         "trainer.gradient_clip_val": NonNegativeFloat | None,
         "trainer.gradient_clip_algorithm": Literal["norm", "value"] | None,
         "trainer.accumulate_grad_batches": PositiveInt,
+        "trainer.log_every_n_steps": NonNegativeInt,
         "trainer.profiler": Literal["simple", "advanced", "pytorch"] | Section | None,
         "trainer.use_distributed_sampler": Literal[False],  # our batch sampler distributes itself
         # evaluate.py
@@ -155,8 +163,7 @@ REFUSED_TRAINER_ARGUMENTS = {
     "fast_dev_run": "a run without checkpoints has no result; use trainer=smoke",
     "limit_predict_batches": "scores cover the whole test split",
     "limit_test_batches": "scores cover the whole test split",
-    "log_every_n_steps": "metrics are logged once per epoch",
-    "logger": "loggers are in the group of this name: logger=csv, logger=wandb",
+    "logger": "loggers are in the group of this name: logger=csv, logger=tensorboard",
     "model_registry": "use logger.wandb.log_checkpoints=true",
     "overfit_batches": "use trainer=overfit or batch.max_pairs=N",
     "plugins": "checkpoints are always written atomically; use trainer.precision and "
@@ -194,6 +201,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     _check_official_split(plain)
     if (plain.get("logger") or {}).get("wandb"):
         wandb_mode_of_environment()
+    _check_loggers(plain)
     if "_target_" in (plain.get("trainer") or {}):
         _check_trainer(plain)
     _check_sweep()
@@ -526,6 +534,20 @@ def _check_official_split(config: Section) -> None:
         raise UserError(
             f"data.source.split_field={field}: no other split reads it; add split=official"
         )
+
+
+def _check_loggers(config: Section) -> None:
+    """Refuse a logger whose package is missing, or that an evaluation would not use."""
+    for name, section in (config.get("logger") or {}).items():
+        if not section or name == "wandb":
+            continue
+        if "baselines" in config:
+            raise UserError(
+                f"logger={name}: an evaluation is written to its folder and to W&B; take "
+                "logger=wandb or logger=csv"
+            )
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f'logger={name}: not installed; pip install -e ".[{name}]" installs it')
 
 
 def wandb_mode_of_environment() -> str | None:

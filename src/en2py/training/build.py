@@ -32,6 +32,7 @@ from en2py.training.callbacks.gradient_guard import GradientGuard
 from en2py.training.callbacks.progress import TrainingProgress
 from en2py.training.callbacks.reproducibility import SeedEachBatch
 from en2py.training.callbacks.restored_state import RestoredState
+from en2py.training.callbacks.step_metrics import StepMetrics
 from en2py.training.callbacks.throughput import Throughput
 from en2py.training.checkpoints import AtomicCheckpointIO, best_of, load_checkpoint
 from en2py.training.initialization import fill_embeddings
@@ -264,6 +265,7 @@ def trainer(
         RestoredState(configured),
         SeedEachBatch(config["seed"]),
         GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
+        StepMetrics(),
         throughput,
         TrainingProgress(throughput),
         *configured.values(),

@@ -1,4 +1,4 @@
-"""Loggers of a run: always a CSV file, and W&B if it is configured."""
+"""Loggers of a run: always a CSV file, and W&B, TensorBoard or MLflow if configured."""
 
 import csv
 import functools
@@ -16,21 +16,24 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from en2py.config.instantiate import make
 from en2py.config.run_name import n_archived, wandb_id
 from en2py.config.validation import wandb_mode_of_environment
 from en2py.data.files import digest, read_csv, write_atomically
-from en2py.errors import Fault
+from en2py.errors import Fault, UserError
 from en2py.evaluation.learning_curve import epochs_from_1
 from en2py.evaluation.results import Results
 from en2py.training.run_folder import Run
 
 log = logging.getLogger(__name__)
 
+BEST = "val/nll_best"  # of a finished run: the metric of a W&B sweep
+
 
 class MetricsFile(Logger):
     """Write all metrics to a CSV file, one row per step; a resumed run appends to it.
 
-    Epochs count from 1; Lightning counts from 0. Metrics of the test split belong to no epoch.
+    Epochs count from 1, as the module logs them. Metrics of the test split belong to no epoch.
 
     Lightning's own logger deletes the earlier rows when a run is resumed.
 
@@ -66,13 +69,17 @@ class MetricsFile(Logger):
         """Add values to the row of a step."""
         row = {key: repr(float(value)) for key, value in metrics.items()}
         if "epoch" in row:
-            row["epoch"] = str(int(float(row["epoch"])) + 1)
+            row["epoch"] = str(int(float(row["epoch"])))
         if any(name.startswith("test/") for name in row):
             row.pop("epoch", None)
         if self.rows and self.rows[-1]["step"] == str(step or 0):
             self.rows[-1].update(row)
         else:
             self.rows.append({"step": str(step or 0), **row})
+
+    def best_nll(self) -> float | None:
+        """Return the lowest `val/nll`; None without a validation."""
+        return min((float(row["val/nll"]) for row in self.rows if row.get("val/nll")), default=None)
 
     @rank_zero_only
     def save(self) -> None:
@@ -168,26 +175,35 @@ def wandb_logger(
     name: str,
     run_id: str,
     group: str,
+    job_type: str,
+    entity: str | None = None,
     tags: Sequence[str] = (),
+    notes: str | None = None,
+    mode: str | None = None,
     config: Mapping[str, Any] | None = None,
     log_checkpoints: bool = False,
 ) -> WandbLogger:
     """Return a started W&B logger; the same run id continues the same W&B run.
 
     If W&B is not reachable, the run is recorded offline; if that fails too, the logger is disabled.
+    In a W&B sweep the agent has set the id of the run.
     """
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")  # our own output names the folders
     deadline = time.monotonic() + _START_SECONDS
-    mode, problem = wandb_mode(), ""
+    mode, problem = mode or wandb_mode(), ""
+    in_agent = "WANDB_SWEEP_ID" in os.environ
     while True:
         timeout = max(4.0, deadline - time.monotonic())
         logger = FaultTolerantWandbLogger(
             project=project,
             name=name,
-            id=run_id,
+            id=None if in_agent else run_id,
+            entity=entity,
             group=group,
+            job_type=job_type,
+            notes=notes,
             tags=list(tags),
             save_dir=str(folder),
             config=dict(config or {}),
@@ -205,6 +221,7 @@ def wandb_logger(
             logger.experiment.define_metric("val/nll", step_metric=step, summary="min")
             if problem:
                 log.warning(f"W&B does not respond ({problem}), so this run is recorded offline")
+            _log_location(logger, mode)
             return logger
         except Exception as error:
             problem = _reason(error)
@@ -214,6 +231,14 @@ def wandb_logger(
                 return logger
             wandb.teardown()  # its service reserves the id of the failed start
             mode = "offline"
+
+
+def _log_location(logger: WandbLogger, mode: str) -> None:
+    """Log the URL of a run, or the command that uploads an offline one."""
+    if mode in ("offline", "dryrun"):
+        log.info(f"W&B offline: wandb sync {logger.experiment.settings.sync_dir}")
+    elif mode != "disabled" and logger.experiment.url:
+        log.info(f"W&B: {logger.experiment.url}")
 
 
 def finish_wandb() -> None:
@@ -231,58 +256,138 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def training_logger(run: Run) -> WandbLogger:
-    """Return the W&B logger of a training run: its project, tags, config and id."""
-    section = run.config["logger"]["wandb"]
+def training_loggers(run: Run, n_parameters: int) -> list[Logger]:
+    """Return the configured loggers of a training run, besides `metrics.csv`.
+
+    Args:
+        run: The run.
+        n_parameters: Of the model; part of the logged config.
+
+    Raises:
+        UserError: If TensorBoard or MLflow does not start.
+    """
+    config = {**run.config, "choices": run.choices, "n_parameters": n_parameters}
+    found: list[Logger] = []
+    for name, section in run.config["logger"].items():
+        if not section:
+            continue
+        if name == "wandb":
+            found.append(_wandb_logger_of(run, section, config))
+            continue
+        try:
+            logger = _make_logger(name, section, run)
+            logger.log_hyperparams(config)
+        except Exception as error:
+            raise UserError(
+                f"logger.{name} does not start ({_reason(error)}): correct its settings, or take "
+                "logger=csv"
+            ) from error
+        found.append(logger)
+    return found
+
+
+def _wandb_logger_of(run: Run, section: Mapping[str, Any], config: dict[str, Any]) -> WandbLogger:
     tags = [f"{group}={run.choices[group]}" for group in ("data", "model", "embeddings", "loss")]
     return wandb_logger(
+        entity=section.get("entity"),
+        notes=section.get("notes"),
+        mode=section.get("mode"),
         project=section["project"],
         folder=run.folder.parent,
         name=run.name,
         run_id=wandb_id(run.config["study"], run.name, n_archived(run.folder)),
         group=run.config["study"],
-        tags=[*tags, f"seed={run.config['seed']}"],
-        config={**run.config, "choices": run.choices},
+        job_type="training",
+        tags=[*tags, f"seed={run.config['seed']}", *section.get("tags", ())],
+        config=config,
         log_checkpoints=section["log_checkpoints"],
     )
 
 
-def log_evaluated_run(folder: Path, study: str, values: Mapping[str, float], project: str) -> None:
+def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
+    """Return Lightning's logger of a section; a resumed run continues its record."""
+    if name == "tensorboard":
+        logger: Logger = make(section)(
+            save_dir=str(run.folder.parent / "tensorboard"), name="", version=run.name
+        )
+        return logger
+    from mlflow import MlflowClient
+
+    uri = section.get("tracking_uri")
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(run.config["study"])
+    attempt = str(n_archived(run.folder))
+    same = f"attributes.run_name = '{run.name}' and tags.attempt = '{attempt}'"
+    earlier = experiment and client.search_runs([experiment.experiment_id], same, max_results=1)
+    logger = make(section)(
+        experiment_name=run.config["study"],
+        run_name=run.name,
+        run_id=earlier[0].info.run_id if earlier else None,
+        tags={**(section.get("tags") or {}), "attempt": attempt},
+    )
+    return logger
+
+
+def log_finished_run(run: Run, result: Mapping[str, Any]) -> None:
+    """Log the result of a finished run to a W&B sweep, whose agent waits for it.
+
+    Args:
+        run: A run whose configuration the agent has chosen again.
+        result: Its `result.json`.
+    """
+    logger = _wandb_logger_of(run, run.config["logger"]["wandb"], {"choices": run.choices})
+    values = {name: value for name, value in result["best"].items() if "/" in name}
+    values |= {f"test/{name}": value for name, value in result["test"].items()}
+    logger.log_metrics({**values, BEST: result["best"]["val/nll"]}, result["steps"])
+    finish_wandb()
+
+
+def log_evaluated_run(
+    folder: Path, study: str, values: Mapping[str, float], section: Mapping[str, Any]
+) -> None:
     """Log the metrics of an evaluation to the W&B run of a trained run.
 
     Args:
         folder: The folder of the run, named after it.
         study: The study that the run was trained in.
         values: Metric, with its split, to value.
-        project: The W&B project.
+        section: `logger.wandb`.
     """
     logger = wandb_logger(
-        project=project,
+        entity=section.get("entity"),
+        mode=section.get("mode"),
+        project=section["project"],
         folder=folder.parent,
         name=folder.name,
         run_id=wandb_id(study, folder.name, n_archived(folder)),
         group=study,
+        job_type="training",
     )
     logger.log_metrics(dict(values))
     finish_wandb()
 
 
-def log_results(results: Results, project: str, folder: Path) -> None:
-    """Log the results of an evaluation as a W&B run.
+def log_results(results: Results, section: Mapping[str, Any], folder: Path, study: str) -> None:
+    """Log the results of an evaluation as a W&B run of the type `evaluation`.
 
     Args:
         results: Results of the evaluation.
-        project: The W&B project.
+        section: `logger.wandb`.
         folder: Folder of the report; W&B stores offline runs in it.
+        study: The study of the evaluated runs, the group of the W&B run.
     """
     name = f"{results.title}, {results.data['part']}"
     logger = wandb_logger(
-        project=project,
+        entity=section.get("entity"),
+        notes=section.get("notes"),
+        mode=section.get("mode"),
+        project=section["project"],
         folder=folder,
         name=name,
         run_id=digest([name, results.data["test_hash"], [row.runs for row in results.rows]])[:10],
-        group="comparisons",
-        tags=["comparison", f"data={results.data['name']}"],
+        group=study,
+        job_type="evaluation",
+        tags=["evaluation", f"data={results.data['name']}", *section.get("tags", ())],
         config={"data": results.data, "fixed": results.fixed, "axes": results.axes},
     )
     columns = ["row", "kind", "metric", "value", "low", "high", "over", "difference", "significant"]

@@ -135,6 +135,7 @@ class Seq2SeqModule(pl.LightningModule):
         """Log the epoch's mean loss, whose scale is not comparable between criteria."""
         self.log("train/loss", self.train_loss.compute())
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        self._log_epoch()
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped after each update."""
@@ -212,6 +213,11 @@ class Seq2SeqModule(pl.LightningModule):
         """Log the same metrics for validation and training, and the generalisation gap."""
         nll = {split: self._log_split(split) for split in EVAL_SPLITS}
         self.log("gap/nll", nll["val"] - nll["train"])
+        self._log_epoch()
+
+    def _log_epoch(self) -> None:
+        """Log the number of the epoch, from 1; Lightning itself would count from 0."""
+        self.log("epoch", float(self.current_epoch + 1))
 
     def on_test_epoch_end(self) -> None:
         """Log the token metrics of the test split."""

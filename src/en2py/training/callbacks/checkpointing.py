@@ -161,7 +161,7 @@ def _log_epoch(trainer: Trainer) -> None:
     for logger in trainer.loggers[:1] if results else []:  # the first is `metrics.csv`
         step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1  # as Lightning counts there
         values = results.metrics(on_step=False)["log"]
-        logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+        logger.log_metrics({**values, "epoch": trainer.current_epoch + 1}, step)
         logger.save()
 
 
