@@ -24,6 +24,7 @@ ACCEPTED: dict[str, Any] = {
     "max_epochs": -1,
     "min_epochs": 1,
     "max_steps": 5,
+    "log_every_n_steps": 1,
     "min_steps": 2,
     "max_time": "00:01:00:00",
     "limit_train_batches": 0.9,
