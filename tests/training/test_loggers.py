@@ -214,10 +214,10 @@ def test_markup_in_a_description_stays_text_in_the_table(
     assert "\\<script\\>" in page and "<script>" not in page
 
 
-def test_epochs_count_from_1_and_the_test_has_none(tmp_path: Path) -> None:
+def test_metrics_of_the_test_split_have_no_epoch(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     logger = MetricsFile(path, None)
-    logger.log_metrics({"val/nll": 1.0, "epoch": 0}, step=9)
+    logger.log_metrics({"val/nll": 1.0, "epoch": 1.0}, step=9)
     logger.log_metrics({"test/nll": 1.0, "epoch": 1}, step=10)
     logger.save()
     assert read_csv(path) == [
