@@ -82,8 +82,15 @@ def typed_keys(words: list[str], run: dict[str, str]) -> set[str]:
 def is_row_of(row: dict[str, str], run: dict[str, str], words: list[str]) -> bool:
     """Return whether a stored row is of the same configuration and seed as a run."""
     keys = chosen_keys(row)
+
+    def same(key: str) -> bool:  # files may have another name: the digest is the last word
+        mine, theirs = run.get(key, ""), row[key]
+        return mine == theirs or (
+            key.endswith("path") and mine.rpartition(" ")[2] == theirs.rpartition(" ")[2]
+        )
+
     return typed_keys(words, run) <= set(keys) | {"data.path", "embeddings.path"} and all(
-        row[key] == run.get(key, "") for key in keys
+        map(same, keys)
     )
 
 
@@ -151,7 +158,7 @@ def main() -> int:
     for words in planned(options):
         study, name, run = chosen(words)
         table = options.results / (f"{study}.csv" if options.two_cores else f"{study}-full.csv")
-        if any(is_row_of(row, run, words) for row in rows(table)):
+        if any(row["run"] == name or is_row_of(row, run, words) for row in rows(table)):
             continue
         if row := borrowed(study, name, run, words, table):
             print(f"{study}: {name} was trained for another study", flush=True)
