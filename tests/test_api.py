@@ -22,7 +22,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], en2py.
     folder = tmp_path_factory.mktemp("api")
     runner(folder)  # writes the data
     places = [f"data.path={folder / 'pairs.jsonl'}", f"output={folder / 'out'}"]
-    words = [*SMALL, *places, f"cache={folder / 'cache'}", "trainer.max_epochs=1"]
+    small = [word for word in SMALL if not word.startswith("trainer.max_epochs=")]
+    words = [*small, *places, f"cache={folder / 'cache'}", "trainer.max_epochs=1"]
     return words, en2py.train(*words)
 
 
@@ -118,6 +119,11 @@ def test_a_mistake_is_one_sentence(
         en2py.train(*words, output=str(tmp_path / "out"), **settings)
     assert reason in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_two_values_of_a_key_are_refused() -> None:
+    with pytest.raises(en2py.UserError, match="loss has two values"):
+        en2py.compose("loss=plain", loss="smoothed")
 
 
 def test_the_package_names_its_version() -> None:

@@ -68,7 +68,7 @@ def runner(folder: Path) -> Go:
             from evaluate import main
 
             fixed = ["trainer.accelerator=cpu"]
-        keys = {o.split("=")[0] for o in overrides}
+        keys = {o.lstrip("+").split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
         return command(main, program, argv=words)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli import main, overrides
 from en2py.config.composition import compose_config
-from en2py.config.overrides import as_typed
+from en2py.config.overrides import as_typed, check_repeated
 from en2py.errors import UserError
 from en2py.sweeps import progress
 from en2py.sweeps.sweeper import combinations
@@ -90,7 +90,7 @@ def test_one_file_per_split_is_a_mapping() -> None:
     [
         ("scheduler=glob(*)", ["scheduler=constant,cosine,noam,one_cycle"]),
         ("scheduler=glob([c*,n*],exclude=noam)", ["scheduler=constant,cosine"]),
-        ("tokenizer/tgt=glob(p*)", ["tokenizer/tgt=python"]),
+        ("tokenizer/tgt=glob(p*)", ["tokenizer/tgt=pieces,python"]),
     ],
 )
 def test_glob_selects_options_of_a_group(word: str, expected: list[str]) -> None:
@@ -168,11 +168,11 @@ def test_unknown_arguments_are_refused(arguments: list[str], printed: str) -> No
 
 def test_key_with_two_values_is_refused() -> None:
     with pytest.raises(UserError, match="loss=plain loss=smoothed: loss has two values"):
-        overrides.check_repeated(["loss=plain", "seed=1", "loss=smoothed"])
+        check_repeated(["loss=plain", "seed=1", "loss=smoothed"])
 
 
 def test_key_may_be_repeated_with_the_same_value() -> None:
-    overrides.check_repeated(["loss=plain", "++loss=plain", "~logger", "loss.label_smoothing=0"])
+    check_repeated(["loss=plain", "++loss=plain", "~logger", "loss.label_smoothing=0"])
 
 
 # ------------------------------------------------------------------ commands in this process

@@ -40,7 +40,7 @@ MISTAKES = [
     ("loss=smoothed,plain", "add --multirun to your command line"),
     ("los=smoothed", "los: no such key; did you mean loss?"),
     ("tokenizer/sr=bpe", "tokenizer/sr: no such key; did you mean tokenizer/src?"),
-    ("tokenizer=bpe", "did you mean tokenizer/src or tokenizer/tgt?"),
+    ("tokenizer=bpe", "no such option; did you mean tokenizer/src=bpe or tokenizer/tgt=bpe?"),
     ("lr=1e-3", "lr: no such key; did you mean optimizer.lr?"),
     ("max_epochs=3", "did you mean trainer.max_epochs?"),
     ("model.heads=4", "did you mean model.n_heads?"),

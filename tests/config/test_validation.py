@@ -318,7 +318,7 @@ def test_empty_prompt(key: str, value: str, tmp_path: Path) -> None:
 
 def test_prompt_and_prompts_exclude_each_other() -> None:
     message = refused(composed("evaluate"), "evaluate", ckpt_path="a", prompt="x", prompts="y")
-    assert "exclude" in message
+    assert "use one of them" in message
 
 
 def test_evaluation_needs_a_checkpoint() -> None:

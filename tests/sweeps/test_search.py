@@ -1,12 +1,13 @@
 """Searches: the override grammar as a search space, shared and resumed trials, pruning."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 pytest.importorskip("optuna", minversion="5")
@@ -146,8 +147,16 @@ def test_trial_of_another_process_is_left_to_it(
     monkeypatch.setattr(search.SearchSweeper, "_launch", interrupted)
     assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 130
     (lock,) = (tmp_path / "out" / "adhoc" / ".search").glob("adhoc-*.lock")
-    with FileLock(lock):
+    holds = (
+        "import filelock, sys; filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); "
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holds, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None
+        other.stdout.readline()
         assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 0
+        other.stdin.close()
     assert len(launched) == 1
 
 

@@ -71,7 +71,10 @@ class CheckpointRun:
     @property
     def settings(self) -> dict[str, str]:
         """Return all settings of the run without its seed."""
-        return settings(self.config, self.metadata["choices"])
+        choices, search = dict(self.metadata["choices"]), self.config["decoding"]["_target_"]
+        if search != self.metadata["config"]["decoding"]["_target_"]:  # another one evaluates it
+            choices["decoding"] = search.rpartition(".")[2]
+        return settings(self.config, choices)
 
     @property
     def folder(self) -> Path | None:

@@ -14,6 +14,7 @@ one was refused.
 import contextlib
 import functools
 import gc
+import importlib.metadata
 import importlib.util
 import logging
 import math
@@ -34,7 +35,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.overrides import check_repeated, is_sweep, separate, sweep_values
+from en2py.cli.overrides import is_sweep, separate, sweep_values
 from en2py.config.composition import (
     CONF,
     IS_CHECKOUT,
@@ -43,7 +44,7 @@ from en2py.config.composition import (
     without_preset,
 )
 from en2py.config.messages import exit_code, user_message
-from en2py.config.overrides import as_typed, typed
+from en2py.config.overrides import as_typed, check_repeated, typed
 from en2py.console import configure_logging, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, progress
@@ -209,6 +210,12 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
                 raise UserError(
                     f"hydra/{part}={choice}: {module} is not installed; "
                     'pip install -e ".[sweeps]" installs it'
+                )
+            version = importlib.metadata.version(module) if module == "optuna" else ""
+            if version and int(version.split(".")[0]) < 5:
+                raise UserError(
+                    f"hydra/{part}={choice} needs optuna 5, and {version} is installed; "
+                    'pip install -e ".[sweeps]" updates it'
                 )
     return Path(str(composed.hydra.sweep.dir))
 

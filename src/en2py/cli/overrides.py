@@ -52,26 +52,6 @@ def _is_path(word: str) -> bool:
     return os.path.exists(os.path.expanduser(word)) or "/" in word or word.endswith(".ckpt")
 
 
-def check_repeated(overrides: Sequence[str]) -> None:
-    """Refuse a key with two different values, of which Hydra would use the last.
-
-    Args:
-        overrides: The command line's `key=value` words, as typed.
-
-    Raises:
-        UserError: With both values.
-    """
-    typed: dict[str, str] = {}
-    for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        first = typed.setdefault(key, override)
-        if "=" in override and override.lstrip("+") != first.lstrip("+"):
-            raise UserError(
-                f"{first} {override}: {key} has two values; keep one, or sweep over both with -m "
-                f"and a comma"
-            )
-
-
 def is_sweep(options: Sequence[str]) -> bool:
     """Return whether `--multirun` is among the options, abbreviated or not."""
     parsed, _ = get_args_parser().parse_known_args(options)

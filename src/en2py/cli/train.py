@@ -194,7 +194,9 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         print_samples(scores.samples(3))
         console.print()
         log.info(f"all metrics: {run.result_file}")
-        log.info(f"report with samples and attention maps: evaluate.py ckpt_path={best_file}")
+        log.info(
+            f"report with samples and attention maps: python evaluate.py ckpt_path={best_file}"
+        )
     log.info(f"everything is in {folder}")
     return result
 

@@ -108,6 +108,9 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if below and key not in groups:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
         unknown = [option for option in value.split(",") if option not in groups.get(key, ())]
+        parts = [f"{group}={value}" for group in below if value in groups[group]]
+        if key in groups and unknown and parts:
+            return f"{key}={value}: no such option; did you mean {' or '.join(parts)}?"
         if key in groups and value and unknown:
             return _unknown_option(key, unknown[0], groups[key])
         if key in groups and key not in choices and key != "experiment":

@@ -19,6 +19,26 @@ PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache",
 _VALUES = ("null", "true", "false", "nan", "inf")  # words that are no text in the grammar
 
 
+def check_repeated(overrides: Sequence[str]) -> None:
+    """Refuse a key with two different values, of which Hydra would use the last.
+
+    Args:
+        overrides: `key=value` words, as typed.
+
+    Raises:
+        UserError: With both values.
+    """
+    typed: dict[str, str] = {}
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        first = typed.setdefault(key, override)
+        if "=" in override and override.lstrip("+") != first.lstrip("+"):
+            raise UserError(
+                f"{first} {override}: {key} has two values; keep one, or sweep over both with -m "
+                f"and a comma"
+            )
+
+
 def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
     """Return the overrides of a call from Python.
 
@@ -27,12 +47,13 @@ def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[
         settings: Values by key; sections are mappings: `{"trainer": {"max_epochs": 3}}`.
 
     Raises:
-        UserError: If a word is none, or if it has several values.
+        UserError: If a word is none, or if a key has several values.
     """
     for word in words:
         if not isinstance(word, str) or not re.match(r"~|\+{0,2}[\w.@/]+=", word):
             raise UserError(f"{word!r:.60} is not of the form 'key=value'")
     overrides = [*map(as_typed, words), *_settings("", settings)]
+    check_repeated(overrides)
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.get_key_element().lstrip("+~").startswith(("hydra.", "hydra/")):
             if not override.get_key_element().endswith("hydra.searchpath"):

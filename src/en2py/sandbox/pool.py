@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -106,26 +106,29 @@ class Sandbox:
         rest = f"; missing: {', '.join(missing)}" if missing else ""
         return f"sandbox level {self.level}, as {self.layers['user']}{rest}"
 
-    def run(self, jobs: Iterable[Job]) -> list[Outcome]:
+    def run(
+        self, jobs: Iterable[Job], progress: Callable[[int, int], object] = lambda done, of: None
+    ) -> list[Outcome]:
         """Run jobs, each in a fresh process, and return their outcomes in order.
 
         The sandbox closes on an exception: pending answers could be assigned to a wrong job.
 
+        Args:
+            jobs: The programs and their calls.
+            progress: Called after each job with the number of finished jobs and of all jobs.
+
         Raises:
             RuntimeError: If the sandbox is closed, or a worker cannot be restarted.
         """
-        from en2py.console import progress_bar  # the workers import this package without rich
-
         if not self._pool:
             raise RuntimeError("this sandbox is closed; open a new one")
         try:
-            with progress_bar("running programs") as bar:
-                return self._run(list(jobs), bar)
+            return self._run(list(jobs), progress)
         except BaseException:
             self.close()
             raise
 
-    def _run(self, jobs: list[Job], bar: Any) -> list[Outcome]:
+    def _run(self, jobs: list[Job], progress: Callable[[int, int], object]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(jobs)
         n_done = 0
         waiting = iter(enumerate(jobs))
@@ -159,7 +162,7 @@ class Sandbox:
                     if outcome is None:  # incomplete answer
                         continue
                     outcomes[number] = outcome
-                    bar.update(n_done := n_done + 1, len(jobs))
+                    progress(n_done := n_done + 1, len(jobs))
                     selector.unregister(worker.answers)
                     del busy[worker]
                     if place in late or worker.broken:

@@ -273,16 +273,16 @@ def test_empty_mixture_is_refused():
 
 @needs_data
 @pytest.mark.parametrize(
-    ("file", "description", "setup", "n"),
+    ("name", "description", "setup", "n"),
     [
         ("mbpp.jsonl", "text", "test_setup_code", 974),
         ("sanitized-mbpp.json", "prompt", "test_imports", 426),
     ],
 )
-def test_mbpp_is_read_unchanged(file, description, setup, n):
+def test_mbpp_is_read_unchanged(name, description, setup, n):
     options = OPTIONS | {"description_field": description, "tests_field": "test_list"}
     pairs = file.read_file(
-        DataReport(), path=f"{DATA}/mbpp/{file}", setup_field=setup, id_field="task_id", **options
+        DataReport(), path=f"{DATA}/mbpp/{name}", setup_field=setup, id_field="task_id", **options
     )
     assert len(pairs) == n and all(len(pair.tests) >= 3 for pair in pairs)
 

@@ -94,7 +94,7 @@ def read_records(
 def _table_rows(text: str, file: Path) -> Iterator[Located]:
     """Yield the rows below a header; the delimiter is the most frequent one of the header."""
     header = text.partition("\n")[0]
-    csv.field_size_limit(len(text) + 1)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",\t;", key=header.count), strict=True)
     try:
         for row in reader:

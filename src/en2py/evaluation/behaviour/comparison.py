@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
 from en2py.evaluation.execution.entry_point import entry_function, functions
+from en2py.evaluation.execution.jobs import run_jobs
 from en2py.evaluation.execution.result import FUNCTION, SCRIPT, ExecutionResult
 from en2py.sandbox import Job, Outcome, Sandbox
 from en2py.sandbox.serialization import as_text, same
@@ -17,7 +18,7 @@ def behaves_like(
 ) -> list[ExecutionResult]:
     """Run each prediction on the inputs of its reference's oracle."""
     prepared = [_prepare(code, oracle) for code, oracle in zip(predictions, oracles, strict=True)]
-    outcomes = iter(sandbox.run(job for job, _ in prepared if job is not None))
+    outcomes = iter(run_jobs(sandbox, (job for job, _ in prepared if job is not None)))
     results = []
     for (job, problem), oracle in zip(prepared, oracles, strict=True):
         if job is None:

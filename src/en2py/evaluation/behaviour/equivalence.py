@@ -19,6 +19,7 @@ from en2py.evaluation.behaviour.oracle import Answer, Oracle, definitions
 from en2py.evaluation.behaviour.pool import POOLS
 from en2py.evaluation.behaviour.references import CALL_S, REFERENCE_S, OracleCandidate
 from en2py.evaluation.execution.entry_point import entry_function
+from en2py.evaluation.execution.jobs import run_jobs
 from en2py.sandbox import Job, Sandbox
 from en2py.sandbox.serialization import is_comparable
 
@@ -92,7 +93,7 @@ def _answers(codes: Sequence[str], n: int, sandbox: Sandbox) -> list[Answers]:
             for number, result in enumerate(outcome.calls)
             if result.finished and is_comparable(result.value)
         }
-        for outcome in sandbox.run(jobs)
+        for outcome in run_jobs(sandbox, jobs)
     ]
 
 

@@ -15,6 +15,7 @@ from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.inputs import N_CANDIDATES, N_PROBES, Kinds, choices, draw
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
 from en2py.evaluation.execution.entry_point import Function, entry_function, functions
+from en2py.evaluation.execution.jobs import run_jobs
 from en2py.sandbox import Job, Result, Sandbox
 from en2py.sandbox.serialization import encode, is_comparable, same
 
@@ -64,12 +65,16 @@ def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> lis
         )
     trials = {code: _Trial(code) for code in dict.fromkeys(codes)}
     active = [trial for trial in trials.values() if not trial.reason]
-    for trial, probed in zip(active, sandbox.run(trial.probes() for trial in active), strict=True):
+    for trial, probed in zip(
+        active, run_jobs(sandbox, (trial.probes() for trial in active)), strict=True
+    ):
         trial.rank(probed.load, probed.calls)
     for _ in range(ROUNDS):
         active = [trial for trial in active if trial.next_choice()]
         jobs = [trial.job() for trial in active]
-        for trial, first, second in zip(active, sandbox.run(jobs), other.run(jobs), strict=True):
+        for trial, first, second in zip(
+            active, run_jobs(sandbox, jobs), run_jobs(other, jobs), strict=True
+        ):
             trial.conclude([first.load, *first.calls], [second.load, *second.calls])
     return [trials[code].candidate() for code in codes]
 

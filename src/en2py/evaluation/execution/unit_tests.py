@@ -15,6 +15,7 @@ from en2py.data.pairs import Pair
 from en2py.data.syntax import parse
 from en2py.evaluation.execution.asserts import Check, split_test
 from en2py.evaluation.execution.entry_point import entry_function, functions
+from en2py.evaluation.execution.jobs import run_jobs
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.sandbox import Job, Outcome, Result, Sandbox
 from en2py.sandbox.serialization import as_text, decode
@@ -39,7 +40,9 @@ def passes_tests(
     """
     prepared = [_prepare(*one) for one in zip(predictions, pairs, strict=True)]
     runnable = [i for i, (job, _) in enumerate(prepared) if parse(job.code) is not None]
-    outcomes = dict(zip(runnable, sandbox.run(prepared[i][0] for i in runnable), strict=True))
+    outcomes = dict(
+        zip(runnable, run_jobs(sandbox, (prepared[i][0] for i in runnable)), strict=True)
+    )
     return [_result(checks, job, outcomes.get(i)) for i, (job, checks) in enumerate(prepared)]
 
 

@@ -53,6 +53,8 @@ class TrainingProgress(Callback):
     ) -> None:
         """Show the batches of the validation, those of the training sample included."""
         self._validated += 1
+        if trainer.sanity_checking:  # before the training starts
+            return
         self._show(trainer, " validation", self._validated, sum(trainer.num_val_batches), "")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,7 +69,8 @@ class TrainingProgress(Callback):
             self._nll = shown[0]
         left = self._left(trainer, int(trainer.num_training_batches))
         if trainer.is_global_zero:
-            speed = f"{self._throughput.tokens_per_second:,.0f} tokens/s"
+            rate = self._throughput.tokens_per_second  # 0 after a resume at the end of an epoch
+            speed = f"{rate:,.0f} tokens/s" if rate else ""
             parts = [_epoch(trainer), *shown, speed, f"{duration(left)} left" if left else ""]
             # Non-breaking spaces: a narrow terminal wraps between two parts.
             line = "  ".join(part.replace(" ", "\u00a0") for part in parts if part)

@@ -57,5 +57,6 @@ class Throughput(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the throughput of the epoch."""
-        pl_module.log("tokens_per_second", self.tokens_per_second)
+        if self._tokens:  # none after a resume at the end of an epoch
+            pl_module.log("tokens_per_second", self.tokens_per_second)
         pl_module.log("validation_share", self._validating / max(self._seconds, 1e-9))

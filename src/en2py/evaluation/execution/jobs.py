@@ -1,0 +1,12 @@
+"""Run jobs in the sandbox with a progress bar."""
+
+from collections.abc import Iterable
+
+from en2py.console import progress_bar
+from en2py.sandbox import Job, Outcome, Sandbox
+
+
+def run_jobs(sandbox: Sandbox, jobs: Iterable[Job]) -> list[Outcome]:
+    """Run jobs, each in a fresh process, and return their outcomes in order."""
+    with progress_bar("running programs") as progress:
+        return sandbox.run(jobs, progress.update)
