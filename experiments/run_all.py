@@ -129,6 +129,16 @@ def add(new: list[dict[str, str]], path: Path) -> None:
     path.write_text(text.getvalue(), encoding="utf-8")
 
 
+def complete(path: Path, runs: dict[str, dict[str, str]]) -> None:
+    """Fill in the settings that rows of a table lack, because others brought the column later."""
+    table = rows(path)
+    for row in table:
+        own = runs.get(row["run"], {})
+        row.update({k: own[k] for k in chosen_keys(row) if not row[k] and k in own})
+    if table:
+        add(table, path)
+
+
 def planned(options: argparse.Namespace) -> Iterator[list[str]]:
     """Yield the overrides of each run."""
     files = {"mbpp.path": options.mbpp, "conala.path": options.conala,
@@ -155,9 +165,11 @@ def main() -> int:
     parser.add_argument("--more", nargs="*", default=[], help="more overrides, logger=csv")
     options = parser.parse_args()
     failed = 0
+    known: dict[Path, dict[str, dict[str, str]]] = {}
     for words in planned(options):
         study, name, run = chosen(words)
         table = options.results / (f"{study}.csv" if options.two_cores else f"{study}-full.csv")
+        known.setdefault(table, {})[name] = run
         if any(row["run"] == name or is_row_of(row, run, words) for row in rows(table)):
             continue
         if row := borrowed(study, name, run, words, table):
@@ -173,6 +185,8 @@ def main() -> int:
         source = Path(output) / study
         subprocess.run([sys.executable, str(ROOT / "evaluate.py"), f"study={source}"], check=True)
         add(rows(source / "runs.csv"), table)
+    for table, runs in known.items():
+        complete(table, runs)
     print(f"{failed} failed")
     return int(bool(failed))
 
