@@ -148,8 +148,8 @@ def test_trial_of_another_process_is_left_to_it(
     assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 130
     (lock,) = (tmp_path / "out" / "adhoc" / ".search").glob("adhoc-*.lock")
     holds = (
-        "import filelock, sys; filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); "
-        "sys.stdin.read()"
+        "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
+        "print(flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", holds, str(lock)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
