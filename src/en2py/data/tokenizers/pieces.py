@@ -3,7 +3,7 @@
 A token of the English or the Python tokenizer is cut at underscores, case changes, digits and
 punctuation, and the parts by BPE. A mark shows where pieces belong to one token, as the joiner of
 the OpenNMT tokenizer does (Klein et al., 2017): `find_maxValue` becomes `find ￭_￭ max ￭ Value`, and
-the words are the same pieces as in a description. The letters of a piece stand for bytes, as in
+the words are the same pieces as in a description. The characters of a piece encode bytes, as in
 GPT-2, so there is a spelling for every text and no unknown token.
 """
 
@@ -203,7 +203,7 @@ def text_of(letters: str) -> str:
     if letters.isascii():
         return letters
     bytes_of = _bytes()
-    # A letter that stands for no byte is in no vocabulary of pieces, but may be in any list.
+    # A character that encodes no byte is in no vocabulary of pieces, but may be in any list.
     spelled = b"".join(bytes_of.get(letter) or letter.encode() for letter in encodable(letters))
     return spelled.decode(errors="replace")
 

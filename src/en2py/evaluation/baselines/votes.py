@@ -96,7 +96,7 @@ class Agreement:
 
     Attributes:
         numbers: Number of each training program among the callable ones; the last number, whose
-            row and column are False, stands for all others.
+            row and column are False, represents all others.
         agrees: Whether two callable programs give the same answers, [n + 1, n + 1].
     """
 
