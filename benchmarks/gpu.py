@@ -27,6 +27,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from omegaconf import OmegaConf
 from peers import Marian, TorchLayers
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
-from train_throughput import SIZES, widened
+from train_throughput import SIZES, padded_loss, widened
 
 from en2py.config.composition import compose_config
 from en2py.data.batch import Batch
@@ -84,8 +85,11 @@ class Work:
         )
         config = self.config
         self.prepared, _ = build.prepare_data(config)
-        for side, n_tokens in (("src_vocab", n_src), ("tgt_vocab", n_tgt)):
-            object.__setattr__(self.prepared, side, widened(getattr(self.prepared, side), n_tokens))
+        self.prepared = replace(
+            self.prepared,
+            src_vocab=widened(self.prepared.src_vocab, n_src),
+            tgt_vocab=widened(self.prepared.tgt_vocab, n_tgt),
+        )
         self.metadata = checkpoint_metadata(config, choices, self.prepared, "benchmark")
         self.n_batches = 2 if options.quick else 60
 
@@ -131,12 +135,6 @@ def settings(words: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
 def loss_of(module: Seq2SeqModule, batch: Batch) -> Tensor:
     """Return our loss of a batch, as training computes it."""
     return module._loss(batch)
-
-
-def padded_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Return the mean over the real target positions, of logits `[B, T, V]` at all of them."""
-    targets = batch.tgt_out.flatten()
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=batch.pad_id)
 
 
 def stepper(

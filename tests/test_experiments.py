@@ -276,6 +276,13 @@ def test_row_of_another_study_is_borrowed_with_the_columns_of_this_one(
     assert not run_all.is_row_of(found, other_run, other)
 
 
+def test_rows_are_completed_when_another_row_brings_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    run_all.add([{"run": "a", "loss": "plain"}, {"run": "b", "loss": "plain", "size": "2"}], path)
+    run_all.complete(path, {"a": {"loss": "plain", "size": "1"}})
+    assert {row["run"]: row["size"] for row in run_all.rows(path)} == {"a": "1", "b": "2"}
+
+
 def test_effects_are_of_one_setting_on_the_same_split_and_several_seeds(tmp_path: Path) -> None:
     def run(number: int, seed: int, bpc: float, split: str = "s", **chosen: str) -> dict[str, str]:
         settings = {"loss": "plain", "model": "tiny", **chosen}
