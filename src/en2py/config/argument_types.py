@@ -70,7 +70,7 @@ class ArgumentType:
 
 @functools.cache
 def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType | None], bool]:
-    """Return the types of a function's or constructor's arguments.
+    """Return the types of a function's or constructor's arguments, those of a `TypedDict` included.
 
     Returns:
         The type of each argument, None without annotation; and whether it accepts any other
@@ -88,7 +88,12 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
         for p in named
         if p.kind not in variadic
     }
-    return known, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in named)
+    for p in (p for p in named if p.kind is inspect.Parameter.VAR_KEYWORD):
+        if get_origin(hints.get(p.name)) is not typing.Unpack:
+            return known, True
+        keywords = typing.get_type_hints(get_args(hints[p.name])[0], include_extras=True)
+        known |= {name: ArgumentType(hint) for name, hint in keywords.items()}
+    return known, False
 
 
 def _plain(annotation: Any) -> Any:

@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
+from typing import Unpack
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.constraints import MOST_REFUSED, Constraints, NGram, Penalty
+from en2py.decoding.constraints import MOST_REFUSED, Constraints, Limits
 from en2py.decoding.cpu_kernels import topk
 from en2py.decoding.grammar import Grammar, State
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model
@@ -25,11 +25,7 @@ def beam(
     max_len: Length,
     beam_size: PositiveInt,
     length_penalty: NonNegativeFloat,
-    allow_unk: bool,
-    no_repeat_ngram: NGram | None = None,
-    repetition_penalty: Penalty = 1.0,
-    grammar: bool = False,
-    tokenizer: Tokenizer | None = None,
+    **limits: Unpack[Limits],
 ) -> list[list[Hypothesis]]:
     """Extend the `beam_size` most probable hypotheses at every step.
 
@@ -46,23 +42,13 @@ def beam(
         beam_size: Hypotheses per source, W; as many are returned.
         length_penalty: Alpha of Wu et al. (2016), equation 14: 0 ranks by score alone, larger
             values prefer longer hypotheses. It changes the ranks, not the scores.
-        allow_unk: Whether `<unk>` may be generated.
-        no_repeat_ngram: See `Constraints`, as for all that follow; not for an engine.
-        repetition_penalty: See `Constraints`.
-        grammar: See `Constraints`.
-        tokenizer: See `Constraints`.
+        **limits: What may be generated; an engine knows `allow_unk` alone.
     """
     if isinstance(model, Engine):
+        allow_unk = limits.get("allow_unk", False)
         found = model.search(src, width=beam_size, max_len=max_len, allow_unk=allow_unk)
     else:
-        constraints = Constraints(
-            vocab,
-            allow_unk=allow_unk,
-            no_repeat_ngram=no_repeat_ngram,
-            repetition_penalty=repetition_penalty,
-            grammar=grammar,
-            tokenizer=tokenizer,
-        )
+        constraints = Constraints(vocab, **limits)
         found = beam_search(model, src, vocab, max_len, beam_size, constraints)
 
     def rank(hypothesis: Hypothesis) -> tuple[bool, float]:

@@ -1,7 +1,7 @@
 """What a search may generate: special tokens, repetitions, and Python's grammar."""
 
 import math
-from typing import Annotated
+from typing import Annotated, TypedDict, Unpack
 
 import torch
 from pydantic import Field
@@ -14,19 +14,15 @@ from en2py.decoding.cpu_kernels import logsumexp
 from en2py.decoding.grammar import Grammar, State
 from en2py.decoding.hypothesis import mask_special_tokens
 
-NGram = Annotated[int, Field(ge=2)]
-Penalty = Annotated[float, Field(ge=1)]
-
 MOST_REFUSED = 50  # tokens that the grammar refuses before the closing is taken
 _FORCED = -20.0  # log-probability of a closing's token that is masked
 
 
-class Constraints:
-    """The constraints of one search.
+class Limits(TypedDict, total=False):
+    """The arguments of every search that limit what it may generate.
 
-    Args:
-        vocab: The target vocabulary.
-        allow_unk: Whether `<unk>` may be generated.
+    Attributes:
+        allow_unk: Whether `<unk>` may be generated; false by default.
         no_repeat_ngram: Generate no sequence of this many tokens twice (Paulus et al., 2018).
         repetition_penalty: Divides positive and multiplies negative logits of tokens that were
             generated before (Keskar et al., 2019, section 4.1); 1 changes nothing.
@@ -34,20 +30,28 @@ class Constraints:
         tokenizer: Of the target side, for the grammar.
     """
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        *,
-        allow_unk: bool,
-        no_repeat_ngram: int | None = None,
-        repetition_penalty: float = 1.0,
-        grammar: bool = False,
-        tokenizer: Tokenizer | None = None,
-    ) -> None:
-        self._vocab, self._allow_unk = vocab, allow_unk
-        self._no_repeat_ngram, self._penalty = no_repeat_ngram, repetition_penalty
+    allow_unk: bool
+    no_repeat_ngram: Annotated[int, Field(ge=2)] | None
+    repetition_penalty: Annotated[float, Field(ge=1)]
+    grammar: bool
+    tokenizer: Tokenizer | None
+
+
+class Constraints:
+    """The limits of one search, applied to logits.
+
+    Args:
+        vocab: The target vocabulary.
+        **limits: The limits.
+    """
+
+    def __init__(self, vocab: Vocab, **limits: Unpack[Limits]) -> None:
+        self._vocab, self._allow_unk = vocab, limits.get("allow_unk", False)
+        self._no_repeat_ngram = limits.get("no_repeat_ngram")
+        self._penalty = limits.get("repetition_penalty", 1.0)
         self._ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
-        self.grammar = Grammar(vocab, tokenizer) if grammar else None
+        needs_grammar = limits.get("grammar", False)
+        self.grammar = Grammar(vocab, limits.get("tokenizer")) if needs_grammar else None
 
     def mask(self, logits: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits that a search compares, and their log-sum-exp.

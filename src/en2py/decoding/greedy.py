@@ -1,14 +1,13 @@
 """Greedy search, and the token loop that it shares with sampling."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.constraints import MOST_REFUSED, Constraints, NGram, Penalty
+from en2py.decoding.constraints import MOST_REFUSED, Constraints, Limits
 from en2py.decoding.grammar import State
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model
 from en2py.ranges import Length
@@ -23,11 +22,7 @@ def greedy(
     vocab: Vocab,
     *,
     max_len: Length,
-    allow_unk: bool,
-    no_repeat_ngram: NGram | None = None,
-    repetition_penalty: Penalty = 1.0,
-    grammar: bool = False,
-    tokenizer: Tokenizer | None = None,
+    **limits: Unpack[Limits],
 ) -> list[list[Hypothesis]]:
     """Generate the most probable token at every step.
 
@@ -36,30 +31,17 @@ def greedy(
         src: Source ids, `[B, S]`.
         vocab: The target vocabulary.
         max_len: Most steps, in tokens with EOS.
-        allow_unk: Whether `<unk>` may be generated.
-        no_repeat_ngram: See `Constraints`, as for all that follow; not for an engine.
-        repetition_penalty: See `Constraints`.
-        grammar: See `Constraints`.
-        tokenizer: See `Constraints`.
+        **limits: What may be generated; an engine knows `allow_unk` alone.
     """
     if isinstance(model, Engine):
-        return model.search(src, width=1, max_len=max_len, allow_unk=allow_unk)
+        return model.search(src, width=1, max_len=max_len, allow_unk=limits.get("allow_unk", False))
 
     def argmax(logits: Tensor, rows: Tensor, t: int, attempt: int) -> Tensor:
         return logits.argmax(-1)
 
-    constraints = Constraints(
-        vocab,
-        allow_unk=allow_unk,
-        no_repeat_ngram=no_repeat_ngram,
-        repetition_penalty=repetition_penalty,
-        grammar=grammar,
-        tokenizer=tokenizer,
-    )
-
     cache = model.start(src, max_len=max_len)
     rows = torch.arange(len(src), device=src.device)
-    hypotheses = generate(model, cache, rows, vocab, max_len, constraints, argmax)
+    hypotheses = generate(model, cache, rows, vocab, max_len, Constraints(vocab, **limits), argmax)
     return [[hypothesis] for hypothesis in hypotheses]
 
 

@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Unpack
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.constraints import NGram, Penalty
+from en2py.decoding.constraints import Limits
 from en2py.decoding.grammar import compiles
 from en2py.decoding.hypothesis import Hypothesis, Model
 from en2py.decoding.sampling import sample
@@ -31,11 +30,7 @@ def mbr(
     top_k: PositiveInt | None,
     top_p: Annotated[float, Field(gt=0, le=1)] | None,
     seed: Seed,
-    allow_unk: bool,
-    no_repeat_ngram: NGram | None = None,
-    repetition_penalty: Penalty = 1.0,
-    grammar: bool = False,
-    tokenizer: Tokenizer | None = None,
+    **limits: Unpack[Limits],
 ) -> list[list[Hypothesis]]:
     """Draw programs and rank them by their mean similarity to the other draws.
 
@@ -52,12 +47,9 @@ def mbr(
         top_k: See `sample`.
         top_p: See `sample`.
         seed: See `sample`.
-        allow_unk: See `sample`.
-        no_repeat_ngram: See `Constraints`.
-        repetition_penalty: See `Constraints`.
-        grammar: See `Constraints`.
-        tokenizer: Of the target side.
+        **limits: What may be generated, with the tokenizer of the target side.
     """
+    tokenizer = limits.get("tokenizer")
     if tokenizer is None:
         raise ValueError("mbr compiles programs, so it needs their tokenizer")
     drawn = sample(
@@ -70,11 +62,7 @@ def mbr(
         top_k=top_k,
         top_p=top_p,
         seed=seed,
-        allow_unk=allow_unk,
-        no_repeat_ngram=no_repeat_ngram,
-        repetition_penalty=repetition_penalty,
-        grammar=grammar,
-        tokenizer=tokenizer,
+        **limits,
     )
     measure = _measure(similarity)
     ranked = []

@@ -1,15 +1,14 @@
 """Sampling with temperature, top-k and top-p."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.constraints import Constraints, NGram, Penalty
+from en2py.decoding.constraints import Constraints, Limits
 from en2py.decoding.greedy import generate
 from en2py.decoding.hypothesis import Hypothesis, Model
 from en2py.ranges import Length, Seed
@@ -27,11 +26,7 @@ def sample(
     top_k: PositiveInt | None,
     top_p: Annotated[float, Field(gt=0, le=1)] | None,
     seed: Seed,
-    allow_unk: bool,
-    no_repeat_ngram: NGram | None = None,
-    repetition_penalty: Penalty = 1.0,
-    grammar: bool = False,
-    tokenizer: Tokenizer | None = None,
+    **limits: Unpack[Limits],
 ) -> list[list[Hypothesis]]:
     """Draw programs by their probability.
 
@@ -49,11 +44,7 @@ def sample(
         top_p: Draw from the fewest tokens whose probabilities sum to this (Holtzman et al., 2020),
             after `top_k`.
         seed: Seed of the draws.
-        allow_unk: Whether `<unk>` may be generated.
-        no_repeat_ngram: See `Constraints`, as for all that follow.
-        repetition_penalty: See `Constraints`.
-        grammar: See `Constraints`.
-        tokenizer: See `Constraints`.
+        **limits: What may be generated.
     """
     keys = [
         f"{seed}/{k}/{[i for i in ids if i != vocab.pad_id]}"
@@ -61,14 +52,7 @@ def sample(
         for k in range(n_samples)
     ]
     noise = torch.stack([_uniform(key, max_len) for key in keys]).to(src.device)  # [rows, max_len]
-    constraints = Constraints(
-        vocab,
-        allow_unk=allow_unk,
-        no_repeat_ngram=no_repeat_ngram,
-        repetition_penalty=repetition_penalty,
-        grammar=grammar,
-        tokenizer=tokenizer,
-    )
+    constraints = Constraints(vocab, **limits)
 
     def draw(logits: Tensor, rows: Tensor, t: int, attempt: int) -> Tensor:
         own = noise[rows, t, None]
