@@ -31,6 +31,7 @@ def effects(results: Results) -> list[ResultRow]:
     found = []
     for row in results.rows:
         changed = [k for k, v in row.settings.items() if v != reference.settings.get(k, "")]
+        changed = [k for k in changed if k.rpartition("/")[0] not in changed]  # tokenizer=pieces
         other_split = any("another split" in note for note in row.notes)
         difference = row.differences.get(RANKED_BY)
         if len(changed) != 1 or other_split or difference is None or difference.low is None:
