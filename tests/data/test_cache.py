@@ -88,8 +88,9 @@ def test_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
 
 
-def test_digest_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("1")
+@pytest.mark.parametrize("kind", ["py", "yaml", "arrow"])
+def test_digest_of_a_folder_sees_names_and_contents(kind: str, tmp_path: Path) -> None:
+    (tmp_path / f"a.{kind}").write_text("1")
     before = file_digest(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    (tmp_path / f"a.{kind}").rename(tmp_path / f"b.{kind}")
     assert file_digest(tmp_path) != before

@@ -22,13 +22,14 @@ def digest(value: Any) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file; of a folder, that of its data files' names and contents.
+    """Return the SHA-256 of a file; of a folder, that of its files' names and contents.
 
-    Data files are those of Python, and those of Arrow, which Hugging Face `datasets` saves.
+    Of a folder counts what a package computes with, Python and YAML, and what Hugging Face
+    `datasets` saves, Arrow.
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted([*path.rglob("*.py"), *path.rglob("*.arrow")])
+        files = sorted(file for kind in ("py", "yaml", "arrow") for file in path.rglob(f"*.{kind}"))
         return digest({str(file.relative_to(path)): file_digest(file) for file in files})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

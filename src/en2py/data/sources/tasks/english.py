@@ -1,57 +1,15 @@
 """Draw sentences: openings, inflection of verbs, articles."""
 
 import re
+from collections.abc import Sequence
 from random import Random
 
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import CLASS, FUNCTION, Task
 
-# {what} is "function" or the like; a clause follows, with "returns" after THAT, "return" after TO.
-THAT = (
-    "write a {what} that",
-    "write a {what} which",
-    "create a {what} that",
-    "define a {what} that",
-    "implement a {what} that",
-    "make a {what} that",
-    "i need a {what} that",
-    "please write a {what} that",
-)
-TO = (
-    "write a {what} to",
-    "write a {what} in python to",
-    "create a {what} to",
-    "define a {what} to",
-    "a {what} to",
-)
-# A class has a name: "write a class Stack over a list with the method pop".
-NAMED = (
-    "write a {what}",
-    "create a {what}",
-    "define a {what}",
-    "implement a {what}",
-    "make a {what}",
-    "i need a {what}",
-    "please write a {what}",
-)
-# Openings that do not name a function are used for plain functions only.
-TO_PLAIN = (
-    "write a python program to",
-    "write a program to",
-    "python program to",
-    "write python code to",
-    "python code to",
-    "how to",
-)
-TAKES_THAT = (
-    "write a {what} that takes {takes} and",
-    "define a {what} which takes {takes} and",
-    "write a {what} which accepts {takes} and",
-    "create a {what} that receives {takes} and",
-    "given {takes}, write a {what} that",
-    "implement a {what} that takes {takes} and",
-)
-TAKES_TO_PLAIN = ("given {takes},", "for {takes},")
-
+OPENINGS: dict[str, tuple[str, ...]] = table("openings")
+QUESTIONS = ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
+FIND = ("find", "return", "get")
 IRREGULAR = {"have": "has", "do": "does", "go": "goes", "be": "is"}
 
 
@@ -70,6 +28,17 @@ def inflect(clause: str, third: bool) -> str:
     return re.sub(r"\[(\w+)\]", lambda m: third_person(m[1]) if third else m[1], clause)
 
 
+def in_third_person(clause: str) -> str:
+    """Mark the verbs of a clause as always in the third person."""
+    return clause.replace("[", "<").replace("]", ">")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words or clauses as a list: `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def articles(text: str) -> str:
     """Replace "a" by "an" before a vowel."""
     return re.sub(r"\b([Aa]) (?=(?:[aeioAEIO]|u(?!s|ni))[a-z])", r"\1n ", text)
@@ -79,14 +48,16 @@ def sentence(rng: Random, task: Task) -> str:
     """Draw a sentence that requests a task."""
     what = rng.choice(task.what)
     plain = what == FUNCTION
+    where, third = task.outside, False
     if what == CLASS:
-        where, third, opening = task.outside, False, rng.choice(NAMED)
+        openings = OPENINGS["class"]
     elif task.takes and rng.random() < 0.4:
         where, third = task.inside, not (plain and rng.random() < 0.25)
-        opening = rng.choice(TAKES_THAT if third else TAKES_TO_PLAIN)
+        openings = OPENINGS["takes_that" if third else "takes_to_plain"]
     else:
-        where, third = task.outside, rng.random() < 0.5
-        opening = rng.choice(THAT if third else TO + TO_PLAIN * plain)
+        third = rng.random() < 0.5
+        openings = OPENINGS["that"] if third else OPENINGS["to"] + OPENINGS["to_plain"] * plain
+    opening = rng.choice(openings)
     python = "" if "python" in opening else rng.choice(("", "python "))
     opening = opening.replace("{what}", what.replace("{python}", python))
     if "{takes}" in opening:

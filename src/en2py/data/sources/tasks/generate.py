@@ -13,6 +13,7 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import Failed, ProcessPool
 from en2py.data.sources.tasks.english import sentence
 from en2py.data.sources.tasks.families import FAMILIES
+from en2py.data.sources.tasks.inputs import draw_call
 from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.errors import UserError
 from en2py.ranges import Seed
@@ -110,7 +111,7 @@ def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
     exec(compile(code, "<task>", "exec", dont_inherit=True), scope)  # our own program
     found: dict[str, str] = {}
     for _ in range(N_TRIES):
-        call = task.call(rng)
+        call = draw_call(rng, task)
         try:
             result = repr(eval(call, scope))
         except (ValueError, IndexError, ZeroDivisionError, TypeError, KeyError):

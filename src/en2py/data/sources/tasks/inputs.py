@@ -1,40 +1,14 @@
 """Draw arguments for tests, such that conditions hold for some elements and not for others."""
 
 import re
-from collections.abc import Callable
 from functools import cache
 from random import Random
 from typing import Any
 
-from en2py.data.sources.tasks.primitives import CITIES
+from en2py.data.sources.tasks.tables import table
+from en2py.data.sources.tasks.task import Task
 
-WORDS = (
-    "apple level banana noon cherry radar orange civic lemon kayak melon table chair house river "
-    "tree stone cloud hat cat dog bird otter panda tiger eagle moon sun star echo area idea "
-    "umbrella ocean elephant music code data test paper pencil robot school teacher "
-    "summer winter bread"
-).split()
-NAMES = ("anna", "ben", "carla", "daniel", "emma", "hugo", "laura", "oscar", "paul", "tom")
-PRODUCT_NAMES = ("apple", "bread", "cheese", "honey", "lemon", "milk", "orange", "rice", "tea")
-SENTENCES = (
-    "the quick brown fox jumps over the lazy dog",
-    "a stitch in time saves nine",
-    "anna went to the market at noon",
-    "every cloud has a silver lining",
-    "practice makes perfect",
-    "better late than never",
-    "an apple a day keeps the doctor away",
-    "level up your code",
-)
-TEXTS = (
-    "Hello World",
-    "Python 3",
-    "a1b2c3",
-    "Data Science 101",
-    "Mississippi",
-    "ABC abc",
-    "racecar",
-)
+_WORDS: tuple[str, ...] = table("inputs")["words"]
 
 
 @cache
@@ -58,6 +32,13 @@ def number(rng: Random, code: str) -> int:
 
 def draw_argument(rng: Random, kind: str, code: str) -> Any:
     """Draw an argument of a kind for a program."""
+
+    def numbers(least: int, most: int) -> list[int]:
+        return [number(rng, code) for _ in range(rng.randint(least, most))]
+
+    def mapping(least: int, most: int, words: tuple[str, ...] = _WORDS) -> dict[str, int]:
+        return {name: number(rng, code) for name in rng.sample(words, rng.randint(least, most))}
+
     match kind:
         case "number":
             return number(rng, code)
@@ -74,40 +55,33 @@ def draw_argument(rng: Random, kind: str, code: str) -> Any:
         case "digits":
             return rng.randint(100, 99999)
         case "numbers":
-            size = rng.randint(4, 7)
-            return [number(rng, code) for _ in range(size)]
+            return numbers(4, 7)
         case "measures":
-            return [abs(number(rng, code)) for _ in range(rng.randint(4, 7))]
-        case "prices":
-            return {name: abs(number(rng, code)) for name in rng.sample(WORDS, rng.randint(3, 5))}
+            return [abs(n) for n in numbers(4, 7)]
+        case "few":
+            return [rng.randint(1, 20) for _ in range(rng.randint(4, 7))]
         case "word":
-            return rng.choice(WORDS)
+            return rng.choice(_WORDS)
         case "words":
             return _words(rng, code, rng.randint(3, 6))
         case "text":
-            return rng.choice([*TEXTS, " ".join(_words(rng, code, 2))])
+            return rng.choice([*table("inputs")["texts"], " ".join(_words(rng, code, 2))])
         case "sentence":
-            return rng.choice([*SENTENCES, " ".join(_words(rng, code, rng.randint(3, 6)))])
+            words = " ".join(_words(rng, code, rng.randint(3, 6)))
+            return rng.choice([*table("inputs")["sentences"], words])
         case "amounts":
-            names = rng.sample(WORDS, rng.randint(3, 5))
-            return {name: number(rng, code) for name in names}
-        case "pairs":
-            names = rng.sample(WORDS, rng.randint(3, 5))
-            return [(name, number(rng, code)) for name in names]
+            return mapping(3, 5)
+        case "prices":
+            return {name: abs(n) for name, n in mapping(3, 5).items()}
+        case "small_dict":
+            return mapping(2, 4, _WORDS[:8])
         case "rows":
             sizes = [rng.randint(1, 5) for _ in range(rng.randint(2, 4))]
             return [[number(rng, code) for _ in range(size)] for size in sizes]
-        case "small_dict":
-            return {name: number(rng, code) for name in rng.sample(WORDS[:8], rng.randint(2, 4))}
         case "dict_of_lists":
-            names = rng.sample(WORDS, rng.randint(2, 3))
-            return {name: [number(rng, code) for _ in range(rng.randint(2, 4))] for name in names}
-        case "few":
-            return [rng.randint(1, 20) for _ in range(rng.randint(4, 7))]
-        case "people":
-            return [_person(rng, code) for _ in range(rng.randint(2, 4))]
-        case "products":
-            return [_product(rng, code) for _ in range(rng.randint(2, 4))]
+            return {name: numbers(2, 4) for name in rng.sample(_WORDS, rng.randint(2, 3))}
+        case "people" | "products":
+            return [_record(rng, kind, code) for _ in range(rng.randint(2, 4))]
         case "nested":
             flat = [number(rng, code) for _ in range(5)]
             return [flat[0], flat[1:3], [flat[3], [flat[4]]]]
@@ -122,20 +96,25 @@ def arguments(rng: Random, kinds: tuple[str, ...], code: str) -> str:
 def _words(rng: Random, code: str, size: int) -> list[str]:
     """Draw words, half of them with the letters in the program."""
     letters = re.findall(r"'([a-z])'", code)
-    fits = [word for word in WORDS if any(letter in word for letter in letters)]
-    return [rng.choice(fits if fits and rng.random() < 0.5 else WORDS) for _ in range(size)]
+    fits = [word for word in _WORDS if any(letter in word for letter in letters)]
+    return [rng.choice(fits if fits and rng.random() < 0.5 else _WORDS) for _ in range(size)]
 
 
-def _person(rng: Random, code: str) -> dict[str, Any]:
-    city = rng.choice(CITIES)
-    return {"name": rng.choice(NAMES), "age": abs(number(rng, code)), "city": city}
-
-
-def _product(rng: Random, code: str) -> dict[str, Any]:
+def _record(rng: Random, kind: str, code: str) -> dict[str, Any]:
+    """Draw a person or a product."""
+    if kind == "people":
+        city = rng.choice(table("inputs")["cities"])
+        name = rng.choice(table("inputs")["names"])
+        return {"name": name, "age": abs(number(rng, code)), "city": city}
     stock = rng.choice((0, 1, 5, 8))
-    return {"name": rng.choice(PRODUCT_NAMES), "price": abs(number(rng, code)), "stock": stock}
+    name = rng.choice(table("inputs")["product_names"])
+    return {"name": name, "price": abs(number(rng, code)), "stock": stock}
 
 
-def caller(name: str, kinds: tuple[str, ...], code: str) -> Callable[[Random], str]:
-    """Return a function that draws calls of a function."""
-    return lambda rng: f"{name}({arguments(rng, kinds, code)})"
+def draw_call(rng: Random, task: Task) -> str:
+    """Draw an expression that uses the program of a task, for one test."""
+    if callable(task.call):
+        return task.call(rng)
+    name = task.code.partition("(")[0].removeprefix("def ")
+    template = task.call or f"{name}({{arguments}})"
+    return template.replace("{arguments}", arguments(rng, task.inputs, task.code))

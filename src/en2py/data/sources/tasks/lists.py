@@ -2,26 +2,23 @@
 
 from random import Random
 
-from en2py.data.sources.tasks.changes import draw_change
-from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.collectors import collectors
-from en2py.data.sources.tasks.inputs import caller
-from en2py.data.sources.tasks.primitives import named
-from en2py.data.sources.tasks.source import Source
-from en2py.data.sources.tasks.sources import number_list, word_list
+from en2py.data.sources.tasks.english import FIND
+from en2py.data.sources.tasks.primitives import draw_change, draw_check, named
+from en2py.data.sources.tasks.sources import Source, number_list, word_list
 from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
 from en2py.data.sources.tasks.streams import HOW
-from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function, guarded
+from en2py.data.sources.tasks.task import FUNCTION, Task, block, either, fill, function, guarded
 
 
-def listed(rng: Random) -> Source:
+def draw_list(rng: Random) -> Source:
     """Draw a list of numbers or of words."""
     return rng.choice((number_list, number_list, word_list))(rng)
 
 
 def position(rng: Random) -> Task | None:
     """Find positions: "the index of the first even number, or -1 if there is none"."""
-    source = listed(rng)
+    source = draw_list(rng)
     stages = draw_stages(rng, source, ("filter", "filter", "property"))
     if stages is None:
         return None
@@ -35,7 +32,7 @@ def position(rng: Random) -> Task | None:
     code = function("find_indexes" if many else "find_index", source.params, *lines)
 
     def describe(rng: Random) -> str:
-        verb = rng.choice(("find", "return", "get"))
+        verb = rng.choice(FIND)
         if many:
             noun = rng.choice(("indexes", "positions", "indices"))
             return f"[{verb}] the {noun} of the {phrase(rng, source, stages)}"
@@ -49,25 +46,22 @@ def position(rng: Random) -> Task | None:
 
 def partition(rng: Random) -> Task | None:
     """Split a list in two: "the even numbers and the others"."""
-    source = listed(rng)
+    source = draw_list(rng)
     stages = draw_stages(rng, source, ("filter", "filter", "property"))
     if stages is None:
         return None
     x, test = source.var, stages.condition(source.var)
     loop = rng.random() < 0.5
     result = rng.choice(("", "sum", "len") if source.kind == "number" else ("", "len"))
-    end = f"return {result}(chosen), {result}(others)" if result else "return chosen, others"
     if loop:
-        branches = f"if {test}:\n    chosen.append({x})\nelse:\n    others.append({x})"
-        lines = [
-            "chosen = []",
-            "others = []",
-            f"for {x} in {source.code}:\n{block([branches])}",
-            end,
-        ]
+        inner = either(test, f"chosen.append({x})", f"others.append({x})")
+        lines = ["chosen = []", "others = []", source.loop(inner)]
+        how = HOW["loop"]
     else:
         lines = [f"chosen = [{x} for {x} in {source.code} if {test}]"]
-        lines += [f"others = [{x} for {x} in {source.code} if {stages.opposite(x)}]", end]
+        lines += [f"others = [{x} for {x} in {source.code} if {stages.opposite(x)}]"]
+        how = ("with list comprehensions", "using list comprehensions")
+    lines += [f"return {result}(chosen), {result}(others)" if result else "return chosen, others"]
     code = function("split_list", source.params, *lines)
 
     def describe(rng: Random) -> str:
@@ -78,31 +72,19 @@ def partition(rng: Random) -> Task | None:
             return first + rng.choice((" and [return] both lists", ""))
         return f"{first} and [return] the {'sums' if result == 'sum' else 'lengths'} of both lists"
 
-    return source.task(
-        f"partition of {source.name}",
-        ("partition", *stages.parts, *((f"both:{result}",) if result else ())),
-        code,
-        describe,
-        how=HOW["loop" if loop else "short"]
-        if loop
-        else ("with list comprehensions", "using list comprehensions"),
-    )
+    parts = ("partition", *stages.parts, *((f"both:{result}",) if result else ()))
+    return source.task(f"partition of {source.name}", parts, code, describe, how=how)
 
 
 def replacement(rng: Random) -> Task | None:
     """Change some elements, and keep or change the others."""
-    source = listed(rng)
-    check = draw_check(rng, source.kind, source.measured)
-    same = source.kind
-    change = draw_change(rng, same, to=same, measured=source.measured)
-    other = (
-        draw_change(rng, same, to=same, measured=source.measured) if rng.random() < 0.5 else None
-    )
-    if (
-        other
-        and other.name == change.name
-        or "remainder" in (change.name, other.name if other else "")
-    ):
+    source = draw_list(rng)
+    kind, measured = source.kind, source.measured
+    check = draw_check(rng, kind, measured)
+    change = draw_change(rng, kind, kind, measured)
+    other = draw_change(rng, kind, kind, measured) if rng.random() < 0.5 else None
+    changes = [change.name, *([other.name] if other else [])]
+    if len({*changes}) < len(changes) or "remainder" in changes:
         return None
     x = source.var
     left, right = change.on(x), other.on(x) if other else x
@@ -110,10 +92,8 @@ def replacement(rng: Random) -> Task | None:
     if style == "short":
         lines = [f"return [{left} if {check.on(x)} else {right} for {x} in {source.code}]"]
     else:
-        branches = (
-            f"if {check.on(x)}:\n    result.append({left})\nelse:\n    result.append({right})"
-        )
-        lines = ["result = []", f"for {x} in {source.code}:\n{block([branches])}", "return result"]
+        inner = either(check.on(x), f"result.append({left})", f"result.append({right})")
+        lines = ["result = []", source.loop(inner), "return result"]
     code = function("change_list", source.params, *lines)
 
     def describe(rng: Random) -> str:
@@ -123,14 +103,13 @@ def replacement(rng: Random) -> Task | None:
         rest = ("and [leave] the others unchanged", "and [keep] the others as they are")
         return f"{first} {rng.choice(rest)}"
 
-    parts: tuple[str, ...] = (f"filter:{check.name}", "replace", f"map:{change.name}")
-    parts += named("else", other)
+    parts = (f"filter:{check.name}", "replace", f"map:{change.name}", *named("else", other))
     return source.task(f"replace in {source.name}", parts, code, describe, how=HOW[style])
 
 
 def until(rng: Random) -> Task | None:
     """Stop early: "add up the squares of the numbers before the first negative one"."""
-    source = listed(rng)
+    source = draw_list(rng)
     stop = draw_check(rng, source.kind, source.measured)
     stages = draw_stages(rng, source, ("plain", "filter", "map", "filter map"))
     if stages is None or (stages.check and stages.check.name == stop.name) or not stages.nameable:
@@ -142,7 +121,7 @@ def until(rng: Random) -> Task | None:
     x = source.var
     step = guarded(stages.condition(x), fill(collector.step, value=stages.value(x)))
     body = f"if {stop.on(x)}:\n    break\n{step}"
-    lines = [*collector.start, f"for {x} in {source.code}:\n{block([body])}", *collector.end]
+    lines = (*collector.start, source.loop(body), *collector.end)
     code = function(collector.name, source.params, *lines)
 
     def describe(rng: Random) -> str:
@@ -172,13 +151,12 @@ def nested(rng: Random) -> Task | None:
     deeper = f"if isinstance(item, list):\n    {into[collector.family]} {collector.name}(item)"
     body = f"{deeper}\n{other}:\n    {step}"
     lines = [*collector.start, f"for item in items:\n{block([body])}", *collector.end]
-    code = function(collector.name, "items", *lines)
     return Task(
         family=f"nested {collector.family}",
         parts=("over:nested", *stages.parts, collector.family),
-        code=code,
+        code=function(collector.name, "items", *lines),
         describe=lambda rng: fill(rng.choice(collector.phrases), np=phrase(rng, source, stages)),
-        call=caller(collector.name, ("nested",), code),
+        inputs=("nested",),
         takes=("a nested list", f"a nested list of {source.nouns}"),
         outside=(" in a nested list",),
         inside=("", " in it"),

@@ -1,10 +1,11 @@
 """The primitives of the grammar: checks and changes of one element."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
+
+from en2py.data.sources.tasks.tables import table
 
 NUMBERS = {
     "k": (3, 4, 5, 6, 7, 8, 9, 10),  # divisors
@@ -15,9 +16,8 @@ NUMBERS = {
     "b": (1, 2, 3, 4),  # lower bounds
     "d": (0, 1, 2, 3, 5, 7, 9),  # digits
 }
-CITIES = ("Paris", "London", "Rome", "Berlin", "Madrid")
+CITIES: tuple[str, ...] = table("inputs")["cities"]
 LETTERS = "abcdehlmnoprst"
-QUESTIONS = ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Check:
 
     Attributes:
         name: The primitive.
+        kind: Kind of the element: `number`, `word`, `char` and others.
         code: A condition on `{x}`.
         negated: The opposite condition.
-        kind: Kind of the element: `number`, `word`, `char` and others.
         adjectives: Adjectives before the noun: `even` numbers.
         after: Complements of "is", also after the noun: numbers `greater than 5`.
         verbs: Verb phrases in the plural: numbers that `end in 7`.
@@ -37,9 +37,9 @@ class Check:
     """
 
     name: str
+    kind: str
     code: str
     negated: str
-    kind: str = "number"
     adjectives: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Check:
         """Return the opposite condition."""
         return self.negated.replace("{x}", f"({x})")
 
-    def predicate(self, rng: Random, plural: bool) -> str:
+    def predicate(self, rng: Random, plural: bool = False) -> str:
         """Draw a verb phrase: `are even`, `ends in 7`."""
         be = "are" if plural else "is"
         options = [f"{be} {text}" for text in (*self.adjectives, *self.after)]
@@ -69,19 +69,19 @@ class Change:
 
     Attributes:
         name: The primitive.
+        kind: Kind of the element.
         code: An expression of `{x}`.
         verbs: Verb phrases with `{it}`: `[multiply] {it} by 3`.
         nouns: Nouns for the result, (plural, singular): `squares`; may be empty.
-        kind: Kind of the element.
         to: Kind of the result.
         measured: Also sensible for prices, ages and the like.
     """
 
     name: str
+    kind: str
     code: str
     verbs: tuple[str, ...]
     nouns: tuple[tuple[str, str], ...] = ()
-    kind: str = "number"
     to: str = "number"
     measured: bool = False
 
@@ -94,21 +94,24 @@ class Change:
         return rng.choice(self.verbs).replace("{it}", it)
 
 
+CHECKS = [Check(n, k, **row) for k, rows in table("checks").items() for n, row in rows.items()]
+CHANGES = [Change(n, k, **row) for k, rows in table("changes").items() for n, row in rows.items()]
+
+
+def draw_check(rng: Random, kind: str = "number", measured: bool = False) -> Check:
+    """Draw a check of elements of a kind."""
+    return draw(rng, rng.choice([c for c in CHECKS if c.kind == kind and c.measured >= measured]))
+
+
+def draw_change(rng: Random, kind: str = "number", to: str = "", measured: bool = False) -> Change:
+    """Draw a change of elements of a kind; `to` is the kind of the result, if it matters."""
+    fits = [c for c in CHANGES if c.kind == kind and c.to.startswith(to) and c.measured >= measured]
+    return draw(rng, rng.choice(fits))
+
+
 def named(role: str, *primitives: Check | Change | None) -> tuple[str, ...]:
     """Return `role:name` for each primitive that is not None."""
     return tuple(f"{role}:{primitive.name}" for primitive in primitives if primitive)
-
-
-def rows(table: str, n_columns: int) -> Iterator[list[str]]:
-    """Yield the cells of each line of a table with `|` between columns; missing cells are empty."""
-    for line in table.strip().splitlines():
-        cells = [cell.strip() for cell in line.split(" | ")]
-        yield [*cells, *[""] * (n_columns - len(cells))]
-
-
-def alternatives(cell: str) -> tuple[str, ...]:
-    """Split the alternatives in a cell, which have ` / ` between them."""
-    return tuple(text.strip() for text in cell.split(" / ")) if cell else ()
 
 
 PrimitiveT = TypeVar("PrimitiveT", Check, Change)

@@ -2,23 +2,17 @@
 
 from random import Random
 
-from en2py.data.sources.tasks.changes import draw_change
-from en2py.data.sources.tasks.checks import draw_check
 from en2py.data.sources.tasks.collectors import collectors
-from en2py.data.sources.tasks.primitives import QUESTIONS, named
-from en2py.data.sources.tasks.source import Source
-from en2py.data.sources.tasks.sources import amounts, draw_source, number_list
+from en2py.data.sources.tasks.english import QUESTIONS
+from en2py.data.sources.tasks.primitives import draw_change, draw_check, named
+from en2py.data.sources.tasks.sources import Source, amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import Stages, draw_stages, is_trivial, kept, phrase
 from en2py.data.sources.tasks.streams import HOW, clauses
-from en2py.data.sources.tasks.task import Task, block, fill, function, guarded
+from en2py.data.sources.tasks.task import Task, fill, function, guarded
 
-REDUCTIONS = {
-    "sum": "sum",
-    "product": "product",
-    "count": "number",
-    "max": "largest",
-    "min": "smallest",
-}
+# Words for the totals: `the {sum} of the squares`.
+REDUCTIONS = {"sum": "sum of the", "product": "product of the", "count": "number of"}
+REDUCTIONS |= {"max": "largest of the", "min": "smallest of the"}
 
 
 def question(rng: Random) -> Task | None:
@@ -33,7 +27,7 @@ def question(rng: Random) -> Task | None:
         return None
     if not change and not source.allows(check) or (first and not source.allows(first)):
         return None
-    if source.outer or source.condition or (first and first.name == check.name):
+    if not source.is_plain or (first and first.name == check.name):
         return None
     x, value = source.var, change.on(source.var) if change else source.var
     test = check.on(value)
@@ -44,7 +38,7 @@ def question(rng: Random) -> Task | None:
     else:
         ends = check.fails_on(value) if which == "all" else test
         inner = guarded(first.on(x) if first else "", guarded(ends, f"return {early}"))
-        body = [f"for {x} in {source.code}:\n{block([inner])}", f"return {not early}"]
+        body = [source.loop(inner), f"return {not early}"]
     code = function(f"check_{which}", source.params, *body)
 
     def describe(rng: Random) -> str:
@@ -53,15 +47,10 @@ def question(rng: Random) -> Task | None:
         if change:
             subject = f"the {change.nouns[0][1]} of {subject}"
         verb = rng.choice(QUESTIONS)
-        return f"{verb} {subject} {check.predicate(rng, False)}"
+        return f"{verb} {subject} {check.predicate(rng)}"
 
-    return source.task(
-        f"{which} of {source.name}",
-        named("filter", first) + (*named("by", change), which, f"filter:{check.name}"),
-        code,
-        describe,
-        how=HOW[style],
-    )
+    parts = (*named("filter", first), *named("by", change), which, f"filter:{check.name}")
+    return source.task(f"{which} of {source.name}", parts, code, describe, how=HOW[style])
 
 
 def total(source: Source, stages: Stages, name: str) -> str:
@@ -76,10 +65,9 @@ def comparison(rng: Random) -> Task | None:
     """Check a total: "whether the sum of the squares is greater than 50"."""
     source = draw_source(rng)
     name = rng.choice([*REDUCTIONS])
-    stages = draw_stages(
-        rng, source, ("filter",) if name == "count" else ("filter", "map", "filter map")
-    )
-    check = draw_check(rng, "number", measured=rng.random() < 0.5)
+    orders = ("filter",) if name == "count" else ("filter", "map", "filter map")
+    stages = draw_stages(rng, source, orders)
+    check = draw_check(rng, measured=rng.random() < 0.5)
     if stages is None or not stages.nameable or check.name in ("prime", "palindrome_number"):
         return None
     if name != "count" and (stages.change.to if stages.change else source.kind) != "number":
@@ -87,9 +75,8 @@ def comparison(rng: Random) -> Task | None:
     code = function("check_value", source.params, f"return {check.on(total(source, stages, name))}")
 
     def describe(rng: Random) -> str:
-        verb = rng.choice(QUESTIONS)
-        what = f"the {REDUCTIONS[name]} of {'' if name == 'count' else 'the '}"
-        return f"{verb} {what}{phrase(rng, source, stages)} {check.predicate(rng, False)}"
+        what = f"{rng.choice(QUESTIONS)} the {REDUCTIONS[name]} {phrase(rng, source, stages)}"
+        return f"{what} {check.predicate(rng)}"
 
     parts = (*stages.parts, name, f"check:{check.name}")
     return source.task(f"check {name} of {source.name}", parts, code, describe)
@@ -100,30 +87,20 @@ def two_totals(rng: Random) -> Task | None:
     source = rng.choice((number_list, number_list, amounts))(rng)
     names = rng.sample(("sum", "count", "max", "min", "product"), 2)
     names = rng.choice((names, names[:1] * 2, names[:1] * 2))
-    both = [
-        draw_stages(rng, source, ("filter",) if name == "count" else ("filter", "map", "plain"))
-        for name in names
-    ]
-    one, two = both
+    orders = {"count": ("filter",)}
+    one, two = (
+        draw_stages(rng, source, orders.get(name, ("filter", "map", "plain"))) for name in names
+    )
     if one is None or two is None or not (one.nameable and two.nameable):
         return None
     numbers = all(stages.change is None or stages.change.to == "number" for stages in (one, two))
     if not numbers or (names[0] == names[1] and one.parts == two.parts):
         return None
+    differences = ("[find] the difference between", "[return] the difference between")
     op, name, verbs, glue = rng.choice(
         (
-            (
-                "-",
-                "minus",
-                ("[find] the difference between", "[return] the difference between"),
-                "and",
-            ),
-            (
-                ">",
-                "exceeds",
-                QUESTIONS[:3],
-                "is greater than",
-            ),
+            ("-", "minus", differences, "and"),
+            (">", "exceeds", QUESTIONS[:3], "is greater than"),
             (",", "both", ("[return] a tuple with", "[find] both"), "and"),
         )
     )
@@ -131,13 +108,11 @@ def two_totals(rng: Random) -> Task | None:
     code = function("compare_parts", source.params, f"return ({first} {op} {second})")
 
     def describe(rng: Random) -> str:
-        sides = []
-        for stages, reduction in zip((one, two), names, strict=True):
-            article = "" if reduction == "count" else "the "
-            what = phrase(rng, source, stages)
-            sides.append(f"the {REDUCTIONS[reduction]} of {article}{what}")
-        first = sides[0].replace("{where}", "")
-        return f"{rng.choice(verbs)} {first} {glue} {sides[1]}"
+        first, second = (
+            f"the {REDUCTIONS[reduction]} {phrase(rng, source, stages)}"
+            for stages, reduction in zip((one, two), names, strict=True)
+        )
+        return f"{rng.choice(verbs)} {first.replace('{where}', '')} {glue} {second}"
 
     parts = (name, *one.parts, names[0], *two.parts, names[1])
     return source.task(f"two totals of {source.name}", parts, code, describe)

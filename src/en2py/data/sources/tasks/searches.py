@@ -3,21 +3,24 @@
 from random import Random
 from typing import Any
 
-from en2py.data.sources.tasks.changes import CHANGES, draw_change
-from en2py.data.sources.tasks.checks import draw_check
-from en2py.data.sources.tasks.numbers import nameable_change, number_task
-from en2py.data.sources.tasks.primitives import draw, named
-from en2py.data.sources.tasks.source import NATURAL_CHANGES
+from en2py.data.sources.tasks.english import FIND
+from en2py.data.sources.tasks.numbers import nameable_change
+from en2py.data.sources.tasks.primitives import CHANGES, draw, draw_change, draw_check, named
+from en2py.data.sources.tasks.sources import FIXED
 from en2py.data.sources.tasks.stages import is_trivial
+from en2py.data.sources.tasks.streams import HOW
 from en2py.data.sources.tasks.task import Task, block, function, normal_form
+
+USUAL = {"even", "odd", "divisible", "not_divisible", "ends_in", "prime", "palindrome_number"}
+NATURAL_CHANGES = FIXED["range"].changes
+TAKES = ("a number n",)
 
 
 def next_number(rng: Random) -> Task | None:
     """Search upwards: "the smallest number greater than n that is prime and ends in 3"."""
-    one, two = draw_check(rng, "number"), draw_check(rng, "number") if rng.random() < 0.6 else None
+    one, two = draw_check(rng), draw_check(rng) if rng.random() < 0.6 else None
     change = nameable_change(rng) if rng.random() < 0.5 else None
-    usual = ("even", "odd", "divisible", "not_divisible", "ends_in", "prime", "palindrome_number")
-    if one.name not in usual or (two and (two.name not in usual or two.name == one.name)):
+    if one.name not in USUAL or (two and (two.name not in USUAL or two.name == one.name)):
         return None
     if change and (is_trivial(change, one) or change.name not in NATURAL_CHANGES):
         return None
@@ -31,19 +34,16 @@ def next_number(rng: Random) -> Task | None:
     code = function("find_number", "n", move, f"while not ({test}):\n    {move}", "return n")
 
     def describe(rng: Random) -> str:
-        verb = rng.choice(("find", "return", "get"))
-        side = (
-            "largest number less than n"
-            if down
-            else rng.choice(("smallest number greater than n", "first number after n"))
-        )
+        verb, side = rng.choice(FIND), "largest number less than n"
+        if not down:
+            side = rng.choice(("smallest number greater than n", "first number after n"))
         which = f"whose {change.nouns[0][1]}" if change else "that"
-        end = f" and {'that ' if change else ''}{two.predicate(rng, False)}" if two else ""
-        return f"[{verb}] the {side} {which} {one.predicate(rng, False)}{end}"
+        end = f" and {'that ' if change else ''}{two.predicate(rng)}" if two else ""
+        return f"[{verb}] the {side} {which} {one.predicate(rng)}{end}"
 
     parts = ("search_down" if down else "search_up", *named("by", change))
     parts += (f"filter:{one.name}", *named("filter", two))
-    return number_task("next number", parts, code, describe, ("hundred",), takes=("a number n",))
+    return Task("next number", parts, code, describe, ("hundred",), takes=TAKES)
 
 
 def found(test: str, where: range) -> bool:
@@ -55,12 +55,9 @@ def found(test: str, where: range) -> bool:
 
 def first_numbers(rng: Random) -> Task | None:
     """Collect the first n numbers that pass: "the squares of the first n odd numbers"."""
-    check = draw_check(rng, "number")
-    usual = ("even", "odd", "divisible", "not_divisible", "ends_in", "prime", "palindrome_number")
+    check = draw_check(rng)
     change = nameable_change(rng) if rng.random() < 0.7 else None
-    if check.name not in usual or (
-        change and change.name not in (*NATURAL_CHANGES, "cube", "square")
-    ):
+    if check.name not in USUAL or (change and change.name not in NATURAL_CHANGES):
         return None
     total = rng.random() < 0.5
     value = change.on("number") if change else "number"
@@ -79,11 +76,11 @@ def first_numbers(rng: Random) -> Task | None:
         what = f"the {change.nouns[0][0]} of {what}" if change else what
         if total:
             return f"[{rng.choice(('find', 'return', 'compute', 'calculate'))}] the sum of {what}"
-        return f"[{rng.choice(('find', 'return', 'get'))}] {what}"
+        return f"[{rng.choice(FIND)}] {what}"
 
     parts = ("over:first_n", f"filter:{check.name}", *named("map", change))
     parts += ("sum" if total else "list",)
-    return number_task("first numbers", parts, code, describe, ("small",), takes=("a number n",))
+    return Task("first numbers", parts, code, describe, ("small",), takes=TAKES)
 
 
 def repetition(rng: Random) -> Task | None:
@@ -92,7 +89,7 @@ def repetition(rng: Random) -> Task | None:
     name = rng.choice(("double", "triple", "times", "plus") if up else ("halve", "minus"))
     change = draw(rng, next(change for change in CHANGES if change.name == name))
     limit = rng.choice((100, 200, 500, 1000)) if up else rng.choice((5, 10, 20, 50))
-    second = draw_change(rng, "number", measured=True) if up and rng.random() < 0.7 else None
+    second = draw_change(rng, measured=True) if up and rng.random() < 0.7 else None
     if second and second.name in (name, "minus"):
         return None
     count = rng.random() < 0.5
@@ -109,44 +106,30 @@ def repetition(rng: Random) -> Task | None:
         first = change.verb(rng, "a number")
         then = f" and {second.verb(rng, 'it')}" if second else ""
         stop = f"it is {'at least' if up else 'at most'} {limit}"
-        if count:
-            return f"{first}{then} until {stop} and [count] the steps"
-        return f"{first}{then} until {stop} and [return] the result"
+        end = "[count] the steps" if count else "[return] the result"
+        return f"{first}{then} until {stop} and {end}"
 
     parts = ("repeat", f"map:{name}", *named("map", second))
     parts += ("limit:up" if up else "limit:down", "count" if count else "result")
-    return number_task("repetition", parts, code, describe, ("natural" if up else "hundred",))
+    return Task("repetition", parts, code, describe, ("natural" if up else "hundred",))
 
 
 def sequence(rng: Random) -> Task | None:
     """Continue a sequence whose terms are computed from the term before."""
     steps = ("double", "triple", "plus", "minus", "times", "negate", "halve")
-    one, two = (draw_change(rng, "number") for _ in range(2))
+    one, two = (draw_change(rng) for _ in range(2))
     if one.name not in steps or two.name not in steps or one.name == two.name:
         return None
     start = rng.choice((1, 2, 3, 5, 10))
     style = rng.choice(("loop", "recursion", "list"))
-    if style == "recursion":
-        code = function(
-            "get_term",
-            "n",
-            f"if n == 1:\n    return {start}",
-            f"return {two.on(one.on('get_term(n - 1)'))}",
-        )
-    elif style == "loop":
-        body = f"term = {two.on(one.on('term'))}"
-        code = function(
-            "get_term", "n", f"term = {start}", f"for _ in range(n - 1):\n    {body}", "return term"
-        )
-    else:
-        body = f"terms.append({two.on(one.on('terms[-1]'))})"
-        code = function(
-            "get_terms",
-            "n",
-            f"terms = [{start}]",
-            f"for _ in range(n - 1):\n    {body}",
-            "return terms",
-        )
+    before = {"loop": "term", "recursion": "get_term(n - 1)", "list": "terms[-1]"}[style]
+    term, loop = two.on(one.on(before)), "for _ in range(n - 1):\n    "
+    name, *lines = {
+        "recursion": ("get_term", f"if n == 1:\n    return {start}", f"return {term}"),
+        "loop": ("get_term", f"term = {start}", f"{loop}term = {term}", "return term"),
+        "list": ("get_terms", f"terms = [{start}]", f"{loop}terms.append({term})", "return terms"),
+    }[style]
+    code = function(name, "n", *lines)
 
     def describe(rng: Random) -> str:
         what = "the first n terms" if style == "list" else "the nth term"
@@ -155,13 +138,7 @@ def sequence(rng: Random) -> Task | None:
         base = does.replace("[", "").replace("]", "")
         return f"[{verb}] {what} of a sequence: start with {start} and for each new term {base}"
 
-    how = {
-        "loop": ("with a loop", "using a loop"),
-        "recursion": ("recursively", "using recursion"),
-        "list": ("",),
-    }
-    name = "list" if style == "list" else "term"
-    parts = ("sequence", f"map:{one.name}", f"map:{two.name}", name)
-    return number_task(
-        "sequence", parts, code, describe, ("small",), takes=("a number n",), how=how[style]
-    )
+    how = {"loop": HOW["loop"][:2], "recursion": HOW["recursion"][:2], "list": ("",)}[style]
+    result = "list" if style == "list" else "term"
+    parts = ("sequence", f"map:{one.name}", f"map:{two.name}", result)
+    return Task("sequence", parts, code, describe, ("small",), takes=TAKES, how=how)

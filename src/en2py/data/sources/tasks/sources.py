@@ -1,78 +1,178 @@
 """The sources of streams: lists, ranges, digits, divisors, dictionaries, texts, tables."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-from en2py.data.sources.tasks.source import (
-    DIGIT_CHANGES,
-    DIGIT_CHECKS,
-    NATURAL_CHANGES,
-    NATURAL_CHECKS,
-    Source,
-)
+from en2py.data.sources.tasks.primitives import Change, Check
+from en2py.data.sources.tasks.tables import table
+from en2py.data.sources.tasks.task import Task, block
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of the elements of a stream.
+
+    Attributes:
+        name: The primitive.
+        kind: Kind of the elements: `number`, `word`, `char` and others.
+        noun: Noun for an element.
+        code: The iterable.
+        inputs: Kinds of the arguments.
+        takes: Phrases for the input: `a list of numbers`.
+        outside: Phrases for the place of the elements if the input is not named before.
+        inside: The same if it is.
+        nouns: Plural of the noun; regular by default.
+        var: Variable for an element; the noun by default.
+        params: Parameters of the function; the iterable by default.
+        outer: A loop around this one, `for row in rows`; may be empty.
+        condition: Condition on the elements of the source; may be empty.
+        counter: A `while` loop: the line before, the condition, first and last line of the body.
+        recursion: The condition of no elements, the first element, the rest; may be empty.
+        recurs: Families of collectors for which recursion is natural.
+        backwards: Whether the `while` loop starts at the last element.
+        measured: Whether elements are prices or the like.
+        checks: Names of the sensible checks; empty for all.
+        changes: Names of the sensible changes; empty for all.
+    """
+
+    name: str
+    kind: str
+    noun: str
+    code: str
+    inputs: tuple[str, ...]
+    takes: tuple[str, ...]
+    outside: tuple[str, ...]
+    inside: tuple[str, ...]
+    nouns: str = ""
+    var: str = ""
+    params: str = ""
+    outer: str = ""
+    condition: str = ""
+    counter: tuple[str, ...] = ()
+    recursion: tuple[str, ...] = ()
+    recurs: tuple[str, ...] = ()
+    backwards: bool = False
+    measured: bool = False
+    checks: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        defaults = {"nouns": f"{self.noun}s", "var": self.noun, "params": self.code}
+        for name, default in defaults.items():
+            object.__setattr__(self, name, getattr(self, name) or default)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the elements are those of one iterable, without another loop or a condition."""
+        return not self.outer and not self.condition
+
+    def allows(self, primitive: Check | Change) -> bool:
+        """Return whether a primitive is sensible for these elements."""
+        names = self.checks if isinstance(primitive, Check) else self.changes
+        return not names or primitive.name in names
+
+    def loop(self, body: str) -> str:
+        """Return a `for` loop over the elements."""
+        inner = f"for {self.var} in {self.code}:\n{block([body])}"
+        return f"{self.outer}:\n{block([inner])}" if self.outer else inner
+
+    def task(
+        self,
+        family: str,
+        parts: tuple[str, ...],
+        code: str,
+        describe: Callable[[Random], str],
+        **more: Any,
+    ) -> Task:
+        """Create a task from a program with one function of these elements.
+
+        Args:
+            family: The kind of task.
+            parts: The primitives after this source.
+            code: The program.
+            describe: Draws a clause.
+            **more: More attributes of the task.
+        """
+        return Task(
+            family=family,
+            parts=(f"over:{self.name}", *parts),
+            code=code,
+            describe=describe,
+            inputs=self.inputs,
+            takes=self.takes,
+            outside=self.outside,
+            inside=self.inside,
+            **more,
+        )
+
 
 # Nouns for the numbers in a list. Prices and the like are only compared, added and multiplied.
-NUMBER_NOUNS = (("number", "numbers"),) * 5 + (("integer", "integers"), ("value", "values"))
-MEASURED_NOUNS = (
-    ("score", "scores"),
-    ("price", "prices"),
-    ("mark", "marks"),
-    ("age", "ages"),
-    ("temperature", "temperatures"),
-)
-WORD_NOUNS = (("word", "words"),) * 3 + (("string", "strings"), ("name", "names"))
+NUMBER_NOUNS = ("number",) * 5 + ("integer", "value")
+MEASURED_NOUNS = ("score", "price", "mark", "age", "temperature")
+WORD_NOUNS = ("word",) * 3 + ("string", "name")
 LIST_NAMES = ("nums", "data", "items")
 COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
+INSIDE_A_LIST = ("", " in it", " in the list")
 
 
-def number_list(rng: Random, part: str = "") -> Source:
-    """Draw a list of numbers; with `part`, `first` or `last`, only some of its elements."""
-    measured = not part and rng.random() < 0.2
-    noun, nouns = rng.choice(MEASURED_NOUNS if measured else NUMBER_NOUNS)
-    called = rng.choice(LIST_NAMES) if not part and rng.random() < 0.12 else ""
-    name = called or nouns
-    which = f" called {called}" if called else ""
-    code, at = name, f" in a list{which}"
-    outside: tuple[str, ...] = (at, at, f" from a list{which}")
-    inside: tuple[str, ...] = ("", " in it", " in the list")
-    if part:
-        n = rng.choice([*COUNTS])
-        code = f"{name}[:{n}]" if part == "first" else f"{name}[-{n}:]"
-        outside = (f" among the {part} {COUNTS[n]} elements of a list",)
-        inside = (f" among its {part} {COUNTS[n]} elements",)
+def number_list(rng: Random) -> Source:
+    """Draw a list of numbers."""
+    measured = rng.random() < 0.2
+    noun = rng.choice(MEASURED_NOUNS if measured else NUMBER_NOUNS)
+    called = rng.choice(LIST_NAMES) if rng.random() < 0.12 else ""
+    name, which = called or f"{noun}s", f" called {called}" if called else ""
     return Source(
-        name=f"{part}_part" if part else "list",
+        name="list",
         kind="number",
         noun=noun,
-        nouns=nouns,
-        code=code,
-        params=name,
+        code=name,
         inputs=("measures" if measured else "numbers",),
-        takes=(f"a list of {nouns}{which}",),
-        outside=outside,
-        inside=inside,
-        recursion=() if part else (f"not {name}", f"{name}[0]", f"{name}[1:]"),
+        takes=(f"a list of {noun}s{which}",),
+        outside=(f" in a list{which}", f" in a list{which}", f" from a list{which}"),
+        inside=INSIDE_A_LIST,
+        recursion=(f"not {name}", f"{name}[0]", f"{name}[1:]"),
         recurs=("sum", "product", "count", "list"),
         measured=measured,
     )
 
 
+def first_numbers(rng: Random, part: str = "first") -> Source:
+    """Draw the first or the last elements of a list of numbers."""
+    noun, n = rng.choice(NUMBER_NOUNS), rng.choice([*COUNTS])
+    return Source(
+        name=f"{part}_part",
+        kind="number",
+        noun=noun,
+        code=f"{noun}s[:{n}]" if part == "first" else f"{noun}s[-{n}:]",
+        params=f"{noun}s",
+        inputs=("numbers",),
+        takes=(f"a list of {noun}s",),
+        outside=(f" among the {part} {COUNTS[n]} elements of a list",),
+        inside=(f" among its {part} {COUNTS[n]} elements",),
+        recurs=("sum", "product", "count", "list"),
+    )
+
+
+def last_numbers(rng: Random) -> Source:
+    """Draw the last elements of a list of numbers."""
+    return first_numbers(rng, "last")
+
+
 def word_list(rng: Random) -> Source:
     """Draw a list of words."""
-    noun, nouns = rng.choice(WORD_NOUNS)
+    noun = rng.choice(WORD_NOUNS)
     return Source(
         name="words",
         kind="word",
         noun=noun,
-        nouns=nouns,
-        code=nouns,
-        params=nouns,
+        code=f"{noun}s",
         inputs=("words",),
-        takes=(f"a list of {nouns}",),
+        takes=(f"a list of {noun}s",),
         outside=(" in a list", " in a list", " from a list"),
-        inside=("", " in it", " in the list"),
-        recursion=(f"not {nouns}", f"{nouns}[0]", f"{nouns}[1:]"),
+        inside=INSIDE_A_LIST,
+        recursion=(f"not {noun}s", f"{noun}s[0]", f"{noun}s[1:]"),
         recurs=("sum", "count", "list"),
     )
 
@@ -80,14 +180,13 @@ def word_list(rng: Random) -> Source:
 def amounts(rng: Random) -> Source:
     """Draw the values of a dictionary."""
     measured = rng.random() < 0.5
-    noun, nouns = rng.choice(MEASURED_NOUNS) if measured else ("value", "values")
-    of = f" of {nouns}" if measured else ""
-    name = nouns if measured else "data"
+    noun = rng.choice(MEASURED_NOUNS) if measured else "value"
+    of = f" of {noun}s" if measured else ""
+    name = f"{noun}s" if measured else "data"
     return Source(
         name="dict_values",
         kind="number",
         noun=noun,
-        nouns=nouns,
         code=f"{name}.values()",
         params=name,
         inputs=("prices" if measured else "amounts",),
@@ -98,197 +197,20 @@ def amounts(rng: Random) -> Source:
     )
 
 
-RANGE = Source(
-    name="range",
-    kind="number",
-    noun="number",
-    code="range(1, n + 1)",
-    params="n",
-    inputs=("natural",),
-    takes=("a number n", "an integer n"),
-    outside=(" from 1 to n",),
-    inside=(" from 1 to n",),
-    counter=("number = 1", "number <= n", "", "number += 1"),
-    recursion=("n == 0", "n", "n - 1"),
-    recurs=("sum", "product", "count"),
-    checks=NATURAL_CHECKS,
-    changes=NATURAL_CHANGES,
-)
-SPAN = Source(
-    name="span",
-    kind="number",
-    noun="number",
-    code="range(start, end + 1)",
-    params="start, end",
-    inputs=("small", "natural"),
-    takes=("two numbers start and end",),
-    outside=(" from start to end",),
-    inside=(" from start to end",),
-    counter=("number = start", "number <= end", "", "number += 1"),
-    checks=NATURAL_CHECKS,
-    changes=NATURAL_CHANGES,
-)
-DIGITS = Source(
-    name="digits",
-    kind="number",
-    noun="digit",
-    code="map(int, str(number))",
-    params="number",
-    inputs=("digits",),
-    takes=("a number", "a positive integer"),
-    outside=(" of a number", " in a number"),
-    inside=("", " of the number"),
-    counter=("", "number > 0", "digit = number % 10", "number //= 10"),
-    backwards=True,
-    recursion=("number == 0", "number % 10", "number // 10"),
-    recurs=("sum", "product", "count"),
-    checks=DIGIT_CHECKS,
-    changes=DIGIT_CHANGES,
-)
-DIVISORS = Source(
-    name="divisors",
-    kind="number",
-    noun="divisor",
-    code="range(1, number + 1)",
-    params="number",
-    inputs=("natural",),
-    takes=("a number", "a positive integer"),
-    outside=(" of a number",),
-    inside=("", " of the number"),
-    condition="number % divisor == 0",
-    counter=("divisor = 1", "divisor <= number", "", "divisor += 1"),
-    checks=NATURAL_CHECKS,
-    changes=NATURAL_CHANGES,
-)
-ROWS = Source(
-    name="rows",
-    kind="number",
-    noun="number",
-    code="row",
-    params="rows",
-    inputs=("rows",),
-    takes=("a list of lists of numbers", "a matrix"),
-    outside=(" in a list of lists", " in a matrix"),
-    inside=("", " in it"),
-    outer="for row in rows",
-)
-SENTENCE = Source(
-    name="sentence",
-    kind="word",
-    noun="word",
-    code="sentence.split()",
-    params="sentence",
-    inputs=("sentence",),
-    takes=("a sentence",),
-    outside=(" in a sentence", " of a sentence"),
-    inside=("", " in it", " in the sentence"),
-)
-KEYS = Source(
-    name="dict_keys",
-    kind="word",
-    noun="key",
-    code="data",
-    inputs=("amounts",),
-    takes=("a dictionary",),
-    outside=(" of a dictionary", " in a dictionary"),
-    inside=("", " in it", " of the dictionary"),
-)
-TEXT = Source(
-    name="text",
-    kind="char",
-    noun="character",
-    var="char",
-    code="text",
-    inputs=("text",),
-    takes=("a string", "a text"),
-    outside=(" in a string", " of a string", " in a text"),
-    inside=("", " in it"),
-    recursion=("not text", "text[0]", "text[1:]"),
-    recurs=("count", "list", "string"),
-)
-TABLE = replace(
-    ROWS,
-    name="table",
-    kind="row",
-    noun="row",
-    nouns="rows",
-    var="row",
-    code="rows",
-    outer="",
-    outside=(" of a matrix", " in a matrix", " of a list of lists"),
-)
-PEOPLE = Source(
-    name="people",
-    kind="person",
-    noun="person",
-    nouns="people",
-    code="people",
-    inputs=("people",),
-    takes=("a list of people with name, age and city", "a list of dictionaries of people"),
-    outside=(" in a list of dictionaries", " in a list"),
-    inside=("", " in it"),
-)
-PRODUCTS = Source(
-    name="products",
-    kind="product",
-    noun="product",
-    var="item",
-    code="products",
-    inputs=("products",),
-    takes=("a list of products with name, price and stock", "a list of dictionaries of products"),
-    outside=(" in a list of dictionaries", " in a list"),
-    inside=("", " in it"),
-)
-COMMON = Source(
-    name="common",
-    kind="number",
-    noun="number",
-    code="first",
-    params="first, second",
-    inputs=("few", "few"),
-    takes=("two lists of numbers", "two lists"),
-    outside=(" in both of two lists",),
-    inside=(" in both lists", " in both"),
-    condition="number in second",
-)
-ONLY_FIRST = replace(
-    COMMON,
-    name="only_first",
-    outside=(" in one list but not in another",),
-    inside=(" in the first list but not in the second", " in the first but not in the second"),
-    condition="number not in second",
-)
-JOINED = replace(
-    COMMON,
-    name="joined",
-    code="first + second",
-    outside=(" in two lists together", " in two lists"),
-    inside=(" in both lists together", " in them"),
-    condition="",
-)
-FIXED: tuple[Source, ...] = (
-    TABLE,
-    TABLE,
-    PEOPLE,
-    PEOPLE,
-    PRODUCTS,
-    PRODUCTS,
-    COMMON,
-    ONLY_FIRST,
-    JOINED,
-)
+_ROWS = {name: {"weight": 1, **row} for name, row in table("sources").items()}
+_WEIGHTS = {name: row.pop("weight") for name, row in _ROWS.items()}
+FIXED = {name: Source(name, **row) for name, row in _ROWS.items()}
+_OFTEN = [source for name, source in FIXED.items() for _ in range(_WEIGHTS[name])]
 
-FIXED += (RANGE, SPAN, DIGITS, DIVISORS, ROWS, SENTENCE, KEYS, TEXT, TEXT)
+
+def draw_fixed(rng: Random) -> Source:
+    """Draw a source that is always alike."""
+    return rng.choice(_OFTEN)
+
+
 DRAWERS: tuple[Callable[[Random], Source], ...] = (
-    number_list,
-    number_list,
-    number_list,
-    lambda rng: number_list(rng, "first"),
-    lambda rng: number_list(rng, "last"),
-    amounts,
-    word_list,
-    word_list,
-    *([lambda rng: rng.choice(FIXED)] * len(FIXED)),
+    *(number_list, number_list, number_list, first_numbers, last_numbers, amounts),
+    *(word_list, word_list, *(draw_fixed for _ in _OFTEN)),
 )
 
 

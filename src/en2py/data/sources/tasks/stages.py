@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from en2py.data.sources.tasks.changes import draw_change
-from en2py.data.sources.tasks.checks import draw_check
-from en2py.data.sources.tasks.primitives import Change, Check
-from en2py.data.sources.tasks.source import Source
+from en2py.data.sources.tasks.primitives import Change, Check, draw_change, draw_check
+from en2py.data.sources.tasks.sources import Source
 
 ORDERS: tuple[str, ...] = ("plain",) + ("filter",) * 4 + ("map",) * 3 + ("filter map",) * 7
 ORDERS += ("map filter",) * 3 + ("property",) * 3
@@ -18,17 +16,8 @@ IMPOSSIBLE = (("remainder", "divisible"), ("last_digit", "divisible"), ("n_digit
 NON_NEGATIVE = ("square", "absolute", "factorial")
 LETTERS = ("first_letter", "last_letter", "binary", "string", "char_code")
 # Nouns that may be omitted: "the vowels in a string", but not "the palindromes of a number".
-GENERIC: tuple[str, ...] = (
-    "number",
-    "numbers",
-    "integer",
-    "integers",
-    "word",
-    "words",
-    "string",
-    "strings",
-)
-GENERIC += ("character", "characters")
+_GENERIC = ("number", "integer", "word", "string", "character")
+GENERIC = {*_GENERIC, *(f"{noun}s" for noun in _GENERIC)}
 
 
 @dataclass(frozen=True)
@@ -64,19 +53,17 @@ class Stages:
         """Return the expression that is collected for an element."""
         return self.change.on(x) if self.change and self.order != "property" else x
 
-    def opposite(self, x: str) -> str:
-        """Return the condition on the elements that are not kept."""
-        if self.check is None:
-            return "False"
-        late = self.order in ("map filter", "property")
-        return self.check.fails_on(self.change.on(x) if self.change and late else x)
-
     def condition(self, x: str) -> str:
         """Return the condition on an element; empty if all are kept."""
-        if self.check is None:
-            return ""
+        return self.check.on(self._checked(x)) if self.check else ""
+
+    def opposite(self, x: str) -> str:
+        """Return the condition on the elements that are not kept."""
+        return self.check.fails_on(self._checked(x)) if self.check else "False"
+
+    def _checked(self, x: str) -> str:
         late = self.order in ("map filter", "property")
-        return self.check.on(self.change.on(x) if self.change and late else x)
+        return self.change.on(x) if self.change and late else x
 
 
 def draw_stages(rng: Random, source: Source, orders: tuple[str, ...] = ORDERS) -> Stages | None:
@@ -144,7 +131,7 @@ def phrase(rng: Random, source: Source, stages: Stages, which: str = "") -> str:
     check, change = stages.check, stages.change
     if stages.order == "property" and check and change:
         owner = kept(rng, source, None, which=which)
-        return f"{owner} whose {change.nouns[0][1]} {check.predicate(rng, False)}"
+        return f"{owner} whose {change.nouns[0][1]} {check.predicate(rng)}"
     inner = kept(rng, source, check, which=which)
     return inner if change is None else f"{change.nouns[0][bool(which)]} of the {inner}"
 

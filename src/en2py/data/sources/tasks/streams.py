@@ -7,10 +7,8 @@ recursion, or with `map` and `filter`; the description requests one of them.
 
 from random import Random
 
-from en2py.data.sources.tasks import inputs
 from en2py.data.sources.tasks.collectors import COLLECTORS, YIELD, Collector
-from en2py.data.sources.tasks.source import Source
-from en2py.data.sources.tasks.sources import draw_source
+from en2py.data.sources.tasks.sources import Source, draw_source
 from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
 from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function, guarded
 
@@ -22,22 +20,20 @@ HOW = {
     "functional": ("using lambda functions", "with lambda functions", "using lambdas"),
     "generator": ("",),
 }
+WHAT = {
+    "recursion": (FUNCTION, FUNCTION, "recursive {python}function"),
+    "generator": ("{python}generator",),
+}
 STYLES = ("short",) * 5 + ("loop",) * 4 + ("while", "recursion", "functional", "generator")
-IN_ORDER = (
-    "list",
-    "first",
-    "last",
-    "string",
-)  # collectors whose result depends on the order
+IN_ORDER = ("list", "first", "last", "string")  # collectors whose result depends on the order
 SHORT_LIST = ("", "", "using a list comprehension", "with a list comprehension")
 
 
 def describe(rng: Random, source: Source, stages: Stages, collector: Collector) -> str:
     """Draw a clause for a whole stream."""
     if stages.nameable and (stages.order in ("plain", "filter", "property") or rng.random() < 0.6):
-        return fill(
-            rng.choice(collector.phrases), np=phrase(rng, source, stages, collector.ordinal)
-        )
+        clause = rng.choice(collector.phrases)
+        return fill(clause, np=phrase(rng, source, stages, collector.ordinal))
     return f"{steps(rng, source, stages)} and {rng.choice(collector.then)}"
 
 
@@ -53,17 +49,14 @@ def short(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as one expression."""
     if not collector.short:
         return loop(source, stages, collector)
-    if stages.order == "plain" and not source.outer and not source.condition:
+    if stages.order == "plain" and source.is_plain:
         return [fill(line, source=source.code) for line in collector.lazy]
     return [fill(line, each=clauses(source, stages)) for line in collector.short]
 
 
 def loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
     """Write a stream as a `for` loop."""
-    body = block([_body(source, stages, collector.step)])
-    inner = f"for {source.var} in {source.code}:\n{body}"
-    outer = f"{source.outer}:\n{block([inner])}" if source.outer else inner
-    return [*collector.start, outer, *collector.end]
+    return [*collector.start, source.loop(_body(source, stages, collector.step)), *collector.end]
 
 
 def while_loop(source: Source, stages: Stages, collector: Collector) -> list[str]:
@@ -117,10 +110,9 @@ WRITERS = {
 
 def writable(style: str, source: Source, stages: Stages, collector: Collector) -> bool:
     """Return whether a style is possible and natural for a stream."""
-    one_loop = not source.outer and not source.condition
     match style:
         case "short":
-            return stages.order != "plain" or not one_loop or bool(collector.lazy)
+            return stages.order != "plain" or not source.is_plain or bool(collector.lazy)
         case "loop":
             return bool(collector.step) and bool(collector.short)
         case "while":
@@ -129,7 +121,7 @@ def writable(style: str, source: Source, stages: Stages, collector: Collector) -
         case "recursion":
             return bool(collector.join and source.recursion) and collector.family in source.recurs
         case "functional":
-            return bool(collector.lazy) and one_loop and stages.order != "plain"
+            return bool(collector.lazy) and source.is_plain and stages.order != "plain"
         case _:
             return collector.family == "list" and source.name != "first_part"
 
@@ -149,21 +141,12 @@ def stream(rng: Random) -> Task | None:
         collector = YIELD
     lines = WRITERS[style](source, stages, collector)
     code = function(collector.name, source.params, *lines)
-    call = f"list({collector.name}(%s))" if style == "generator" else f"{collector.name}(%s)"
-    how = SHORT_LIST if style == "short" and collector.family == "list" else HOW[style]
-    what = {
-        "recursion": (FUNCTION, FUNCTION, "recursive {python}function"),
-        "generator": ("{python}generator",),
-    }
-    return Task(
-        family=f"{collector.family} of {source.name}",
-        parts=(f"over:{source.name}", *stages.parts, collector.family),
-        code=code,
-        describe=lambda rng: describe(rng, source, stages, collector),
-        call=lambda rng: call % inputs.arguments(rng, source.inputs, code),
-        takes=source.takes,
-        outside=source.outside,
-        inside=source.inside,
-        what=what.get(style, (FUNCTION,)),
-        how=how,
+    return source.task(
+        f"{collector.family} of {source.name}",
+        (*stages.parts, collector.family),
+        code,
+        lambda rng: describe(rng, source, stages, collector),
+        call=f"list({collector.name}({{arguments}}))" if style == "generator" else "",
+        what=WHAT.get(style, (FUNCTION,)),
+        how=SHORT_LIST if style == "short" and collector.family == "list" else HOW[style],
     )

@@ -33,7 +33,9 @@ class Task:
         describe: Draws a clause like `[find] the sum of the even numbers{where}`. Verbs in brackets
             are inflected later, and `{where}` is replaced later, because it depends on whether the
             sentence names the input before.
-        call: Draws an expression that uses the program, for one test.
+        inputs: Kinds of the arguments of a call, see `inputs`.
+        call: An expression around `{arguments}`, or a function that draws an expression, for one
+            test; empty for a call of the function that the code begins with.
         takes: Phrases for the input, `a list of numbers`; may be empty.
         outside: Replacements of `{where}` if the sentence has not named the input before.
         inside: Replacements of `{where}` if it has.
@@ -45,7 +47,8 @@ class Task:
     parts: tuple[str, ...]
     code: str
     describe: Callable[[Random], str]
-    call: Callable[[Random], str]
+    inputs: tuple[str, ...] = ()
+    call: str | Callable[[Random], str] = ""
     takes: tuple[str, ...] = ()
     outside: tuple[str, ...] = ("",)
     inside: tuple[str, ...] = ("",)
@@ -68,6 +71,11 @@ def block(lines: Sequence[str], depth: int = 1) -> str:
 def guarded(condition: str, line: str) -> str:
     """Put a line under an `if`; return it unchanged for an empty condition."""
     return f"if {condition}:\n{block([line])}" if condition else line
+
+
+def either(condition: str, line: str, other: str) -> str:
+    """Put a line under an `if` and another one under its `else`."""
+    return f"if {condition}:\n{block([line])}\nelse:\n{block([other])}"
 
 
 def function(name: str, params: str, *body: str) -> str:
