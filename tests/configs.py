@@ -19,6 +19,8 @@ def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfi
     written = OmegaConf.to_container(cfg, resolve=False)
     missing = [key for key, value in leaves(written) if value == "???" and key.endswith(".path")]
     if missing:
-        return checked(config_name, [*overrides, *(f"{k}='{existing}'" for k in missing)], existing)
+        is_corpus = str(cfg.data.source._target_).endswith("read_corpus")
+        place = existing.parent if is_corpus else existing  # it reads folders
+        return checked(config_name, [*overrides, *(f"{k}='{place}'" for k in missing)], existing)
     validate(cfg, config_name)
     return cfg

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.pairs import DataReport
-from en2py.data.sources import english_python, stdlib, tasks
+from en2py.data.sources import corpus, english_python, tasks
 from en2py.data.syntax import ast_text
 from en2py.data.tokenizers import (
     BpeTokenizer,
@@ -411,7 +411,7 @@ def tasks_codes() -> list[str]:
 
 
 def stdlib_codes() -> list[str]:
-    return [pair.code for pair in stdlib.read_stdlib(DataReport(), root=None)]
+    return [pair.code for pair in corpus.read_stdlib(DataReport(), root=None)]
 
 
 @pytest.mark.slow

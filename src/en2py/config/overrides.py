@@ -105,7 +105,7 @@ def as_typed(override: str, multirun: bool = False) -> str:
     `${` starts an interpolation, and in Hydra's a quote ends the text, unless a backslash escapes
     them; both read the backslashes before that mark in pairs. Other backslashes are literal.
 
-    A mapping of files, `data.path={train: A, val: B}`, is left to Hydra.
+    A mapping or a list of files, `data.path={train: A, val: B}`, is left to Hydra.
 
     Args:
         override: One `key=value` of the command line, maybe with `+` or `++` in front.
@@ -121,7 +121,7 @@ def as_typed(override: str, multirun: bool = False) -> str:
     name = path.rsplit(".", 1)[-1]
     if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
         return override
-    if name == "path" and text[:1] == "{" and text[-1:] == "}" and not os.path.exists(text):
+    if name == "path" and text[:1] + text[-1:] in ("{}", "[]") and not os.path.exists(text):
         return override
     texts = [text]
     if multirun and name in SWEPT and not os.path.exists(os.path.expanduser(text)):

@@ -31,7 +31,10 @@ _NEUTRAL = {
 }
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
 # Functions renamed after runs had been trained with them: hashes keep the first name.
-_RENAMED = {"en2py.data.sources.jsonl.read_jsonl": "en2py.data.sources.file.read_file"}
+_RENAMED = {
+    "en2py.data.sources.jsonl.read_jsonl": "en2py.data.sources.file.read_file",
+    "en2py.data.sources.stdlib.read_stdlib": "en2py.data.sources.corpus.read_stdlib",
+}
 _FIRST_NAMES = {new: old for old, new in _RENAMED.items()}
 _HASH_LENGTH = 10
 _ARCHIVED = re.compile(r"\.old\d+$")

@@ -81,7 +81,11 @@ VALUES: dict[str, ArgumentType] = {
         "logger.tensorboard": Section | None,
         "logger.mlflow": Section | None,
         "data.name": str,
-        "data.path": str | Mapping[str, str] | None,
+        "data.path": str | Annotated[list[str], Field(min_length=1)] | Mapping[str, str] | None,
+        "data.target": Section | None,
+        "data.target.name": str,
+        "data.target.path": str | Mapping[str, str] | None,
+        "data.target.source": Section,
         "data.root": str | None,
         "data.source": Section,
         "cleaning.use": Section,
@@ -207,7 +211,8 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     _check_sweep()
     for key, value in leaves(plain):
         if key not in WRITTEN or key in _written(plain):
-            _check_path(key, value, several=config_name != "train")
+            for path in value if isinstance(value, list) else [value]:
+                _check_path(key, path, plain, several=config_name != "train")
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
             check_arguments(key, section, is_evaluation=config_name != "train")
@@ -632,7 +637,7 @@ def _check_shapes(config: Section) -> None:
         )
 
 
-def _check_path(key: str, value: Any, *, several: bool) -> None:
+def _check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
     name = "path" if key.startswith("data.path.") else key.rpartition(".")[2]  # one per split
     if not isinstance(value, str):
         return
@@ -653,11 +658,21 @@ def _check_path(key: str, value: Any, *, several: bool) -> None:
         for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
             is_either = _is_dataset(key, path) or (several and key.startswith("data."))
-            if not is_list and path.is_dir() != (name in FOLDERS) and not is_either:
+            is_folder = name in FOLDERS or _reads_folders(key, config)
+            if not is_list and path.is_dir() != is_folder and not is_either:
                 kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
                 raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
             if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
                 raise UserError(f"{key}={path}: this file is empty")
+
+
+def _reads_folders(key: str, config: Section) -> bool:
+    """Return whether a path belongs to a source of folders."""
+    section: Any = config
+    for name in key.split(".")[:-1]:
+        section = section[name]
+    reader = section if "_target_" in section else section.get("source")
+    return key.startswith("data.") and _class_of(reader) == "read_corpus"
 
 
 def _is_dataset(key: str, path: Path) -> bool:

@@ -15,7 +15,7 @@ from en2py.data.cleaning import clean
 from en2py.data.cleaning.content import remove_fences
 from en2py.data.cleaning.limits import NOT_PARSED
 from en2py.data.cleaning.pipeline import count_failed, is_large
-from en2py.data.duplicates import Fingerprint, fingerprint
+from en2py.data.duplicates import Fingerprint, fingerprint, overlapping
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import MIN_PER_PROCESS, SECONDS, Failed, ProcessPool
 from en2py.data.splits import Splits
@@ -120,6 +120,7 @@ def prepare(
     tgt_min_freq: int,
     max_src_len: int,
     max_tgt_len: int,
+    target: Callable[[DataReport], list[Pair]] | None = None,
     processes: int = 1,
     seconds_per_pair: float = SECONDS,
     progress: Callable[[int, int], None] | None = None,
@@ -137,6 +138,8 @@ def prepare(
         tgt_min_freq: Rarer Python tokens become `<unk>`.
         max_src_len: Longest source of the model, in tokens with EOS.
         max_tgt_len: Longest target of the model, in tokens with EOS.
+        target: Reads the data that a model will be fine-tuned and tested on: pairs in a group of
+            near-duplicates with one of them are dropped.
         processes: For cleaning, fingerprints and tokenization.
         seconds_per_pair: Limit of processor time for a pair in each of these; slower pairs are
             dropped.
@@ -152,6 +155,8 @@ def prepare(
     with ProcessPool(processes, seconds_per_pair) as pool:
         pairs = clean(pairs, cleaning, report, pool=pool, progress=tick)
         pairs, prints = _each(fingerprint, pairs, report, pool)
+        if target is not None:
+            pairs, prints = _without_target(pairs, prints, target, cleaning, report, pool)
         if not pairs:
             raise UserError(f"no pair is left of the {total} read: {_drop_reasons(report)}")
         splits = split(pairs, report, prints)
@@ -196,6 +201,36 @@ def _without_fences(pairs: list[Pair], report: DataReport) -> list[Pair]:
         report.read("markdown fences", len(pairs))
         report.changed("markdown fences", n)
     return unfenced
+
+
+def _without_target(
+    pairs: list[Pair],
+    prints: list[Fingerprint],
+    target: Callable[[DataReport], list[Pair]],
+    cleaning: Mapping[str, Callable[..., Pair] | None],
+    report: DataReport,
+    pool: ProcessPool,
+) -> tuple[list[Pair], list[Fingerprint]]:
+    """Drop pairs in a group of near-duplicates with a pair of the target data.
+
+    All target pairs count, not only those of the held-out splits, so that the rest is free of
+    leakage for every split of them.
+
+    Returns:
+        The pairs left, and their fingerprints.
+    """
+    own = DataReport()
+    others = clean(_without_fences(target(own), own), cleaning, own, pool=pool)
+    others, keys = _each(fingerprint, others, own, pool)
+    report.read("target", len(pairs))
+    report.facts["target: pairs"] = len(others)
+    kept = []
+    for i, overlaps in enumerate(overlapping(keys, prints)):
+        if overlaps:
+            report.dropped("target", pairs[i].id, "in a group with a pair of the target data")
+        else:
+            kept.append(i)
+    return [pairs[i] for i in kept], [prints[i] for i in kept]
 
 
 def _warnings(

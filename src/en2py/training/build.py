@@ -55,6 +55,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
     def build() -> dict[str, Any]:
         src_tokenizer, tgt_tokenizer = tokenizers(config)
+        target = config["data"].get("target")
         with progress_bar("preparing the data") as bar:
             prepared = prepare(
                 read=make(config["data"]["source"]),
@@ -65,6 +66,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
                 tgt_tokenizer=tgt_tokenizer,
                 **config["vocab"],
                 **limits,
+                target=make(target["source"]) if target else None,
                 processes=config["processes"] or os.cpu_count() or 1,
                 seconds_per_pair=config["cleaning"]["seconds_per_pair"],
                 progress=bar.update,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.pairs import DataReport
-from en2py.data.sources import stdlib
+from en2py.data.sources import corpus
 from en2py.data.syntax import parse
 from en2py.errors import UserError
 
@@ -74,7 +74,7 @@ def tree(tmp_path):
 
 
 def test_documented_functions_become_pairs(tree):
-    pairs = stdlib.read_stdlib(DataReport(), root=tree)
+    pairs = corpus.read_stdlib(DataReport(), root=tree)
     assert [(pair.id, pair.description) for pair in pairs] == [
         ("stdlib/b.py:4", "Return twice the number x"),
         ("stdlib/b.py:11", "Sum up prices of items"),
@@ -82,7 +82,7 @@ def test_documented_functions_become_pairs(tree):
 
 
 def test_code_is_the_dedented_function_without_its_docstring(tree):
-    codes = [pair.code for pair in stdlib.read_stdlib(DataReport(), root=tree)]
+    codes = [pair.code for pair in corpus.read_stdlib(DataReport(), root=tree)]
     assert codes == [
         "def double(x):\n    return 2 * x",
         '@property\ndef total(self):\n    text = """\n  kept as it is\n"""\n    return text',
@@ -91,7 +91,7 @@ def test_code_is_the_dedented_function_without_its_docstring(tree):
 
 def test_each_rule_counts_what_it_drops(tree):
     report = DataReport()
-    stdlib.read_stdlib(report, root=tree)
+    corpus.read_stdlib(report, root=tree)
     dropped = {name: dict(s.reasons) for name, s in report.steps.items() if s.dropped}
     assert dropped == {
         "stdlib: files": {"does not parse": 1},
@@ -116,13 +116,13 @@ def test_each_rule_counts_what_it_drops(tree):
     ],
 )
 def test_first_sentence_of_a_docstring(docstring, sentence):
-    assert stdlib.first_sentence(docstring) == sentence
+    assert corpus.first_sentence(docstring) == sentence
 
 
 @settings(deadline=None)
 @given(st.text(max_size=200))
 def test_first_sentence_of_any_docstring_is_one_line(docstring):
-    assert len(stdlib.first_sentence(docstring).splitlines()) <= 1
+    assert len(corpus.first_sentence(docstring).splitlines()) <= 1
 
 
 @settings(deadline=None)
@@ -131,13 +131,54 @@ def test_any_python_file_returns_pairs_or_raises_a_user_error(text):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "a.py").write_text(text, encoding="utf-8", errors="replace")
         with pytest.raises(UserError, match="holds no pair"):
-            stdlib.read_stdlib(DataReport(), root=folder)
+            corpus.read_stdlib(DataReport(), root=folder)
+
+
+def mined(report=None, **settings):
+    settings = {"undocumented": True, "max_pairs": None, **settings}
+    return corpus.read_corpus(report or DataReport(), **settings)
+
+
+def test_function_without_docstring_is_described_by_name_and_parameters(tree):
+    (Path(tree) / "b.py").write_text(
+        "class A:\n    def loadStateDict(self, state_dict, *, strict):\n        return strict\n"
+    )
+    [pair] = mined(path=tree)
+    assert pair.description == "load state dict given state_dict, strict"
+    assert pair.code == "def loadStateDict(self, state_dict, *, strict):\n    return strict"
+
+
+def test_corpus_without_undocumented_functions_has_the_pairs_of_docstrings(tree):
+    texts = [pair.description for pair in mined(path=tree, undocumented=False)]
+    assert texts == [pair.description for pair in corpus.read_stdlib(DataReport(), root=tree)]
+
+
+def test_folders_of_one_name_have_different_ids(tree, tmp_path):
+    other = tmp_path / "below" / Path(tree).name
+    other.mkdir(parents=True)
+    (other / "a.py").write_text(MODULE)
+    pairs = mined(path=[tree, str(other)])
+    assert {pair.id.split("/")[1] for pair in pairs} == {f"{other.name}-{i}" for i in (0, 1)}
+    assert len({pair.id for pair in pairs}) == len(pairs)
+
+
+def test_larger_sample_contains_the_smaller(tree):
+    for i in range(8):
+        (Path(tree) / f"m{i}.py").write_text(f"def add_{i}(a, b):\n    return a + b + {i}\n")
+    small, large = ([p.id for p in mined(path=tree, max_pairs=n)] for n in (3, 7))
+    assert large[:3] == small and len(large) == 7
+
+
+@pytest.mark.parametrize("name", ["missing", "b.py"])
+def test_path_that_is_no_folder_is_refused(tree, name):
+    with pytest.raises(UserError, match="data.path="):
+        mined(path=[f"{tree}/{name}"])
 
 
 @pytest.mark.parametrize("name", ["missing", "b.py"])
 def test_root_that_is_no_folder_is_refused(tree, name):
     with pytest.raises(UserError, match="data.root="):
-        stdlib.read_stdlib(DataReport(), root=f"{tree}/{name}")
+        corpus.read_stdlib(DataReport(), root=f"{tree}/{name}")
 
 
 @pytest.mark.parametrize("package", ["email", "multiprocessing", "unittest"])
@@ -145,11 +186,11 @@ def test_code_has_the_tree_of_the_function_without_its_docstring(package):
     root = Path(ast.__file__).parent / package
     trees: dict[str, dict[int, ast.AST]] = {}
     wrong = []
-    for pair in stdlib.read_stdlib(DataReport(), root=str(root)):
+    for pair in corpus.read_stdlib(DataReport(), root=str(root)):
         file, line = pair.id.removeprefix("stdlib/").rsplit(":", 1)
         if file not in trees:
             tree = parse((root / file).read_text(encoding="utf-8"))
-            trees[file] = {n.lineno: n for n in ast.walk(tree) if isinstance(n, stdlib.Function)}
+            trees[file] = {n.lineno: n for n in ast.walk(tree) if isinstance(n, corpus.Function)}
         function = trees[file][int(line)]
         function.body = function.body[1:]
         if ast.dump(ast.parse(pair.code)) != ast.dump(ast.Module([function], [])):
@@ -159,6 +200,6 @@ def test_code_has_the_tree_of_the_function_without_its_docstring(package):
 
 @pytest.mark.slow
 def test_standard_library_has_thousands_of_pairs_that_parse():
-    pairs = stdlib.read_stdlib(DataReport(), root=None)
+    pairs = corpus.read_stdlib(DataReport(), root=None)
     assert len({pair.id for pair in pairs}) == len(pairs) > 3500
     assert [pair.id for pair in pairs if parse(pair.code) is None] == []

@@ -1,7 +1,6 @@
-"""Mine documented functions of a Python source tree: first sentence of the docstring and code.
+"""Mine functions of Python source trees: a description and the code without its docstring.
 
-The default tree is the standard library of the running Python, so the pairs depend on the Python
-version.
+The description is the first sentence of the docstring, or is made from the name and the parameters.
 """
 
 import ast
@@ -13,14 +12,16 @@ import re
 import sysconfig
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from en2py.data.pairs import DataReport, Pair
+from en2py.data.splits import random_key
 from en2py.data.syntax import parse
 from en2py.errors import UserError
 
-NAME = "stdlib"
 # Tests have poor docstrings, idlelib and the like are programs, the last two are third-party.
 SKIPPED_FOLDERS = {
     *("test", "tests", "idlelib", "turtledemo", "lib2to3", "pydoc_data", "encodings"),
@@ -39,6 +40,7 @@ SENTENCE_END = re.compile(
     r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\betc)(?<!\bcf)[.!?](?=\s+[A-Z\"'(`*<\[]|\s*$)"
 )
 ROLE = re.compile(r":[a-z:]+:`~?([^`]*)`")  # :meth:`x`
+WORDS_OF_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 QUOTED = re.compile(r"``?([^`']*)(?:``?|')")  # ``x``, `x`, `x'
 STARRED = re.compile(r"(?<!\w)\*{1,2}(\w[\w.]*)\*{1,2}(?!\w)")  # *x*
 
@@ -52,11 +54,12 @@ ELSEWHERE = re.compile(
 
 
 def read_stdlib(report: DataReport, *, root: str | None) -> list[Pair]:
-    """Mine pairs from a source tree.
+    """Mine the documented functions of one source tree.
 
     Args:
         report: Receives the counts of each rule.
-        root: A folder of Python files; None for the standard library of the running Python.
+        root: A folder of Python files; None for the standard library of the running Python, so
+            that the pairs depend on its version.
 
     Returns:
         The pairs, by file and by line. An id is `stdlib/<file>:<line>`.
@@ -64,37 +67,109 @@ def read_stdlib(report: DataReport, *, root: str | None) -> list[Pair]:
     Raises:
         UserError: If there is no such folder, or no pair in it.
     """
-    folder = Path(root).expanduser() if root is not None else Path(sysconfig.get_path("stdlib"))
+    folder = sysconfig.get_path("stdlib") if root is None else root
+    pairs = _mined("stdlib", {"stdlib": _folder("data.root", folder)}, report, undocumented=False)
+    if root is None:
+        report.facts["stdlib: python"] = platform.python_version()
+    if not pairs:
+        raise _empty("data.root", folder, report.facts["stdlib: functions"])
+    return pairs
+
+
+def read_corpus(
+    report: DataReport,
+    *,
+    path: str | Sequence[str],
+    undocumented: bool,
+    max_pairs: PositiveInt | None,
+) -> list[Pair]:
+    """Mine the functions of source trees, folders of installed packages among them.
+
+    Args:
+        report: Receives the counts of each rule.
+        path: One or more folders of Python files.
+        undocumented: Take functions without a docstring too, described by name and parameters.
+        max_pairs: Read files in a random order until there are so many pairs; None: all files.
+
+    Returns:
+        The pairs by file and line. An id is `corpus/<folder>/<file>:<line>`.
+
+    Raises:
+        UserError: If there is no such folder, or no pair in them.
+    """
+    folders = [_folder("data.path", name) for name in ([path] if isinstance(path, str) else path)]
+    names = Counter(folder.name for folder in folders)
+    roots = {
+        f"corpus/{folder.name}" + f"-{i}" * (names[folder.name] > 1): folder
+        for i, folder in enumerate(folders)
+    }
+    pairs = _mined("corpus", roots, report, undocumented, max_pairs)
+    if not pairs:
+        places = ", ".join(map(str, folders))
+        raise _empty("data.path", places, report.facts["corpus: functions"])
+    return pairs
+
+
+def _folder(key: str, name: str) -> Path:
+    folder = Path(name).expanduser()
     if not folder.is_dir():
         reason = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"data.root={folder} {reason}; name a folder of Python files")
+        raise UserError(f"{key}={folder} {reason}; name a folder of Python files")
+    return folder.resolve()
+
+
+def _empty(key: str, places: str, counts: Mapping[str, int]) -> UserError:
+    return UserError(
+        f"{key}={places} holds no pair: {counts.get('functions', 0):,} functions,"
+        f" {counts.get('with a docstring', 0):,} of them with a docstring"
+    )
+
+
+def _mined(
+    name: str,
+    roots: Mapping[str, Path],
+    report: DataReport,
+    undocumented: bool,
+    max_pairs: int | None = None,
+) -> list[Pair]:
+    """Return the pairs of source trees.
+
+    Args:
+        name: Of the source.
+        roots: First part of the ids to the folder.
+        report: Receives the counts of each rule.
+        undocumented: Take functions without a docstring too.
+        max_pairs: Read files in a random order until there are so many pairs.
+    """
     pairs: list[Pair] = []
     counts: Counter[str] = Counter()
-    for file in _python_files(folder):
-        name = file.relative_to(folder).as_posix()
-        report.read(f"{NAME}: files")
+    files = [
+        (f"{prefix}/{file.relative_to(root).as_posix()}", file)
+        for prefix, root in roots.items()
+        for file in _python_files(root)
+    ]
+    if max_pairs is not None:
+        files.sort(key=lambda named: random_key(named[0], 0))
+    for file_id, file in files:
+        if max_pairs is not None and len(pairs) >= max_pairs:
+            break
+        report.read(f"{name}: files")
         text = _text(file)
         tree = parse(text) if text is not None else None
         if text is None or tree is None:
             reason = "cannot be read" if text is None else "does not parse"
-            report.dropped(f"{NAME}: files", f"{NAME}/{name}", reason)
+            report.dropped(f"{name}: files", file_id, reason)
             continue
         lines = text.split("\n")
         for function, nested in _functions(tree):
             counts["functions"] += 1
-            if ast.get_docstring(function, clean=False) is not None:
-                counts["with a docstring"] += 1
-                pairs += _pair(function, nested, lines, f"{NAME}/{name}", report)
-    report.facts[f"{NAME}: functions"] = dict(counts)
-    if root is None:
-        report.facts[f"{NAME}: python"] = platform.python_version()
-    if not pairs:
-        raise UserError(
-            f"data.root={folder} holds no pair: {counts['functions']:,} functions,"
-            f" {counts['with a docstring']:,} of them with a docstring"
-        )
-    report.read(f"{NAME}: pairs", len(pairs))
-    return pairs
+            documented = ast.get_docstring(function, clean=False) is not None
+            counts["with a docstring"] += documented
+            if documented or undocumented:
+                pairs += _pair(function, nested, lines, f"{file_id}:{function.lineno}", report)
+    report.facts[f"{name}: functions"] = dict(counts)
+    report.read(f"{name}: pairs", len(pairs))
+    return pairs[:max_pairs]
 
 
 def _python_files(root: Path) -> Iterator[Path]:
@@ -129,39 +204,46 @@ def _functions(tree: ast.AST, nested: bool = False) -> Iterator[tuple[Function, 
 
 
 def _pair(
-    function: Function, nested: bool, lines: list[str], file: str, report: DataReport
+    function: Function, nested: bool, lines: list[str], pair_id: str, report: DataReport
 ) -> list[Pair]:
-    """Create the pair of a documented function; an empty list if a rule drops it."""
-    pair_id = f"{file}:{function.lineno}"
-    docstring = function.body[0]
-    text = first_sentence(ast.get_docstring(function, clean=False) or "")
-    code = _code(function, lines)
+    """Create the pair of a function; an empty list if a rule drops it."""
+    name = pair_id.partition("/")[0]
+    docstring = ast.get_docstring(function, clean=False)
+    documented = docstring is not None
+    text = described(function) if docstring is None else first_sentence(docstring)
+    code = _code(function, documented, lines)
     dunder = function.name.startswith("__") and function.name.endswith("__")
     for rule, reason in (
         ("nested functions", "nested in another function" if nested else ""),
         ("special methods", "called by Python itself" if dunder else ""),
-        ("stubs", _stub(function)),
-        (
-            "one-line bodies",
-            "" if _has_own_lines(docstring, lines) else "docstring and code on one line",
-        ),
+        ("stubs", _stub(function, documented)),
+        ("one-line bodies", _shared_line(function, lines) if documented else ""),
         ("descriptions", _no_description(text)),
         ("length", f"more than {MAX_CODE:,} characters" if len(code) > MAX_CODE else ""),
         ("syntax", "" if parse(code) else "does not parse alone"),
     ):
-        report.read(f"{NAME}: {rule}")
+        report.read(f"{name}: {rule}")
         if reason:
-            report.dropped(f"{NAME}: {rule}", pair_id, reason)
+            report.dropped(f"{name}: {rule}", pair_id, reason)
             return []
-    return [Pair(pair_id, text, code, NAME)]
+    return [Pair(pair_id, text, code, name)]
 
 
-def _stub(function: Function) -> str:
+def described(function: Function) -> str:
+    """Return the words of a function's name and parameters: `load state dict given state`."""
+    arguments = function.args
+    given = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    given = [name for name in given if name not in ("self", "cls")]
+    words = " ".join(WORDS_OF_NAME.findall(function.name)).lower()
+    return words + (" given " + ", ".join(given) if given else "")
+
+
+def _stub(function: Function, documented: bool) -> str:
     """Return why a body is a stub; empty if it is not."""
     decorators = {ast.unparse(node).rpartition(".")[2] for node in function.decorator_list}
     if decorators & {"overload", "abstractmethod"}:
         return "overload or abstract"
-    match function.body[1:]:
+    match function.body[documented:]:
         case [] | [ast.Pass()] | [ast.Expr(ast.Constant())]:
             return "empty body"
         case [ast.Raise(exc=ast.Name(id=name) | ast.Call(func=ast.Name(id=name)))]:
@@ -169,22 +251,25 @@ def _stub(function: Function) -> str:
     return ""
 
 
-def _has_own_lines(statement: ast.stmt, lines: list[str]) -> bool:
-    """Return whether a statement shares its lines with nothing but a comment."""
-    first, last = lines[statement.lineno - 1], lines[(statement.end_lineno or 1) - 1]
-    before = first.encode()[: statement.col_offset]
-    after = last.encode()[statement.end_col_offset :].strip()
-    return not before.strip() and (not after or after.startswith(b"#"))
-
-
-def _code(function: Function, lines: list[str]) -> str:
-    """Return the dedented code of a function without its docstring."""
+def _shared_line(function: Function, lines: list[str]) -> str:
+    """Return why a docstring cannot be cut out; empty if only a comment shares its lines."""
     docstring = function.body[0]
+    first, last = lines[docstring.lineno - 1], lines[(docstring.end_lineno or 1) - 1]
+    before = first.encode()[: docstring.col_offset].strip()
+    after = last.encode()[docstring.end_col_offset :].strip()
+    return "docstring and code on one line" if before or after[:1] not in (b"", b"#") else ""
+
+
+def _code(function: Function, documented: bool, lines: list[str]) -> str:
+    """Return the dedented code of a function without its docstring."""
     start = min([function.lineno, *(node.lineno for node in function.decorator_list)])
-    end, resume = function.end_lineno or 0, (docstring.end_lineno or 0) + 1
-    while resume < end and not lines[resume - 1].strip():
-        resume += 1
-    numbers = [*range(start, docstring.lineno), *range(resume, end + 1)]
+    numbers = [*range(start, (function.end_lineno or 0) + 1)]
+    if documented:
+        docstring = function.body[0]
+        end, resume = function.end_lineno or 0, (docstring.end_lineno or 0) + 1
+        while resume < end and not lines[resume - 1].strip():
+            resume += 1
+        numbers = [*range(start, docstring.lineno), *range(resume, end + 1)]
     margin = lines[function.lineno - 1][: function.col_offset]
     kept = _string_lines(function, lines)  # the inside of a string is not layout
     moved = (
