@@ -170,7 +170,10 @@ def table(
     programs = {"nothing": references}
     programs |= {name: [texts[i] for i in used] for name, texts in damaged.items()}
     programs["another program"] = references[1:] + references[:1]
-    scored = {name: score(texts, references, training=train) for name, texts in programs.items()}
+    scored = {
+        name: score(texts, references, training=train, with_code_bleu=True)
+        for name, texts in programs.items()
+    }
     behaves = {name: behaviour(texts, taken) for name, texts in programs.items()}
     pooled = [own for name in DAMAGE for own in behaves[name]]
     rows: list[list] = [["", *programs, "ranks by behaviour"]]

@@ -91,7 +91,9 @@ def main() -> None:
     for name, own in values(queries, agreement, are_second, config["baselines"]).items():
         best = own.argmax(axis=1)
         chosen = queries.candidates.places[np.arange(len(best)), best]
-        counts[name] = np.array(bleu_counts([codes[p] for p in chosen], references)[0])
+        counts[name] = np.array(
+            [bleu_counts(codes[p], own) for p, own in zip(chosen, references, strict=True)]
+        )
         hits[name] = agreement.between(queries.places, chosen) & (chosen != queries.places)
         bleu = bleu_value(counts[name].sum(axis=0))
         print(f"{name}: BLEU {bleu:.1f}, {hits[name].sum()} of {is_called.sum()} agree")

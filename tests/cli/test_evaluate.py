@@ -27,6 +27,7 @@ from en2py.data.splits import behaviour_split, group_split
 from en2py.errors import UserError
 from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
+from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.results import Results
 from en2py.training import build, checkpoints, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
@@ -128,6 +129,36 @@ def test_seeds_share_a_row_and_settings_and_baselines_have_their_own(
         assert (tmp_path / "a" / name).stat().st_size > 0
     assert score(typed, f"folder={tmp_path / 'b'}") == 0
     assert (tmp_path / "a/results.json").read_bytes() == (tmp_path / "b/results.json").read_bytes()
+
+
+def test_code_bleu_is_computed_where_it_is_asked_for(score: Score, folder: Path) -> None:
+    pytest.importorskip("tree_sitter_python")
+    words = [
+        "baseline=constant",
+        "data=file",
+        "split=random",
+        f"data.path={folder / 'pairs.jsonl'}",
+    ]
+    for asked in ("false", "true"):
+        assert score(*words, f"code_bleu={asked}", f"folder={folder / asked}") == 0
+    without, found = (results_in(folder / asked) for asked in ("false", "true"))
+    assert "code_bleu" not in {*without.rows[0].figures, *without.signatures}
+    assert 0 < found.rows[0].figures.pop("code_bleu").value <= 100
+    assert found.rows[0].figures == without.rows[0].figures
+
+
+def test_code_bleu_without_its_package_is_refused(
+    score: Score, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(code_bleu, "available", lambda: code_bleu.ABSENT)
+    words = [
+        "baseline=constant",
+        "data=file",
+        "split=random",
+        f"data.path={folder / 'pairs.jsonl'}",
+    ]
+    assert score(*words, "code_bleu=true") == 2
+    assert "pip install 'en2py[codebleu]'" in capsys.readouterr().err
 
 
 def test_stored_results_render_the_same_report(make: Make, score: Score, tmp_path: Path) -> None:

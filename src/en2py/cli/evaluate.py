@@ -29,6 +29,7 @@ from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import Column, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
+from en2py.data.parallel import ProcessPool
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
@@ -41,8 +42,11 @@ from en2py.evaluation.aggregation import (
     reference_name,
 )
 from en2py.evaluation.baselines import ABOUT, LEARNED, RIVALS
+from en2py.evaluation.baselines.cached import baseline_programs
 from en2py.evaluation.behaviour.cached import count_testable, oracle_quality
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
+from en2py.evaluation.metrics import code_bleu
+from en2py.evaluation.metrics.program_metrics import SECONDS
 from en2py.evaluation.metrics.registry import COMPARISON, figure_of, metric
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
@@ -57,7 +61,6 @@ from en2py.evaluation.scores import (
     clusters_of,
     run_metrics,
     samples_of,
-    score_programs,
     write_predictions,
     write_samples,
 )
@@ -99,10 +102,11 @@ def evaluate(cfg: DictConfig) -> Results | None:
         if cfg.prompt is not None or cfg.prompts is not None:
             generate(cfg)
             return None
-        return compare(cfg)
+        with ProcessPool(cfg.processes, SECONDS) as pool:
+            return compare(cfg, pool)
 
 
-def compare(cfg: DictConfig) -> Results:
+def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     """Score checkpoints and baselines on shared pairs; write, print, log and return the results."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it logs once per checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -110,7 +114,9 @@ def compare(cfg: DictConfig) -> Results:
     remedy = "put it there again: pairs that overlap with it are left out" if is_other else ""
     runs = find_runs(cfg.ckpt_path, config_changes(cfg), remedy) if cfg.ckpt_path else []
     sections = _wandb_sections(cfg.get("logger"), runs)
-    data = open_data(cfg, runs)
+    if cfg.code_bleu and (problem := code_bleu.available()):
+        raise UserError(problem)
+    data = open_data(cfg, runs, pool)
     folder = Path(cfg.folder) if cfg.folder else _default_folder(Path(cfg.output), runs, data)
     log.info(
         f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
@@ -208,7 +214,7 @@ def _score_run(
         own_search = partial(generate_programs, module, datamodule, trainer, data.split)
         programs = run.cached_programs(data.pairs, run.config["decoding"], own_search)
     token_values, tables = token_tables(module, datamodule, trainer, data.split)
-    row = score_programs(
+    row = data.score(
         name,
         programs,
         data.runner,
@@ -319,18 +325,21 @@ def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[
             continue
         validated = validator.pairs if name in RIVALS else []
         with progress_bar(f"baseline {name}"):
-            programs = make(section)(data.training.pairs, [*everything, *validated])
+            settings: Any = OmegaConf.to_container(section, resolve=True)
+            programs = baseline_programs(
+                make(section), settings, data.training, [*everything, *validated], data.runner
+            )
         by_id = dict(zip((pair.id for pair in everything), programs, strict=False))
         candidates = [[text] if (text := by_id[pair.id]) else [] for pair in data.pairs]
         n, total = sum(map(bool, candidates)), len(candidates)
         if not n:
             log.info(f"{name} has a program for none of the pairs, so it has no row")
             continue
-        row = score_programs(name, candidates, data.runner, data.training, kind=BASELINE)
+        row = data.score(name, candidates, data.runner, data.training, kind=BASELINE)
         validation: Tables = {}
         if validated:
             own = [[text] for text in programs[len(everything) :]]
-            tables = score_programs(name, own, validator, data.training, kind=BASELINE).tables
+            tables = data.score(name, own, validator, data.training, kind=BASELINE).tables
             validation = {key: tables[key] for key in SELECTING if key in tables}
         notes = [f"{name}: {ABOUT[name]}"] if name in ABOUT else []
         if n < total:

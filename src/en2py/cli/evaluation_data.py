@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from en2py.cli.tables import log_fields, log_warnings
 from en2py.data.duplicates import LEAKAGE, fingerprint, measure_leakage, overlapping
 from en2py.data.files import digest
 from en2py.data.pairs import Pair
+from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
-from en2py.evaluation.scores import TrainingData, clusters_of
+from en2py.evaluation.metrics.bleu import TrainingCode
+from en2py.evaluation.scores import EvaluationRow, TrainingData, clusters_of, score_programs
 from en2py.training import build
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class EvaluationData:
         validation: The shared validation pairs.
         training: The training data; baselines look into them.
         runner: Runs programs.
+        score: `score_programs`, with the processes and the metrics of this evaluation.
         facts: What the report states about the data.
         overlaps: On data that are not those of the runs: digest of a checkpoint to the number of
             pairs that overlap with its training pairs. They are no longer in `pairs`.
@@ -45,6 +49,7 @@ class EvaluationData:
     validation: list[Pair]
     training: TrainingData
     runner: ProgramRunner
+    score: Callable[..., EvaluationRow]
     facts: dict[str, Any]
     overlaps: Mapping[str, int] = field(default_factory=dict)
 
@@ -58,9 +63,8 @@ class EvaluationData:
         """Return the training data of a run, with the trivially shared n-grams of all runs."""
         if run.prepared.split_hash == self.prepared.split_hash:
             return self.training
-        own = TrainingData.of(run.prepared)
-        own.code.common = self.training.code.common
-        return TrainingData(self.training.pairs, own.code)
+        codes = [pair.code for pair in run.prepared.pairs("train")]
+        return TrainingData(self.training.pairs, TrainingCode(codes, frequent=self.training.code))
 
     def trained_on(self, runs: Sequence[CheckpointRun]) -> str:
         """Return the training data of runs for a title; empty if they are those of the title."""
@@ -79,12 +83,13 @@ class EvaluationData:
         ]
 
 
-def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun]) -> EvaluationData:
+def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool) -> EvaluationData:
     """Return the pairs to score: shared by the runs, or those that `data=` names.
 
     Args:
         cfg: The config of the evaluation.
         runs: The checkpoints.
+        pool: Processes that share the scoring.
 
     Raises:
         UserError: If no pair is left.
@@ -124,8 +129,17 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun]) -> EvaluationData:
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
-    training = TrainingData.of(prepared)
-    return EvaluationData(cfg.part, prepared, pairs, validation, training, runner, facts, overlaps)
+    return EvaluationData(
+        cfg.part,
+        prepared,
+        pairs,
+        validation,
+        TrainingData.of(prepared),
+        runner,
+        partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
+        facts,
+        overlaps,
+    )
 
 
 def _without_overlaps(

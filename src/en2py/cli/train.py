@@ -27,9 +27,11 @@ from en2py.config.composition import share_of
 from en2py.console import console, log_file
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import file_digest, write_atomically
+from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
+from en2py.evaluation.metrics.program_metrics import SECONDS
 from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import (
     EvaluationRow,
@@ -221,14 +223,16 @@ def _test(
         folder=Path(run.config["cache"]),
         behaviour=run.config["behaviour"],
     )
-    scores = score_programs(
-        run.name,
-        candidates,
-        runner,
-        TrainingData.of(prepared),
-        token_values=token_values,
-        token_tables=tables,
-    )
+    with ProcessPool(run.config["processes"], SECONDS) as pool:
+        scores = score_programs(
+            run.name,
+            candidates,
+            runner,
+            TrainingData.of(prepared),
+            pool,
+            token_values=token_values,
+            token_tables=tables,
+        )
     write_samples(run.folder / "samples.md", scores)
     write_predictions(run.folder / "predictions.jsonl", scores)
     key = predictions_key(file_digest(best_file), run.config)

@@ -147,6 +147,7 @@ VALUES: dict[str, ArgumentType] = {
         "n_maps": PositiveInt,
         "folder": str | None,
         "oracle_quality": bool,
+        "code_bleu": bool,
         "trigger_words": bool,
         "pass_at_k.n_samples": PositiveInt | None,
         "pass_at_k.temperature": PositiveFloat,

@@ -85,12 +85,12 @@ class ProcessPool:
     imports the main program again, which costs more than cleaning many pairs.
 
     Args:
-        processes: Number of processes.
+        processes: Number of processes; None: one per core that this process may use.
         seconds: Limit of processor time for one item.
     """
 
-    def __init__(self, processes: int, seconds: float) -> None:
-        self.processes, self.seconds = processes, seconds
+    def __init__(self, processes: int | None, seconds: float) -> None:
+        self.processes, self.seconds = processes or _n_cores(), seconds
         self._pool: list[_Process] = []
 
     def __enter__(self) -> "ProcessPool":
@@ -169,6 +169,11 @@ class ProcessPool:
         if code > 0:  # no signal: Python itself exited, for example because an import failed
             raise RuntimeError(f"a worker process exited with code {code}; see stderr")
         return _over(self.seconds) if code == -signal.SIGXCPU else f"its process died ({code})"
+
+
+def _n_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Process:

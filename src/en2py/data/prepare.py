@@ -121,7 +121,7 @@ def prepare(
     max_src_len: int,
     max_tgt_len: int,
     target: Callable[[DataReport], list[Pair]] | None = None,
-    processes: int = 1,
+    processes: int | None = 1,
     seconds_per_pair: float = SECONDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
@@ -140,7 +140,7 @@ def prepare(
         max_tgt_len: Longest target of the model, in tokens with EOS.
         target: Reads the data that a model will be fine-tuned and tested on: pairs in a group of
             near-duplicates with one of them are dropped.
-        processes: For cleaning, fingerprints and tokenization.
+        processes: For cleaning, fingerprints and tokenization; None: one per core.
         seconds_per_pair: Limit of processor time for a pair in each of these; slower pairs are
             dropped.
         progress: Called with (cleaned pairs, all pairs).

@@ -115,11 +115,31 @@ def trees_and_names(code: str) -> tuple[str | None, str | None, list[str] | None
     Returns:
         The three results; each is None if it cannot be computed.
     """
+    return _trees(code, lambda tree: list(names(tree)))
+
+
+def trees_and_definition(code: str) -> tuple[str | None, str | None, str | None]:
+    """Return `ast_text`, `ast_text_renamed` and the name of the first function or class.
+
+    Returns:
+        The three results, with parsing once; each is None if there is none.
+    """
+    return _trees(code, _first_definition)
+
+
+def _trees(
+    code: str, function: Callable[[ast.Module], T | None]
+) -> tuple[str | None, str | None, T | None]:
     tree = _attempt(lambda: _parsed(code))
     if tree is None:
         return None, None, None
-    found, text = _attempt(lambda: list(names(tree))), _attempt(lambda: _dump(tree))
+    found, text = _attempt(lambda: function(tree)), _attempt(lambda: _dump(tree))
     return text, _attempt(lambda: _dump(_renamed(tree))), found
+
+
+def _first_definition(tree: ast.Module) -> str | None:
+    names = (getattr(node, "name", None) for node in tree.body)
+    return next((name for name in names if name), None)
 
 
 def text_between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:

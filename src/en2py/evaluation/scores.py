@@ -6,20 +6,25 @@ Shape letters: N pairs, C counts of a metric.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from en2py.console import progress_bar
+from en2py.data.cache import cached
 from en2py.data.duplicates import fingerprint, group_near_duplicates
-from en2py.data.files import write_atomically
+from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
+from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
 from en2py.evaluation.aggregation import BASELINE, MODEL, RunMetrics, value_of
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
+from en2py.evaluation.metrics import program_metrics
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
-from en2py.evaluation.metrics.program_metrics import Scores, score
+from en2py.evaluation.metrics.program_metrics import Row, Scores
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
@@ -29,6 +34,7 @@ from en2py.evaluation.results import AttentionSample, ResultRow, Sample, SampleO
 Tables = dict[str, list[Counts]]  # metric to counts per pair, [N, C]
 
 N_SAMPLES = 24
+_LIBRARIES = ("sacrebleu",)  # a new version makes new scores
 _MAX_WEIGHTS = 400_000  # attention weights in a report: a few megabytes
 
 
@@ -43,6 +49,12 @@ class TrainingData:
 
     pairs: list[Pair]
     code: TrainingCode
+
+    @cached_property
+    def digest(self) -> str:
+        """Return a digest of the pairs and of the programs."""
+        pairs = [[pair.id, pair.source, pair.description, pair.code] for pair in self.pairs]
+        return digest([pairs, self.code.digest])
 
     @classmethod
     def of(cls, prepared: Prepared) -> "TrainingData":
@@ -126,31 +138,55 @@ def score_programs(
     candidates: list[list[str]],
     runner: ProgramRunner,
     training: TrainingData,
+    pool: ProcessPool,
     *,
     kind: str = MODEL,
     token_values: Mapping[str, float] | None = None,
     token_tables: Tables | None = None,
+    with_code_bleu: bool = False,
 ) -> EvaluationRow:
-    """Score generated programs.
+    """Score generated programs, or load their scores from the cache.
 
     Args:
         name: Name of the run or the baseline.
         candidates: Programs per pair of the runner, best first.
-        runner: Runs the programs.
+        runner: Runs the programs; its cache is used.
         training: The training data: copies, and all known programs of a description.
+        pool: Processes that share the work.
         kind: `model` or `baseline`.
         token_values: Values of the token metrics, of models alone.
         token_tables: Counts per pair of the token metrics.
+        with_code_bleu: Whether CodeBLEU is among the metrics.
     """
     pairs = runner.pairs
     programs = [own[0] if own else "" for own in candidates]
-    with progress_bar(f"comparing {len(programs):,} programs with their references"):
-        scores = score(
-            programs,
-            [pair.code for pair in pairs],
-            known=known_codes(training.pairs, pairs),
-            training=training.code,
-        )
+    references = [pair.code for pair in pairs]
+    key = {
+        "pairs": [[pair.description, pair.code] for pair in pairs],
+        "programs": programs,
+        "training": training.digest,
+        "code_bleu": with_code_bleu,
+        "metrics": file_digest(Path(program_metrics.__file__).parent),
+        "libraries": {library: metadata.version(library) for library in _LIBRARIES},
+    }
+
+    def compute() -> dict[str, Any]:
+        with progress_bar(f"comparing {len(programs):,} programs with their references"):
+            known = known_codes(training.pairs, pairs)
+            return asdict(
+                program_metrics.score(
+                    programs,
+                    references,
+                    known=known,
+                    training=training.code,
+                    with_code_bleu=with_code_bleu,
+                    pool=pool,
+                )
+            )
+
+    record, _ = cached(runner.folder, "scores", key, compute)
+    rows = [Row(**row) for row in record["rows"]]
+    scores = Scores(record["values"], rows, record["counts"], record["signatures"])
     ran = runner.run(programs)
     executed = counts_of(ran)
     shares = {

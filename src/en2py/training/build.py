@@ -1,6 +1,5 @@
 """Build data, module and trainer from a plain config."""
 
-import os
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -67,7 +66,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
                 **config["vocab"],
                 **limits,
                 target=make(target["source"]) if target else None,
-                processes=config["processes"] or os.cpu_count() or 1,
+                processes=config["processes"],
                 seconds_per_pair=config["cleaning"]["seconds_per_pair"],
                 progress=bar.update,
             )

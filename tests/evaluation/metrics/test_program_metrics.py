@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
+from en2py.data.parallel import ProcessPool
 from en2py.data.syntax import parse
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import TrainingCode, bleu_value, crystal_counts
@@ -257,11 +258,11 @@ def test_crystal_bleu_without_common_ngrams_is_bleu():
 def test_crystal_bleu_by_hand():
     train = TrainingCode(["(", "(", ")"], k=2)
     assert train.common == {(NEWLINE,), ("(",)}
-    ((length, wanted, *ngrams),), signature = crystal_counts(["x ( y )"], [["a ( y )"]], train)
+    length, wanted, *ngrams = crystal_counts("x ( y )", "a ( y )", train.common)
     assert (length, wanted) == (5, 5)  # with the line's end
     # Of x ( y ) ⏎ the words y ) match, x does not; of 4, 3, 2 longer n-grams one each does not.
     assert ngrams == [2, 3, 2, 1, 3, 4, 3, 2]
-    assert signature.endswith("|k:2")
+    assert score([ADD], [ADD], training=train).signatures["crystal_bleu"].endswith("|k:2")
 
 
 def test_common_ngrams_do_not_depend_on_the_order_of_the_programs():
@@ -283,14 +284,15 @@ def test_bleu_value_by_hand():
 def test_code_bleu_equals_its_package_over_layout_tokens():
     package = pytest.importorskip("codebleu")
     expected = package.calc_codebleu(REFERENCES, OUTPUTS, "python", tokenizer=layout_tokens)
-    scores = score(OUTPUTS, REFERENCES)
+    scores = score(OUTPUTS, REFERENCES, with_code_bleu=True)
     assert scores.values["code_bleu"] == pytest.approx(100 * expected["codebleu"], rel=1e-12)
     assert "codebleu:0.7.0" in scores.signatures["code_bleu"]
 
 
 def test_code_bleu_of_a_pair_on_every_python():
     pytest.importorskip("tree_sitter_python")
-    assert value("code_bleu", SWAP.replace("z", "q"), SWAP) == pytest.approx(90.76841662186148)
+    found = value("code_bleu", SWAP.replace("z", "q"), SWAP, with_code_bleu=True)
+    assert found == pytest.approx(90.76841662186148)
 
 
 def functions_of_the_standard_library(n):
@@ -313,7 +315,7 @@ def test_code_bleu_equals_its_package_on_200_pairs():
         for place, (own, other) in enumerate(zip(references, others, strict=True))
     ]
     expected = package.calc_codebleu(references, outputs, "python", tokenizer=layout_tokens)
-    rows, _ = code_bleu.code_bleu_counts(outputs, references)
+    rows = map(code_bleu.code_bleu_counts, outputs, references)
     parts = code_bleu.code_bleu_parts([sum(column) for column in zip(*rows, strict=True)])
     assert parts["ngrams"] == pytest.approx(expected["ngram_match_score"], rel=1e-12)
     assert parts["weighted"] == pytest.approx(expected["weighted_ngram_match_score"], rel=1e-12)
@@ -330,22 +332,20 @@ def test_code_bleu_equals_its_package_on_200_pairs():
 
 def test_code_bleu_of_an_empty_program_is_zero():
     pytest.importorskip("tree_sitter_python")  # the package's: an empty data flow counts as found
-    assert value("code_bleu", "", LOOP) == 0
-    assert value("code_bleu", LOOP, LOOP) == pytest.approx(100)
+    assert value("code_bleu", "", LOOP, with_code_bleu=True) == 0
+    assert value("code_bleu", LOOP, LOOP, with_code_bleu=True) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("output", ["\ud800 = 1", "(" * 300, "\0", "x = '" + "a" * 3000, "é = '€'"])
 def test_code_bleu_accepts_any_text(output):
     pytest.importorskip("tree_sitter_python")
-    assert 0 <= value("code_bleu", output, LOOP) < 30
+    assert 0 <= value("code_bleu", output, LOOP, with_code_bleu=True) < 30
 
 
-def test_without_its_package_code_bleu_is_absent_with_the_reason_as_signature(monkeypatch):
+def test_without_its_package_code_bleu_is_not_available(monkeypatch):
     monkeypatch.setitem(sys.modules, "tree_sitter_python", None)
     code_bleu._parser.cache_clear()
-    scores = score(OUTPUTS, REFERENCES)
-    assert "code_bleu" not in scores.values
-    assert "en2py[codebleu]" in scores.signatures["code_bleu"]
+    assert "en2py[codebleu]" in code_bleu.available()
 
 
 # -- rows and buckets -------------------------------------------------------------------------
@@ -390,7 +390,13 @@ from en2py.evaluation.metrics.program_metrics import score
 lines = [json.loads(line) for line in open(sys.argv[1])]
 outputs, references = ([line[key] for line in lines] for key in ("output", "reference"))
 training = TrainingCode(references[:2])
-scores = score(outputs, references, known=[references] * len(lines), training=training)
+scores = score(
+    outputs,
+    references,
+    known=[references] * len(lines),
+    training=training,
+    with_code_bleu=bool(sys.argv[2:]),
+)
 print(json.dumps([scores.values, scores.counts, scores.signatures, [str(r) for r in scores.rows]]))
 """
 
@@ -399,10 +405,17 @@ def test_scores_do_not_depend_on_the_hash_seed(tmp_path):
     file = tmp_path / "predictions.jsonl"
     pairs = [*zip(OUTPUTS, REFERENCES, strict=True), (LOOP, PLUS), (SWAP, SWAP[:-5] + "z, x")]
     lines = [json.dumps({"output": output, "reference": wanted}) for output, wanted in pairs]
+    with_code_bleu = [] if code_bleu.available() else ["code_bleu"]
     file.write_text("\n".join(lines))
     written = {
         subprocess.run(
-            [sys.executable, "-c", SCORE_STORED, file],
+            [
+                sys.executable,
+                "-c",
+                SCORE_STORED,
+                file,
+                *["code_bleu"] * (not code_bleu.available()),
+            ],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
@@ -410,6 +423,12 @@ def test_scores_do_not_depend_on_the_hash_seed(tmp_path):
         for seed in ("0", "1", "2")
     }
     assert len(written) == 1
+
+
+def test_scores_do_not_depend_on_the_number_of_processes():
+    outputs, references = OUTPUTS * 90, REFERENCES * 90
+    with ProcessPool(2, 60.0) as pool:
+        assert score(outputs, references, pool=pool) == score(outputs, references)
 
 
 def test_no_outputs_have_no_values():

@@ -1,19 +1,20 @@
-"""BLEU, chrF and CrystalBLEU from summable counts per pair, computed by sacrebleu.
+"""BLEU, chrF and CrystalBLEU from summable counts per pair, equal to those of sacrebleu.
 
 Texts are tokenized before, since sacrebleu's tokenizers are made for prose and ignore layout. Each
-signature starts with the name of that tokenizer (`pre:`).
+signature starts with the name of that tokenizer (`pre:`). The counts of a pair are our own, shared
+by the metrics; sacrebleu takes several times longer for one pair.
 """
 
 import heapq
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from en2py.data.files import digest
 from en2py.evaluation.metrics.code_tokens import (
-    CACHED_PROGRAMS,
     CONALA_NAME,
     LAYOUT_NAME,
     conala_tokens,
@@ -27,89 +28,101 @@ Ngram = tuple[str, ...]
 
 
 class TrainingCode:
-    """The training programs and their most frequent n-grams.
+    """The training programs and their most frequent n-grams, computed when they are needed.
 
     Args:
         codes: The programs of the training split.
         k: Number of n-grams (of 1 to 4 tokens) that CrystalBLEU ignores.
+        frequent: The programs whose n-grams are ignored; None: the same.
     """
 
-    def __init__(self, codes: Iterable[str], *, k: int = 500) -> None:
-        self.k = k
-        self.programs: set[Ngram] = set()
+    def __init__(
+        self, codes: Iterable[str], *, k: int = 500, frequent: "TrainingCode | None" = None
+    ) -> None:
+        self.codes, self.k, self.frequent = list(codes), k, frequent
+
+    @cached_property
+    def digest(self) -> str:
+        """Return a digest of all that scores depend on."""
+        return digest([self.codes, self.k, self.frequent and self.frequent.digest])
+
+    @cached_property
+    def programs(self) -> set[Ngram]:
+        """Return the tokens of each program."""
+        return set(map(layout_tokens, self.codes))
+
+    @cached_property
+    def common(self) -> frozenset[Ngram]:
+        """Return the most frequent n-grams; ties are resolved by spelling, not by order."""
+        if self.frequent is not None:
+            return self.frequent.common
         counts: Counter[Ngram] = Counter()
-        for code in codes:
-            tokens = layout_tokens(code)
-            self.programs.add(tokens)
-            counts.update(ngrams(tokens))
-        # Ties are resolved by spelling, independently of the order of the programs.
-        common = heapq.nsmallest(k, counts.items(), key=lambda item: (-item[1], item[0]))
-        self.common = {ngram for ngram, _ in common}
+        for code in self.codes:
+            counts.update(ngrams(layout_tokens(code)))
+        found = heapq.nsmallest(self.k, counts.items(), key=lambda item: (-item[1], item[0]))
+        return frozenset(ngram for ngram, _ in found)
 
     def contains(self, code: str) -> bool:
         """Return whether a training program has the same tokens, comments ignored."""
         return layout_tokens(code) in self.programs
 
 
-def bleu_counts(
-    outputs: Sequence[str], references: Sequence[Sequence[str]]
-) -> tuple[list[list[int]], str]:
-    """Return counts of BLEU over Python's tokens and layout tokens.
+def bleu_counts(output: str, references: Sequence[str]) -> list[int]:
+    """Return the row of a pair for `bleu_value`, over Python's tokens and layout tokens.
 
-    Args:
-        outputs: Generated programs.
-        references: One or more references of each.
-
-    Returns:
-        A row per pair for `bleu_value`, and the signature.
+    Of several references the closest length counts, and of each n-gram the largest number.
     """
-    return _counts(BLEU(tokenize="none"), _layout_text, LAYOUT_NAME, outputs, references)
+    length, found = _layout_ngrams(output)
+    lengths, wanted = zip(*map(_layout_ngrams, references), strict=True)
+    return _row(length, found, lengths, wanted)
 
 
-def chrf_counts(
-    outputs: Sequence[str], references: Sequence[Sequence[str]]
-) -> tuple[list[list[int]], str]:
-    """Return counts of chrF over the same text, in which layout tokens are one character long.
-
-    Popovic (2015), "chrF": of several references the one with the best score counts. A row has the
-    n-grams of the output, of the reference and of both, for 1 to 6 characters.
-    """
-    rows = []
-    for output, known in zip(outputs, references, strict=True):
-        found = _character_ngrams(output)
-        candidates = [_chrf_row(found, _character_ngrams(reference)) for reference in known]
-        rows.append(max(candidates, key=chrf_value))
-    return rows, _signature(CHRF(char_order=CHRF_ORDER, beta=CHRF_BETA), LAYOUT_NAME, references)
+def conala_counts(output: str, reference: str) -> list[int]:
+    """Return the row of a pair for `conala_value`: BLEU as in the papers on CoNaLa."""
+    texts = (" ".join(conala_tokens(code)).split() for code in (output, reference))
+    found, wanted = ((len(tokens), ngrams(tokens)) for tokens in texts)
+    return _row(*found, [wanted[0]], [wanted[1]])
 
 
-def conala_counts(
-    outputs: Sequence[str], references: Sequence[Sequence[str]]
-) -> tuple[list[list[int]], str]:
-    """Return counts of BLEU as in the papers on CoNaLa: without layout and smoothing."""
-    metric = BLEU(tokenize="none", smooth_method="none")
-    return _counts(metric, _conala_text, CONALA_NAME, outputs, references)
-
-
-def crystal_counts(
-    outputs: Sequence[str], references: Sequence[Sequence[str]], train: TrainingCode
-) -> tuple[list[list[int]], str]:
-    """Return counts of BLEU without the most frequent n-grams of the training code.
+def crystal_counts(output: str, reference: str, common: Collection[Ngram]) -> list[int]:
+    """Return the row of a pair for `bleu_value`, without the most frequent n-grams.
 
     Eghbali and Pradel (2022), "CrystalBLEU": these n-grams are removed from matches and totals; the
-    brevity penalty is that of the whole texts. One reference per output.
+    brevity penalty is that of the whole texts.
     """
-    rows = []
-    for output, (reference,) in zip(outputs, references, strict=True):
-        tokens, wanted = layout_tokens(output), layout_tokens(reference)
-        possible = ngrams(wanted)
-        correct, total = [0] * NGRAM_ORDER, [0] * NGRAM_ORDER
-        for ngram, count in ngrams(tokens).items():
-            if ngram not in train.common:
-                total[len(ngram) - 1] += count
-                correct[len(ngram) - 1] += min(count, possible[ngram])
-        rows.append([len(tokens), len(wanted), *correct, *total])
-    signature = _signature(BLEU(tokenize="none"), LAYOUT_NAME, [["x"]])
-    return rows, f"{signature}|k:{train.k}"
+    (length, found), (wanted_length, wanted) = map(_layout_ngrams, (output, reference))
+    rest = {ngram: count for ngram, count in found.items() if ngram not in common}
+    return _row(length, rest, [wanted_length], [wanted])
+
+
+def chrf_counts(output: str, reference: str) -> list[int]:
+    """Return the row of a pair for `chrf_value`; a layout token is one character long.
+
+    Popovic (2015), "chrF". The row has the n-grams of the output, of the reference and of both, for
+    1 to 6 characters.
+    """
+    rows = zip(_character_ngrams(output), _character_ngrams(reference), strict=True)
+    return [n for f, w in rows for n in (f.total() if w else 0, w.total(), (f & w).total())]
+
+
+def signatures(n_known: Collection[int] = (), k: int | None = None) -> dict[str, str]:
+    """Return how each metric is computed, which begins with the name of the tokenizer.
+
+    Args:
+        n_known: The numbers of known programs; adds `bleu_any` unless empty.
+        k: Number of ignored n-grams; adds `crystal_bleu` unless None.
+    """
+    layout = BLEU(tokenize="none")
+    bleu = _signature(layout, LAYOUT_NAME, [1])
+    conala = BLEU(tokenize="none", smooth_method="none")
+    chrf = CHRF(char_order=CHRF_ORDER, beta=CHRF_BETA)
+    return {
+        "bleu": bleu,
+        "bleu_conala": _signature(conala, CONALA_NAME, [1]),
+        "chrf": _signature(chrf, LAYOUT_NAME, [1]),
+        **({"bleu_any": _signature(layout, LAYOUT_NAME, n_known)} if n_known else {}),
+        **({} if k is None else {"crystal_bleu": f"{bleu}|k:{k}"}),
+    }
 
 
 def bleu_value(counts: Counts, smooth_method: str = "exp") -> float:
@@ -137,54 +150,42 @@ def chrf_value(counts: Counts) -> float:
     return 100 * ((1 + factor) * precision * recall / (factor * precision + recall))
 
 
-def _chrf_row(found: Sequence[Counter[str]], wanted: Sequence[Counter[str]]) -> list[int]:
-    rows = zip(found, wanted, strict=True)
-    return [n for f, w in rows for n in (f.total() if w else 0, w.total(), (f & w).total())]
+def _row(
+    length: int,
+    found: Mapping[Ngram, int],
+    lengths: Sequence[int],
+    wanted: Sequence[Counter[Ngram]],
+) -> list[int]:
+    """Return [length, closest reference length, 4 matches, 4 totals], as sacrebleu counts."""
+    correct, total = [0] * NGRAM_ORDER, [0] * NGRAM_ORDER
+    for ngram, count in found.items():
+        total[len(ngram) - 1] += count
+        if most := max(own[ngram] for own in wanted):
+            correct[len(ngram) - 1] += min(count, most)
+    closest = min(lengths, key=lambda own: (abs(own - length), own))
+    return [length, closest, *correct, *total]
+
+
+@lru_cache(maxsize=16)  # an output is compared several times in a row
+def _layout_ngrams(code: str) -> tuple[int, Counter[Ngram]]:
+    tokens = layout_tokens(code)
+    return len(tokens), ngrams(tokens)
 
 
 def _character_ngrams(code: str) -> list[Counter[str]]:
     """Return the counts of n-grams of 1 to 6 characters, white space removed."""
-    text = "".join(_layout_text(code).split())
+    text = "".join(" ".join(map(_without_space, layout_tokens(code))).split())
     return [
         Counter(text[i : i + n] for i in range(len(text) - n + 1)) for n in range(1, CHRF_ORDER + 1)
     ]
 
 
-def _counts(
-    metric: BLEU,
-    text: Callable[[str], str],
-    name: str,
-    outputs: Sequence[str],
-    references: Sequence[Sequence[str]],
-) -> tuple[list[list[int]], str]:
-    """Return the counts per pair of a variant of BLEU, and its signature."""
-    rows = []
-    for output, known in zip(outputs, references, strict=True):
-        score = metric.corpus_score([text(output)], [[text(reference)] for reference in known])
-        rows.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
-    return rows, _signature(metric, name, references)
-
-
-def _signature(metric: BLEU | CHRF, name: str, references: Sequence[Sequence[str]]) -> str:
-    """Return the signature of a metric, which contains the number of references."""
-    numbers = sorted({len(known) for known in references})
+def _signature(metric: BLEU | CHRF, name: str, numbers: Collection[int]) -> str:
+    """Return the signature of a metric, which contains the numbers of references."""
     # sacrebleu expects one list per index of reference, with None where a pair has fewer.
-    columns = [
-        ["x" if i < number else None for number in numbers] for i in range(max(numbers, default=0))
-    ]
-    if columns:
-        metric.corpus_score(["x"] * len(numbers), columns)
+    columns = [["x" if i < number else None for number in numbers] for i in range(max(numbers))]
+    metric.corpus_score(["x"] * len(numbers), columns)
     return f"pre:{name}|{metric.get_signature()}"
-
-
-@lru_cache(maxsize=CACHED_PROGRAMS)
-def _layout_text(code: str) -> str:
-    return " ".join(map(_without_space, layout_tokens(code)))
-
-
-@lru_cache(maxsize=CACHED_PROGRAMS)
-def _conala_text(code: str) -> str:
-    return " ".join(conala_tokens(code))
 
 
 def _without_space(token: str) -> str:

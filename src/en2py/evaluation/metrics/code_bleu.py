@@ -28,7 +28,7 @@ KEYWORDS = frozenset(
     " type while with yield".split()
 )
 NO_MATCH = 0.1  # matches of an order without any: Chen and Cherry (2014), method 1
-ABSENT = "not computed: pip install 'en2py[codebleu]'"
+ABSENT = "code_bleu=true needs tree-sitter: pip install 'en2py[codebleu]'"
 Counts = Sequence[int | float]
 
 
@@ -43,17 +43,25 @@ def available() -> str:
     return ""
 
 
-def code_bleu_counts(
-    outputs: Sequence[str], references: Sequence[str]
-) -> tuple[list[list[float]], str]:
-    """Return a row of counts per pair for `code_bleu_value`, and the signature.
+def signature() -> str:
+    """Return how CodeBLEU is computed."""
+    grammar = f"tree-sitter-python:{metadata.version('tree-sitter-python')}"
+    return f"pre:{LAYOUT_NAME}|weights:0.25,0.25,0.25,0.25|as codebleu:0.7.0|{grammar}"
+
+
+def code_bleu_counts(output: str, reference: str) -> list[float]:
+    """Return the row of a pair for `code_bleu_value`.
 
     Raises:
         ImportError: If the extra is not installed; see `available`.
     """
-    rows = [_row(*pair) for pair in zip(outputs, references, strict=True)]
-    grammar = f"tree-sitter-python:{metadata.version('tree-sitter-python')}"
-    return rows, f"pre:{LAYOUT_NAME}|weights:0.25,0.25,0.25,0.25|as codebleu:0.7.0|{grammar}"
+    tokens, wanted = layout_tokens(output), layout_tokens(reference)
+    plain = [_ngram_matches(tokens, wanted, tokens, order) for order in ORDERS]
+    weighted: list[tuple[float, float]] = [_weighted_words(tokens, wanted)]
+    weighted += [_ngram_matches(tokens, wanted, wanted, order) for order in ORDERS[1:]]
+    trees, flows = (_matches(output, reference, find) for find in (_subtrees, _data_flow))
+    columns = [*zip(*plain, strict=True), *zip(*weighted, strict=True), trees, flows]
+    return [1, len(tokens), len(wanted), *(count for column in columns for count in column)]
 
 
 def code_bleu_value(counts: Counts) -> float:
@@ -72,16 +80,6 @@ def code_bleu_parts(counts: Counts) -> dict[str, float]:
         "trees": trees / n_trees if n_trees else 0.0,
         "flow": flows / n_flows if n_flows else 1.0,  # references without data flow
     }
-
-
-def _row(output: str, reference: str) -> list[float]:
-    tokens, wanted = layout_tokens(output), layout_tokens(reference)
-    plain = [_ngram_matches(tokens, wanted, tokens, order) for order in ORDERS]
-    weighted: list[tuple[float, float]] = [_weighted_words(tokens, wanted)]
-    weighted += [_ngram_matches(tokens, wanted, wanted, order) for order in ORDERS[1:]]
-    trees, flows = (_matches(output, reference, find) for find in (_subtrees, _data_flow))
-    columns = [*zip(*plain, strict=True), *zip(*weighted, strict=True), trees, flows]
-    return [1, len(tokens), len(wanted), *(count for column in columns for count in column)]
 
 
 def _ngram_matches(

@@ -7,14 +7,17 @@ and 1.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
-from en2py.data.syntax import NOT_A_PROGRAM, ast_text, ast_text_renamed, parse
+from en2py.data.parallel import Failed, ProcessPool
+from en2py.data.syntax import NOT_A_PROGRAM, trees_and_definition
 from en2py.data.vocab import UNK
+from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import (
     Counts,
+    Ngram,
     TrainingCode,
     bleu_counts,
     bleu_value,
@@ -23,11 +26,14 @@ from en2py.evaluation.metrics.bleu import (
     conala_counts,
     conala_value,
     crystal_counts,
+    signatures,
 )
-from en2py.evaluation.metrics.code_bleu import available, code_bleu_counts, code_bleu_value
 from en2py.evaluation.metrics.code_tokens import CACHED_PROGRAMS, layout_tokens
 
 Answer = bool | float | None
+
+
+SECONDS = 600.0  # of processor time for one program, which takes milliseconds
 
 
 class Program:
@@ -53,21 +59,12 @@ class Program:
         return None
 
     @cached_property
-    def tree(self) -> str | None:
-        """Return the syntax tree as text, None where the program does not parse."""
-        return ast_text(self.text)
+    def parsed(self) -> tuple[str | None, str | None, str | None]:
+        """Return the syntax tree as text, the same up to names, and the first definition's name.
 
-    @cached_property
-    def renamed(self) -> str | None:
-        """Return the syntax tree as text, with numbers in place of the program's own names."""
-        return ast_text_renamed(self.text)
-
-    @cached_property
-    def function_name(self) -> str | None:
-        """Return the name of the first function or class, None where there is none."""
-        tree = parse(self.text)
-        names = (getattr(node, "name", None) for node in tree.body) if tree else ()
-        return next((name for name in names if name), None)
+        Each is None where there is none.
+        """
+        return trees_and_definition(self.text)
 
 
 @lru_cache(maxsize=CACHED_PROGRAMS)
@@ -99,7 +96,7 @@ class Scores:
         values: Metric to value over all pairs; without metrics that apply to no pair.
         rows: The scores of each pair.
         counts: Metric to summable counts per pair, for `metric_value`.
-        signatures: How the metrics of the BLEU family were computed, or why one was not.
+        signatures: How the metrics of the BLEU family were computed.
     """
 
     values: dict[str, float]
@@ -114,6 +111,8 @@ def score(
     *,
     known: Sequence[Sequence[str]] | None = None,
     training: TrainingCode | None = None,
+    with_code_bleu: bool = False,
+    pool: ProcessPool | None = None,
 ) -> Scores:
     """Score generated programs.
 
@@ -123,9 +122,13 @@ def score(
         known: All known programs of each description, from `seen_descriptions.known_codes`; adds
             the metrics `*_any`.
         training: The training programs; adds `copied` and `crystal_bleu`.
+        with_code_bleu: Adds `code_bleu`.
+        pool: Processes to share the work; None: this one alone.
 
     Raises:
         ValueError: If the lengths differ.
+        ImportError: If CodeBLEU cannot be computed here; see `code_bleu.available`.
+        RuntimeError: If a program takes longer than `SECONDS`, or kills its process.
     """
     if len(outputs) != len(references):
         raise ValueError(f"{len(outputs)} outputs but {len(references)} references")
@@ -133,47 +136,71 @@ def score(
         raise ValueError(f"{len(references)} references but known codes for {len(known)} pairs")
     if not outputs:
         return Scores({}, [], {}, {})
-    programs = [_program(text) for text in outputs]
-    wanted = [_program(text) for text in references]
-    answers: list[dict[str, Answer]] = [
-        {name: judge(output, reference) for name, judge in VERDICTS.items()}
-        for output, reference in zip(programs, wanted, strict=True)
+    right = [
+        () if known is None else tuple(dict.fromkeys([reference, *known[place]]))
+        for place, reference in enumerate(references)
     ]
-    singles = [[reference] for reference in references]
-    family: dict[str, tuple[Sequence[Counts], str]] = {
-        "bleu": bleu_counts(outputs, singles),
-        "bleu_conala": conala_counts(outputs, singles),
-        "chrf": chrf_counts(outputs, singles),
-    }
-    if not (problem := available()):
-        family["code_bleu"] = code_bleu_counts(outputs, references)
-    if known is not None:
-        right = [list(dict.fromkeys([r, *k])) for r, k in zip(references, known, strict=True)]
-        family["bleu_any"] = bleu_counts(outputs, right)
-        for row, output, texts in zip(answers, programs, right, strict=True):
-            judged = [_program(text) for text in texts]
-            for name in JUDGED_BY_ANY:
-                row[f"{name}_any"] = any(VERDICTS[name](output, program) for program in judged)
-    if training is not None:
-        family["crystal_bleu"] = crystal_counts(outputs, singles, training)
-        for row, text in zip(answers, outputs, strict=True):
-            row["copied"] = training.contains(text)
-    counts: dict[str, list[Counts]] = {
-        name: [_count(row[name]) for row in answers] for name in answers[0]
-    }
-    counts |= {name: list(table) for name, (table, _) in family.items()}
-    signatures = {name: signature for name, (_, signature) in family.items()}
-    signatures.setdefault("code_bleu", problem)
-    rows = [
-        Row(_verdict(output, reference), row)
-        for output, reference, row in zip(programs, wanted, answers, strict=True)
-    ]
+    common, k = (None, None) if training is None else (training.common, training.k)
+    score_pair = partial(_score_pair, common, with_code_bleu)
+    rows: list[Row] = []
+    counts: dict[str, list[Counts]] = {}
+    items = list(zip(outputs, references, right, strict=True))
+    scored = map(score_pair, items) if pool is None else pool.map(score_pair, items)
+    for output, found in zip(outputs, scored, strict=True):
+        if isinstance(found, Failed):
+            raise RuntimeError(f"a program cannot be scored: {found.reason}:\n{output}")
+        row, family = found
+        if training is not None:
+            row.answers["copied"] = training.contains(output)
+        rows.append(row)
+        singles = {name: _count(answer) for name, answer in row.answers.items()}
+        for name, own in (singles | family).items():
+            counts.setdefault(name, []).append(own)
+    how = signatures({len(own) for own in right if own}, k)
+    if with_code_bleu:
+        how["code_bleu"] = code_bleu.signature()
     values = {}
     for name, table in counts.items():
         total = [sum(column) for column in zip(*table, strict=True)]
         if name in _FAMILY_VALUES or total[1]:
             values[name] = metric_value(name, total)
-    return Scores(values, rows, counts, signatures)
+    return Scores(values, rows, counts, how)
+
+
+def _score_pair(
+    common: Collection[Ngram] | None,
+    with_code_bleu: bool,
+    texts: tuple[str, str, tuple[str, ...]],
+) -> tuple[Row, dict[str, Counts]]:
+    """Score a program.
+
+    Args:
+        common: The n-grams that CrystalBLEU ignores; None: it is not computed.
+        with_code_bleu: Whether CodeBLEU is computed.
+        texts: The program, its reference, and all known programs of the description or none.
+
+    Returns:
+        Its row, and its counts of the metrics of the BLEU family.
+    """
+    output, reference, known = texts
+    program, wanted = _program(output), _program(reference)
+    answers = {name: judge(program, wanted) for name, judge in VERDICTS.items()}
+    bleu = bleu_counts(output, [reference])
+    family: dict[str, Counts] = {
+        "bleu": bleu,
+        "bleu_conala": conala_counts(output, reference),
+        "chrf": chrf_counts(output, reference),
+    }
+    if with_code_bleu:
+        family["code_bleu"] = code_bleu.code_bleu_counts(output, reference)
+    if known:
+        family["bleu_any"] = bleu_counts(output, known) if len(known) > 1 else bleu
+        for name in JUDGED_BY_ANY:
+            judged = any(VERDICTS[name](program, _program(text)) for text in known[1:])
+            answers[f"{name}_any"] = bool(answers[name]) or judged
+    if common is not None:
+        family["crystal_bleu"] = crystal_counts(output, reference, common)
+    return Row(_verdict(program, wanted), answers), family
 
 
 def metric_value(name: str, counts: Counts) -> float:
@@ -201,9 +228,10 @@ def edit_similarity(a: str, b: str) -> float:
 def _verdict(output: Program, reference: Program) -> str:
     if output.text == reference.text:
         return "exact"
-    if _same(output.tree, reference.tree):
+    (tree, renamed, _), (wanted, wanted_renamed, _) = output.parsed, reference.parsed
+    if _same(tree, wanted):
         return "exact up to layout"
-    if _same(output.renamed, reference.renamed):
+    if _same(renamed, wanted_renamed):
         return "same up to names"
     return "compiles" if output.error is None else f"does not compile ({output.error})"
 
@@ -213,15 +241,15 @@ def _same(tree: str | None, wanted: str | None) -> bool:
 
 
 def _same_name(output: Program, reference: Program) -> bool | None:
-    wanted = reference.function_name
-    return None if wanted is None else output.function_name == wanted
+    wanted = reference.parsed[2]
+    return None if wanted is None else output.parsed[2] == wanted
 
 
 # A new metric of single pairs is a line here and an entry of the registry.
 VERDICTS: dict[str, Callable[[Program, Program], Answer]] = {
     "exact_match": lambda output, reference: output.text == reference.text,
-    "exact_match_ast": lambda output, reference: _same(output.tree, reference.tree),
-    "exact_match_renamed": lambda output, reference: _same(output.renamed, reference.renamed),
+    "exact_match_ast": lambda output, reference: _same(output.parsed[0], reference.parsed[0]),
+    "exact_match_renamed": lambda output, reference: _same(output.parsed[1], reference.parsed[1]),
     "compiles": lambda output, reference: output.error is None,
     "edit_similarity": lambda output, reference: edit_similarity(output.text, reference.text),
     "function_name": _same_name,
@@ -235,7 +263,7 @@ _FAMILY_VALUES: dict[str, Callable[[Counts], float]] = {
     "bleu_any": bleu_value,
     "bleu_conala": conala_value,
     "chrf": chrf_value,
-    "code_bleu": code_bleu_value,
+    "code_bleu": code_bleu.code_bleu_value,
     "crystal_bleu": bleu_value,
 }
 
