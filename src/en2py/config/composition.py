@@ -1,6 +1,5 @@
 """Compose configs: paths, groups and options, resolvers, cores."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -12,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from en2py.data.parallel import n_cores
 from en2py.errors import UserError
 
 # A wheel holds `conf` and the presets in the package; a checkout has them at its top level.
@@ -154,11 +154,6 @@ def typed(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(typed, value))}]"
     return str(value)
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_of(launcher: Mapping[str, Any]) -> int:

@@ -90,7 +90,7 @@ class ProcessPool:
     """
 
     def __init__(self, processes: int | None, seconds: float) -> None:
-        self.processes, self.seconds = processes or _n_cores(), seconds
+        self.processes, self.seconds = processes or n_cores(), seconds
         self._pool: list[_Process] = []
 
     def __enter__(self) -> "ProcessPool":
@@ -171,7 +171,7 @@ class ProcessPool:
         return _over(self.seconds) if code == -signal.SIGXCPU else f"its process died ({code})"
 
 
-def _n_cores() -> int:
+def n_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -409,13 +409,7 @@ def test_scores_do_not_depend_on_the_hash_seed(tmp_path):
     file.write_text("\n".join(lines))
     written = {
         subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                SCORE_STORED,
-                file,
-                *["code_bleu"] * (not code_bleu.available()),
-            ],
+            [sys.executable, "-c", SCORE_STORED, file, *with_code_bleu],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
@@ -65,7 +64,7 @@ def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
     """Yield chunks without end; a chunk depends on the seed and its number alone."""
     seeds = (f"{seed}/{number}" for number in itertools.count())
     likely = [next(seeds) for _ in range(math.ceil(1.03 * n_pairs / CHUNK))]
-    with ProcessPool(os.cpu_count() or 1, SECONDS_PER_CHUNK) as pool:
+    with ProcessPool(None, SECONDS_PER_CHUNK) as pool:
         for drawn in pool.map(draw_pairs, likely, least=1, chunk=1):
             if isinstance(drawn, Failed):
                 raise RuntimeError(f"drawing {CHUNK} tasks: {drawn.reason}")
