@@ -21,6 +21,7 @@ from en2py.config.overrides import as_typed
 
 OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
 CHOICES = [(group, option) for group, option in OPTIONS if group != "experiment"]
+NEEDED = {"neighbours=nearest": ["tokenizer=pieces"]}  # by an option
 LOGGER_EXTRAS = {"tensorboard": ["tensorboard"], "many": ["tensorboard"], "mlflow": ["mlflow"]}
 EXPERIMENTS = options_of("experiment")
 PAGES = [
@@ -58,8 +59,9 @@ def existing(tmp_path: Path) -> Path:
 def test_option_is_valid_and_instantiates(group: str, option: str, existing: Path) -> None:
     for package in LOGGER_EXTRAS.get(option, ()) if group == "logger" else ():
         pytest.importorskip(package)
-    cfg = checked("train", [f"{group}={option}"], existing)
-    section = OmegaConf.select(cfg, group.replace("/", "."))
+    words = [f"{group}={option}"]
+    cfg = checked("train", words + NEEDED.get(words[0], []), existing)
+    section = OmegaConf.select(cfg, group.replace("/", "."), default=OmegaConf.create())
     for part in instantiated(OmegaConf.to_container(section, resolve=True)):
         if isinstance(part, functools.partial):
             inspect.signature(part.func).bind_partial(*part.args, **part.keywords)

@@ -113,6 +113,10 @@ def test_settings_have_targets_without_their_module() -> None:
     assert settings(CONFIG, CHOICES)["split._target_"] == "group_split"
 
 
+def test_settings_have_no_group_at_the_default_that_earlier_runs_lack() -> None:
+    assert settings(CONFIG, {**CHOICES, "neighbours": "none"}) == settings(CONFIG, CHOICES)
+
+
 def test_file_counts_by_its_content(tmp_path: Path) -> None:
     for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
         (tmp_path / name).write_text(text)

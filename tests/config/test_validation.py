@@ -273,6 +273,17 @@ def test_grammar_needs_tokens_of_python() -> None:
     assert "needs tokens of Python's tokenizer, not those of BpeTokenizer" in message
 
 
+def test_neighbours_need_one_vocabulary() -> None:
+    message = refused(composed("train", "neighbours=nearest", "tokenizer/src=pieces"))
+    assert "both sides need one vocabulary; add tokenizer=pieces" in message
+
+
+def test_neighbours_are_not_of_a_part_of_the_training_split() -> None:
+    cfg = composed("train", "neighbours=nearest", "tokenizer=pieces")
+    message = refused(cfg, **{"batch.max_pairs": 100})
+    assert message.startswith("batch.max_pairs=100: with neighbours=nearest")
+
+
 def test_pieces_have_no_rare_tokens() -> None:
     message = refused(composed("train", "tokenizer=pieces"), **{"vocab.tgt_min_freq": 2})
     assert message.startswith("vocab.tgt_min_freq=2: a vocabulary of pieces has no rare tokens")

@@ -89,7 +89,7 @@ class CheckpointRun:
             splits: Split to pairs, which are tokenized by the run's tokenizers.
         """
         metadata = {**self.metadata, "config": self.config}
-        module = build.module_of({**self.checkpoint, "en2py": metadata})
+        module = build.module_of({**self.checkpoint, "en2py": metadata}, self.prepared)
         src, tgt = module.src_tokenizer.tokenize, module.tgt_tokenizer.tokenize
         tokenized = {
             split: [
@@ -99,7 +99,7 @@ class CheckpointRun:
             for split in SPLITS
         }
         prepared = dataclasses.replace(self.prepared, splits=tokenized)
-        return module, build.datamodule(self.config, prepared)
+        return module, build.datamodule(self.config, prepared, module.neighbours)
 
     def learning_curve(self) -> list[dict[str, float]]:
         """Return the metrics that a report draws by epoch; empty if they are not known."""

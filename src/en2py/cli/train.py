@@ -146,7 +146,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
 
     metadata = checkpoint_metadata(config, run.choices, prepared, run.name)
     module = build.new_module(config, prepared, metadata)
-    datamodule = build.datamodule(config, prepared)
+    datamodule = build.datamodule(config, prepared, module.neighbours)
     resumed, path = find_checkpoint(folder, run.checkpoint, config["ckpt_path"])
     if resumed is not None:
         check_same_data(resumed, prepared)

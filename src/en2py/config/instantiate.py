@@ -21,6 +21,7 @@ ALLOWED = (
     "en2py.training.callbacks.",
     "en2py.data.augmentation.",
     "en2py.data.cleaning.",
+    "en2py.data.neighbours.",
     "en2py.data.sources.",
     "en2py.data.splits.",
     "en2py.data.tokenizers.",

@@ -106,6 +106,8 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
         found.pop(group, None)
+    if found.get("neighbours") == "none":  # the default, which earlier runs do not have
+        del found["neighbours"]
     paths = dict(leaves(config))
     for key, value in leaves(_relevant(config)):
         if value is not None and key != "seed" and not key.endswith("_partial_"):

@@ -424,6 +424,7 @@ def _check_combinations(config: Section) -> None:
             "resumes; for new training from known weights there is init_from=FILE"
         )
     _check_pieces(config)
+    _check_neighbours(config)
     check_decoding(config)
 
 
@@ -443,6 +444,22 @@ def _check_pieces(config: Section) -> None:
                 raise UserError(
                     f"tokenizer.{name}={tokenizer[name]}: no side uses pieces; add tokenizer=pieces"
                 )
+
+
+def _check_neighbours(config: Section) -> None:
+    """Refuse neighbours without one vocabulary, or of pairs that are not trained on."""
+    if not config.get("neighbours"):
+        return
+    if not all(_class_of(config["tokenizer"][side]).endswith("Pieces") for side in ("src", "tgt")):
+        raise UserError(
+            "neighbours=nearest: sources contain code, so both sides need one vocabulary; add "
+            "tokenizer=pieces"
+        )
+    if (n := config["batch"]["max_pairs"]) is not None:
+        raise UserError(
+            f"batch.max_pairs={n}: with neighbours=nearest sources contain the other training "
+            "pairs too; split.ratios sets the size of the training split"
+        )
 
 
 def check_decoding(config: Section) -> None:

@@ -1,17 +1,20 @@
 """Load batches in an order that depends on (seed, epoch) alone."""
 
 import copy
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from en2py.data.batch import Batch, Example, Store
+from en2py.data.batch import Batch, Example, Store, collate
+from en2py.data.neighbours import Neighbours
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
-from en2py.data.vocab import spelling_bits
+from en2py.data.vocab import Vocab, spelling_bits
 
 _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
@@ -93,6 +96,65 @@ class EpochBatches(Sampler[list[int]]):
         return [order[a:b] for a, b in zip(self._cuts, self._cuts[1:], strict=False)]
 
 
+class DrawnNeighbours(EpochBatches):
+    """Batches of training pairs with a neighbour for each, drawn by f(seed, epoch).
+
+    A position is `pair * (k + 1) + rank`: the rank of its neighbour, or k for none.
+
+    Args:
+        k: Number of neighbours of a pair.
+        omit: Share of pairs without neighbour.
+        others: Arguments of `EpochBatches`.
+    """
+
+    def __init__(self, k: int, omit: float, *others: Any) -> None:
+        super().__init__(*others)
+        self.k, self.omit = k, omit
+
+    def __iter__(self) -> Iterator[list[int]]:
+        draws = random.Random(f"neighbours {self.seed} {self.epoch}")
+        ranks = [
+            self.k if draws.random() < self.omit else draws.randrange(self.k) for _ in self._keys
+        ]
+        for batch in super().__iter__():
+            yield [pair * (self.k + 1) + ranks[pair] for pair in batch]
+
+
+class WithNeighbours(Dataset[Batch]):
+    """Training pairs with drawn neighbours; an item is a batch, see `DrawnNeighbours`.
+
+    Args:
+        examples: The pairs without neighbours.
+        near: The neighbours of each, nearest first; at most k.
+        k: See `DrawnNeighbours`.
+        ids: Returns what a neighbour adds to a source.
+        vocab: Has the special ids.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        near: Sequence[Sequence[int]],
+        k: int,
+        ids: Callable[[int], list[int]],
+        vocab: Vocab,
+    ) -> None:
+        self.examples, self.near, self.k, self.ids, self.vocab = examples, near, k, ids, vocab
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, positions: list[int]) -> Batch:
+        drawn = (divmod(position, self.k + 1) for position in positions)
+        rows = [_extended(self.examples[i], self.near[i][rank:], self.ids) for i, rank in drawn]
+        return collate(rows, self.vocab)
+
+
+def _extended(example: Example, near: Sequence[int], ids: Callable[[int], list[int]]) -> Example:
+    """Return an example with the first of these neighbours in its source, if there is one."""
+    return replace(example, src=[*example.src, *ids(near[0])]) if near else example
+
+
 def _cuts(widths: Sequence[int], max_tokens: int) -> list[int]:
     """Return the boundaries of batches in pairs sorted by width."""
     cuts, first = [0], 0
@@ -117,6 +179,7 @@ class PairDataModule(pl.LightningDataModule):
         seed: Seed of the order of training batches.
         max_src_len: Longest source of the model, in tokens with EOS.
         max_tgt_len: Longest target of the model, in tokens with EOS.
+        neighbours: Added to sources, whose limit they do not count towards; None for none.
     """
 
     def __init__(
@@ -129,15 +192,18 @@ class PairDataModule(pl.LightningDataModule):
         seed: int,
         max_src_len: int,
         max_tgt_len: int,
+        neighbours: Neighbours | None = None,
     ) -> None:
         super().__init__()
         self.prepared = prepared
         self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
+        self.neighbours = neighbours
         self._eval_split = "test"
-        self._readable = {  # one position is for EOS
+        readable = {  # one position is for EOS
             name: [e for e in self._examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
         }
+        self._readable = {name: self._with_nearest(name, own) for name, own in readable.items()}
         self.examples = {
             name: [e for e in examples if len(e.tgt) < max_tgt_len]
             for name, examples in self._readable.items()
@@ -160,6 +226,21 @@ class PairDataModule(pl.LightningDataModule):
             )
             for i, item in enumerate(self.prepared.splits[split])
         ]
+
+    def _with_nearest(self, split: str, examples: list[Example]) -> list[Example]:
+        """Add the nearest neighbour to each source."""
+        near = self._near(split, examples)
+        return [_extended(*row, self._ids) for row in zip(examples, near, strict=True)]
+
+    def _near(self, split: str, examples: Sequence[Example]) -> list[Sequence[int]]:
+        if self.neighbours is None:
+            return [()] * len(examples)
+        return self.neighbours.near([self.prepared.splits[split][e.index].pair for e in examples])
+
+    def _ids(self, place: int) -> list[int]:
+        """Return the ids that a neighbour adds to a source."""
+        assert self.neighbours is not None
+        return self.prepared.src_vocab.encode(self.neighbours.tokens(place))
 
     def for_evaluation(self, split: str) -> "PairDataModule":
         """Return a copy that tests and predicts on a split."""
@@ -212,7 +293,7 @@ class PairDataModule(pl.LightningDataModule):
         examples = [Example(e.index, e.src, ()) for e in self._readable[self._eval_split]]
         lengths = [(len(e.src) + 1, len(e.src) + 1) for e in examples]
         sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._rank_and_world())
-        return self._loader_of(examples, sampler)
+        return self._loader_of(self._stored(examples), sampler)
 
     def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -227,14 +308,26 @@ class PairDataModule(pl.LightningDataModule):
         lengths = [(len(e.src) + 1, len(e.tgt) + 1) for e in self.examples[split]]
         # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
-        return EpochBatches(lengths, max_tokens, seed, *self._rank_and_world())
+        settings = (lengths, max_tokens, seed, *self._rank_and_world())
+        if seed is None or self.neighbours is None:
+            return EpochBatches(*settings)
+        return DrawnNeighbours(self.neighbours.k, self.neighbours.omit, *settings)
 
     def _loader(self, split: str, batches: EpochBatches) -> DataLoader[Batch]:
-        return self._loader_of(self.examples[split], batches)
+        examples = self.examples[split]
+        if not isinstance(batches, DrawnNeighbours):
+            return self._loader_of(self._stored(examples), batches)
+        src = self.prepared.src_vocab.encode
+        alone = [replace(e, src=src(self.prepared.splits[split][e.index].src)) for e in examples]
+        near, vocab = self._near(split, examples), self.prepared.tgt_vocab
+        return self._loader_of(WithNeighbours(alone, near, batches.k, self._ids, vocab), batches)
 
-    def _loader_of(self, examples: Sequence[Example], batches: EpochBatches) -> DataLoader[Batch]:
+    def _stored(self, examples: Sequence[Example]) -> Examples:
+        return Examples(Store(examples, self.prepared.tgt_vocab, self._device()))
+
+    def _loader_of(self, data: Dataset[Batch], batches: EpochBatches) -> DataLoader[Batch]:
         return DataLoader(
-            Examples(Store(examples, self.prepared.tgt_vocab, self._device())),
+            data,
             sampler=batches,
             batch_size=None,  # an item is a batch
             num_workers=self.num_workers,

@@ -86,8 +86,13 @@ def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Pat
         folder: Created by this function.
 
     Raises:
-        UserError: If the extra is not installed, or the folder exists.
+        UserError: If the extra is not installed, the model has segments, or the folder exists.
     """
+    if model.src_embedding.segments is not None:
+        raise UserError(
+            "CTranslate2 has no embeddings of segments, which neighbours=nearest needs: use "
+            "decoding.engine=torch"
+        )
     specs = _ctranslate2().specs
     if folder.exists():
         raise UserError(f"export={folder}: exists already; choose another folder, or remove it")

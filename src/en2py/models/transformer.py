@@ -27,6 +27,7 @@ from en2py.ranges import Length, ProperFraction
 
 Norm = Literal["pre", "post"]
 Tying = Literal["none", "tgt"]
+N_SEGMENTS = 3  # of a source: two separators
 ALL, QUERIES, KEYS_AND_VALUES = slice(0, 3), slice(0, 1), slice(1, 3)  # of a fused projection
 
 
@@ -121,11 +122,18 @@ class Embedding(nn.Module):
     rotary: Tensor | None  # applied to queries and keys, [2, max_len, K / 2]
 
     def __init__(
-        self, n_tokens: int, width: int, max_len: int, positions: Positions, sizes: Sizes
+        self,
+        n_tokens: int,
+        width: int,
+        max_len: int,
+        positions: Positions,
+        sizes: Sizes,
+        sep_id: int | None = None,
     ) -> None:
         super().__init__()
         d_model = sizes.d_model
-        self.max_len = max_len
+        self.max_len, self.sep_id = max_len, sep_id
+        self.segments = None if sep_id is None else nn.Embedding(N_SEGMENTS, d_model)
         self.scale = math.sqrt(d_model)  # section 3.4
         self.table = nn.Embedding(n_tokens, width)
         self.widen = nn.Identity() if width == d_model else nn.Linear(width, d_model, bias=False)
@@ -149,6 +157,8 @@ class Embedding(nn.Module):
         x = self.widen(self.table(layout.pack(ids))) * self.scale
         if self.positions is not None:
             x = x + layout.positions(self.positions[start:end])
+        if self.segments is not None and self.sep_id is not None:
+            x = x + self.segments(layout.pack(ids.eq(self.sep_id).cumsum(1)))
         out: Tensor = self.dropout(x.to(self.table.weight.dtype))  # `widen` may return bf16
         return out
 
@@ -242,6 +252,7 @@ class Transformer(nn.Module):
             CPU in fp32 it costs the fast kernel (1.6 times the attention's time).
         src_width: Width of the source token table if it is not `d_model`; it is projected.
         tgt_width: The same for the target token table.
+        sep_id: The id that separates the segments of a source, each with an embedding of its own.
     """
 
     def __init__(
@@ -264,6 +275,7 @@ class Transformer(nn.Module):
         attention_dropout: ProperFraction = 0.0,
         src_width: int | None = None,
         tgt_width: int | None = None,
+        sep_id: int | None = None,
     ) -> None:
         super().__init__()
         if d_model % n_heads:
@@ -282,7 +294,7 @@ class Transformer(nn.Module):
         sizes = Sizes(d_model, d_ff, n_heads, dropout, attention_dropout, norm)
         src_width, tgt_width = src_width or d_model, tgt_width or d_model
         self.pad_id = pad_id
-        self.src_embedding = Embedding(n_src, src_width, max_src_len, positions, sizes)
+        self.src_embedding = Embedding(n_src, src_width, max_src_len, positions, sizes, sep_id)
         self.tgt_embedding = Embedding(n_tgt, tgt_width, max_tgt_len, positions, sizes)
         self.encoder = nn.ModuleList(EncoderLayer(sizes) for _ in range(n_encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(sizes) for _ in range(n_decoder_layers))

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from en2py.config.run_name import canonical, data_key
 from en2py.console import progress_bar
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
+from en2py.data.duplicates import fingerprint, group_near_duplicates
+from en2py.data.neighbours import Neighbours, nearest_of_other_groups
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.splits import behaviour_split
 from en2py.data.tokenizers.protocol import Tokenizer
@@ -33,7 +36,7 @@ from en2py.training.callbacks.reproducibility import SeedEachBatch
 from en2py.training.callbacks.restored_state import RestoredState
 from en2py.training.callbacks.step_metrics import StepMetrics
 from en2py.training.callbacks.throughput import Throughput
-from en2py.training.checkpoints import AtomicCheckpointIO, best_of, load_checkpoint
+from en2py.training.checkpoints import AtomicCheckpointIO, best_of, load_checkpoint, locate_data
 from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
 
@@ -72,24 +75,50 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
             )
         return prepared.to_dict()
 
-    key = data_key(config)
-    if _splits_by_behaviour(config):
-        key["running"] = execution_digest()
-    record, from_cache = cached(Path(config["cache"]), "data", key, build)
+    record, from_cache = cached(Path(config["cache"]), "data", _data_key(config), build)
     return Prepared.from_dict(record), from_cache
+
+
+def _data_key(config: Config) -> dict[str, Any]:
+    running = {"running": execution_digest()} if _splits_by_behaviour(config) else {}
+    return {**data_key(config), **running}
 
 
 def _split(config: Config) -> Any:
     """Return the split function; that by behaviour executes programs in the sandbox."""
     split = make(config["split"])
-    if not _splits_by_behaviour(config):
-        return split
-    classes = partial(reference_classes, sandbox=config["sandbox"], folder=Path(config["cache"]))
-    return partial(split, signatures=classes)
+    return partial(split, signatures=_classes(config)) if _splits_by_behaviour(config) else split
+
+
+def _classes(config: Config) -> Any:
+    return partial(reference_classes, sandbox=config["sandbox"], folder=Path(config["cache"]))
 
 
 def _splits_by_behaviour(config: Config) -> bool:
     return make(config["split"]).func is behaviour_split
+
+
+def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
+    """Return the neighbours that sources contain, by `neighbours` of the config."""
+    if not config.get("neighbours"):
+        return None
+    make_neighbours, train = make(config["neighbours"]), prepared.splits["train"]
+    k = make_neighbours.keywords["k"]
+
+    def build() -> dict[str, Any]:
+        pairs = prepared.pairs("train")
+        prints = [fingerprint(pair) for pair in pairs]
+        if _splits_by_behaviour(config):
+            known = _classes(config)([pair.code for pair in pairs])
+            texts = [known.get(pair.code, "") for pair in pairs]
+            prints = [replace(own, behaviour=text) for own, text in zip(prints, texts, strict=True)]
+        with progress_bar("finding neighbours"):
+            return {"near": nearest_of_other_groups(pairs, group_near_duplicates(prints), k)}
+
+    key = {**_data_key(config), "k": k}
+    record, _ = cached(Path(config["cache"]), "neighbours", key, build)
+    made: Neighbours = make_neighbours(train, record["near"])
+    return made
 
 
 def cleaning_steps(section: Config) -> dict[str, Any]:
@@ -139,6 +168,7 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
         "coverage": vectors.coverage,
     }
     module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, metadata)
+    module.neighbours = neighbours(config, prepared)
     fill_embeddings(module.model, vectors)
     return module
 
@@ -163,10 +193,12 @@ def module_from(
     states = (metadata["src_state"], metadata["tgt_state"])
     src_tokenizer, tgt_tokenizer = tokenizers(config, states)
     search = make({k: v for k, v in config["decoding"].items() if k != "engine"})
+    sizes = dict(metadata["widths"])
+    if section := config.get("neighbours"):
+        max_src_len = config["model"]["max_src_len"] + section["max_len"]
+        sizes |= {"max_src_len": max_src_len, "sep_id": src_vocab.bos_id}
     return Seq2SeqModule(
-        model=make(config["model"])(
-            len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **metadata["widths"]
-        ),
+        model=make(config["model"])(len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **sizes),
         loss=make(config["loss"])(tgt_vocab),
         optimizer=make(config["optimizer"]),
         scheduler=make(config["scheduler"]),
@@ -186,14 +218,17 @@ def bound(search: Any, tokenizer: Tokenizer) -> Search:
     return partial(search.func, **search.keywords, tokenizer=tokenizer)
 
 
-def datamodule(config: Config, prepared: Prepared) -> PairDataModule:
-    """Return the data module of prepared data."""
+def datamodule(
+    config: Config, prepared: Prepared, neighbours: Neighbours | None = None
+) -> PairDataModule:
+    """Return the data module of prepared data, and of neighbours of the training data."""
     return PairDataModule(
         prepared,
         **config["batch"],
         seed=config["seed"],
         max_src_len=config["model"]["max_src_len"],
         max_tgt_len=config["model"]["max_tgt_len"],
+        neighbours=neighbours,
     )
 
 
@@ -355,12 +390,25 @@ def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModul
     return module_of(load_checkpoint(best_of(path)))
 
 
-def module_of(checkpoint: Mapping[str, Any]) -> Seq2SeqModule:
-    """Return the module of a loaded checkpoint, with its weights, in eval mode."""
+def module_of(checkpoint: Mapping[str, Any], prepared: Prepared | None = None) -> Seq2SeqModule:
+    """Return the module of a loaded checkpoint, with its weights, in eval mode.
+
+    Args:
+        checkpoint: The checkpoint.
+        prepared: The data of its training; None: they are prepared, if there are neighbours.
+
+    Raises:
+        UserError: If the data of its neighbours are missing.
+    """
     metadata = checkpoint["en2py"]
     src_vocab, tgt_vocab = (Vocab.from_dict(metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
     module = module_from(metadata["config"], src_vocab, tgt_vocab, metadata)
     module.load_state_dict(checkpoint["state_dict"])
+    if (config := metadata["config"]).get("neighbours"):
+        remedy = "sources contain neighbours of it; put it there again, or add data.path=FILE"
+        data = locate_data(config, metadata["files"], metadata["run"], remedy)
+        config = {**config, "data": data}
+        module.neighbours = neighbours(config, prepared or prepare_data(config)[0])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = module.to(device).eval()
     engine = metadata["config"]["decoding"].get("engine", "torch")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from en2py.data.batch import Batch, Example, collate
+from en2py.data.neighbours import Neighbours
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model
@@ -84,6 +85,7 @@ class Seq2SeqModule(pl.LightningModule):
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
         self.metadata = metadata
+        self.neighbours: Neighbours | None = None  # those that sources contain
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
@@ -313,10 +315,10 @@ class Seq2SeqModule(pl.LightningModule):
         self, descriptions: Iterable[str], search: Search | None = None, max_rows: int = 32
     ) -> list[list[Hypothesis]]:
         """Return the hypotheses of a search, best first, per description; see `generate`."""
-        examples = []
-        for i, description in enumerate(descriptions):
-            tokens = self.tokenize_description(description, f"descriptions[{i}]")
-            examples.append(Example(i, self.src_vocab.encode(tokens), ()))
+        examples = [
+            Example(i, self.src_vocab.encode(tokens), ())
+            for i, tokens in enumerate(self._sources(list(descriptions)))
+        ]
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
         decoder = IncrementalDecoder(self.model)
@@ -328,6 +330,17 @@ class Seq2SeqModule(pl.LightningModule):
                 for example, hypotheses in zip(rows, results, strict=True):
                     found[example.index] = hypotheses
         return found
+
+    def _sources(self, descriptions: Sequence[str]) -> list[list[str]]:
+        """Return the source tokens of descriptions, with those of their nearest neighbours."""
+        sources = [
+            self.tokenize_description(text, f"descriptions[{i}]")
+            for i, text in enumerate(descriptions)
+        ]
+        if self.neighbours is None:
+            return sources
+        near = map(self.neighbours.tokens, self.neighbours.nearest(descriptions))
+        return [own + added for own, added in zip(sources, near, strict=True)]
 
     def tokenize_description(self, description: str, name: str) -> list[str]:
         """Return the tokens of a description.
@@ -343,6 +356,7 @@ class Seq2SeqModule(pl.LightningModule):
             raise UserError(f"{name} is {description!r:.60}, not a text")
         tokens = self.src_tokenizer.tokenize(description)
         most = self.model.src_embedding.max_len - 1  # one for <eos>
+        most -= 0 if self.neighbours is None else self.neighbours.max_len
         if not tokens:
             raise UserError(f"{name} is empty: describe in English what the program should do")
         if len(tokens) > most:
@@ -402,7 +416,7 @@ class Seq2SeqModule(pl.LightningModule):
             Per kind (`cross`, `encoder`, `decoder`) the labels of rows and columns, and the weights
             `[L, H, rows, columns]`.
         """
-        src = self.src_tokenizer.tokenize(description)
+        (src,) = self._sources([description])
         tgt = self.tgt_tokenizer.tokenize(code)
         tgt = tgt[: self.model.tgt_embedding.max_len - 1]
         example = Example(0, self.src_vocab.encode(src), self.tgt_vocab.encode(tgt))

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from en2py.data.duplicates import fingerprint, group_near_duplicates
+from en2py.data.neighbours import ROWS
 from en2py.data.pairs import Pair
 from en2py.evaluation.baselines.program_bleu import ProgramNgrams, log_bleu, program_ngrams
-from en2py.evaluation.baselines.retrieval import ROWS
 from en2py.evaluation.baselines.similarities import View
 
 MAX_QUERIES = 2_500  # training pairs used as queries: bounds the time on large data

@@ -6,18 +6,12 @@ Shape letters: N training programs, M test pairs, F features.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import NonNegativeFloat
-from scipy import sparse
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer
 
+from en2py.data.neighbours import WORDS, Similarities, TfidfIndex, products
 from en2py.data.pairs import Pair
 from en2py.ranges import Fraction
-
-ROWS = 256  # test pairs per block: bounds the memory of the similarity matrix
-WORDS = r"\w+|[^\w\s]"
-
-Similarities = NDArray[np.float64]
 
 
 def retrieval(
@@ -38,14 +32,8 @@ def retrieval(
         words: Shortest and longest n-gram of words.
         characters: Shortest and longest n-gram of characters.
     """
-    vectorizers = (
-        TfidfVectorizer(ngram_range=tuple(words), token_pattern=WORDS, sublinear_tf=True),
-        TfidfVectorizer(ngram_range=tuple(characters), analyzer="char_wb", sublinear_tf=True),
-    )
-    known, queried = descriptions(train), descriptions(test)
-    features = sparse.hstack([v.fit_transform(known) for v in vectorizers]).tocsr()  # [N, F]
-    queries = sparse.hstack([v.transform(queried) for v in vectorizers]).tocsr()  # [M, F]
-    return _nearest(train, _products(queries, features))
+    index = TfidfIndex(descriptions(train), words, characters)
+    return _nearest(train, index.similarities(descriptions(test)))
 
 
 def bm25(
@@ -71,17 +59,12 @@ def bm25(
     penalty = k1 * (1 - b + b * lengths / max(1.0, lengths.mean()))
     per_entry = np.repeat(penalty, np.diff(counts.indptr))
     counts.data = idf[counts.indices] * counts.data * (k1 + 1) / (counts.data + per_entry)
-    return _nearest(train, _products(queries, counts))
+    return _nearest(train, products(queries, counts))
 
 
 def descriptions(pairs: Sequence[Pair]) -> list[str]:
     """Return the descriptions in lower case."""
     return [pair.description.lower() for pair in pairs]
-
-
-def _products(queries: sparse.csr_matrix, features: sparse.csr_matrix) -> Iterator[Similarities]:
-    for first in range(0, queries.shape[0], ROWS):
-        yield (queries[first : first + ROWS] @ features.T).toarray()  # [rows, N]
 
 
 def _nearest(train: Sequence[Pair], similarities: Iterator[Similarities]) -> list[str]:

@@ -13,8 +13,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from en2py.data.duplicates import core_description
+from en2py.data.neighbours import WORDS
 from en2py.data.pairs import Pair
-from en2py.evaluation.baselines.retrieval import WORDS, descriptions
+from en2py.evaluation.baselines.retrieval import descriptions
 
 N_TOPICS = 200  # dimensions of latent semantic analysis
 _WORD = r"[^\W\d_]+"
