@@ -13,13 +13,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,8 +29,8 @@ CHUNK = 64  # items sent to a process at once: a quarter of a second of autopep8
 MIN_PER_PROCESS = 200  # fewer items take less time than starting another process
 SECONDS = 10.0  # default limit of processor time for one item
 MEMORY = 4 << 30  # bytes of address space of a process; the libraries take half of one
-TRIES = 2  # for an item whose process died: it may have been killed for another reason
-_START = "import sys; from en2py.data.parallel import serve; serve(*map(int, sys.argv[1:]))"
+TRIES = 2  # of an item whose process died: it may have been killed for another reason
+_START = "import sys; from en2py.data.parallel import serve; serve(int(sys.argv[1]))"
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,16 @@ class ProcessPool:
 
     def __init__(self, processes: int | None, seconds: float) -> None:
         self.processes, self.seconds = processes or n_cores(), seconds
-        self._pool: list[_Process] = []
+        self._idle: list[_Process] = []
+        self._stopped = False
 
     def __enter__(self) -> "ProcessPool":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._pool:
+        for process in self._idle:
             process.close()
-        self._pool.clear()
+        self._idle.clear()
 
     def map(
         self,
@@ -124,45 +126,39 @@ class ProcessPool:
         if n < 2 and not isolated:
             yield from (with_cpu_limit(self.seconds, function, item) for item in items)
             return
-        while len(self._pool) < max(n, 1):
-            self._pool.append(_Process())
-        yield from self._distribute(function, items, chunk)
+        n, self._stopped = max(n, 1), False
+        self._idle += [_Process() for _ in range(n - len(self._idle))]
+        chunks = [items[i : i + chunk] for i in range(0, len(items), chunk)]
+        with ThreadPoolExecutor(n) as threads:  # each waits for one process
+            try:
+                for results in threads.map(partial(self._results, function), chunks):
+                    yield from results
+            finally:  # also after an exception: the threads end before their next item
+                self._stopped = True
 
-    def _distribute(
-        self, function: Callable[[T], Any], items: Sequence[T], chunk: int
-    ) -> Iterator[Any]:
-        positions = range(len(items))
-        waiting = deque(positions[i : i + chunk] for i in range(0, len(items), chunk))
-        idle, busy = list(self._pool), dict[Connection, tuple[_Process, range]]()
-        done, deaths, first = dict[int, Any](), Counter[int](), 0
-        while first < len(items):
-            while idle and waiting:
-                process, taken = idle.pop(), waiting.popleft()
-                process.send((function, self.seconds, [items[i] for i in taken]))
-                busy[process.connection] = (process, taken)
-            for ready in wait(list(busy)):
-                assert isinstance(ready, Connection)
-                process, taken = busy.pop(ready)
-                results = process.results()
-                if results is None:
-                    at = taken[min(process.position(), len(taken) - 1)]
+    def _results(self, function: Callable[[T], Any], items: Sequence[T]) -> list[Any]:
+        """Return the results of a chunk; a process that dies is replaced by another one."""
+        process, results, deaths = self._idle.pop(), list[Any](), 0
+        try:
+            process.send((function, self.seconds, items))
+            while len(results) < len(items) and not self._stopped:
+                try:
+                    results.append(process.receive())
+                    deaths = 0
+                except (EOFError, ConnectionError):
                     reason = self._cause_of_death(process)
-                    deaths[at] += 1
-                    if reason.startswith("took") or deaths[at] == TRIES:
-                        done[at] = Failed(reason)
-                    else:
-                        waiting.appendleft(range(at, at + 1))
-                    rest = (range(taken.start, at), range(at + 1, taken.stop))
-                    waiting.extendleft(part for part in rest if part)
-                    self._pool.remove(process)
+                    deaths += 1
+                    if reason.startswith("took") or deaths == TRIES:
+                        results.append(Failed(reason))
+                        deaths = 0
                     process = _Process()
-                    self._pool.append(process)
-                else:
-                    done.update(zip(taken, results, strict=True))
-                idle.append(process)
-            while first in done:
-                yield done.pop(first)
-                first += 1
+                    process.send((function, self.seconds, items[len(results) :]))
+        finally:
+            if len(results) == len(items):
+                self._idle.append(process)
+            else:  # it may still work on the others
+                process.close()
+        return results
 
     def _cause_of_death(self, process: "_Process") -> str:
         code = process.close()
@@ -181,93 +177,73 @@ class _Process:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        self._position = tempfile.TemporaryFile()  # the number of its current item
-        fds = (theirs.fileno(), self._position.fileno())
         # -P: modules in the current folder must not replace those of the libraries.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, *map(str, fds)],
-            pass_fds=fds,
+            [sys.executable, "-P", "-c", _START, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         theirs.close()
-        self.connection = Connection(ours.detach())
+        self._connection = Connection(ours.detach())
 
     def send(self, job: object) -> None:
-        """Send a job; if the process is dead, the next `results` returns None."""
-        os.pwrite(self._position.fileno(), bytes(4), 0)  # not the position in the job before
-        try:
-            self.connection.send(job)
-        except ConnectionError:
-            pass
+        """Send a job; if the process is dead, `receive` reports it."""
+        with suppress(ConnectionError):
+            self._connection.send(job)
 
-    def results(self) -> list[Any] | None:
-        """Return the results of a job, None if the process is dead.
+    def receive(self) -> Any:
+        """Return the result of the next item.
 
         Raises:
+            EOFError: If the process is dead; or ConnectionError.
             Exception: The exception of the function in that process.
         """
-        try:
-            found = self.connection.recv()
-        except (EOFError, ConnectionError):
-            return None
-        if isinstance(found, BaseException):
-            raise found
-        assert isinstance(found, list)
-        return found
-
-    def position(self) -> int:
-        """Return the number of its current item in its job."""
-        return int.from_bytes(os.pread(self._position.fileno(), 4, 0), "little")
+        result = self._connection.recv()
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def close(self) -> int:
         """End the process and return its exit code."""
-        self.connection.close()
+        self._connection.close()
         if self._process.poll() is None:
             try:
                 self._process.wait(0.01)  # one that is already exiting keeps its own exit code
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._position.close()
         return self._process.wait()
 
 
-def serve(connection_fd: int, position_fd: int) -> None:
+def serve(connection_fd: int) -> None:
     """Run jobs in a worker process until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_AS, MEMORY)
     connection = Connection(connection_fd)
-    try:
+    with suppress(EOFError, ConnectionError):
         while True:
             function, seconds, items = connection.recv()
-            connection.send(_run(function, seconds, items, position_fd))
-    except (EOFError, ConnectionError):
-        return
+            for item in items:
+                connection.send(result := _result(function, seconds, item))
+                if isinstance(result, Exception):
+                    break
 
 
-def _run(
-    function: Callable[[Any], Any], seconds: float, items: list[Any], position_fd: int
-) -> list[Any] | Exception:
-    results = []
-    for i, item in enumerate(items):
-        os.pwrite(position_fd, i.to_bytes(4, "little"), 0)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + 2 * seconds) + 1)
-        try:
-            results.append(with_cpu_limit(seconds, function, item))
-        except Exception as error:
-            error.add_note(f"in a worker process:\n{traceback.format_exc()}")
-            return error
-    return results
+def _result(function: Callable[[Any], Any], seconds: float, item: Any) -> Any:
+    """Return the result of a function, or its exception."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + 2 * seconds) + 1)
+    try:
+        return with_cpu_limit(seconds, function, item)
+    except Exception as error:
+        error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+        return error
 
 
 def _lower(limit: int, value: int) -> None:
     """Lower a resource limit of this process, if the system has such a limit."""
     _, hard = resource.getrlimit(limit)
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    try:
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    with suppress(ValueError, OSError):
         resource.setrlimit(limit, (value, hard))
-    except (ValueError, OSError):
-        pass

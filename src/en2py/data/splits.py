@@ -13,7 +13,7 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -31,6 +31,7 @@ from en2py.errors import UserError
 from en2py.ranges import Seed
 
 Ratios = Sequence[Annotated[float, Field(gt=0, lt=1)]]  # of train, val, test
+Prints = Sequence[Fingerprint] | None
 
 
 @dataclass(frozen=True)
@@ -61,42 +62,30 @@ class Splits:
 
 
 def random_split(
-    pairs: Sequence[Pair],
-    report: DataReport,
-    prints: Sequence[Fingerprint] | None = None,
-    *,
-    ratios: Ratios,
-    seed: Seed,
+    pairs: Sequence[Pair], report: DataReport, prints: Prints = None, *, ratios: Ratios, seed: Seed
 ) -> Splits:
     """Shuffle and cut; duplicates stay and leak. Only to reproduce published numbers."""
-    main, others, prints = _main_and_others(pairs, report, prints, unique=False)
-    sizes = _sizes(len(main), ratios)
+    draft = _Draft(pairs, report, prints, unique=False)
+    main, part = draft.pairs[: draft.n_main], ["train"] * len(pairs)
     order = sorted(range(len(main)), key=lambda i: random_key(main[i].id, seed))
-    part = [""] * len(main)
+    sizes = _sizes(len(main), ratios)
     slots = [name for name in SPLITS for _ in range(sizes[name])]
     for i, name in zip(order, slots, strict=True):
         part[i] = name
-    part += ["train"] * len(others)
-    return _splits([*main, *others], part, prints, "single pairs, also duplicates of others")
+    return draft.split(range(len(pairs)), part, "single pairs, also duplicates of others")
 
 
 def group_split(
-    pairs: Sequence[Pair],
-    report: DataReport,
-    prints: Sequence[Fingerprint] | None = None,
-    *,
-    ratios: Ratios,
-    seed: Seed,
+    pairs: Sequence[Pair], report: DataReport, prints: Prints = None, *, ratios: Ratios, seed: Seed
 ) -> Splits:
     """Remove duplicates and keep each group of near-duplicates in one split."""
-    main, others, prints = _main_and_others(pairs, report, prints, unique=True)
-    return _split_groups(main, others, prints, report, ratios, seed)
+    return _Draft(pairs, report, prints, unique=True).split_groups(ratios, seed)
 
 
 def behaviour_split(
     pairs: Sequence[Pair],
     report: DataReport,
-    prints: Sequence[Fingerprint] | None = None,
+    prints: Prints = None,
     *,
     ratios: Ratios,
     seed: Seed,
@@ -104,48 +93,20 @@ def behaviour_split(
 ) -> Splits:
     """Split as `group_split` does, and keep programs of equal behaviour in one split too.
 
-    Args:
-        pairs: All pairs.
-        report: Receives facts and counts.
-        prints: The fingerprints of the pairs where they are known.
-        ratios: Shares of train, validation and test.
-        seed: Of the draw.
-        signatures: Maps those programs that can be executed to a text of their behaviour; equal
-            texts are equal behaviour. An argument, because it executes the programs.
+    `signatures` maps those programs that can be executed to a text of their behaviour; equal texts
+    are equal behaviour. It is an argument, because it executes the programs.
     """
-    main, others, prints = _main_and_others(pairs, report, prints, unique=True)
-    ordered = [*main, *others]
-    known = signatures([pair.code for pair in ordered])
-    texts = [known.get(pair.code, "") for pair in ordered]
-    prints = [replace(own, behaviour=text) for own, text in zip(prints, texts, strict=True)]
+    draft = _Draft(pairs, report, prints, unique=True)
+    known = signatures([pair.code for pair in draft.pairs])
+    texts = [known.get(pair.code, "") for pair in draft.pairs]
+    draft.prints = [replace(p, behaviour=t) for p, t in zip(draft.prints, texts, strict=True)]
     signed = [text for text in texts if text]
     report.facts["behaviour"] = {"pairs": len(signed), "signatures": len(set(signed))}
-    return _split_groups(main, others, prints, report, ratios, seed)
-
-
-def _split_groups(
-    main: Sequence[Pair],
-    others: Sequence[Pair],
-    prints: Sequence[Fingerprint],
-    report: DataReport,
-    ratios: Ratios,
-    seed: Seed,
-) -> Splits:
-    groups = group_near_duplicates(prints[: len(main)])
-    part = _assign(main, groups, ratios, seed)
-    report.facts["groups"] = {"n": len(set(groups)), "largest": max(Counter(groups).values())}
-    splits = _mix_in(main, part, others, prints, report, SPLITS, "groups of near-duplicates")
-    assert not any(shares["any"] for shares in splits.leakage.values()), splits.leakage
-    return splits
+    return draft.split_groups(ratios, seed)
 
 
 def composition_split(
-    pairs: Sequence[Pair],
-    report: DataReport,
-    prints: Sequence[Fingerprint] | None = None,
-    *,
-    ratios: Ratios,
-    seed: Seed,
+    pairs: Sequence[Pair], report: DataReport, prints: Prints = None, *, ratios: Ratios, seed: Seed
 ) -> Splits:
     """Remove duplicates and hold out combinations of primitives; train keeps every primitive.
 
@@ -155,7 +116,8 @@ def composition_split(
     Raises:
         UserError: If the source names no combinations or too few to hold some out.
     """
-    main, others, prints = _main_and_others(pairs, report, prints, unique=True)
+    draft = _Draft(pairs, report, prints, unique=True)
+    main = draft.pairs[: draft.n_main]
     if unnamed := [pair for pair in main if not pair.combination]:
         raise UserError(
             f"split=composition needs pairs that name the primitives they combine, but "
@@ -163,7 +125,7 @@ def composition_split(
         )
     combinations = [tuple(sorted(set(pair.combination.split("|")))) for pair in main]
     sizes = _sizes(len(main), ratios)
-    part = hold_out_combinations(combinations, [p.renamed for p in prints], sizes, seed)
+    part = hold_out_combinations(combinations, [p.renamed for p in draft.prints], sizes, seed)
     for name in SPLITS[1:]:
         if sizes[name] and name not in part:
             raise UserError(
@@ -173,16 +135,11 @@ def composition_split(
     held_out = {c for c, name in zip(combinations, part, strict=True) if name != "train"}
     report.facts["combinations"] = {"n": len(set(combinations)), "held_out": len(held_out)}
     # Without train: through it nearly all pairs would be connected to a held-out pair.
-    return _mix_in(main, part, others, prints, report, SPLITS[1:], "combinations")
+    return draft.mix_in(part, SPLITS[1:], "combinations")
 
 
 def official_split(
-    pairs: Sequence[Pair],
-    report: DataReport,
-    prints: Sequence[Fingerprint] | None = None,
-    *,
-    ratios: Ratios,
-    seed: Seed,
+    pairs: Sequence[Pair], report: DataReport, prints: Prints = None, *, ratios: Ratios, seed: Seed
 ) -> Splits:
     """Take the split that the source fixes; nothing is removed, so that scores can be compared.
 
@@ -192,7 +149,8 @@ def official_split(
     Raises:
         UserError: If a pair has no split.
     """
-    main, others, prints = _main_and_others(pairs, report, prints, unique=False)
+    draft = _Draft(pairs, report, prints, unique=False)
+    main = draft.pairs[: draft.n_main]
     if unnamed := [pair for pair in main if pair.split not in SPLITS]:
         raise UserError(
             f"split=official needs train, val or test at every pair, but '{unnamed[0].id}' has "
@@ -202,19 +160,19 @@ def official_split(
     _sizes(len(main), ratios)  # raises on wrong ratios
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
-        groups = group_near_duplicates([prints[i] for i in trained])
+        groups = group_near_duplicates([draft.prints[i] for i in trained])
         both = ratios[0] + ratios[1]
         shares = (ratios[0] / both, ratios[1] / both, 0.0)
         cut = _assign([main[i] for i in trained], groups, shares, seed)
         for i, name in zip(trained, cut, strict=True):
             part[i] = name
-    return _mix_in(main, part, others, prints, report, SPLITS, "the split of the source")
+    return draft.mix_in(part, SPLITS, "the split of the source")
 
 
 def numbered_split(
     pairs: Sequence[Pair],
     report: DataReport,
-    prints: Sequence[Fingerprint] | None = None,
+    prints: Prints = None,
     *,
     ratios: Ratios,
     seed: Seed,
@@ -222,13 +180,7 @@ def numbered_split(
 ) -> Splits:
     """Split as `official_split` does, by the numbers in the ids of the pairs.
 
-    Args:
-        pairs: All pairs.
-        report: Receives facts and counts.
-        prints: The fingerprints of the pairs where they are known.
-        ratios: Shares of train, validation and test.
-        seed: Of the draw.
-        numbers: Split to the first and the last number of its pairs; others are for training.
+    `numbers` has the first and the last number of each split; other pairs are for training.
 
     Raises:
         UserError: If a pair has no number.
@@ -245,33 +197,74 @@ def numbered_split(
     return official_split(named, report, prints, ratios=ratios, seed=seed)
 
 
-def _main_and_others(
-    pairs: Sequence[Pair],
-    report: DataReport,
-    prints: Sequence[Fingerprint] | None,
-    unique: bool,
-) -> tuple[list[Pair], list[Pair], list[Fingerprint]]:
-    """Return the pairs of the first source, those of the others, and the fingerprints of both.
+class _Draft:
+    """Pairs to split: first those of the first source, `n_main` of them, then those of the others.
 
     Args:
         pairs: All pairs.
-        report: Names the first source of a mixture; counts the duplicates.
+        report: Names the first source of a mixture; counts what is dropped.
         prints: The fingerprints where they are known.
         unique: Whether to remove duplicates.
     """
-    if not pairs:
-        raise UserError("there is no pair to split")
-    first = report.facts.get("mixture: main source", pairs[0].source)
-    prints = [fingerprint(pair) for pair in pairs] if prints is None else prints
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].source != first)
-    ordered, prints = [pairs[i] for i in order], [prints[i] for i in order]
-    if unique:
-        kept = without_duplicates(ordered, prints, report)
-        ordered, prints = [ordered[i] for i in kept], [prints[i] for i in kept]
-    main = [pair for pair in ordered if pair.source == first]
-    if not main:
-        raise UserError(f"no pair of the first source '{first}' is left to validate and test on")
-    return main, ordered[len(main) :], prints
+
+    def __init__(
+        self, pairs: Sequence[Pair], report: DataReport, prints: Prints, *, unique: bool
+    ) -> None:
+        if not pairs:
+            raise UserError("there is no pair to split")
+        first = report.facts.get("mixture: main source", pairs[0].source)
+        prints = [fingerprint(pair) for pair in pairs] if prints is None else prints
+        order = sorted(range(len(pairs)), key=lambda i: pairs[i].source != first)
+        self.pairs, self.prints = [pairs[i] for i in order], [prints[i] for i in order]
+        if unique:
+            kept = without_duplicates(self.pairs, self.prints, report)
+            self.pairs, self.prints = [self.pairs[i] for i in kept], [self.prints[i] for i in kept]
+        self.n_main = sum(pair.source == first for pair in self.pairs)
+        if not self.n_main:
+            raise UserError(
+                f"no pair of the first source '{first}' is left to validate and test on"
+            )
+        self.report = report
+
+    def split_groups(self, ratios: Ratios, seed: int) -> Splits:
+        """Split groups of near-duplicates, and assert that no held-out pair leaks."""
+        groups = group_near_duplicates(self.prints[: self.n_main])
+        part = _assign(self.pairs[: self.n_main], groups, ratios, seed)
+        sizes = Counter(groups).values()
+        self.report.facts["groups"] = {"n": len(sizes), "largest": max(sizes)}
+        splits = self.mix_in(part, SPLITS, "groups of near-duplicates")
+        assert not any(shares["any"] for shares in splits.leakage.values()), splits.leakage
+        return splits
+
+    def mix_in(self, part: Sequence[str], linked: Sequence[str], held_out: str) -> Splits:
+        """Add other sources to train, without the pairs in a group with a held-out pair.
+
+        Args:
+            part: The split of each pair of the first source.
+            linked: The splits of the first source that may connect pairs to a group.
+            held_out: The unit of the split.
+        """
+        n = len(self.pairs)
+        parts, leaking = [*part, *["train"] * (n - self.n_main)], set[int]()
+        if n > self.n_main:
+            self.report.read("mixed_in", n - self.n_main)
+            nodes = [i for i in range(n) if i >= self.n_main or part[i] in linked]
+            groups = group_near_duplicates([self.prints[i] for i in nodes])
+            group = dict(zip(nodes, groups, strict=True))
+            held_out_groups = {group[i] for i in nodes if parts[i] != "train"}
+            leaking = {i for i in range(self.n_main, n) if group[i] in held_out_groups}
+            for i in sorted(leaking):
+                reason = "in a group with a validation or test pair"
+                self.report.dropped("mixed_in", self.pairs[i].id, reason)
+        return self.split([i for i in range(n) if i not in leaking], parts, held_out)
+
+    def split(self, kept: Iterable[int], part: Sequence[str], held_out: str) -> Splits:
+        """Collect the kept pairs of each split and measure their leakage."""
+        own = {name: [i for i in kept if part[i] == name] for name in SPLITS}
+        prints = {name: [self.prints[i] for i in own[name]] for name in SPLITS}
+        leakage = {name: measure_leakage(prints["train"], prints[name]) for name in SPLITS[1:]}
+        lists = {name: [self.pairs[i] for i in own[name]] for name in SPLITS}
+        return Splits(**lists, leakage=leakage, held_out=held_out)
 
 
 def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
@@ -314,57 +307,6 @@ def _assign(
 def random_key(pair_id: str, seed: int) -> str:
     """Compute a deterministic pseudo-random key of a pair, uniform over pairs and seeds."""
     return hashlib.sha256(f"{seed} {pair_id}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _mix_in(
-    main: Sequence[Pair],
-    part: Sequence[str],
-    others: Sequence[Pair],
-    prints: Sequence[Fingerprint],
-    report: DataReport,
-    linked: Sequence[str],
-    held_out: str,
-) -> Splits:
-    """Add other sources to train, without the pairs in a group with a held-out pair.
-
-    Args:
-        main: The first source.
-        part: The split of each of its pairs.
-        others: The pairs of the other sources.
-        prints: Fingerprints of both.
-        report: Counts what is dropped.
-        linked: The splits of the first source that may connect pairs to a group.
-        held_out: The unit of the split.
-    """
-    everything, parts = [*main, *others], [*part, *["train"] * len(others)]
-    kept = list(range(len(everything)))
-    if others:
-        report.read("mixed_in", len(others))
-        nodes = [i for i in kept if i >= len(main) or part[i] in linked]
-        groups = group_near_duplicates([prints[i] for i in nodes])
-        group = dict(zip(nodes, groups, strict=True))
-        held_out_groups = {group[i] for i in nodes if parts[i] != "train"}
-        leaking = {i for i in range(len(main), len(kept)) if group[i] in held_out_groups}
-        for i in sorted(leaking):
-            reason = "in a group with a validation or test pair"
-            report.dropped("mixed_in", everything[i].id, reason)
-        kept = [i for i in kept if i not in leaking]
-    return _splits(
-        [everything[i] for i in kept], [parts[i] for i in kept], [prints[i] for i in kept], held_out
-    )
-
-
-def _splits(
-    pairs: Sequence[Pair], part: Sequence[str], prints: Sequence[Fingerprint], held_out: str
-) -> Splits:
-    """Collect the pairs of each split and measure their leakage."""
-    lists: dict[str, list[Pair]] = {name: [] for name in SPLITS}
-    keys: dict[str, list[Fingerprint]] = {name: [] for name in SPLITS}
-    for pair, name, print_ in zip(pairs, part, prints, strict=True):
-        lists[name].append(pair)
-        keys[name].append(print_)
-    leakage = {name: measure_leakage(keys["train"], keys[name]) for name in SPLITS[1:]}
-    return Splits(**lists, leakage=leakage, held_out=held_out)
 
 
 def hold_out_combinations(
