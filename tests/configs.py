@@ -17,10 +17,19 @@ def checked(config_name: str, overrides: list[str], existing: Path) -> DictConfi
     with open_dict(cfg):
         del cfg["hydra"]
     written = OmegaConf.to_container(cfg, resolve=False)
-    missing = [key for key, value in leaves(written) if value == "???" and key.endswith(".path")]
+    missing = [
+        key
+        for key, value in leaves(written)
+        if value == "???" and (key.endswith(".path") or key == "pretrained")
+    ]
     if missing:
         is_corpus = str(cfg.data.source._target_).endswith("read_corpus")
-        place = existing.parent if is_corpus else existing  # it reads folders
+        is_folder = is_corpus or "pretrained" in missing
+        place = existing.parent if is_folder else existing
+        if "pretrained" in missing:
+            for name in ("checkpoints/best.ckpt", "vocab/pieces.json"):
+                (place / name).parent.mkdir(exist_ok=True)
+                (place / name).write_text("there")
         return checked(config_name, [*overrides, *(f"{k}='{place}'" for k in missing)], existing)
     validate(cfg, config_name)
     return cfg

@@ -112,6 +112,19 @@ def test_limited_epoch_is_an_epoch_when_a_run_resumes(
 
 
 @pytest.mark.slow
+def test_denoised_programs_are_the_same_when_a_run_resumes(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("tokenizer=pieces", "tokenizer.vocab_size=700", "batch.denoising=0.7", EVERY_STEP)
+    assert go(*words, "trainer.max_epochs=2", out="whole") == 0
+    result = json.loads((folder_of(tmp_path, "whole") / "result.json").read_text())
+    in_second_epoch = result["steps"] // 2 + 2
+    assert_resumed_equals_uninterrupted(
+        go, tmp_path, monkeypatch, [*words, "trainer.max_epochs=2"], in_second_epoch
+    )
+
+
+@pytest.mark.slow
 def test_fresh_trains_again_and_archives_the_folder(go: Go, tmp_path: Path) -> None:
     go()
     folder = folder_of(tmp_path)

@@ -262,6 +262,16 @@ def test_pieces_of_a_file_need_a_side_that_uses_them(tmp_path: Path) -> None:
     )
 
 
+def test_denoising_needs_one_vocabulary() -> None:
+    message = refused(composed("train"), **{"batch.denoising": 1.0})
+    assert message.startswith("batch.denoising=1.0: needs one vocabulary for both sides")
+
+
+def test_list_of_paths_is_not_empty() -> None:
+    cfg = composed("train", "data=english_python")
+    assert "data.path=[]: expected" in refused(cfg, **{"data.path": []})
+
+
 def test_file_of_pieces_must_exist() -> None:
     message = refused(composed("train", "tokenizer=pieces"), **{"tokenizer.path": "no.json"})
     assert "tokenizer.src.path: no.json does not exist" in message
@@ -276,6 +286,11 @@ def test_grammar_needs_tokens_of_python() -> None:
 def test_neighbours_need_one_vocabulary() -> None:
     message = refused(composed("train", "neighbours=nearest", "tokenizer/src=pieces"))
     assert "both sides need one vocabulary; add tokenizer=pieces" in message
+
+
+def test_denoising_excludes_neighbours() -> None:
+    cfg = composed("train", "neighbours=nearest", "tokenizer=pieces")
+    assert "denoised programs have no neighbours" in refused(cfg, **{"batch.denoising": 0.5})
 
 
 def test_neighbours_are_not_of_a_part_of_the_training_split() -> None:

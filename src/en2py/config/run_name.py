@@ -21,10 +21,11 @@ _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
     *("sandbox", "behaviour", "choices", "compute", "allowed_packages", "show_config"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
-    "trainer.log_every_n_steps",
+    *("trainer.log_every_n_steps", "pretrained"),  # `pretrained`: init_from has its weights
 )
 # Keys that change nothing at these values, and that earlier runs do not have.
 _NEUTRAL = {
+    "batch.denoising": 0.0,
     "decoding.no_repeat_ngram": None,
     "decoding.repetition_penalty": 1.0,
     "decoding.grammar": False,

@@ -60,6 +60,7 @@ VALUES: dict[str, ArgumentType] = {
         "batch.max_tokens": PositiveInt,
         "batch.max_pairs": PositiveInt | None,
         "batch.num_workers": NonNegativeInt,
+        "batch.denoising": NonNegativeFloat,
         "compute.compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
         "checkpoints.keep": Literal["last", "weights", "all"],
         "checkpoints.every_n_minutes": PositiveFloat,
@@ -82,12 +83,12 @@ VALUES: dict[str, ArgumentType] = {
         "logger.mlflow": Section | None,
         "data.name": str,
         "data.path": str | Annotated[list[str], Field(min_length=1)] | Mapping[str, str] | None,
+        "data.root": str | None,
+        "data.source": Section,
         "data.target": Section | None,
         "data.target.name": str,
         "data.target.path": str | Mapping[str, str] | None,
         "data.target.source": Section,
-        "data.root": str | None,
-        "data.source": Section,
         "cleaning.use": Section,
         "cleaning.use.*": bool,
         "cleaning.steps": Section,
@@ -438,7 +439,14 @@ def _check_pieces(config: Section) -> None:
                 f"vocab.{side}_min_freq={frequency}: a vocabulary of pieces has no rare tokens; "
                 "tokenizer.vocab_size sets its size"
             )
-    if not any(_class_of(tokenizer.get(side)).endswith("Pieces") for side in ("src", "tgt")):
+    uses_pieces = [_class_of(tokenizer.get(side)).endswith("Pieces") for side in ("src", "tgt")]
+    denoising = (config.get("batch") or {}).get("denoising")
+    if denoising and not all(uses_pieces):
+        raise UserError(
+            f"batch.denoising={denoising}: needs one vocabulary for both sides; add "
+            "tokenizer=pieces, or take batch.denoising=0"
+        )
+    if not any(uses_pieces):
         for name in ("path", "vocab_size"):
             if tokenizer.get(name) is not None:
                 raise UserError(
@@ -459,6 +467,11 @@ def _check_neighbours(config: Section) -> None:
         raise UserError(
             f"batch.max_pairs={n}: with neighbours=nearest sources contain the other training "
             "pairs too; split.ratios sets the size of the training split"
+        )
+    if denoising := config["batch"].get("denoising"):
+        raise UserError(
+            f"batch.denoising={denoising}: denoised programs have no neighbours; take neighbours "
+            "from the command line, or batch.denoising=0"
         )
 
 

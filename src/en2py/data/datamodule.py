@@ -11,9 +11,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from en2py.data.batch import Batch, Example, Store, collate
+from en2py.data.denoising import WithDenoised
 from en2py.data.neighbours import Neighbours
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
+from en2py.data.tokenizers.pieces import unused_pieces
 from en2py.data.vocab import Vocab, spelling_bits
 
 _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
@@ -120,6 +122,24 @@ class DrawnNeighbours(EpochBatches):
             yield [pair * (self.k + 1) + ranks[pair] for pair in batch]
 
 
+class DenoisedBatches(EpochBatches):
+    """Batches of `WithDenoised`: those of an epoch have their own variants.
+
+    Args:
+        n_extra: Variants per epoch; they are behind the pairs.
+        others: Arguments of `EpochBatches`.
+    """
+
+    def __init__(self, n_extra: int, *others: Any) -> None:
+        super().__init__(*others)
+        self.n_extra = n_extra
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first, step = len(self._keys) - self.n_extra, self.epoch * self.n_extra
+        for batch in super().__iter__():
+            yield [i + step if i >= first else i for i in batch]
+
+
 class WithNeighbours(Dataset[Batch]):
     """Training pairs with drawn neighbours; an item is a batch, see `DrawnNeighbours`.
 
@@ -180,6 +200,7 @@ class PairDataModule(pl.LightningDataModule):
         max_src_len: Longest source of the model, in tokens with EOS.
         max_tgt_len: Longest target of the model, in tokens with EOS.
         neighbours: Added to sources, whose limit they do not count towards; None for none.
+        denoising: Denoised programs per training pair and epoch; needs pieces of one vocabulary.
     """
 
     def __init__(
@@ -193,6 +214,7 @@ class PairDataModule(pl.LightningDataModule):
         max_src_len: int,
         max_tgt_len: int,
         neighbours: Neighbours | None = None,
+        denoising: float = 0.0,
     ) -> None:
         super().__init__()
         self.prepared = prepared
@@ -209,6 +231,13 @@ class PairDataModule(pl.LightningDataModule):
             for name, examples in self._readable.items()
         }
         self.examples["train"] = self.examples["train"][:max_pairs]
+        self._denoised: WithDenoised | None = None
+        if denoising:
+            vocab = prepared.tgt_vocab
+            marks = vocab.encode(unused_pieces())
+            self._denoised = WithDenoised(
+                self.examples["train"], denoising, marks, vocab, seed, max_src_len
+            )
         self._resume: dict[str, Any] | None = None
         sample = torch.Generator().manual_seed(0)  # the same sample whatever the run's seed
         order = torch.randperm(len(self.examples["train"]), generator=sample)[:_SAMPLE].tolist()
@@ -309,12 +338,17 @@ class PairDataModule(pl.LightningDataModule):
         # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
         settings = (lengths, max_tokens, seed, *self._rank_and_world())
+        if seed is not None and self._denoised is not None:
+            lengths = self._denoised.lengths()
+            return DenoisedBatches(len(self._denoised.extra), lengths, *settings[1:])
         if seed is None or self.neighbours is None:
             return EpochBatches(*settings)
         return DrawnNeighbours(self.neighbours.k, self.neighbours.omit, *settings)
 
     def _loader(self, split: str, batches: EpochBatches) -> DataLoader[Batch]:
         examples = self.examples[split]
+        if isinstance(batches, DenoisedBatches) and self._denoised is not None:
+            return self._loader_of(self._denoised, batches)
         if not isinstance(batches, DrawnNeighbours):
             return self._loader_of(self._stored(examples), batches)
         src = self.prepared.src_vocab.encode

@@ -208,6 +208,12 @@ def text_of(letters: str) -> str:
     return spelled.decode(errors="replace")
 
 
+def unused_pieces() -> list[str]:
+    """Return pieces of bytes that no UTF-8 text has; each vocabulary of pieces contains them."""
+    letters = [_letters()[byte] for byte in (0xC0, 0xC1, *range(0xF5, 0x100))]
+    return [*letters, *(GLUE + letter for letter in letters)]
+
+
 def letters_of(text: str) -> str:
     """Return the letters of the bytes of a text."""
     letters = _letters()
