@@ -2,8 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from random import Random
 
 from pydantic import PositiveInt
@@ -11,8 +13,8 @@ from pydantic import PositiveInt
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import Failed, ProcessPool
 from en2py.data.sources.tasks.english import sentence
-from en2py.data.sources.tasks.families import FAMILIES
 from en2py.data.sources.tasks.inputs import draw_call
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.errors import UserError
 from en2py.ranges import Seed
@@ -75,8 +77,7 @@ def _chunks(n_pairs: int, seed: int) -> Iterator[list[Pair]]:
 def draw_pairs(seed: str) -> list[Pair]:
     """Draw a chunk of pairs, which may contain repetitions."""
     rng = Random(seed)
-    weights = [weight for _, weight in FAMILIES]
-    families = [family for family, _ in FAMILIES]
+    families, weights = _families()
     pairs: list[Pair] = []
     while len(pairs) < CHUNK:
         family, task = rng.choices(families, weights)[0], None
@@ -97,6 +98,15 @@ def draw_pairs(seed: str) -> list[Pair]:
                 )
             )
     return pairs
+
+
+@cache
+def _families() -> tuple[list[Callable[[Random], Task | None]], list[float]]:
+    """Return the functions that draw a task, and their weights."""
+    rows = [(name, *row) for name, own in table("families").items() for row in own.items()]
+    package = __name__.rpartition(".")[0]
+    functions = [getattr(import_module(f"{package}.{name}"), family) for name, family, _ in rows]
+    return functions, [weight for *_, weight in rows]
 
 
 def draw_tests(rng: Random, task: Task, code: str) -> tuple[str, ...]:
