@@ -5,7 +5,6 @@ import os
 import tokenize
 from functools import partial
 
-import autopep8 as autopep8_library
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,12 +192,6 @@ def test_comments_are_all_removed():
     types = [t.type for t in tokenize.generate_tokens(io.StringIO(after).readline)]
     assert tokenize.COMMENT not in types
     assert "# c" in after
-
-
-def test_autopep8_with_parsed_options_formats_as_by_its_public_call():
-    code = "def f(a,b):\n  x=lambda y:y\n  return {a:b,'c':[1,2]}   \nclass A: pass\n"
-    public = autopep8_library.fix_code(code, options={"ignore": ["E731"]})
-    assert PEP8(pair(code)).code == public.rstrip("\n")
 
 
 # --- refusals

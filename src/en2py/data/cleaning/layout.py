@@ -8,7 +8,8 @@ import tokenize
 import warnings
 from functools import lru_cache
 
-from en2py.data.cleaning import pep8
+from autopep8 import fix_code
+
 from en2py.data.cleaning.rewriting import (
     first_that_parses,
     refuse_pathological,
@@ -23,6 +24,8 @@ TRAILING_BLANKS = re.compile(r"[ \t\f]+$", re.MULTILINE)
 # 4 spaces of a slide or PDF often arrive as 3, 8 as 7, 12 as 11.
 ODD_INDENT = re.compile(r"^(?: {3}| {7}| {11})(?=\S)", re.MULTILINE)
 
+# Rules that autopep8 checks but, without `--aggressive`, does not fix.
+NOT_FIXED = "E711 E712 E713 E714 E721 E722 E741 E742 E743 W505 W605".split()
 LINE_LENGTH = 79  # PEP 8
 # Characters in longer lines. To break them takes autopep8 2 ms a character, so tables of data keep
 # their lines; no program in the students' file has so many.
@@ -86,14 +89,16 @@ def autopep8(pair: Pair, *, ignore: str) -> Pair:
     return with_same_tree(pair, _formatted(pair.code, ignore))
 
 
-@lru_cache(maxsize=8192)  # a third of the students' programs are repeats, at 3 ms each
+@lru_cache(maxsize=8192)  # a third of the students' programs are repeats, at 5 ms each
 def _formatted(code: str, ignore: str) -> str:
+    rules = [*NOT_FIXED, *(rule.strip() for rule in ignore.split(",") if rule.strip())]
     if sum(len(line) for line in code.split("\n") if len(line) > LINE_LENGTH) > MAX_LONG_LINES:
-        ignore += ",E501"
+        rules.append("E501")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # autopep8 compiles its result
-            return pep8.fix(code, pep8.options(ignore, MAX_PASSES)).rstrip("\n")
+            options = {"ignore": rules, "pep8_passes": MAX_PASSES}
+            return str(fix_code(code, options=options)).rstrip("\n")
     except Exception:  # on broken code: IndexError, AssertionError, TokenError and others
         return code
 
