@@ -27,20 +27,16 @@ from en2py.evaluation.baselines.candidates import (
 )
 from en2py.evaluation.baselines.ranker import FEATURES, fit
 from en2py.evaluation.behaviour.cached import execution_digest, limits
-from en2py.evaluation.behaviour.equivalence import common_inputs
-from en2py.evaluation.behaviour.oracle import Answer, definitions
+from en2py.evaluation.behaviour.equivalence import agree, answers_to, common_inputs
+from en2py.evaluation.behaviour.oracle import definitions
 from en2py.evaluation.execution.entry_point import entry_function
 from en2py.sandbox import Job, Sandbox
-from en2py.sandbox.serialization import is_comparable
 
 log = logging.getLogger(__name__)
 
 MAX_PARAMETERS = 3
-MIN_SHARED = 3  # inputs on which both programs return, with at least two different answers
 _CALL_S, _PROGRAM_S = 0.1, 2.0  # CPU seconds
 AGREEMENT = 0.3  # weight of agreement beside BLEU when the coefficients are learned
-
-Answers = Mapping[int, Answer]  # number of the input -> answer, where the call returned
 
 
 def votes(
@@ -126,15 +122,8 @@ class Agreement:
             jobs = {place: job for place in used if (job := _job(codes[place])) is not None}
             log.info(f"calling {len(jobs):,} training programs, once for this data")
             with Sandbox(**sandbox) as opened:
-                outcomes = opened.run(job for _, job in jobs.values())
-            answers = {
-                place: {
-                    number: Answer.of(result)
-                    for number, result in enumerate(outcome.calls)
-                    if result.finished and is_comparable(result.value)
-                }
-                for place, outcome in zip(jobs, outcomes, strict=True)
-            }
+                found = answers_to([job for _, job in jobs.values()], opened)
+            answers = dict(zip(jobs, found, strict=True))
             by_arity: dict[int, list[int]] = defaultdict(list)
             for place, (n, _) in jobs.items():
                 by_arity[n].append(place)
@@ -142,7 +131,7 @@ class Agreement:
                 [one, other]
                 for places in by_arity.values()
                 for one, other in itertools.combinations(places, 2)
-                if agree(answers[one], answers[other])
+                if agree(answers[one], answers[other], share=0.5)
             ]
             return {"callable": list(jobs), "links": links}
 
@@ -158,21 +147,6 @@ class Agreement:
     def between(self, ones: Places, others: Places) -> NDArray[np.bool_]:
         """Return whether programs agree, for places that broadcast."""
         return np.asarray(self.agrees[self.numbers[ones], self.numbers[others]])
-
-
-def agree(one: Answers, other: Answers) -> bool:
-    """Return whether two programs gave the same answers.
-
-    The inputs on which both return are at least three and at least half of those of the program
-    that returns on fewer; the answers are equal on all of them and not always the same.
-    """
-    shared = one.keys() & other.keys()
-    if len(shared) < max(MIN_SHARED, min(len(one), len(other)) / 2):
-        return False
-    return (
-        all(one[number].same(other[number]) for number in shared)
-        and len({repr(one[number]) for number in shared}) > 1
-    )
 
 
 def _job(code: str) -> tuple[int, Job] | None:

@@ -11,13 +11,17 @@ from en2py.sandbox import Job, Outcome, Sandbox
 from en2py.sandbox.serialization import as_text, same
 
 PREDICTION_CALL_S = 0.5  # CPU seconds for one input, five times those of the reference
+# For a whole script, unless the sandbox allows less. An endless loop, frequent in small models,
+# takes all of it; scripts of references take less than a tenth of a second.
+PREDICTION_SCRIPT_S = 2.0
 
 
 def behaves_like(
     predictions: Sequence[str], oracles: Sequence[Oracle], sandbox: Sandbox
 ) -> list[ExecutionResult]:
     """Run each prediction on the inputs of its reference's oracle."""
-    prepared = [_prepare(code, oracle) for code, oracle in zip(predictions, oracles, strict=True)]
+    script_s = min(sandbox.timeout_s, PREDICTION_SCRIPT_S)
+    prepared = [_prepare(*own, script_s) for own in zip(predictions, oracles, strict=True)]
     outcomes = iter(run_jobs(sandbox, (job for job, _ in prepared if job is not None)))
     results = []
     for (job, problem), oracle in zip(prepared, oracles, strict=True):
@@ -29,13 +33,13 @@ def behaves_like(
     return results
 
 
-def _prepare(code: str, oracle: Oracle) -> tuple[Job | None, str]:
+def _prepare(code: str, oracle: Oracle, script_s: float) -> tuple[Job | None, str]:
     """Return the job of a prediction, or the reason why it cannot be run."""
     tree = parse(code)
     if tree is None:
         return None, "does not parse"
     if oracle.kind == SCRIPT:
-        return Job(code, stdin=STDIN), ""
+        return Job(code, stdin=STDIN, timeout_s=script_s), ""
     entry = entry_function(tree, oracle.n_arguments)
     if entry is None:
         return None, "no function"

@@ -87,6 +87,11 @@ def _answers(codes: Sequence[str], n: int, sandbox: Sandbox) -> list[Answers]:
         assert tree is not None and entry is not None  # a function with an oracle has both
         calls = tuple(f"{entry.name}({own})" for own in inputs)
         jobs.append(Job(definitions(tree), calls, "", REFERENCE_S, CALL_S))
+    return answers_to(jobs, sandbox)
+
+
+def answers_to(jobs: Sequence[Job], sandbox: Sandbox) -> list[Answers]:
+    """Run jobs and return the answers of their calls that can be compared."""
     return [
         {
             number: Answer.of(result)
@@ -97,16 +102,28 @@ def _answers(codes: Sequence[str], n: int, sandbox: Sandbox) -> list[Answers]:
     ]
 
 
+def agree(one: Answers, other: Answers, share: float = 0.0) -> bool:
+    """Return whether two programs agree on all inputs on which both return.
+
+    These are at least three, and at least `share` of those on which the one that returns on fewer
+    does; the answers to them are not always the same.
+    """
+    shared = one.keys() & other.keys()
+    return (
+        len(shared) >= max(_MIN_SHARED, share * min(len(one), len(other)))
+        and all(one[number].same(other[number]) for number in shared)
+        and len({repr(one[number]) for number in shared}) > 1
+    )
+
+
 def _agreeing_pairs(codes: Sequence[str], answers: Sequence[Answers]) -> list[tuple[str, str]]:
     """Return the pairs that agree on all inputs on which both return, if these are enough."""
-    found = []
-    for i, own in enumerate(answers):
-        for j in range(i):
-            shared = own.keys() & answers[j].keys()
-            if len(shared) >= _MIN_SHARED and all(own[k].same(answers[j][k]) for k in shared):
-                if len({repr(own[k]) for k in shared}) > 1:
-                    found.append((codes[j], codes[i]))
-    return found
+    return [
+        (codes[j], codes[i])
+        for i, own in enumerate(answers)
+        for j in range(i)
+        if agree(own, answers[j])
+    ]
 
 
 def _equivalent_pairs(

@@ -7,6 +7,9 @@ from en2py.sandbox import Job, Outcome, Sandbox
 
 
 def run_jobs(sandbox: Sandbox, jobs: Iterable[Job]) -> list[Outcome]:
-    """Run jobs, each in a fresh process, and return their outcomes in order."""
+    """Run jobs, each distinct one in a fresh process, and return their outcomes in order."""
+    wanted = list(jobs)
+    distinct = list(dict.fromkeys(wanted))
     with progress_bar("running programs") as progress:
-        return sandbox.run(jobs, progress.update)
+        outcomes = dict(zip(distinct, sandbox.run(distinct, progress.update), strict=True))
+    return [outcomes[job] for job in wanted]
