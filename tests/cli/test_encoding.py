@@ -39,7 +39,7 @@ def test_a_narrow_stdout_gets_escapes_and_files_are_exact(
     best = f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
     assert go(best, "baseline=constant", program="evaluate") == 0
     assert b"\\xf6\\xdfe" in written.getvalue()
-    folder = run / "evaluate-test"
+    folder = run / "evaluate-test-baseline=constant"
     assert json.loads((folder / "results.json").read_bytes())["samples"]
     assert "größe" in (folder / "samples.md").read_text(encoding="utf-8")
 

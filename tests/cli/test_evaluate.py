@@ -161,6 +161,42 @@ def test_code_bleu_without_its_package_is_refused(
     assert "pip install 'en2py[codebleu]'" in capsys.readouterr().err
 
 
+def test_an_evaluation_with_another_search_keeps_the_results_of_the_first(
+    make: Make, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("seed=1", "+trainer.limit_val_batches=1", study="two").parents[1]
+    words = [str(run), "baseline=none", "behaviour=false"]
+    assert score(*words) == 0
+    capsys.readouterr()
+    assert score(*words, "decoding.max_len=3") == 0
+    output = capsys.readouterr().out
+    first, second = sorted(run.glob("evaluate-test-*"), key=lambda path: len(path.name))
+    assert "-max_len=3-" in second.name
+    assert results_in(second).title == "1 configuration on file, decoding.max_len=3"
+    assert results_in(first).title == "1 configuration on file"
+    assert f"report: {second / 'report.html'}" in output
+    assert f"other evaluations are kept beside it: {first.name}" in output
+    note = "val/nll is over all validation pairs here, and was over trainer.limit_val_batches=1"
+    assert note in output
+
+
+def test_some_runs_of_a_study_have_another_report_than_all(make: Make, score: Score) -> None:
+    runs = [make(f"seed={seed}", study="three") for seed in (1, 2, 3)]
+    words = ["baseline=none", "behaviour=false"]
+    study = runs[0].parents[2]
+    for named in (str(study), ",".join(map(str, runs[:2]))):
+        assert score(f"ckpt_path={named}", *words) == 0
+    n_runs = {len(results_in(path).rows[0].runs) for path in study.glob("report-test-*")}
+    assert n_runs == {2, 3}
+
+
+def test_a_checkpoint_without_its_own_search_option_names_the_search_that_has_it(
+    make: Make, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(f"ckpt_path={make('seed=1')}", "decoding.beam_size=3") == 2
+    assert "the decoding in use has no beam_size; add decoding=beam" in capsys.readouterr().err
+
+
 def test_stored_results_render_the_same_report(make: Make, score: Score, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert score(f"ckpt_path={make('seed=1')}", "baseline=constant", f"folder={first}") == 0
@@ -252,6 +288,10 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         (["baseline=retrieval", "data=task"], "data=task: no such option; did you mean 'tasks'?"),
         (["baseline=retrieval", "data=file"], "data.path is needed: add data.path=FILE"),
         (["ckpt_path=x.ckpt", "split=random"], "split: cannot be chosen here"),
+        (["ckpt_path=x.ckpt", "split.seed=2"], "own split; add data=NAME to evaluate it on other"),
+        (["ckpt_path=x.ckpt", "data.source.n_pairs=9"], "a checkpoint brings its own data; add"),
+        (["ckpt_path=x.ckpt", "data.pat=9"], "data.pat: no such key; did you mean data.path?"),
+        (["ckpt_path=x.ckpt", "seed=2"], "seed: cannot be chosen here: a setting of train.py"),
         (["ckpt_path=x", "data=tasks", "tokenizer/tgt=bpe"], "tokenizer/tgt: a checkpoint brings"),
         (["ckpt_path=x", "data=tasks", "model.d_ff=8"], "model.d_ff: a checkpoint brings its own"),
         (["ckpt_path=x", "data=tasks", "prompt=add"], "prompt and data= exclude each other"),
@@ -320,7 +360,8 @@ def test_other_data_are_scored_without_the_pairs_that_overlap_with_the_training(
     data += ["data.source.split_field=split", "pass_at_k.n_samples=1", "pass_at_k.k=[1]"]
     run = make("seed=1").parents[1]
     assert score(str(run), *data, "baseline=retrieval") == 0
-    found = results_in(run / "evaluate-own-test")
+    (place,) = run.glob("evaluate-own-test-*pass_at_k.n_samples=1*")
+    found = results_in(place)
     assert found.title == "1 configuration on own, trained on file"
     assert (found.data["n_pairs"], found.data["n_overlapping"]) == (3, 2)
     assert found.rows[0].figures["passes_tests"].of == 3

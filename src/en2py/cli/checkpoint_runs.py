@@ -10,7 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.instantiate import check_allowed
+from en2py.config.argument_types import argument_types
+from en2py.config.composition import groups_of
+from en2py.config.instantiate import check_allowed, definition
+from en2py.config.messages import unknown_key
 from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import check_arguments, check_decoding, expand_paths
 from en2py.data.cache import cached
@@ -25,6 +28,7 @@ from en2py.evaluation.metrics.registry import CURVES
 from en2py.training import build
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
+from en2py.training.run_folder import validation_limit
 from en2py.training.testing import predictions_key
 
 log = logging.getLogger(__name__)
@@ -111,12 +115,17 @@ class CheckpointRun:
 
     def notes(self) -> list[str]:
         """Return remarks on its data for the reader of the results."""
-        if self.prepared.split_hash == self.metadata["split_hash"]:
-            return []
-        return [
-            "the data or their preparation differ from its training (another split hash), so test "
-            "pairs may have been trained on"
-        ]
+        found = []
+        if self.prepared.split_hash != self.metadata["split_hash"]:
+            found.append(
+                "the data or their preparation differ from its training (another split hash), so "
+                "test pairs may have been trained on"
+            )
+        if limit := validation_limit(self.config["trainer"]):
+            found.append(
+                f"val/nll is over all validation pairs here, and was over {limit} in training"
+            )
+        return found
 
     def stored_programs(self, pairs: Sequence[Pair]) -> Programs | None:
         """Return the programs that the run itself generated for these descriptions.
@@ -232,19 +241,19 @@ def find_checkpoint(text: str, purpose: str) -> Path:
 def _in_folder(folder: Path) -> list[Path]:
     if (own := best_of(folder)) != folder:
         return [own]
-    finished = [
-        result.parent
-        for result in sorted(folder.glob("*/result.json"))
-        if not is_archived(result.parent.name)
-    ]
-    files = [run / "checkpoints" / "best.ckpt" for run in finished]
-    files = [file for file in files if file.is_file()]
-    if not files:
+    if not (files := checkpoints_of_study(folder)):
         raise UserError(
             f"{folder} is neither the folder of a run nor that of a study with finished runs: "
             "there is no best.ckpt beside a result.json"
         )
     return files
+
+
+def checkpoints_of_study(folder: Path) -> list[Path]:
+    """Return the best checkpoint of each finished run of a study."""
+    finished = [result.parent for result in sorted(folder.glob("*/result.json"))]
+    files = [run / "checkpoints" / "best.ckpt" for run in finished if not is_archived(run.name)]
+    return [file for file in files if file.is_file()]
 
 
 def config_changes(cfg: DictConfig) -> dict[str, Any]:
@@ -274,6 +283,10 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         changed["decoding"] = {**decoding, "max_len": decoding["max_len"] or limit}
     else:  # as trained
         changed["decoding"] = {**config["decoding"], **decoding}
+        known, _ = argument_types(definition(config["decoding"]["_target_"]))
+        for name in decoding:
+            if name not in (*known, "engine"):
+                raise UserError(unknown_key(f"decoding.{name}", [*known], groups_of()))
         check_arguments("decoding", changed["decoding"], is_evaluation=True)
     check_decoding(changed)
     return changed

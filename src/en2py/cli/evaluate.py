@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     Programs,
+    checkpoints_of_study,
     config_changes,
     find_checkpoint,
     find_runs,
@@ -25,8 +27,9 @@ from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples, with_interval
 from en2py.config.instantiate import make
+from en2py.config.overrides import typed
 from en2py.config.validation import wandb_mode_of_environment
-from en2py.console import Column, print_table, progress_bar
+from en2py.console import Column, console, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
 from en2py.data.parallel import ProcessPool
@@ -51,6 +54,7 @@ from en2py.evaluation.metrics.registry import COMPARISON, figure_of, metric
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
+from en2py.evaluation.report.summary import notes_of
 from en2py.evaluation.results import AttentionSample, Results
 from en2py.evaluation.scores import (
     N_SAMPLES,
@@ -75,6 +79,13 @@ from en2py.training.testing import draw_attention, generate_programs, token_tabl
 log = logging.getLogger(__name__)
 
 SELECTING = ("passes_tests", "behaves", "bleu")  # of baselines on validation
+# Overrides that change no result, or that the name of the folder follows from otherwise.
+_NOT_NAMED = re.compile(
+    r"(ckpt_path|folder|part|output|cache|processes|allowed_packages|data|split|cleaning|tokenizer"
+    r"|model|vocab|augmentation|experiment|logger|trainer|batch|n_maps|hydra|sandbox.workers"
+    r"|sandbox.min_level)\b"
+)
+_LONGEST = 120  # characters of a folder's name
 _VERSIONS = ("en2py", "torch", "pytorch-lightning", "sacrebleu", "scikit-learn", "numpy", "scipy")
 _SIGNATURES = {
     "behaves": "same results, changed arguments and output as the reference on up to 40 inputs",
@@ -117,7 +128,10 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     if cfg.code_bleu and (problem := code_bleu.available()):
         raise UserError(problem)
     data = open_data(cfg, runs, pool)
-    folder = Path(cfg.folder) if cfg.folder else _default_folder(Path(cfg.output), runs, data)
+    changes = _changes(runs)
+    folder = _default_folder(Path(cfg.output), runs, data, changes)
+    folder = Path(cfg.folder) if cfg.folder else folder
+    search = [word for word in changes if word.startswith("decoding")]
     log.info(
         f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
         f"{data.facts['n_clusters']:,} clusters"
@@ -148,7 +162,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
 
     with progress_bar("computing intervals"):
         metrics = run_metrics(rows, seen_and_new(data.training.pairs, data.pairs))
-        results = _results(rows, metrics, runs, data, measure_quality=cfg.oracle_quality)
+        results = _results(rows, metrics, runs, data, search, measure_quality=cfg.oracle_quality)
 
     for row in rows:
         file_name = re.sub(r"[^\w.=+-]+", "_", row.name)
@@ -158,24 +172,65 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         write_report(folder, results)
     # After everything is written: a failed print loses no result.
     _print_table(results)
+    for note in notes_of(results.rows):
+        log.info(note)
     if len(runs) == 1:
         print_samples(rows[0].samples(3))
-    _log_to_wandb(results, metrics, runs, sections, folder, data)
-    log.info(f"everything is in {folder}")
+    label = "-".join([data.label, *map(_short, search)])
+    _log_to_wandb(results, metrics, runs, sections, folder, data, label)
+    console.print()
+    log.info(f"report: {folder / 'report.html'}; everything is in {folder}")
+    kind = folder.name.partition("-")[0]
+    others = sorted(path.parent.name for path in folder.parent.glob(f"{kind}-*/results.json"))
+    if others := [name for name in others if runs and name != folder.name]:
+        log.info(f"other evaluations are kept beside it: {', '.join(others)}")
     return results
 
 
-def _default_folder(output: Path, runs: Sequence[CheckpointRun], data: EvaluationData) -> Path:
-    """Return the folder of the results: of the run, of the study, or a new one."""
-    if len(runs) == 1:
-        return runs[0].path.parent.parent / f"evaluate-{data.label}"
+def _changes(runs: Sequence[CheckpointRun]) -> list[str]:
+    """Return the overrides, as typed, that tell the results of an evaluation from those of others.
+
+    A search that is the one of the training is none.
+    """
+    words = [typed(str(word)) for word in HydraConfig.get().overrides.task]
+    words = sorted(o for word in words if not _NOT_NAMED.match(o := word.lstrip("+~")))
+    as_trained = all(r.config["decoding"] == r.metadata["config"]["decoding"] for r in runs)
+    return [word for word in words if not (as_trained and word.startswith("decoding"))]
+
+
+def _short(word: str) -> str:
+    """Return an override as a part of a name: `decoding.beam_size=8` is `beam_size=8`."""
+    word = word.removeprefix("decoding.").removeprefix("decoding=")
+    return re.sub(r"[^\w.=+-]+", "_", word).strip("_")
+
+
+def _default_folder(
+    output: Path, runs: Sequence[CheckpointRun], data: EvaluationData, changes: Sequence[str]
+) -> Path:
+    """Return the folder of the results: of the run, of the study, or a new one.
+
+    Evaluations with other settings have other folders.
+    """
+    parts = [data.label, *map(_short, changes)]
+    if data.overlaps:  # files of one name with other pairs
+        parts.append(data.facts["test_hash"][:8])
     studies = {run.folder.parent if run.folder else None for run in runs}
     study = studies.pop() if len(studies) == 1 else None
-    if study is not None:
-        return study / f"report-{data.label}"
-    names = [run.sha256 for run in runs] or [data.facts["test_hash"]]
-    kind = "comparisons" if runs else "baselines"
-    return output / kind / f"{data.facts['name']}-{data.split}-{digest(names)[:8]}"
+    if len(runs) == 1:
+        (run,) = runs
+        parts += [run.path.stem] * (run.path.stem != "best")
+        place = (run.folder or run.path.parent) / "evaluate"
+    elif study is not None:
+        if [run.path.resolve() for run in runs] != checkpoints_of_study(study.resolve()):
+            parts.append(digest([run.sha256 for run in runs])[:8])
+        place = study / "report"
+    else:
+        kind = "comparisons" if runs else "baselines"
+        names = [run.sha256 for run in runs] or [data.facts["test_hash"]]
+        place = output / kind / str(data.facts["name"])
+        parts.append(digest(names)[:8])
+    name = "-".join([place.name, *parts])
+    return place.parent / (name if len(name) <= _LONGEST else f"{name[:80]}-{digest(name)[:8]}")
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
@@ -356,6 +411,7 @@ def _results(
     metrics: Sequence[RunMetrics],
     runs: Sequence[CheckpointRun],
     data: EvaluationData,
+    search: Sequence[str],
     *,
     measure_quality: bool,
 ) -> Results:
@@ -365,7 +421,7 @@ def _results(
     title = f"{n_models} configuration{'s' * (n_models > 1)}" if n_models else "Baselines"
     versions = {name: metadata.version(name) for name in _VERSIONS}
     return Results(
-        title=f"{title} on {data.facts['name']}{data.trained_on(runs)}",
+        title=", ".join([f"{title} on {data.facts['name']}{data.trained_on(runs)}", *search]),
         data=data.facts,
         axes=axes(metrics),
         fixed=fixed(metrics),
@@ -456,11 +512,12 @@ def _log_to_wandb(
     sections: Sequence[Mapping[str, Any] | None],
     folder: Path,
     data: EvaluationData,
+    label: str,
 ) -> None:
     """Log metrics to the W&B run of each checkpoint, and the results to a W&B run of their own."""
     for run, own, section in zip(runs, metrics, sections, strict=False):
         if section and run.folder is not None:  # else a copy of a checkpoint, its run is not known
-            values = {f"{data.label}/{name}": value for name, value in own.values.items()}
+            values = {f"{label}/{name}": value for name, value in own.values.items()}
             study = run.metadata["config"]["study"]
             log_evaluated_run(run.folder, study, values, section)
     if sections[-1]:

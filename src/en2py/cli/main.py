@@ -112,6 +112,8 @@ def command(
             overrides = sweep_values(overrides, multirun)
             _check_hydra(config_name, overrides)
             page = f"hydra/help={config_name}"
+            if config_name == "evaluate":
+                overrides = as_trained(overrides)
             config_name = config_of(config_name, overrides)
             overrides = with_presets(without_preset(config_name, overrides))
             if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
@@ -170,6 +172,14 @@ def config_of(program: str, overrides: Sequence[str]) -> str:
                 " chosen"
             )
     return "evaluate_data"
+
+
+def as_trained(overrides: Sequence[str]) -> list[str]:
+    """Add a plus to values of the search of a checkpoint, which its config brings later."""
+    given = {override.partition("=")[0] for override in overrides}
+    if "ckpt_path" not in given or "decoding" in given:
+        return [*overrides]
+    return [f"+{o}" if re.match(r"decoding\.(?!engine=)", o) else o for o in overrides]
 
 
 def refuse(reason: str, code: int = 2) -> int:

@@ -92,6 +92,8 @@ def print_result(result: Mapping[str, Any]) -> None:
     columns = [Column("metric", numeric=False), Column("value")]
     n_pairs = f" on {result['test']['n']:,} test pairs" if "n" in result["test"] else ""
     print_table(f"best checkpoint{epoch}{n_pairs}", columns, rows)
+    if limit := result.get("validation_limit"):
+        log.info(f"val/nll is over {limit}, not over all validation pairs as in evaluate.py")
 
 
 def with_interval(name: str, figure: Estimate | None) -> str:

@@ -1,7 +1,9 @@
 """Turn exceptions of Hydra and OmegaConf into one sentence with the nearest valid name."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from hydra.errors import (
     HydraException,
@@ -16,6 +18,7 @@ from en2py.config.composition import CONF, compose_config, groups_of, nodes, opt
 from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean
 
+_OTHER_OF_TRAINING = ("seed", "vocab", "compute", "checkpoints", "faults", "fresh", "init_from")
 _RENAMED_OPTIONS = {("data", "jsonl"): "file"}
 
 
@@ -114,11 +117,10 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if key in groups and value and unknown:
             return _unknown_option(key, unknown[0], groups[key])
         if key in groups and key not in choices and key != "experiment":
-            return (
-                f"{key}: cannot be chosen here: a checkpoint brings its own; data=NAME evaluates "
-                "it on other data, with split and cleaning; baseline=NAME without ckpt_path also "
-                "has tokenizer, augmentation and model"
-            )
+            return not_evaluated(key)
+        is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
+        if word[0] != "+" and not is_typo and is_of_training(key, choices):
+            return not_evaluated(key)
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
     return None
@@ -128,6 +130,31 @@ def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:
     if (name := _RENAMED_OPTIONS.get((group, option))) is not None:
         return f"{group}={option}: this option is named {group}={name} now"
     return f"{group}={option}: no such option{did_you_mean(option, options)}"
+
+
+def is_of_training(key: str, present: Iterable[Any]) -> bool:
+    """Return whether a key belongs to a group that train.py has and this program has not.
+
+    Args:
+        key: As typed.
+        present: The groups or keys of this program.
+    """
+    tops = {str(name).partition("/")[0] for name in present}
+    top = re.split(r"[./]", key)[0]
+    known = {*(group.partition("/")[0] for group in groups_of()), *_OTHER_OF_TRAINING}
+    return top in known - tops
+
+
+def not_evaluated(key: str) -> str:
+    """Return why an evaluation does not take a setting of the training."""
+    top = re.split(r"[./]", key)[0]
+    if top in ("data", "split", "cleaning"):
+        why = f"a checkpoint brings its own {top}; add data=NAME to evaluate it on other data"
+    elif top in ("tokenizer", "augmentation", "model", "vocab"):
+        why = f"a checkpoint brings its own {top}; only baseline=NAME without ckpt_path takes it"
+    else:
+        why = "a setting of train.py; a checkpoint is evaluated as it was trained"
+    return f"{key}: cannot be chosen here: {why}"
 
 
 def unknown_key(key: str, keys: Sequence[str], groups: Iterable[str]) -> str:

@@ -33,9 +33,9 @@ def check_repeated(overrides: Sequence[str]) -> None:
         key = override.lstrip("+").partition("=")[0]
         first = typed.setdefault(key, override)
         if "=" in override and override.lstrip("+") != first.lstrip("+"):
+            both = "name both, joined" if key == "ckpt_path" else "sweep over both with -m, joined"
             raise UserError(
-                f"{first} {override}: {key} has two values; keep one, or sweep over both with -m "
-                f"and a comma"
+                f"{first} {override}: {key} has two values; keep one, or {both} by a comma"
             )
 
 

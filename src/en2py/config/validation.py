@@ -27,7 +27,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from en2py.config.argument_types import ArgumentType, argument_types
 from en2py.config.composition import CONF, SWEPT, leaves, nodes, typed
 from en2py.config.instantiate import allow_packages, check_allowed, definition
-from en2py.config.messages import unknown_key
+from en2py.config.messages import is_of_training, not_evaluated, unknown_key
 from en2py.errors import UserError, did_you_mean
 from en2py.ranges import ProperFraction, Seed
 
@@ -302,6 +302,8 @@ def _check_keys(config: Section, written: Section, config_name: str) -> None:
             read = key in keys or key in referenced or (named and top in keys)
         # An option of `decoding` is merged with that of the checkpoint, and checked there.
         if not read and not (config_name != "train" and top == "decoding"):
+            if config_name != "train" and is_of_training(key, (*primary, *groups)):
+                raise UserError(not_evaluated(key))
             known = [k for k in VALUES if "*" not in k and k.partition(".")[0] in groups]
             raise UserError(unknown_key(key, list(dict.fromkeys([*keys, *known])), groups))
         if isinstance(value, Mapping) and ("_target_" in value or key in referenced):

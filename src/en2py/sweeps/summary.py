@@ -202,6 +202,9 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     if run.facts["vocab"] != first.facts["vocab"]:
         notes.append(_OTHER_VOCABULARY)
         not_comparable = [name for name in {*test, *validation} if metric(name).per_token]
+    limit = run.settings.get("trainer.limit_val_batches", "1.0")
+    if limit not in ("0", "1.0"):
+        notes.append(f"validation figures are over trainer.limit_val_batches={limit}")
     if run.facts["split_hash"] != first.facts["split_hash"]:
         notes.append(_OTHER_SPLIT)
     return RunMetrics(

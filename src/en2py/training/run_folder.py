@@ -167,6 +167,7 @@ class Run:
             "end": training_end(trainer),
             "best": {k: float(v) for k, v in row.items() if v} | {"epoch": int(best["epoch"]) + 1},
             "test": dict(test),
+            "validation_limit": validation_limit(self.config["trainer"]),
             "allowed_packages": self.config["allowed_packages"],
             "python": PYTHON,
             "versions": {n: metadata.version(n) for n in ("en2py", "torch", "pytorch-lightning")},
@@ -192,6 +193,13 @@ class State:
     reason: str = ""
     code: int = 0
     other_python: bool = False
+
+
+def validation_limit(trainer: Mapping[str, Any]) -> str:
+    """Return `trainer.limit_val_batches=2` if a part of the validation pairs is left out."""
+    limit = trainer.get("limit_val_batches")
+    is_whole = limit is None or (isinstance(limit, float) and limit == 1) or limit == 0
+    return "" if is_whole else f"trainer.limit_val_batches={limit}"
 
 
 def begin_sweep() -> None:

@@ -38,6 +38,19 @@ def summarize(results: Results) -> list[str]:
     return paragraphs + _limits(models) + _power(models, reference, ranked_by(results))
 
 
+def notes_of(rows: Sequence[ResultRow]) -> list[str]:
+    """Return the remarks on models, each once, with the rows that it applies to."""
+    models = [row for row in rows if row.kind == "model"]
+    found: dict[str, list[str]] = {}
+    for row in models:
+        for note in row.notes:
+            found.setdefault(note, []).append(row.name)
+    return [
+        note if len(names) == len(models) else f"{listed(names)}: {note}"
+        for note, names in found.items()
+    ]
+
+
 def ranked_by(results: Results) -> str:
     """Return the validation metric by which model rows are ranked.
 
