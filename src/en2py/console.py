@@ -315,6 +315,11 @@ def _plain(text: str) -> str:
     return text.replace("\u00a0", " ")
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """Format a share: `12.3 %`, with a space that is not wrapped."""
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
 def duration(seconds: float) -> str:
     """Format a time: `45 s`, `12 min`, `3.5 h`."""
     if seconds < 90:

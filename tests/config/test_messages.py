@@ -47,7 +47,10 @@ MISTAKES = [
     ("batch.max_token=1", "did you mean batch.max_tokens?"),
     ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
     ("trainer.max_epoch=3", "+trainer.max_epoch=VALUE"),
-    ("data.path=x", "the data in use has no path; add data=english_python or data=file"),
+    (
+        "data.path=x",
+        "the data in use has no path; add data=corpus or data=english_python or data=file",
+    ),
     ("+seed=3", "An item is already at 'seed'"),
     ("~sed", "sed: no such key; did you mean seed?"),
     ("seed=[1", "seed=[1: this value cannot be parsed"),

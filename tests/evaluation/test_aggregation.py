@@ -1,5 +1,6 @@
 """Aggregation over seeds: axes, means with intervals, paired differences, ranks."""
 
+import dataclasses
 import hashlib
 import math
 
@@ -57,6 +58,15 @@ def test_a_value_of_its_own_is_an_axis():
 def test_a_value_beside_its_choice_is_an_axis_where_it_differs_within_the_choice():
     runs = [run(1, 1), run(1, 1, model="wide", model__d_model="64"), run(1, 1, model__d_model="48")]
     assert axes(runs) == ["model", "model.d_model"]
+
+
+def test_a_typed_value_is_an_axis_where_it_follows_from_a_choice_or_equals_another_value():
+    one, two = run(1, 1), run(1, 1, model="wide", model__dropout="0.3", model__d_model="64")
+    assert axes([one, two]) == ["model"]
+    assert axes([one, dataclasses.replace(two, typed=("model.dropout",))]) == [
+        "model",
+        "model.dropout",
+    ]
 
 
 def test_fixed_settings_start_with_the_group_choices():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,32 @@ def test_runs_of_other_sweeps_have_a_table_of_their_own(
     assert "Of 2 configurations" in printed and "s: other runs, not compared" in printed
     assert "Other runs of this study" in (tmp_path / "s" / "summary.html").read_text()
     assert (tmp_path / "s" / "runs.csv").read_text().count("\n") == 10
+
+
+def test_a_setting_that_only_other_runs_do_not_have_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sized(run: StoredRun, n: str) -> StoredRun:
+        return replace(run, settings={**run.settings, "data.source.n_pairs": n})
+
+    path = tmp_path / "s.csv"
+    own = [sized(run, "900") for run in (*PLAIN, *BETTER)]
+    path.write_text(csv_of([*own, *(sized(run, "14000") for run in NOISY)]))
+    results = summarize_study(path, [run.facts["run"] for run in own])
+    assert [row.name for row in results.others] == ["loss=weighted, data.source.n_pairs=14000"]
+    printed = capsys.readouterr().out
+    assert "s: summary of data.source.n_pairs=900" in printed and "14000" in printed
+
+
+def test_figures_of_a_part_of_the_validation_pairs_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.csv"
+    limited = {"trainer.limit_val_batches": "2"}
+    runs = [replace(run, settings={**run.settings, **limited}) for run in PLAIN]
+    path.write_text(csv_of(runs))
+    summarize_study(path)
+    assert "figures are over trainer.limit_val_batches=2" in capsys.readouterr().out
 
 
 def test_runs_with_another_split_than_the_largest_sweep_are_not_compared(tmp_path: Path) -> None:

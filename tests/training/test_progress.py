@@ -46,7 +46,7 @@ def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
     epoch(progress, trainer, {})
     progress.on_train_end(trainer, trainer)
     assert [record.getMessage().replace("\u00a0", " ") for record in caplog.records[-3:]] == [
-        "epoch 1/3  val/nll 2.000  val exact match up to names 53.1%  9,012 tokens/s  8 s left",
+        "epoch 1/3  val/nll 2.000  val exact match up to names 53.1 %  9,012 tokens/s  8 s left",
         "epoch 2/3  val/nll 1.500  9,012 tokens/s  4 s left",
         "epoch 3/3  9,012 tokens/s",
     ]

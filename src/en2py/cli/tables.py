@@ -9,7 +9,7 @@ from rich.text import Text
 
 from en2py.config.composition import default_options, escape
 from en2py.config.overrides import typed
-from en2py.console import Column, console, print_table, wrapped
+from en2py.console import Column, console, percent, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
 from en2py.evaluation.metrics.registry import RESULT, metric
 from en2py.evaluation.results import Estimate
@@ -55,11 +55,11 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
     log_fields(report)
     facts = report["facts"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in facts["sizes"].items())
-    unknown = facts["out_of_vocabulary"]["test"]
+    unknown = {side: percent(x) for side, x in facts["out_of_vocabulary"]["test"].items()}
     log.info(
         f"pairs: {sizes}; vocabulary: {facts['vocab']['src']:,} English, "
-        f"{facts['vocab']['tgt']:,} Python; unknown in test: {unknown['src']:.1%} of the English, "
-        f"{unknown['tgt']:.1%} of the Python tokens"
+        f"{facts['vocab']['tgt']:,} Python; unknown in test: {unknown['src']} of the English, "
+        f"{unknown['tgt']} of the Python tokens"
     )
     log.info(leakage_sentence(report))
 

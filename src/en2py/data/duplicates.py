@@ -17,6 +17,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from en2py.console import percent
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.syntax import trees_and_names
 
@@ -259,7 +260,9 @@ def leakage_sentence(report: Mapping[str, Any]) -> str:
         report: `DataReport.to_dict()` of prepared data.
     """
     facts = report["facts"]
-    shares = {key: f"{LEAKAGE[key]} {share:.1%}" for key, share in facts["leakage"]["test"].items()}
+    shares = {
+        key: f"{LEAKAGE[key]} {percent(share)}" for key, share in facts["leakage"]["test"].items()
+    }
     if facts["held_out"] != "combinations":
         return f"held out: {facts['held_out']}; test pairs with a match in train: " + ", ".join(
             shares.values()

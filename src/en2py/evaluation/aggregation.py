@@ -52,6 +52,7 @@ class RunMetrics:
         groups: Bucket to metric to value.
         notes: Remarks for the reader of the results.
         not_comparable: Metrics that cannot be compared with those of the reference row.
+        typed: Settings of the command line, which are axes wherever they vary.
     """
 
     name: str
@@ -65,6 +66,7 @@ class RunMetrics:
     groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     not_comparable: Collection[str] = ()
+    typed: Collection[str] = ()
 
 
 def value_of(name: str, counts: Sequence[float]) -> float:
@@ -81,18 +83,23 @@ def axes(runs: Sequence[RunMetrics]) -> list[str]:
     """Return the settings that vary between models, without those that follow from others.
 
     A value follows from a choice if it is constant within each choice of its group (`model.d_model`
-    within `model`), or if it equals another value in every run (`embeddings.vectors.dim`).
+    within `model`), or if it equals another value in every run (`embeddings.vectors.dim`). What was
+    typed on the command line does not follow.
     """
+    chosen = {key for run in runs for key in run.typed}
     models = [run.settings for run in runs if run.kind == MODEL]
     keys = dict.fromkeys(key for settings in models for key in settings)
     columns = {key: tuple(settings.get(key, "") for settings in models) for key in keys}
     varied = {key: column for key, column in columns.items() if len(set(column)) > 1}
     groups = [key for key in varied if _is_choice(key) and key not in _NO_AXES]
     found, seen = list(groups), set()
-    for key, column in varied.items():
-        if key in found or key in _NO_AXES or column in seen:
+    for key, column in sorted(varied.items(), key=lambda item: item[0] not in chosen):
+        if key in found or key in _NO_AXES or (column in seen and key not in chosen):
             continue
         seen.add(column)
+        if key in chosen:
+            found.append(key)
+            continue
         owner = next((g for g in groups if key.startswith(f"{g.replace('/', '.')}.")), None)
         if owner is None or not _follows(column, varied[owner]):
             found.append(key)
@@ -114,7 +121,11 @@ def configurations(runs: Sequence[RunMetrics]) -> list[list[RunMetrics]]:
 
 
 def make_rows(
-    runs: Sequence[RunMetrics], clusters: Sequence[Hashable] = (), *, rank_by: str = "nll"
+    runs: Sequence[RunMetrics],
+    clusters: Sequence[Hashable] = (),
+    *,
+    rank_by: str = "nll",
+    varied: Sequence[str] | None = None,
 ) -> list[ResultRow]:
     """Return the rows of the table: models ranked by a validation metric, then baselines.
 
@@ -122,11 +133,12 @@ def make_rows(
         runs: All runs and baselines; the configuration of the first model is the reference.
         clusters: The cluster of each evaluated pair, N labels; needed if runs have counts.
         rank_by: A validation metric of which less is better.
+        varied: The settings that name the rows; None: those that vary between the runs.
 
     Returns:
         The rows; the reference row has no differences, nor has any row if there is no model.
     """
-    varied = axes(runs)
+    varied = axes(runs) if varied is None else varied
     groups = configurations(runs)
     reference = next((own for own in groups if own[0].kind == MODEL), None)
     rows = [

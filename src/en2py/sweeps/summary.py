@@ -31,7 +31,12 @@ from en2py.evaluation.aggregation import (
 from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.summary import best_if_significant, ranked_by, summarize
+from en2py.evaluation.report.summary import (
+    best_if_significant,
+    notes_of,
+    ranked_by,
+    summarize,
+)
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import Results
 from en2py.sweeps.plan import read_plans
@@ -49,10 +54,12 @@ log = logging.getLogger(__name__)
 _FACTS = ("run", "study", "seed", "vocab", "split_hash", "epochs", "steps", "seconds",
           "test_seconds")  # fmt: skip
 _VERSION = "version/"
+_SHARED = "these runs"  # label of the settings that other runs of the study do not have
 _OTHER_VOCABULARY = (
     "has another vocabulary than the first row, so its loss, perplexity and accuracy per token "
     "cannot be compared; bits per character can"
 )
+_LIMIT = "trainer.limit_val_batches"
 _OTHER_SPLIT = "has another split into train, validation and test than the first row"
 
 
@@ -134,7 +141,7 @@ def summarize_study(
     others = [run for run in runs if run not in own]
     results = results_of(own, folder.stem, _unfinished(folder) if folder.is_dir() else ())
     if others:
-        results = replace(results, others=results_of(others, folder.stem).rows)
+        results = _with_others(results, own, others)
     results = replace(results, search=read_record(folder / "search.json") or {})
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     write_report(target, results, "summary")
@@ -147,6 +154,18 @@ def summarize_study(
     if folder.is_dir():
         log.info(_size(folder))
     return results
+
+
+def _with_others(
+    results: Results, own: Sequence[StoredRun], others: Sequence[StoredRun]
+) -> Results:
+    """Add rows of other runs, and name the settings in which all own runs differ from them."""
+    metrics = [_metrics(run, own[0]) for run in (*own, *others)]
+    varied = axes(metrics)
+    rows = make_rows(metrics[len(own) :], varied=varied)
+    shared = [f"{key}={own[0].settings.get(key, '')}" for key in varied if key not in results.axes]
+    data = {**results.data, **({_SHARED: ", ".join(shared)} if shared else {})}
+    return replace(results, others=rows, data=data)
 
 
 def _in_order(runs: Sequence[StoredRun], names: Sequence[str]) -> list[StoredRun]:
@@ -202,9 +221,9 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     if run.facts["vocab"] != first.facts["vocab"]:
         notes.append(_OTHER_VOCABULARY)
         not_comparable = [name for name in {*test, *validation} if metric(name).per_token]
-    limit = run.settings.get("trainer.limit_val_batches", "1.0")
+    limit = run.settings.get(_LIMIT, "1.0")
     if limit not in ("0", "1.0"):
-        notes.append(f"validation figures are over trainer.limit_val_batches={limit}")
+        notes.append(f"validation figures are over {_LIMIT}={limit}, not over all pairs")
     if run.facts["split_hash"] != first.facts["split_hash"]:
         notes.append(_OTHER_SPLIT)
     return RunMetrics(
@@ -216,6 +235,7 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         validation=validation,
         notes=notes,
         not_comparable=not_comparable,
+        typed=run.typed,
     )
 
 
@@ -227,7 +247,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
     every = dict.fromkeys(key for run in runs for key in run.settings)
     varied = {key for key in every if len({run.settings.get(key) for run in runs}) > 1}
     typed = {key for run in runs for key in run.typed}
-    chosen = [key for key in every if "." not in key or key in varied | typed]
+    chosen = [key for key in every if "." not in key or key in varied | typed | {_LIMIT}]
     names = sorted({name for run in runs for name in run.metrics})
     versions = sorted({name for run in runs for name in run.versions})
     rows = [
@@ -356,11 +376,12 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 def _print(results: Results) -> None:
     ranking = ranked_by(results)
     names = [ranking if name == "val/nll" else name for name in SWEEP]
-    _print_rows(f"{results.title}: summary", results, names, ranking)
-    for paragraph in summarize(results):
+    shared = f" of {results.data[_SHARED]}" if _SHARED in results.data else ""
+    _print_rows(f"{results.title}: summary{shared}", results, names, ranking)
+    for paragraph in (*summarize(results), *notes_of(results.rows)):
         log.info(paragraph)
     if results.others:
-        others = replace(results, rows=results.others, axes=[])
+        others = replace(results, rows=results.others, axes=[*results.others[0].settings])
         _print_rows(f"{results.title}: other runs, not compared", others, names, "")
 
 

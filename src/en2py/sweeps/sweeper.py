@@ -1,6 +1,7 @@
 """The sweeper: plan a sweep, prepare its data, launch the runs that are not finished."""
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, progress
 from en2py.training import run_folder
+
+log = logging.getLogger(__name__)
 
 _MAX_TRIES = 2  # launches in a row without another finished run
 _LOST = ("BrokenProcessPool", "RayActorError", "KilledWorker")  # a worker process is dead
@@ -57,7 +60,7 @@ class StudySweeper(Sweeper):
             returns = self.launcher.launch(batch, initial_job_idx=0)
             return [returned.return_value for returned in returns]  # raises the error of a job
         folder = Path(self.config.hydra.sweep.dir)
-        planned = [self._plan(overrides) for overrides in batch]
+        planned = _without_repeated([self._plan(overrides) for overrides in batch])
         jobs = [job for job, _ in planned]
         states = [
             run_folder.read_state(folder / job.run) if job.run else run_folder.State("")
@@ -127,6 +130,18 @@ class StudySweeper(Sweeper):
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
         finally:
             hydra.cfg = sweep_config
+
+
+def _without_repeated(
+    planned: Sequence[tuple[plan.Job, DictConfig | None]],
+) -> list[tuple[plan.Job, DictConfig | None]]:
+    """Leave out the jobs that are the run of an earlier job, as of `seed=1,1`."""
+    first: dict[str, tuple[plan.Job, DictConfig | None]] = {}
+    for job, cfg in planned:
+        first.setdefault(job.run or " ".join(job.overrides), (job, cfg))
+    if n := len(planned) - len(first):
+        log.info(f"{n} of {len(planned)} combinations repeat the run of another and are left out")
+    return list(first.values())
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:

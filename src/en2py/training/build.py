@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from en2py.config.composition import Config, typed
 from en2py.config.instantiate import allow_packages, check_allowed, make
 from en2py.config.run_name import canonical, data_key
-from en2py.console import progress_bar
+from en2py.console import percent, progress_bar
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import fingerprint, group_near_duplicates
@@ -362,7 +362,8 @@ def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
     """Return one line with the numbers of parameters, the device and the precision."""
     sizes = [(p.numel(), p.requires_grad) for p in module.model.parameters()]
     coverage = "".join(
-        f"; {share:.1%} of the {'English' if side == 'src' else 'Python'} vocabulary has a vector"
+        f"; {percent(share)} of the {'English' if side == 'src' else 'Python'} vocabulary has "
+        "a vector"
         for side, share in module.metadata.get("coverage", {}).items()
     )
     total, trained = (sum(n for n, learn in sizes if learn or of_all) for of_all in (1, 0))

@@ -11,14 +11,14 @@ from en2py.evaluation.metrics.token_metrics import token_counts
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("compiles", 0.1234, "12.3%"),
-        ("exact_match_any", 0.5, "50.0%"),
-        ("accuracy_keyword", 0.25, "25.0%"),
-        ("pass@5", 1.0, "100.0%"),
+        ("compiles", 0.1234, "12.3\u00a0%"),
+        ("exact_match_any", 0.5, "50.0\u00a0%"),
+        ("accuracy_keyword", 0.25, "25.0\u00a0%"),
+        ("pass@5", 1.0, "100.0\u00a0%"),
         ("bleu", 45.678, "45.7"),
         ("val/nll", 1.23456, "1.235"),
         ("ppl", 3.4567, "3.457"),
-        ("test/exact_match_renamed", 0.5, "50.0%"),
+        ("test/exact_match_renamed", 0.5, "50.0\u00a0%"),
         ("n", 12000, "12,000"),
         ("another_metric", 0.1234, "0.123"),
     ],
@@ -28,7 +28,7 @@ def test_a_value_has_the_format_of_its_metric(name: str, value: float, text: str
 
 
 def test_only_numbers_are_formatted() -> None:
-    assert format_values({"compiles": 1.0, "note": "text"}) == {"compiles": "100.0%"}
+    assert format_values({"compiles": 1.0, "note": "text"}) == {"compiles": "100.0\u00a0%"}
 
 
 def test_every_computed_metric_has_an_entry() -> None:

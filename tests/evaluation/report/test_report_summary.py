@@ -102,10 +102,27 @@ def test_a_single_row_is_not_marked_as_best():
     assert best_if_significant(results(row("a", validation={"nll": figure(1.0)}))) == ""
 
 
-def test_summary_warns_of_a_single_seed():
-    one = row("a", runs=1, figures={"bleu": figure(20.0)}, validation={"nll": figure(1.0)})
-    assert "at least three seeds per row" in sentence(one)
-    assert "three seeds" not in sentence(row("a", figures={"bleu": figure(20.0)}))
+def test_summary_warns_of_a_comparison_with_a_single_seed():
+    one, two = (row(name, runs=1, validation={"nll": figure(1.0)}) for name in "ab")
+    assert "add seed=1,2,3 before you claim a difference" in sentence(one, two)
+    assert "seed" not in sentence(one)
+    assert "seed=1,2,3" not in sentence(row("a"), row("b"))
+
+
+@pytest.mark.parametrize(
+    ("low", "expected"),
+    [
+        (-0.1, "“b” does not differ significantly from it: the interval includes 0."),
+        (None, "One seed does not show whether it differs significantly from the others."),
+    ],
+)
+def test_a_reference_row_without_a_significant_lead_is_not_called_best(low, expected):
+    high = None if low is None else 0.3
+    difference = {"val/nll": Difference(0.1, low, high, "seeds", False)}
+    reference = row("a", validation={"nll": figure(1.0)})
+    text = sentence(reference, row("b", validation={"nll": figure(1.1)}, differences=difference))
+    assert "the reference row, “a”, has the lowest val/nll: 1.000" in text
+    assert "best on validation" not in text and expected in text
 
 
 def test_summary_states_which_difference_the_seeds_detect():
@@ -117,10 +134,10 @@ def test_summary_states_which_difference_the_seeds_detect():
     )
     text = summarize(results(reference, other))[-1]
     size = detectable_difference([[0.0, 0.1, -0.1]], 3)
-    assert text.startswith(f"With 3 seeds, four of five studies detect a difference of {size:.3f}")
-    assert text.endswith(" with 10.")
+    assert text.startswith(f"3 seeds are too few to show differences in val/nll below {size:.3f}")
+    assert text.endswith(" with 10).")
     alone = row("b", validation={"nll": replace(figure(2.1), by_seed={"1": 2.0})})
-    assert "detect" not in sentence(reference, alone)
+    assert "too few to show" not in sentence(reference, alone)
 
 
 def test_baselines_alone_have_a_summary():

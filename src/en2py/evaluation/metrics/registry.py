@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from en2py.console import percent
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.results import Estimate, ResultRow
 
@@ -153,12 +154,12 @@ def metric(name: str) -> Metric:
 
 
 def format_value(name: str, value: float) -> str:
-    """Format a value with its unit, for messages: `12.3%`, `45.6`, `1.234`, `1,000`."""
+    """Format a value with its unit, for messages: `12.3 %`, `45.6`, `1.234`, `1,000`."""
     how = metric(name)
     if isinstance(value, int):
         return f"{value:,}"
     if how.unit == "%":
-        return f"{value:.{how.digits}%}"
+        return percent(value, how.digits)
     return f"{value:.{3 if how.from_logits else how.digits}f}"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from en2py.console import percent
 from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.plots.figures import Picture, figure_style
@@ -84,7 +85,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         if unit.startswith("share"):
             axes.set_ylim(-0.03, 1.03)
-            axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+            axes.yaxis.set_major_formatter(lambda share, _: percent(share, 0))
         axes.grid(visible=False, axis="x")
         axes.legend()
     return figure

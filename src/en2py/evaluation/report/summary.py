@@ -28,7 +28,7 @@ def summarize(results: Results) -> list[str]:
     best = best_row(results) or models[0]
     name = headline_metric([best, reference]) or headline_metric([best])
     sentences = [
-        _ranking(models, best, reference, ranked_by(results)),
+        _ranking(models, best, reference, ranked_by(results), bool(best_if_significant(results))),
         _quality(name, results.data.get("part", "test"), models, best, reference) if name else "",
         _against_retrieval(results.rows, best, reference),
     ]
@@ -93,21 +93,42 @@ def headline_metric(rows: Sequence[ResultRow]) -> str | None:
     return next(shared, None)
 
 
-def _ranking(models: Sequence[ResultRow], best: ResultRow, reference: ResultRow, name: str) -> str:
+def _ranking(
+    models: Sequence[ResultRow],
+    best: ResultRow,
+    reference: ResultRow,
+    name: str,
+    is_significant: bool,
+) -> str:
+    """Return which row is first on validation; it is the best only if that is significant."""
     own, label = figure_of(best, name), metric(name).label
     if len(models) == 1:
         known = f": {label} {_figure(name, own)} on validation" if own else ""
         return f"One configuration was scored, {_quoted(best)}{known}."
     if own is None:
         return f"{len(models)} configurations were scored; none has validation figures."
-    start, has = f"Of {len(models)} configurations", f"{label} {_figure(name, own)}"
+    row = f"the reference row, {_quoted(best)}," if best is reference else _quoted(best)
+    text = f"Of {len(models)} configurations, {row} "
+    text += f"is best on validation: {label} " if is_significant else f"has the lowest {label}: "
+    text += _figure(name, own)
     if best is reference:
-        return f"{start}, the reference row, {_quoted(best)}, is best on validation: {has}."
+        return f"{text}." if is_significant else f"{text}. {_no_lead(models, best, name)}"
     theirs = figure_of(reference, name)
-    text = f"{start}, {_quoted(best)} is best on validation: {has}"
     if theirs:
         text += f"; the reference row, {_quoted(reference)}, has {_figure(name, theirs)}"
     return f"{text}. {_significance(metric(name), best.differences.get(name))}".rstrip()
+
+
+def _no_lead(models: Sequence[ResultRow], best: ResultRow, name: str) -> str:
+    """Return why the reference row, which has the lowest figure, is not shown to be best."""
+    others = [row for row in models if row is not best]
+    known = [row for row in others if (d := row.differences.get(name)) and d.low is not None]
+    alike = [row for row in known if not row.differences[name].is_significant]
+    if len(known) < len(others):
+        return "One seed does not show whether it differs significantly from the others."
+    rows = listed(_quoted(row) for row in alike)
+    verb = "does" if len(alike) == 1 else "do"
+    return f"{rows} {verb} not differ significantly from it: the interval includes 0."
 
 
 def _quality(
@@ -199,10 +220,10 @@ def _baselines_alone(rows: Sequence[ResultRow]) -> str:
 
 def _limits(models: Sequence[ResultRow]) -> list[str]:
     found = []
-    if min(len(row.runs) for row in models) < 2:
+    if len(models) > 1 and min(len(row.runs) for row in models) < 2:
         found.append(
-            "Some rows have only one seed, which does not show how much training varies; a claim "
-            "needs at least three seeds per row."
+            "A row with one seed does not show how much training varies: add seed=1,2,3 before you "
+            "claim a difference."
         )
     seeds = {frozenset(next((f.by_seed for f in row.figures.values()), {})) for row in models}
     if len(seeds) > 1:
@@ -232,9 +253,9 @@ def _power(models: Sequence[ResultRow], reference: ResultRow, name: str) -> list
         return []
     how = metric(name)
     size = how.write(sizes[n])
-    text = f"With {n} seeds, four of five studies detect a difference of {size} in {how.label}"
-    more = [f"{how.write(sizes[seeds])} with {seeds}" for seeds in sorted(sizes) if seeds > n]
-    return [f"{text}; of {listed(more)}." if more else f"{text}."]
+    text = f"{n} seeds are too few to show differences in {how.label} below {size} reliably"
+    more = [f"below {how.write(sizes[seeds])} with {seeds}" for seeds in sorted(sizes) if seeds > n]
+    return [f"{text} (power 80 %; {listed(more)})." if more else f"{text} (power 80 %)."]
 
 
 def _figure(name: str, figure: Estimate) -> str:
