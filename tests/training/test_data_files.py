@@ -43,6 +43,17 @@ def test_file_is_found_from_another_folder(
     assert located == {"name": "file", "path": absolute, "source": source}
 
 
+def test_each_path_of_a_list_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, files = files_of(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = {"data": {"path": ["pairs.jsonl", str(tmp_path)], "source": {"fields": ["a"]}}}
+    assert locate_data(config, files, "x.ckpt") == {
+        "path": [str(tmp_path / "pairs.jsonl"), str(tmp_path)],
+        "source": {"fields": ["a"]},
+    }
+
+
 def test_missing_file_is_named_as_training_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,6 +245,7 @@ def _check_missing(written: Section) -> None:
     for key, value in leaves(written):
         if value == "???":
             kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
+            kind = "FOLDER" if key == "pretrained" or _reads_folders(key, written) else kind
             raise UserError(f"{key} is needed: add {key}={kind}")
 
 

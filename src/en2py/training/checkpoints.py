@@ -7,6 +7,7 @@ untrusted file can be damaged or wrong, but it cannot run code.
 import hashlib
 import os
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,8 @@ def locate_data(
                 )
                 for name, item in value.items()
             }
+        if isinstance(value, list):
+            return [located(item, is_path, option, key) for item in value]
         if not isinstance(value, str) or not is_path:
             return value
         absolute, sha256 = files.get(value, ("", ""))
@@ -253,5 +256,6 @@ def locate_data(
 
 def _data_paths(data: Config) -> list[str]:
     """Return the paths of files and folders in a data section: of `path`, `root`, and by split."""
-    keys = {key: value for key, value in leaves(data) if isinstance(value, str)}
-    return [value for key, value in keys.items() if _LOCATIONS & {*key.split(".")}]
+    paths = (value for key, value in leaves(data) if _LOCATIONS & {*key.split(".")})
+    several = (value if isinstance(value, list) else [value] for value in paths)
+    return [path for path in chain.from_iterable(several) if isinstance(path, str)]
