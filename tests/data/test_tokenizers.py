@@ -345,7 +345,7 @@ def test_spacy_default_joins_by_spaces():
 def test_bpe_has_the_configured_vocabulary_size():
     tokenizer = BpeTokenizer(vocab_size=280)
     tokenizer.fit(SNIPPETS * 3)
-    assert tokenizer.pieces.get_vocab_size() == 280
+    assert tokenizer.encoding.get_vocab_size() == 280
 
 
 @pytest.mark.parametrize("made", ["BpeTokenizer(400)", "PythonPieces(700, None)"])

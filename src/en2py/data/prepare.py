@@ -14,10 +14,10 @@ from typing import Any
 from en2py.data.cleaning import clean
 from en2py.data.cleaning.content import remove_fences
 from en2py.data.cleaning.limits import NOT_PARSED
-from en2py.data.cleaning.pipeline import count_failed, is_large
+from en2py.data.cleaning.pipeline import apply
 from en2py.data.duplicates import Fingerprint, fingerprint, overlapping
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import MIN_PER_PROCESS, SECONDS, Failed, ProcessPool
+from en2py.data.parallel import SECONDS, ProcessPool
 from en2py.data.splits import Splits
 from en2py.data.tokenizers.pieces import fit_both
 from en2py.data.tokenizers.protocol import Tokenizer
@@ -154,7 +154,7 @@ def prepare(
     tick = (lambda done: progress(done, total)) if progress else None
     with ProcessPool(processes, seconds_per_pair) as pool:
         pairs = clean(pairs, cleaning, report, pool=pool, progress=tick)
-        pairs, prints = _each(fingerprint, pairs, report, pool)
+        pairs, prints = apply(fingerprint, pairs, report, pool)
         if target is not None:
             pairs, prints = _without_target(pairs, prints, target, cleaning, report, pool)
         if not pairs:
@@ -167,7 +167,7 @@ def prepare(
         tokenize = partial(_tokenized, src_tokenizer, tgt_tokenizer)
         parts = {"train": train, "val": splits.val, "test": splits.test}
         tokenized: dict[str, list[TokenizedPair]] = {
-            name: _each(tokenize, part, report, pool, MIN_TO_TOKENIZE)[1]
+            name: apply(tokenize, part, report, pool, MIN_TO_TOKENIZE)[1]
             for name, part in parts.items()
         }
     tokenized["train"] = _fitting(tokenized["train"], max_src_len, max_tgt_len, report)
@@ -221,7 +221,7 @@ def _without_target(
     """
     own = DataReport()
     others = clean(_without_fences(target(own), own), cleaning, own, pool=pool)
-    others, keys = _each(fingerprint, others, own, pool)
+    others, keys = apply(fingerprint, others, own, pool)
     report.read("target", len(pairs))
     report.facts["target: pairs"] = len(others)
     kept = []
@@ -245,12 +245,7 @@ def _warnings(
         report: The report, with the sizes of the splits.
     """
     found = []
-    n_unparsable = sum(
-        n
-        for step in report.steps.values()
-        for reason, n in step.reasons.items()
-        if reason == NOT_PARSED
-    )
+    n_unparsable = sum(step.reasons[NOT_PARSED] for step in report.steps.values())
     if 2 * n_unparsable > total:
         found.append(
             f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: is the code "
@@ -277,24 +272,6 @@ def _warnings(
             " split.seed=1,2,3)"
         )
     return found
-
-
-def _each(
-    function: Callable[[Pair], Any],
-    pairs: Sequence[Pair],
-    report: DataReport,
-    pool: ProcessPool,
-    least: int = MIN_PER_PROCESS,
-) -> tuple[list[Pair], list[Any]]:
-    """Apply a function to pairs; return the pairs and results without those that took too long."""
-    isolated = any(map(is_large, pairs))
-    results = list(
-        zip(pairs, pool.map(function, pairs, least=least, isolated=isolated), strict=True)
-    )
-    failures = {p.id: result.reason for p, result in results if isinstance(result, Failed)}
-    count_failed(failures, len(pairs), report)
-    kept = [(p, result) for p, result in results if not isinstance(result, Failed)]
-    return [p for p, _ in kept], [result for _, result in kept]
 
 
 def _vocab(tokenizer: Tokenizer, sentences: Sequence[list[str]], min_freq: int) -> Vocab:

@@ -36,7 +36,6 @@ def needed_python(code: str) -> str:
 
     The new syntax is replaced by older syntax of the same form; then the code has to parse.
     """
-    code = _without_new_fields(code)
     for version, pattern, replacement in _NEW_SYNTAX:
         code = pattern.sub(replacement, code)
         if sys.version_info < version and parse(code) is not None:
@@ -44,43 +43,17 @@ def needed_python(code: str) -> str:
     return ""
 
 
-# Version, pattern of the syntax that it added, older syntax in its place.
+# The fields of f-strings that may have the quote of the string in them, a backslash or a comment.
+_NEW_FIELD = re.compile(r"\{(?=[^{}]*['\"\\#])(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}")
 _DEFINITION = r"^([ \t]*(?:async def|def|class) \w+)"
-_NEW_SYNTAX = (
+# Version, pattern of the syntax that it added, older syntax in its place.
+_NEW_SYNTAX: tuple[tuple[tuple[int, int], re.Pattern[str], Any], ...] = (
+    ((3, 12), re.compile(r"(?i)\b(?:fr?|rf)['\"].*"), lambda line: _NEW_FIELD.sub("0", line[0])),
     ((3, 12), re.compile(r"^([ \t]*)type (\w+)(?:\[[^\n=]*\])? *=", re.MULTILINE), r"\1\2 ="),
     ((3, 12), re.compile(rf"{_DEFINITION}\[[^\n=]*?\](?=[(:])", re.MULTILINE), r"\1"),
     ((3, 13), re.compile(rf"{_DEFINITION}\[[^\n]*?\](?=[(:])", re.MULTILINE), r"\1"),
     ((3, 14), re.compile(r"\b[tT](?=['\"])"), "f"),
 )
-_F_STRING = re.compile(r"(?i)\b(?:fr?|rf)('{3}|\"{3}|'|\")")
-
-
-def _without_new_fields(code: str) -> str:
-    """Replace fields of f-strings that only Python 3.12 parses (PEP 701) by `{0}`."""
-    parts, position = [], 0
-    while match := _F_STRING.search(code, position):
-        parts.append(code[position : match.end()])
-        position, quote = match.end(), match[1]
-        while position < len(code) and not code.startswith(quote, position):
-            end = _piece_end(code, position)
-            piece, position = code[position:end], end
-            is_new = piece[0] == "{" and any(c in piece for c in (quote[0], "\\", "\n", "#"))
-            parts.append("{0}" if is_new else piece)
-    return "".join([*parts, code[position:]])
-
-
-def _piece_end(code: str, start: int) -> int:
-    """Return the end of the character, escape or field of an f-string that starts at a position."""
-    if code[start] == "\\":
-        return start + (1 if code.startswith("{", start + 1) else 2)
-    if code[start] != "{" or code.startswith("{{", start):
-        return start + (1 if code[start] != "{" else 2)
-    depth = 0
-    for end in range(start, len(code)):
-        depth += (code[end] == "{") - (code[end] == "}")
-        if not depth:
-            return end + 1
-    return len(code)
 
 
 def ast_text(code: str) -> str | None:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import CHUNK, SECONDS, Failed, ProcessPool
+from en2py.data.parallel import CHUNK, MIN_PER_PROCESS, SECONDS, Failed, ProcessPool
 
 Step = Callable[[Pair], Pair]
 
-LARGE = 10_000  # characters of a pair; larger pairs are not cleaned in the main process
+LARGE = 10_000  # characters of a pair that might crash its process, so not the main process
 TIME_LIMIT = "seconds_per_pair"  # the rule that drops failed pairs, named like the option
 
 
@@ -69,32 +70,35 @@ def clean(
     active = {name: step for name, step in steps.items() if step is not None}
     for name in active:
         report.read(name, 0)  # also list a step that no pair reaches
-    work = partial(_apply, active)
-    isolated = any(map(is_large, pairs))
-    outcomes = (pool or ProcessPool(1, SECONDS)).map(work, pairs, isolated=isolated)
-    kept, failed = [], dict[str, str]()
-    for done, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True), start=1):
-        if isinstance(outcome, Failed):
-            failed[pair.id] = outcome.reason
-        elif _count(outcome, active, report):
-            kept.append(outcome.pair)
+    pool = pool or ProcessPool(1, SECONDS)
+    _, outcomes = apply(partial(_apply, active), pairs, report, pool, progress=progress)
+    return [outcome.pair for outcome in outcomes if _count(outcome, active, report)]
+
+
+def apply(
+    function: Callable[[Pair], Any],
+    pairs: Sequence[Pair],
+    report: DataReport,
+    pool: ProcessPool,
+    least: int = MIN_PER_PROCESS,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[Pair], list[Any]]:
+    """Apply a function to pairs; return the pairs and results without those that took too long."""
+    isolated = any(len(pair.description) + len(pair.code) > LARGE for pair in pairs)
+    results, failed = list[tuple[Pair, Any]](), dict[str, str]()
+    found = pool.map(function, pairs, least=least, isolated=isolated)
+    for done, (pair, result) in enumerate(zip(pairs, found, strict=True), start=1):
+        if isinstance(result, Failed):
+            failed[pair.id] = result.reason
+        else:
+            results.append((pair, result))
         if progress is not None and (done % CHUNK == 0 or done == len(pairs)):
             progress(done)
-    count_failed(failed, len(pairs), report)
-    return kept
-
-
-def is_large(pair: Pair) -> bool:
-    """Return whether a pair is so long that it might crash the process that cleans it."""
-    return len(pair.description) + len(pair.code) > LARGE
-
-
-def count_failed(failed: Mapping[str, str], n: int, report: DataReport) -> None:
-    """Count the failed ones of `n` pairs as dropped; does nothing if there are none."""
     if failed:
-        report.read(TIME_LIMIT, n)
+        report.read(TIME_LIMIT, len(pairs))
     for pair_id, reason in failed.items():
         report.dropped(TIME_LIMIT, pair_id, reason)
+    return [pair for pair, _ in results], [result for _, result in results]
 
 
 def _count(outcome: Outcome, steps: Mapping[str, Step], report: DataReport) -> bool:

@@ -37,9 +37,7 @@ KNOWN_FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("nl",), "code"),  # CONCODE
     (("func_documentation_string",), "func_code_string"),  # CodeSearchNet of Hugging Face
 )
-KNOWN_INPUTS: dict[tuple[str, ...], str] = {
-    ("instruction",): "input"
-}  # of Alpaca, appended to the description
+KNOWN_INPUTS: dict[tuple[str, ...], str] = {("instruction",): "input"}  # of Alpaca, appended to it
 KNOWN_TESTS = ("test_list", "tests")
 KNOWN_SETUPS = ("test_setup_code", "test_imports")
 MAX_NAMES = 12  # of fields in a message
@@ -116,12 +114,9 @@ def read_file(
         if split:
             _check_split(split, "the settings")
         records = _records(str(file), asked, report, name)
-        fields = _find_fields(str(file), [record for _, record in records], asked)
-        _check_fields(
-            str(file),
-            [record for _, record in records],
-            {"id_field": id_field, "split_field": split_field},
-        )
+        found = _Fields(str(file), [record for _, record in records])
+        fields = found.find(asked)
+        found.check({"id_field": id_field, "split_field": split_field})
         if fields != asked:
             report.facts[f"{name}: fields"] = str(fields)
         for n, (where, record) in enumerate(records, start=1):
@@ -179,93 +174,93 @@ def _records(path: str, asked: Fields, report: DataReport, name: str) -> list[Lo
     return list(read_records(path, is_pair, count))
 
 
-def _find_fields(file: str, records: Sequence[Record], asked: Fields) -> Fields:
-    """Check that a record has each field, and recognise those that are `auto`.
+class _Fields:
+    """The fields of the records of a file.
 
-    Raises:
-        UserError: If a field is missing, or none is known.
+    Args:
+        file: Its path, for messages.
+        records: Its records.
     """
-    if not any(records):
-        raise UserError(f"{file} holds no pair: {len(records):,} records without a field")
-    description, code = asked.description, asked.code
-    if description == (AUTO,) or code == AUTO:
-        description, code = _recognised(file, records, description, code)
-    if not any(_has(records, field) for field in description):
-        names = " or ".join(map(repr, description))
+
+    def __init__(self, file: str, records: Sequence[Record]) -> None:
+        if not any(records):
+            raise UserError(f"{file} holds no pair: {len(records):,} records without a field")
+        self.file, self.records = file, records
+
+    def find(self, asked: Fields) -> Fields:
+        """Check that a record has each field, and recognise those that are `auto`.
+
+        Raises:
+            UserError: If a field is missing, or none is known.
+        """
+        description, code, tests, setup = asked.description, asked.code, asked.tests, asked.setup
+        if description == (AUTO,) or code == AUTO:
+            description, code = self._recognised(description, code)
+        self.check({"description_field": description, "code_field": code})
+        if tests == AUTO:
+            tests = next(filter(self._are_tests, KNOWN_TESTS), None)
+        if setup == AUTO:
+            setup = next(filter(self._has, KNOWN_SETUPS), None) if tests else None
+        self.check({"tests_field": tests, "setup_field": setup})
+        more = KNOWN_INPUTS.get(description) if asked.description == (AUTO,) else None
+        return Fields(description, code, tests, setup, more if more and self._has(more) else None)
+
+    def check(self, fields: Mapping[str, str | tuple[str, ...] | None]) -> None:
+        """Raise if no record has a field; single records without it are dropped later.
+
+        Args:
+            fields: The field, or several of which one is enough, by the name of the setting.
+        """
+        for setting, given in fields.items():
+            names = (given,) if isinstance(given, str) else given or ()
+            if names and not any(map(self._has, names)):
+                needed = setting in ("description_field", "code_field")
+                raise UserError(
+                    f"{self.file}: no record has a field {' or '.join(map(repr, names))};"
+                    f" {self._names(*names)}: set data.source.{setting}=NAME"
+                    + ("" if needed else ", or null if there is none")
+                )
+
+    def _recognised(self, description: tuple[str, ...], code: str) -> tuple[tuple[str, ...], str]:
+        """Return the fields of description and code with known names in place of `auto`.
+
+        Raises:
+            UserError: If there is none.
+        """
+
+        def has_text(field: str) -> bool:
+            return any(isinstance(value_of(record, field), str | list) for record in self.records)
+
+        known = [
+            (d if description == (AUTO,) else description, c if code == AUTO else code)
+            for d, c in KNOWN_FIELDS
+        ]
+        descriptions = {d for d, _ in known if d == description or all(map(has_text, d))}
+        codes = {c for _, c in known if c == code or has_text(c)}
+        for d, c in known:
+            if d in descriptions and c in codes and c not in d:
+                return d, c
+        unknown = {"description": not descriptions, "code": not codes}
+        sides = [side for side in unknown if unknown[side]] or [*unknown]
+        settings = " and ".join(f"data.source.{side}_field=NAME" for side in sides)
         raise UserError(
-            f"{file}: no record has a field {names}; {_found(records, *description)}: set"
-            " data.source.description_field=NAME"
+            f"{self.file}: no field has a known name of the {' and the '.join(sides)};"
+            f" {self._names()}: set {settings}"
         )
-    _check_fields(file, records, {"code_field": code})
-    tests, setup = asked.tests, asked.setup
-    if tests == AUTO:
-        tests = next((name for name in KNOWN_TESTS if _are_tests(records, name)), None)
-    if setup == AUTO:
-        setups = (name for name in KNOWN_SETUPS if tests and _has(records, name))
-        setup = next(setups, None)
-    _check_fields(file, records, {"tests_field": tests, "setup_field": setup})
-    more = KNOWN_INPUTS.get(description) if asked.description == (AUTO,) else None
-    return Fields(description, code, tests, setup, more if more and _has(records, more) else None)
 
+    def _has(self, field: str) -> bool:
+        return any(value_of(record, field) is not MISSING for record in self.records)
 
-def _recognised(
-    file: str, records: Sequence[Record], description: tuple[str, ...], code: str
-) -> tuple[tuple[str, ...], str]:
-    """Return the fields of description and code with known names in place of `auto`.
+    def _are_tests(self, field: str) -> bool:
+        return any("assert" in text for r in self.records for text in _statements(r, field))
 
-    Raises:
-        UserError: If there is none.
-    """
-
-    def has_text(field: str) -> bool:
-        return any(isinstance(value_of(record, field), str | list) for record in records)
-
-    descriptions = {d for d, _ in KNOWN_FIELDS if all(map(has_text, d))}
-    codes = {c for _, c in KNOWN_FIELDS if has_text(c)}
-    descriptions = descriptions if description == (AUTO,) else {description}
-    codes = codes if code == AUTO else {code}
-    for known in KNOWN_FIELDS:
-        d, c = (
-            known[0] if description == (AUTO,) else description,
-            known[1] if code == AUTO else code,
-        )
-        if d in descriptions and c in codes and c not in d:
-            return d, c
-    unknown = {"description": not descriptions, "code": not codes}
-    sides = [side for side in unknown if unknown[side]] or [*unknown]
-    settings = " and ".join(f"data.source.{side}_field=NAME" for side in sides)
-    raise UserError(
-        f"{file}: no field has a known name of the {' and the '.join(sides)};"
-        f" {_found(records)}: set {settings}"
-    )
-
-
-def _check_fields(file: str, records: Sequence[Record], fields: Mapping[str, str | None]) -> None:
-    """Raise if no record has a field; single records without it are dropped later."""
-    for setting, field in fields.items():
-        if field is not None and not _has(records, field):
-            none = "" if setting == "code_field" else ", or null if there is none"
-            raise UserError(
-                f"{file}: no record has a field {field!r}; {_found(records, field)}: set"
-                f" data.source.{setting}=NAME{none}"
-            )
-
-
-def _has(records: Sequence[Record], field: str) -> bool:
-    return any(value_of(record, field) is not MISSING for record in records)
-
-
-def _are_tests(records: Sequence[Record], field: str) -> bool:
-    return any("assert" in text for record in records for text in _statements(record, field))
-
-
-def _found(records: Sequence[Record], *near: str) -> str:
-    """List the fields of records, those with the most similar names first."""
-    names = field_names(records)
-    similar = [name for word in near for name in difflib.get_close_matches(word, names, n=2)]
-    ordered = list(dict.fromkeys([*similar, *names]))
-    more = ", ..." if len(ordered) > MAX_NAMES else ""
-    return f"the fields are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
+    def _names(self, *near: str) -> str:
+        """List the fields, those with the most similar names first."""
+        names = field_names(self.records)
+        similar = [name for word in near for name in difflib.get_close_matches(word, names, n=2)]
+        ordered = list(dict.fromkeys([*similar, *names]))
+        more = ", ..." if len(ordered) > MAX_NAMES else ""
+        return f"the fields are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
 
 
 # -- values ---------------------------------------------------------------------------------------

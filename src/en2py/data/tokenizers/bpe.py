@@ -1,17 +1,14 @@
 """Byte-level byte-pair encoding (Sennrich et al., 2016; bytes as in GPT-2), learned from text."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from en2py.data.tokenizers.protocol import encodable
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer as Pieces
+from en2py.data.tokenizers.protocol import LearnedTokenizer, encodable
 
 
-class BpeTokenizer:
+class BpeTokenizer(LearnedTokenizer):
     """Subwords for either side; detokenizing returns every text exactly, with its spaces.
 
     A token has printable letters for its bytes, `Ġ` for a space and `Ċ` for a newline.
@@ -24,50 +21,32 @@ class BpeTokenizer:
         if vocab_size < 256:
             raise ValueError(f"vocab_size ({vocab_size}) is less than the 256 single bytes")
         self.vocab_size = vocab_size
-        self._pieces: Pieces | None = None
-
-    @property
-    def pieces(self) -> "Pieces":
-        """The learned encoding."""
-        if self._pieces is None:
-            raise ValueError("a BpeTokenizer must be fitted or loaded before it is used")
-        return self._pieces
 
     def fit(self, texts: Iterable[str]) -> None:
         """Learn the merges; deterministic."""
-        from tokenizers import Tokenizer as Pieces
+        from tokenizers import Tokenizer as Encoding
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
-        pieces = Pieces(models.BPE())
-        pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        pieces.decoder = decoders.ByteLevel()
+        encoding = Encoding(models.BPE())
+        encoding.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        encoding.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size,
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        pieces.train_from_iterator(map(encodable, texts), trainer)
-        self._pieces = pieces
+        encoding.train_from_iterator(map(encodable, texts), trainer)
+        self._encoding = encoding
 
     def tokenize(self, text: str) -> list[str]:
         """Split a text into tokens."""
-        tokens: list[str] = self.pieces.encode(encodable(text)).tokens
+        tokens: list[str] = self.encoding.encode(encodable(text)).tokens
         return tokens
 
     def detokenize(self, tokens: Sequence[str]) -> str:
         """Join tokens; bytes that are not UTF-8 become replacement characters."""
-        text: str = self.pieces.decoder.decode([encodable(token) for token in tokens])
+        text: str = self.encoding.decoder.decode([encodable(token) for token in tokens])
         return text
 
     def vocabulary(self) -> None:
         """Return None: the vocabulary has the tokens of the training split."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the learned encoding as JSON text, empty before `fit`."""
-        return {} if self._pieces is None else {"pieces": self._pieces.to_str()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state."""
-        from tokenizers import Tokenizer as Pieces
-
-        self._pieces = Pieces.from_str(state["pieces"]) if state else None

@@ -12,19 +12,16 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from en2py.data.text_files import read_text
 from en2py.data.tokenizers.detokenize import LAYOUT_TOKENS
 from en2py.data.tokenizers.english import EnglishTokenizer
-from en2py.data.tokenizers.protocol import Tokenizer, encodable
+from en2py.data.tokenizers.protocol import LearnedTokenizer, Tokenizer, encodable
 from en2py.data.tokenizers.python import PythonTokenizer
 from en2py.errors import UserError
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer as Encoding
 
 GLUE = "￭"  # not a letter of a byte
 _INSIDE = "￮"  # marks the pieces inside a part while they are learned; `GLUE` replaces it
@@ -37,7 +34,7 @@ _PARTS = re.compile(
 )
 
 
-class _Pieces:
+class _Pieces(LearnedTokenizer):
     """Pieces of the tokens of another tokenizer.
 
     Args:
@@ -46,11 +43,12 @@ class _Pieces:
         path: A file with learned pieces, `vocab/pieces.json` of a run; None: learn them.
     """
 
+    _key = "shared_pieces"
+
     def __init__(self, words: Tokenizer, vocab_size: int, path: Path | None) -> None:
         if vocab_size < LEAST:
             raise ValueError(f"vocab_size ({vocab_size}) is less than {LEAST}")
         self.words, self.vocab_size, self.path = words, vocab_size, path
-        self._encoding: Encoding | None = None
         self._known: dict[str, list[str]] = {}  # part to its pieces
 
     def fit(self, texts: Iterable[str]) -> None:
@@ -89,7 +87,7 @@ class _Pieces:
 
     def vocabulary(self) -> list[str]:
         """Return all pieces, also those that the training split lacks."""
-        ids = self._fitted().get_vocab(with_added_tokens=False)
+        ids = self.encoding.get_vocab(with_added_tokens=False)
         pieces = (piece.replace(_INSIDE, GLUE) for piece in sorted(ids, key=ids.__getitem__))
         return list(dict.fromkeys([*LAYOUT_TOKENS, *pieces]))
 
@@ -104,21 +102,10 @@ class _Pieces:
         """Join pieces to text; bytes that are not UTF-8 become replacement characters."""
         return self.words.detokenize(joined(tokens))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the learned pieces as JSON text, empty before `fit`."""
-        return {} if self._encoding is None else {"shared_pieces": self._encoding.to_str()}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a state."""
-        from tokenizers import Tokenizer as Encoding
-
         self._known.clear()
-        self._encoding = Encoding.from_str(state["shared_pieces"]) if state else None
-
-    def _fitted(self) -> "Encoding":
-        if self._encoding is None:
-            raise ValueError("a tokenizer of pieces must be fitted or loaded before it is used")
-        return self._encoding
+        super().load_state_dict(state)
 
     def _pieces(self, token: str) -> list[str]:
         found: list[str] = []
@@ -126,7 +113,7 @@ class _Pieces:
             if part not in self._known:
                 pieces = [
                     piece.value.replace(_INSIDE, GLUE)
-                    for piece in self._fitted().model.tokenize(part)
+                    for piece in self.encoding.model.tokenize(part)
                 ]
                 if pieces[0] == GLUE and len(pieces) > 1:  # the next piece has a mark itself
                     del pieces[0]

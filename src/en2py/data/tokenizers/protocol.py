@@ -1,7 +1,10 @@
-"""The interface of tokenizers, and a base class of those that learn nothing."""
+"""The interface of tokenizers, and base classes of those with rules and of those that learn."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Encoding
 
 
 class Tokenizer(Protocol):
@@ -47,6 +50,30 @@ class RuleTokenizer:
         """Accept only an empty state."""
         if state:
             raise ValueError(f"{type(self).__name__} has no state, but got {sorted(state)}")
+
+
+class LearnedTokenizer:
+    """A tokenizer whose state is an encoding of the `tokenizers` library."""
+
+    _encoding: "Encoding | None" = None
+    _key = "pieces"  # of the encoding in the state
+
+    @property
+    def encoding(self) -> "Encoding":
+        """The learned encoding."""
+        if self._encoding is None:
+            raise ValueError(f"a {type(self).__name__} must be fitted or loaded before it is used")
+        return self._encoding
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the learned encoding as JSON text, empty before `fit`."""
+        return {} if self._encoding is None else {self._key: self._encoding.to_str()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load a state."""
+        from tokenizers import Tokenizer as Encoding
+
+        self._encoding = Encoding.from_str(state[self._key]) if state else None
 
 
 def encodable(text: str) -> str:
