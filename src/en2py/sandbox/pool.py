@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -75,6 +77,7 @@ class Sandbox:
             raise UserError("generated code runs on Linux and macOS only: this system has no fork")
         self.timeout_s, self.memory_mb, self.hash_seed = timeout_s, memory_mb, hash_seed
         self._pool: list[_Worker] = []
+        self._stopped = False
         try:
             first = _Worker(memory_mb, hash_seed)
             self._pool.append(first)
@@ -122,54 +125,35 @@ class Sandbox:
         """
         if not self._pool:
             raise RuntimeError("this sandbox is closed; open a new one")
+        outcomes, self._idle = list[Outcome](), [*self._pool]
         try:
-            return self._run(list(jobs), progress)
+            jobs = list(jobs)
+            with ThreadPoolExecutor(len(self._pool)) as threads:  # each waits for one worker
+                try:
+                    for outcome in threads.map(self._outcome, jobs):
+                        outcomes.append(outcome)
+                        progress(len(outcomes), len(jobs))
+                except BaseException:
+                    self._stopped = True
+                    for worker in self._pool:
+                        worker.kill()  # so that no thread waits any longer
+                    raise
         except BaseException:
             self.close()
             raise
+        return outcomes
 
-    def _run(self, jobs: list[Job], progress: Callable[[int, int], object]) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(jobs)
-        n_done = 0
-        waiting = iter(enumerate(jobs))
-        with selectors.DefaultSelector() as selector:
-            busy: dict[_Worker, tuple[int, Job]] = {}
-
-            def assign(place: int) -> None:
-                worker = self._pool[place]
-                if (upcoming := next(waiting, None)) is None:
-                    return
-                worker.send(upcoming[1], upcoming[1].timeout_s or self.timeout_s)
-                busy[worker] = upcoming
-                selector.register(worker.answers, selectors.EVENT_READ, place)
-
-            for place in range(len(self._pool)):
-                assign(place)
-            while busy:
-                due = min(worker.deadline for worker in busy)
-                ready = [key.data for key, _ in selector.select(max(0.0, due - time.monotonic()))]
-                late = [
-                    place
-                    for place, worker in enumerate(self._pool)
-                    if worker in busy and place not in ready and worker.deadline <= time.monotonic()
-                ]
-                for place in [*ready, *late]:
-                    worker = self._pool[place]
-                    number, job = busy[worker]
-                    outcome = (
-                        worker.receive(job) if place in ready else failed_outcome(job, "timeout")
-                    )
-                    if outcome is None:  # incomplete answer
-                        continue
-                    outcomes[number] = outcome
-                    progress(n_done := n_done + 1, len(jobs))
-                    selector.unregister(worker.answers)
-                    del busy[worker]
-                    if place in late or worker.broken:
-                        worker.end()
-                        self._pool[place] = _Worker(self.memory_mb, self.hash_seed)
-                    assign(place)
-        return [outcome for outcome in outcomes if outcome is not None]
+    def _outcome(self, job: Job) -> Outcome:
+        worker = self._idle.pop()
+        outcome = worker.run(job, job.timeout_s or self.timeout_s)
+        if self._stopped:
+            raise RuntimeError("this sandbox is closed")
+        if worker.broken:
+            place = self._pool.index(worker)
+            worker.end()
+            worker = self._pool[place] = _Worker(self.memory_mb, self.hash_seed)
+        self._idle.append(worker)
+        return outcome
 
 
 def _n_cores() -> int:
@@ -221,31 +205,20 @@ class _Worker:
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.jobs, self.answers = self.process.stdin, self.process.stdout
-        self.pending = b""
-        self.nonce = ""
-        self.broken = False
-        self.deadline = time.monotonic() + _START_S
+        self.broken = ""
         try:
-            self.layers: dict[str, str] = self._first_message()["layers"]
+            if (answer := self._answer(_START_S)) is None:
+                self.errors.seek(0)
+                errors = self.errors.read().decode("utf-8", "replace").strip()[-2000:]
+                raise RuntimeError(f"a sandbox worker did not start: {errors or 'no message'}")
+            self.layers: dict[str, str] = answer[0]["layers"]
         except BaseException:
             self.end()
             raise
 
-    def _first_message(self) -> dict[str, Any]:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.answers, selectors.EVENT_READ)
-            while selector.select(max(0.0, self.deadline - time.monotonic())):
-                if (answer := self._read()) is not None:
-                    return answer[0]
-                if self.broken:
-                    break
-        self.errors.seek(0)
-        errors = self.errors.read().decode("utf-8", "replace").strip()[-2000:]
-        raise RuntimeError(f"a sandbox worker did not start: {errors or 'no message'}")
-
-    def send(self, job: Job, timeout_s: float) -> None:
-        """Send a job to the worker, which must be idle."""
-        self.nonce = secrets.token_hex(16)
+    def run(self, job: Job, timeout_s: float) -> Outcome:
+        """Run a job; `broken` is whether another worker has to replace this one afterwards."""
+        nonce = secrets.token_hex(16)
         message = {
             "code": job.code,
             "calls": job.calls,
@@ -253,43 +226,44 @@ class _Worker:
             "timeout_s": timeout_s,
             "call_timeout_s": job.call_timeout_s,
             "restarts": job.restarts,
-            "nonce": self.nonce,
+            "nonce": nonce,
         }
-        self.deadline = time.monotonic() + timeout_s * WALL_PER_CPU * BUSY_FACTOR + _GRACE_S
         body = json.dumps(message).encode()
-        try:
+        with suppress(BrokenPipeError):  # reported by the answer
             data = memoryview(len(body).to_bytes(4) + body)
             while data:
                 data = data[self.jobs.write(data) or 0 :]
-        except BrokenPipeError:  # reported by `receive`
-            pass
+        answer = self._answer(timeout_s * WALL_PER_CPU * BUSY_FACTOR + _GRACE_S)
+        if answer is None:
+            return failed_outcome(job, self.broken)
+        return read_outcome(job, nonce, answer[0]["segments"], answer[1])
 
-    def receive(self, job: Job) -> Outcome | None:
-        """Return the outcome; None while the answer is incomplete."""
-        answer = self._read()
-        if answer is not None:
-            return read_outcome(job, self.nonce, answer[0]["segments"], answer[1])
-        return failed_outcome(job, "the sandbox's worker died") if self.broken else None
+    def _answer(self, seconds: float) -> tuple[dict[str, Any], bytes] | None:
+        """Return the next message; None if there is none, for the reason in `broken`."""
+        received, deadline = b"", time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.answers, selectors.EVENT_READ)
+            while selector.select(max(0.0, deadline - time.monotonic())):
+                chunk = os.read(self.answers.fileno(), 1 << 20)
+                received += chunk
+                if not chunk or len(received) > _MAX_ANSWER:
+                    self.broken = "the sandbox's worker died"
+                    return None
+                if len(received) >= 8:
+                    header, body = struct.unpack_from("=II", received)
+                    if len(received) >= 8 + header + body:
+                        return json.loads(received[8 : 8 + header]), received[8 + header :]
+        self.broken = "timeout"
+        return None
 
-    def _read(self) -> tuple[dict[str, Any], bytes] | None:
-        chunk = os.read(self.answers.fileno(), 1 << 20)
-        self.pending += chunk
-        self.broken = not chunk or len(self.pending) > _MAX_ANSWER
-        if len(self.pending) < 8:
-            return None
-        header, body = struct.unpack_from("=II", self.pending)
-        if len(self.pending) < 8 + header + body:
-            return None
-        fields = json.loads(self.pending[8 : 8 + header])
-        content, self.pending = self.pending[8 + header :], b""
-        return fields, content
+    def kill(self) -> None:
+        """Kill the worker; the kernel kills its descendants."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill the worker; the kernel kills its descendants."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        """Kill the worker, and remove its folder."""
+        self.kill()
         self.jobs.close()
         self.answers.close()
         self.errors.close()
