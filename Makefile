@@ -27,14 +27,14 @@ coverage: $(VENV)/.installed-dev  ## run the tests, report branch coverage
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
-demo: $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ckpt, by default the newest
+demo: $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ckpt
 	@test -n "$(FILE)" || { echo "no checkpoint in outputs: train one, or set FILE="; exit 2; }
 	$(VENV)/bin/python demo.py $(FILE) $(ARGS)
 
 docs: $(VENV)/.installed-docs  ## build the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
 
-experiments: $(VENV)/.installed-dev  ## repeat the documented experiments: FILE=english_python_data.txt
+experiments: $(VENV)/.installed-dev  ## repeat the experiments: FILE=english_python_data.txt
 	$(VENV)/bin/python experiments/run_all.py $(FILE) --two-cores $(ARGS)
 
 clean:  ## remove the environment and caches

@@ -1,4 +1,4 @@
-"""Try trained models in the browser: `python demo.py best.ckpt [other.ckpt] [--port 7860]`."""
+"""Try trained models in the browser: `python demo.py best.ckpt [other.ckpt]`."""
 
 import argparse
 import ast
@@ -56,6 +56,13 @@ def main() -> int:
     """Load the checkpoints and serve the page on this machine until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="shown side by side")
+    parser.add_argument(
+        "--allow",
+        metavar="PACKAGE",
+        action="append",
+        default=[],
+        help="an own package that the config of a checkpoint may name; may be repeated",
+    )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     options = parser.parse_args()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -70,7 +77,7 @@ def main() -> int:
             raise UserError(
                 "the demo page needs Gradio, which is not installed: pip install -e '.[demo]'"
             ) from None
-        models = load_models(options.checkpoints)
+        models = load_models(options.checkpoints, options.allow)
         examples = example_descriptions(Path(options.checkpoints[0]), next(iter(models.values())))
         try:
             serve(models, options.port, examples)
@@ -121,7 +128,7 @@ class Answer:
     unknown: list[str] = field(default_factory=list)
 
 
-def load_models(paths: Sequence[str]) -> dict[str, Any]:
+def load_models(paths: Sequence[str], allowed_packages: Sequence[str] = ()) -> dict[str, Any]:
     """Return the modules of checkpoints by the names of their runs.
 
     Checkpoints of the same run are distinguished by their file names, else numbered.
@@ -131,7 +138,7 @@ def load_models(paths: Sequence[str]) -> dict[str, Any]:
     """
     import en2py
 
-    modules = [en2py.load(path) for path in paths]
+    modules = [en2py.load(path, allowed_packages) for path in paths]
     names = [str(module.metadata["run"]) for module in modules]
     if len(set(names)) < len(names):
         names = [f"{name} ({Path(path).name})" for name, path in zip(names, paths, strict=True)]

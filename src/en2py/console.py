@@ -83,9 +83,10 @@ class TerminalHandler(logging.Handler):
         self.printed_at = time.monotonic()
         line: str = record.line  # type: ignore[attr-defined]  # set by JobPrefix
         if record.levelno >= logging.WARNING:
-            print(wrapped(line, sys.stderr.isatty()), file=sys.stderr, flush=True)
+            is_wide = not sys.stderr.isatty() and "COLUMNS" not in os.environ
+            print(wrapped(line, not is_wide), file=sys.stderr, flush=True)
         else:
-            console.print(Text(wrapped(line, console.is_terminal)), soft_wrap=True)
+            console.print(Text(wrapped(line, has_width())), soft_wrap=True)
 
 
 _handler = TerminalHandler(JobPrefix())
@@ -247,7 +248,7 @@ def print_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[s
     ]
     free = console.width + 2 - sum(width + 2 for width in widths)
     console.print()
-    console.print(Text(wrapped(title, console.is_terminal), style="bold"), soft_wrap=True)
+    console.print(Text(wrapped(title, has_width()), style="bold"), soft_wrap=True)
     if free < 0:
         _print_stacked(columns, rows)
         return
@@ -287,6 +288,11 @@ def _print_stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> 
 
 def _longest(texts: Sequence[str], separator: str = "[ \n]") -> int:
     return max((len(part) for text in texts for part in re.split(separator, text)), default=0)
+
+
+def has_width() -> bool:
+    """Return whether lines are wrapped: on a terminal, and where `COLUMNS` sets a width."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def wrapped(text: str, is_terminal: bool) -> str:

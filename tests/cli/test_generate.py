@@ -34,6 +34,9 @@ def test_generate_prints_what_evaluate_prints_for_the_same_prompt(
     expected = capsys.readouterr().out
     assert generate(monkeypatch, best, prompt) == 0
     assert capsys.readouterr().out == expected
+    words = (best, "--decoding", "beam_size=2", prompt, "--decoding", "beam")  # at any place
+    assert generate(monkeypatch, *words) == 0
+    assert "the program is cut at the longest length" in capsys.readouterr().err
     assert generate(monkeypatch, best, "--decoding", "beam", stdin=f"{prompt}\nadds 1\n") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["description"] for line in lines] == [prompt, "adds 1"]
@@ -86,6 +89,9 @@ def test_a_text_without_quotes_is_refused(
     with pytest.raises(SystemExit) as stop:
         generate(monkeypatch, "a.ckpt", "b.ckpt", "add", "two")
     assert stop.value.code == 2 and 'put it in quotes, "add two"' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        generate(monkeypatch, "a.ckpt", "add two", "print three")
+    assert "one TEXT at a time; several descriptions are lines of stdin" in capsys.readouterr().err
 
 
 @pytest.mark.slow

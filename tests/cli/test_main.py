@@ -344,3 +344,9 @@ def test_validation_error_needs_no_torch_and_writes_nothing(tmp_path: Path) -> N
     assert done.stdout == ""
     assert done.stderr == "trainer.max_epochs=abc: expected a whole number or -1\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_the_help_page_fits_into_80_columns(program: str) -> None:
+    page = main._help(compose_config(program, [f"hydra/help={program}"]))
+    assert max(map(len, page.splitlines())) <= 80

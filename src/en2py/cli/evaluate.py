@@ -156,7 +156,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
             write_predictions(folder / "predictions.jsonl", row)
             with progress_bar("drawing attention maps"):
                 draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
-    rows += _score_baselines(_chosen_baselines(cfg), data)
+    rows += _score_baselines(_chosen_baselines(cfg), data, is_named=bool(cfg.baseline))
     if not rows:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
 
@@ -356,7 +356,9 @@ def _chosen_baselines(cfg: DictConfig) -> dict[str, Any]:
     return {name: cfg.baselines.get(name) for name in names}
 
 
-def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[EvaluationRow]:
+def _score_baselines(
+    sections: Mapping[str, Any], data: EvaluationData, *, is_named: bool
+) -> list[EvaluationRow]:
     """Score baselines with the same code as the programs of a model.
 
     If a learned one is among them, those that a model has to beat are scored on validation too,
@@ -365,6 +367,7 @@ def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[
     Args:
         sections: Name to config section; None for `none` and for a baseline that is switched off.
         data: The data.
+        is_named: Whether the user named them, and is told of one that has no program.
     """
     everything = data.prepared.pairs(data.split)
     selects = data.split != "val" and any(sections.get(name) for name in LEARNED)
@@ -388,7 +391,8 @@ def _score_baselines(sections: Mapping[str, Any], data: EvaluationData) -> list[
         candidates = [[text] if (text := by_id[pair.id]) else [] for pair in data.pairs]
         n, total = sum(map(bool, candidates)), len(candidates)
         if not n:
-            log.info(f"{name} has a program for none of the pairs, so it has no row")
+            if is_named:
+                log.info(f"{name} has a program for none of the pairs, so it has no row")
             continue
         row = data.score(name, candidates, data.runner, data.training, kind=BASELINE)
         validation: Tables = {}

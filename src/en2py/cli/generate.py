@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoints
+from en2py.console import duration
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
 from en2py.training.build import module_of
@@ -16,12 +18,15 @@ from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 
 _SHOWN = 200  # characters of a line that has no program
+_EVERY_S = 20.0  # between two lines of progress on stderr
+_CUT = "the program is cut at the longest length that the model can write"
 
 
 def generate(cfg: DictConfig, lines: str | None = None) -> None:
     """Print the program for `prompt`, or a JSON record for each line of the file `prompts`.
 
-    A line without a program has a record with `error` instead of `code`. Of several checkpoints
+    A line without a program has a record with `error` instead of `code`; that of a program that the
+    length limit cuts has `cut`. Of several checkpoints
     each generates a program, below a comment with its run, or records that name it.
 
     Args:
@@ -73,7 +78,10 @@ def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None
             print(f"# {error}\n")
             failed.append(str(path))
             continue
-        print(module.text(module.candidates([prompt])[0][0]))
+        hypothesis = module.candidates([prompt])[0][0]
+        print(module.text(hypothesis))
+        if not hypothesis.finished:
+            print(f"{_CUT}: {len(hypothesis.ids)} tokens", file=sys.stderr)
         if len(paths) > 1:
             print()
     if failed:
@@ -94,10 +102,21 @@ def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:
             record["error"] = str(error)
             record["description"] = record["description"][:_SHOWN]
     valid = [record for record in records if "error" not in record]
-    found = module.candidates([record["description"] for record in valid])
+    started = printed = time.monotonic()
+
+    def show(done: int) -> None:
+        nonlocal printed
+        if (now := time.monotonic()) - printed >= _EVERY_S:
+            left = duration((now - started) * (len(valid) / done - 1))
+            print(f"{done:,} of {len(valid):,} programs, {left} left", file=sys.stderr)
+            printed = now
+
+    found = module.candidates([record["description"] for record in valid], on_progress=show)
     for record, hypotheses in zip(valid, found, strict=True):
         programs = [module.text(hypothesis) for hypothesis in hypotheses]
         record["code"] = programs[0]
+        if not hypotheses[0].finished:
+            record["cut"] = True
         if len(programs) > 1:
             record["candidates"] = programs
     return records

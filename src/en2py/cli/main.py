@@ -313,7 +313,11 @@ def _interrupted(argv: Sequence[str], code: int) -> int:
     if "LOCAL_RANK" in os.environ or "generate" in program:  # a rank; nothing to resume
         return code
     command = shlex.join([*(["python"] if program.endswith(".py") else []), program, *argv[1:]])
-    does = "resumes from the last checkpoint" if "train" in program else "starts again"
+    does = "starts again, with the programs generated so far"
+    if "train" in program:
+        does = "resumes from the last checkpoint"
+        if is_sweep([word for word in argv[1:] if word[:1] == "-" and "=" not in word]):
+            does = "keeps the finished runs and resumes the others from their last checkpoints"
     print(f"interrupted; the same command {does}: {command}", file=sys.stderr, flush=True)
     return code
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from en2py.cli.main import command
+from en2py.cli.main import command, refuse
 from en2py.errors import UserError
 
 
@@ -47,24 +47,30 @@ def run_evaluation(cfg: DictConfig) -> Any:
 
 def generate() -> int:
     """Print the program for a description, or a JSON line for each line of stdin."""
-    parser = argparse.ArgumentParser(description="Generate code with a checkpoint.")
+    usage = "%(prog)s [OPTION ...] CHECKPOINT [TEXT]"
+    parser = argparse.ArgumentParser(usage=usage, description="Generate code with a checkpoint.")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a "
                         "run; several files *.ckpt generate one after the other")  # fmt: skip
     parser.add_argument("text", metavar="TEXT", nargs="*", help="the description, as it is; '-' "
                         "or none: read descriptions from stdin, one a line")  # fmt: skip
     parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "
-                        "beam, sample, or a value like beam_size=8; may be repeated; default: "
-                        "as trained")  # fmt: skip
+                        "beam, sample, mbr, or a value like beam_size=8; may be repeated; "
+                        "default: as trained")  # fmt: skip
     parser.add_argument("--allow", metavar="PACKAGE", action="append", default=[], help="an own "
                         "package that the config of the checkpoint may name; may be "
                         "repeated")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"en2py {version('en2py')}")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     words: list[str] = options.text
     n_more = next((i for i, w in enumerate(words) if not w.endswith(".ckpt")), len(words))
     checkpoints, texts = [options.checkpoint, *words[:n_more]], words[n_more:] or ["-"]
+    if any(" " in text for text in texts[1:]):
+        parser.error("one TEXT at a time; several descriptions are lines of stdin: "
+                     "generate.py CHECKPOINT < FILE")  # fmt: skip
     if len(texts) > 1:
         parser.error(f'TEXT is one word for the shell: put it in quotes, "{" ".join(texts)}"')
+    if not texts[0].strip():
+        return refuse('TEXT is empty: write what the program should do, "add two numbers"')
     overrides = [f"decoding.{o}" if "=" in o else f"decoding={o}" for o in options.decoding]
     overrides.append(f"ckpt_path={','.join(checkpoints)}")
     overrides.append(f"allowed_packages=[{','.join(options.allow)}]")

@@ -9,13 +9,14 @@ from rich.text import Text
 
 from en2py.config.composition import default_options, escape
 from en2py.config.overrides import typed
-from en2py.console import Column, console, percent, print_table, wrapped
+from en2py.console import Column, console, has_width, percent, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
 from en2py.evaluation.metrics.registry import RESULT, metric
 from en2py.evaluation.results import Estimate
 
 log = logging.getLogger(__name__)
 
+_OF_TRAINING = {"max_len": "max_len (train)"}  # steps that change the training split alone
 _SHOWN_LINES = 12  # of a program on the terminal; samples.md has all
 
 
@@ -45,7 +46,8 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
         reasons = sorted(step["reasons"].items(), key=lambda item: -item[1])
         why = ", ".join(f"{reason} {count:,}" for reason, count in reasons[:3])
         cells = [f"{step[c]:,}" if step[c] else "" for c in counts]
-        rows.append([step["name"], *cells, why + (" ..." if len(reasons) > 3 else "")])
+        name = _OF_TRAINING.get(step["name"], step["name"])
+        rows.append([name, *cells, why + (" ..." if len(reasons) > 3 else "")])
     columns = [Column("step", numeric=False), *map(Column, counts)]
     print_table(
         "data" + (" (from the cache)" if from_cache else ""),
@@ -111,7 +113,7 @@ def print_samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
         log.info(f"# {description}")
         console.print(Text(_shortened(output) or "(nothing)"), soft_wrap=True)
         colour = "green" if "exact" in verdict else "yellow"
-        text = wrapped(f"-> {verdict}", console.is_terminal)
+        text = wrapped(f"-> {verdict}", has_width())
         console.print(Text(text, style=colour), soft_wrap=True)
         if "exact" not in verdict:
             text = f"the reference:\n{_shortened(reference)}"
@@ -121,6 +123,8 @@ def print_samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
 def _shortened(program: str) -> str:
     """Return the first lines of a program, without blank ones."""
     lines = [line.rstrip() for line in program.splitlines() if line.strip()]
+    if has_width():
+        lines = [x if len(x) <= console.width else f"{x[: console.width - 4]} ..." for x in lines]
     if (rest := len(lines) - _SHOWN_LINES) > 1:
         lines[_SHOWN_LINES:] = [f"... {rest} more lines"]
     return "\n".join(lines)

@@ -65,6 +65,8 @@ class ArgumentType:
             near = did_you_mean(str(value), re.findall("'(.*?)'", text))
             hint = near if near.startswith("; did") else ""
             text = text.replace(" or expected ", " or ")
+            if type(None) in get_args(self.annotation):
+                text += ", or null"
             raise UserError(f"{key}={typed(value)}: {text}{hint}") from None
 
 

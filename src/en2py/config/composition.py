@@ -1,7 +1,9 @@
 """Compose configs: paths, groups and options, resolvers, cores."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -175,7 +177,9 @@ def _options_text(group: str) -> str:
 
 
 def _groups_text() -> str:
-    return "\n  ".join(f"{group}: {_options_text(group)}" for group in groups_of())
+    lines = (f"{group}: {_options_text(group)}" for group in groups_of())
+    wrap = partial(textwrap.wrap, width=78, subsequent_indent="  ", break_long_words=False)
+    return "\n  ".join(line for text in lines for line in wrap(text))
 
 
 # Registered on import: a launcher's worker process composes the job's config right after it has

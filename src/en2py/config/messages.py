@@ -184,4 +184,5 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
         near = [key for key in keys if score(key) == best]
         return f"; did you mean {' or '.join(near[:3])}?"
     siblings = [key.rpartition(".")[2] for key in keys if section == key.rpartition(".")[0]]
+    siblings = [name for name in siblings if name not in ("_target_", "_partial_")]
     return f"; {section or 'the config'} has: {', '.join(siblings)}"

@@ -363,7 +363,10 @@ def _callback_names() -> set[str]:
 def _check_evaluation(config: Section) -> None:
     """Check that there is something to score: checkpoints, baselines, or stored results."""
     if not any(config.get(name) for name in ("ckpt_path", "baseline", "results", "study")):
-        raise UserError("ckpt_path is needed: add ckpt_path=FILE")
+        raise UserError(
+            "ckpt_path is needed: add ckpt_path=FILE; without a checkpoint, study=FOLDER "
+            "summarizes a study and baseline=NAME scores a baseline"
+        )
     for name in ("prompt", "prompts"):
         if config.get(name) is not None and not config.get("ckpt_path"):
             raise UserError(f"{name} needs a model: add ckpt_path=FILE")

@@ -312,9 +312,20 @@ class Seq2SeqModule(pl.LightningModule):
 
     @torch.inference_mode()
     def candidates(
-        self, descriptions: Iterable[str], search: Search | None = None, max_rows: int = 32
+        self,
+        descriptions: Iterable[str],
+        search: Search | None = None,
+        max_rows: int = 32,
+        on_progress: Callable[[int], None] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Return the hypotheses of a search, best first, per description; see `generate`."""
+        """Return the hypotheses of a search, best first, per description; see `generate`.
+
+        Args:
+            descriptions: Tasks in English.
+            search: A decoding function; None: that of the module.
+            max_rows: Descriptions per decoding batch.
+            on_progress: Called after each batch with the number of descriptions so far.
+        """
         examples = [
             Example(i, self.src_vocab.encode(tokens), ())
             for i, tokens in enumerate(self._sources(list(descriptions)))
@@ -329,6 +340,8 @@ class Seq2SeqModule(pl.LightningModule):
                 results = (search or self.search)(decoder, src, self.tgt_vocab)
                 for example, hypotheses in zip(rows, results, strict=True):
                     found[example.index] = hypotheses
+                if on_progress is not None:
+                    on_progress(first + len(rows))
         return found
 
     def _sources(self, descriptions: Sequence[str]) -> list[list[str]]:

@@ -184,7 +184,9 @@ class _Fields:
 
     def __init__(self, file: str, records: Sequence[Record]) -> None:
         if not any(records):
-            raise UserError(f"{file} holds no pair: {len(records):,} records without a field")
+            n, empty = len(records), "no record (a table needs rows below the names of its columns)"
+            why = f"{n:,} records without a field" if n else empty
+            raise UserError(f"{file} holds no pair: {why}")
         self.file, self.records = file, records
 
     def find(self, asked: Fields) -> Fields:
