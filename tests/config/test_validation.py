@@ -136,7 +136,7 @@ def test_value_is_refused(key: str, value: Any, expected: str) -> None:
         ("train", "loss._convert_", "has no argument _convert_"),
         ("train", "prompt", "prompt: no such key"),
         ("evaluate", "anything.at.all", "anything: no such key"),
-        ("evaluate", "seed", "seed: no such key"),
+        ("evaluate", "seed", "seed: cannot be chosen here: a setting of train.py"),
         ("evaluate", "trainer.precision", "trainer has: accelerator, devices"),
         ("evaluate", "pass_at_k.n", "pass_at_k has: n_samples"),
     ],
@@ -348,7 +348,9 @@ def test_prompt_and_prompts_exclude_each_other() -> None:
 
 
 def test_evaluation_needs_a_checkpoint() -> None:
-    assert refused(composed("evaluate"), "evaluate") == "ckpt_path is needed: add ckpt_path=FILE"
+    message = refused(composed("evaluate"), "evaluate")
+    assert message.startswith("ckpt_path is needed: add ckpt_path=FILE")
+    assert "study=FOLDER" in message and "baseline=NAME" in message
 
 
 @pytest.mark.parametrize("target", ["os.system", "en2pyx.y", "builtins.eval", "torch.load"])
