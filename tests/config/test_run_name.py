@@ -75,6 +75,7 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         ("decoding.grammar", False),
         ("decoding.no_repeat_ngram", None),
         ("decoding.repetition_penalty", 1.0),
+        ("model", {**CONFIG["model"], "copy": False}),
     ],
 )
 def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any) -> None:
@@ -93,6 +94,7 @@ def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any
         ("decoding.grammar", True),
         ("decoding.no_repeat_ngram", 4),
         ("decoding.repetition_penalty", 1.1),
+        ("model", {**CONFIG["model"], "copy": True}),
     ],
 )
 def test_digest_changes_with_what_can_change_a_result(key: str, value: Any) -> None:

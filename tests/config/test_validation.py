@@ -288,9 +288,9 @@ def test_neighbours_need_one_vocabulary() -> None:
     assert "both sides need one vocabulary; add tokenizer=pieces" in message
 
 
-def test_denoising_excludes_neighbours() -> None:
-    cfg = composed("train", "neighbours=nearest", "tokenizer=pieces")
-    assert "denoised programs have no neighbours" in refused(cfg, **{"batch.denoising": 0.5})
+def test_copies_need_one_vocabulary() -> None:
+    message = refused(composed("train"), **{"model.copy": True})
+    assert message.startswith("model.copy=true: both sides need one vocabulary")
 
 
 def test_neighbours_are_not_of_a_part_of_the_training_split() -> None:

@@ -12,7 +12,8 @@ from en2py.data.prepare import TokenizedPair
 from en2py.data.vocab import BOS, SPECIAL_TOKENS, Vocab
 
 K = 3
-LENGTHS = [(5, 4 + i % 40) for i in range(400)]
+# (source, target) of each pair with each neighbour, and with none
+LENGTHS = [[(5 + 9 * rank, 4 + i % 40) for rank in (1, 2, 3, 0)] for i in range(400)]
 
 
 def made(pairs: list[Pair], groups: list[int], max_len: int = 99) -> Neighbours:
@@ -48,7 +49,7 @@ def test_a_long_neighbour_is_cut(pairs: list[Pair]) -> None:
 
 
 def epoch(n: int, seed: int = 1, omit: float = 0.25, skip: int = 0) -> list[list[int]]:
-    batches = DrawnNeighbours(K, omit, LENGTHS, 256, seed)
+    batches = DrawnNeighbours(LENGTHS, omit, 256, seed)
     batches.set_epoch(n)
     batches.skip = skip
     return list(batches)
@@ -78,8 +79,9 @@ def test_a_resumed_epoch_continues_with_the_same_draws() -> None:
 def test_a_batch_has_the_drawn_neighbours() -> None:
     vocab = Vocab([*SPECIAL_TOKENS, *"abcdef"], [0] * 10)
     examples = [Example(0, [4], [7]), Example(1, [5], [8])]
-    data = WithNeighbours(examples, [[1, 0], [0]], K, lambda place: [2, 6 + place], vocab)
+    data = WithNeighbours(examples, [[1, 0], [0]], [[2, 6], [2, 7]], K, vocab)
     rows = data[[0 * (K + 1) + 1, 1 * (K + 1) + K]].src.tolist()
     assert rows == [[4, 2, 6, vocab.eos_id], [5, vocab.eos_id, 0, 0]]
     # A pair with fewer neighbours than the drawn rank has none in this epoch.
     assert data[[1 * (K + 1) + 2]].src.tolist() == [[5, vocab.eos_id]]
+    assert data.lengths() == [[(4, 2), (4, 2), (2, 2), (2, 2)], [(4, 2), (2, 2), (2, 2), (2, 2)]]

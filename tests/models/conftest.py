@@ -8,3 +8,8 @@ from tiny_transformer import transformer
 def model(request) -> Transformer:
     norm, positions = request.param
     return transformer(norm=norm, positions=positions)
+
+
+@pytest.fixture
+def copying() -> Transformer:
+    return transformer(copy=True)

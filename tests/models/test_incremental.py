@@ -4,11 +4,15 @@ import torch
 from en2py.models.incremental import IncrementalDecoder
 from tiny_transformer import BOS, N_SRC, N_TGT, padded_ids, transformer
 
+VARIANTS = [{}, {"norm": "post"}, {"positions": "rotary"}, {"copy": True}]
+
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
 @pytest.mark.parametrize(
-    "tables", [{}, {"tie_embeddings": "tgt"}, {"src_width": 8, "tgt_width": 5}], ids=str
+    "tables",
+    [{}, {"tie_embeddings": "tgt"}, {"src_width": 8, "tgt_width": 5}, {"copy": True}],
+    ids=str,
 )
 def test_cached_steps_equal_the_full_forward_pass(norm, positions, tables):
     model = transformer(norm=norm, positions=positions, **tables)
@@ -23,7 +27,9 @@ def test_cached_steps_equal_the_full_forward_pass(norm, positions, tables):
         torch.testing.assert_close(logits, expected[:, t], atol=1e-5, rtol=1e-4)
 
 
-def test_reordered_hypotheses_continue_their_parents(model):
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_reordered_hypotheses_continue_their_parents(changes):
+    model = transformer(**changes)
     src, decoder = padded_ids(N_SRC, [5, 3]), IncrementalDecoder(model)
     cache = decoder.start(src, width=3, max_len=6)
     tokens = padded_ids(N_TGT, [6] * 6).view(2, 3, 6)  # [B, W, T]
@@ -40,7 +46,9 @@ def test_reordered_hypotheses_continue_their_parents(model):
     torch.testing.assert_close(logits, model.projection(hidden[:, -1]), atol=1e-5, rtol=1e-4)
 
 
-def test_selected_sources_continue_as_before(model):
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_selected_sources_continue_as_before(changes):
+    model = transformer(**changes)
     src, tgt = padded_ids(N_SRC, [5, 3, 4]), padded_ids(N_TGT, [6, 6, 6])
     selected, decoder = torch.tensor([2, 0, 0]), IncrementalDecoder(model)
     cache = decoder.start(src)

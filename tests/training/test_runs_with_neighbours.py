@@ -1,4 +1,4 @@
-"""A run with `neighbours=nearest`: trained, resumed, loaded, evaluated."""
+"""A run with `neighbours=nearest model.copy=true`: trained, resumed, loaded, evaluated."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def run(folder: Path) -> tuple[Go, list[str]]:
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     words = ["tokenizer=pieces", "neighbours=nearest", "neighbours.k=2", "neighbours.omit=0.3"]
     words += ["split=group", f"data.path={data}", "neighbours.max_len=60", "trainer.max_epochs=2"]
-    words += ["batch.max_tokens=120", "behaviour=false"]
+    words += ["batch.max_tokens=120", "model.copy=true", "behaviour=false"]
     go = runner(folder)
     assert go(*words, out="whole") == 0
     return go, words

@@ -29,6 +29,7 @@ _NEUTRAL = {
     "decoding.no_repeat_ngram": None,
     "decoding.repetition_penalty": 1.0,
     "decoding.grammar": False,
+    "model.copy": False,
 }
 _FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
 # Functions renamed after runs had been trained with them: hashes keep the first name.

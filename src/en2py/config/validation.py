@@ -461,15 +461,16 @@ def _check_pieces(config: Section) -> None:
 
 
 def _check_neighbours(config: Section) -> None:
-    """Refuse neighbours without one vocabulary, or of pairs that are not trained on."""
-    if not config.get("neighbours"):
+    """Refuse neighbours and copies without one vocabulary, and neighbours not trained on."""
+    copies = bool((config.get("model") or {}).get("copy"))
+    if not (copies or config.get("neighbours")):
         return
     if not all(_class_of(config["tokenizer"][side]).endswith("Pieces") for side in ("src", "tgt")):
         raise UserError(
-            "neighbours=nearest: sources contain code, so both sides need one vocabulary; add "
-            "tokenizer=pieces"
+            f"{'model.copy=true' if copies else 'neighbours=nearest'}: both sides need one "
+            "vocabulary; add tokenizer=pieces"
         )
-    if (n := config["batch"]["max_pairs"]) is not None:
+    if config.get("neighbours") and (n := config["batch"]["max_pairs"]) is not None:
         raise UserError(
             f"batch.max_pairs={n}: with neighbours=nearest sources contain the other training "
             "pairs too; split.ratios sets the size of the training split"

@@ -2,7 +2,7 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +61,7 @@ class EpochBatches(Sampler[list[int]]):
         self.seed, self.rank, self.world = seed, rank, world
         self.epoch = self.skip = 0
         # Source lengths are rounded too, so that batches differ from epoch to epoch.
-        self._keys = [(-(-tgt // _TGT_STEP) * _TGT_STEP, -(-src // 4)) for src, tgt in lengths]
+        self._keys = _rounded(lengths)
         widths = [width for width, _ in sorted(self._keys)]
         self._cuts = _cuts(widths, max_tokens)
         while seed is None and len(self._cuts) <= world and max_tokens > 1:
@@ -104,22 +104,26 @@ class DrawnNeighbours(EpochBatches):
     A position is `pair * (k + 1) + rank`: the rank of its neighbour, or k for none.
 
     Args:
-        k: Number of neighbours of a pair.
+        lengths: (source, target) length of each pair with each of k neighbours, and with none.
         omit: Share of pairs without neighbour.
-        others: Arguments of `EpochBatches`.
+        others: Arguments of `EpochBatches` behind `lengths`.
     """
 
-    def __init__(self, k: int, omit: float, *others: Any) -> None:
-        super().__init__(*others)
-        self.k, self.omit = k, omit
+    def __init__(
+        self, lengths: Sequence[Sequence[tuple[int, int]]], omit: float, *others: Any
+    ) -> None:
+        super().__init__([own[-1] for own in lengths], *others)
+        self.lengths, self.omit = lengths, omit
 
     def __iter__(self) -> Iterator[list[int]]:
         draws = random.Random(f"neighbours {self.seed} {self.epoch}")
+        n = len(self.lengths[0])
         ranks = [
-            self.k if draws.random() < self.omit else draws.randrange(self.k) for _ in self._keys
+            n - 1 if draws.random() < self.omit else draws.randrange(n - 1) for _ in self.lengths
         ]
+        self._keys = _rounded(own[rank] for own, rank in zip(self.lengths, ranks, strict=True))
         for batch in super().__iter__():
-            yield [pair * (self.k + 1) + ranks[pair] for pair in batch]
+            yield [pair * n + ranks[pair] for pair in batch]
 
 
 class DenoisedBatches(EpochBatches):
@@ -145,9 +149,9 @@ class WithNeighbours(Dataset[Batch]):
 
     Args:
         examples: The pairs without neighbours.
-        near: The neighbours of each, nearest first; at most k.
-        k: See `DrawnNeighbours`.
-        ids: Returns what a neighbour adds to a source.
+        near: The neighbours of each, nearest first; at most k. Missing ones are none.
+        added: The ids that each neighbour adds to a source.
+        k: Most neighbours of a pair.
         vocab: Has the special ids.
     """
 
@@ -155,24 +159,41 @@ class WithNeighbours(Dataset[Batch]):
         self,
         examples: Sequence[Example],
         near: Sequence[Sequence[int]],
+        added: Sequence[list[int]],
         k: int,
-        ids: Callable[[int], list[int]],
         vocab: Vocab,
     ) -> None:
-        self.examples, self.near, self.k, self.ids, self.vocab = examples, near, k, ids, vocab
+        self.examples, self.near, self.added, self.vocab = examples, near, added, vocab
+        self.n = k + 1  # positions of a pair
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, positions: list[int]) -> Batch:
-        drawn = (divmod(position, self.k + 1) for position in positions)
-        rows = [_extended(self.examples[i], self.near[i][rank:], self.ids) for i, rank in drawn]
-        return collate(rows, self.vocab)
+        return collate([self._example(*divmod(p, self.n)) for p in positions], self.vocab)
+
+    def lengths(self) -> list[list[tuple[int, int]]]:
+        """Return the (source, target) lengths of each pair with each neighbour, and with none."""
+        rows = ([self._example(i, rank) for rank in range(self.n)] for i in range(len(self)))
+        return [[_lengths(example) for example in row] for row in rows]
+
+    def _example(self, pair: int, rank: int) -> Example:
+        return _extended(self.examples[pair], self.near[pair][rank:], self.added.__getitem__)
+
+
+def _lengths(example: Example) -> tuple[int, int]:
+    """Return the lengths of source and target with EOS."""
+    return len(example.src) + 1, len(example.tgt) + 1
 
 
 def _extended(example: Example, near: Sequence[int], ids: Callable[[int], list[int]]) -> Example:
     """Return an example with the first of these neighbours in its source, if there is one."""
     return replace(example, src=[*example.src, *ids(near[0])]) if near else example
+
+
+def _rounded(lengths: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the keys that pairs are sorted by: rounded target and source lengths."""
+    return [(-(-tgt // _TGT_STEP) * _TGT_STEP, -(-src // 4)) for src, tgt in lengths]
 
 
 def _cuts(widths: Sequence[int], max_tokens: int) -> list[int]:
@@ -293,7 +314,7 @@ class PairDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches, in the order of this seed and epoch."""
-        batches = self._batches("train", self.seed)
+        data, batches = self._training_data()
         if self._resume is not None:  # the number of ranks is known only now
             # "processed", because "completed" is one behind while a callback saves.
             done = self._resume["epoch_loop.batch_progress"]["current"]["processed"]
@@ -302,7 +323,22 @@ class PairDataModule(pl.LightningDataModule):
             batches.skip = done if inside and done < self._per_epoch(len(batches)) else 0
             batches.epoch = progress["processed" if batches.skip else "ready"]
             self._resume = None
-        return self._loader("train", batches)
+        return self._loader_of(data, batches)
+
+    def _training_data(self) -> tuple[Dataset[Batch], EpochBatches]:
+        examples = self.examples["train"]
+        settings = (self.max_tokens, self.seed, *self._rank_and_world())
+        if self._denoised is not None:
+            extra, lengths = len(self._denoised.extra), self._denoised.lengths()
+            return self._denoised, DenoisedBatches(extra, lengths, *settings)
+        if self.neighbours is None:
+            return self._stored(examples), self._batches("train", self.seed)
+        src, train = self.prepared.src_vocab.encode, self.prepared.splits["train"]
+        alone = [replace(example, src=src(train[example.index].src)) for example in examples]
+        added = [self._ids(place) for place in range(len(train))]
+        near, k = self._near("train", examples), self.neighbours.k
+        data = WithNeighbours(alone, near, added, k, self.prepared.tgt_vocab)
+        return data, DrawnNeighbours(data.lengths(), self.neighbours.omit, *settings)
 
     def _per_epoch(self, n_batches: int) -> int:
         """Return the batches per epoch: all, or `trainer.limit_train_batches`."""
@@ -334,27 +370,13 @@ class PairDataModule(pl.LightningDataModule):
         return self.trainer.strategy.root_device
 
     def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
-        lengths = [(len(e.src) + 1, len(e.tgt) + 1) for e in self.examples[split]]
+        lengths = [_lengths(example) for example in self.examples[split]]
         # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
-        settings = (lengths, max_tokens, seed, *self._rank_and_world())
-        if seed is not None and self._denoised is not None:
-            lengths = self._denoised.lengths()
-            return DenoisedBatches(len(self._denoised.extra), lengths, *settings[1:])
-        if seed is None or self.neighbours is None:
-            return EpochBatches(*settings)
-        return DrawnNeighbours(self.neighbours.k, self.neighbours.omit, *settings)
+        return EpochBatches(lengths, max_tokens, seed, *self._rank_and_world())
 
     def _loader(self, split: str, batches: EpochBatches) -> DataLoader[Batch]:
-        examples = self.examples[split]
-        if isinstance(batches, DenoisedBatches) and self._denoised is not None:
-            return self._loader_of(self._denoised, batches)
-        if not isinstance(batches, DrawnNeighbours):
-            return self._loader_of(self._stored(examples), batches)
-        src = self.prepared.src_vocab.encode
-        alone = [replace(e, src=src(self.prepared.splits[split][e.index].src)) for e in examples]
-        near, vocab = self._near(split, examples), self.prepared.tgt_vocab
-        return self._loader_of(WithNeighbours(alone, near, batches.k, self._ids, vocab), batches)
+        return self._loader_of(self._stored(self.examples[split]), batches)
 
     def _stored(self, examples: Sequence[Example]) -> Examples:
         return Examples(Store(examples, self.prepared.tgt_vocab, self._device()))

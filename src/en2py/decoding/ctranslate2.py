@@ -93,6 +93,8 @@ def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Pat
             "CTranslate2 has no embeddings of segments, which neighbours=nearest needs: use "
             "decoding.engine=torch"
         )
+    if type(model.projection) is not nn.Linear:
+        raise UserError("CTranslate2 cannot copy (model.copy=true): use decoding.engine=torch")
     specs = _ctranslate2().specs
     if folder.exists():
         raise UserError(f"export={folder}: exists already; choose another folder, or remove it")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 PIECE_ROWS = 128  # of logits computed at a time
 MANY_LOGITS = 2_000_000  # fewer (8 MB) stay in the processor's cache without pieces
@@ -77,6 +78,8 @@ def prepack_linear(linear: nn.Linear, n_rows: int) -> Callable[[Tensor], Tensor]
         n_rows: Approximate number of rows of a product; fewer than four use the layout for four.
     """
     weight, bias = linear.weight.detach(), linear.bias.detach()
+    if type(linear) is not nn.Linear:
+        return linear
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return linear
     try:
@@ -101,14 +104,16 @@ def linear_cross_entropy(
 
     Args:
         hidden: Hidden states, `[N, D]`.
-        projection: To logits, `[N, V]`, with a bias; without gradients any module, for example
-            `nn.Identity` where `hidden` holds logits.
+        projection: To logits, `[N, V]`, with a bias, or a subclass of it; without gradients any
+            module, for example `nn.Identity` where `hidden` holds logits.
         targets: Token ids, `[N]`.
         weights: Weight of each token, `[V]`.
         label_smoothing: Share of each target spread over all tokens.
     """
     if torch.is_grad_enabled() and hidden.device.type == "cpu":
         matrix, bias = projection.weight, projection.bias
+        if type(projection) is not nn.Linear:
+            return _recomputed(hidden, projection, targets, weights, label_smoothing)
         if len(hidden) * len(matrix) > MANY_LOGITS:
             in_pieces: Tensor = _InPieces.apply(  # type: ignore[no-untyped-call]
                 hidden, matrix, bias, targets, weights, label_smoothing
@@ -116,6 +121,26 @@ def linear_cross_entropy(
             return in_pieces
     logits = projection(hidden).float()
     return F.cross_entropy(logits, targets, weight=weights, label_smoothing=label_smoothing)
+
+
+def _recomputed(
+    hidden: Tensor,
+    projection: nn.Module,
+    targets: Tensor,
+    weights: Tensor | None,
+    label_smoothing: float,
+) -> Tensor:
+    """Return the cross-entropy of any projection, whose pieces the backward pass computes again."""
+
+    def summed(rows: Tensor, own: Tensor) -> Tensor:
+        logits = projection(rows).float()
+        return F.cross_entropy(
+            logits, own, weight=weights, label_smoothing=label_smoothing, reduction="sum"
+        )
+
+    pieces = zip(*(torch.split(part, PIECE_ROWS) for part in (hidden, targets)), strict=True)
+    parts = [checkpoint(summed, *piece, use_reentrant=False) for piece in pieces]
+    return torch.stack(parts).sum() / (len(targets) if weights is None else weights[targets].sum())
 
 
 class _InPieces(torch.autograd.Function):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from en2py.models.copying import with_source
 from en2py.models.cpu_kernels import prepack_linear
 from en2py.models.transformer import QUERIES, DecoderLayer, Side, Transformer
 
@@ -23,6 +24,7 @@ class KeyValueCache:
 
     Args:
         memory_kv: Keys and values of the memory for each decoder layer, `[B, H, S, K]`.
+        src: Source ids, `[B, S]`.
         src_mask: Real source positions, `[B, 1, 1, S]`.
         projection: Maps hidden states to logits.
         width: Hypotheses per source, W.
@@ -32,12 +34,14 @@ class KeyValueCache:
     def __init__(
         self,
         memory_kv: list[list[Tensor]],
+        src: Tensor,
         src_mask: Tensor,
         projection: Callable[[Tensor], Tensor],
         width: int,
         max_len: int,
     ) -> None:
-        self.memory_kv, self.src_mask, self.projection = memory_kv, src_mask, projection
+        self.memory_kv, self.projection = memory_kv, projection
+        self.src, self.src_mask = src, src_mask
         n_src, n_heads, _, d_head = memory_kv[0][0].shape
         slots = max_len * width
         self.kv = [[x.new_empty(n_src, n_heads, slots, d_head) for x in kv] for kv in memory_kv]
@@ -70,7 +74,7 @@ class KeyValueCache:
             for i, old in enumerate(kv):
                 kv[i] = old.new_empty(len(rows), *old.shape[1:])
                 kv[i][:, :, :end] = old[:, :, :end].index_select(0, rows)
-        self.src_mask, self.path = self.src_mask[rows], self.path[rows]
+        self.src, self.src_mask, self.path = self.src[rows], self.src_mask[rows], self.path[rows]
 
 
 class IncrementalDecoder:
@@ -93,7 +97,8 @@ class IncrementalDecoder:
         memory_kv = model.memory_kv(model.encode(src, side), side)
         contiguous = [[x.contiguous() for x in kv] for kv in memory_kv]
         projection = prepack_linear(model.projection, len(src) * width)
-        return KeyValueCache(contiguous, model.src_mask(src), projection, width, max_len or limit)
+        mask = model.src_mask(src)
+        return KeyValueCache(contiguous, src, mask, projection, width, max_len or limit)
 
     def step(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
         """Map each hypothesis's newest token, `[B * W]`, to logits of its next, `[B * W, V]`."""
@@ -105,7 +110,10 @@ class IncrementalDecoder:
         cache.advance()
         for i, layer in enumerate(layers):
             x = _decode_step(layer, i, x, tgt, cache)
-        return cache.projection(self.model.decoder_norm(x).flatten(0, 1))
+        hidden = self.model.decoder_norm(x)
+        kv, src, mask = cache.memory_kv, cache.src, cache.src_mask
+        rows = with_source(self.model.projection, hidden, kv, src, mask)
+        return cache.projection(rows.flatten(0, 1))
 
 
 def _decode_step(layer: DecoderLayer, i: int, x: Tensor, tgt: Side, cache: KeyValueCache) -> Tensor:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from en2py.models.copying import CopyProjection, with_source
 from en2py.models.cpu_kernels import Dropout, scaled_dot_product_attention
 from en2py.models.packing import PADDED, Layout
 from en2py.models.positions import Positions, angles, apply_rotary, sinusoids
@@ -253,6 +254,7 @@ class Transformer(nn.Module):
         src_width: Width of the source token table if it is not `d_model`; it is projected.
         tgt_width: The same for the target token table.
         sep_id: The id that separates the segments of a source, each with an embedding of its own.
+        copy: Mix copies of source tokens into the probabilities, see `CopyProjection`.
     """
 
     def __init__(
@@ -276,6 +278,7 @@ class Transformer(nn.Module):
         src_width: int | None = None,
         tgt_width: int | None = None,
         sep_id: int | None = None,
+        copy: bool = False,
     ) -> None:
         super().__init__()
         if d_model % n_heads:
@@ -300,7 +303,7 @@ class Transformer(nn.Module):
         self.decoder = nn.ModuleList(DecoderLayer(sizes) for _ in range(n_decoder_layers))
         self.encoder_norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
-        self.projection = nn.Linear(d_model, n_tgt)
+        self.projection = (CopyProjection if copy else nn.Linear)(d_model, n_tgt)
         self.apply(initialise)
         if tie_embeddings == "tgt":
             self.projection.weight = self.tgt_embedding.table.weight
@@ -333,7 +336,7 @@ class Transformer(nn.Module):
         src_layout: Layout = PADDED,
         tgt_layout: Layout = PADDED,
     ) -> Tensor:
-        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to hidden states `[B, T, D]`.
+        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to hidden states `[B, T, D]`, or `with_source`.
 
         Logits are `projection(hidden)`, left to the caller, who needs few of the rows.
         """
@@ -343,8 +346,9 @@ class Transformer(nn.Module):
         x = self.tgt_embedding(tgt_in, tgt_layout)
         for layer, kv in zip(self.decoder, memory_kv, strict=True):
             x = layer(x, kv, source, target)
-        hidden: Tensor = self.decoder_norm(x)
-        return hidden
+        return with_source(
+            self.projection, self.decoder_norm(x), memory_kv, src, source.mask, tgt_layout
+        )
 
 
 def initialise(module: nn.Module) -> None:
