@@ -92,16 +92,16 @@ class ProcessPool:
 
     def __init__(self, processes: int | None, seconds: float) -> None:
         self.processes, self.seconds = processes or n_cores(), seconds
-        self._idle: list[_Process] = []
+        self._pool: list[_Process] = []
         self._stopped = False
 
     def __enter__(self) -> "ProcessPool":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._idle:
+        for process in self._pool:
             process.close()
-        self._idle.clear()
+        self._pool.clear()
 
     def map(
         self,
@@ -127,41 +127,47 @@ class ProcessPool:
             yield from (with_cpu_limit(self.seconds, function, item) for item in items)
             return
         n, self._stopped = max(n, 1), False
-        self._idle += [_Process() for _ in range(n - len(self._idle))]
+        self._pool += [_Process() for _ in range(n - len(self._pool))]
+        self._idle = [*self._pool]
         chunks = [items[i : i + chunk] for i in range(0, len(items), chunk)]
-        with ThreadPoolExecutor(n) as threads:  # each waits for one process
-            try:
-                for results in threads.map(partial(self._results, function), chunks):
-                    yield from results
-            finally:  # also after an exception: the threads end before their next item
-                self._stopped = True
+        try:
+            with ThreadPoolExecutor(n) as threads:  # each waits for one process
+                try:
+                    for results in threads.map(partial(self._results, function), chunks):
+                        yield from results
+                except BaseException:  # also if the caller wants no more results
+                    self._stopped = True
+                    for process in self._pool:
+                        process.kill()  # so that no thread waits any longer
+                    raise
+        finally:
+            if self._stopped:
+                self.__exit__()
 
     def _results(self, function: Callable[[T], Any], items: Sequence[T]) -> list[Any]:
         """Return the results of a chunk; a process that dies is replaced by another one."""
         process, results, deaths = self._idle.pop(), list[Any](), 0
-        try:
-            process.send((function, self.seconds, items))
-            while len(results) < len(items) and not self._stopped:
-                try:
-                    results.append(process.receive())
+        process.send((function, self.seconds, items))
+        while len(results) < len(items):
+            try:
+                results.append(process.receive())
+                deaths = 0
+            except (EOFError, ConnectionError):
+                reason = self._cause_of_death(process)
+                deaths += 1
+                if reason.startswith("took") or deaths == TRIES:
+                    results.append(Failed(reason))
                     deaths = 0
-                except (EOFError, ConnectionError):
-                    reason = self._cause_of_death(process)
-                    deaths += 1
-                    if reason.startswith("took") or deaths == TRIES:
-                        results.append(Failed(reason))
-                        deaths = 0
-                    process = _Process()
-                    process.send((function, self.seconds, items[len(results) :]))
-        finally:
-            if len(results) == len(items):
-                self._idle.append(process)
-            else:  # it may still work on the others
-                process.close()
+                place = self._pool.index(process)
+                process = self._pool[place] = _Process()
+                process.send((function, self.seconds, items[len(results) :]))
+        self._idle.append(process)
         return results
 
     def _cause_of_death(self, process: "_Process") -> str:
         code = process.close()
+        if self._stopped:
+            raise RuntimeError("the pool is stopped")
         if code > 0:  # no signal: Python itself exited, for example because an import failed
             raise RuntimeError(f"a worker process exited with code {code}; see stderr")
         return _over(self.seconds) if code == -signal.SIGXCPU else f"its process died ({code})"
@@ -203,6 +209,10 @@ class _Process:
         if isinstance(result, Exception):
             raise result
         return result
+
+    def kill(self) -> None:
+        """Kill the process; `receive` reports it."""
+        self._process.kill()
 
     def close(self) -> int:
         """End the process and return its exit code."""
