@@ -5,7 +5,7 @@ The result is plain data, for training, checkpoints and the cache.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain, islice
@@ -87,9 +87,7 @@ class Prepared:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Prepared":
         """Create from `to_dict`."""
-        rows: list[list[Any]] = record["pairs"]
-        fields: Iterator[list[Any]] = ([*map(_tuple, row)] for row in rows)
-        pairs = (Pair(*row) for row in fields)
+        pairs = (Pair(*map(_tuple, row)) for row in record["pairs"])
         tokens = record["tokens"]
         sides = ([[tokens[i] for i in ids] for ids in record[side]] for side in ("src", "tgt"))
         items = map(TokenizedPair, pairs, *sides)
@@ -312,29 +310,21 @@ def _facts(
     facts["vocab"] = {"src": len(src_vocab), "tgt": len(tgt_vocab)}
     facts["tokens"], facts["out_of_vocabulary"], facts["over_max_len"] = {}, {}, {}
     for name, items in splits.items():
-        src = [token for item in items for token in item.src]
-        tgt = [token for item in items for token in item.tgt]
-        facts["tokens"][name] = {"src": len(src), "tgt": len(tgt)}
-        facts["out_of_vocabulary"][name] = {
-            "src": _unknown(src, src_vocab),
-            "tgt": _unknown(tgt, tgt_vocab),
-        }
+        facts["tokens"][name], facts["out_of_vocabulary"][name] = {}, {}
+        for side, vocab in (("src", src_vocab), ("tgt", tgt_vocab)):
+            known = [token in vocab for item in items for token in getattr(item, side)]
+            facts["tokens"][name][side] = len(known)
+            facts["out_of_vocabulary"][name][side] = known.count(False) / max(1, len(known))
         facts["over_max_len"][name] = sum(
             len(item.src) + 1 > max_src_len or len(item.tgt) + 1 > max_tgt_len for item in items
         )
     return facts
 
 
-def _unknown(tokens: list[str], vocab: Vocab) -> float:
-    return sum(token not in vocab for token in tokens) / max(1, len(tokens))
-
-
 def _drop_reasons(report: DataReport) -> str:
     """Return the three most frequent reasons for drops, for an error message."""
     reasons: Counter[str] = Counter()
     for step in report.steps.values():
-        for reason, count in step.reasons.items():
-            reasons[f"{step.name}: {reason}"] += count
-    return ", ".join(
-        f"{count} dropped by {reason}" for reason, count in reasons.most_common(3)
-    ) or ("no rule dropped any")
+        reasons.update({f"{step.name}: {reason}": n for reason, n in step.reasons.items()})
+    found = [f"{n} dropped by {reason}" for reason, n in reasons.most_common(3)]
+    return ", ".join(found) or "no rule dropped any"

@@ -97,7 +97,7 @@ def read_english_python(
     Raises:
         UserError: If the file cannot be read or downloaded, has no pair, or has another form.
     """
-    file = path if path is not None else fetch(url, sha256, option="data.path")
+    file = path if path is not None else fetch(url, sha256)
     lines = read_text(file).split("\n")
     pairs = parse_pairs(lines, report)
     n = report.facts[f"{NAME}: lines"]
@@ -309,7 +309,7 @@ def _drop_lines(numbers: Sequence[int], what: str, n_lines: int, report: DataRep
 TIMEOUT = 10  # seconds without an answer
 
 
-def fetch(url: str, sha256: str, *, option: str, timeout: float = TIMEOUT) -> Path:
+def fetch(url: str, sha256: str) -> Path:
     """Return the local copy of a file; download it where it is missing or damaged.
 
     The copy is kept in `$EN2PY_CACHE`, by default `en2py` in the user's cache folder.
@@ -317,8 +317,6 @@ def fetch(url: str, sha256: str, *, option: str, timeout: float = TIMEOUT) -> Pa
     Args:
         url: An http or https address.
         sha256: Checksum that the content must have, in hexadecimal.
-        option: The config key that takes a local file instead, for the error message.
-        timeout: Seconds to wait for an answer.
 
     Raises:
         UserError: If the download fails, its checksum is another one, or the cache folder cannot be
@@ -326,7 +324,7 @@ def fetch(url: str, sha256: str, *, option: str, timeout: float = TIMEOUT) -> Pa
     """
     folder = Path(os.environ.get("EN2PY_CACHE") or pooch.os_cache("en2py"))
     folder = folder / "downloads" / sha256[:16]
-    remedy = f"put the file anywhere and pass {option}=FILE"
+    remedy = "put the file anywhere and pass data.path=FILE"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -335,7 +333,7 @@ def fetch(url: str, sha256: str, *, option: str, timeout: float = TIMEOUT) -> Pa
             f" to a folder that can be written, or {remedy}"
         ) from None
     pooch.get_logger().setLevel("WARNING")
-    download = pooch.HTTPDownloader(timeout=timeout)
+    download = pooch.HTTPDownloader(timeout=TIMEOUT)
     name = url.rsplit("/", 1)[-1]
     try:
         return Path(pooch.retrieve(url, f"sha256:{sha256}", name, folder, downloader=download))

@@ -99,9 +99,9 @@ def running(rng: Random) -> Task | None:
     """List the total after each element: "the running totals of the squares"."""
     source = rng.choice((number_list, number_list, amounts, draw_source))(rng)
     stages = draw_stages(rng, source, ("filter", "map", "filter map", "plain"))
-    if stages is None or source.kind != "number" or not source.is_plain:
+    if stages is None or not stages.nameable or not source.is_plain:
         return None
-    if not stages.nameable or (stages.change and stages.change.to != "number"):
+    if {source.kind, stages.kind(source)} != {"number"}:
         return None
     name, start, step, phrases = rng.choice(
         (

@@ -115,8 +115,9 @@ def until(rng: Random) -> Task | None:
     if stages is None or (stages.check and stages.check.name == stop.name) or not stages.nameable:
         return None
     collector = rng.choice(collectors("sum", "product", "count", "list", "max"))
-    kind = stages.change.to if stages.change else source.kind
-    if kind not in collector.kinds or (collector.family == "count" and stages.change):
+    if collector.family == "count" and stages.change:
+        return None
+    if stages.kind(source) not in collector.kinds:
         return None
     x = source.var
     step = guarded(stages.condition(x), fill(collector.step, value=stages.value(x)))
@@ -142,7 +143,7 @@ def nested(rng: Random) -> Task | None:
     collector = rng.choice(collectors("sum", "product", "count", "list"))
     if stages is None or not stages.nameable or (collector.family == "count" and stages.change):
         return None
-    if stages.change and stages.change.to != "number" and collector.family != "list":
+    if stages.kind(source) != "number" and collector.family != "list":
         return None
     into = {"sum": "total +=", "product": "product *=", "count": "count +=", "list": "result +="}
     step = fill(collector.step, value=stages.value("item"))

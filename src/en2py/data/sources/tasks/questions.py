@@ -70,7 +70,7 @@ def comparison(rng: Random) -> Task | None:
     check = draw_check(rng, measured=rng.random() < 0.5)
     if stages is None or not stages.nameable or check.name in ("prime", "palindrome_number"):
         return None
-    if name != "count" and (stages.change.to if stages.change else source.kind) != "number":
+    if name != "count" and stages.kind(source) != "number":
         return None
     code = function("check_value", source.params, f"return {check.on(total(source, stages, name))}")
 
@@ -93,8 +93,8 @@ def two_totals(rng: Random) -> Task | None:
     )
     if one is None or two is None or not (one.nameable and two.nameable):
         return None
-    numbers = all(stages.change is None or stages.change.to == "number" for stages in (one, two))
-    if not numbers or (names[0] == names[1] and one.parts == two.parts):
+    kinds = {one.kind(source), two.kind(source)}
+    if kinds != {"number"} or (names[0] == names[1] and one.parts == two.parts):
         return None
     differences = ("[find] the difference between", "[return] the difference between")
     op, name, verbs, glue = rng.choice(

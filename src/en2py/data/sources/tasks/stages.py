@@ -49,6 +49,10 @@ class Stages:
         """Whether there is a noun for the result, like "squares" but not for "increased by 3"."""
         return self.order != "map filter" and (self.change is None or bool(self.change.nouns))
 
+    def kind(self, source: Source) -> str:
+        """Return the kind of what is collected."""
+        return self.change.to if self.change and self.order != "property" else source.kind
+
     def value(self, x: str) -> str:
         """Return the expression that is collected for an element."""
         return self.change.on(x) if self.change and self.order != "property" else x

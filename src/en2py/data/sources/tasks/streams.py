@@ -132,8 +132,7 @@ def stream(rng: Random) -> Task | None:
     stages = draw_stages(rng, source)
     if stages is None or stages.order not in collector.orders:
         return None
-    changed = stages.change.to if stages.change and stages.order != "property" else source.kind
-    if changed not in collector.kinds or not writable(style, source, stages, collector):
+    if stages.kind(source) not in collector.kinds or not writable(style, source, stages, collector):
         return None
     if collector.ordinal and stages.change and not stages.nameable and stages.order == "property":
         return None

@@ -63,9 +63,9 @@ def fill(template: str, **values: object) -> str:
     return template
 
 
-def block(lines: Sequence[str], depth: int = 1) -> str:
-    """Indent lines by `depth` levels and join them."""
-    return "\n".join("    " * depth + line for text in lines for line in text.split("\n"))
+def block(lines: Sequence[str]) -> str:
+    """Indent lines and join them."""
+    return "\n".join(f"    {line}" for text in lines for line in text.split("\n"))
 
 
 def guarded(condition: str, line: str) -> str:
