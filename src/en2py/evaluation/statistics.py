@@ -9,6 +9,7 @@ Shape letters: N pairs, G clusters, C counts of a metric, R resamples.
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -157,15 +158,20 @@ def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
 
 def _resampled(sums: Floats, seed: int, n_resamples: int) -> Floats:
     """Sum the counts of G clusters drawn with replacement, R times, `[R, C]`."""
+    return np.concatenate([times @ sums for times in _drawn(len(sums), seed, n_resamples)])
+
+
+@lru_cache(maxsize=2)  # the metrics of a table share the resamples of its clusters
+def _drawn(n: int, seed: int, n_resamples: int) -> list[NDArray[np.uint16]]:
+    """Return how often each of `n` clusters is drawn, in blocks of resamples, `[<= _BLOCK, G]`."""
     rng = np.random.default_rng(seed)
-    n = len(sums)
-    totals = np.empty((n_resamples, sums.shape[1]))
+    blocks = []
     for first in range(0, n_resamples, _BLOCK):
         rows = min(_BLOCK, n_resamples - first)
         drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        totals[first : first + rows] = times @ sums
-    return totals
+        blocks.append(times.astype(np.uint16))
+    return blocks
 
 
 def _percentiles(value: float, samples: Floats, n: int, level: float) -> Interval:

@@ -17,10 +17,10 @@ from functools import cache, lru_cache
 from importlib import metadata
 from typing import Any
 
+from en2py.evaluation.metrics.bleu import Counts, bleu_counts
 from en2py.evaluation.metrics.code_tokens import CACHED_PROGRAMS, LAYOUT_NAME, layout_tokens
 from en2py.evaluation.metrics.data_flow import data_flow
 
-ORDERS = range(1, 5)  # n-grams of 1 to 4 tokens
 KEYWORD_WEIGHT, OTHER_WEIGHT = 1.0, 0.2  # the package's
 KEYWORDS = frozenset(
     "False None True and as assert async await break case class continue def del elif else except"
@@ -29,7 +29,6 @@ KEYWORDS = frozenset(
 )
 NO_MATCH = 0.1  # matches of an order without any: Chen and Cherry (2014), method 1
 ABSENT = "code_bleu=true needs tree-sitter: pip install 'en2py[codebleu]'"
-Counts = Sequence[int | float]
 
 
 def available() -> str:
@@ -55,13 +54,13 @@ def code_bleu_counts(output: str, reference: str) -> list[float]:
     Raises:
         ImportError: If the extra is not installed; see `available`.
     """
-    tokens, wanted = layout_tokens(output), layout_tokens(reference)
-    plain = [_ngram_matches(tokens, wanted, tokens, order) for order in ORDERS]
-    weighted: list[tuple[float, float]] = [_weighted_words(tokens, wanted)]
-    weighted += [_ngram_matches(tokens, wanted, wanted, order) for order in ORDERS[1:]]
+    length, n_wanted, *counts = bleu_counts(output, [reference])
+    matches, totals = counts[:4], [max(1, n) for n in counts[4:]]
+    of_reference = [max(1, n) for n in bleu_counts(reference, [reference])[6:]]
+    weight, full_weight = _weighted_words(layout_tokens(output), layout_tokens(reference))
     trees, flows = (_matches(output, reference, find) for find in (_subtrees, _data_flow))
-    columns = [*zip(*plain, strict=True), *zip(*weighted, strict=True), trees, flows]
-    return [1, len(tokens), len(wanted), *(count for column in columns for count in column)]
+    weighted = [weight, *matches[1:], full_weight, *of_reference[1:]]
+    return [1, length, n_wanted, *matches, *totals, *weighted, *trees, *flows]
 
 
 def code_bleu_value(counts: Counts) -> float:
@@ -82,31 +81,19 @@ def code_bleu_parts(counts: Counts) -> dict[str, float]:
     }
 
 
-def _ngram_matches(
-    output: Sequence[str], reference: Sequence[str], counted: Sequence[str], order: int
-) -> tuple[int, int]:
-    """Return how many n-grams match, and the number of those of `counted`, one of both texts."""
-    found, wanted = _ngrams(output, order), _ngrams(reference, order)
-    return (found & wanted).total(), max(1, _ngrams(counted, order).total())
-
-
 def _weighted_words(output: Sequence[str], reference: Sequence[str]) -> tuple[float, float]:
     """Return the weights of the words of the reference that match, and of all of them."""
-    found, wanted = _ngrams(output, 1), _ngrams(reference, 1)
+    found, wanted = Counter(output), Counter(reference)
 
-    def weight(counts: Counter[tuple[str, ...]]) -> float:
+    def weight(counts: Counter[str]) -> float:
         return sum(
             count * (KEYWORD_WEIGHT if word in KEYWORDS else OTHER_WEIGHT)
-            for (word,), count in counts.items()
+            for word, count in counts.items()
         )
 
     # In the order of the reference: sums of floats depend on it.
     matched = Counter({word: min(count, found[word]) for word, count in wanted.items()})
     return weight(matched), max(1, weight(wanted))
-
-
-def _ngrams(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
 
 
 def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
