@@ -246,7 +246,8 @@ def test_an_evaluation_reports_out_of_memory_with_remedies(
 
     path = make("seed=1")
     monkeypatch.setattr(Seq2SeqModule, "_score", full)
-    assert score(f"ckpt_path={path}", "baseline=none", f"folder={tmp_path}") == 1
+    words = ["baseline=none", "batch.max_pairs=2"]  # with other batches nothing is cached
+    assert score(f"ckpt_path={path}", *words, f"folder={tmp_path}") == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "out of memory with batches of 4,096 target tokens" in message
     assert "use batch.max_tokens=2048 or decoding=greedy, or stop other programs" in message

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.argument_types import argument_types
@@ -25,6 +27,7 @@ from en2py.data.vocab import Vocab
 from en2py.errors import UserError, did_you_mean
 from en2py.evaluation.learning_curve import read_curve
 from en2py.evaluation.metrics.registry import CURVES
+from en2py.evaluation.scores import Tables
 from en2py.training import build
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
@@ -173,6 +176,35 @@ class CheckpointRun:
         record, _ = cached(Path(self.config["cache"]), "predictions", key, make)
         programs: Programs = record["candidates"]
         return programs
+
+    def cached_tables(
+        self,
+        pairs: Sequence[Pair],
+        trainer: pl.Trainer,
+        compute: Callable[[], tuple[dict[str, float], Tables]],
+    ) -> tuple[dict[str, float], Tables]:
+        """Return the token metrics of pairs from the cache; compute them if they are not there.
+
+        Args:
+            pairs: The pairs.
+            trainer: Its device and precision can change the last digits.
+            compute: Returns the values, and the counts per pair.
+        """
+        key = {
+            "checkpoint": self.sha256,
+            "pairs": [[pair.id, pair.description, pair.code] for pair in pairs],
+            "training": self.prepared.split_hash,
+            "batch": self.config["batch"],
+            "machine": [type(trainer.accelerator).__name__, trainer.num_devices, trainer.precision],
+            "code": [file_digest(_SOURCE / name) for name in ("models", "training", "evaluation")],
+            "torch": torch.__version__,
+        }
+
+        def make() -> dict[str, Any]:
+            return dict(zip(("values", "tables"), compute(), strict=True))
+
+        record, _ = cached(Path(self.config["cache"]), "tokens", key, make)
+        return record["values"], record["tables"]
 
 
 def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[CheckpointRun]:

@@ -62,7 +62,6 @@ from en2py.evaluation.scores import (
     Tables,
     TrainingData,
     attention_of,
-    clusters_of,
     run_metrics,
     samples_of,
     write_predictions,
@@ -263,12 +262,15 @@ def _score_run(
     trainer: pl.Trainer,
     data: EvaluationData,
 ) -> EvaluationRow:
-    validation = token_tables(module, datamodule, trainer, "val")[1] if data.validation else {}
+    compute = partial(token_tables, module, datamodule, trainer)
+    validation: Tables = {}
+    if data.validation:
+        validation = run.cached_tables(data.validation, trainer, partial(compute, "val"))[1]
     programs = run.stored_programs(data.pairs)
     if programs is None:
         own_search = partial(generate_programs, module, datamodule, trainer, data.split)
         programs = run.cached_programs(data.pairs, run.config["decoding"], own_search)
-    token_values, tables = token_tables(module, datamodule, trainer, data.split)
+    token_values, tables = run.cached_tables(data.pairs, trainer, partial(compute, data.split))
     row = data.score(
         name,
         programs,
@@ -420,7 +422,7 @@ def _results(
     measure_quality: bool,
 ) -> Results:
     rank_by = "bpc" if any(run.not_comparable for run in metrics) else "nll"
-    table = make_rows(metrics, clusters_of(data.pairs), rank_by=rank_by)
+    table = make_rows(metrics, data.clusters, rank_by=rank_by)
     n_models = sum(row.kind == MODEL for row in table)
     title = f"{n_models} configuration{'s' * (n_models > 1)}" if n_models else "Baselines"
     versions = {name: metadata.version(name) for name in _VERSIONS}

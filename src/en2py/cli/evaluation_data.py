@@ -34,6 +34,7 @@ class EvaluationData:
         split: `train`, `val` or `test`.
         prepared: The data of the first run, of the baselines, or those that `data=` names.
         pairs: The shared pairs of the split.
+        clusters: The cluster of near-duplicates of each.
         validation: The shared validation pairs.
         training: The training data; baselines look into them.
         runner: Runs programs.
@@ -46,6 +47,7 @@ class EvaluationData:
     split: str
     prepared: Prepared
     pairs: list[Pair]
+    clusters: list[int]
     validation: list[Pair]
     training: TrainingData
     runner: ProgramRunner
@@ -120,11 +122,12 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     runner = ProgramRunner(
         pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
     )
+    clusters = clusters_of(pairs)
     facts = {
         "name": config["data"]["name"],
         "part": cfg.part,
         "n_pairs": len(pairs),
-        "n_clusters": len(set(clusters_of(pairs))),
+        "n_clusters": len(set(clusters)),
         "n_overlapping" if overlaps else "n_left_out": len(prepared.pairs(cfg.part)) - len(pairs),
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
@@ -133,6 +136,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         cfg.part,
         prepared,
         pairs,
+        clusters,
         validation,
         TrainingData.of(prepared),
         runner,
