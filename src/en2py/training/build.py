@@ -406,7 +406,7 @@ def module_of(checkpoint: Mapping[str, Any], prepared: Prepared | None = None) -
     module = module_from(metadata["config"], src_vocab, tgt_vocab, metadata)
     module.load_state_dict(checkpoint["state_dict"])
     if (config := metadata["config"]).get("neighbours"):
-        remedy = "sources contain neighbours of it; put it there again, or add data.path=FILE"
+        remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"
         data = locate_data(config, metadata["files"], metadata["run"], remedy)
         config = {**config, "data": data}
         module.neighbours = neighbours(config, prepared or prepare_data(config)[0])
