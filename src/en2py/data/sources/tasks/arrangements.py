@@ -6,6 +6,7 @@ from en2py.data.sources.tasks.english import FIND
 from en2py.data.sources.tasks.primitives import Change, Check, draw_change, draw_check, named
 from en2py.data.sources.tasks.sources import Source, amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import draw_stages, kept, phrase
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import Task, fill, function, guarded
 
 
@@ -103,13 +104,7 @@ def running(rng: Random) -> Task | None:
         return None
     if {source.kind, stages.kind(source)} != {"number"}:
         return None
-    name, start, step, phrases = rng.choice(
-        (
-            ("total", "0", "total += {v}", ("running totals", "cumulative sums")),
-            ("product", "1", "product *= {v}", ("running products", "cumulative products")),
-            ("largest", "float('-inf')", "largest = max(largest, {v})", ("running maximums",)),
-        )
-    )
+    name, step, phrases, start = rng.choice(table("operations")["running"])
     inner = f"{fill(step, v=stages.value(source.var))}\nresult.append({name})"
     inner = guarded(stages.condition(source.var), inner)
     lines = [f"{name} = {start}", "result = []", source.loop(inner), "return result"]

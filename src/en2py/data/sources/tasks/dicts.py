@@ -4,32 +4,12 @@ from random import Random
 
 from en2py.data.sources.tasks.english import FIND
 from en2py.data.sources.tasks.primitives import Check, draw_change, draw_check, named
-from en2py.data.sources.tasks.sources import MEASURED_NOUNS, Source
+from en2py.data.sources.tasks.sources import Source, entries
 from en2py.data.sources.tasks.streams import HOW
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import Task, block, either, function, guarded
 
 LOOP_HOW = ("", "using a dictionary comprehension", "with a dictionary comprehension")
-
-
-def entries(rng: Random) -> Source:
-    """Draw a dictionary: the variable is its key, the noun its value; names and prices, say."""
-    measured = rng.random() < 0.5
-    value = rng.choice(MEASURED_NOUNS) if measured else "value"
-    key, params = ("name", f"{value}s") if measured else ("key", "data")
-    whole = f"a dictionary of {value}s" if measured else "a dictionary"
-    return Source(
-        name="dict",
-        kind="number",
-        noun=value,
-        var=key,
-        code=f"for {key}, {value} in {params}.items()",
-        params=params,
-        inputs=("prices" if measured else "amounts",),
-        takes=(whole,),
-        outside=(f" in {whole}",),
-        inside=("", " in it"),
-        measured=measured,
-    )
 
 
 def draw_entry_check(rng: Random, e: Source) -> tuple[Check, bool]:
@@ -103,27 +83,18 @@ def names(rng: Random) -> Task | None:
         return None
     value = change.on(e.var) if change else e.var
     inner = f"{value} {e.code} if {check.on(e.noun)}"
-    in_order = ("[sort] {} alphabetically", "[return] {} in alphabetical order")
-    end, template, ways = rng.choice(
-        (
-            ("list", "[{}]", ("[return] {}", "[return] a list of {}", "[get] {}")),
-            ("sort_words", "sorted({})", in_order),
-            ("join_comma", "','.join({})", ("[join] {} with commas",)),
-            ("first", "next(({}), None)", ("[return] the first of {}",)),
-        )
-    )
+    end, template, ways = rng.choice(table("operations")["keys"])
     if end in ("join_comma", "sort_words") and change and change.to != "word":
         return None
     code = function("get_keys", e.params, f"return {template.format(inner)}")
 
     def describe(rng: Random) -> str:
         those = f"the {e.var}s{{where}} {whose(rng, e, check)}"
-        if change is None:
-            return rng.choice(ways).format(those)
-        if change.nouns:
-            return rng.choice(ways).format(f"the {change.nouns[0][0]} of {those}")
-        first = change.verb(rng, those)
-        return f"{first} and {rng.choice(ways).format('the results')}"
+        if change and not change.nouns:
+            return f"{change.verb(rng, those)} and {rng.choice(ways).format('the results')}"
+        if change:
+            those = f"the {change.nouns[0][0]} of {those}"
+        return str(rng.choice(ways).format(those))
 
     parts = (f"value:{check.name}", *named("map", change), "keys", end)
     return e.task(f"dict keys {end}", parts, code, describe)
@@ -165,14 +136,7 @@ def dict_order(rng: Random) -> Task | None:
 
 def merge(rng: Random) -> Task | None:
     """Merge two dictionaries with a rule for common keys."""
-    rule, expr, ways = rng.choice(
-        (
-            ("sum", "{a} + {b}", ("[add] the values of common keys",)),
-            ("product", "{a} * {b}", ("[multiply] the values of common keys",)),
-            ("max", "max({a}, {b})", ("[keep] the larger value of common keys",)),
-            ("min", "min({a}, {b})", ("[keep] the smaller value of common keys",)),
-        )
-    )
+    rule, expr, ways = rng.choice(table("operations")["merge"])
     on_value = rng.random() < 0.5
     check = draw_check(rng, "number" if on_value else "word")
     only = rng.random() < 0.5

@@ -5,15 +5,9 @@ from random import Random
 from en2py.data.sources.tasks.english import QUESTIONS, in_third_person, listed
 from en2py.data.sources.tasks.primitives import Change, draw_change, draw_check, named
 from en2py.data.sources.tasks.stages import is_trivial
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import FUNCTION, Task, function
 
-OPERATIONS = (
-    ("plus", "{a} + {b}", "sum"),
-    ("minus", "{a} - {b}", "difference"),
-    ("times", "{a} * {b}", "product"),
-    ("larger", "max({a}, {b})", "maximum"),
-    ("smaller", "min({a}, {b})", "minimum"),
-)
 COMPARISONS = {"greater", "less", "at_least", "at_most", "between", "positive", "negative"}
 LABELS = ("yes no", "pass fail", "good bad", "fizz buzz", "hit miss", "accept reject")
 
@@ -26,7 +20,7 @@ def nameable_change(rng: Random) -> Change | None:
 
 def arithmetic(rng: Random) -> Task | None:
     """Combine two numbers: "the sum of the squares of two numbers"."""
-    name, template, noun = rng.choice(OPERATIONS)
+    name, template, noun = rng.choice(table("operations")["arithmetic"])
     change = nameable_change(rng) if rng.random() < 0.7 else None
     after = draw_change(rng, to="number") if rng.random() < 0.6 else None
     check = draw_check(rng) if not after and rng.random() < 0.6 else None

@@ -8,6 +8,7 @@ from en2py.data.sources.tasks.primitives import draw_change, draw_check, named
 from en2py.data.sources.tasks.sources import Source, amounts, draw_source, number_list
 from en2py.data.sources.tasks.stages import Stages, draw_stages, is_trivial, kept, phrase
 from en2py.data.sources.tasks.streams import HOW, clauses
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import Task, fill, function, guarded
 
 # Words for the totals: `the {sum} of the squares`.
@@ -96,14 +97,7 @@ def two_totals(rng: Random) -> Task | None:
     kinds = {one.kind(source), two.kind(source)}
     if kinds != {"number"} or (names[0] == names[1] and one.parts == two.parts):
         return None
-    differences = ("[find] the difference between", "[return] the difference between")
-    op, name, verbs, glue = rng.choice(
-        (
-            ("-", "minus", differences, "and"),
-            (">", "exceeds", QUESTIONS[:3], "is greater than"),
-            (",", "both", ("[return] a tuple with", "[find] both"), "and"),
-        )
-    )
+    name, op, verbs, glue = rng.choice(table("operations")["two_totals"])
     first, second = total(source, one, names[0]), total(source, two, names[1])
     code = function("compare_parts", source.params, f"return ({first} {op} {second})")
 

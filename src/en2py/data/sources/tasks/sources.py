@@ -7,7 +7,7 @@ from typing import Any
 
 from en2py.data.sources.tasks.primitives import Change, Check
 from en2py.data.sources.tasks.tables import table
-from en2py.data.sources.tasks.task import Task, block
+from en2py.data.sources.tasks.task import Task, block, fill
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,16 @@ MEASURED_NOUNS = ("score", "price", "mark", "age", "temperature")
 WORD_NOUNS = ("word",) * 3 + ("string", "name")
 LIST_NAMES = ("nums", "data", "items")
 COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
-INSIDE_A_LIST = ("", " in it", " in the list")
+
+
+def with_words(name: str, measured: bool = False, **words: object) -> Source:
+    """Return the source of a name in the table `drawn_sources`, with these words."""
+
+    def filled(value: Any) -> Any:
+        return tuple(map(filled, value)) if isinstance(value, tuple) else fill(value, **words)
+
+    row = table("drawn_sources")[name]
+    return Source(name, measured=measured, **{key: filled(row[key]) for key in row})
 
 
 def number_list(rng: Random) -> Source:
@@ -122,79 +131,44 @@ def number_list(rng: Random) -> Source:
     measured = rng.random() < 0.2
     noun = rng.choice(MEASURED_NOUNS if measured else NUMBER_NOUNS)
     called = rng.choice(LIST_NAMES) if rng.random() < 0.12 else ""
-    name, which = called or f"{noun}s", f" called {called}" if called else ""
-    return Source(
-        name="list",
-        kind="number",
-        noun=noun,
-        code=name,
-        inputs=("measures" if measured else "numbers",),
-        takes=(f"a list of {noun}s{which}",),
-        outside=(f" in a list{which}", f" in a list{which}", f" from a list{which}"),
-        inside=INSIDE_A_LIST,
-        recursion=(f"not {name}", f"{name}[0]", f"{name}[1:]"),
-        recurs=("sum", "product", "count", "list"),
-        measured=measured,
-    )
+    words = {"called": called or f"{noun}s", "which": f" called {called}" if called else ""}
+    kind = "measures" if measured else "numbers"
+    return with_words("list", measured, noun=noun, inputs=kind, **words)
 
 
-def first_numbers(rng: Random, part: str = "first") -> Source:
-    """Draw the first or the last elements of a list of numbers."""
+def first_numbers(rng: Random, name: str = "first_part") -> Source:
+    """Draw the first elements of a list of numbers, or with `last_part` the last ones."""
     noun, n = rng.choice(NUMBER_NOUNS), rng.choice([*COUNTS])
-    return Source(
-        name=f"{part}_part",
-        kind="number",
-        noun=noun,
-        code=f"{noun}s[:{n}]" if part == "first" else f"{noun}s[-{n}:]",
-        params=f"{noun}s",
-        inputs=("numbers",),
-        takes=(f"a list of {noun}s",),
-        outside=(f" among the {part} {COUNTS[n]} elements of a list",),
-        inside=(f" among its {part} {COUNTS[n]} elements",),
-        recurs=("sum", "product", "count", "list"),
-    )
+    return with_words(name, noun=noun, n=n, count=COUNTS[n])
 
 
 def last_numbers(rng: Random) -> Source:
     """Draw the last elements of a list of numbers."""
-    return first_numbers(rng, "last")
+    return first_numbers(rng, "last_part")
 
 
 def word_list(rng: Random) -> Source:
     """Draw a list of words."""
-    noun = rng.choice(WORD_NOUNS)
-    return Source(
-        name="words",
-        kind="word",
-        noun=noun,
-        code=f"{noun}s",
-        inputs=("words",),
-        takes=(f"a list of {noun}s",),
-        outside=(" in a list", " in a list", " from a list"),
-        inside=INSIDE_A_LIST,
-        recursion=(f"not {noun}s", f"{noun}s[0]", f"{noun}s[1:]"),
-        recurs=("sum", "count", "list"),
-    )
+    return with_words("words", noun=rng.choice(WORD_NOUNS))
 
 
 def amounts(rng: Random) -> Source:
     """Draw the values of a dictionary."""
-    measured = rng.random() < 0.5
-    noun = rng.choice(MEASURED_NOUNS) if measured else "value"
-    of = f" of {noun}s" if measured else ""
-    name = f"{noun}s" if measured else "data"
-    return Source(
-        name="dict_values",
-        kind="number",
-        noun=noun,
-        code=f"{name}.values()",
-        params=name,
-        inputs=("prices" if measured else "amounts",),
-        takes=(f"a dictionary{of}",),
-        outside=(f" in a dictionary{of}", f" of a dictionary{of}"),
-        inside=("", " in it", " in the dictionary"),
-        measured=measured,
-    )
+    return dictionary(rng, "dict_values")
+
+
+def entries(rng: Random) -> Source:
+    """Draw the entries of a dictionary."""
+    return dictionary(rng, "dict")
+
+
+def dictionary(rng: Random, name: str) -> Source:
+    """Draw a dictionary of names and prices, or of keys and values."""
+    if rng.random() < 0.5:
+        noun = rng.choice(MEASURED_NOUNS)
+        words = {"noun": noun, "key": "name", "params": f"{noun}s", "of": f" of {noun}s"}
+        return with_words(name, measured=True, inputs="prices", **words)
+    return with_words(name, noun="value", key="key", params="data", of="", inputs="amounts")
 
 
 _ROWS = {name: {"weight": 1, **row} for name, row in table("sources").items()}

@@ -53,16 +53,7 @@ def text_pair(rng: Random) -> Task | None:
     left, right = (
         fill(step[1], **values).replace("text", v) for step, v in ((one, "a"), (two, "b"))
     )
-    joins = ("[join] the two results", "[return] both results joined together")
-    equal = ("[check] whether the results are equal", "[return] True if the results are equal")
-    name, template, ways = rng.choice(
-        (
-            ("concat", "{l} + {r}", joins),
-            ("dash", "{l} + '-' + {r}", ("[join] the two results with a dash",)),
-            ("equal", "{l} == {r}", equal),
-            ("inside", "{l} in {r}", ("[check] whether the first result occurs in the second",)),
-        )
-    )
+    name, template, ways = rng.choice(table("operations")["two_texts"])
     code = function("combine_texts", "a, b", f"return {fill(template, l=left, r=right)}")
 
     def describe(rng: Random) -> str:
