@@ -313,7 +313,7 @@ def _interrupted(argv: Sequence[str], code: int) -> int:
     if "LOCAL_RANK" in os.environ or "generate" in program:  # a rank; nothing to resume
         return code
     command = shlex.join([*(["python"] if program.endswith(".py") else []), program, *argv[1:]])
-    does = "starts again, with the programs generated so far"
+    does = "starts again and takes the finished parts from the cache"
     if "train" in program:
         does = "resumes from the last checkpoint"
         if is_sweep([word for word in argv[1:] if word[:1] == "-" and "=" not in word]):
