@@ -194,3 +194,11 @@ def test_the_inner_task_is_shown(terminal: Callable[..., Console]) -> None:
         own.print(console._bar())
     assert "generating samples" in own.file.getvalue()  # type: ignore[attr-defined]
     assert not console.has_bar()
+
+
+def test_a_wheel_names_its_own_commands_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'python evaluate.py x; train.py; my/train.py; pip install -e ".[sweeps]"'
+    assert console.as_installed(text) == text
+    monkeypatch.setattr(console, "_IS_CHECKOUT", False)
+    found = console.as_installed(text)
+    assert found == 'en2py-evaluate x; en2py-train; my/train.py; pip install "en2py[sweeps]"'

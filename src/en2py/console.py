@@ -30,6 +30,8 @@ _BAR_WIDTH = 30
 _WITH_HANDLERS = ("pytorch_lightning", "lightning_fabric")  # loggers that write to stderr
 _NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it writes
 
+_IS_CHECKOUT = not (Path(__file__).parent / "conf").is_dir()  # a wheel holds the configs
+
 log = logging.getLogger(__name__)
 
 
@@ -81,7 +83,7 @@ class TerminalHandler(logging.Handler):
         if console.quiet:
             return
         self.printed_at = time.monotonic()
-        line: str = record.line  # type: ignore[attr-defined]  # set by JobPrefix
+        line = as_installed(record.line)  # type: ignore[attr-defined]  # set by JobPrefix
         if record.levelno >= logging.WARNING:
             is_wide = not sys.stderr.isatty() and "COLUMNS" not in os.environ
             print(wrapped(line, not is_wide), file=sys.stderr, flush=True)
@@ -90,6 +92,14 @@ class TerminalHandler(logging.Handler):
 
 
 _handler = TerminalHandler(JobPrefix())
+
+
+def as_installed(text: str) -> str:
+    """Return a text with the commands and extras of a wheel, if en2py runs from one."""
+    if _IS_CHECKOUT:
+        return text
+    text = re.sub(r"(?<![\w./-])(python )?(train|evaluate|generate)\.py\b", r"en2py-\2", text)
+    return re.sub(r"""pip install -e (["'])\.\[""", r"pip install \1en2py[", text)
 
 
 def configure_logging() -> None:

@@ -348,5 +348,5 @@ def test_validation_error_needs_no_torch_and_writes_nothing(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("program", ["train", "evaluate"])
 def test_the_help_page_fits_into_80_columns(program: str) -> None:
-    page = main._help(compose_config(program, [f"hydra/help={program}"]))
+    page = compose_config(program, [f"hydra/help={program}"]).hydra.help.template
     assert max(map(len, page.splitlines())) <= 80

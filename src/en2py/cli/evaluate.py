@@ -178,7 +178,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     label = "-".join([data.label, *map(_short, search)])
     _log_to_wandb(results, metrics, runs, sections, folder, data, label)
     console.print()
-    log.info(f"report: {folder / 'report.html'}; everything is in {folder}")
+    log.info(f"report: {folder / 'report.html'} (all files are beside it)")
     kind = folder.name.partition("-")[0]
     others = sorted(path.parent.name for path in folder.parent.glob(f"{kind}-*/results.json"))
     if others := [name for name in others if runs and name != folder.name]:

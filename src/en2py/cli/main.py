@@ -38,14 +38,13 @@ from omegaconf import DictConfig, OmegaConf
 from en2py.cli.overrides import is_sweep, separate, sweep_values
 from en2py.config.composition import (
     CONF,
-    IS_CHECKOUT,
     compose_config,
     with_presets,
     without_preset,
 )
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import as_typed, check_repeated, typed
-from en2py.console import configure_logging, set_job
+from en2py.console import as_installed, configure_logging, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, progress
 from en2py.training import run_folder, signals
@@ -117,7 +116,8 @@ def command(
             config_name = config_of(config_name, overrides)
             overrides = with_presets(without_preset(config_name, overrides))
             if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
-                print(_help(compose_config(config_name, [*overrides, page])))
+                page = compose_config(config_name, [*overrides, page]).hydra.help.template
+                print(as_installed(str(page)))
                 return 0
             sys.argv += options + overrides
             folder = _check_sweep(config_name, overrides) if multirun else None
@@ -184,14 +184,8 @@ def as_trained(overrides: Sequence[str]) -> list[str]:
 
 def refuse(reason: str, code: int = 2) -> int:
     """Print a mistake or a fault in one line on stderr and return its exit code."""
-    print(" ".join(reason.split()), file=sys.stderr)
+    print(as_installed(" ".join(reason.split())), file=sys.stderr)
     return code
-
-
-def _help(cfg: DictConfig) -> str:
-    """Return the help page, with the names of the commands that a wheel installs."""
-    page = str(cfg.hydra.help.template)
-    return page if IS_CHECKOUT else re.sub(r"(python )?(train|evaluate)\.py", r"en2py-\2", page)
 
 
 def _check_hydra(config_name: str, overrides: Sequence[str]) -> None:

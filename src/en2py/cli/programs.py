@@ -66,7 +66,7 @@ def generate() -> int:
     checkpoints, texts = [options.checkpoint, *words[:n_more]], words[n_more:] or ["-"]
     if any(" " in text for text in texts[1:]):
         parser.error("one TEXT at a time; several descriptions are lines of stdin: "
-                     "generate.py CHECKPOINT < FILE")  # fmt: skip
+                     f"{parser.prog} CHECKPOINT < FILE")  # fmt: skip
     if len(texts) > 1:
         parser.error(f'TEXT is one word for the shell: put it in quotes, "{" ".join(texts)}"')
     if not texts[0].strip():
