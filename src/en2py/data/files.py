@@ -9,10 +9,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import yaml
+
 from en2py.errors import Fault
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
 
 def digest(value: Any) -> str:
@@ -43,6 +48,18 @@ def folder_size(folder: Path) -> int:
             with suppress(FileNotFoundError):  # another process has replaced it
                 size += os.lstat(os.path.join(parent, name)).st_size
     return size
+
+
+@cache
+def read_table(path: Path) -> Any:
+    """Return the content of a YAML file; its lists are tuples, because nobody may change them."""
+
+    def frozen(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: frozen(item) for key, item in value.items()}
+        return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+    return frozen(yaml.load(path.read_text(encoding="utf-8"), _LOADER))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pooch
 
+from en2py.data.files import read_table
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.syntax import parse
 from en2py.data.text_files import read_text
@@ -38,34 +39,9 @@ NUMBER_LINE = re.compile(r"#+ *\d+ *[.):]?")
 BARE_NUMBER_LINE = re.compile(r"\d+\. *")  # without `#`; above a description an exercise number
 NUMBERED = re.compile(r"[1-9]\d{0,3}(?: *[.):]+\s*|\s+)(?=[^\W\d])")
 
-TASK = re.compile(
-    r"""(?:please\s+)?(?:write|wrtie|wrie|define|implement)\b
-    | create\s+(?:a|an|the)\s+(?:function|class|program|python)\b
-    | (?:a\s+|the\s+|recursive\s+)?(?:python\s*\d*|program|function|class|script)\b(?!\s+from\b)
-    | (?:with\s+(?:a\s+)?)?given\b(?!\s+angle)
-    | how\s+to\b
-    | .*\b(?:write|wrtie)\s+(?:a|an|the|python)\b
-    | .*\bwrite\s+(?:a\s+)?(?:program|function)\b
-    | .*\bprogram\s+to\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
-# Beginnings of comments inside a program that the names in the program do not show to be comments.
-REMARK = re.compile(
-    r"""print(?:ing)?\s+(?:the\s+)?(?:final\s+|initial\s+|original\s+)?(?:results?|values?)\b
-    | printing\b | initiali[sz] | (?:re)?converting\s+to\b | generates\s+key | driv(?:er|en)\b
-    | main\s+code | this\s+(?:function|will)\b
-    | using\b | (?:to\s+)?tak(?:e|ing)\s+(?:a\s+|the\s+)?(?:input|list)\b | import(?:ing)?\b
-    | uncomment\b | chang(?:e|ed)\s+(?:this|num)\b | (?:input|output|example|note)\s*: | input\s+age
-    | display\s+the\s+result | iterat\w+\s+(?:through|rows|over|each) | accept\s+user\s+input
-    | \d+x\d+\s+matrix | result\s+is\b | first\s+two\s+terms | make\s+(?:it|sure|a\s+copy|a\s+dict)
-    | check\s+if\s+the\s+(?:number\s+(?:of\s+terms|is\s+negative)|string\s+is\s+equal)
-    | get(?:ting)?\s+(?:keys|today|yesterday|tomorrow|the\s+username) | global\s+variable
-    | calling\b | calculating\b | extracting\s+the\b | \w+\(\)\s | yield\s+success | loop\s*$
-    | list\s+of\s+allowed | try: | \w+\.py$ | team\s+members | \W*$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-
-
+_BEGINNINGS = read_table(Path(__file__).with_suffix(".yaml"))
+TASK = re.compile("|".join(_BEGINNINGS["tasks"]), re.IGNORECASE)
+REMARK = re.compile("|".join(_BEGINNINGS["remarks"]), re.IGNORECASE)
 HEADING_LINE = re.compile(r"(?!else|try|finally)[A-Za-z][A-Za-z ]*:\s*")  # `PYTHON CODE:`
 MIN_TASKS = 0.05  # share of descriptions with the form of a task; fewer are probably comments
 
