@@ -7,15 +7,6 @@ from typing import TypeVar
 
 from en2py.data.sources.tasks.tables import table
 
-NUMBERS = {
-    "k": (3, 4, 5, 6, 7, 8, 9, 10),  # divisors
-    "n": (3, 4, 5, 6, 7),  # lengths of words
-    "p": (2, 3, 4),  # times, first letters
-    "f": (4, 5, 6, 7, 8, 9, 10),  # factors; there are verbs for 2 and 3
-    "t": (5, 10, 12, 15, 18, 20, 25, 30, 40, 50),  # thresholds
-    "b": (1, 2, 3, 4),  # lower bounds
-    "d": (0, 1, 2, 3, 5, 7, 9),  # digits
-}
 CITIES: tuple[str, ...] = table("inputs")["cities"]
 LETTERS = "abcdehlmnoprst"
 
@@ -120,7 +111,7 @@ PrimitiveT = TypeVar("PrimitiveT", Check, Change)
 def draw(rng: Random, primitive: PrimitiveT) -> PrimitiveT:
     """Draw the values of a primitive."""
     first, second = rng.sample(LETTERS, 2)
-    values = {name: str(rng.choice(numbers)) for name, numbers in NUMBERS.items()}
+    values = {name: str(rng.choice(numbers)) for name, numbers in table("values").items()}
     values |= {"c": first, "e": second, "v": rng.choice(CITIES)}
 
     def fill_in(field: object) -> object:

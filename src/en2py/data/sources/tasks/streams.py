@@ -10,21 +10,12 @@ from random import Random
 from en2py.data.sources.tasks.collectors import COLLECTORS, YIELD, Collector
 from en2py.data.sources.tasks.sources import Source, draw_source
 from en2py.data.sources.tasks.stages import Stages, draw_stages, phrase, steps
+from en2py.data.sources.tasks.tables import table
 from en2py.data.sources.tasks.task import FUNCTION, Task, block, fill, function, guarded
 
-HOW = {
-    "short": ("",),
-    "loop": ("with a loop", "using a loop", "with a for loop", "using a for loop"),
-    "while": ("with a while loop", "using a while loop"),
-    "recursion": ("recursively", "using recursion", "with recursion"),
-    "functional": ("using lambda functions", "with lambda functions", "using lambdas"),
-    "generator": ("",),
-}
-WHAT = {
-    "recursion": (FUNCTION, FUNCTION, "recursive {python}function"),
-    "generator": ("{python}generator",),
-}
-STYLES = ("short",) * 5 + ("loop",) * 4 + ("while", "recursion", "functional", "generator")
+_STYLES = table("styles")
+HOW = {name: row["how"] for name, row in _STYLES.items()}
+STYLES = [name for name, row in _STYLES.items() for _ in range(row["weight"])]
 IN_ORDER = ("list", "first", "last", "string")  # collectors whose result depends on the order
 SHORT_LIST = ("", "", "using a list comprehension", "with a list comprehension")
 
@@ -146,6 +137,6 @@ def stream(rng: Random) -> Task | None:
         code,
         lambda rng: describe(rng, source, stages, collector),
         call=f"list({collector.name}({{arguments}}))" if style == "generator" else "",
-        what=WHAT.get(style, (FUNCTION,)),
+        what=_STYLES[style].get("what", (FUNCTION,)),
         how=SHORT_LIST if style == "short" and collector.family == "list" else HOW[style],
     )

@@ -6,16 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-# Functions that a primitive may call; they are placed before the program.
-HELPERS = {
-    "is_prime": "def is_prime(n):\n    return n > 1 and all(n % d != 0 for d in range(2, n))",
-    "factorial": "def factorial(n):\n    return 1 if n == 0 else n * factorial(n - 1)",
-    "fibonacci": (
-        "def fibonacci(n):\n    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)"
-    ),
-    "math": "import math",
-}
+from en2py.data.sources.tasks.tables import table
 
+HELPERS: dict[str, str] = table("helpers")  # functions that a primitive may call
 FUNCTION, CLASS = "{python}function", "{python}class"
 # A call with a generator as its only argument, with up to three nested brackets inside.
 _DEEP = r"(?:[^()\n]|\((?:[^()\n]|\((?:[^()\n]|\([^()\n]*\))*\))*\))*"
