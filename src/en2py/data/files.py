@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,7 +49,6 @@ def folder_size(folder: Path) -> int:
     return size
 
 
-@cache
 def read_table(path: Path) -> Any:
     """Return the content of a YAML file; its lists are tuples, because nobody may change them."""
 
