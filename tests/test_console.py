@@ -158,6 +158,23 @@ def test_lines_are_wrapped_at_words_and_paths_stay_whole(
     ]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python evaluate.py ckpt_path=/a/long/path/of/a/checkpoint/best.ckpt",
+        "en2py-train -m experiment=loss_functions loss=plain,smoothed seed=1,2,3",
+        'generate.py --decoding=beam CHECKPOINT "add two numbers and print them"',
+        'pip install -e ".[sweeps,ctranslate2,codebleu,demo]"',
+    ],
+)
+def test_a_command_is_never_broken_for_it_is_copied(
+    terminal: Callable[..., Console], command: str
+) -> None:
+    terminal(40, True)
+    lines = console.wrapped(f"it is too long for a line: {command} (of any width)", True)
+    assert lines.split("\n") == ["it is too long for a line:", command, "(of any width)"]
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
 def test_a_bar_is_one_line_with_the_remaining_time(
     width: int, terminal: Callable[..., Console]

@@ -29,6 +29,11 @@ _BAR_EVERY_S = 20.0  # time between two lines of a bar where the output is a fil
 _BAR_WIDTH = 30
 _WITH_HANDLERS = ("pytorch_lightning", "lightning_fabric")  # loggers that write to stderr
 _NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it writes
+_COMMAND = re.compile(  # with its options, and a word in capitals or quotes in their place
+    r"(?:python )?(?<![\w-])(?:(?:train|evaluate|generate|demo)\.py|en2py-\w+)"
+    r"(?: (?:--?\w\S*|[~+\w./]+=\S+|[A-Z]+\b|\"[^\"]*\"))+"
+    r"|pip install (?:-e )?(?P<quote>[\"']).*?(?P=quote)"
+)
 
 _IS_CHECKOUT = not (Path(__file__).parent / "conf").is_dir()  # a wheel holds the configs
 
@@ -83,12 +88,11 @@ class TerminalHandler(logging.Handler):
         if console.quiet:
             return
         self.printed_at = time.monotonic()
-        line = as_installed(record.line)  # type: ignore[attr-defined]  # set by JobPrefix
+        line: str = record.line  # type: ignore[attr-defined]  # set by JobPrefix
         if record.levelno >= logging.WARNING:
-            is_wide = not sys.stderr.isatty() and "COLUMNS" not in os.environ
-            print(wrapped(line, not is_wide), file=sys.stderr, flush=True)
+            print_error(line)
         else:
-            console.print(Text(wrapped(line, has_width())), soft_wrap=True)
+            console.print(Text(wrapped(as_installed(line), has_width())), soft_wrap=True)
 
 
 _handler = TerminalHandler(JobPrefix())
@@ -100,6 +104,12 @@ def as_installed(text: str) -> str:
         return text
     text = re.sub(r"(?<![\w./-])(python )?(train|evaluate|generate)\.py\b", r"en2py-\2", text)
     return re.sub(r"""pip install -e (["'])\.\[""", r"pip install \1en2py[", text)
+
+
+def print_error(text: str) -> None:
+    """Print a text on stderr; on a terminal it is wrapped."""
+    is_terminal = sys.stderr.isatty() or "COLUMNS" in os.environ
+    print(wrapped(as_installed(text), is_terminal), file=sys.stderr, flush=True)
 
 
 def configure_logging() -> None:
@@ -308,8 +318,8 @@ def has_width() -> bool:
 def wrapped(text: str, is_terminal: bool) -> str:
     """Wrap the lines of a text at spaces to the width of the terminal.
 
-    Words that are longer, such as paths, are kept whole; so are parts with non-breaking spaces,
-    which become normal ones.
+    Words that are longer, such as paths, are kept whole; so are commands, which are copied, and
+    parts with non-breaking spaces, which become normal ones.
 
     Args:
         text: Of one or more lines.
@@ -318,7 +328,11 @@ def wrapped(text: str, is_terminal: bool) -> str:
     lines = text.split("\n") if is_terminal else []
     folded = [
         textwrap.fill(
-            line, console.width, break_long_words=False, break_on_hyphens=False, tabsize=4
+            _COMMAND.sub(lambda match: match[0].replace(" ", "\u00a0"), line),
+            console.width,
+            break_long_words=False,
+            break_on_hyphens=False,
+            tabsize=4,
         )
         if len(line) > console.width
         else line

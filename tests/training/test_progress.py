@@ -50,3 +50,25 @@ def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
         "epoch 2/3  val/nll 1.500  9,012 tokens/s  4 s left",
         "epoch 3/3  9,012 tokens/s",
     ]
+
+
+def test_a_training_resumed_at_the_end_of_an_epoch_has_no_estimate(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer: Any = SimpleNamespace(
+        current_epoch=0,
+        max_epochs=3,
+        max_steps=-1,
+        num_training_batches=2,
+        callback_metrics={},
+        is_global_zero=True,
+    )
+    caplog.set_level(logging.INFO, "en2py")
+    monkeypatch.setattr(logging.getLogger("en2py"), "propagate", True)
+    progress = TrainingProgress(Throughput())
+    progress.on_train_start(trainer, trainer)
+    progress.on_train_epoch_start(trainer, trainer)
+    trainer.callback_metrics["val/nll"] = 2.0
+    progress.on_train_epoch_end(trainer, trainer)
+    progress.on_train_end(trainer, trainer)
+    assert caplog.records[-1].getMessage().replace("\u00a0", " ") == "epoch 1/3  val/nll 2.000"

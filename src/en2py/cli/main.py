@@ -44,7 +44,7 @@ from en2py.config.composition import (
 )
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import as_typed, check_repeated, typed
-from en2py.console import as_installed, configure_logging, set_job
+from en2py.console import as_installed, configure_logging, print_error, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, progress
 from en2py.training import run_folder, signals
@@ -183,8 +183,8 @@ def as_trained(overrides: Sequence[str]) -> list[str]:
 
 
 def refuse(reason: str, code: int = 2) -> int:
-    """Print a mistake or a fault in one line on stderr and return its exit code."""
-    print(as_installed(" ".join(reason.split())), file=sys.stderr)
+    """Print a mistake or a fault on stderr, in one line of a file, and return its exit code."""
+    print_error(" ".join(reason.split()))
     return code
 
 
@@ -312,7 +312,8 @@ def _interrupted(argv: Sequence[str], code: int) -> int:
         does = "resumes from the last checkpoint"
         if is_sweep([word for word in argv[1:] if word[:1] == "-" and "=" not in word]):
             does = "keeps the finished runs and resumes the others from their last checkpoints"
-    print(f"interrupted; the same command {does}: {command}", file=sys.stderr, flush=True)
+    command = command.replace(" ", "\u00a0")  # it is copied: not wrapped
+    print_error(f"interrupted; the same command {does}: {command}")
     return code
 
 

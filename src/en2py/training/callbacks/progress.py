@@ -91,14 +91,18 @@ class TrainingProgress(Callback):
         done_in_epoch = int(trainer.num_training_batches) if what else done
         self._bar.update(done, total, note, self._left(trainer, done_in_epoch))
 
-    def _left(self, trainer: Trainer, done: int) -> float:
+    def _left(self, trainer: Trainer, done: int) -> float | None:
         """Return the seconds until the last step, validations so far included.
+
+        None where no step was timed: the run was resumed at the end of an epoch.
 
         Args:
             trainer: The trainer.
             done: Number of batches done in this epoch.
         """
-        each = (time.monotonic() - self._started) / max(self._n_batches, 1)
+        if not self._n_batches:
+            return None
+        each = (time.monotonic() - self._started) / self._n_batches
         n_left = math.inf
         if trainer.max_epochs is not None and trainer.max_epochs != -1:
             n_left = (trainer.max_epochs - trainer.current_epoch) * trainer.num_training_batches
