@@ -65,6 +65,7 @@ def test_a_training_resumed_at_the_end_of_an_epoch_has_no_estimate(
     )
     caplog.set_level(logging.INFO, "en2py")
     monkeypatch.setattr(logging.getLogger("en2py"), "propagate", True)
+    monkeypatch.setattr(Throughput, "tokens_per_second", 0.0)
     progress = TrainingProgress(Throughput())
     progress.on_train_start(trainer, trainer)
     progress.on_train_epoch_start(trainer, trainer)
