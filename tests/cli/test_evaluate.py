@@ -96,7 +96,9 @@ def score(folder: Path) -> Score:
         fixed = ["trainer.accelerator=cpu", f"cache={folder / 'cache'}", "processes=1"]
         fixed += [f"sandbox.{key}={value}" for key, value in SANDBOX.items()]
         fixed += [f"output={folder / 'outputs'}", "n_maps=1"]
-        return command(main, "evaluate", argv=["evaluate.py", *fixed, *words])
+        given = {word.partition("=")[0] for word in words}
+        kept = [word for word in fixed if word.partition("=")[0] not in given]
+        return command(main, "evaluate", argv=["evaluate.py", *kept, *words])
 
     return run
 
@@ -195,6 +197,112 @@ def test_a_checkpoint_without_its_own_search_option_names_the_search_that_has_it
 ) -> None:
     assert score(f"ckpt_path={make('seed=1')}", "decoding.beam_size=3") == 2
     assert "the decoding in use has no beam_size; add decoding=beam" in capsys.readouterr().err
+
+
+VOTES = ["decoding=votes", "decoding.n_samples=2", "decoding.beam_size=2", "decoding.max_len=8"]
+
+
+def programs_in(folder: Path) -> list[list[str]]:
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    return [json.loads(line)["candidates"] for line in lines]
+
+
+def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is_in_them(
+    make: Make,
+    score: Score,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = make("seed=1", study="voting")
+    words = [f"ckpt_path={path}", "baseline=none", "behaviour=false", *VOTES]
+    assert score(*words, f"folder={tmp_path / 'a'}") == 0
+    assert "learning the weights of the pool from 6 validation pairs" in capsys.readouterr().out
+    [file] = path.parent.glob("best.votes-*.json")
+    record = json.loads(file.read_text())
+    assert len(record["weights"]["coefficients"]) == 6 and record["validation"]["n"] == 6
+    assert record["key"]["decoding"]["n_retrieved"] == 20
+    first = programs_in(tmp_path / "a")
+    assert all(own for own in first)
+    [row] = results_in(tmp_path / "a").rows
+    assert "decoding=votes" in results_in(tmp_path / "a").title
+    assert any("programs are training programs, the model wrote" in note for note in row.notes)
+
+    # With other references, in an empty cache: of test pairs, then of validation pairs too, whose
+    # weights are read.
+    prepare = build.prepare_data
+    run: list[str] = []
+
+    def poisoned(config: Any) -> Any:
+        prepared, known = prepare(config)
+        splits = {
+            split: [
+                dataclasses.replace(
+                    item,
+                    pair=dataclasses.replace(item.pair, code=f"def poison(n):\n    return {i}"),
+                    tgt=["poison"],
+                )
+                for i, item in enumerate(items)
+            ]
+            if split in run
+            else items
+            for split, items in prepared.splits.items()
+        }
+        return dataclasses.replace(prepared, splits=splits), known
+
+    monkeypatch.setattr(build, "prepare_data", poisoned)
+    for place, (splits, is_relearned) in enumerate(((["test"], True), (["test", "val"], False))):
+        run[:] = splits
+        if is_relearned:
+            file.unlink()
+        folder = tmp_path / str(place)
+        own = [f"folder={folder}", f"cache={folder / 'cache'}"]
+        assert score(*words, *own) == 0
+        output = capsys.readouterr().out
+        assert ("learning the weights" in output) == is_relearned
+        assert "poison" in json.dumps([s.reference for s in results_in(folder).samples])
+        assert programs_in(folder) == first and json.loads(file.read_text()) == record
+
+
+def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
+    make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make("seed=1", study="voting alone")
+    alone = [f"ckpt_path={path}", *VOTES, "decoding.n_retrieved=0"]
+    assert score(*alone, "prompt=add 3 to a total") == 2
+    assert "has no weights for these settings; learn them once with" in capsys.readouterr().err
+    assert score(*alone, "baseline=none", "behaviour=false", f"folder={tmp_path}") == 0
+    n = len(results_in(tmp_path).samples)
+    assert f"0 of {n} programs are training programs" in capsys.readouterr().out
+    assert len([*path.parent.glob("best.votes-*.json")]) == 1
+    assert score(*alone, "prompt=add 3 to a total") == 0
+    program = capsys.readouterr().out.strip()
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("add 3 to a total\n")
+    assert score(*alone, f"prompts={prompts}") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["code"].strip() == program and record["candidates"][0] == record["code"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["part=train"], "part=train: the pools of decoding=votes have the programs of training"),
+        (["trigger_words=true"], "use another search than decoding=votes"),
+        (["decoding.n_retrieved=-1"], "decoding.n_retrieved=-1: expected a number at least 0"),
+        (["decoding.beam_size=0"], "decoding.beam_size=0: expected a number above 0"),
+        (["decoding.engine=ctranslate2"], "supports greedy and beam search, not votes"),
+    ],
+)
+def test_votes_refuse(
+    make: Make,
+    score: Score,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    reason: str,
+) -> None:
+    assert score(f"ckpt_path={make('seed=1')}", "decoding=votes", *words) == 2
+    assert reason in capsys.readouterr().err
 
 
 def test_stored_results_render_the_same_report(make: Make, score: Score, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from en2py.config.composition import CONF, ROOT, compose_config, groups_of, opti
 from en2py.config.overrides import as_typed
 
 OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
-CHOICES = [(group, option) for group, option in OPTIONS if group != "experiment"]
+NOT_TRAINED = [("decoding", "votes")]  # a search of evaluations alone
+CHOICES = [own for own in OPTIONS if own[0] != "experiment" and own not in NOT_TRAINED]
 NEEDED = {"neighbours=nearest": ["tokenizer=pieces"]}  # by an option
 LOGGER_EXTRAS = {"tensorboard": ["tensorboard"], "many": ["tensorboard"], "mlflow": ["mlflow"]}
 EXPERIMENTS = options_of("experiment")

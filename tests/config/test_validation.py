@@ -309,6 +309,11 @@ def test_beam_size_of_zero() -> None:
     assert "decoding.beam_size=0: expected a number above 0" in message
 
 
+def test_votes_are_no_search_of_a_training() -> None:
+    message = refused(composed("train", "decoding=votes"))
+    assert message.startswith("decoding=votes: its weights are learned for a trained model")
+
+
 def test_sweep_in_an_experiment_needs_multirun() -> None:
     cfg = composed("train")
     OmegaConf.set_readonly(HydraConfig.instance().cfg, False)

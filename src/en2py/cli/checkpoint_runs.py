@@ -80,7 +80,7 @@ class CheckpointRun:
         """Return all settings of the run without its seed."""
         choices, search = dict(self.metadata["choices"]), self.config["decoding"]["_target_"]
         if search != self.metadata["config"]["decoding"]["_target_"]:  # another one evaluates it
-            choices["decoding"] = search.rpartition(".")[2]
+            choices["decoding"] = search.rpartition(".")[2].lower()
         return settings(self.config, choices)
 
     @property
@@ -152,7 +152,11 @@ class CheckpointRun:
         return [record["candidates"] for record in own]
 
     def cached_programs(
-        self, pairs: Sequence[Pair], search: Mapping[str, Any], generate: Callable[[], Programs]
+        self,
+        pairs: Sequence[Pair],
+        search: Mapping[str, Any],
+        generate: Callable[[], Programs],
+        task: str = "generating",
     ) -> Programs:
         """Return the programs of a search from the cache; generate them if they are not there.
 
@@ -160,6 +164,7 @@ class CheckpointRun:
             pairs: The pairs.
             search: The decoding section of the config.
             generate: Returns the programs per pair.
+            task: What it does, for the log.
         """
         key = {
             "checkpoint": self.sha256,
@@ -170,7 +175,7 @@ class CheckpointRun:
         }
 
         def make() -> dict[str, Any]:
-            log.info(f"{self.name}: generating {len(pairs):,} programs")
+            log.info(f"{self.name}: {task} programs for {len(pairs):,} descriptions")
             return {"candidates": generate()}
 
         record, _ = cached(Path(self.config["cache"]), "predictions", key, make)

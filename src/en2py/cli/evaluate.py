@@ -26,12 +26,14 @@ from en2py.cli.checkpoint_runs import (
 from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples, with_interval
+from en2py.cli.votes import RankedSearch
 from en2py.config.instantiate import make
 from en2py.config.overrides import typed
 from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import Column, console, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
+from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
@@ -266,10 +268,7 @@ def _score_run(
     validation: Tables = {}
     if data.validation:
         validation = run.cached_tables(data.validation, trainer, partial(compute, "val"))[1]
-    programs = run.stored_programs(data.pairs)
-    if programs is None:
-        own_search = partial(generate_programs, module, datamodule, trainer, data.split)
-        programs = run.cached_programs(data.pairs, run.config["decoding"], own_search)
+    programs, origins = _programs(run, module, datamodule, trainer, data)
     token_values, tables = run.cached_tables(data.pairs, trainer, partial(compute, data.split))
     row = data.score(
         name,
@@ -286,8 +285,47 @@ def _score_run(
         validation=validation,
         tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
         vocab=run.prepared.tgt_vocab.tokens,
-        notes=[*run.notes(), *data.notes_of(run)],
+        notes=[*run.notes(), *data.notes_of(run), *origins],
     )
+
+
+def _programs(
+    run: CheckpointRun,
+    module: Seq2SeqModule,
+    datamodule: PairDataModule,
+    trainer: pl.Trainer,
+    data: EvaluationData,
+) -> tuple[Programs, list[str]]:
+    """Return the programs of a run per pair, and remarks on their origin."""
+    own_search = partial(generate_programs, module, datamodule, trainer, data.split)
+    sandbox, search = data.runner.sandbox, run.config["decoding"]
+    votes = RankedSearch.of(run.path, run.sha256, module, run.prepared, sandbox)
+    if votes is None:
+        stored = run.stored_programs(data.pairs)
+        return stored or run.cached_programs(data.pairs, search, own_search), []
+    written_by = {name: value for name, value in search.items() if name != "n_retrieved"}
+
+    def write_validation(pairs: Sequence[Pair]) -> Programs:
+        own = run.open({"val": pairs})[1]
+        return run.cached_programs(
+            pairs, written_by, partial(generate_programs, module, own, trainer, "val")
+        )
+
+    weights = votes.weights(run.prepared.pairs("val"), write_validation)
+    written = run.cached_programs(data.pairs, written_by, own_search)
+    descriptions = [pair.description for pair in data.pairs]
+    programs = run.cached_programs(
+        data.pairs,
+        {**search, **votes.ranking_key(weights)},
+        lambda: votes.rank(descriptions, written, weights),
+        task="ranking",
+    )
+    known = {pair.code for pair in run.prepared.pairs("train")}
+    chosen = [own[0] for own in programs if own]
+    n = sum(code in known for code in chosen)
+    return programs, [
+        f"{n:,} of {len(chosen):,} programs are training programs, the model wrote the others"
+    ]
 
 
 def _pass_at_k(

@@ -3,18 +3,23 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoints
+from en2py.cli.votes import RankedSearch
 from en2py.console import duration
+from en2py.data.files import file_digest
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
-from en2py.training.build import module_of
-from en2py.training.checkpoints import load_checkpoint
+from en2py.evaluation.pool import PoolWeights
+from en2py.training.build import module_of, prepare_data
+from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 
 _SHOWN = 200  # characters of a line that has no program
@@ -45,7 +50,7 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
     records = []
     for path in paths:
         named = {"checkpoint": str(path)} if len(paths) > 1 else {}
-        for record in _records(_module(path, cfg), text):
+        for record in _records(_writer(path, cfg), text):
             records.append({**named, **record})
             print(json.dumps(records[-1]))
     if failed := [str(record["line"]) for record in records if "error" in record]:
@@ -56,18 +61,58 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
         )
 
 
-def _module(path: Path, cfg: DictConfig) -> Seq2SeqModule:
+@dataclass(frozen=True)
+class _Writer:
+    """The module of a checkpoint, and what ranks the programs of its pools."""
+
+    module: Seq2SeqModule
+    votes: RankedSearch | None
+    weights: PoolWeights | None
+
+    def programs(
+        self, descriptions: Sequence[str], on_progress: Callable[[int], None] | None = None
+    ) -> list[tuple[list[str], int]]:
+        """Return programs per description, best first, and of a best one that is cut its tokens."""
+        found = self.module.candidates(descriptions, on_progress=on_progress)
+        texts = [[self.module.text(hypothesis) for hypothesis in own] for own in found]
+        cut = [0 if own[0].finished else len(own[0].ids) for own in found]
+        if self.votes is None or self.weights is None:
+            return list(zip(texts, cut, strict=True))
+        with redirect_stdout(sys.stderr):  # progress of the sandbox
+            ranked = self.votes.rank(descriptions, texts, self.weights)
+        return [
+            (own, n if own[0] == first[0] else 0)
+            for own, first, n in zip(ranked, texts, cut, strict=True)
+        ]
+
+
+def _writer(path: Path, cfg: DictConfig) -> _Writer:
     checkpoint = load_checkpoint(path)
     metadata = checkpoint["en2py"]
-    metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
-    return module_of(checkpoint)
+    config = metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
+    if "n_retrieved" not in config["decoding"]:
+        return _Writer(module_of(checkpoint), None, None)
+    config["data"] = locate_data(config, metadata.get("files", {}), path)
+    with redirect_stdout(sys.stderr):
+        prepared = prepare_data(config)[0]
+    module = module_of(checkpoint, prepared)
+    sandbox: Any = OmegaConf.to_container(cfg.sandbox, resolve=True)
+    votes = RankedSearch.of(path, file_digest(path), module, prepared, sandbox)
+    weights = votes.stored_weights() if votes is not None else None
+    if votes is not None and weights is None:
+        raise UserError(
+            f"decoding=votes: {path.parent} has no weights for these settings; learn them once "
+            f"with evaluate.py ckpt_path={path} part=val and the same decoding"
+        )
+    return _Writer(module, votes, weights)
 
 
 def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None:
     """Print the program of each checkpoint."""
     failed = []
     for path in paths:
-        module = _module(path, cfg)
+        writer = _writer(path, cfg)
+        module = writer.module
         if len(paths) > 1:
             print(f"# {module.metadata['run']} ({path})")
         try:
@@ -78,17 +123,17 @@ def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None
             print(f"# {error}\n")
             failed.append(str(path))
             continue
-        hypothesis = module.candidates([prompt])[0][0]
-        print(module.text(hypothesis))
-        if not hypothesis.finished:
-            print(f"{_CUT}: {len(hypothesis.ids)} tokens", file=sys.stderr)
+        [(programs, n_tokens)] = writer.programs([prompt])
+        print(programs[0])
+        if n_tokens:
+            print(f"{_CUT}: {n_tokens} tokens", file=sys.stderr)
         if len(paths) > 1:
             print()
     if failed:
         raise Fault(f"{len(failed)} of {len(paths)} checkpoints have no program: {failed[0]}")
 
 
-def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:
+def _records(writer: _Writer, text: str) -> list[dict[str, Any]]:
     """Return a record per line of a text, with the program or the error."""
     records: list[dict[str, Any]] = []
     # Not `splitlines`, which also splits at form feeds, U+2028 and others inside a line.
@@ -96,7 +141,7 @@ def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:
         records.append({"line": number, "description": " ".join(line.split())})
     for record in records:
         try:
-            unknown = module.unknown_words(record["description"], "the prompt")
+            unknown = writer.module.unknown_words(record["description"], "the prompt")
             _warn_unknown(unknown, f"line {record['line']}: ")
         except UserError as error:
             record["error"] = str(error)
@@ -111,11 +156,10 @@ def _records(module: Seq2SeqModule, text: str) -> list[dict[str, Any]]:
             print(f"{done:,} of {len(valid):,} programs, {left} left", file=sys.stderr)
             printed = now
 
-    found = module.candidates([record["description"] for record in valid], on_progress=show)
-    for record, hypotheses in zip(valid, found, strict=True):
-        programs = [module.text(hypothesis) for hypothesis in hypotheses]
+    found = writer.programs([record["description"] for record in valid], on_progress=show)
+    for record, (programs, n_tokens) in zip(valid, found, strict=True):
         record["code"] = programs[0]
-        if not hypotheses[0].finished:
+        if n_tokens:
             record["cut"] = True
         if len(programs) > 1:
             record["candidates"] = programs

@@ -54,7 +54,7 @@ def generate() -> int:
     parser.add_argument("text", metavar="TEXT", nargs="*", help="the description, as it is; '-' "
                         "or none: read descriptions from stdin, one a line")  # fmt: skip
     parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "
-                        "beam, sample, mbr, or a value like beam_size=8; may be repeated; "
+                        "beam, sample, mbr, votes, or a value like beam_size=8; may be repeated; "
                         "default: as trained")  # fmt: skip
     parser.add_argument("--allow", metavar="PACKAGE", action="append", default=[], help="an own "
                         "package that the config of the checkpoint may name; may be "

@@ -29,6 +29,7 @@ ALLOWED = (
     "en2py.decoding.greedy.",
     "en2py.decoding.mbr.",
     "en2py.decoding.sampling.",
+    "en2py.decoding.votes.",
     "en2py.models.embeddings.",
     "en2py.evaluation.baselines.",
     "en2py.training.losses.",

@@ -433,6 +433,29 @@ def _check_combinations(config: Section) -> None:
     _check_pieces(config)
     _check_neighbours(config)
     check_decoding(config)
+    _check_votes(config)
+
+
+def _check_votes(config: Section) -> None:
+    """Refuse a search by votes where there is no validation split to learn from, or no meaning."""
+    search = config.get("decoding") or {}
+    if "n_retrieved" not in search:
+        return
+    if "optimizer" in config:
+        raise UserError(
+            "decoding=votes: its weights are learned for a trained model; train with another "
+            "search, then run evaluate.py ckpt_path=FILE decoding=votes"
+        )
+    if config.get("part") == "train" and search["n_retrieved"]:
+        raise UserError(
+            "part=train: the pools of decoding=votes have the programs of training pairs; use "
+            "part=val, or decoding.n_retrieved=0"
+        )
+    if config.get("trigger_words"):
+        raise UserError(
+            "trigger_words=true: probes a model with shortened descriptions, not its pools; use "
+            "another search than decoding=votes"
+        )
 
 
 def _check_pieces(config: Section) -> None:

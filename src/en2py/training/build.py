@@ -214,7 +214,12 @@ def module_from(
 
 
 def bound(search: Any, tokenizer: Tokenizer) -> Search:
-    """Return a search of `make` with the target tokenizer, as a plain partial; see `_exported`."""
+    """Return a search of `make` with the target tokenizer, as a plain partial; see `_exported`.
+
+    One that is an object, not a function, is built.
+    """
+    if isinstance(search.func, type):
+        return search(tokenizer=tokenizer)  # type: ignore[no-any-return]
     return partial(search.func, **search.keywords, tokenizer=tokenizer)
 
 
@@ -421,10 +426,11 @@ def module_of(checkpoint: Mapping[str, Any], prepared: Prepared | None = None) -
 def _exported(module: Seq2SeqModule, engine: str) -> Search:
     """Return the module's search, bound to an exported copy of its model."""
     search: Any = module.search
-    if search.func not in (greedy, beam):
+    function = getattr(search, "func", type(search))
+    if function not in (greedy, beam):
         raise UserError(
             f"decoding.engine={engine} supports greedy and beam search, not "
-            f"{search.func.__name__}: use decoding.engine=torch"
+            f"{function.__name__.lower()}: use decoding.engine=torch"
         )
     neutral = {"no_repeat_ngram": None, "repetition_penalty": 1.0, "grammar": False}
     for name, default in neutral.items():

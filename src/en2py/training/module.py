@@ -3,6 +3,7 @@
 Shape letters: B batch, S source length, T target length, D d_model, N real target tokens.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from torchmetrics import MeanMetric
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.neighbours import Neighbours
 from en2py.data.tokenizers.protocol import Tokenizer
-from en2py.data.vocab import BOS, EOS, Vocab
+from en2py.data.vocab import BOS, EOS, Vocab, spelling_bits
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model
 from en2py.errors import UserError
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
@@ -342,6 +343,44 @@ class Seq2SeqModule(pl.LightningModule):
                     found[example.index] = hypotheses
                 if on_progress is not None:
                     on_progress(first + len(rows))
+        return found
+
+    @torch.inference_mode()
+    def likelihoods(
+        self, descriptions: Sequence[str], codes: Sequence[str], max_tokens: int = 4096
+    ) -> list[tuple[float, int]]:
+        """Return the negative log-likelihood in nats of programs, and their tokens with EOS.
+
+        Unknown tokens are charged for their spelling. Of a program that is longer than the model
+        writes the beginning is scored.
+
+        Args:
+            descriptions: The task of each program.
+            codes: The programs.
+            max_tokens: Padded target tokens per batch.
+        """
+        distinct = list(dict.fromkeys(descriptions))
+        sources = dict(
+            zip(distinct, map(self.src_vocab.encode, self._sources(distinct)), strict=True)
+        )
+        limit = self.model.tgt_embedding.max_len - 1
+        cut = {code: self.tgt_tokenizer.tokenize(code)[:limit] for code in dict.fromkeys(codes)}
+        examples = [
+            Example(i, sources[text], self.tgt_vocab.encode(cut[code]))
+            for i, (text, code) in enumerate(zip(descriptions, codes, strict=True))
+        ]
+        examples.sort(key=lambda example: len(example.tgt), reverse=True)
+        found = [(0.0, 1)] * len(examples)
+        with self._without_dropout():
+            while examples:
+                n = max(1, max_tokens // (len(examples[0].tgt) + 1))
+                batch = collate(examples[:n], self.tgt_vocab).to(self.device)
+                nll = torch.split(self._score(batch)[0].nll, batch.tgt_lengths.tolist())
+                sums = [own.sum().item() for own in nll]
+                for example, total in zip(examples[:n], sums, strict=True):
+                    bits = spelling_bits(cut[codes[example.index]], self.tgt_vocab)
+                    found[example.index] = (total + math.log(2) * bits, len(example.tgt) + 1)
+                examples = examples[n:]
         return found
 
     def _sources(self, descriptions: Sequence[str]) -> list[list[str]]:

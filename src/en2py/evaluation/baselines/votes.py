@@ -5,7 +5,7 @@ Shape letters: Q queries, K candidates, n executed programs.
 
 import itertools
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,18 +101,25 @@ class Agreement:
 
     @classmethod
     def of(
-        cls, codes: Sequence[str], used: Sequence[int], sandbox: Mapping[str, Any], folder: Path
+        cls,
+        codes: Sequence[str],
+        used: Sequence[int],
+        sandbox: Mapping[str, Any],
+        folder: Path,
+        pools: Sequence[Sequence[int]] | None = None,
     ) -> "Agreement":
         """Call programs on common inputs, or load the result from the cache.
 
         Args:
-            codes: All training programs.
+            codes: All programs.
             used: Positions of those that may be executed.
             sandbox: Settings of the sandbox.
             folder: The cache.
+            pools: Positions of programs that are compared with each other; None: all are.
         """
         key = {
             "codes": [codes[place] for place in used],
+            "pools": pools,
             "limits": limits(sandbox),
             "running": execution_digest(),
             "rules": file_digest(Path(__file__)),
@@ -120,17 +127,20 @@ class Agreement:
 
         def build() -> dict[str, Any]:
             jobs = {place: job for place in used if (job := _job(codes[place])) is not None}
-            log.info(f"calling {len(jobs):,} training programs, once for this data")
+            if pools is None:
+                log.info(f"calling {len(jobs):,} training programs, once for this data")
             with Sandbox(**sandbox) as opened:
                 found = answers_to([job for _, job in jobs.values()], opened)
             answers = dict(zip(jobs, found, strict=True))
-            by_arity: dict[int, list[int]] = defaultdict(list)
-            for place, (n, _) in jobs.items():
-                by_arity[n].append(place)
+            compared = {
+                pair
+                for places in ([[*jobs]] if pools is None else pools)
+                for pair in itertools.combinations(sorted({*places} & jobs.keys()), 2)
+                if jobs[pair[0]][0] == jobs[pair[1]][0]
+            }
             links = [
                 [one, other]
-                for places in by_arity.values()
-                for one, other in itertools.combinations(places, 2)
+                for one, other in sorted(compared)
                 if agree(answers[one], answers[other], share=0.5)
             ]
             return {"callable": list(jobs), "links": links}

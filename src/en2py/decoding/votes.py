@@ -1,0 +1,80 @@
+"""Beam search and sampling together: the written programs of a pool."""
+
+from functools import partial
+from typing import Annotated, Unpack
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from en2py.data.vocab import Vocab
+from en2py.decoding.beam_search import beam
+from en2py.decoding.constraints import Limits
+from en2py.decoding.grammar import compiles
+from en2py.decoding.hypothesis import Hypothesis, Model
+from en2py.decoding.sampling import sample
+from en2py.ranges import Length, Seed
+
+
+class Votes:
+    """A search that finds many programs; `evaluation.pool` ranks them with retrieved ones.
+
+    A search knows the model and the source alone. Descriptions, training pairs and the sandbox,
+    which the ranking needs, come from `cli.votes`.
+
+    Args:
+        max_len: Most steps, in tokens with EOS.
+        n_retrieved: Training programs that the ranking adds.
+        beam_size: See `beam`.
+        length_penalty: See `beam`.
+        n_samples: Draws per source; 0: none.
+        temperature: See `sample`, as for all that follow.
+        top_k: See `sample`.
+        top_p: See `sample`.
+        seed: See `sample`.
+        **limits: What may be generated, with the tokenizer of the target side.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_len: Length,
+        n_retrieved: NonNegativeInt,
+        beam_size: PositiveInt,
+        length_penalty: NonNegativeFloat,
+        n_samples: NonNegativeInt,
+        temperature: PositiveFloat,
+        top_k: PositiveInt | None,
+        top_p: Annotated[float, Field(gt=0, le=1)] | None,
+        seed: Seed,
+        **limits: Unpack[Limits],
+    ) -> None:
+        tokenizer = limits.get("tokenizer")
+        if tokenizer is None:
+            raise ValueError("votes compile programs, so they need their tokenizer")
+        self.n_retrieved, self._tokenizer = n_retrieved, tokenizer
+        self._searches = [
+            partial(
+                beam, max_len=max_len, beam_size=beam_size, length_penalty=length_penalty, **limits
+            )
+        ]
+        if n_samples:
+            drawing = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+            self._searches.append(partial(drawing, max_len=max_len, n_samples=n_samples, **limits))
+
+    @torch.inference_mode()
+    def __call__(self, model: Model, src: Tensor, vocab: Vocab) -> list[list[Hypothesis]]:
+        """Return the distinct programs that compile, all if none does, by likelihood per token."""
+        found = [search(model, src, vocab) for search in self._searches]
+        return [
+            self._ranked([h for own in hypotheses for h in own], vocab)
+            for hypotheses in zip(*found, strict=True)
+        ]
+
+    def _ranked(self, hypotheses: list[Hypothesis], vocab: Vocab) -> list[Hypothesis]:
+        distinct = list({tuple(h.ids): h for h in reversed(hypotheses)}.values())
+        texts = [self._tokenizer.detokenize(vocab.decode(h.ids)) for h in distinct]
+        valid = [
+            h for h, text in zip(distinct, texts, strict=True) if h.finished and compiles(text)
+        ]
+        return sorted(valid or distinct, key=lambda h: h.score / (len(h.ids) + 1), reverse=True)

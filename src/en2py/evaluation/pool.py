@@ -1,0 +1,251 @@
+"""Rank the programs of pools: those that a model wrote, and those of near training descriptions.
+
+A pool is of one description. Its programs are ranked by the expected BLEU under a log-linear
+distribution over them, plus the share of it that behaves alike, as in the baseline `votes`. The
+weights are learned from validation pairs; nothing else here reads the program of a pair that is not
+a training pair.
+
+Shape letters: Q queries, K candidates, F features, C distinct programs.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from en2py.data.cache import cached
+from en2py.data.files import file_digest
+from en2py.data.pairs import Pair
+from en2py.data.syntax import ast_text
+from en2py.evaluation.baselines.candidates import (
+    Candidates,
+    Floats,
+    expected,
+    find_candidates,
+    find_training_candidates,
+)
+from en2py.evaluation.baselines.program_bleu import log_bleu, program_ngrams
+from en2py.evaluation.baselines.ranker import FEATURES, fit
+from en2py.evaluation.baselines.votes import AGREEMENT, Agreement
+from en2py.evaluation.behaviour.cached import execution_digest, limits
+from en2py.evaluation.scores import TrainingData
+
+KEPT = 10  # ranked programs that are returned per description
+_TEMPERATURES = (0.5, 1.0, 1.5, 2.0, 3.0)
+_VOTE_WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0)
+_HERE = Path(__file__).parent
+
+# Descriptions and programs to (negative log-likelihood in nats, tokens) of each.
+Likelihoods = Callable[[Sequence[str], Sequence[str]], list[tuple[float, int]]]
+
+
+@dataclass(frozen=True)
+class PoolWeights:
+    """What ranks a pool.
+
+    Attributes:
+        coefficients: Of the features, [F]; see `PoolRanker`.
+        temperature: Divides their sum.
+        vote_weight: Of the share of equal behaviour, beside the expected BLEU.
+    """
+
+    coefficients: list[float]
+    temperature: float
+    vote_weight: float
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The pools of queries.
+
+    Attributes:
+        codes: The distinct programs of all pools, [C].
+        candidates: Those of each query, as places among them.
+    """
+
+    codes: list[str]
+    candidates: Candidates
+
+    def lists(self) -> list[list[int]]:
+        """Return the places of each query's candidates."""
+        own = zip(self.candidates.places, self.candidates.are_valid, strict=True)
+        return [places[valid].tolist() for places, valid in own]
+
+
+class PoolRanker:
+    """Ranks pools of one model.
+
+    The features of a candidate are: whether it is written; of a retrieved one the logit of the
+    baseline `ranker`; and for either kind the log-likelihood per token and the logarithm of the
+    number of tokens.
+
+    Args:
+        training: The training data, of which programs are retrieved.
+        n_retrieved: Retrieved programs per description.
+        likelihoods: Scores programs by the model.
+        sandbox: Settings of the sandbox, in which candidates are called on common inputs.
+        folder: The cache.
+    """
+
+    def __init__(
+        self,
+        training: TrainingData,
+        n_retrieved: int,
+        likelihoods: Likelihoods,
+        sandbox: Mapping[str, Any],
+        folder: Path,
+    ) -> None:
+        self._training, self._n_retrieved, self._likelihoods = training, n_retrieved, likelihoods
+        self._sandbox, self._folder = sandbox, folder
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return what the ranking depends on besides model, programs and weights."""
+        return {
+            "training": self._training.digest,
+            "n_retrieved": self._n_retrieved,
+            "limits": limits(self._sandbox),
+            "running": execution_digest(),
+            "code": [file_digest(_HERE / name) for name in ("baselines", "metrics", "pool.py")],
+        }
+
+    def rank(
+        self, descriptions: Sequence[str], written: Sequence[Sequence[str]], weights: PoolWeights
+    ) -> list[list[str]]:
+        """Return the best programs per description, best first.
+
+        Args:
+            descriptions: The descriptions.
+            written: Programs of the model for each.
+            weights: Of `fit`.
+        """
+        if not descriptions:
+            return []
+        pools = self._pools(descriptions, written)
+        values = _values(pools, self._agreement(pools, pools.codes), weights)
+        order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
+        return [
+            [pools.codes[own[i]] for i in ranks if valid[i]]
+            for own, valid, ranks in zip(
+                pools.candidates.places, pools.candidates.are_valid, order.tolist(), strict=True
+            )
+        ]
+
+    def fit(
+        self, validation: Sequence[Pair], written: Sequence[Sequence[str]]
+    ) -> tuple[PoolWeights, dict[str, float]]:
+        """Learn the weights from validation pairs.
+
+        The coefficients maximize the expected BLEU of a candidate against the reference, and its
+        agreement in behaviour with it, as those of the baseline `votes`. The other two weights are
+        those of a small grid with the highest sum of both means over the chosen programs.
+
+        Args:
+            validation: The pairs.
+            written: Programs of the model for each.
+
+        Returns:
+            The weights; and the means: `bleu`, 0 to 1, and `agrees`, over the references that can
+            be called.
+        """
+        pools = self._pools([pair.description for pair in validation], written)
+        references = [pair.code for pair in validation]
+        known, wanted = program_ngrams(pools.codes, references)
+        found = pools.candidates
+        bleu = np.stack(
+            [
+                np.exp(log_bleu(known.rows(own), wanted.rows([place])))[0]
+                for place, own in enumerate(found.places)
+            ]
+        )
+        agreement = self._agreement(pools, [*pools.codes, *references])
+        own_places = len(pools.codes) + np.arange(len(references))
+        agrees = agreement.between(own_places[:, None], found.places) & found.are_valid
+        is_callable = agreement.between(own_places, own_places)
+        goals = [(bleu * found.are_valid, 1.0), (agrees.astype(float), AGREEMENT)]
+        coefficients = fit(found, goals).tolist()
+
+        def means(weights: PoolWeights) -> dict[str, float]:
+            best = _values(pools, agreement, weights).argmax(axis=1)[:, None]
+            chosen, same = (np.take_along_axis(own, best, axis=1)[:, 0] for own in (bleu, agrees))
+            share = same[is_callable].mean() if is_callable.any() else 0.0
+            return {"bleu": float(chosen.mean()), "agrees": float(share)}
+
+        grid = [PoolWeights(coefficients, *own) for own in product(_TEMPERATURES, _VOTE_WEIGHTS)]
+        tried = [(weights, means(weights)) for weights in grid]
+        return max(tried, key=lambda own: sum(own[1].values()))
+
+    def _pools(self, descriptions: Sequence[str], written: Sequence[Sequence[str]]) -> _Pools:
+        """Return the pools; of equal syntax trees the first is kept, retrieved ones come first."""
+        queries = [Pair("", text, "", "") for text in descriptions]
+        retrieved = self._retrieved(queries)
+        entries: list[list[tuple[str, float, float]]] = []  # program, is it written, its logit
+        for near, programs in zip(retrieved, written, strict=True):
+            pool = [(code, 0.0, logit) for code, logit in near]
+            pool += [(code, 1.0, 0.0) for code in programs]
+            distinct: dict[str, tuple[str, float, float]] = {}
+            for entry in pool:
+                distinct.setdefault(ast_text(entry[0]) or entry[0], entry)
+            entries.append(list(distinct.values()))
+        scored = iter(
+            self._likelihoods(
+                [text for text, pool in zip(descriptions, entries, strict=True) for _ in pool],
+                [code for pool in entries for code, _, _ in pool],
+            )
+        )
+        numbers: dict[str, int] = {}
+        shape = (len(entries), max(map(len, entries)))
+        places, features = np.zeros(shape, dtype=np.intp), np.zeros((*shape, 6))
+        are_valid = np.zeros(shape, dtype=bool)
+        for q, pool in enumerate(entries):
+            for k, (code, is_written, logit) in enumerate(pool):
+                nll, n_tokens = next(scored)
+                own = np.array([-nll / n_tokens, math.log(n_tokens)])
+                places[q, k] = numbers.setdefault(code, len(numbers))
+                features[q, k] = [is_written, logit, *own * is_written, *own * (1 - is_written)]
+                are_valid[q, k] = True
+        codes = list(numbers)
+        ngrams, _ = program_ngrams(codes, [])
+        each = (ngrams.rows(own) for own in places)
+        bleu = np.stack([np.exp(log_bleu(own, own)) for own in each])
+        return _Pools(codes, Candidates(places, features, are_valid, bleu))
+
+    def _retrieved(self, queries: Sequence[Pair]) -> list[list[tuple[str, float]]]:
+        """Return the nearest training programs of each query with their logits of `ranker`."""
+        if not self._n_retrieved:
+            return [[] for _ in queries]
+        train = self._training.pairs
+
+        def learn() -> dict[str, Any]:
+            known = find_training_candidates(train, FEATURES, self._n_retrieved)
+            return {"coefficients": fit(known.candidates, [(known.bleu, 1.0)]).tolist()}
+
+        coefficients = cached(self._folder, "ranker", self.key, learn)[0]["coefficients"]
+        found = find_candidates(train, queries, FEATURES, self._n_retrieved)
+        logits = found.features @ np.asarray(coefficients)
+        return [
+            [(train[place].code, logit) for place, logit in zip(own, row, strict=True)]
+            for own, row in zip(found.places.tolist(), logits.tolist(), strict=True)
+        ]
+
+    def _agreement(self, pools: _Pools, codes: Sequence[str]) -> Agreement:
+        """Return which candidates of one pool behave alike; `codes` may end with references."""
+        lists = pools.lists()
+        if more := len(codes) - len(pools.codes):
+            lists = [[*own, len(codes) - more + q] for q, own in enumerate(lists)]
+        used = sorted({place for own in lists for place in own})
+        return Agreement.of(codes, used, self._sandbox, self._folder, lists)
+
+
+def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats:
+    """Return the value of each candidate, [Q, K]; -inf where there is none."""
+    found = pools.candidates
+    shares = found.weights(weights.coefficients, weights.temperature)
+    same: NDArray[np.bool_] = agreement.between(found.places[:, :, None], found.places[:, None])
+    values = found.expected_bleu(shares) + weights.vote_weight * expected(same, shares)
+    return np.where(found.are_valid, values, -np.inf)
