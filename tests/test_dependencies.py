@@ -2,7 +2,10 @@
 
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,3 +35,22 @@ def test_lightning_is_newer_than_its_advisories() -> None:
     (floor,) = (d for d in PROJECT["dependencies"] if name(d) == "pytorch-lightning")
     assert floor.startswith("pytorch-lightning>=2.6.6,")
     assert "lightning" not in {name(line) for line in PROJECT["dependencies"]}
+
+
+def test_pins_satisfy_what_the_installed_packages_require() -> None:
+    pins = [Requirement(line) for line in PINS]
+    pinned = {
+        name(pin.name): next(iter(pin.specifier)).version
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate()
+    }
+    unmet = [
+        f"{package.name}: {line}"
+        for package in distributions()
+        for line in package.requires or []
+        for wanted in [Requirement(line)]
+        if wanted.marker is None or wanted.marker.evaluate({"extra": ""})
+        if name(wanted.name) in pinned
+        if not wanted.specifier.contains(pinned[name(wanted.name)], prereleases=True)
+    ]
+    assert not unmet

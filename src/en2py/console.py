@@ -32,7 +32,7 @@ _NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it w
 _COMMAND = re.compile(  # with its options, and a word in capitals or quotes in their place
     r"(?:python )?(?<![\w-])(?:(?:train|evaluate|generate|demo)\.py|en2py-\w+)"
     r"(?: (?:--?\w\S*|[~+\w./]+=\S+|[A-Z]+\b|\"[^\"]*\"))+"
-    r"|pip install (?:-e )?(?P<quote>[\"']).*?(?P=quote)"
+    r"|wandb sync \S+|pip install (?:-e )?(?P<quote>[\"']).*?(?P=quote)"
 )
 
 _IS_CHECKOUT = not (Path(__file__).parent / "conf").is_dir()  # a wheel holds the configs
