@@ -31,7 +31,7 @@ _WITH_HANDLERS = ("pytorch_lightning", "lightning_fabric")  # loggers that write
 _NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it writes
 _COMMAND = re.compile(  # with its options, and a word in capitals or quotes in their place
     r"(?:python )?(?<![\w-])(?:(?:train|evaluate|generate|demo)\.py|en2py-\w+)"
-    r"(?: (?:--?\w\S*|[~+\w./]+=\S+|[A-Z]+\b|\"[^\"]*\"))+"
+    r"(?: (?:--?\w\S*|[~+\w./]+=\S+|[A-Z]+\b|\"[^\"]*\"|'[^']*'))+"
     r"|wandb sync \S+|pip install (?:-e )?(?P<quote>[\"']).*?(?P=quote)"
 )
 

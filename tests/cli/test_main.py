@@ -149,8 +149,8 @@ def test_other_overrides_are_unchanged(override: str) -> None:
 
 
 def test_options_go_before_overrides() -> None:
-    options, words = overrides.separate(["seed=1", "-m", "~logger", "model=tiny", "--cfg", "job"])
-    assert options == ["-m", "--cfg", "job"]
+    options, words = overrides.separate(["seed=1", "--cfg", "job", "~logger", "model=tiny"])
+    assert options == ["--cfg", "job"]
     assert words == ["seed=1", "~logger", "model=tiny"]
 
 
@@ -158,6 +158,7 @@ def test_options_go_before_overrides() -> None:
     ("arguments", "printed"),
     [
         (["--max-epochs", "3"], "max_epochs=VALUE"),
+        (["-m", "seed=1,2", "--cfg", "job"], "-m and --cfg exclude each other; keep one"),
         (["prompt=add", "two", "numbers"], "'two' is not of the form key=value"),
     ],
 )

@@ -360,8 +360,13 @@ def test_evaluation_needs_a_checkpoint() -> None:
 
 @pytest.mark.parametrize("target", ["os.system", "en2pyx.y", "builtins.eval", "torch.load"])
 def test_targets_that_are_not_listed(target: str) -> None:
-    with pytest.raises(UserError, match="may run"):
+    with pytest.raises(UserError, match=r"cleaning.step._target_=.* may (not )?run"):
         check_allowed({"cleaning": {"step": [{"_target_": target}]}})
+
+
+def test_a_target_of_another_package_names_the_setting_that_allows_it() -> None:
+    with pytest.raises(UserError, match=r"mine.x: .*if you trust it, add allowed_packages=\[mine\]"):
+        check_allowed({"loss": {"_target_": "mine.x"}})
 
 
 def test_paths_of_a_comma_list_and_a_pattern(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
-"""Preparation: pairs that resemble the target data are dropped."""
+"""Preparation: pairs that resemble the target data; empty splits."""
 
 from functools import partial
+
+import pytest
 
 from en2py.data.augmentation import none
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import prepare
-from en2py.data.splits import random_split
+from en2py.data.splits import group_split, random_split
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
+from en2py.errors import UserError
 
 
 def test_pairs_in_a_group_with_a_target_pair_are_dropped_and_counted(pairs: list[Pair]) -> None:
@@ -36,3 +39,21 @@ def test_pairs_in_a_group_with_a_target_pair_are_dropped_and_counted(pairs: list
     }
     assert (report.steps["target"].read, report.steps["target"].dropped) == (15, 3)
     assert report.facts["target: pairs"] == 1
+
+
+def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
+    codes = [f"def add(x):\n    return x + {i}" for i in range(20)]
+    pairs = [Pair(f"a/{i}", f"add {i} to a number", code, "a") for i, code in enumerate(codes)]
+    with pytest.raises(UserError, match=r"in 1 groups of near-duplicates.*largest has 20 pairs"):
+        prepare(
+            read=lambda report: pairs,
+            cleaning={},
+            split=partial(group_split, ratios=[0.8, 0.1, 0.1], seed=1),
+            augment=partial(none, seed=1),
+            src_tokenizer=EnglishTokenizer(lowercase=True),
+            tgt_tokenizer=PythonTokenizer(),
+            src_min_freq=1,
+            tgt_min_freq=1,
+            max_src_len=50,
+            max_tgt_len=50,
+        )

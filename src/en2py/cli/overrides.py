@@ -34,6 +34,11 @@ def separate(
     for option in unknown:
         name = option.lstrip("-").split("=")[0].replace("-", "_")
         raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
+    modes = {"run": "--run", "multirun": "-m", "cfg": "--cfg", "info": "--info",
+             "shell_completion": "--shell-completion"}  # fmt: skip
+    chosen = [mode for name, mode in modes.items() if getattr(parsed, name)]
+    if len(chosen) > 1:
+        raise UserError(f"{' and '.join(chosen)} exclude each other; keep one")
     files = [word for word in parsed.overrides if takes_checkpoints and _is_path(word)]
     if files:
         options = [word for word in options if word not in files]

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -197,7 +198,8 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         console.print()
         log.info(f"all metrics: {run.result_file}")
         log.info(
-            f"report with samples and attention maps: python evaluate.py ckpt_path={best_file}"
+            "report with samples and attention maps: python evaluate.py "
+            + shlex.quote(f"ckpt_path={best_file}")
         )
     log.info(f"everything is in {folder}")
     return result

@@ -94,20 +94,21 @@ def check_allowed(config: Mapping[str, Any], at: str = "") -> None:
     """
     for key, target in _targets(config, at):
         if not (isinstance(target, str) and target.startswith(_allowed())):
-            allowed = ", ".join(f"{package}*" for package in _allowed())
-            raise UserError(f"{key}={target}: only {allowed} may run{_how_to_allow(target)}")
+            raise UserError(f"{key}={target}: {_what_may_run(target)}")
         try:
             definition(target)
         except UserError as error:
             raise UserError(f"{key}={target}: {error}") from None
 
 
-def _how_to_allow(target: Any) -> str:
+def _what_may_run(target: Any) -> str:
     package = str(target).partition(".")[0]
     known = {part.partition(".")[0] for part in ALLOWED} | sys.stdlib_module_names
     if package in known or not package.isidentifier():
-        return ""
-    return f"; if you trust the package {package}, add allowed_packages=[{package}]"
+        return "only " + ", ".join(f"{allowed}*" for allowed in _allowed()) + " may run"
+    return (
+        f"the package {package} may not run; if you trust it, add allowed_packages=[{package}]"
+    )
 
 
 @functools.cache

@@ -173,7 +173,8 @@ def prepare(
         if not items:
             raise UserError(
                 f"the {name} split is empty: {len(pairs)} pairs are left after cleaning "
-                f"({_drop_reasons(report)}); take more data or other split.ratios"
+                f"({_drop_reasons(report)}){_about_groups(report)}; take more data or other "
+                "split.ratios"
             )
     src_vocab = _vocab(src_tokenizer, [item.src for item in tokenized["train"]], src_min_freq)
     tgt_vocab = _vocab(tgt_tokenizer, [item.tgt for item in tokenized["train"]], tgt_min_freq)
@@ -319,6 +320,16 @@ def _facts(
             len(item.src) + 1 > max_src_len or len(item.tgt) + 1 > max_tgt_len for item in items
         )
     return facts
+
+
+def _about_groups(report: DataReport) -> str:
+    """Return for an error message why a split by groups of near-duplicates may stay empty."""
+    if (groups := report.facts.get("groups")) is None:
+        return ""
+    return (
+        f", in {groups['n']:,} groups of near-duplicates; a group is in one split, and the largest "
+        f"has {groups['largest']:,} pairs (split=random ignores groups, so duplicates leak)"
+    )
 
 
 def _drop_reasons(report: DataReport) -> str:
