@@ -237,7 +237,7 @@ def wandb_logger(
 def _log_location(logger: WandbLogger, mode: str) -> None:
     """Log the URL of a run, or the command that uploads an offline one."""
     if mode in ("offline", "dryrun"):
-        log.info(f"W&B offline: wandb sync {shlex.quote(logger.experiment.settings.sync_dir)}")
+        log.info(f"W&B offline: wandb sync {shlex.quote(str(logger.experiment.settings.sync_dir))}")
     elif mode != "disabled" and logger.experiment.url:
         log.info(f"W&B: {logger.experiment.url}")
 
