@@ -139,10 +139,11 @@ def test_trial_of_another_process_is_left_to_it(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched: list[Any] = []
+    interrupt = KeyboardInterrupt()  # kept, so its traceback keeps the sweeper alive
 
     def interrupted(self: Any, jobs: Any, folder: Path) -> None:
         launched.append(jobs)
-        raise KeyboardInterrupt
+        raise interrupt
 
     monkeypatch.setattr(search.SearchSweeper, "_launch", interrupted)
     assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 130

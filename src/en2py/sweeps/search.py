@@ -110,9 +110,12 @@ class SearchSweeper(StudySweeper):
         self.folder.mkdir(parents=True, exist_ok=True)
         os.environ[SEARCH] = json.dumps(settings)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
+        self._locks: dict[int, FileLock] = {}
         try:
             self._run_trials()
         finally:
+            for lock in self._locks.values():  # an interrupted trial is anyone's to resume
+                lock.release()
             os.environ.pop(SEARCH, None)
             write_result(self.folder, self.study)
         return []
@@ -156,7 +159,6 @@ class SearchSweeper(StudySweeper):
         interrupted.
         """
         claimed: dict[int, FrozenTrial] = {}
-        self._locks: dict[int, FileLock] = {}
         self.folder.joinpath(".search").mkdir(exist_ok=True)
         with FileLock(self.folder / ".search" / "lock"):
             for trial in self._trials(TrialState.RUNNING):
