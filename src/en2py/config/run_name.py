@@ -26,6 +26,8 @@ _IRRELEVANT = (
 # Keys that change nothing at these values, and that earlier runs do not have.
 _NEUTRAL = {
     "batch.denoising": 0.0,
+    "data.source.families": "default",
+    "data.source.sources.tasks.families": "default",
     "decoding.no_repeat_ngram": None,
     "decoding.repetition_penalty": 1.0,
     "decoding.grammar": False,

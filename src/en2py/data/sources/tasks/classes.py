@@ -120,3 +120,37 @@ def filtered_class(rng: Random) -> Task | None:
     parts += [f"filter:{two.name}"] if {"any", "count"} & {*used} else []
     parts += [f"map:{change.name}"] if "map" in used else []
     return Task("class of numbers", tuple(parts), code, describe, call=call, what=(CLASS,))
+
+
+def stateful(rng: Random) -> Task | None:
+    """Draw a record whose methods are called one after the other, in half of the programs too."""
+    name, kind = rng.choice([*table("classes")["records"].items()])
+    chosen = rng.sample([*kind["methods"].items()], rng.choice((2, 3)))
+
+    def use(rng: Random) -> tuple[str, list[str]]:
+        """Draw an object and calls of its methods."""
+        given = ", ".join(str(rng.randint(-2, 20)) for _ in kind["attributes"])
+        methods = rng.sample(chosen, 2)
+        calls = [f"{m}({rng.randint(1, 20) if 'params' in row else ''})" for m, row in methods]
+        return f"{name}({given})", calls
+
+    def call(rng: Random) -> str:
+        created, calls = use(rng)
+        return f"(lambda it: [{', '.join(f'it.{call}' for call in calls)}])({created})"
+
+    code, end, variable = class_code(name, kind["attributes"], chosen), "", name.lower()
+    if rng.random() < 0.5:
+        created, calls = use(rng)
+        shown = [f"print({variable}.{call})" for call in calls]
+        code = "\n".join([code, f"{variable} = {created}", *shown])
+        end = f", then create {created} and print {' and '.join(calls)}"
+    what = f"{name} with {listed(kind['attributes'])} and {with_methods(chosen)}"
+    parts = (f"class:{name}", "form:calls" if end else "form:class")
+    return Task(
+        family="class with state",
+        parts=(*parts, *(f"method:{method}" for method, _ in chosen)),
+        code=code,
+        describe=lambda _: what + (end or ", whose methods are called one after the other"),
+        call=call,
+        what=(CLASS,),
+    )

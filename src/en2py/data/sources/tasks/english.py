@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 from en2py.data.sources.tasks.tables import table
-from en2py.data.sources.tasks.task import CLASS, FUNCTION, Task
+from en2py.data.sources.tasks.task import CLASS, FUNCTION, PROGRAM, Task
 
 OPENINGS: dict[str, tuple[str, ...]] = table("openings")
 QUESTIONS = ("[check] whether", "[check] if", "[return] True if", "[determine] whether")
@@ -47,7 +47,7 @@ def articles(text: str) -> str:
 def sentence(rng: Random, task: Task) -> str:
     """Draw a sentence that requests a task."""
     what = rng.choice(task.what)
-    plain = what == FUNCTION
+    plain = what == FUNCTION and not task.form or what == PROGRAM
     where, third = task.outside, False
     if what == CLASS:
         openings = OPENINGS["class"]

@@ -1,6 +1,7 @@
 """Draw arguments for tests, such that conditions hold for some elements and not for others."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from random import Random
 from typing import Any
@@ -85,7 +86,36 @@ def draw_argument(rng: Random, kind: str, code: str) -> Any:
         case "nested":
             flat = [number(rng, code) for _ in range(5)]
             return [flat[0], flat[1:3], [flat[3], [flat[4]]]]
-    raise ValueError(f"no arguments of kind {kind}")
+    return _OF_EXERCISES[kind](rng)
+
+
+def _some(rng: Random, most: int = 6) -> list[int]:
+    return [rng.randint(1, 9) for _ in range(rng.randint(min(4, most), most))]
+
+
+# Kinds of arguments that only exercises have.
+_OF_EXERCISES: dict[str, Callable[[Random], Any]] = {
+    "positive": lambda rng: rng.randint(1, 40),
+    "measure": lambda rng: rng.choice((rng.randint(1, 30), rng.randint(1, 60) / 2)),
+    "special": lambda rng: rng.choice(table("inputs")["special"]),
+    "index": lambda rng: rng.randint(0, 2),
+    "year": lambda rng: rng.choice((1900, 2000, rng.randint(1900, 2100))),
+    "three": lambda rng: _some(rng, 3),
+    "tuple": lambda rng: tuple(_some(rng, 3)),
+    "set": lambda rng: {n % 5 for n in _some(rng)[: rng.randint(1, 5)]},
+    "square": lambda rng: [_some(rng, 2), _some(rng, 2)],
+    "matrix": lambda rng: [_some(rng, 3) for _ in range(rng.randint(2, 3))],
+    "numerals": lambda rng: [*map(str, _some(rng))],
+    "bits": lambda rng: f"{rng.randint(1, 60):b}",
+    "name": lambda rng: rng.choice(table("inputs")["names"]).capitalize(),
+    "names": lambda rng: rng.sample(table("inputs")["names"], 3),
+    "pairs": lambda rng: [*zip(rng.sample(_WORDS, 3), _some(rng, 3), strict=True)],
+    "marked": lambda rng: rng.choice(table("inputs")["marked"]),
+    "file": lambda rng: "\n".join(rng.sample(table("inputs")["sentences"], rng.randint(2, 4))),
+    "date": lambda rng: (
+        f"{rng.randint(1990, 2029)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    ),
+}
 
 
 def arguments(rng: Random, kinds: tuple[str, ...], code: str) -> str:

@@ -9,10 +9,11 @@ from random import Random
 from en2py.data.sources.tasks.tables import table
 
 HELPERS: dict[str, str] = table("helpers")  # functions that a primitive may call
-FUNCTION, CLASS = "{python}function", "{python}class"
+FUNCTION, CLASS, PROGRAM = "{python}function", "{python}class", "{python}program"
 # A call with a generator as its only argument, with up to three nested brackets inside.
 _DEEP = r"(?:[^()\n]|\((?:[^()\n]|\((?:[^()\n]|\([^()\n]*\))*\))*\))*"
 GENERATOR_ARGUMENT = re.compile(rf"(\w)\(\(({_DEEP} for {_DEEP})\)\)")
+TUPLE = re.compile(r"^( *[^=()\n]+, [^=()\n]+ = )\(([^()\n]+)\)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Task:
         inside: Replacements of `{where}` if it has.
         what: Nouns for the program, `{python}` for the optional word: `{python}generator`.
         how: Phrases for the style of the program, `with a loop`; empty for the usual style.
+        form: What the program does with the result of the function, see `forms`; empty: returns it.
+        printed: Whether it only prints its result: then it has no tests, and a generated program is
+            compared with it by what both print.
     """
 
     family: str
@@ -47,6 +51,8 @@ class Task:
     inside: tuple[str, ...] = ("",)
     what: tuple[str, ...] = (FUNCTION,)
     how: tuple[str, ...] = ("",)
+    form: str = ""
+    printed: bool = False
 
 
 def fill(template: str, **values: object) -> str:
@@ -80,6 +86,7 @@ def normal_form(code: str) -> str:
     """Prepend the functions that a program calls, and remove redundant brackets."""
     needed = [text for name, text in HELPERS.items() if re.search(rf"\b{name}\b", code)]
     text = _single_brackets(ast.unparse(ast.parse("\n".join([*needed, code]))))
+    text = TUPLE.sub(r"\1\2", text)  # a, b = (b, a)
     return re.sub(r"^(class .*:)\n\n", r"\1\n", text, flags=re.MULTILINE) + "\n"
 
 
