@@ -190,6 +190,15 @@ def test_a_curve_of_one_epoch_is_a_dot():
     assert len(markers(learning_curves([row("a", runs=1)], runs, "val/nll"))) == 1
 
 
+def test_a_curve_of_one_epoch_has_whole_epochs_and_shares_of_at_least_zero():
+    runs = {"a-seed0": [{"epoch": 2.0, "val/compiles": 0.0}]}
+    picture = comparison.learning_curves([row("a", runs=1)], runs, "val/compiles")
+    (axes,) = picture.figure.axes
+    left, right = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if left < tick < right] == [2.0]
+    assert axes.get_ylim()[0] == 0
+
+
 def test_values_of_one_epoch_may_be_in_several_records():
     runs = {"a-seed0": [{"epoch": 1.0, "val/nll": 0.5}, {"epoch": 1.0, "train/nll": 0.4}]}
     assert "a ends at 0.5" in learning_curves([row("a", runs=1)], runs, "val/nll")

@@ -125,6 +125,16 @@ def test_a_reference_row_without_a_significant_lead_is_not_called_best(low, expe
     assert "best on validation" not in text and expected in text
 
 
+def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
+    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": 2.1001}]
+    reference, other = (
+        row(name, validation={"nll": replace(figure(2.1), by_seed=own)})
+        for name, own in zip("ab", values, strict=True)
+    )
+    text = summarize(results(reference, other))[-1]
+    assert "2 seeds are too few" in text and "0.000" not in text
+
+
 def test_summary_states_which_difference_the_seeds_detect():
     values = [{"1": 2.0, "2": 2.1, "3": 2.2}, {"1": 2.0, "2": 2.2, "3": 2.1}]
     paired = {"val/nll": Difference(0.0, -0.2, 0.2, "seeds", False)}

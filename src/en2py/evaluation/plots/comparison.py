@@ -103,9 +103,12 @@ def learning_curves(
     points = [(e, v) for by_epoch in by_row.values() for e, of in by_epoch.items() for v in of]
     first, last = min(epoch for epoch, _ in points), max(epoch for epoch, _ in points)
     _scale_losses(axes, [value for _, value in points], is_loss=how.from_logits)
+    if how.unit == "%":
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0.0), min(high, 100.0))
     margin = 0.03 * (last - first) or 0.5
     axes.set_xlim(first - margin, last + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.grid(visible=False, axis="x")
     _write(figure, (_LEFT + _WIDTH) / 2, top + 204, "epoch", size=10.5, ha="center")
     return Picture(figure, f"{title}, by epoch. {'; '.join(ends)}")
@@ -256,7 +259,8 @@ def _draw_curve(axes: Axes, by_epoch: Mapping[float, list[float]], style: dict[s
         epochs = list(part)
         means = [fmean(by_epoch[epoch]) for epoch in epochs]
         kind = style if is_complete else style | {"ls": ":"}
-        axes.plot(epochs, means, marker="o" if len(epochs) == 1 else "", ms=5, **kind)
+        marker = "o" if len(epochs) == 1 else ""
+        axes.plot(epochs, means, marker=marker, ms=5, clip_on=False, **kind)
 
 
 def _values_by_epoch(

@@ -254,7 +254,11 @@ def _power(models: Sequence[ResultRow], reference: ResultRow, name: str) -> list
     how = metric(name)
     size = how.write(sizes[n])
     text = f"{n} seeds are too few to show differences in {how.label} below {size} reliably"
-    more = [f"below {how.write(sizes[seeds])} with {seeds}" for seeds in sorted(sizes) if seeds > n]
+    more = [
+        f"below {how.write(sizes[seeds])} with {seeds}"
+        for seeds in sorted(sizes)
+        if seeds > n and how.write(sizes[seeds]) != how.write(0.0)
+    ]
     return [f"{text} (power 80 %; {listed(more)})." if more else f"{text} (power 80 %)."]
 
 
