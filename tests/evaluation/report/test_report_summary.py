@@ -126,9 +126,10 @@ def test_a_reference_row_without_a_significant_lead_is_not_called_best(low, expe
 
 
 def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
-    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": 2.1001}]
+    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": 2.1004}]
+    paired = {"val/nll": Difference(0.0, -0.2, 0.2, "seeds", False)}
     reference, other = (
-        row(name, validation={"nll": replace(figure(2.1), by_seed=own)})
+        row(name, validation={"nll": replace(figure(2.1), by_seed=own)}, differences=paired)
         for name, own in zip("ab", values, strict=True)
     )
     text = summarize(results(reference, other))[-1]
