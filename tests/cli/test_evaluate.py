@@ -217,11 +217,11 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
     path = make("seed=1", study="voting")
     words = [f"ckpt_path={path}", "baseline=none", "behaviour=false", *VOTES]
     assert score(*words, f"folder={tmp_path / 'a'}") == 0
-    assert "learning the weights of the pool from 6 validation pairs" in capsys.readouterr().out
+    assert "learning the weights of the pools from 6 validation pairs" in capsys.readouterr().out
     [file] = path.parent.glob("best.votes-*.json")
     record = json.loads(file.read_text())
-    assert len(record["weights"]["coefficients"]) == 6 and record["validation"]["n"] == 6
-    assert record["key"]["decoding"]["n_retrieved"] == 20
+    assert len(record["weights"]["coefficients"]) == 6 and record["n_pairs"] == 6
+    assert record["decoding"]["n_retrieved"] == 50
     first = programs_in(tmp_path / "a")
     assert all(own for own in first)
     [row] = results_in(tmp_path / "a").rows

@@ -36,14 +36,21 @@ def ranker(tmp_path):
     def made(n_retrieved=2, likelihoods=equal):
         train = pairs(TRAIN)
         data = TrainingData(train, TrainingCode([pair.code for pair in train]))
-        return PoolRanker(data, n_retrieved, likelihoods, SANDBOX, tmp_path)
+        return PoolRanker(data, n_retrieved, likelihoods, sandbox=SANDBOX, folder=tmp_path)
 
     return made
 
 
 def test_retrieved_programs_are_those_of_the_nearest_training_descriptions(ranker):
-    [found] = ranker().rank(["square a number"], [[]], PoolWeights([0, 1, 0, 0, 0, 0], 1.0, 0.0))
-    assert sorted(found) == sorted(code for _, code in TRAIN[:2])
+    weights = PoolWeights([0, 1, 0, 0, 0, 0], 1.0, 0.0)
+    [found] = ranker().rank(["square a number"], [["x = 1"]], weights)
+    assert sorted(found) == sorted(["x = 1", *(code for _, code in TRAIN[:2])])
+
+
+def test_a_description_that_the_model_cannot_read_has_no_program(ranker):
+    weights = PoolWeights(NONE, 1.0, 0.0)
+    found = ranker().rank(["square a number", "double a number"], [[], ["x = 1"]], weights)
+    assert found[0] == [] and len(found[1]) == 3
 
 
 def test_without_retrieved_programs_the_model_is_alone(ranker):

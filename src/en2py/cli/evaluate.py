@@ -6,6 +6,7 @@ import platform
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -26,7 +27,7 @@ from en2py.cli.checkpoint_runs import (
 from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples, with_interval
-from en2py.cli.votes import RankedSearch
+from en2py.cli.votes import Pool
 from en2py.config.instantiate import make
 from en2py.config.overrides import typed
 from en2py.config.validation import wandb_mode_of_environment
@@ -299,25 +300,23 @@ def _programs(
     """Return the programs of a run per pair, and remarks on their origin."""
     own_search = partial(generate_programs, module, datamodule, trainer, data.split)
     sandbox, search = data.runner.sandbox, run.config["decoding"]
-    votes = RankedSearch.of(run.path, run.sha256, module, run.prepared, sandbox)
-    if votes is None:
+    pool = Pool.of(run.path, module, run.prepared, sandbox)
+    if pool is None:
         stored = run.stored_programs(data.pairs)
         return stored or run.cached_programs(data.pairs, search, own_search), []
     written_by = {name: value for name, value in search.items() if name != "n_retrieved"}
 
-    def write_validation(pairs: Sequence[Pair]) -> Programs:
-        own = run.open({"val": pairs})[1]
-        return run.cached_programs(
-            pairs, written_by, partial(generate_programs, module, own, trainer, "val")
-        )
+    def write(pairs: list[Pair]) -> Programs:
+        own = partial(generate_programs, module, run.open({"val": pairs})[1], trainer, "val")
+        return run.cached_programs(pairs, written_by, own)
 
-    weights = votes.weights(run.prepared.pairs("val"), write_validation)
+    weights = pool.stored_weights() or pool.learn_weights(run.prepared.pairs("val"), write)
     written = run.cached_programs(data.pairs, written_by, own_search)
     descriptions = [pair.description for pair in data.pairs]
     programs = run.cached_programs(
         data.pairs,
-        {**search, **votes.ranking_key(weights)},
-        lambda: votes.rank(descriptions, written, weights),
+        {**pool.key, "weights": asdict(weights), **pool.ranker.key},
+        lambda: pool.ranker.rank(descriptions, written, weights),
         task="ranking",
     )
     known = {pair.code for pair in run.prepared.pairs("train")}

@@ -5,22 +5,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoints
-from en2py.cli.votes import RankedSearch
+from en2py.cli.votes import Pool
 from en2py.console import duration
-from en2py.data.files import file_digest
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
-from en2py.evaluation.pool import PoolWeights
 from en2py.training.build import module_of, prepare_data
 from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
+
+Rank = Callable[[Sequence[str], list[list[str]]], list[list[str]]]
 
 _SHOWN = 200  # characters of a line that has no program
 _EVERY_S = 20.0  # between two lines of progress on stderr
@@ -50,7 +50,7 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
     records = []
     for path in paths:
         named = {"checkpoint": str(path)} if len(paths) > 1 else {}
-        for record in _records(_writer(path, cfg), text):
+        for record in _records(*_open(path, cfg), text):
             records.append({**named, **record})
             print(json.dumps(records[-1]))
     if failed := [str(record["line"]) for record in records if "error" in record]:
@@ -61,58 +61,51 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """The module of a checkpoint, and what ranks the programs of its pools."""
-
-    module: Seq2SeqModule
-    votes: RankedSearch | None
-    weights: PoolWeights | None
-
-    def programs(
-        self, descriptions: Sequence[str], on_progress: Callable[[int], None] | None = None
-    ) -> list[tuple[list[str], int]]:
-        """Return programs per description, best first, and of a best one that is cut its tokens."""
-        found = self.module.candidates(descriptions, on_progress=on_progress)
-        texts = [[self.module.text(hypothesis) for hypothesis in own] for own in found]
-        cut = [0 if own[0].finished else len(own[0].ids) for own in found]
-        if self.votes is None or self.weights is None:
-            return list(zip(texts, cut, strict=True))
-        with redirect_stdout(sys.stderr):  # progress of the sandbox
-            ranked = self.votes.rank(descriptions, texts, self.weights)
-        return [
-            (own, n if own[0] == first[0] else 0)
-            for own, first, n in zip(ranked, texts, cut, strict=True)
-        ]
-
-
-def _writer(path: Path, cfg: DictConfig) -> _Writer:
+def _open(path: Path, cfg: DictConfig) -> tuple[Seq2SeqModule, Rank | None]:
+    """Return the module of a checkpoint, and what ranks its programs if its search does not."""
     checkpoint = load_checkpoint(path)
     metadata = checkpoint["en2py"]
     config = metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
     if "n_retrieved" not in config["decoding"]:
-        return _Writer(module_of(checkpoint), None, None)
+        return module_of(checkpoint), None
     config["data"] = locate_data(config, metadata.get("files", {}), path)
     with redirect_stdout(sys.stderr):
         prepared = prepare_data(config)[0]
     module = module_of(checkpoint, prepared)
     sandbox: Any = OmegaConf.to_container(cfg.sandbox, resolve=True)
-    votes = RankedSearch.of(path, file_digest(path), module, prepared, sandbox)
-    weights = votes.stored_weights() if votes is not None else None
-    if votes is not None and weights is None:
+    pool = Pool.of(path, module, prepared, sandbox)
+    weights = pool and pool.stored_weights()
+    if not pool or not weights:
         raise UserError(
             f"decoding=votes: {path.parent} has no weights for these settings; learn them once "
             f"with evaluate.py ckpt_path={path} part=val and the same decoding"
         )
-    return _Writer(module, votes, weights)
+    return module, partial(pool.ranker.rank, weights=weights)
+
+
+def _programs(
+    module: Seq2SeqModule,
+    rank: Rank | None,
+    descriptions: Sequence[str],
+    on_progress: Callable[[int], None] | None = None,
+) -> list[tuple[list[str], int]]:
+    """Return programs per description, best first, and of a best one that is cut its tokens."""
+    found = module.candidates(descriptions, on_progress=on_progress)
+    written = [[module.text(hypothesis) for hypothesis in own] for own in found]
+    with redirect_stdout(sys.stderr):  # progress of the sandbox
+        ranked = rank(descriptions, written) if rank else written
+    results = []
+    for own, texts, (first, *_) in zip(ranked, written, found, strict=True):
+        is_cut = not first.finished and own[0] == texts[0]
+        results.append((own, len(first.ids) if is_cut else 0))
+    return results
 
 
 def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None:
     """Print the program of each checkpoint."""
     failed = []
     for path in paths:
-        writer = _writer(path, cfg)
-        module = writer.module
+        module, rank = _open(path, cfg)
         if len(paths) > 1:
             print(f"# {module.metadata['run']} ({path})")
         try:
@@ -123,7 +116,7 @@ def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None
             print(f"# {error}\n")
             failed.append(str(path))
             continue
-        [(programs, n_tokens)] = writer.programs([prompt])
+        [(programs, n_tokens)] = _programs(module, rank, [prompt])
         print(programs[0])
         if n_tokens:
             print(f"{_CUT}: {n_tokens} tokens", file=sys.stderr)
@@ -133,7 +126,7 @@ def _print_programs(paths: Sequence[Path], cfg: DictConfig, prompt: str) -> None
         raise Fault(f"{len(failed)} of {len(paths)} checkpoints have no program: {failed[0]}")
 
 
-def _records(writer: _Writer, text: str) -> list[dict[str, Any]]:
+def _records(module: Seq2SeqModule, rank: Rank | None, text: str) -> list[dict[str, Any]]:
     """Return a record per line of a text, with the program or the error."""
     records: list[dict[str, Any]] = []
     # Not `splitlines`, which also splits at form feeds, U+2028 and others inside a line.
@@ -141,7 +134,7 @@ def _records(writer: _Writer, text: str) -> list[dict[str, Any]]:
         records.append({"line": number, "description": " ".join(line.split())})
     for record in records:
         try:
-            unknown = writer.module.unknown_words(record["description"], "the prompt")
+            unknown = module.unknown_words(record["description"], "the prompt")
             _warn_unknown(unknown, f"line {record['line']}: ")
         except UserError as error:
             record["error"] = str(error)
@@ -156,7 +149,7 @@ def _records(writer: _Writer, text: str) -> list[dict[str, Any]]:
             print(f"{done:,} of {len(valid):,} programs, {left} left", file=sys.stderr)
             printed = now
 
-    found = writer.programs([record["description"] for record in valid], on_progress=show)
+    found = _programs(module, rank, [record["description"] for record in valid], show)
     for record, (programs, n_tokens) in zip(valid, found, strict=True):
         record["code"] = programs[0]
         if n_tokens:

@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from en2py.data.files import digest, write_atomically
+from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.decoding.votes import Votes
@@ -22,33 +22,27 @@ MOST_VALIDATION = 500  # validation pairs that the weights are learned from, eve
 
 
 @dataclass(frozen=True)
-class RankedSearch:
+class Pool:
     """The pools of a checkpoint.
 
     Attributes:
-        checkpoint: Its file.
+        ranker: Ranks them.
         key: What the weights depend on: the checkpoint, its search and its data.
-        ranker: Ranks its pools.
+        file: The weights, beside the checkpoint.
     """
 
-    checkpoint: Path
-    key: Mapping[str, Any]
     ranker: PoolRanker
+    key: dict[str, Any]
+    file: Path
 
     @classmethod
     def of(
-        cls,
-        checkpoint: Path,
-        sha256: str,
-        module: Seq2SeqModule,
-        prepared: Prepared,
-        sandbox: Mapping[str, Any],
-    ) -> "RankedSearch | None":
-        """Return the pools of a module that decodes with `votes`; None if it does not.
+        cls, checkpoint: Path, module: Seq2SeqModule, prepared: Prepared, sandbox: dict[str, Any]
+    ) -> "Pool | None":
+        """Return the pools of a module that decodes with `votes`, None if it does not.
 
         Args:
             checkpoint: The file.
-            sha256: Its digest.
             module: Its module.
             prepared: The data of its training.
             sandbox: Settings of the sandbox.
@@ -57,33 +51,27 @@ class RankedSearch:
             return None
         config = module.metadata["config"]
         key = {
-            "checkpoint": sha256,
+            "checkpoint": file_digest(checkpoint),
             "decoding": config["decoding"],
             "data": prepared.split_hash,
         }
-        training, n = TrainingData.of(prepared), module.search.n_retrieved
-        ranker = PoolRanker(training, n, module.likelihoods, sandbox, Path(config["cache"]))
-        return cls(checkpoint, key, ranker)
-
-    @property
-    def file(self) -> Path:
-        """Return the file of the weights, beside the checkpoint."""
-        return self.checkpoint.with_name(
-            f"{self.checkpoint.stem}.votes-{digest(self.key)[:8]}.json"
+        n, folder = module.search.n_retrieved, Path(config["cache"])
+        ranker = PoolRanker(
+            TrainingData.of(prepared), n, module.likelihoods, sandbox=sandbox, folder=folder
         )
+        name = f"{checkpoint.stem}.votes-{digest(key)[:12]}.json"
+        return cls(ranker, key, checkpoint.with_name(name))
 
     def stored_weights(self) -> PoolWeights | None:
-        """Return the stored weights; None if there are none for this key."""
-        try:
-            record = json.loads(self.file.read_text(encoding="utf-8"))
-            return PoolWeights(**record["weights"]) if record["key"] == self.key else None
-        except (OSError, ValueError, KeyError, TypeError):
+        """Return the stored weights, None if they were not learned."""
+        if not self.file.is_file():
             return None
+        return PoolWeights(**json.loads(self.file.read_text(encoding="utf-8"))["weights"])
 
-    def weights(
-        self, validation: Sequence[Pair], write: Callable[[Sequence[Pair]], list[list[str]]]
+    def learn_weights(
+        self, validation: Sequence[Pair], write: Callable[[list[Pair]], list[list[str]]]
     ) -> PoolWeights:
-        """Return the weights; where none are stored, learn and store them.
+        """Learn the weights and store them.
 
         Args:
             validation: All validation pairs of the checkpoint's own data.
@@ -92,42 +80,17 @@ class RankedSearch:
         Raises:
             UserError: If there is no validation pair.
         """
-        if (stored := self.stored_weights()) is not None:
-            log.info(f"weights of the pool: {self.file.name}")
-            return stored
         n = min(len(validation), MOST_VALIDATION)
         pairs = [validation[i * len(validation) // n] for i in range(n)]
-        written = write(pairs)
-        readable = [i for i, own in enumerate(written) if own]
+        readable = [(pair, own) for pair, own in zip(pairs, write(pairs), strict=True) if own]
         if not readable:
             raise UserError(
                 "decoding=votes: its weights are learned from validation pairs, and there is none "
                 "that the model can read; use another search"
             )
-        log.info(f"learning the weights of the pool from {len(readable):,} validation pairs")
-        weights, means = self.ranker.fit(
-            [pairs[i] for i in readable], [written[i] for i in readable]
-        )
-        record = {
-            "key": self.key, "weights": asdict(weights), "validation": {"n": len(readable), **means}
-        }  # fmt: skip
+        log.info(f"learning the weights of the pools from {len(readable):,} validation pairs")
+        weights, means = self.ranker.fit(*zip(*readable, strict=True))
+        record = {**self.key, "weights": asdict(weights), "n_pairs": len(readable), **means}
         write_atomically(self.file, json.dumps(record, indent=1).encode())
-        log.info(f"weights of the pool: {self.file.name} (stored beside the checkpoint)")
+        log.info(f"they are stored beside the checkpoint: {self.file.name}")
         return weights
-
-    def ranking_key(self, weights: PoolWeights) -> dict[str, Any]:
-        """Return what the ranking of written programs depends on."""
-        return {**self.key, "weights": asdict(weights), **self.ranker.key}
-
-    def rank(
-        self, descriptions: Sequence[str], written: Sequence[Sequence[str]], weights: PoolWeights
-    ) -> list[list[str]]:
-        """Return the best programs per description; none where the model wrote none."""
-        places = [i for i, own in enumerate(written) if own]
-        ranked = self.ranker.rank(
-            [descriptions[i] for i in places], [written[i] for i in places], weights
-        )
-        found: list[list[str]] = [[] for _ in descriptions]
-        for i, own in zip(places, ranked, strict=True):
-            found[i] = own
-        return found

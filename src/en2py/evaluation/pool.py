@@ -36,8 +36,8 @@ from en2py.evaluation.behaviour.cached import execution_digest, limits
 from en2py.evaluation.scores import TrainingData
 
 KEPT = 10  # ranked programs that are returned per description
-_TEMPERATURES = (0.5, 1.0, 1.5, 2.0, 3.0)
-_VOTE_WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0)
+_TEMPERATURES = (1.0, 1.5, 2.0)
+_VOTE_WEIGHTS = (0.1, 0.3, 1.0)
 _HERE = Path(__file__).parent
 
 # Descriptions and programs to (negative log-likelihood in nats, tokens) of each.
@@ -71,11 +71,6 @@ class _Pools:
     codes: list[str]
     candidates: Candidates
 
-    def lists(self) -> list[list[int]]:
-        """Return the places of each query's candidates."""
-        own = zip(self.candidates.places, self.candidates.are_valid, strict=True)
-        return [places[valid].tolist() for places, valid in own]
-
 
 class PoolRanker:
     """Ranks pools of one model.
@@ -97,11 +92,13 @@ class PoolRanker:
         training: TrainingData,
         n_retrieved: int,
         likelihoods: Likelihoods,
+        *,
         sandbox: Mapping[str, Any],
         folder: Path,
     ) -> None:
         self._training, self._n_retrieved, self._likelihoods = training, n_retrieved, likelihoods
         self._sandbox, self._folder = sandbox, folder
+        self._scored: dict[tuple[str, str], tuple[float, int]] = {}
 
     @property
     def key(self) -> dict[str, Any]:
@@ -117,24 +114,24 @@ class PoolRanker:
     def rank(
         self, descriptions: Sequence[str], written: Sequence[Sequence[str]], weights: PoolWeights
     ) -> list[list[str]]:
-        """Return the best programs per description, best first.
+        """Return the best programs per description, best first; none where the model wrote none.
 
         Args:
             descriptions: The descriptions.
             written: Programs of the model for each.
             weights: Of `fit`.
         """
-        if not descriptions:
-            return []
-        pools = self._pools(descriptions, written)
-        values = _values(pools, self._agreement(pools, pools.codes), weights)
-        order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
-        return [
-            [pools.codes[own[i]] for i in ranks if valid[i]]
-            for own, valid, ranks in zip(
-                pools.candidates.places, pools.candidates.are_valid, order.tolist(), strict=True
-            )
-        ]
+        found: list[list[str]] = [[] for _ in descriptions]
+        asked = [place for place, own in enumerate(written) if own]
+        if asked:
+            pools = self._pools([descriptions[i] for i in asked], [written[i] for i in asked])
+            values = _values(pools, self._agreement(pools), weights)
+            order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
+            ranked = np.take_along_axis(pools.candidates.places, order, axis=1)
+            are_valid = np.take_along_axis(pools.candidates.are_valid, order, axis=1)
+            for place, own, valid in zip(asked, ranked, are_valid, strict=True):
+                found[place] = [pools.codes[i] for i in own[valid]]
+        return found
 
     def fit(
         self, validation: Sequence[Pair], written: Sequence[Sequence[str]]
@@ -163,7 +160,7 @@ class PoolRanker:
                 for place, own in enumerate(found.places)
             ]
         )
-        agreement = self._agreement(pools, [*pools.codes, *references])
+        agreement = self._agreement(pools, references)
         own_places = len(pools.codes) + np.arange(len(references))
         agrees = agreement.between(own_places[:, None], found.places) & found.are_valid
         is_callable = agreement.between(own_places, own_places)
@@ -192,19 +189,20 @@ class PoolRanker:
             for entry in pool:
                 distinct.setdefault(ast_text(entry[0]) or entry[0], entry)
             entries.append(list(distinct.values()))
-        scored = iter(
-            self._likelihoods(
-                [text for text, pool in zip(descriptions, entries, strict=True) for _ in pool],
-                [code for pool in entries for code, _, _ in pool],
-            )
-        )
+        asked = [
+            (text, code)
+            for text, pool in zip(descriptions, entries, strict=True)
+            for code, _, _ in pool
+        ]
+        if new := [own for own in dict.fromkeys(asked) if own not in self._scored]:
+            self._scored.update(zip(new, self._likelihoods(*zip(*new, strict=True)), strict=True))
         numbers: dict[str, int] = {}
         shape = (len(entries), max(map(len, entries)))
         places, features = np.zeros(shape, dtype=np.intp), np.zeros((*shape, 6))
         are_valid = np.zeros(shape, dtype=bool)
         for q, pool in enumerate(entries):
             for k, (code, is_written, logit) in enumerate(pool):
-                nll, n_tokens = next(scored)
+                nll, n_tokens = self._scored[descriptions[q], code]
                 own = np.array([-nll / n_tokens, math.log(n_tokens)])
                 places[q, k] = numbers.setdefault(code, len(numbers))
                 features[q, k] = [is_written, logit, *own * is_written, *own * (1 - is_written)]
@@ -233,13 +231,15 @@ class PoolRanker:
             for own, row in zip(found.places.tolist(), logits.tolist(), strict=True)
         ]
 
-    def _agreement(self, pools: _Pools, codes: Sequence[str]) -> Agreement:
-        """Return which candidates of one pool behave alike; `codes` may end with references."""
-        lists = pools.lists()
-        if more := len(codes) - len(pools.codes):
-            lists = [[*own, len(codes) - more + q] for q, own in enumerate(lists)]
-        used = sorted({place for own in lists for place in own})
-        return Agreement.of(codes, used, self._sandbox, self._folder, lists)
+    def _agreement(self, pools: _Pools, references: Sequence[str] = ()) -> Agreement:
+        """Return which candidates of one pool, and its reference if given, behave alike."""
+        own = zip(pools.candidates.places, pools.candidates.are_valid, strict=True)
+        compared = [places[valid].tolist() for places, valid in own]
+        codes = [*pools.codes, *references]
+        for q, _ in enumerate(references):
+            compared[q].append(len(pools.codes) + q)
+        used = sorted({place for places in compared for place in places})
+        return Agreement.of(codes, used, self._sandbox, self._folder, compared)
 
 
 def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats:
