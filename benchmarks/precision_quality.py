@@ -25,9 +25,9 @@ def main() -> None:
             best[precision][seed] = best_nll([*sys.argv[1:], f"seed={seed}"], precision)
     for precision, by_seed in best.items():
         values = list(by_seed.values())
-        told = ", ".join(f"{value:.4f}" for value in values)
+        values_text = ", ".join(f"{value:.4f}" for value in values)
         mean, spread = statistics.mean(values), statistics.stdev(values)
-        print(f"{precision:<12}{mean:.4f} (sd {spread:.4f}): {told}")
+        print(f"{precision:<12}{mean:.4f} (sd {spread:.4f}): {values_text}")
     pairs = [best[PRECISIONS[1]][seed] - best[PRECISIONS[0]][seed] for seed in SEEDS]
     print(f"bf16 less fp32, same seed: {', '.join(f'{pair:+.4f}' for pair in pairs)}")
 

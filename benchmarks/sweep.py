@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for loss, seed in itertools.product(losses, seeds)
     ]
     same_results(folder)
-    row_s, told = command("-m", f"loss={losses[0]}", f"seed={seeds[0]},{seeds[1]}", *fixed,
+    row_s, output = command("-m", f"loss={losses[0]}", f"seed={seeds[0]},{seeds[1]}", *fixed,
                           f"output={folder / 'row'}")  # fmt: skip
     return {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "ratio": round(sum(fresh) / sweep_s, 2),
         "finished sweep again, s": round(again_s, 1),
         "between two runs, s": round(between(folder / "row"), 2),
-        "estimate said": re.findall(r"estimated time: ([^;]*);", told),
+        "estimate printed": re.findall(r"estimated time: ([^;]*);", output),
         "two runs in a row, s": round(row_s, 1),
     }
 

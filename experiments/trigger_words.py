@@ -34,24 +34,25 @@ def main() -> None:
     room = config["model"]["max_src_len"] - 1
     readable = [item for item in prepared.splits["test"] if 0 < len(item.src) <= room]
     step = max(1, len(readable) // options.pairs)
-    asked = [item.pair.description for item in readable[::step][: options.pairs]]
+    descriptions = [item.pair.description for item in readable[::step][: options.pairs]]
     probe = probe_trigger_words(
-        asked,
-        module.programs(asked),
+        descriptions,
+        module.programs(descriptions),
         [pair.description for pair in prepared.pairs("train")],
         module.programs,
     )
     if probe is None:
         print("no description has a word that training has, or nothing was written")
         return
-    print(f"{len(probe.triggers)} of {len(asked)} test descriptions asked. The same program")
+    print(f"{len(probe.triggers)} of {len(descriptions)} test descriptions. The same program")
     print(f"  from the rarest word alone:  {probe.alone_same:6.1%}, names aside", end=" ")
     print(f"{probe.alone_renamed:.1%}")
     print(f"  without that word:           {probe.without_same:6.1%}, names aside", end=" ")
     print(f"{probe.without_renamed:.1%}")
     same = [own for own in probe.triggers if own.whole.strip() == own.alone.strip()]
     for own in same[: options.show]:
-        print(f"\n{own.word!r} brings what this brings: {asked[own.place]}\n{own.whole.rstrip()}")
+        print(f"\n{own.word!r} yields the same program as: {descriptions[own.place]}")
+        print(own.whole.rstrip())
 
 
 if __name__ == "__main__":

@@ -87,9 +87,9 @@ def main() -> int:
             if options.only and name not in options.only:
                 continue
             command = brief(words, files, output)
-            told = f"{name}: {' '.join(words)}"
+            title = f"{name}: {' '.join(words)}"
             if command is None:
-                print(f"skipped, its file is missing: {told}", flush=True)
+                print(f"skipped, its file is missing: {title}", flush=True)
                 continue
             if options.cache:
                 command.append(f"cache={options.cache}")
@@ -101,9 +101,9 @@ def main() -> int:
                 errors="replace",
             )
             word = "ok" if done.returncode == 0 else f"FAILED ({done.returncode})"
-            print(f"{word}, {time.monotonic() - began:.0f} s: {told}", flush=True)
+            print(f"{word}, {time.monotonic() - began:.0f} s: {title}", flush=True)
             if done.returncode:
-                failed.append(told)
+                failed.append(title)
                 print(done.stdout[-3000:], done.stderr[-3000:], sep="\n", flush=True)
     print(f"{len(failed)} failed")
     return int(bool(failed))

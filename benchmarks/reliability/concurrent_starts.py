@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def measure(quick: bool = False) -> dict[str, Any]:
     """Return the results of eight starts, and of eight whose cache builder was killed."""
     found = {}
-    for name, killed in (("all went on", False), ("the builder was killed", True)):
+    for name, killed in (("none was killed", False), ("the builder was killed", True)):
         with tempfile.TemporaryDirectory() as folder:
             found[name] = starts(Path(folder), 3 if quick else 8, killed)
     return found
@@ -44,7 +44,7 @@ def starts(folder: Path, n: int, killed: bool) -> dict[str, Any]:
         runs[builder(cache, runs)].send_signal(signal.SIGKILL)
     codes = [run.wait() for run in runs]
     entries = sorted(cache.glob("data-*.json"))
-    said = [(folder / f"{seed}.out").read_text(errors="replace") for seed in range(1, n + 1)]
+    outputs = [(folder / f"{seed}.out").read_text(errors="replace") for seed in range(1, n + 1)]
     record = {
         "runs": n,
         "seconds to start": round(started, 2),
@@ -52,11 +52,11 @@ def starts(folder: Path, n: int, killed: bool) -> dict[str, Any]:
         "folders": len(list((output / "adhoc").glob("tasks-*"))),
         "results": len(list((output / "adhoc").glob("*/result.json"))),
         "cache entries": len(entries),
-        "runs that took the data from the cache": sum("from the cache" in text for text in said),
+        "runs that took the data from the cache": sum("from the cache" in text for text in outputs),
         "temporary files left": len(list(folder.rglob(".*.tmp"))),
         "seconds": round(time.perf_counter() - began, 1),
     }
-    assert sum(code == 0 for code in codes) == n - killed, said
+    assert sum(code == 0 for code in codes) == n - killed, outputs
     assert record["cache entries"] == 1 and record["temporary files left"] == 0, record
     assert record["results"] == n - killed, record
     return record
@@ -74,7 +74,7 @@ def builder(cache: Path, runs: list[subprocess.Popen[bytes]]) -> int:
                     if holders:
                         return holders[0]
         if all(run.poll() is not None for run in runs):
-            raise RuntimeError("no run ever held the lock of the cache entry")
+            raise RuntimeError("no run ever had the lock of the cache entry")
         time.sleep(0.02)
 
 

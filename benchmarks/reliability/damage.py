@@ -25,10 +25,10 @@ def _damaged(good: bytes, folder: Path) -> dict[str, Path]:
         "random": random.Random(1).randbytes(5000),
         "bit": bytes(flipped),
     }
-    paths = {kind: folder / f"{kind}.ckpt" for kind in (*contents, "stranger")}
+    paths = {kind: folder / f"{kind}.ckpt" for kind in (*contents, "foreign")}
     for kind, content in contents.items():
         paths[kind].write_bytes(content)
-    torch.save({"state_dict": {"w": torch.ones(3)}, "epoch": 1}, paths["stranger"])
+    torch.save({"state_dict": {"w": torch.ones(3)}, "epoch": 1}, paths["foreign"])
     return paths
 
 
@@ -49,9 +49,9 @@ def measure(quick: bool = False) -> dict[str, Any]:
                     capture_output=True, text=True, cwd=folder,
                 )  # fmt: skip
                 codes[f"{kind} {program}"] = done.returncode
-            told = done.stderr.strip()
-            assert "\n" not in told and path.name in told, told
-            sentences[kind] = told.replace(str(good.parent) + os.sep, "")
+            message = done.stderr.strip()
+            assert "\n" not in message and path.name in message, message
+            sentences[kind] = message.replace(str(good.parent) + os.sep, "")
             path.unlink()
         target, missed = folder / "flipped.ckpt", []
         started = time.process_time()

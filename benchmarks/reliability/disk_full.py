@@ -26,11 +26,11 @@ def measure(quick: bool = False) -> dict[str, Any]:
             try:
                 code = wait(start(folder, "model.d_model=64", "checkpoints.keep_every_n_epochs=1"))
                 run = run_folder(folder)
-                told = (folder / "log").read_text().strip().splitlines()[-1]
+                message = (folder / "log").read_text().strip().splitlines()[-1]
                 files = list((run / "checkpoints").glob("*.ckpt"))
                 results[f"{kib} KiB"] = {
                     "code": code,
-                    "told": told.replace(str(run), "RUN") if code else "",
+                    "message": message.replace(str(run), "RUN") if code else "",
                     "whole_checkpoints": sum(map(is_valid, files)),
                     "broken": [f.name for f in files if not is_valid(f)],
                     "leftovers": [f.name for f in run.rglob(".*.tmp")],

@@ -110,7 +110,7 @@ def _killed(folder: Path, way: str, words: list[str], group: bool) -> dict[str, 
 
     started = time.monotonic()
     _must_be_well(start(output, *words).wait(), output)
-    told = output.with_suffix(".log").read_bytes()[before:].decode(errors="replace")
+    printed = output.with_suffix(".log").read_bytes()[before:].decode(errors="replace")
     whole, runs = folder / "whole" / "adhoc", _runs(study)
     return {
         "finished at the kill": len(finished),
@@ -118,7 +118,7 @@ def _killed(folder: Path, way: str, words: list[str], group: bool) -> dict[str, 
         "trained again although finished": sum(
             _sign(run / "result.json") != sign for run, sign in finished.items()
         ),
-        "went on from step": re.findall(r"resuming from .*?\(step ([\d,]+)\)", told),
+        "resumed from step": re.findall(r"resuming from .*?\(step ([\d,]+)\)", printed),
         "tables that differ": [
             name
             for name in ("summary.csv", "runs.csv", *(f"{run.name}/metrics.csv" for run in runs))
@@ -163,8 +163,8 @@ def _table(path: Path) -> list[dict[str, str]]:
 
 def _must_be_well(code: int, output: Path) -> None:
     if code:
-        said = output.with_suffix(".log").read_text(errors="replace")
-        raise RuntimeError(f"{output.name}: exit code {code}\n{said[-3000:]}")
+        printed = output.with_suffix(".log").read_text(errors="replace")
+        raise RuntimeError(f"{output.name}: exit code {code}\n{printed[-3000:]}")
 
 
 if __name__ == "__main__":

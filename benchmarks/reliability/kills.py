@@ -55,10 +55,10 @@ def measure(quick: bool = False) -> dict[str, Any]:
                     os.kill(number, signal.SIGKILL)
                     wait(number)
                     done += 1
-                said = log.read_text()
-                told = re.search(r"resuming from (\S+) \(step ([\d,]+)\)", said)
-                if newest is not None and "parameters:" in said:
-                    got = (told.group(1), told.group(2).replace(",", "")) if told else None
+                printed = log.read_text()
+                resumed = re.search(r"resuming from (\S+) \(step ([\d,]+)\)", printed)
+                if newest is not None and "parameters:" in printed:
+                    got = (resumed.group(1), resumed.group(2).replace(",", "")) if resumed else None
                     if got != (str(newest), str(newest_step)):
                         wrong.append(f"kill {done}: {got}, the newest was {newest} {newest_step}")
                 runs = [f for f in (folder / out).rglob("checkpoints") if f.is_dir()]

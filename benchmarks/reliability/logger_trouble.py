@@ -59,7 +59,7 @@ def _watched(folder: Path, out: str, env: dict[str, str]) -> dict[str, Any]:
         "seconds": round(time.monotonic() - before, 1),
         "epochs_in_metrics": epochs,
         "offline_records": len(list(run.parent.glob("wandb/offline-run-*/*.wandb"))),
-        "said": [line for line in log.read_text().splitlines() if "W&B" in line],
+        "lines about W&B": [line for line in log.read_text().splitlines() if "W&B" in line],
     }
 
 

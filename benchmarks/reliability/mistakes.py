@@ -35,7 +35,7 @@ MISTAKES = {
 
 def measure(quick: bool = False) -> dict[str, Any]:
     """Return each message and the maximum CPU time."""
-    said, wrong, seconds = {}, [], []
+    messages, wrong, seconds = {}, [], []
     with tempfile.TemporaryDirectory() as name:
         for word, hint in list(MISTAKES.items())[:: 5 if quick else 1]:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -45,17 +45,17 @@ def measure(quick: bool = False) -> dict[str, Any]:
             )  # fmt: skip
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-            said[word] = done.stderr.strip()
+            messages[word] = done.stderr.strip()
             one_line = done.stderr.count("\n") == 1 and not done.stdout
             if done.returncode != 2 or not one_line or hint not in done.stderr:
                 wrong.append(word)
         left = [path.name for path in Path(name).iterdir()]
     return {
-        "tried": len(said),
+        "tried": len(messages),
         "wrong": wrong,
         "written": left,
         "most_cpu_seconds": round(max(seconds), 2),
-        "sentences": said,
+        "sentences": messages,
     }
 
 

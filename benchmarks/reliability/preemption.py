@@ -18,14 +18,14 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
 
 
 def _play_slurm(folder: Path) -> Path:
-    asked = folder / "asked"
+    requests = folder / "requeued"
     program = folder / "bin" / "scontrol"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    program.write_text(f'#!/bin/sh\necho "$@" >> {requests}\n')
     program.chmod(0o755)
     os.environ["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["SLURM_JOB_ID"] = "7"
-    return asked
+    return requests
 
 
 def _ask(number: int, process: int, seconds: float) -> tuple[int, float]:
@@ -51,7 +51,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         before = time.monotonic()
         expected = state(finish(folder, *words, out="whole"))
         length = time.monotonic() - before
-        asked = _play_slurm(folder)
+        requests = _play_slurm(folder)
         for number, code in CODES.items():
             codes, seconds, unequal = [], [], []
             for attempt in range(times):
@@ -63,8 +63,8 @@ def measure(quick: bool = False) -> dict[str, Any]:
                 if state(finish(folder, *words, out=out)) != expected:
                     unequal.append(out)
             in_time = sum(took > 0 for took in seconds)
-            requeued = len(asked.read_text().splitlines()) if asked.exists() else 0
-            asked.unlink(missing_ok=True)
+            requeued = len(requests.read_text().splitlines()) if requests.exists() else 0
+            requests.unlink(missing_ok=True)
             found[number.name] = {
                 "sent": in_time,
                 "other_codes": [c for c, took in zip(codes, seconds, strict=True)

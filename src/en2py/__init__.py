@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "TrainedRun", "UserError", "__version__", "compose", "load", "train"]
 
-_HOMES = {
+_MODULES = {
     "Fault": "errors",
     "TrainedRun": "api",
     "UserError": "errors",
@@ -26,8 +26,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name at its first use, because importing torch takes seconds."""
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("en2py")
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"en2py.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"en2py.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'en2py' has no attribute {name!r}")
 
 
