@@ -270,7 +270,7 @@ def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
     path = make("seed=1", study="voting alone")
     alone = [f"ckpt_path={path}", *VOTES, "decoding.n_retrieved=0"]
     assert score(*alone, "prompt=add 3 to a total") == 2
-    assert "has no weights for these settings; learn them once with" in capsys.readouterr().err
+    assert "has no weights for these settings; an evaluation of the" in capsys.readouterr().err
     assert score(*alone, "baseline=none", "behaviour=false", f"folder={tmp_path}") == 0
     n = len(results_in(tmp_path).samples)
     assert f"0 of {n} programs are training programs" in capsys.readouterr().out
