@@ -77,8 +77,8 @@ def _open(path: Path, cfg: DictConfig) -> tuple[Seq2SeqModule, Rank | None]:
     weights = pool and pool.stored_weights()
     if not pool or not weights:
         raise UserError(
-            f"decoding=votes: {path.parent} has no weights for these settings; an evaluation of the "
-            "validation split (evaluate.py, part=val) with the same settings learns them"
+            f"decoding=votes: {path.parent} has no weights for these settings; an evaluation of "
+            "the validation split (evaluate.py, part=val) with the same settings learns them"
         )
     return module, partial(pool.ranker.rank, weights=weights)
 
