@@ -63,7 +63,7 @@ def main() -> int:
         default=[],
         help="an own package that the config of a checkpoint may name; may be repeated",
     )
-    parser.add_argument("--port", type=int, help="default: the first free one from 7860")
+    parser.add_argument("--port", type=_port, help="default: the first free one from 7860")
     options = parser.parse_args()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the page sends no request to another machine
@@ -310,7 +310,7 @@ def run_program(code: str, typed: str, sandbox: Mapping[str, Any]) -> str:
 
     call = call_of(code)
     if call is None:
-        raise UserError("there is no program that compiles: nothing was run")
+        raise UserError("the chosen program does not compile: nothing was run")
     job = Job(code, stdin=typed)
     if not call.is_input:
         expression = f"{call.before}{typed}{call.after}"
@@ -342,6 +342,12 @@ def _is_expression(text: str, *, is_call: bool) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return not is_call or (isinstance(body, ast.Call) and isinstance(body.func, ast.Name))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; use a number from 1024 to 65535")
+    return int(text)
 
 
 # ------------------------------------------------------------------------------------ the page

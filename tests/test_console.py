@@ -205,6 +205,20 @@ def test_a_bar_of_a_file_is_a_line_now_and_then(
                        "running programs  4/8  60 s left"]  # fmt: skip
 
 
+def test_the_time_before_the_first_count_is_no_part_of_the_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    progress = console.Progress("preparing the data")
+    now = 60.0
+    progress.update(100, 1000)
+    assert progress.texts() == ["100/1,000", "", ""]
+    now = 61.0
+    progress.update(200, 1000)
+    assert progress.texts() == ["200/1,000", "", "8 s left"]
+
+
 def test_the_inner_task_is_shown(terminal: Callable[..., Console]) -> None:
     own = terminal(80, True)
     with console.progress_bar("training"), console.progress_bar("generating samples"):

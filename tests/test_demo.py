@@ -195,6 +195,14 @@ def test_tokens_are_escaped_in_the_attention_table(module):
     assert "<script" not in table and "<img" not in table
 
 
+@pytest.mark.parametrize("port", ["99999", "0", "-1", "abc"])
+def test_a_port_out_of_range_is_refused(port, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo.py", "a.ckpt", f"--port={port}"])
+    with pytest.raises(SystemExit):
+        demo.main()
+    assert f"{port} is no port; use a number from 1024" in capsys.readouterr().err
+
+
 def test_missing_gradio_is_reported_in_one_sentence():
     program = "import sys; sys.modules['gradio'] = None; import demo; sys.exit(demo.main())"
     done = subprocess.run(

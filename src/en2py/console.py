@@ -149,7 +149,9 @@ class Progress:
         done: How much of it.
         total: How much there is to do; 0 if that is not known.
         note: A remark behind the count.
-        left: Seconds until the end; None: in proportion to the time so far.
+        left: Seconds until the end; None: in proportion to the time since the first count.
+        first: The first count.
+        started: The time of the first count.
     """
 
     title: str
@@ -157,10 +159,13 @@ class Progress:
     total: float = 0
     note: str = ""
     left: float | None = None
+    first: float = 0
     started: float = 0.0
 
     def update(self, done: float, total: float, note: str = "", left: float | None = None) -> None:
         """Set how far the task is; print a line now and then where there is no bar."""
+        if total and not self.total:  # what came before the count is no measure of the rest
+            self.first, self.started = done, time.monotonic()
         self.done, self.total, self.note, self.left = done, total, note, left
         if not has_bar() and time.monotonic() - _handler.printed_at >= _BAR_EVERY_S:
             log.info("  ".join(filter(None, [self.title, *self.texts()])), extra=PROGRESS)
@@ -168,8 +173,9 @@ class Progress:
     def texts(self) -> list[str]:
         """Return count, remark and remaining time; empty where they are not known."""
         left = self.left
-        if left is None and self.done and self.total:
-            left = (time.monotonic() - self.started) * (self.total / self.done - 1)
+        if left is None and self.total and self.done > self.first:
+            each = (time.monotonic() - self.started) / (self.done - self.first)
+            left = each * (self.total - self.done)
         count = f"{self.done:,.0f}/{self.total:,.0f}" if self.total else ""
         return [count, self.note, "" if left is None else f"{duration(left)} left"]
 
@@ -190,7 +196,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
     Lines that are logged in the meantime are printed above the bar. A task inside of another one
     is shown in its place.
     """
-    progress = Progress(title, started=time.monotonic())
+    progress = Progress(title)
     _running.append(progress)
     live = None
     if console.is_terminal and not (console.quiet or _live or _handler.job.parallel):

@@ -34,6 +34,7 @@ _WORDS = {  # of pydantic's messages, which are about JSON
     "a valid string": "a text",
     "a valid number": "a number",
     "Field required": "expected more items",
+    "Value error, ": "expected ",  # of a validator of ours
 }
 
 

@@ -1,6 +1,7 @@
 """Turn exceptions of Hydra and OmegaConf into one sentence with the nearest valid name."""
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -37,6 +38,8 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
         return str(error)
     if isinstance(error, OSError) and is_disk_full(error):
         return f"the disk is full: {error}; free space and run the same command again"
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.EROFS, errno.ELOOP):
+        return f"{error.filename}: {error.strerror}; set other names with output= and study="
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing costs seconds
         return str(error)
     if isinstance(error, InstantiationException):

@@ -220,6 +220,18 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
             check_arguments(key, section, is_evaluation=config_name != "train")
     check_allowed(plain)
     _check_shapes(plain)
+    if config_name == "train":
+        _check_study(plain["study"])
+
+
+def _check_study(study: str | None) -> None:
+    """Refuse a study that is no folder below `output`."""
+    if not (study or "").strip():
+        raise UserError("study is empty: it names the folder of the run below output, study=NAME")
+    if Path(str(study)).is_absolute() or ".." in Path(str(study)).parts:
+        raise UserError(
+            f"study={study}: a study is a folder below output; another place is output=FOLDER"
+        )
 
 
 def expand_paths(text: str) -> list[Path]:

@@ -105,7 +105,7 @@ def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
     if not _has_valid_checksum(path):
         raise UserError(
             f"'{path}' has no valid checksum: it is damaged, or was not written by this version of "
-            "en2py"
+            "en2py; name another checkpoint, best.ckpt or last.ckpt of a run"
         )
     mmap = mmap and str(path).encode(errors="replace") == os.fsencode(path)  # torch needs UTF-8
     try:

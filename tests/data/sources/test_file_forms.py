@@ -235,6 +235,7 @@ def test_dotted_paths_lead_into_sections_and_lists(tmp_path):
     ("record", "words"),
     [
         ({"title": "a", "code": "1"}, "name of the description; the fields are 'title', 'code'"),
+        ({"text": "a", "code": 3}, r"no field with text ..code. holds 3. has a known name of the"),
         ({"text": "a", "program": "1"}, r"code; .*: set data.source.code_field=NAME$"),
         ({"question": "a", "answer": {"code": "1"}}, "the fields are 'question', 'answer.code'"),
         ({"question": "a", "snippet": "1"}, "description_field=NAME and data.source.code_field"),

@@ -245,8 +245,13 @@ class _Fields:
         unknown = {"description": not descriptions, "code": not codes}
         sides = [side for side in unknown if unknown[side]] or [*unknown]
         settings = " and ".join(f"data.source.{side}_field=NAME" for side in sides)
+        names = [c for _, c in known] if "code" in sides else []
+        names += [name for d, _ in known for name in d] if "description" in sides else []
+        named = next(filter(self._has, names), None)
+        value = next((_value(record, named) for record in self.records), None)
+        what = "has" if named is None else f"with text ({named!r} holds {short(value)}) has"
         raise UserError(
-            f"{self.file}: no field has a known name of the {' and the '.join(sides)};"
+            f"{self.file}: no field {what} a known name of the {' and the '.join(sides)};"
             f" {self._names()}: set {settings}"
         )
 

@@ -11,15 +11,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from en2py.data.neighbours import WORDS, Similarities, TfidfIndex, products
 from en2py.data.pairs import Pair
-from en2py.ranges import Fraction
+from en2py.ranges import Fraction, Lengths
 
 
 def retrieval(
     train: Sequence[Pair],
     test: Sequence[Pair],
     *,
-    words: Sequence[int] = (1, 2),
-    characters: Sequence[int] = (3, 5),
+    words: Lengths = (1, 2),
+    characters: Lengths = (3, 5),
 ) -> list[str]:
     """Return the code of the nearest training description by TF-IDF.
 
