@@ -148,7 +148,7 @@ def test_a_program_runs_on_typed_arguments(code, typed, result):
         (ADD, "1), print(2", "cannot be read as Python values"),
         (ADD, "1 2", "cannot be read as Python values"),
         (ADD, "x" * 5 + "\0", "cannot be read as Python values"),
-        ("def f(:", "1", "no program that compiles"),
+        ("def f(:", "1", "the chosen program does not compile"),
     ],
 )
 def test_typed_text_that_is_no_call_is_refused(code, typed, reason):
