@@ -71,6 +71,13 @@ def test_equal_syntax_trees_are_one_candidate(ranker):
     assert sorted(found) == sorted(scored) == sorted([TRAIN[0][1], "x=1"])
 
 
+@pytest.mark.parametrize(("n_retrieved", "kept"), [(0, ["x ="]), (1, [TRAIN[0][1]])])
+def test_programs_that_do_not_compile_are_left_out_if_others_do(ranker, n_retrieved, kept):
+    weights = PoolWeights([9.0, 0, 0, 0, 0, 0], 1.0, 0.0)
+    [found] = ranker(n_retrieved).rank(["double a number"], [["x ="]], weights)
+    assert found == kept
+
+
 def test_the_likelihood_of_the_model_ranks(ranker):
     nll = {"x = 1": 9.0, "y = 2": 3.0, "z = 3": 6.0}
 

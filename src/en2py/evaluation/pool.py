@@ -33,6 +33,7 @@ from en2py.evaluation.baselines.program_bleu import log_bleu, program_ngrams
 from en2py.evaluation.baselines.ranker import FEATURES, fit
 from en2py.evaluation.baselines.votes import AGREEMENT, Agreement
 from en2py.evaluation.behaviour.cached import execution_digest, limits
+from en2py.evaluation.metrics.program_metrics import Program
 from en2py.evaluation.scores import TrainingData
 
 KEPT = 10  # ranked programs that are returned per description
@@ -178,7 +179,10 @@ class PoolRanker:
         return max(tried, key=lambda own: sum(own[1].values()))
 
     def _pools(self, descriptions: Sequence[str], written: Sequence[Sequence[str]]) -> _Pools:
-        """Return the pools; of equal syntax trees the first is kept, retrieved ones come first."""
+        """Return the pools; of equal syntax trees the first is kept, retrieved ones come first.
+
+        Programs that do not compile are in a pool only if none does.
+        """
         queries = [Pair("", text, "", "") for text in descriptions]
         retrieved = self._retrieved(queries)
         entries: list[list[tuple[str, float, float]]] = []  # program, is it written, its logit
@@ -186,7 +190,8 @@ class PoolRanker:
             pool = [(code, 0.0, logit) for code, logit in near]
             pool += [(code, 1.0, 0.0) for code in programs]
             distinct: dict[str, tuple[str, float, float]] = {}
-            for entry in pool:
+            valid = [entry for entry in pool if Program(entry[0]).error is None]
+            for entry in valid or pool:
                 distinct.setdefault(ast_text(entry[0]) or entry[0], entry)
             entries.append(list(distinct.values()))
         asked = [
