@@ -39,6 +39,7 @@ SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=
 SCRIPTED = {  # nothing is trained
     "eval_metrics",
     "baselines",
+    "pretraining",  # its steps depend on each other
     "What helps on small data",
     "Models and the retrieval baseline",
 }

@@ -69,6 +69,13 @@ def test_a_typed_value_is_an_axis_where_it_follows_from_a_choice_or_equals_anoth
     ]
 
 
+def test_a_setting_that_a_row_lacks_is_named_null():
+    runs = [run(1, 1), run(1, 1, init_from="best.ckpt 12345678")]
+    rows = make_rows(runs, CLUSTERS, varied=["init_from"])
+    assert [row.name for row in rows] == ["init_from=null", "init_from=best.ckpt 12345678"]
+    assert rows[0].settings == {"init_from": "null"}
+
+
 def test_fixed_settings_start_with_the_group_choices():
     runs = [run(1, 1), run(1, 1, model__dropout="0.3"), baseline(3)]
     assert list(fixed(runs)) == ["loss", "model", "model.d_model"]

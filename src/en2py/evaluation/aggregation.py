@@ -27,6 +27,7 @@ from en2py.evaluation.statistics import (
 )
 
 MODEL, BASELINE = "model", "baseline"
+UNSET = "null"  # value of a setting that a row lacks, as it is typed
 Table = Sequence[Sequence[float]]  # [N, C]
 BySeed = Mapping[int | None, float]
 
@@ -186,7 +187,7 @@ def _names(groups: Sequence[Sequence[RunMetrics]], varied: Sequence[str]) -> lis
     """Name rows by their settings on the axes; equal names, from a repeated run, are numbered."""
     names: list[str] = []
     for own in groups:
-        chosen = [f"{key}={own[0].settings.get(key, '')}" for key in varied]
+        chosen = [f"{key}={own[0].settings.get(key, UNSET)}" for key in varied]
         name = own[0].name
         if own[0].kind == MODEL:
             name = ", ".join(chosen) or without_seed(name)
@@ -219,7 +220,7 @@ def _row(
     return ResultRow(
         name=name,
         kind=first.kind,
-        settings={key: first.settings.get(key, "") for key in varied if first.kind == MODEL},
+        settings={key: first.settings.get(key, UNSET) for key in varied if first.kind == MODEL},
         runs=[run.name for run in own if run.kind == MODEL],
         figures={key: _estimate(key, own, clusters) for key in tested},
         validation={key: _over_seeds(_validation(key, own)) for key in validated},

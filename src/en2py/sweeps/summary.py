@@ -22,6 +22,7 @@ from en2py.data.files import file_digest, folder_size, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
+    UNSET,
     RunMetrics,
     axes,
     fixed,
@@ -163,7 +164,9 @@ def _with_others(
     metrics = [_metrics(run, own[0]) for run in (*own, *others)]
     varied = axes(metrics)
     rows = make_rows(metrics[len(own) :], varied=varied)
-    shared = [f"{key}={own[0].settings.get(key, '')}" for key in varied if key not in results.axes]
+    shared = [
+        f"{key}={own[0].settings.get(key, UNSET)}" for key in varied if key not in results.axes
+    ]
     data = {**results.data, **({_SHARED: ", ".join(shared)} if shared else {})}
     return replace(results, others=rows, data=data)
 
