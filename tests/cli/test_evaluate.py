@@ -354,11 +354,11 @@ def test_an_evaluation_reports_out_of_memory_with_remedies(
 
     path = make("seed=1")
     monkeypatch.setattr(Seq2SeqModule, "_score", full)
-    words = ["baseline=none", "batch.max_pairs=2"]  # with other batches nothing is cached
+    words = ["baseline=none", "batch.max_tokens=4000"]  # with other batches nothing is cached
     assert score(f"ckpt_path={path}", *words, f"folder={tmp_path}") == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "out of memory with batches of 4,096 target tokens" in message
-    assert "use batch.max_tokens=2048 or decoding=greedy, or stop other programs" in message
+    assert "out of memory with batches of 4,000 target tokens" in message
+    assert "use batch.max_tokens=2000 or decoding=greedy, or stop other programs" in message
 
 
 def test_losses_over_different_tokens_are_not_compared(

@@ -368,6 +368,11 @@ def test_prompt_and_prompts_exclude_each_other() -> None:
     assert "use one of them" in message
 
 
+def test_an_evaluation_scores_a_whole_split() -> None:
+    message = refused(composed("evaluate"), "evaluate", **{"baseline": "all", "batch.max_pairs": 9})
+    assert message.startswith("batch.max_pairs=9 limits the training pairs")
+
+
 def test_evaluation_needs_a_checkpoint() -> None:
     message = refused(composed("evaluate"), "evaluate")
     assert message.startswith("ckpt_path is needed: add ckpt_path=FILE")

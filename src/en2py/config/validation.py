@@ -382,6 +382,8 @@ def _check_evaluation(config: Section) -> None:
     for name in ("prompt", "prompts"):
         if config.get(name) is not None and not config.get("ckpt_path"):
             raise UserError(f"{name} needs a model: add ckpt_path=FILE")
+    if (n := config["batch"]["max_pairs"]) is not None:
+        raise UserError(f"batch.max_pairs={n} limits the training pairs; a whole split is scored")
     _check_one_task(config)
     _check_pass_at_k(config["pass_at_k"])
     source = config["data"].get("source") or {}

@@ -187,7 +187,6 @@ def _ctranslate2() -> Any:
         import ctranslate2
     except ImportError:
         raise UserError(
-            "CTranslate2 is not installed: pip install 'en2py[ctranslate2]', "
-            "or -e '.[ctranslate2]' in the repository"
+            "CTranslate2 is not installed; pip install -e '.[ctranslate2]' installs it"
         ) from None
     return ctranslate2
