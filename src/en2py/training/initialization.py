@@ -12,6 +12,7 @@ from en2py.models.embeddings import Vectors
 from en2py.models.transformer import Transformer
 from en2py.training.module import Seq2SeqModule
 
+_MAX_NAMES = 8  # of weights in the log
 # Each row of these belongs to a token and is copied to the row of the same token.
 _TOKEN_ROWS = {
     "model.src_embedding.table.weight": "src",
@@ -64,7 +65,13 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
             "same model="
         )
     lines = [f"weights of {stored['run']}: {n_copied} copied, {len(skipped)} newly initialised"]
-    lines += [f"  newly initialised: {name}" for name in skipped]
+    lines += [f"  newly initialised: {name}" for name in skipped[:_MAX_NAMES]]
+    if len(skipped) > _MAX_NAMES:
+        lines.append(f"  newly initialised: {len(skipped) - _MAX_NAMES} more")
+    if len(skipped) > n_copied:
+        model = stored.get("choices", {}).get("model")
+        hint = f"model={model}" if model else "the model= of that run"
+        lines.append(f"  most weights are new, so little is left of that run: add {hint}")
     for side, (old_vocab, new_vocab) in vocabs.items():
         shared = sum(token in old_vocab for token in new_vocab.tokens)
         lines.append(f"  {side}: {shared:,} of {len(new_vocab):,} tokens are in both vocabularies")

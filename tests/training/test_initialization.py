@@ -1,0 +1,42 @@
+"""Weights of another run."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from en2py.data.vocab import Vocab
+from en2py.training.initialization import copy_weights
+
+
+def module(width: int, n_layers: int) -> Any:
+    vocab = Vocab.build([["a", "b"]], 1)
+    weights = {f"model.{i}.weight": torch.zeros(2, width) for i in range(n_layers)}
+    weights["model.bias"] = torch.zeros(3)
+    return SimpleNamespace(
+        src_vocab=vocab, tgt_vocab=vocab, weights=weights, named_parameters=weights.items
+    )
+
+
+def log_of(width: int) -> list[str]:
+    """Return the log of copying weights of width 4."""
+    vocab = Vocab.build([["a", "b"]], 1).to_dict()
+    old = {name: weight + 1 for name, weight in module(4, 12).weights.items()}
+    stored = {"run": "r", "choices": {"model": "tiny"}, "src_vocab": vocab, "tgt_vocab": vocab}
+    new = module(width, 12)
+    lines = copy_weights({"state_dict": old, "en2py": stored}, new)
+    assert new.weights["model.bias"].tolist() == [1, 1, 1]
+    return lines
+
+
+def test_a_model_of_the_same_size_is_copied_whole() -> None:
+    assert log_of(4)[0] == "weights of r: 13 copied, 0 newly initialised"
+    assert not any("newly" in line for line in log_of(4)[1:])
+
+
+def test_a_model_of_another_size_names_that_of_the_checkpoint_and_few_weights() -> None:
+    lines = log_of(5)
+    assert lines[0] == "weights of r: 1 copied, 12 newly initialised"
+    assert "  newly initialised: 4 more" in lines
+    assert "  most weights are new, so little is left of that run: add model=tiny" in lines
+    assert len(lines) == 1 + 8 + 2 + 2
