@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("WANDB_MODE", "disabled")
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and messages would be wrapped
 # One thread here and in what tests start: two test processes share two cores, and sums keep their
 # order, so a run in this process equals one in its own.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported

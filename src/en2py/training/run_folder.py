@@ -75,14 +75,20 @@ class Run:
         """Lock the run for the block.
 
         Raises:
-            UserError: If another process holds it.
+            UserError: If another process holds it, or no folder can be created there.
         """
         from en2py.training.distributed import is_rank_zero  # torch takes seconds
 
         if not is_rank_zero():  # rank 0 holds it for all
             yield
             return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        study = self.folder.parent
+        try:
+            study.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, PermissionError) as error:  # /proc; a full disk is a Fault
+            raise UserError(
+                f"output: {study} cannot be created ({error.strerror}); use output=FOLDER"
+            ) from None
         lock = FileLock(lock_file(self.folder), timeout=0)
         try:
             with lock:
