@@ -1,6 +1,7 @@
 """Preparation: pairs that resemble the target data; empty splits."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,17 @@ from en2py.data.prepare import prepare
 from en2py.data.splits import group_split, random_split
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
 from en2py.errors import UserError
+
+SETTINGS: dict[str, Any] = {
+    "cleaning": {},
+    "augment": partial(none, seed=1),
+    "src_tokenizer": EnglishTokenizer(lowercase=True),
+    "tgt_tokenizer": PythonTokenizer(),
+    "src_min_freq": 1,
+    "tgt_min_freq": 1,
+    "max_src_len": 50,
+    "max_tgt_len": 50,
+}
 
 
 def test_pairs_in_a_group_with_a_target_pair_are_dropped_and_counted(pairs: list[Pair]) -> None:
@@ -23,15 +35,8 @@ def test_pairs_in_a_group_with_a_target_pair_are_dropped_and_counted(pairs: list
     prepared = prepare(
         read=lambda report: [*leaking, *pairs],
         target=lambda report: [target],
-        cleaning={},
         split=partial(random_split, ratios=[0.8, 0.1, 0.1], seed=1),
-        augment=partial(none, seed=1),
-        src_tokenizer=EnglishTokenizer(lowercase=True),
-        tgt_tokenizer=PythonTokenizer(),
-        src_min_freq=1,
-        tgt_min_freq=1,
-        max_src_len=50,
-        max_tgt_len=50,
+        **SETTINGS,
     )
     report: DataReport = prepared.report
     assert {pair.id for name in prepared.splits for pair in prepared.pairs(name)} == {
@@ -47,13 +52,6 @@ def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
     with pytest.raises(UserError, match=r"in 1 groups of near-duplicates.*largest has 20 pairs"):
         prepare(
             read=lambda report: pairs,
-            cleaning={},
             split=partial(group_split, ratios=[0.8, 0.1, 0.1], seed=1),
-            augment=partial(none, seed=1),
-            src_tokenizer=EnglishTokenizer(lowercase=True),
-            tgt_tokenizer=PythonTokenizer(),
-            src_min_freq=1,
-            tgt_min_freq=1,
-            max_src_len=50,
-            max_tgt_len=50,
+            **SETTINGS,
         )

@@ -21,12 +21,9 @@ def epoch(progress: TrainingProgress, trainer: Any, measured: dict[str, float]) 
     trainer.current_epoch += 1
 
 
-def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    throughput = Throughput()
-    monkeypatch.setattr(Throughput, "tokens_per_second", 9012.4)
-    trainer: Any = SimpleNamespace(
+def three_epochs() -> Any:
+    """Return what the callback reads of a trainer, before the first of three epochs."""
+    return SimpleNamespace(
         current_epoch=0,
         max_epochs=3,
         max_steps=-1,
@@ -34,6 +31,14 @@ def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
         callback_metrics={},
         is_global_zero=True,
     )
+
+
+def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    throughput = Throughput()
+    monkeypatch.setattr(Throughput, "tokens_per_second", 9012.4)
+    trainer = three_epochs()
     progress = TrainingProgress(throughput)
     caplog.set_level(logging.INFO, "en2py")
     monkeypatch.setattr(logging.getLogger("en2py"), "propagate", True)
@@ -55,14 +60,7 @@ def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
 def test_a_training_resumed_at_the_end_of_an_epoch_has_no_estimate(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trainer: Any = SimpleNamespace(
-        current_epoch=0,
-        max_epochs=3,
-        max_steps=-1,
-        num_training_batches=2,
-        callback_metrics={},
-        is_global_zero=True,
-    )
+    trainer = three_epochs()
     caplog.set_level(logging.INFO, "en2py")
     monkeypatch.setattr(logging.getLogger("en2py"), "propagate", True)
     monkeypatch.setattr(Throughput, "tokens_per_second", 0.0)

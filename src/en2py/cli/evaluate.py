@@ -406,7 +406,7 @@ def _score_baselines(
     Args:
         sections: Name to config section; None for `none` and for a baseline that is switched off.
         data: The data.
-        is_named: Whether the user named them, and is told of one that has no program.
+        is_named: Whether the user named them; then one without a program is reported.
     """
     everything = data.prepared.pairs(data.split)
     selects = data.split != "val" and any(sections.get(name) for name in LEARNED)

@@ -50,7 +50,7 @@ def folder_size(folder: Path) -> int:
 
 
 def read_table(path: Path) -> Any:
-    """Return the content of a YAML file; its lists are tuples, because nobody may change them."""
+    """Return the content of a YAML file; its lists are tuples, so callers cannot change them."""
 
     def frozen(value: Any) -> Any:
         if isinstance(value, dict):

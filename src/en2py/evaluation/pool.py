@@ -123,14 +123,14 @@ class PoolRanker:
             weights: Of `fit`.
         """
         found: list[list[str]] = [[] for _ in descriptions]
-        asked = [place for place, own in enumerate(written) if own]
-        if asked:
-            pools = self._pools([descriptions[i] for i in asked], [written[i] for i in asked])
+        readable = [place for place, own in enumerate(written) if own]
+        if readable:
+            pools = self._pools([descriptions[i] for i in readable], [written[i] for i in readable])
             values = _values(pools, self._agreement(pools), weights)
             order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
             ranked = np.take_along_axis(pools.candidates.places, order, axis=1)
             are_valid = np.take_along_axis(pools.candidates.are_valid, order, axis=1)
-            for place, own, valid in zip(asked, ranked, are_valid, strict=True):
+            for place, own, valid in zip(readable, ranked, are_valid, strict=True):
                 found[place] = [pools.codes[i] for i in own[valid]]
         return found
 
@@ -194,12 +194,12 @@ class PoolRanker:
             for entry in valid or pool:
                 distinct.setdefault(ast_text(entry[0]) or entry[0], entry)
             entries.append(list(distinct.values()))
-        asked = [
+        scored = [
             (text, code)
             for text, pool in zip(descriptions, entries, strict=True)
             for code, _, _ in pool
         ]
-        if new := [own for own in dict.fromkeys(asked) if own not in self._scored]:
+        if new := [own for own in dict.fromkeys(scored) if own not in self._scored]:
             self._scored.update(zip(new, self._likelihoods(*zip(*new, strict=True)), strict=True))
         numbers: dict[str, int] = {}
         shape = (len(entries), max(map(len, entries)))
