@@ -6,6 +6,7 @@
 Runs are stored under outputs/precision; finished ones are not trained again.
 """
 
+import argparse
 import hashlib
 import json
 import statistics
@@ -19,10 +20,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", help="of train.py, the same for all runs")
+    words = parser.parse_args().overrides
     best: dict[str, dict[int, float]] = {precision: {} for precision in PRECISIONS}
     for seed in SEEDS:
         for precision in PRECISIONS:
-            best[precision][seed] = best_nll([*sys.argv[1:], f"seed={seed}"], precision)
+            best[precision][seed] = best_nll([*words, f"seed={seed}"], precision)
     for precision, by_seed in best.items():
         values = list(by_seed.values())
         values_text = ", ".join(f"{value:.4f}" for value in values)

@@ -1,8 +1,6 @@
-"""Compare the time of a program in the sandbox with the start of a Python interpreter.
+"""Compare the time of a program in the sandbox with the start of a Python interpreter."""
 
-python benchmarks/sandbox_cost.py [ROUNDS]
-"""
-
+import argparse
 import statistics
 import subprocess
 import sys
@@ -15,7 +13,9 @@ CANDIDATES = 50  # per round
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
     one_call = Job(PROGRAM, ("add(1, 2)",))
     forty_calls = Job(PROGRAM, tuple(f"add({number}, 2)" for number in range(40)))
     took: dict[str, list[float]] = {}

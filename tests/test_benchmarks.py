@@ -1,4 +1,8 @@
-"""The peers of the benchmarks compute what our model computes with the same weights."""
+"""Scripts have a help text; the peers of the benchmarks compute what our model computes."""
+
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +11,22 @@ from benchmarks.peers import Marian, TorchLayers, Tutorial
 from en2py.models.transformer import Transformer
 
 PAD = 0
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = [
+    path
+    for folder in ("benchmarks", "benchmarks/reliability", "experiments")
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if "__main__" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_script_explains_itself(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    monkeypatch.syspath_prepend(script.parent)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(script), run_name="__main__")
+    assert end.value.code == 0 and capsys.readouterr().out.startswith("usage:")
 
 
 @pytest.mark.parametrize("peer", [Tutorial, TorchLayers, Marian])

@@ -76,7 +76,3 @@ def builder(cache: Path, runs: list[subprocess.Popen[bytes]]) -> int:
         if all(run.poll() is not None for run in runs):
             raise RuntimeError("no run ever had the lock of the cache entry")
         time.sleep(0.02)
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

@@ -70,7 +70,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
         "missed": missed,
         "cpu_ms_a_flip": round(1000 * (time.process_time() - started) / flips, 1),
     }
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

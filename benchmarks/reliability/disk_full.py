@@ -1,7 +1,6 @@
 """Train on small tmpfs disks until they are full; needs the right to mount them."""
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
             finally:
                 subprocess.run(["umount", str(disk)], check=True)
     return results
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

@@ -1,7 +1,6 @@
 """Stop a run at each step, validation and checkpoint, resume it, compare bit for bit."""
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
                     parts = [k for k in expected if expected[k] != found[k]]
                     unequal.append(f"{workers} workers, {hook} {call}: {', '.join(parts)}")
     return {"steps": steps, "stopping_points": tried, "unequal": unequal}
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

@@ -1,7 +1,6 @@
 """Prepare a million short pairs with malicious ones among them; measure time and memory."""
 
 import resource
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -70,7 +69,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
     }
     assert record["uncounted"] == 0, record
     return record
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -90,7 +89,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
         "runs_finished": finished,
         "unequal_ends": unequal,
     }
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

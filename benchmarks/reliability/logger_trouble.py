@@ -1,10 +1,8 @@
 """Train with W&B failing: no network, unresponsive server, expired key, full disk."""
 
 import csv
-import os
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -75,7 +73,9 @@ def measure(quick: bool = False) -> dict[str, Any]:
             found[kind] = _watched(folder, kind.replace(" ", "-"), env)
         env = {"WANDB_BASE_URL": _server("no network"), "WANDB_API_KEY": "ab" * 20}
         found["online, no network"] = _watched(folder, "online", env | {"WANDB_MODE": "online"})
-        found["disabled"] = _watched(folder, "disabled", {"WANDB_DISABLED": "true"})
+        found["disabled"] = _watched(
+            folder, "disabled", {"WANDB_DISABLED": "true", "WANDB_MODE": ""}
+        )
         disk = folder / "full" / "adhoc" / "wandb"
         disk.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", str(disk)]
@@ -87,8 +87,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
             finally:
                 subprocess.run(["umount", "--lazy", str(disk)], check=True)
     return found
-
-
-if __name__ == "__main__":
-    os.environ.pop("WANDB_MODE", None)
-    print(measure("--quick" in sys.argv))

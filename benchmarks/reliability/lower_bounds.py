@@ -3,6 +3,7 @@
 A version that cannot be installed is reported and replaced by that of constraints.txt.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -65,4 +66,7 @@ def measure(quick: bool = False, folder: Path | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(measure("--quick" in sys.argv, Path(sys.argv[-1]) if os.sep in sys.argv[-1] else None))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only name the versions")
+    parser.add_argument("--folder", type=Path, help="keep the environment there")
+    print(measure(**vars(parser.parse_args())))

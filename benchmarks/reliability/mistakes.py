@@ -57,7 +57,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
         "most_cpu_seconds": round(max(seconds), 2),
         "sentences": messages,
     }
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

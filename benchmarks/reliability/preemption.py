@@ -6,7 +6,6 @@ A script named `scontrol` that logs its arguments simulates SLURM.
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -74,7 +73,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
                 "unequal_ends": unequal,
             }  # fmt: skip
     return found
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))

@@ -1,11 +1,11 @@
-"""Provoke every failure and write the results: `python benchmarks/reliability/run.py [--quick]`.
+"""Provoke every failure and write the results to `results.json`.
 
 Takes about an hour on two cores. `lower_bounds.py` is a separate command.
 """
 
+import argparse
 import json
 import platform
-import sys
 import time
 from pathlib import Path
 
@@ -28,18 +28,21 @@ PARTS = (
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
-    named = [word for word in sys.argv[1:] if not word.startswith("-")]
+    parts = {part.__name__: part for part in PARTS}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}")
+    parser.add_argument("--quick", action="store_true", help="provoke a few failures of each kind")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; parts: {', '.join(parts)}")
     target = Path(__file__).with_name("results.json")
     known = json.loads(target.read_text()) if target.exists() else {}
-    for part in PARTS:
-        if named and part.__name__ not in named:
-            continue
+    for name in options.parts or parts:
         started = time.monotonic()
-        found = part.measure(quick)
+        found = parts[name].measure(options.quick)
         seconds = round(time.monotonic() - started)
-        known[part.__name__] = {"quick": quick, "seconds": seconds, **found}
-        print(part.__name__, json.dumps(known[part.__name__], indent=1), flush=True)
+        known[name] = {"quick": options.quick, "seconds": seconds, **found}
+        print(name, json.dumps(known[name], indent=1), flush=True)
         known["machine"] = {"python": platform.python_version(), "system": platform.system()}
         target.write_text(json.dumps(known, indent=1) + "\n")
 

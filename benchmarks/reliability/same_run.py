@@ -27,7 +27,3 @@ def measure(quick: bool = False) -> dict[str, Any]:
         "weights": [one["last.ckpt state_dict"][:16] for one in found],
         "different": [key for key in found[0] if found[0][key] != found[1][key]],
     }
-
-
-if __name__ == "__main__":
-    print(measure("--quick" in sys.argv))
