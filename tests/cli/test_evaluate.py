@@ -13,6 +13,7 @@ from evaluate import main
 from omegaconf import OmegaConf
 
 from en2py.cli.checkpoint_runs import (
+    CheckpointRun,
     common_pairs,
     config_changes,
     find_checkpoints,
@@ -24,6 +25,7 @@ from en2py.config.composition import compose_config
 from en2py.config.run_name import run_name
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
+from en2py.decoding.grammar import compiles
 from en2py.errors import UserError
 from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
@@ -547,6 +549,26 @@ def test_pass_at_k_of_sampled_programs_is_reported(
     assert score(*words, f"folder={tmp_path / 'a'}") == 0
     figures = results_in(tmp_path / "a").rows[0].figures
     assert {"behaves@1", "behaves@3"} <= figures.keys()
+
+
+def test_samples_of_pass_at_k_have_the_limits_of_the_search(
+    make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+    own = CheckpointRun.cached_programs
+
+    def recorded(self: CheckpointRun, pairs: Any, search: Any, *more: Any, **named: Any) -> Any:
+        programs = own(self, pairs, search, *more, **named)
+        searches.append((search, programs))
+        return programs
+
+    monkeypatch.setattr(CheckpointRun, "cached_programs", recorded)
+    words = [f"ckpt_path={make('seed=1')}", "baseline=none", f"folder={tmp_path}"]
+    words += ["pass_at_k.n_samples=2", "pass_at_k.k=[1]", "decoding.max_len=9"]
+    assert score(*words, "decoding.grammar=true", "decoding.no_repeat_ngram=6") == 0
+    ((search, drawn),) = [(s, p) for s, p in searches if s.get("n_samples") == 2]
+    assert search["grammar"] and (search["no_repeat_ngram"], search["max_len"]) == (6, 9)
+    assert all(compiles(text) for programs in drawn for text in programs)
 
 
 def test_a_wrong_wandb_mode_is_refused_before_scoring(

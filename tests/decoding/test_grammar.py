@@ -1,15 +1,17 @@
 """Search by Python's grammar: every output compiles; real programs are allowed."""
 
 import keyword
+from collections import Counter
 
 import pytest
 import torch
 
 from en2py.data.tokenizers import BpeTokenizer, EnglishPieces, PythonPieces, PythonTokenizer
-from en2py.data.tokenizers.pieces import fit_both
+from en2py.data.tokenizers.pieces import GLUE, fit_both
 from en2py.data.vocab import Vocab
+from en2py.decoding import grammar as grammar_module
 from en2py.decoding.beam_search import beam
-from en2py.decoding.grammar import Grammar, compiles
+from en2py.decoding.grammar import Grammar, State, compiles
 from en2py.decoding.greedy import greedy
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.decoding.mbr import mbr
@@ -234,6 +236,83 @@ def test_part_of_a_keyword_may_become_a_name():
         assert piece in IN_PIECES and piece not in keyword.softkwlist
         state = grammar.extend(state, *IN_PIECES.encode([piece]), 1000)
         assert state is not None, piece
+
+
+def following(text: str) -> tuple[Grammar, State]:
+    """Return the grammar of pieces and its state after a text, of which the last token is open."""
+    grammar = Grammar(IN_PIECES, PIECES)
+    state = grammar.start()
+    for piece in text.split():
+        state = grammar.extend(state, IN_PIECES.tokens.index(piece), 1000)
+        assert state is not None, piece
+    return grammar, state
+
+
+OPEN = [f"print ( ' {GLUE}x", f"x = f {GLUE}' {GLUE}{{ {GLUE}x"]
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_tokens_that_are_masked_are_refused(text):
+    grammar, state = following(text)
+    masked = grammar.masked(state, 1000)
+    allowed = [i for i in range(len(masked)) if grammar.extend(state, i, 1000) is not None]
+    assert allowed and not masked[allowed].any() and masked.sum() > len(masked) / 4
+
+
+@pytest.mark.parametrize("text", [*OPEN, "print ( x", "x +"])
+def test_only_the_closing_is_left_where_nothing_else_fits(text):
+    grammar, state = following(text)
+    masked = grammar.masked(state, len(state.closing))
+    left = [IN_PIECES.tokens[i] for i in (~masked).nonzero().flatten().tolist()]
+    first = IN_PIECES.tokens[grammar.forced(state)]
+    assert {"x", "1", "None"} < set(left) and "(" not in left if text == "x +" else left == [first]
+
+
+def test_where_each_token_has_to_be_checked_none_is_masked():
+    grammar, state = following("print ( x")
+    assert grammar.masked(state, len(state.closing) + 1) is None
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_other_tokens_than_pieces_are_refused_in_an_open_string_without_a_check(text, monkeypatch):
+    grammar, state = following(text)
+    monkeypatch.setattr("en2py.decoding.grammar._compile", None)
+    assert grammar.extend(state, IN_PIECES.tokens.index("x"), 1000) is None
+    assert grammar.extend(state, IN_PIECES.tokens.index("<nl>"), 1000) is None
+
+
+def test_string_that_cannot_be_completed_is_refused_by_itself(monkeypatch):
+    grammar, state = following(f"print ( f {GLUE}' {GLUE}}}")  # `}}` is a brace
+    checked = []
+    own = grammar_module._compile
+    monkeypatch.setattr(
+        grammar_module, "_compile", lambda text, flags: (checked.append(text), own(text, flags))
+    )
+    assert grammar.extend(state, IN_PIECES.tokens.index(f"{GLUE}x"), 1000) is None
+    assert checked and not any("print" in text for text in checked)
+
+
+@pytest.mark.parametrize("text", ["return", "x <nl> break"])
+def test_statement_in_the_wrong_place_does_not_begin_a_name(text):
+    *before, last = text.split()
+    grammar, state = following(" ".join(before))
+    assert grammar.extend(state, IN_PIECES.tokens.index(last), 1000) is None
+
+
+def test_at_the_limit_no_draw_is_repeated(monkeypatch):
+    calls = []
+    own = Grammar.extend
+
+    def counted(self, state, token_id, room):
+        if len(state.closing) >= room:
+            calls.append((state, room))
+        return own(self, state, token_id, room)
+
+    monkeypatch.setattr(Grammar, "extend", counted)
+    assert all(map(compiles, texts_of("words", "sample", grammar=True, max_len=9)))
+    names = WORDS.encode(["x"])
+    most = max(n for (state, _), n in Counter(calls).items() if state.closing[:1] != (*names,))
+    assert most == 2  # refused once, then the closing
 
 
 def test_other_tokens_than_pythons_are_refused():

@@ -36,6 +36,7 @@ from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
+from en2py.decoding.constraints import Limits
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
@@ -149,7 +150,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         if cfg.pass_at_k.n_samples:
             generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
             sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
-            extras["sampled"] = _pass_at_k(run, generate_with, data, sampling)
+            extras["sampled"] = _pass_at_k(run, module, generate_with, data, sampling)
         if cfg.trigger_words:
             extras["trigger_words"] = _trigger_words(module, row, data.training_of(run))
         rows.append(dataclasses.replace(row, **extras))
@@ -329,27 +330,33 @@ def _programs(
 
 def _pass_at_k(
     run: CheckpointRun,
+    module: Seq2SeqModule,
     generate_with: Callable[[Search], Programs],
     data: EvaluationData,
     sampling: Mapping[str, Any],
 ) -> Tables:
     """Return the counts per pair of pass@k over sampled programs.
 
+    The samples have the limits of the run's own search, such as the grammar.
+
     Args:
         run: The checkpoint.
+        module: Its module.
         generate_with: Generates programs with a search.
         data: The pairs.
         sampling: The values of `k`, and the arguments of `sample`.
     """
+    own = run.config["decoding"]
     search = {
         "_target_": "en2py.decoding.sampling.sample",
         "_partial_": True,
         "top_k": None,
         "allow_unk": False,
-        "max_len": run.config["decoding"]["max_len"],
+        **{key: own[key] for key in ("max_len", *Limits.__annotations__) if key in own},
         **{key: value for key, value in sampling.items() if key != "k"},
     }
-    drawn = run.cached_programs(data.pairs, search, lambda: generate_with(make(search)))
+    draw = build.bound(make(search), module.tgt_tokenizer)
+    drawn = run.cached_programs(data.pairs, search, lambda: generate_with(draw))
     places = [place for place, programs in enumerate(drawn) for _ in programs]
     executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
     return counts_at_k([[next(executed) for _ in programs] for programs in drawn], sampling["k"])

@@ -178,7 +178,7 @@ class _Followed:
                 if self._known[key] is None:
                     any_refused = True
                     row = source * self._width + w
-                    self._constraints.refuse(logits[row], token, self._states[source][w])
+                    self._constraints.refuse(logits[row], token, self._states[source][w], room)
                     self._refused[source, w] += 1
                     if self._refused[source, w] == MOST_REFUSED:
                         forced = self._grammar.forced(self._states[source][w])

@@ -1,13 +1,12 @@
 """What a search may generate: special tokens, repetitions, and Python's grammar."""
 
 import math
-from typing import Annotated, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from en2py.data.tokenizers.detokenize import DEDENT, NEWLINE
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.cpu_kernels import logsumexp
@@ -49,7 +48,6 @@ class Constraints:
         self._vocab, self._allow_unk = vocab, limits.get("allow_unk", False)
         self._no_repeat_ngram = limits.get("no_repeat_ngram")
         self._penalty = limits.get("repetition_penalty", 1.0)
-        self._ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
         needs_grammar = limits.get("grammar", False)
         self.grammar = Grammar(vocab, limits.get("tokenizer")) if needs_grammar else None
 
@@ -77,8 +75,8 @@ class Constraints:
         logits[rows, windows[rows, places, -1]] = -math.inf
         return logits, logits.logsumexp(-1, keepdim=True)
 
-    def refuse(self, logits: Tensor, token: int, state: State) -> None:
-        """Mask a token in the logits `[V]` of a hypothesis.
+    def refuse(self, logits: Tensor, token: int, state: State, room: int) -> None:
+        """Mask a refused token, and others that need no check, in the logits `[V]`.
 
         The probability of a refused end, of the line or the program, goes to the closing of what
         is open, because the next best token would not end it.
@@ -87,11 +85,16 @@ class Constraints:
             logits: Changed in place.
             token: The refused token.
             state: The grammar's state of the hypothesis.
+            room: Tokens that may follow, EOS included.
         """
-        if token in self._ends and state.closing:
+        grammar: Any = self.grammar
+        if token in grammar.ends and state.closing:
             closing = state.closing[0]
             logits[closing] = torch.logaddexp(logits[closing], logits[token])
         logits[token] = -math.inf
+        masked = grammar.masked(state, room)
+        if masked is not None:
+            logits[masked] = -math.inf
 
     def force(self, logits: Tensor, token: int, norm: float) -> None:
         """Mask all of the logits `[V]` of a hypothesis but one."""

@@ -11,11 +11,15 @@ Programs that need a longer closing than those tried here are not found: `nonloc
 
 import ast
 import functools
+import itertools
 import keyword
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
 
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.tokenizers.detokenize import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, TAB, write_line
@@ -46,6 +50,8 @@ class State:
         tries: Depths of the `try` blocks without handler.
         hint: Tokens of the closing without handlers of `try` blocks.
         closing: Ids after which the text compiles; none if it does now.
+        n_missing: Ids of the closing that belong to the last token: an open string, or a keyword
+            that is possible only as the beginning of a name. Other pieces may not follow.
     """
 
     done: str = ""
@@ -58,6 +64,7 @@ class State:
     tries: tuple[int, ...] = ()
     hint: Tokens = ()
     closing: tuple[int, ...] = ()
+    n_missing: int = 0
 
 
 class Grammar:
@@ -78,6 +85,10 @@ class Grammar:
         names = sorted(names, key=lambda t: -counts[t])[:2] or ["x"]  # stable
         self._name = names[0]
         self._insertions = list(self._filled(names))
+        self.ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
+        self._separate = torch.tensor([not token.startswith(GLUE) for token in vocab.tokens])
+        self._separate[[*self.ends]] = False
+        self._no_operands = torch.tensor([not _parses(token) for token in vocab.tokens])
         self._usual = {
             token: _with_name(own, self._name)
             for token, own in {**_USUAL, NEWLINE: f"{INDENT} x"}.items()
@@ -90,6 +101,24 @@ class Grammar:
     def forced(self, state: State) -> int:
         """Return the first id of the closing, or EOS."""
         return state.closing[0] if state.closing else self.vocab.eos_id
+
+    def masked(self, state: State, room: int) -> Tensor | None:
+        """Return which tokens need no check, `[V]`, after one was refused; None if each does.
+
+        In an open string or name they would be refused. Where only the closing fits, it is taken;
+        instead of its name there may be another operand. Ends stay possible where `refuse` of
+        `Constraints` hands on their probability.
+
+        Args:
+            state: The program so far.
+            room: As in `extend`.
+        """
+        if len(state.closing) >= room:
+            first = self.forced(state)
+            if self.vocab.tokens[first] == self._name:
+                return self._no_operands
+            return torch.arange(len(self.vocab)) != first
+        return self._separate if state.n_missing and not state.glued else None
 
     def extend(self, state: State, token_id: int, room: int) -> State | None:
         """Return the state with one more token, None if the token is not allowed.
@@ -104,6 +133,8 @@ class Grammar:
         if room < 1:
             return None
         token = self.vocab.tokens[token_id]
+        if state.n_missing and (token in LAYOUT_TOKENS or not self._joins(state, token)):
+            return None
         new = _ended(state, token) if token in LAYOUT_TOKENS else self._longer(state, token)
         if new is None:
             return None
@@ -111,17 +142,19 @@ class Grammar:
             hint = state.hint[1:] if state.hint[:1] == (token,) else state.hint
             if token in ("except", "finally"):  # handlers are no part of a hint
                 hint = self._usual[token]
-            return replace(new, hint=hint, closing=state.closing[1:])
+            n_missing = max(0, state.n_missing - 1)
+            return replace(new, hint=hint, closing=state.closing[1:], n_missing=n_missing)
         return self._closed(new, state.hint, token, room - 1)
 
     def _longer(self, state: State, token: str) -> State | None:
         """Append a token or a piece to the line."""
         if state.opens and state.layout == NEWLINE:
             return None  # without an indent
-        left, letters, right = split_marks(token) if self._in_pieces else (False, token, False)
-        if left and not state.line:
+        _, letters, right = split_marks(token) if self._in_pieces else (False, token, False)
+        joins = self._joins(state, token)
+        if joins and not state.line:
             return None
-        if state.line and (left or state.glued):
+        if joins:
             line, letters = state.line[:-1], state.letters + letters
         else:
             line = state.line
@@ -131,6 +164,10 @@ class Grammar:
         return replace(
             state, line=(*line, text), letters=letters, glued=right, layout="", opens=False
         )
+
+    def _joins(self, state: State, token: str) -> bool:
+        """Return whether a token is a piece of the last one."""
+        return self._in_pieces and (state.glued or token.startswith(GLUE))
 
     def _closed(self, state: State, hint: Tokens, token: str, room: int) -> State | None:
         """Return the state with a closing of at most `room` tokens, None without one."""
@@ -151,7 +188,8 @@ class Grammar:
                 if not _parses(program):
                     continue
                 if compiles(program):
-                    return replace(state, hint=attempt, closing=(*suffix_ids, *ids))
+                    closing = (*suffix_ids, *ids)
+                    return replace(state, hint=attempt, closing=closing, n_missing=len(suffix_ids))
                 n_meaningless += 1
                 if n_meaningless == _MOST_MEANINGLESS:
                     break
@@ -159,16 +197,17 @@ class Grammar:
 
     def _attempts(self, hint: Tokens, token: str) -> Iterator[Tokens]:
         """Yield closings that come into question, the probable ones first."""
-        seen = set()
         usual = self._usual.get(token)
-        for attempt in (
+        probable = (
             *([hint[1:]] if hint[:1] == (token,) else ()),
             *([usual + hint[k:] for k in range(2)] if usual is not None else ()),
             (),
             hint,
             *(hint[k:] for k in range(1, len(hint))),
-            *(new + hint[k:] for new in self._insertions for k in {0, 1, 2, 3, len(hint)}),
-        ):
+        )
+        others = (new + hint[k:] for new in self._insertions for k in {0, 1, 2, 3, len(hint)})
+        seen = set()
+        for attempt in itertools.chain(probable, others):
             if attempt not in seen:
                 seen.add(attempt)
                 yield attempt
@@ -200,8 +239,13 @@ class Grammar:
                     found += [
                         escape + end + quote for end in ("}", "r}", "0}", ")}", "0)}", "]}", "0]}")
                     ]
-                return found
-        is_part = token[0].isdigit() or token in keyword.kwlist  # `1e`, and `is` of `isEven`
+                # The parser reads the inside of a string only after the whole statement.
+                return [suffix for suffix in found if _parses(token + suffix)]
+            if not _parses(token):
+                return []
+        # `1e`, and `is` of `isEven`; a `return` outside of a function does not begin a name.
+        is_part = token[0].isdigit() or token in keyword.kwlist
+        is_part &= len(state.line) > 1 or token not in _SURROUNDED
         plain = ["0"] if state.glued else ["", "0"] if is_part else [""]
         rest = [word[len(token) :] for word in keyword.kwlist if word.startswith(token)]
         return [*plain, *filter(None, rest)]
@@ -244,6 +288,7 @@ class Grammar:
                     yield tokens
 
 
+_SURROUNDED = {"return", "yield", "await", "break", "continue"}  # by a function or a loop
 _RESERVED = {*keyword.kwlist, *keyword.softkwlist, "print"}
 # What is mostly missing behind a token, before the rest of the closing; x is any name.
 _USUAL = {

@@ -107,11 +107,12 @@ def _follow_grammar(
     Refused tokens are masked, so that a draw is from the distribution over the allowed ones.
     """
     grammar: Any = constraints.grammar
+    room = max_len - t - 1
     for place, (row, own) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
         attempt, token_id = 0, own
-        while (state := grammar.extend(states[row], token_id, max_len - t - 1)) is None:
+        while (state := grammar.extend(states[row], token_id, room)) is None:
             attempt += 1
-            constraints.refuse(logits[place], token_id, states[row])
+            constraints.refuse(logits[place], token_id, states[row], room)
             if attempt == MOST_REFUSED or not logits[place].isfinite().any():
                 token_id = grammar.forced(states[row])
                 constraints.force(logits[place], token_id, norms[place].item())
