@@ -292,6 +292,12 @@ def test_string_that_cannot_be_completed_is_refused_by_itself(monkeypatch):
     assert checked and not any("print" in text for text in checked)
 
 
+def test_expression_in_a_string_is_closed_with_all_its_brackets():
+    grammar, state = following(f"print ( f {GLUE}' {GLUE}{{ {GLUE}x {GLUE}( {GLUE}[ {GLUE}x {GLUE}(")
+    closing = "".join(IN_PIECES.tokens[i] for i in state.closing).replace(GLUE, "")
+    assert closing == ")])}')"
+
+
 @pytest.mark.parametrize("text", ["return", "x <nl> break"])
 def test_statement_in_the_wrong_place_does_not_begin_a_name(text):
     *before, last = text.split()

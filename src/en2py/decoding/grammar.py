@@ -236,9 +236,8 @@ class Grammar:
                 escape = "n" if _ends_in_backslash(token) else ""
                 found = [escape + quote]
                 if "f" in match[1].lower():
-                    found += [
-                        escape + end + quote for end in ("}", "r}", "0}", ")}", "0)}", "]}", "0]}")
-                    ]
+                    closing = _closing_brackets(token[match.end() :]) or "}"
+                    found += [escape + operand + closing + quote for operand in ("", "r", "0")]
                 # The parser reads the inside of a string only after the whole statement.
                 return [suffix for suffix in found if _parses(token + suffix)]
             if not _parses(token):
@@ -409,6 +408,17 @@ def _end_of_string(token: str, start: int, quote: str) -> int | None:
         else:
             place += 1
     return None
+
+
+def _closing_brackets(text: str) -> str:
+    """Return the brackets that close those that are open, in an f-string its braces too."""
+    closing = ""
+    for letter in text:
+        if letter in "([{":
+            closing = ")]}"["([{".index(letter)] + closing
+        elif closing.startswith(letter):
+            closing = closing[1:]
+    return closing
 
 
 def _ends_in_backslash(token: str) -> bool:
