@@ -293,7 +293,8 @@ def test_string_that_cannot_be_completed_is_refused_by_itself(monkeypatch):
 
 
 def test_expression_in_a_string_is_closed_with_all_its_brackets():
-    grammar, state = following(f"print ( f {GLUE}' {GLUE}{{ {GLUE}x {GLUE}( {GLUE}[ {GLUE}x {GLUE}(")
+    opened = " ".join(GLUE + letter for letter in "'{x([x(")
+    grammar, state = following(f"print ( f {opened}")
     closing = "".join(IN_PIECES.tokens[i] for i in state.closing).replace(GLUE, "")
     assert closing == ")])}')"
 
