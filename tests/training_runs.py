@@ -5,11 +5,13 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 from en2py.cli.main import command
+from en2py.evaluation.plots.figures import Picture
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
@@ -46,7 +48,8 @@ SMALL = [
 def runner(folder: Path) -> Go:
     """Return a function that runs train.py or evaluate.py; all files are in one folder.
 
-    Its data are forty small programs, so that an epoch has a few batches.
+    Its data are forty small programs, so that an epoch has a few batches. The files of pictures
+    are blank: drawing them takes longer than training.
     """
     data = folder / "pairs.jsonl"
     lines = [
@@ -71,7 +74,8 @@ def runner(folder: Path) -> Go:
         keys = {o.lstrip("+").split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        return command(main, program, argv=words)
+        with mock.patch.object(Picture, "file", return_value=b""):
+            return command(main, program, argv=words)
 
     return run
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra.errors import InstantiationException
+from omegaconf.errors import InterpolationKeyError
 
 from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, compose_config
@@ -70,10 +71,12 @@ def test_first_of_two_mistakes_is_reported() -> None:
 
 def test_interpolation_of_nothing() -> None:
     cfg = compose_config(CONFIG, ["seed=${no.such}"])
-    try:
+    with pytest.raises(InterpolationKeyError) as raised:
         print(cfg.seed)
-    except Exception as error:
-        assert user_message(error, CONFIG, []) == "seed: Interpolation key 'no.such' not found"
+    error = raised.value
+    assert user_message(error, CONFIG, []) == "seed: Interpolation key 'no.such' not found"
+    error.__cause__ = InterpolationKeyError("Interpolation key 'no.such' not found")  # as traced
+    assert user_message(error, CONFIG, []) == "seed: Interpolation key 'no.such' not found"
 
 
 def test_mistake_inside_an_object_is_reported() -> None:

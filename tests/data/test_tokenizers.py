@@ -407,7 +407,7 @@ def test_english_is_detokenized_readably():
 
 
 def tasks_codes() -> list[str]:
-    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=10_000, seed=1)]
+    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=3_000, seed=1)]
 
 
 def stdlib_codes() -> list[str]:

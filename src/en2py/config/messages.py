@@ -61,7 +61,8 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
         key = getattr(error, "full_key", None)
         cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
         text = f"{key}: {_first_line(error)}" if key else _one_line(error)
-        return f"{text}: {_first_line(cause)}" if cause else text
+        reason = _first_line(cause) if cause else ""
+        return text if reason in text else f"{text}: {reason}"  # equal under a debugger
     return None
 
 

@@ -88,6 +88,8 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
             axes.yaxis.set_major_formatter(lambda share, _: percent(share, 0))
         axes.grid(visible=False, axis="x")
         axes.legend()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it is computed now, not again for each file
     return figure
 
 
