@@ -40,6 +40,7 @@ SCRIPTED = {  # nothing is trained
     "eval_metrics",
     "baselines",
     "pretraining",  # its steps depend on each other
+    "transfer",
     "What helps on small data",
     "Models and the retrieval baseline",
 }

@@ -363,7 +363,7 @@ def test_a_missing_official_validation_split_is_cut_from_train():
 
 
 def test_an_official_split_requires_a_split_at_every_pair():
-    with pytest.raises(UserError, match="'a/0' has ''; use split=group"):
+    with pytest.raises(UserError, match="'a/0' has '': name one file per split"):
         official_split(corpus(), DataReport(), ratios=RATIOS, seed=0)
 
 

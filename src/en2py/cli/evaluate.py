@@ -356,7 +356,7 @@ def _pass_at_k(
         **{key: value for key, value in sampling.items() if key != "k"},
     }
     draw = build.bound(make(search), module.tgt_tokenizer)
-    drawn = run.cached_programs(data.pairs, search, lambda: generate_with(draw))
+    drawn = run.cached_programs(data.pairs, search, lambda: generate_with(draw), task="sampling")
     places = [place for place, programs in enumerate(drawn) for _ in programs]
     executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
     return counts_at_k([[next(executed) for _ in programs] for programs in drawn], sampling["k"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from en2py.evaluation.report.summary import best_if_significant, summarize
+from en2py.evaluation.report.summary import best_if_significant, notes_of, summarize
 from en2py.evaluation.report.tables import figures_table
 from en2py.evaluation.results import Difference
 from en2py.evaluation.statistics import detectable_difference
@@ -178,3 +178,14 @@ def test_the_rival_is_the_baseline_that_is_best_on_validation():
     assert "the baseline that is best on validation: votes behaves" in text
     alone = sentence(*rows)
     assert "Best on validation: votes by behaves" in alone
+
+
+def test_notes_name_their_rows_and_leave_out_what_a_baseline_is():
+    one = "has a program for 1 of 3 pairs"
+    rows = [
+        row("a", notes=["on other data"]),
+        row("b", notes=["on other data", "cut"]),
+        row("first", kind="baseline", notes=["first: the nearest program"]),
+        row("second", kind="baseline", notes=["second: another author's program", one]),
+    ]
+    assert notes_of(rows) == ["on other data", "b: cut", f"second: {one}"]

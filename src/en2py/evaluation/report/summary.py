@@ -39,15 +39,19 @@ def summarize(results: Results) -> list[str]:
 
 
 def notes_of(rows: Sequence[ResultRow]) -> list[str]:
-    """Return the remarks on models, each once, with the rows that it applies to."""
-    models = [row for row in rows if row.kind == "model"]
-    found: dict[str, list[str]] = {}
-    for row in models:
+    """Return the remarks on rows, each once, with the rows that it applies to.
+
+    What a baseline is, is left out.
+    """
+    n_models = sum(row.kind == "model" for row in rows)
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
         for note in row.notes:
-            found.setdefault(note, []).append(row.name)
+            if not note.startswith(f"{row.name}: "):
+                found.setdefault((row.kind, note), []).append(row.name)
     return [
-        note if len(names) == len(models) else f"{listed(names)}: {note}"
-        for note, names in found.items()
+        note if kind == "model" and len(names) == n_models else f"{listed(names)}: {note}"
+        for (kind, note), names in found.items()
     ]
 
 
