@@ -154,8 +154,9 @@ def official_split(
     if unnamed := [pair for pair in main if pair.split not in SPLITS]:
         raise UserError(
             f"split=official needs train, val or test at every pair, but '{unnamed[0].id}' has "
-            f"'{unnamed[0].split}': name one file per split (\"data.path={{train:FILE,test:FILE}}\") "
-            "or the field (data.source.split_field=NAME), or use split=group"
+            f"'{unnamed[0].split}': name one file per split, "
+            '"data.path={train:FILE,test:FILE}", or the field, data.source.split_field=NAME, or '
+            "use split=group"
         )
     part = [pair.split for pair in main]
     _sizes(len(main), ratios)  # raises on wrong ratios
