@@ -61,3 +61,16 @@ def test_table_of_options_is_complete() -> None:
     listed = {group.strip("`"): re.findall(r"`([^`]+)`", options) for group, options in rows}
     for group in set(groups_of()) - {"data", "experiment", "logger", "sandbox"}:
         assert sorted(listed.get(group, [])) == options_of(group), group
+
+
+def test_layout_names_every_folder_and_program() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    (layout,) = re.findall(r"## Layout\n(.*?)\n## ", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    paths = [Path(line) for line in listed.stdout.splitlines()]
+    folders = {f"{path.parts[0]}/" for path in paths if len(path.parts) > 1}
+    programs = {path.name for path in paths if path.parent == Path() and path.suffix == ".py"}
+    packages = {f"src/en2py/{path.parent.name}/" for path in (ROOT / "src/en2py").glob("*/*.py")}
+    known = folders | programs | packages
+    assert sorted(name for name in known if f"`{name}" not in layout) == []
