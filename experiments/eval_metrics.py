@@ -22,7 +22,7 @@ from omegaconf import OmegaConf, open_dict
 from sklearn.metrics import roc_auc_score
 
 from en2py.config.composition import compose_config
-from en2py.config.overrides import as_typed
+from en2py.config.overrides import quoted
 from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names
@@ -113,7 +113,7 @@ DAMAGE: dict[str, Callable[[str, random.Random], str | None]] = {
 
 def read(overrides: list[str]) -> tuple[str, list[Pair]]:
     """Return the name of the data and its cleaned pairs of all splits."""
-    cfg = compose_config("train", [as_typed(override) for override in overrides]).copy()
+    cfg = compose_config("train", [quoted(override) for override in overrides]).copy()
     with open_dict(cfg):
         del cfg["hydra"]
     config = OmegaConf.to_container(cfg, resolve=True)

@@ -16,7 +16,7 @@ import numpy as np
 from omegaconf import OmegaConf, open_dict
 
 from en2py.config.composition import compose_config
-from en2py.config.overrides import as_typed
+from en2py.config.overrides import quoted
 from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.evaluation.baselines.candidates import (
     Candidates,
@@ -69,7 +69,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", help="as for evaluate.py: data=..., split=...")
-    words = [as_typed(word) for word in parser.parse_args().overrides]
+    words = [quoted(word) for word in parser.parse_args().overrides]
     cfg = compose_config("evaluate_data", words).copy()
     with open_dict(cfg):
         del cfg["hydra"]

@@ -230,6 +230,6 @@ def test_the_inner_task_is_shown(terminal: Callable[..., Console]) -> None:
 def test_a_wheel_names_its_own_commands_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'python evaluate.py x; train.py; my/train.py; pip install -e ".[sweeps]"'
     assert console.as_installed(text) == text
-    monkeypatch.setattr(console, "_IS_CHECKOUT", False)
+    monkeypatch.setattr(console, "IS_CHECKOUT", False)
     found = console.as_installed(text)
     assert found == 'en2py-evaluate x; en2py-train; my/train.py; pip install "en2py[sweeps]"'

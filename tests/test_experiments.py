@@ -26,7 +26,7 @@ from configs import checked
 from en2py.cli.overrides import separate
 from en2py.config import instantiate
 from en2py.config.composition import ROOT
-from en2py.config.overrides import as_typed
+from en2py.config.overrides import quoted
 from en2py.data.syntax import ast_text_renamed, parse
 from en2py.evaluation.baselines.candidates import find_training_candidates
 from en2py.evaluation.baselines.ranker import FEATURES
@@ -108,7 +108,7 @@ def test_every_configuration_of_a_command_is_accepted(name: str, existing: Path)
     for line in found:
         _, words = separate(shlex.split(line.split("   #")[0]))
         words = [re.sub(r"path=.*", f"path={existing}", word) for word in words]
-        each = [tuple(job) for job in each_job([as_typed(word) for word in words])]
+        each = [tuple(job) for job in each_job([quoted(word) for word in words])]
         # The two-core commands have the values of the full ones.
         jobs |= set(each[:1] if try_all.TWO_CORES in line else each)
     for job in jobs:

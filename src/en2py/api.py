@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from en2py.config.composition import compose_config, without_preset
+from en2py.config.composition import compose_config, without_hydra, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import python_overrides
 from en2py.config.validation import starts_ranks, validate
@@ -121,9 +121,7 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
 def _composed(words: list[str]) -> tuple[DictConfig, DictConfig]:
     """Return the validated config, and the config with Hydra's own settings."""
     composed = compose_config("train", without_preset("train", words))
-    cfg = composed.copy()
-    with open_dict(cfg):
-        del cfg["hydra"]
+    cfg = without_hydra(composed)
     validate(cfg)
     return cfg, composed
 

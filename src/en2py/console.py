@@ -35,7 +35,7 @@ _COMMAND = re.compile(  # with its options, and a word in capitals or quotes in 
     r"|wandb sync \S+|pip install (?:-e )?(?P<quote>[\"']).*?(?P=quote)"
 )
 
-_IS_CHECKOUT = not (Path(__file__).parent / "conf").is_dir()  # a wheel holds the configs
+IS_CHECKOUT = not (Path(__file__).parent / "conf").is_dir()  # a wheel holds the configs
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ _handler = TerminalHandler(JobPrefix())
 
 def as_installed(text: str) -> str:
     """Return a text with the commands and extras of a wheel, if en2py runs from one."""
-    if _IS_CHECKOUT:
+    if IS_CHECKOUT:
         return text
     text = re.sub(r"(?<![\w./-])(python )?(train|evaluate|generate)\.py\b", r"en2py-\2", text)
     return re.sub(r"""pip install -e (["'])\.\[""", r"pip install \1en2py[", text)

@@ -31,5 +31,15 @@ def did_you_mean(value: str, options: Iterable[str]) -> str:
         `"; did you mean 'smoothed'?"`, or all options if none is similar.
     """
     known = sorted(options)
-    similar = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
-    return f"; did you mean '{similar[0]}'?" if similar else f"; choose from: {', '.join(known)}"
+    return nearest(value, known) or f"; choose from: {', '.join(known)}"
+
+
+def nearest(value: str, options: Iterable[str]) -> str:
+    """Return `"; did you mean 'smoothed'?"`, or an empty text if no option is similar."""
+    similar = difflib.get_close_matches(value, sorted(options), n=1)
+    return f"; did you mean '{similar[0]}'?" if similar else ""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line, or its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

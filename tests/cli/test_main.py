@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli import main, overrides
 from en2py.config.composition import compose_config
-from en2py.config.overrides import as_typed, check_repeated
+from en2py.config.overrides import check_repeated, quoted
 from en2py.errors import UserError
 from en2py.sweeps import progress
 from en2py.sweeps.sweeper import combinations
@@ -40,13 +40,13 @@ def read_back(line: str) -> Any:
 @settings(max_examples=400, deadline=None)
 @given(MARKS | ANY)
 def test_text_arrives_as_typed(text: str) -> None:
-    assert read_back(as_typed(f"prompt={text}")) == text
+    assert read_back(quoted(f"prompt={text}")) == text
 
 
 @settings(max_examples=400, deadline=None)
 @given(MARKS | ANY)
 def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
-    override = PARSER.parse_override(as_typed(f"prompt={text}"))
+    override = PARSER.parse_override(quoted(f"prompt={text}"))
     ((line,),) = combinations([override])
     assert read_back(line) == text
 
@@ -56,31 +56,31 @@ def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
     ["add (a, b), don't print x == 'y'", "null", "12", "true", "${oc.env:HOME}", "a,b", "", "~/x"],
 )
 def test_prompt_is_unchanged_in_the_composed_config(text: str) -> None:
-    cfg = compose_config("evaluate", [as_typed(f"prompt={text}"), "ckpt_path=x"])
+    cfg = compose_config("evaluate", [quoted(f"prompt={text}"), "ckpt_path=x"])
     assert cfg.prompt == text
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 def test_plus_of_an_override_is_kept(plus: str) -> None:
-    assert as_typed(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"
+    assert quoted(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"
 
 
 @pytest.mark.parametrize("key", ["ckpt_path", "init_from", "data.path", "study"])
 def test_null_stays_null(key: str) -> None:
-    assert as_typed(f"{key}=null") == f"{key}=null"
+    assert quoted(f"{key}=null") == f"{key}=null"
 
 
 def test_comma_list_of_files_is_a_sweep_unless_a_file_has_this_name(tmp_path: Path) -> None:
     word = f"data.path={tmp_path}/a,{tmp_path}/b"
-    assert as_typed(word, True) == f"data.path='{tmp_path}/a','{tmp_path}/b'"
-    assert as_typed(word) == f"data.path='{tmp_path}/a,{tmp_path}/b'"
+    assert quoted(word, True) == f"data.path='{tmp_path}/a','{tmp_path}/b'"
+    assert quoted(word) == f"data.path='{tmp_path}/a,{tmp_path}/b'"
     (tmp_path / "a,b").touch()
     word = f"data.path={tmp_path}/a,b"
-    assert as_typed(word, True) == f"data.path='{tmp_path}/a,b'"
+    assert quoted(word, True) == f"data.path='{tmp_path}/a,b'"
 
 
 def test_one_file_per_split_is_a_mapping() -> None:
-    word = as_typed("data.path={train:/x/a.jsonl,val:b.jsonl}")
+    word = quoted("data.path={train:/x/a.jsonl,val:b.jsonl}")
     cfg = compose_config("train", ["data=file", "split=official", word])
     assert cfg.data.source.path == {"train": "/x/a.jsonl", "val": "b.jsonl"}
 
@@ -138,14 +138,14 @@ def test_folder_that_runs_do_not_follow_is_refused(
 
 def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
-    assert as_typed("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"
+    assert quoted("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"
 
 
 @pytest.mark.parametrize(
     "override", ["loss=smoothed,plain", "seed=1", "~loss", "optimizer.lr=1e-3"]
 )
 def test_other_overrides_are_unchanged(override: str) -> None:
-    assert as_typed(override) == override
+    assert quoted(override) == override
 
 
 def test_options_go_before_overrides() -> None:

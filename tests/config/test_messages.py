@@ -9,7 +9,7 @@ from omegaconf.errors import InterpolationKeyError
 from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, compose_config
 from en2py.config.messages import user_message
-from en2py.config.overrides import as_typed
+from en2py.config.overrides import quoted
 from en2py.errors import UserError
 
 CONFIG = "train"
@@ -19,7 +19,7 @@ def message_of(*words: str) -> str:
     """Compose a command line that has a mistake and return the message."""
     try:
         _, overrides = separate(list(words))
-        overrides = [as_typed(override) for override in overrides]
+        overrides = [quoted(override) for override in overrides]
         # Not `compose_config`: it would take the first value of `loss=a,b`, as a sweep does.
         from hydra import compose, initialize_config_dir
 

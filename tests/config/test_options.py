@@ -17,7 +17,7 @@ from configs import checked
 from en2py.cli.main import config_of
 from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, ROOT, compose_config, groups_of, options_of
-from en2py.config.overrides import as_typed
+from en2py.config.overrides import quoted
 
 OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
 NOT_TRAINED = [("decoding", "votes")]  # a search of evaluations alone
@@ -142,7 +142,7 @@ def test_commands_are_found() -> None:
 def test_documented_command_composes(config_name: str, words: str) -> None:
     _, given = separate(shlex.split(words), takes_checkpoints=config_name != "train")
     # Launchers and sweepers are extras that need not be installed.
-    overrides = [as_typed(o) for o in given if not o.startswith("hydra")]
+    overrides = [quoted(o) for o in given if not o.startswith("hydra")]
     compose_config(config_of(config_name, overrides), overrides)
     for override in overrides:
         group, _, values = override.partition("=")

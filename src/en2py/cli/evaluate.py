@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import (
@@ -29,7 +28,7 @@ from en2py.cli.generate import generate
 from en2py.cli.tables import print_samples, with_interval
 from en2py.cli.votes import Pool
 from en2py.config.instantiate import make
-from en2py.config.overrides import typed
+from en2py.config.overrides import task_overrides, unquoted
 from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import Column, console, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
@@ -195,8 +194,8 @@ def _changes(runs: Sequence[CheckpointRun]) -> list[str]:
 
     A search that is the one of the training is none.
     """
-    words = [typed(str(word)) for word in HydraConfig.get().overrides.task]
-    words = sorted(o for word in words if not _NOT_NAMED.match(o := word.lstrip("+~")))
+    typed = map(unquoted, task_overrides())
+    words = sorted(o for word in typed if not _NOT_NAMED.match(o := word.lstrip("+~")))
     as_trained = all(r.config["decoding"] == r.metadata["config"]["decoding"] for r in runs)
     return [word for word in words if not (as_trained and word.startswith("decoding"))]
 

@@ -14,7 +14,6 @@ one was refused.
 import contextlib
 import functools
 import gc
-import importlib.metadata
 import importlib.util
 import logging
 import math
@@ -33,17 +32,12 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from en2py.cli.overrides import is_sweep, separate, sweep_values
-from en2py.config.composition import (
-    CONF,
-    compose_config,
-    with_presets,
-    without_preset,
-)
+from en2py.config.composition import CONF, compose_config, with_presets, without_preset
 from en2py.config.messages import exit_code, user_message
-from en2py.config.overrides import as_typed, check_repeated, typed
+from en2py.config.overrides import check_repeated, quoted, task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, progress
@@ -52,11 +46,9 @@ from en2py.training import run_folder, signals
 log = logging.getLogger(__name__)
 
 _NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
-# The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 _NOT_FOLLOWED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job.chdir")
+# The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
-
-
 _OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "experiment")
 
 
@@ -107,7 +99,7 @@ def command(
             options, overrides = separate(words, takes_checkpoints=config_name == "evaluate")
             check_repeated(overrides)
             multirun = is_sweep(options)
-            overrides = [as_typed(override, multirun) for override in overrides]
+            overrides = [quoted(override, multirun) for override in overrides]
             overrides = sweep_values(overrides, multirun)
             _check_hydra(config_name, overrides)
             page = f"hydra/help={config_name}"
@@ -215,7 +207,7 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
                     f"hydra/{part}={choice}: {module} is not installed; "
                     'pip install -e ".[sweeps]" installs it'
                 )
-            version = importlib.metadata.version(module) if module == "optuna" else ""
+            version = metadata.version(module) if module == "optuna" else ""
             if version and int(version.split(".")[0]) < 5:
                 raise UserError(
                     f"hydra/{part}={choice} needs optuna 5, and {version} is installed; "
@@ -233,8 +225,7 @@ def _run(
     """Validate and execute one job; record the failure of a sweep's job, and raise `RunFailed`."""
     hydra = HydraConfig.get()
     multirun = hydra.mode == RunMode.MULTIRUN
-    words: Any = OmegaConf.to_container(hydra.overrides.task)  # unresolved, as typed
-    overrides = [str(word) for word in words]
+    overrides = task_overrides()
     search_path = [str(o) for o in hydra.overrides.hydra if str(o).startswith("hydra.searchpath=")]
     configure_logging()  # also in the worker process of a launcher
     if config_name == "train" and run_folder.in_sweep():
@@ -248,10 +239,7 @@ def _run(
         on_slurm = "SLURM_NTASKS" in os.environ
         if multirun and config_name == "train" and not on_slurm and starts_ranks(cfg.trainer):
             return _run_in_subprocess(cfg, [*search_path, *overrides])
-        sys.argv[1:] = [
-            *search_path,
-            *map(typed, overrides),
-        ]  # Lightning starts the other ranks with it
+        sys.argv[1:] = [*search_path, *map(unquoted, overrides)]  # for Lightning's other ranks
         return main(cfg)
     except Exception as error:
         message, trace = user_message(error, config_name, overrides), ""
@@ -323,7 +311,7 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
     Returns:
         The best validation NLL.
     """
-    command = [sys.executable, "-m", "en2py.cli.programs", *map(typed, overrides)]
+    command = [sys.executable, "-m", "en2py.cli.programs", *map(unquoted, overrides)]
     done = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
     result = run_folder.read_result(run_folder.Run.of_job(cfg).folder)
     if done.returncode == 0 and result is not None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from en2py.config.composition import typed
-from en2py.errors import UserError, did_you_mean
+from en2py.errors import UserError, did_you_mean, nearest
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _SCALARS = (Any, int, float, str, bool, Path, types.NoneType)
@@ -63,8 +63,7 @@ class ArgumentType:
             text = " or ".join(dict.fromkeys(found["msg"] for found in error.errors()))
             for words, plain in _WORDS.items():
                 text = text.replace(words, plain)
-            near = did_you_mean(str(value), re.findall("'(.*?)'", text))
-            hint = near if near.startswith("; did") else ""
+            hint = nearest(str(value), re.findall("'(.*?)'", text))
             text = text.replace(" or expected ", " or ")
             if type(None) in get_args(self.annotation):
                 text += ", or null"
@@ -97,6 +96,26 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
         keywords = typing.get_type_hints(get_args(hints[p.name])[0], include_extras=True)
         known |= {name: ArgumentType(hint) for name, hint in keywords.items()}
     return known, False
+
+
+def check_settings(function: Callable[..., Any], at: str, settings: Mapping[str, Any]) -> None:
+    """Compare settings with the arguments of a function or constructor of ours.
+
+    Args:
+        function: Has no other keywords.
+        at: The dotted key of the settings.
+        settings: Argument to value; a `_target_` is ignored.
+
+    Raises:
+        UserError: With key, value and expectation.
+    """
+    known, _ = argument_types(function)
+    for name, value in settings.items():
+        if name == "_target_":
+            continue
+        if (expected := known.get(name)) is None:
+            raise UserError(f"{at}.{name}: no such key{did_you_mean(name, known)}")
+        expected.validate(f"{at}.{name}", value)
 
 
 def _plain(annotation: Any) -> Any:

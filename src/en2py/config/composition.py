@@ -11,19 +11,24 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from en2py.console import IS_CHECKOUT
 from en2py.data.parallel import n_cores
 from en2py.errors import UserError
 
 # A wheel holds `conf` and the presets in the package; a checkout has them at its top level.
 _PACKAGE = Path(__file__).resolve().parents[1]
-IS_CHECKOUT = not (_PACKAGE / "conf").is_dir()
 _HOME = _PACKAGE.parents[1] if IS_CHECKOUT else _PACKAGE
 CONF = _HOME / "conf"
 PRESETS = _HOME / "experiments"
 ROOT = _HOME if IS_CHECKOUT else Path.cwd()  # `outputs` is in it
-SWEPT = ("path", "root", "init_from")  # last parts of keys whose comma lists are sweeps under -m
+# Keys whose values are paths, by their last part: `path` is `data.path` and `embeddings.path` too.
+DATA_FILES = ("path", "root")  # of data, word vectors and pieces; `root` is a folder
+CHECKPOINTS = ("ckpt_path", "init_from")
+READ = (*DATA_FILES, *CHECKPOINTS, "prompts", "results")
+WRITTEN = ("output", "cache", "folder", "export")
+SWEPT = (*DATA_FILES, "init_from")  # whose comma lists are sweeps under -m
 Config = Mapping[str, Any]
 
 
@@ -81,6 +86,14 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
             return compose(config_name, first, return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """Return the config that a run gets: a copy without Hydra's own settings."""
+    cfg = composed.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
 
 
 def default_options(config_name: str) -> dict[str, str]:

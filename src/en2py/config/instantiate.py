@@ -3,7 +3,6 @@
 A checkpoint brings a config that an unknown author may have written.
 """
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -14,7 +13,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from en2py.errors import UserError
+from en2py.errors import UserError, nearest
 
 # Modules whose functions and classes only build or compute.
 ALLOWED = (
@@ -134,9 +133,7 @@ def definition(target: str) -> Callable[..., Any]:
     value = getattr(found, name, None)
     if value is None:
         known = [known for known in dir(found) if not known.startswith("_")]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise UserError(f"{module} has no {name}{hint}")
+        raise UserError(f"{module} has no {name}{nearest(name, known)}")
     home = f"{getattr(value, '__module__', '')}."
     is_code = inspect.isfunction(value) or inspect.isclass(value)
     if not (is_code and home.startswith((*_allowed(), "pytorch_lightning.trainer."))):

@@ -17,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from en2py.config.composition import CONF, compose_config, groups_of, nodes, options_of, own_folders
 from en2py.data.files import is_disk_full
-from en2py.errors import Fault, UserError, did_you_mean
+from en2py.errors import Fault, UserError, did_you_mean, one_line
 
 _OTHER_OF_TRAINING = ("seed", "vocab", "compute", "checkpoints", "faults", "fresh", "init_from")
 _RENAMED_OPTIONS = {("data", "jsonl"): "file"}
@@ -46,7 +46,7 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
         return _instantiation(error)
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override}: this value cannot be parsed ({_one_line(error)}); a text with "
+            f"{error.override}: this value cannot be parsed ({one_line(error)}); a text with "
             "special characters needs quotes inside of quotes: key='\"text\"'"
         )
     if isinstance(error, ValueError | HydraException | OmegaConfBaseException):
@@ -60,7 +60,7 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
             return f"{error.full_key} is needed: add {error.full_key}=VALUE"
         key = getattr(error, "full_key", None)
         cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
-        text = f"{key}: {_first_line(error)}" if key else _one_line(error)
+        text = f"{key}: {_first_line(error)}" if key else one_line(error)
         reason = _first_line(cause) if cause else ""
         return text if reason in text else f"{text}: {reason}"  # equal under a debugger
     return None
@@ -82,10 +82,6 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _instantiation(error: InstantiationException) -> str | None:
     """Report a wrong argument; any other error inside an object is a bug."""
     for link in _chain(error):
@@ -93,7 +89,7 @@ def _instantiation(error: InstantiationException) -> str | None:
             return str(link)
     cause = error.__cause__ or error.__context__
     is_argument = cause is None or isinstance(cause, TypeError | ValueError | ImportError)
-    return _one_line(error) if is_argument else None
+    return one_line(error) if is_argument else None
 
 
 def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:

@@ -5,18 +5,24 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from en2py.config.composition import SWEPT, groups_of
+from en2py.config.composition import READ, SWEPT, WRITTEN, groups_of, typed
 from en2py.errors import UserError
 
-# Values of these keys are passed on as typed: Hydra's grammar would refuse or change them.
-# The last part of a key counts: `path` covers `data.path` and `embeddings.path`.
+# Values of these keys, by their last part, are passed on as typed: Hydra's grammar would refuse or
+# change them.
 TEXTS = ("prompt", "study", "baseline")
-PATHS = ("path", "root", "ckpt_path", "init_from", "prompts", "output", "cache", "folder", "export",
-         "results")  # fmt: skip
+PATHS = (*READ, *WRITTEN)
 _VALUES = ("null", "true", "false", "nan", "inf")  # words that are no text in the grammar
+
+
+def task_overrides() -> list[str]:
+    """Return the overrides of the job that Hydra executes, quoted and unresolved."""
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
+    return [str(word) for word in words]
 
 
 def check_repeated(overrides: Sequence[str]) -> None:
@@ -52,7 +58,7 @@ def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[
     for word in words:
         if not isinstance(word, str) or not re.match(r"~|\+{0,2}[\w.@/]+=", word):
             raise UserError(f"{word!r:.60} is not of the form 'key=value'")
-    overrides = [*map(as_typed, words), *_settings("", settings)]
+    overrides = [*map(quoted, words), *_settings("", settings)]
     check_repeated(overrides)
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.get_key_element().lstrip("+~").startswith(("hydra.", "hydra/")):
@@ -79,7 +85,7 @@ def _settings(section: str, settings: Mapping[str, Any]) -> list[str]:
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         overrides.append(
-            as_typed(f"{key}={value}")
+            quoted(f"{key}={value}")
             if isinstance(value, str) and name in TEXTS + PATHS
             else f"{key}={_literal(value)}"
         )
@@ -88,17 +94,17 @@ def _settings(section: str, settings: Mapping[str, Any]) -> list[str]:
 
 def _literal(value: Any) -> str:
     """Write a value in Hydra's grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+    if value is None or isinstance(value, int | float):
+        return typed(value)
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_literal, value))}]"
     is_word = re.fullmatch(r"[A-Za-z_][\w./-]*", str(value)) and str(value).lower() not in _VALUES
-    return str(value) if is_word or isinstance(value, int | float) else _quoted(str(value))
+    return str(value) if is_word else _quote(str(value))
 
 
-def as_typed(override: str, multirun: bool = False) -> str:
+def quoted(override: str, multirun: bool = False) -> str:
     r"""Quote the override of a text so that Hydra does not change its value.
 
     `prompt=add (a, b)` becomes `prompt='add (a, b)'`. Two grammars parse the value: in OmegaConf's
@@ -128,18 +134,18 @@ def as_typed(override: str, multirun: bool = False) -> str:
         texts = [part.strip() for part in text.split(",")]
     if name in PATHS:  # the shell expands `~` only at the start of a word
         texts = [os.path.expanduser(text) for text in texts]
-    return f"{key}={','.join(map(_quoted, texts))}"
+    return f"{key}={','.join(map(_quote, texts))}"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)
     text = re.sub(r"(\\+)\Z", r"\1\1", text)
     return f"'{text}'"
 
 
-def typed(override: str) -> str:
-    """Undo `as_typed`."""
+def unquoted(override: str) -> str:
+    """Undo `quoted`."""
     key, _, _ = override.partition("=")
     name = key.lstrip("+").rsplit(".", 1)[-1]
     if name not in TEXTS + PATHS:

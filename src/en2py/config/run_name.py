@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from en2py.config.composition import leaves, typed
+from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, typed
 from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
 
@@ -33,7 +33,7 @@ _NEUTRAL = {
     "decoding.grammar": False,
     "model.copy": False,
 }
-_FILES = ("path", "root", "init_from", "ckpt_path")  # keys whose value is a file or a folder
+_FILES = (*DATA_FILES, *CHECKPOINTS)  # keys of files and folders that a result depends on
 # Functions renamed after runs had been trained with them: hashes keep the first name.
 _RENAMED = {
     "en2py.data.sources.jsonl.read_jsonl": "en2py.data.sources.file.read_file",

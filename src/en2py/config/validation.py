@@ -25,16 +25,20 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import CONF, SWEPT, leaves, nodes, typed
+from en2py.config.composition import (
+    CHECKPOINTS,
+    CONF,
+    READ,
+    SWEPT,
+    WRITTEN,
+    leaves,
+    nodes,
+    typed,
+)
 from en2py.config.instantiate import allow_packages, check_allowed, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
-from en2py.errors import UserError, did_you_mean
+from en2py.errors import UserError, did_you_mean, nearest
 from en2py.ranges import ProperFraction, Seed
-
-FILES = ("path", "ckpt_path", "init_from", "prompts", "results")  # must exist, by their last part
-CHECKPOINTS = ("ckpt_path", "init_from")  # their loader names the newest valid one
-FOLDERS = ("root",)
-WRITTEN = ("output", "cache", "folder", "export")  # are created
 
 Section = Mapping[str, Any]
 _Count = PositiveInt | Literal[-1]  # -1: without limit
@@ -256,8 +260,9 @@ def _check_missing(written: Section) -> None:
     # Unresolved, because `data.source.path: ${data.path}` is missing only if `data.path` is.
     for key, value in leaves(written):
         if value == "???":
-            kind = "FILE" if key.rpartition(".")[2] in FILES else "VALUE"
-            kind = "FOLDER" if key == "pretrained" or _reads_folders(key, written) else kind
+            name = key.rpartition(".")[2]
+            is_folder = name in ("root", "pretrained") or _reads_folders(key, written)
+            kind = "FOLDER" if is_folder else "FILE" if name in READ else "VALUE"
             raise UserError(f"{key} is needed: add {key}={kind}")
 
 
@@ -338,7 +343,7 @@ def _check_value(key: str, value: Any) -> None:
     for expected in (kind for known, kind in VALUES.items() if matches(key, known)):
         expected.validate(key, value)
     name = key.rpartition(".")[2]
-    if name in ("prompt", *FILES, *FOLDERS) and isinstance(value, str) and not value.strip():
+    if name in ("prompt", *READ) and isinstance(value, str) and not value.strip():
         raise UserError(f"{key} is empty: set a value, or leave it out")
 
 
@@ -724,7 +729,7 @@ def _check_path(key: str, value: Any, config: Section, *, several: bool) -> None
             raise UserError(f"{key}: {path} is a file, expected a folder")
         if not os.access(path, os.W_OK):
             raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
-    elif name in (*FILES, *FOLDERS):
+    elif name in READ:
         is_list = several and name == "ckpt_path"  # of files and folders
         if re.match(r"\w+://", value):
             raise UserError(f"{key}={value}: a URL; download it, and name the file: {key}=FILE")
@@ -733,11 +738,12 @@ def _check_path(key: str, value: Any, config: Section, *, several: bool) -> None
         for path in expand_paths(value) if is_list else [Path(value)]:
             _check_exists(key, path)
             is_either = _is_dataset(key, path) or (several and key.startswith("data."))
-            is_folder = name in FOLDERS or _reads_folders(key, config)
+            is_folder = name == "root" or _reads_folders(key, config)
             if not is_list and path.is_dir() != is_folder and not is_either:
                 kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
                 raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
-            if name not in CHECKPOINTS and path.is_file() and path.stat().st_size == 0:
+            is_empty = path.is_file() and path.stat().st_size == 0
+            if is_empty and name not in CHECKPOINTS:  # its loader names the newest valid one
                 raise UserError(f"{key}={path}: this file is empty")
 
 
@@ -787,6 +793,5 @@ def _check_exists(key: str, path: Path) -> None:
         path = path.parent
     if path.parent.is_file():
         raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
-    near = did_you_mean(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
-    hint = near if near.startswith("; did") else ""
+    hint = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
     raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")

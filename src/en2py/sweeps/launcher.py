@@ -22,8 +22,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from pydantic import PositiveFloat, PositiveInt
 
-from en2py.config.argument_types import argument_types
-from en2py.errors import UserError
+from en2py.config.argument_types import check_settings
+from en2py.errors import UserError, one_line
 
 Backend = Literal["loky", "ray", "dask"]
 _ENVIRONMENT = "EN2PY_"  # variables that the runs need on other machines too
@@ -148,11 +148,7 @@ def check_launcher(section: Mapping[str, Any]) -> None:
     Raises:
         UserError: With key, value and remedy.
     """
-    known, _ = argument_types(JoblibLauncher)
-    for name, value in section.items():
-        expected = known.get(name)
-        if expected is not None:
-            expected.validate(f"hydra.launcher.{name}", value)
+    check_settings(JoblibLauncher, "hydra.launcher", section)
     backend = section["backend"]
     if section.get("address") is not None and backend == "loky":
         clusters = " or ".join(f"hydra.launcher.backend={b}" for b in get_args(Backend)[1:])
@@ -184,10 +180,10 @@ def _check_reachable(backend: str, address: str | None) -> None:
 
 
 def _unreachable(backend: str, address: str | None, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
     return UserError(
-        f"hydra.launcher.address={address}: no {backend} cluster answers ({reason}); start one, or "
-        "leave the address out for a cluster on this machine"
+        f"hydra.launcher.address={address}: no {backend} cluster answers "
+        f"({one_line(error)[:200]}); start one, or leave the address out for a cluster on this "
+        "machine"
     )
 
 

@@ -16,14 +16,15 @@ from typing import Annotated, Any, Literal
 import optuna
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from en2py.config.argument_types import argument_types
+from en2py.config.argument_types import check_settings
+from en2py.config.composition import without_hydra
 from en2py.config.run_name import config_digest
 from en2py.data.files import digest, write_atomically
-from en2py.errors import UserError, did_you_mean
+from en2py.errors import UserError, one_line
 from en2py.sweeps import plan, preparation, progress
 from en2py.sweeps.search_space import Space, rounded, search_space, space_text
 from en2py.sweeps.sweeper import StudySweeper
@@ -245,21 +246,14 @@ class SearchSweeper(StudySweeper):
         assert self.config is not None
         if self.config.hydra.job.config_name != "train":
             raise UserError("hydra/sweeper=search: only train.py searches")
-        known, _ = argument_types(SearchSweeper)
-        for name, value in self.config.hydra.sweeper.items():
-            if name in ("_target_", "params"):
-                continue
-            expected = known.get(name)
-            if expected is None:
-                raise UserError(f"hydra.sweeper.{name}: no such key{did_you_mean(name, known)}")
-            expected.validate(f"hydra.sweeper.{name}", value)
+        sweeper = self.config.hydra.sweeper
+        settings = {key: value for key, value in sweeper.items() if key != "params"}
+        check_settings(SearchSweeper, "hydra.sweeper", settings)
 
     def _base_config(self, fixed: Sequence[str]) -> dict[str, Any]:
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
-        cfg: DictConfig = loader.load_sweep_config(self.config, list(fixed))
-        with open_dict(cfg):
-            del cfg["hydra"]
+        cfg = without_hydra(loader.load_sweep_config(self.config, list(fixed)))
         plain: Any = OmegaConf.to_container(cfg, resolve=True)
         if plain["trainer"].get("limit_val_batches") == 0:
             raise UserError(
@@ -313,9 +307,9 @@ def open_study(settings: Mapping[str, Any]) -> Any:
             load_if_exists=True,
         )
     except Exception as error:  # of Optuna, SQLAlchemy, a driver, the file system
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"hydra.sweeper.storage={settings['storage']} cannot be opened ({reason}): give a "
+            f"hydra.sweeper.storage={settings['storage']} cannot be opened "
+            f"({one_line(error)[:200]}): give a "
             "file, or a URL such as sqlite:///search.db"
         ) from error
 

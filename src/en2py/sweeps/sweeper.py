@@ -12,8 +12,9 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
+from en2py.config.composition import without_hydra
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, progress
 from en2py.training import run_folder
@@ -117,9 +118,7 @@ class StudySweeper(Sweeper):
         hydra = HydraConfig.instance()
         sweep_config, hydra.cfg = hydra.cfg, None
         hydra.set_config(composed)
-        cfg = composed.copy()
-        with open_dict(cfg):
-            del cfg["hydra"]
+        cfg = without_hydra(composed)
         try:
             validate(cfg, "train")
             return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg

@@ -16,7 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from en2py.config.composition import Config, leaves
+from en2py.config.composition import DATA_FILES, Config, leaves
 from en2py.config.run_name import with_current_names
 from en2py.data.files import atomic_file, disk_full, file_digest, is_disk_full
 from en2py.data.prepare import Prepared
@@ -24,7 +24,6 @@ from en2py.errors import UserError
 
 FORMAT = 2  # raised when older checkpoints stop loading
 _WEIGHTS = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", "en2py")
-_LOCATIONS = {"path", "root"}  # keys of a file or folder of data, or of one per split
 _CHECKSUM_BYTES = 32  # SHA-256 of all bytes before, at the end of the file
 
 
@@ -229,7 +228,7 @@ def locate_data(
             return {
                 name: located(
                     item,
-                    is_path or name in _LOCATIONS,
+                    is_path or name in DATA_FILES,
                     f"{{{name}:FILE}}" if key == "sources" else option,
                     name,
                 )
@@ -256,6 +255,6 @@ def locate_data(
 
 def _data_paths(data: Config) -> list[str]:
     """Return the paths of files and folders in a data section: of `path`, `root`, and by split."""
-    paths = (value for key, value in leaves(data) if _LOCATIONS & {*key.split(".")})
+    paths = (value for key, value in leaves(data) if {*DATA_FILES} & {*key.split(".")})
     several = (value if isinstance(value, list) else [value] for value in paths)
     return [path for path in chain.from_iterable(several) if isinstance(path, str)]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import escape
+from en2py.config.composition import DATA_FILES, escape
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
 from en2py.data.files import remove_leftovers, write_atomically
@@ -23,7 +23,6 @@ _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processe
 # on all others, which must match; otherwise use `init_from`.
 _CHANGEABLE = (*_OWN, "optimizer", "scheduler", "callbacks", "trainer", "batch", "decoding",
                "checkpoints", "sandbox", "behaviour")  # fmt: skip
-_LOCATIONS = ("path", "root")  # a file may have moved; its content is compared later
 
 
 def resumed_config(
@@ -67,7 +66,8 @@ def resumed_config(
         for key in config
         if key not in _CHANGEABLE
         for line in differences({key: stored["config"].get(key)}, {key: config[key]})
-        if line.split(":")[0].split(".")[-1] not in _LOCATIONS
+        # A file may have moved; its content is compared later.
+        if line.split(":")[0].split(".")[-1] not in DATA_FILES
     ]
     trained, now = (c["trainer"].get("limit_val_batches") for c in (stored["config"], config))
     if trained != now:  # the best value so far would be compared with one of other pairs

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import escape
 from en2py.config.instantiate import check_allowed
+from en2py.config.overrides import task_overrides
 from en2py.config.run_name import archive_folder, config_digest, has_digest, run_name
 from en2py.data.files import write_atomically
 from en2py.errors import UserError
@@ -65,10 +66,10 @@ class Run:
     @classmethod
     def of_job(cls, cfg: DictConfig) -> "Run":
         """Return the run of the job that Hydra executes."""
-        hydra = HydraConfig.get()
-        words: Any = OmegaConf.to_container(hydra.overrides.task)  # unresolved, as typed
-        choices = {k: str(v) for k, v in hydra.runtime.choices.items() if k[:5] != "hydra"}
-        return cls(cfg, [str(word) for word in words], choices)
+        choices = {
+            k: str(v) for k, v in HydraConfig.get().runtime.choices.items() if k[:5] != "hydra"
+        }
+        return cls(cfg, task_overrides(), choices)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
