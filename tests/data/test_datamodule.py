@@ -94,7 +94,7 @@ def test_collate_pads_shifts_and_counts(tgt_vocab: Vocab) -> None:
     assert torch.equal(batch.indices, torch.tensor([7, 2]))
 
 
-def test_a_store_returns_the_same_batches_as_collate(tgt_vocab: Vocab) -> None:
+def test_a_store_gathers_the_examples_at_some_positions(tgt_vocab: Vocab) -> None:
     examples = [
         Example(7, [4, 5], [6], 10, 3),
         Example(2, [4], [5, 6, 7], 5, 0),
@@ -103,13 +103,19 @@ def test_a_store_returns_the_same_batches_as_collate(tgt_vocab: Vocab) -> None:
     store = Store(examples, tgt_vocab)
     assert len(store) == 3
     for places in ([0, 1, 2], [2, 0], [1], [2]):
-        ours, plain = store.batch(places), collate([examples[i] for i in places], tgt_vocab)
-        for name, value in vars(plain).items():
+        ours, alone = store.batch(places), collate([examples[i] for i in places], tgt_vocab)
+        for name, value in vars(alone).items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(getattr(ours, name), value), name
-                assert getattr(ours, name).dtype == value.dtype, name
+                assert getattr(ours, name).dtype == value.dtype == torch.int64, name
             else:
                 assert getattr(ours, name) == value, name
+    last = store.batch([2, 0])
+    assert last.tgt.tolist() == [
+        [tgt_vocab.bos_id, tgt_vocab.eos_id, tgt_vocab.pad_id],
+        [tgt_vocab.bos_id, 6, tgt_vocab.eos_id],
+    ]
+    assert (last.n_tokens, last.n_characters, last.spelling_bits) == (3, 10, 4)
 
 
 class Places(Dataset[list[int]]):

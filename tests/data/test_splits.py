@@ -416,12 +416,6 @@ def test_the_first_source_stays_the_main_one_in_another_order():
 # --- refusals
 
 
-@pytest.mark.parametrize("ratios", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5)])
-def test_wrong_ratios_are_refused(ratios):
-    with pytest.raises(UserError, match="add up to 1"):
-        group_split(corpus(), DataReport(), ratios=ratios, seed=0)
-
-
 def test_too_few_pairs_are_refused():
     with pytest.raises(UserError, match="2 pairs are too few"):
         random_split(corpus(2), DataReport(), ratios=RATIOS, seed=0)

@@ -703,12 +703,6 @@ def _check_shapes(config: Section) -> None:
                 f"{key}.n_heads={n_heads}: does not divide {key}.d_model={d_model}; "
                 f"the nearest number of heads that does is {best}"
             )
-        ratios = section.get("ratios")
-        if isinstance(ratios, list) and (len(ratios) != 3 or abs(sum(ratios) - 1) > 1e-6):
-            raise UserError(
-                f"{key}.ratios={typed(ratios)}: expected three numbers (train, val, test) "
-                f"that sum to 1; these {len(ratios)} sum to {sum(ratios):g}"
-            )
     max_len = (config.get("decoding") or {}).get("max_len")
     limit = (config.get("model") or {}).get("max_tgt_len")
     if isinstance(max_len, int) and isinstance(limit, int) and max_len > limit:

@@ -86,8 +86,6 @@ def word_dropout(
     Returns:
         The pairs, each followed by its variants.
     """
-    if not 0 <= probability < 1:
-        raise ValueError(f"probability ({probability}) is not in [0, 1)")
     augmented = []
     for pair in pairs:
         augmented.append(pair)

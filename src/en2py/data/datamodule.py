@@ -175,15 +175,10 @@ class WithNeighbours(Dataset[Batch]):
     def lengths(self) -> list[list[tuple[int, int]]]:
         """Return the (source, target) lengths of each pair with each neighbour, and with none."""
         rows = ([self._example(i, rank) for rank in range(self.n)] for i in range(len(self)))
-        return [[_lengths(example) for example in row] for row in rows]
+        return [[example.lengths for example in row] for row in rows]
 
     def _example(self, pair: int, rank: int) -> Example:
         return _extended(self.examples[pair], self.near[pair][rank:], self.added.__getitem__)
-
-
-def _lengths(example: Example) -> tuple[int, int]:
-    """Return the lengths of source and target with EOS."""
-    return len(example.src) + 1, len(example.tgt) + 1
 
 
 def _extended(example: Example, near: Sequence[int], ids: Callable[[int], list[int]]) -> Example:
@@ -370,7 +365,7 @@ class PairDataModule(pl.LightningDataModule):
         return self.trainer.strategy.root_device
 
     def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
-        lengths = [_lengths(example) for example in self.examples[split]]
+        lengths = [example.lengths for example in self.examples[split]]
         # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
         return EpochBatches(lengths, max_tokens, seed, *self._rank_and_world())

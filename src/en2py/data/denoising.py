@@ -89,7 +89,7 @@ class WithDenoised(Dataset[Batch]):
 
     def lengths(self) -> list[tuple[int, int]]:
         """Return (source, target) lengths with EOS; of variants the source counts for both."""
-        own = [(len(example.src) + 1, len(example.tgt) + 1) for example in self.examples]
+        own = [example.lengths for example in self.examples]
         sources = (self._source(min(len(e.tgt), self.longest)) + 1 for e in self.extra)
         return [*own, *((length, length) for length in sources)]
 

@@ -32,15 +32,6 @@ class Pair:
     combination: str = ""
     split: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> "Pair":
-        """Create from `to_dict`, also after JSON."""
-        return cls(**{**record, "tests": tuple(record["tests"])})
-
 
 @dataclass
 class Step:

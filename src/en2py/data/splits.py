@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from en2py.data.duplicates import (
     Fingerprint,
@@ -30,7 +30,17 @@ from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.errors import UserError
 from en2py.ranges import Seed
 
-Ratios = Sequence[Annotated[float, Field(gt=0, lt=1)]]  # of train, val, test
+
+def _shares(ratios: Sequence[float]) -> Sequence[float]:
+    if len(ratios) != 3 or abs(sum(ratios) - 1) > 1e-6:
+        raise ValueError(
+            f"three numbers (train, val, test) that sum to 1; these {len(ratios)} sum to "
+            f"{sum(ratios):g}"
+        )
+    return ratios
+
+
+Ratios = Annotated[Sequence[Annotated[float, Field(gt=0, lt=1)]], AfterValidator(_shares)]
 Prints = Sequence[Fingerprint] | None
 
 
@@ -159,7 +169,6 @@ def official_split(
             "use split=group"
         )
     part = [pair.split for pair in main]
-    _sizes(len(main), ratios)  # raises on wrong ratios
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
         groups = group_near_duplicates([draft.prints[i] for i in trained])
@@ -271,11 +280,6 @@ class _Draft:
 
 def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
     """Convert ratios to numbers of pairs; a split with a positive ratio gets at least one."""
-    if len(ratios) != 3 or min(ratios) < 0 or ratios[0] == 0 or abs(sum(ratios) - 1) > 1e-6:
-        raise UserError(
-            f"split.ratios {list(ratios)} are not the shares of train, validation and test; "
-            "use three numbers that add up to 1, for example [0.7, 0.15, 0.15]"
-        )
     val, test = (max(1, round(n * ratio)) if ratio else 0 for ratio in ratios[1:])
     if val + test >= n:
         raise UserError(f"{n} pairs are too few to split by {list(ratios)}; take more data")

@@ -143,9 +143,9 @@ def test_programs_mostly_combine_several_primitives(generated):
 
 def test_the_same_seed_draws_the_same_pairs_with_any_hash_seed():
     script = (
-        "import hashlib, json; from en2py.data.pairs import DataReport;"
+        "import dataclasses, hashlib, json; from en2py.data.pairs import DataReport;"
         "from en2py.data.sources.tasks import read_tasks;"
-        "pairs = [p.to_dict() for p in read_tasks(DataReport(), n_pairs=300, seed=3)];"
+        "pairs = [dataclasses.asdict(p) for p in read_tasks(DataReport(), n_pairs=300, seed=3)];"
         "print(hashlib.sha256(json.dumps(pairs).encode()).hexdigest())"
     )
     hashes = {

@@ -18,8 +18,6 @@ class BpeTokenizer(LearnedTokenizer):
     """
 
     def __init__(self, vocab_size: Annotated[int, Field(ge=256)]) -> None:
-        if vocab_size < 256:
-            raise ValueError(f"vocab_size ({vocab_size}) is less than the 256 single bytes")
         self.vocab_size = vocab_size
 
     def fit(self, texts: Iterable[str]) -> None:

@@ -46,8 +46,6 @@ class _Pieces(LearnedTokenizer):
     _key = "shared_pieces"
 
     def __init__(self, words: Tokenizer, vocab_size: int, path: Path | None) -> None:
-        if vocab_size < LEAST:
-            raise ValueError(f"vocab_size ({vocab_size}) is less than {LEAST}")
         self.words, self.vocab_size, self.path = words, vocab_size, path
         self._known: dict[str, list[str]] = {}  # part to its pieces
 
