@@ -16,6 +16,7 @@ from en2py.config.overrides import python_overrides
 from en2py.config.validation import starts_ranks, validate
 from en2py.console import configure_logging
 from en2py.errors import Fault, UserError
+from en2py.training.run_folder import Run, metrics_of, read_result
 
 if TYPE_CHECKING:
     from en2py.training.module import Seq2SeqModule
@@ -36,8 +37,7 @@ class TrainedRun:
     @property
     def metrics(self) -> dict[str, float]:
         """Return `val/...` and `train/...` of the best epoch, and `test/...` of its checkpoint."""
-        found = {name: value for name, value in self.result["best"].items() if "/" in name}
-        return found | {f"test/{name}": value for name, value in self.result["test"].items()}
+        return metrics_of(self.result)
 
     @property
     def checkpoint(self) -> Path:
@@ -105,7 +105,6 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
         hydra.set_config(composed)
         try:
             from en2py.cli.train import train as train_run  # torch takes seconds
-            from en2py.training.run_folder import Run, read_result
 
             folder = Run.of_job(cfg).folder.absolute()
             train_run(cfg)

@@ -18,13 +18,14 @@ from en2py.training.loggers import (
     FaultTolerantWandbLogger,
     MetricsFile,
     finish_wandb,
+    log_evaluated_run,
     wandb_logger,
     wandb_mode,
 )
 from training_runs import Go, folder_of
 
 RUN: dict[str, Any] = {
-    "project": "p", "name": "r", "run_id": "i", "group": "s", "job_type": "training",
+    "name": "r", "run_id": "i", "group": "s", "job_type": "training",
 }  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def test_a_start_that_fails_offline_too_is_reported_once(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", "nowhere")
     wandb.teardown()
-    assert wandb_logger(folder=tmp_path, **RUN).disabled
+    assert wandb_logger({"project": "p"}, folder=tmp_path, **RUN).disabled
     (message,) = [r.getMessage() for r in caplog.records if r.name == loggers.__name__]
     assert "W&B is disabled" in message and "'nowhere'" in message
     wandb.teardown()
@@ -127,7 +128,7 @@ def test_a_failed_start_is_followed_by_an_offline_record(
         monkeypatch.setenv("WANDB_MODE", "online")
         monkeypatch.setattr(loggers, "_START_SECONDS", 1.0)
         wandb.teardown()  # an earlier test's session has read another environment
-        logger = wandb_logger(folder=tmp_path, **RUN)
+        logger = wandb_logger({"project": "p"}, folder=tmp_path, **RUN)
         assert not logger.disabled
         finish_wandb()
         wandb.teardown()
@@ -150,7 +151,7 @@ def test_starting_with_an_unresponsive_server_has_a_time_limit(
         return MagicMock()
 
     monkeypatch.setattr("wandb.init", init)
-    logger = wandb_logger(folder=tmp_path, **RUN)
+    logger = wandb_logger({"project": "p"}, folder=tmp_path, **RUN)
     assert started[0]["settings"].init_timeout <= 14
     assert started[0]["settings"].finish_timeout == 30
     assert logger._wandb_init["mode"] == "offline" and not logger.disabled
@@ -165,7 +166,7 @@ def test_the_time_of_the_login_counts_towards_the_limit(
     monkeypatch.setattr(loggers, "wandb_mode", lambda: "online")
     started: list[Any] = []
     monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
-    wandb_logger(folder=tmp_path, **RUN)
+    wandb_logger({"project": "p"}, folder=tmp_path, **RUN)
     assert started[0]["settings"].init_timeout == 5
 
 
@@ -173,7 +174,7 @@ def test_tables_of_runs_show_the_best_nll_instead_of_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    logger = wandb_logger(folder=tmp_path, **RUN)
+    logger = wandb_logger({"project": "p"}, folder=tmp_path, **RUN)
     for step, nll in enumerate((3.0, 1.0, 2.0)):
         logger.log_metrics({"val/nll": nll}, step=step)
     assert dict(logger.experiment.summary["val/nll"]) == {"min": 1.0}
@@ -226,13 +227,6 @@ def test_metrics_of_the_test_split_have_no_epoch(tmp_path: Path) -> None:
     ]
 
 
-def test_rows_of_an_older_file_are_counted_from_1_when_a_run_resumes(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text("step,epoch,val/nll\n9,0,3.5\n19,1,2.5\n29,2,2.0\n")
-    logger = MetricsFile(path, until_step=20)
-    assert [row["epoch"] for row in logger.rows] == ["1", "2"]
-
-
 def test_a_failed_write_of_metrics_does_not_hide_the_error_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,9 +251,20 @@ def test_options_reach_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("WANDB_MODE", "online")
     started: list[Any] = []
     monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
-    wandb_logger(folder=tmp_path, **RUN, entity="team", tags=["a"], notes="n", mode="offline")
-    expected = {"entity": "team", "tags": ["a"], "notes": "n", "mode": "offline", "id": "i"}
-    assert expected.items() <= started[0].items() and started[0]["job_type"] == "training"
+    section = {"project": "p", "entity": "team", "tags": ["a"], "notes": "n", "mode": "offline"}
+    wandb_logger(section, folder=tmp_path, **RUN, tags=["b"])
+    expected = {**section, "tags": ["b", "a"], "id": "i", "job_type": "training"}
+    assert expected.items() <= started[0].items()
+
+
+def test_an_evaluation_keeps_tags_and_notes_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
+    section = {"project": "p", "tags": ["a"], "notes": "n", "mode": "offline"}
+    log_evaluated_run(tmp_path / "run", "study", {"test/bleu": 1.0}, section)
+    assert not started[0]["tags"] and started[0]["notes"] is None
 
 
 def test_agent_of_a_wandb_sweep_chooses_the_run_id(
@@ -268,7 +273,7 @@ def test_agent_of_a_wandb_sweep_chooses_the_run_id(
     monkeypatch.setenv("WANDB_SWEEP_ID", "s")
     started: list[Any] = []
     monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
-    wandb_logger(folder=tmp_path, **RUN, mode="offline")
+    wandb_logger({"project": "p", "mode": "offline"}, folder=tmp_path, **RUN)
     assert started[0]["id"] is None
 
 

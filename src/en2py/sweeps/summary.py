@@ -6,7 +6,6 @@ row per run, which can be kept without the folders.
 """
 
 import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from rich.filesize import decimal
 
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.console import Column, print_table
-from en2py.data.files import file_digest, folder_size, write_atomically
+from en2py.data.files import csv_text, file_digest, folder_size, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     MODEL,
@@ -45,6 +44,7 @@ from en2py.training.run_folder import (
     FAILED,
     FINISHED,
     State,
+    metrics_of,
     read_record,
     read_result,
     read_state,
@@ -262,7 +262,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
         }
         for run in runs
     ]
-    return _csv([*_FACTS, *chosen, *names, *(_VERSION + name for name in versions)], rows)
+    return csv_text([*_FACTS, *chosen, *names, *(_VERSION + name for name in versions)], rows)
 
 
 def _from_csv(path: Path) -> list[StoredRun]:
@@ -295,15 +295,13 @@ def _from_folder(folder: Path) -> StoredRun | None:
     if result is None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-    metrics = {name: value for name, value in result["best"].items() if "/" in name}
-    metrics |= {f"test/{name}": value for name, value in result["test"].items()}
     vocab = folder / "vocab" / "tgt.json"
     facts = {key: str(result.get(key, "")) for key in _FACTS}
     facts |= {"run": folder.name, "vocab": file_digest(vocab)[:12] if vocab.exists() else ""}
     return StoredRun(
         facts=facts,
         settings=settings(config, result["choices"]),
-        metrics={k: float(v) for k, v in metrics.items() if isinstance(v, int | float)},
+        metrics={k: float(v) for k, v in metrics_of(result).items() if isinstance(v, int | float)},
         versions=result["versions"],
         curves=_curves(folder / "metrics.csv"),
         typed=tuple(o.lstrip("+").split("=")[0] for o in result["overrides"]),
@@ -365,15 +363,7 @@ def _csv_of_rows(results: Results) -> str:
                 cells |= {label: difference.value}
                 cells |= {f"{label} low": difference.low, f"{label} high": difference.high}
         table.append({key: "" if value is None else value for key, value in cells.items()})
-    return _csv(list(dict.fromkeys(key for cells in table for key in cells)), table)
-
-
-def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(dict.fromkeys(key for cells in table for key in cells), table)
 
 
 def _print(results: Results) -> None:

@@ -1,8 +1,6 @@
 """Loggers of a run: always a CSV file, and W&B, TensorBoard or MLflow if configured."""
 
-import csv
 import functools
-import io
 import logging
 import os
 import shlex
@@ -20,11 +18,10 @@ from pytorch_lightning.utilities import rank_zero_only
 from en2py.config.instantiate import make
 from en2py.config.run_name import n_archived, wandb_id
 from en2py.config.validation import wandb_mode_of_environment
-from en2py.data.files import digest, read_csv, write_atomically
+from en2py.data.files import csv_text, digest, read_csv, write_atomically
 from en2py.errors import Fault, UserError
-from en2py.evaluation.learning_curve import epochs_from_1
 from en2py.evaluation.results import Results
-from en2py.training.run_folder import Run
+from en2py.training.run_folder import Run, metrics_of
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +45,7 @@ class MetricsFile(Logger):
         self.path = path
         self.rows: list[dict[str, str]] = []
         if until_step is not None and path.exists():
-            rows = [row for row in read_csv(path) if int(row["step"]) < until_step]
-            self.rows = epochs_from_1(rows)
+            self.rows = [row for row in read_csv(path) if int(row["step"]) < until_step]
 
     @property
     def name(self) -> str:
@@ -87,11 +83,7 @@ class MetricsFile(Logger):
         """Write the file."""
         columns = dict.fromkeys(["step", "epoch"])
         columns.update(dict.fromkeys(sorted({key for row in self.rows for key in row})))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(self.path, text.getvalue().encode())
+        write_atomically(self.path, csv_text(columns, self.rows).encode())
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -170,17 +162,14 @@ def wandb_mode() -> str:
 
 
 def wandb_logger(
+    section: Mapping[str, Any],
     *,
-    project: str,
     folder: Path,
     name: str,
     run_id: str,
     group: str,
     job_type: str,
-    entity: str | None = None,
     tags: Sequence[str] = (),
-    notes: str | None = None,
-    mode: str | None = None,
     config: Mapping[str, Any] | None = None,
     log_checkpoints: bool = False,
 ) -> WandbLogger:
@@ -188,24 +177,35 @@ def wandb_logger(
 
     If W&B is not reachable, the run is recorded offline; if that fails too, the logger is disabled.
     In a W&B sweep the agent has set the id of the run.
+
+    Args:
+        section: `logger.wandb`.
+        folder: W&B stores offline runs in it.
+        name: Of the run.
+        run_id: Of the run.
+        group: Of the run: the study.
+        job_type: `training` or `evaluation`.
+        tags: In addition to those of the section.
+        config: What W&B shows as the config of the run.
+        log_checkpoints: Whether W&B stores the checkpoints.
     """
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")  # our own output names the folders
     deadline = time.monotonic() + _START_SECONDS
-    mode, problem = mode or wandb_mode(), ""
+    mode, problem = section.get("mode") or wandb_mode(), ""
     in_agent = "WANDB_SWEEP_ID" in os.environ
     while True:
         timeout = max(4.0, deadline - time.monotonic())
         logger = FaultTolerantWandbLogger(
-            project=project,
+            project=section["project"],
             name=name,
             id=None if in_agent else run_id,
-            entity=entity,
+            entity=section.get("entity"),
             group=group,
             job_type=job_type,
-            notes=notes,
-            tags=list(tags),
+            notes=section.get("notes"),
+            tags=[*tags, *section.get("tags", ())],
             save_dir=str(folder),
             config=dict(config or {}),
             resume="allow",
@@ -290,16 +290,13 @@ def training_loggers(run: Run, n_parameters: int) -> list[Logger]:
 def _wandb_logger_of(run: Run, section: Mapping[str, Any], config: dict[str, Any]) -> WandbLogger:
     tags = [f"{group}={run.choices[group]}" for group in ("data", "model", "embeddings", "loss")]
     return wandb_logger(
-        entity=section.get("entity"),
-        notes=section.get("notes"),
-        mode=section.get("mode"),
-        project=section["project"],
+        section,
         folder=run.folder.parent,
         name=run.name,
         run_id=wandb_id(run.config["study"], run.name, n_archived(run.folder)),
         group=run.config["study"],
         job_type="training",
-        tags=[*tags, f"seed={run.config['seed']}", *section.get("tags", ())],
+        tags=[*tags, f"seed={run.config['seed']}"],
         config=config,
         log_checkpoints=section["log_checkpoints"],
     )
@@ -337,9 +334,7 @@ def log_finished_run(run: Run, result: Mapping[str, Any]) -> None:
         result: Its `result.json`.
     """
     logger = _wandb_logger_of(run, run.config["logger"]["wandb"], {"choices": run.choices})
-    values = {name: value for name, value in result["best"].items() if "/" in name}
-    values |= {f"test/{name}": value for name, value in result["test"].items()}
-    logger.log_metrics({**values, BEST: result["best"]["val/nll"]}, result["steps"])
+    logger.log_metrics({**metrics_of(result), BEST: result["best"]["val/nll"]}, result["steps"])
     finish_wandb()
 
 
@@ -355,9 +350,7 @@ def log_evaluated_run(
         section: `logger.wandb`.
     """
     logger = wandb_logger(
-        entity=section.get("entity"),
-        mode=section.get("mode"),
-        project=section["project"],
+        {**section, "tags": [], "notes": None},  # they would replace those of the training
         folder=folder.parent,
         name=folder.name,
         run_id=wandb_id(study, folder.name, n_archived(folder)),
@@ -379,16 +372,13 @@ def log_results(results: Results, section: Mapping[str, Any], folder: Path, stud
     """
     name = f"{results.title}, {results.data['part']}"
     logger = wandb_logger(
-        entity=section.get("entity"),
-        notes=section.get("notes"),
-        mode=section.get("mode"),
-        project=section["project"],
+        section,
         folder=folder,
         name=name,
         run_id=digest([name, results.data["test_hash"], [row.runs for row in results.rows]])[:10],
         group=study,
         job_type="evaluation",
-        tags=["evaluation", f"data={results.data['name']}", *section.get("tags", ())],
+        tags=["evaluation", f"data={results.data['name']}"],
         config={"data": results.data, "fixed": results.fixed, "axes": results.axes},
     )
     columns = ["row", "kind", "metric", "value", "low", "high", "over", "difference", "significant"]

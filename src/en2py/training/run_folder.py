@@ -240,6 +240,12 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def metrics_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `val/...` and `train/...` of the best epoch, and `test/...` of its checkpoint."""
+    found = {name: value for name, value in result["best"].items() if "/" in name}
+    return found | {f"test/{name}": value for name, value in result["test"].items()}
+
+
 def is_of_other_python(result: Mapping[str, Any]) -> bool:
     """Return whether another minor version of Python made a result."""
     return bool(result.get("python", PYTHON) != PYTHON)

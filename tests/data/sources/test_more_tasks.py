@@ -187,7 +187,8 @@ def test_held_out_combinations_are_new_and_their_primitives_are_not(generated):
 
 def test_the_same_seed_draws_the_same_pairs_with_any_hash_seed():
     script = (
-        "import dataclasses, hashlib, json; from en2py.data.sources.tasks.generate import draw_pairs;"
+        "import dataclasses, hashlib, json;"
+        "from en2py.data.sources.tasks.generate import draw_pairs;"
         "pairs = [dataclasses.asdict(pair) for pair in draw_pairs('3/0', 'all')];"
         "print(hashlib.sha256(json.dumps(pairs).encode()).hexdigest())"
     )

