@@ -1,7 +1,5 @@
 from collections import Counter
 
-import pytest
-
 from en2py.evaluation.trigger_words import probe_trigger_words, rarest_word
 
 TRAINING = [
@@ -69,8 +67,3 @@ def test_rarest_word_is_in_the_fewest_descriptions():
 def test_without_a_known_word_or_a_program_there_is_no_probe():
     assert probe_trigger_words(["unheard of"], [ADD], TRAINING, triggered) is None
     assert probe_trigger_words(DESCRIPTIONS[:1], [""], TRAINING, triggered) is None
-
-
-def test_lengths_must_agree():
-    with pytest.raises(ValueError, match="1 descriptions but 0 outputs"):
-        probe_trigger_words(["x"], [], TRAINING, triggered)

@@ -19,6 +19,7 @@ from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
 from en2py.sweeps import plan, preparation
 from en2py.sweeps.preparation import prepare_data
+from en2py.sweeps.progress import remaining_time
 from en2py.sweeps.summary import read_study, results_of
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
@@ -43,6 +44,22 @@ def a_run(study: Path, digest: str = "0123456789", **record: Any) -> Path:
     if record:
         (folder / "state.json").write_text(json.dumps(record))
     return folder
+
+
+def test_pruned_trials_take_no_time_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.SWEEP_ID, "s")
+    folders = [a_run(tmp_path, str(i) * 10) for i in range(3)]
+    plan.write_plan(tmp_path, [plan.Job((f"seed={i}",), f.name) for i, f in enumerate(folders)])
+    result = {"config_sha256": "0" * 64, "seconds": 50, "test_seconds": 10}
+    (folders[0] / "result.json").write_text(json.dumps(result))
+    assert remaining_time(tmp_path, 1) == "1 of 3 runs finished; about 2 min left (60 s a run)"
+    pruned = {"sweep": "s", "reason": "after epoch 1", "code": 0, "pruned": True}
+    (folders[1] / "state.json").write_text(json.dumps(pruned))
+    assert remaining_time(tmp_path, 1) == "1 of 3 runs finished; about 60 s left (60 s a run)"
+    (folders[2] / "state.json").write_text(json.dumps(pruned))
+    assert remaining_time(tmp_path, 1) == ""
 
 
 # ------------------------------------------------------------------------------- states of a run

@@ -25,7 +25,7 @@ from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError, did_you_mean
-from en2py.evaluation.learning_curve import read_curve
+from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
 from en2py.training import build
@@ -110,11 +110,9 @@ class CheckpointRun:
 
     def learning_curve(self) -> list[dict[str, float]]:
         """Return the metrics that a report draws by epoch; empty if they are not known."""
-        path = (self.folder or Path()) / "metrics.csv"
-        if not path.is_file():
-            return []
-        curve = [{n: row[n] for n in ("epoch", *CURVES) if n in row} for row in read_curve(path)]
-        return [row for row in curve if len(row) > 1 and "epoch" in row]
+        rows = [] if self.folder is None else read_epochs(self.folder / "metrics.csv")
+        curve = [{n: row[n] for n in ("epoch", *CURVES) if n in row} for row in rows]
+        return [row for row in curve if len(row) > 1]
 
     def notes(self) -> list[str]:
         """Return remarks on its data for the reader of the results."""

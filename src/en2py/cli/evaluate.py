@@ -25,7 +25,7 @@ from en2py.cli.checkpoint_runs import (
 )
 from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
-from en2py.cli.tables import print_samples, with_interval
+from en2py.cli.tables import print_samples
 from en2py.cli.votes import Pool
 from en2py.config.instantiate import make
 from en2py.config.overrides import task_overrides, unquoted
@@ -39,8 +39,6 @@ from en2py.decoding.constraints import Limits
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
-    BASELINE,
-    MODEL,
     RunMetrics,
     axes,
     fixed,
@@ -58,7 +56,8 @@ from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.summary import notes_of
-from en2py.evaluation.results import AttentionSample, Results
+from en2py.evaluation.report.tables import figure_cell
+from en2py.evaluation.results import BASELINE, MODEL, AttentionSample, Results
 from en2py.evaluation.scores import (
     N_SAMPLES,
     EvaluationRow,
@@ -526,8 +525,10 @@ def _print_table(results: Results) -> None:
     sampled = sorted({n for row in results.rows for n in row.figures if "@" in n}, key=_place)
     names = [*COMPARISON, *sampled]
     shown = [name for name in names if any(figure_of(row, name) for row in results.rows)]
-    rows = [[row.name, *(with_interval(n, figure_of(row, n)) for n in shown)]
-            for row in results.rows]  # fmt: skip
+    rows = [
+        [row.name, *(figure_cell(name, figure_of(row, name)).lines for name in shown)]
+        for row in results.rows
+    ]
     columns = [Column("", numeric=False), *(Column(metric(name).head) for name in shown)]
     print_table(f"{results.title}, {results.data['part']} split", columns, rows)
 

@@ -12,7 +12,6 @@ from en2py.config.overrides import unquoted
 from en2py.console import Column, console, has_width, percent, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
 from en2py.evaluation.metrics.registry import RESULT, metric
-from en2py.evaluation.results import Estimate
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +95,6 @@ def print_result(result: Mapping[str, Any]) -> None:
     print_table(f"best checkpoint{epoch}{n_pairs}", columns, rows)
     if limit := result.get("validation_limit"):
         log.info(f"val/nll is over {limit}, not over all validation pairs as in evaluate.py")
-
-
-def with_interval(name: str, figure: Estimate | None) -> str:
-    """Return a cell with a figure, and its interval below it."""
-    if figure is None:
-        return ""
-    how = metric(name)
-    return "\n".join(filter(None, [how.write(figure.value), how.interval(figure.low, figure.high)]))
 
 
 def print_samples(rows: Sequence[tuple[str, str, str, str]]) -> None:

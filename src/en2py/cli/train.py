@@ -24,7 +24,7 @@ from en2py.cli.tables import (
     print_result,
     print_samples,
 )
-from en2py.config.composition import share_of
+from en2py.config.composition import n_at_once, share_of
 from en2py.console import console, log_file
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import file_digest, write_atomically
@@ -189,8 +189,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     if _kept(run) == "weights":
         discard_training_state(best_file.parent)
     if in_sweep():
-        launcher = HydraConfig.get().launcher
-        print_finished(result, folder.parent, int(launcher.get("n_jobs") or 1))
+        print_finished(result, folder.parent, n_at_once(HydraConfig.get().launcher))
     else:
         log.info(f"training {result['end']}")
         print_result(result)

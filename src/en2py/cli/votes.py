@@ -13,6 +13,7 @@ from en2py.data.prepare import Prepared
 from en2py.decoding.votes import Votes
 from en2py.errors import UserError
 from en2py.evaluation.pool import PoolRanker, PoolWeights
+from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.scores import TrainingData
 from en2py.training.module import Seq2SeqModule
 
@@ -80,8 +81,7 @@ class Pool:
         Raises:
             UserError: If there is no validation pair.
         """
-        n = min(len(validation), MOST_VALIDATION)
-        pairs = [validation[i * len(validation) // n] for i in range(n)]
+        pairs = [validation[i] for i in evenly_spaced(len(validation), MOST_VALIDATION)]
         readable = [(pair, own) for pair, own in zip(pairs, write(pairs), strict=True) if own]
         if not readable:
             raise UserError(

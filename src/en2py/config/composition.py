@@ -173,7 +173,12 @@ def typed(value: Any) -> str:
 
 def share_of(launcher: Mapping[str, Any]) -> int:
     """Return the cores of one run where a launcher starts several on this machine at once."""
-    return int(launcher.get("cores") or max(1, n_cores() // max(1, launcher.get("n_jobs") or 1)))
+    return int(launcher.get("cores") or max(1, n_cores() // (launcher.get("n_jobs") or 1)))
+
+
+def n_at_once(launcher: Mapping[str, Any]) -> int:
+    """Return how many runs a launcher executes at the same time, on this machine or a cluster."""
+    return int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
 
 
 def escape(value: Any) -> Any:

@@ -18,15 +18,15 @@ from dataclasses import dataclass, field, replace
 from en2py.config.run_name import without_seed
 from en2py.evaluation.metrics.program_metrics import metric_value
 from en2py.evaluation.metrics.registry import metric
-from en2py.evaluation.results import Difference, Estimate, ResultRow
+from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow
 from en2py.evaluation.statistics import (
     Interval,
     cluster_bootstrap,
+    mean_of,
     over_seeds,
     paired_over_seeds,
 )
 
-MODEL, BASELINE = "model", "baseline"
 UNSET = "null"  # value of a setting that a row lacks, as it is typed
 Table = Sequence[Sequence[float]]  # [N, C]
 BySeed = Mapping[int | None, float]
@@ -74,9 +74,7 @@ def value_of(name: str, counts: Sequence[float]) -> float:
     """Return a metric's value from summed counts; NaN if it applies to no pair."""
     if len(counts) > 2:
         return metric_value(name, counts) if any(counts) else math.nan
-    if not counts[1]:
-        return math.nan
-    mean = float(counts[0] / counts[1])
+    mean = mean_of(counts)
     return math.exp(min(mean, 700.0)) if name == "ppl" else mean
 
 

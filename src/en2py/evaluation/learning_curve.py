@@ -12,3 +12,11 @@ def read_curve(path: Path) -> list[dict[str, float]]:
         FileNotFoundError: If there is no such file.
     """
     return [{name: float(cell) for name, cell in row.items()} for row in read_csv(path)]
+
+
+def read_epochs(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a metrics file that belong to an epoch; none if it cannot be read."""
+    try:
+        return [row for row in read_curve(path) if "epoch" in row]
+    except (FileNotFoundError, ValueError):
+        return []

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 FORMAT = 2
+MODEL, BASELINE = "model", "baseline"  # kinds of rows
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,11 @@ class Results:
     versions: dict[str, str]
     search: dict[str, Any] = field(default_factory=dict)
     others: list[ResultRow] = field(default_factory=list)
+
+    @property
+    def models(self) -> list[ResultRow]:
+        """Return the rows of models."""
+        return [row for row in self.rows if row.kind == MODEL]
 
     def to_json(self) -> str:
         """Return the text of `results.json`."""

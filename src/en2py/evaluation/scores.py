@@ -19,7 +19,7 @@ from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
-from en2py.evaluation.aggregation import BASELINE, MODEL, RunMetrics, value_of
+from en2py.evaluation.aggregation import RunMetrics, value_of
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics import program_metrics
@@ -29,7 +29,14 @@ from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
 from en2py.evaluation.report.samples import evenly_spaced
-from en2py.evaluation.results import AttentionSample, ResultRow, Sample, SampleOutput
+from en2py.evaluation.results import (
+    BASELINE,
+    MODEL,
+    AttentionSample,
+    ResultRow,
+    Sample,
+    SampleOutput,
+)
 
 Tables = dict[str, list[Counts]]  # metric to counts per pair, [N, C]
 
@@ -189,12 +196,8 @@ def score_programs(
     scores = Scores(record["values"], rows, record["counts"], record["signatures"])
     ran = runner.run(programs)
     executed = counts_of(ran)
-    shares = {
-        metric_name: sum(row[0] for row in table) / sum(row[1] for row in table)
-        for metric_name, table in executed.items()
-    }
     tables = {**(token_tables or {}), **scores.counts, **executed}
-    values = {"n": len(pairs), **(token_values or {}), **scores.values, **shares}
+    values = {"n": len(pairs), **(token_values or {}), **scores.values, **_values(executed)}
     return EvaluationRow(name, kind, pairs, candidates, scores, ran, tables, values)
 
 

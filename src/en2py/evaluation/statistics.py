@@ -18,6 +18,8 @@ from scipy import optimize, stats
 Value = Callable[[Sequence[float]], float]
 Floats = NDArray[np.float64]
 
+LEVEL = 0.95  # of every interval
+POWER = 0.8  # probability that an interval excludes 0, for `detectable_difference`
 _BLOCK = 256  # resamples per block: bounds the memory
 
 
@@ -55,7 +57,6 @@ def cluster_bootstrap(
     *,
     seed: int,
     n_resamples: int = 2000,
-    level: float = 0.95,
 ) -> Interval:
     """Return a metric with its percentile interval under resampling of clusters.
 
@@ -65,7 +66,6 @@ def cluster_bootstrap(
         value: Returns the value from summed counts.
         seed: Seed of the resampling.
         n_resamples: R.
-        level: Confidence level.
 
     Raises:
         ValueError: If the lengths differ or there is no pair.
@@ -73,10 +73,10 @@ def cluster_bootstrap(
     sums = _cluster_sums(counts, clusters)  # [G, C]
     totals = _resampled(sums, seed, n_resamples)  # [R, C]
     samples = np.array([value(total) for total in totals])
-    return _percentiles(value(sums.sum(axis=0)), samples, len(sums), level)
+    return _percentiles(value(sums.sum(axis=0)), samples, len(sums))
 
 
-def over_seeds(values: Sequence[float], *, level: float = 0.95) -> Interval:
+def over_seeds(values: Sequence[float]) -> Interval:
     """Return the mean over seeds with Student's t interval, n - 1 degrees of freedom.
 
     One seed has no interval; equal values have an interval of width 0.
@@ -88,17 +88,16 @@ def over_seeds(values: Sequence[float], *, level: float = 0.95) -> Interval:
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1)
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
     return Interval(mean, mean - half, mean + half, n)
 
 
-def paired_over_seeds(a: dict[int, float], b: dict[int, float], *, level: float = 0.95) -> Interval:
+def paired_over_seeds(a: dict[int, float], b: dict[int, float]) -> Interval:
     """Return the mean of B - A over shared seeds, with its t interval.
 
     Args:
         a: Seed to value of setting A.
         b: Seed to value of setting B.
-        level: Confidence level.
 
     Raises:
         ValueError: If they have no seed in common.
@@ -106,12 +105,10 @@ def paired_over_seeds(a: dict[int, float], b: dict[int, float], *, level: float 
     shared = sorted(a.keys() & b.keys())
     if not shared:
         raise ValueError(f"no seed in common: A ran {sorted(a)}, B ran {sorted(b)}")
-    return over_seeds([b[seed] - a[seed] for seed in shared], level=level)
+    return over_seeds([b[seed] - a[seed] for seed in shared])
 
 
-def detectable_difference(
-    differences: Sequence[Sequence[float]], n_seeds: int, *, level: float = 0.95, power: float = 0.8
-) -> float:
+def detectable_difference(differences: Sequence[Sequence[float]], n_seeds: int) -> float:
     """Return the smallest true difference that a paired t-test over seeds detects.
 
     The standard deviation of a paired difference is pooled over the comparisons at hand.
@@ -120,8 +117,6 @@ def detectable_difference(
         differences: For each comparison the differences of its shared seeds; those of fewer than
             two seeds are left out.
         n_seeds: Number of seeds of the test, at least 2.
-        level: Confidence level of its interval.
-        power: Probability that the interval excludes 0.
 
     Returns:
         The difference; NaN if no comparison has two seeds.
@@ -131,10 +126,10 @@ def detectable_difference(
     if not freedom or n_seeds < 2:
         return math.nan
     spread = math.sqrt(sum(float(np.var(own)) * len(own) for own in known) / freedom)
-    bound = float(stats.t.ppf((1 + level) / 2, n_seeds - 1))
+    bound = float(stats.t.ppf((1 + LEVEL) / 2, n_seeds - 1))
     # The test statistic has a noncentral t distribution; the far tail adds nothing at this power.
     shift = optimize.brentq(
-        lambda delta: float(stats.nct.sf(bound, n_seeds - 1, delta)) - power, 0.0, 100.0
+        lambda delta: float(stats.nct.sf(bound, n_seeds - 1, delta)) - POWER, 0.0, 100.0
     )
     return float(shift) * spread / math.sqrt(n_seeds)
 
@@ -174,10 +169,10 @@ def _drawn(n: int, seed: int, n_resamples: int) -> list[NDArray[np.uint16]]:
     return blocks
 
 
-def _percentiles(value: float, samples: Floats, n: int, level: float) -> Interval:
+def _percentiles(value: float, samples: Floats, n: int) -> Interval:
     """Return the percentile interval; resamples without a value are left out."""
     known = samples[np.isfinite(samples)]
     if n < 2 or not len(known):
         return Interval(value, math.nan, math.nan, n)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high), n)

@@ -69,12 +69,7 @@ def probe_trigger_words(
 
     Returns:
         None if no description has a known word.
-
-    Raises:
-        ValueError: If the lengths differ.
     """
-    if len(descriptions) != len(outputs):
-        raise ValueError(f"{len(descriptions)} descriptions but {len(outputs)} outputs")
     known = Counter(word for text in training_descriptions for word in set(_words(text)))
     words = {
         place: word

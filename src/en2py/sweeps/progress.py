@@ -67,7 +67,7 @@ def remaining_time(study: Path, n_parallel: int) -> str:
     results = [read_result(study / run) for run in runs]
     seconds = [r["seconds"] + r["test_seconds"] for r in results if r is not None]
     n_left = sum(
-        result is None and read_state(study / run).status != FAILED
+        result is None and read_state(study / run).status not in (FAILED, PRUNED)
         for run, result in zip(runs, results, strict=True)
     )
     if not n_left:

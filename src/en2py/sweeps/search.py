@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from en2py.config.argument_types import check_settings
-from en2py.config.composition import without_hydra
+from en2py.config.composition import n_at_once, without_hydra
 from en2py.config.run_name import config_digest
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
@@ -123,8 +123,7 @@ class SearchSweeper(StudySweeper):
 
     def _run_trials(self) -> None:
         assert self.config is not None
-        launcher = self.config.hydra.launcher
-        n_parallel = int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
+        n_parallel = n_at_once(self.config.hydra.launcher)
         known = {trial.number for trial in self._trials(*_DONE)}
         plan.write_plan(self.folder, [self._job(trial) for trial in self._trials(*_DONE)])
         self._print_plan()

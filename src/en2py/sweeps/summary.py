@@ -20,7 +20,6 @@ from en2py.console import Column, print_table
 from en2py.data.files import csv_text, file_digest, folder_size, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
-    MODEL,
     UNSET,
     RunMetrics,
     axes,
@@ -28,7 +27,7 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
-from en2py.evaluation.learning_curve import read_curve
+from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import (
@@ -38,7 +37,7 @@ from en2py.evaluation.report.summary import (
     summarize,
 )
 from en2py.evaluation.report.tables import difference_cell, figure_cell
-from en2py.evaluation.results import Results
+from en2py.evaluation.results import MODEL, Results
 from en2py.sweeps.plan import read_plans
 from en2py.training.run_folder import (
     FAILED,
@@ -303,17 +302,9 @@ def _from_folder(folder: Path) -> StoredRun | None:
         settings=settings(config, result["choices"]),
         metrics={k: float(v) for k, v in metrics_of(result).items() if isinstance(v, int | float)},
         versions=result["versions"],
-        curves=_curves(folder / "metrics.csv"),
+        curves=read_epochs(folder / "metrics.csv"),
         typed=tuple(o.lstrip("+").split("=")[0] for o in result["overrides"]),
     )
-
-
-def _curves(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a metrics file, epochs counted from 1."""
-    try:
-        return [row for row in read_curve(path) if "epoch" in row]
-    except (FileNotFoundError, ValueError):
-        return []
 
 
 def _unfinished(study: Path) -> list[State]:
@@ -394,12 +385,10 @@ def _print_rows(title: str, results: Results, names: Sequence[str], ranking: str
             chosen[0] += " (best)"
         cells = [*chosen, str(len(row.runs))]
         for name in names:
-            cell = figure_cell(name, figure_of(row, name))
-            cells.append("\n".join([cell.text, *cell.small]))
+            cells.append(figure_cell(name, figure_of(row, name)).lines)
             if name == ranking and len(results.rows) > 1:
-                cell = difference_cell(name, row.differences.get(name))
-                text = "\n".join([cell.text + cell.mark, *cell.small])
-                cells.append("" if row.name == results.reference_row else text)
+                difference = difference_cell(name, row.differences.get(name)).lines
+                cells.append("" if row.name == results.reference_row else difference)
         table.append(cells)
     print_table(title, columns, table)
 

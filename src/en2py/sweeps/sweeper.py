@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import without_hydra
+from en2py.config.composition import n_at_once, without_hydra
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, progress
 from en2py.training import run_folder
@@ -82,9 +82,8 @@ class StudySweeper(Sweeper):
 
                 discard_training_state(folder / job.run / "checkpoints")
         if todo:
-            launcher = self.config.hydra.launcher
-            n_parallel = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1
-            preparation.prepare_data([cfg for _, cfg in todo], int(n_parallel))
+            n_parallel = n_at_once(self.config.hydra.launcher)
+            preparation.prepare_data([cfg for _, cfg in todo], n_parallel)
             self._launch([job for job, _ in todo], folder)
         return []
 

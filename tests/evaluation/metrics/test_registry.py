@@ -4,7 +4,7 @@ from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import counts_of
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import score
-from en2py.evaluation.metrics.registry import METRICS, TABLE, format_value, format_values, metric
+from en2py.evaluation.metrics.registry import METRICS, TABLE, format_value, metric
 from en2py.evaluation.metrics.token_metrics import token_counts
 
 
@@ -25,10 +25,6 @@ from en2py.evaluation.metrics.token_metrics import token_counts
 )
 def test_a_value_has_the_format_of_its_metric(name: str, value: float, text: str) -> None:
     assert format_value(name, value) == text
-
-
-def test_only_numbers_are_formatted() -> None:
-    assert format_values({"compiles": 1.0, "note": "text"}) == {"compiles": "100.0\u00a0%"}
 
 
 def test_every_computed_metric_has_an_entry() -> None:

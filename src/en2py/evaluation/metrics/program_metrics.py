@@ -32,7 +32,6 @@ from en2py.evaluation.metrics.code_tokens import CACHED_PROGRAMS, layout_tokens
 
 Answer = bool | float | None
 
-
 SECONDS = 600.0  # of processor time for one program, which takes milliseconds
 
 
@@ -126,20 +125,15 @@ def score(
         pool: Processes to share the work; None: this one alone.
 
     Raises:
-        ValueError: If the lengths differ.
         ImportError: If CodeBLEU cannot be computed here; see `code_bleu.available`.
         RuntimeError: If a program takes longer than `SECONDS`, or kills its process.
     """
-    if len(outputs) != len(references):
-        raise ValueError(f"{len(outputs)} outputs but {len(references)} references")
-    if known is not None and len(known) != len(references):
-        raise ValueError(f"{len(references)} references but known codes for {len(known)} pairs")
     if not outputs:
         return Scores({}, [], {}, {})
-    right = [
-        () if known is None else tuple(dict.fromkeys([reference, *known[place]]))
-        for place, reference in enumerate(references)
-    ]
+    right: list[tuple[str, ...]] = [()] * len(references)
+    if known is not None:
+        own = zip(references, known, strict=True)
+        right = [tuple(dict.fromkeys([reference, *others])) for reference, others in own]
     common, k = (None, None) if training is None else (training.common, training.k)
     score_pair = partial(_score_pair, common, with_code_bleu)
     rows: list[Row] = []

@@ -4,9 +4,8 @@ A new metric is one entry of `METRICS`; tables, reports, plots and terminal outp
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from en2py.console import percent
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
@@ -161,11 +160,6 @@ def format_value(name: str, value: float) -> str:
     if how.unit == "%":
         return percent(value, how.digits)
     return f"{value:.{3 if how.from_logits else how.digits}f}"
-
-
-def format_values(values: Mapping[str, Any]) -> dict[str, str]:
-    """Format all values that are numbers."""
-    return {n: format_value(n, v) for n, v in values.items() if isinstance(v, int | float)}
 
 
 def figure_of(row: ResultRow, name: str) -> Estimate | None:

@@ -117,8 +117,7 @@ def draw_pictures(results: Results) -> Pictures:
     """
     from en2py.evaluation.plots import comparison as plots  # imports matplotlib
 
-    rows, reference = results.rows, results.reference_row
-    models = [row for row in rows if row.kind == "model"]
+    rows, models, reference = results.rows, results.models, results.reference_row
     names = _ranked_first(results, TABLE)
     compared = [n for n in names if sum(figure_of(row, n) is not None for row in rows) > 1]
     ranking = [name for name in (ranked_by(results), headline_metric(models)) if name]
@@ -213,10 +212,10 @@ def _scored_on(results: Results) -> str:
         near = f", in {data['n_clusters']:,} clusters of near-duplicates"
         text = f"All rows are scored on the same {data['n_pairs']:,} pairs of {part}"
         text += f"{near if 'n_clusters' in data else ''}."
-    if any(row.kind == "model" for row in results.rows):
+    if results.models:
         name = metric(ranked_by(results)).label
         text += f" Models are ranked by their {name} on validation, lowest first"
-        text += "; then baselines." if any(row.kind != "model" for row in results.rows) else "."
+        text += "; then baselines." if len(results.models) < len(results.rows) else "."
     return text
 
 

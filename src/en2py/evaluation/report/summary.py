@@ -21,7 +21,7 @@ def summarize(results: Results) -> list[str]:
     Returns:
         Paragraphs; the first has the findings, the others what limits them.
     """
-    models = [row for row in results.rows if row.kind == "model"]
+    models = results.models
     if not models:
         return [_baselines_alone(results.rows)]
     reference = next((row for row in models if row.name == results.reference_row), models[0])
@@ -61,9 +61,7 @@ def ranked_by(results: Results) -> str:
     It is the NLL, or bits per character where the NLL of some row cannot be compared with that of
     the reference row, because its tokens are others.
     """
-    others = [
-        row for row in results.rows if row.kind == "model" and row.name != results.reference_row
-    ]
+    others = [row for row in results.models if row.name != results.reference_row]
     differ = any("nll" in row.validation and "val/nll" not in row.differences for row in others)
     return "val/bpc" if differ else "val/nll"
 
@@ -71,8 +69,7 @@ def ranked_by(results: Results) -> str:
 def best_row(results: Results) -> ResultRow | None:
     """Return the model row that is best on validation, None where no row has the metric."""
     name = ranked_by(results)
-    models = [row for row in results.rows if row.kind == "model"]
-    known = [(f.value, row) for row in models if (f := figure_of(row, name)) is not None]
+    known = [(f.value, row) for row in results.models if (f := figure_of(row, name)) is not None]
     return min(known, key=lambda item: item[0])[1] if known else None
 
 
@@ -82,8 +79,7 @@ def best_if_significant(results: Results) -> str:
     Its difference from the reference row must be significant; where the reference row itself is
     best, the differences of all other rows.
     """
-    best, name = best_row(results), ranked_by(results)
-    models = [row for row in results.rows if row.kind == "model"]
+    best, name, models = best_row(results), ranked_by(results), results.models
     if best is None or len(models) < 2:
         return ""
     compared = [best] if best.name != results.reference_row else [r for r in models if r != best]

@@ -37,6 +37,11 @@ class Cell:
     mark: str = ""
     about: str = ""
 
+    @property
+    def lines(self) -> str:
+        """Return the lines of the cell on the terminal."""
+        return "\n".join([self.text + self.mark, *self.small])
+
 
 @dataclass(frozen=True)
 class Column:
