@@ -207,8 +207,3 @@ def test_default_families_are_the_default():
     )
     assert default == explicit != everything
     assert not any(re.search(r"exercise:|form:", pair.combination) for pair in default)
-
-
-def test_another_setting_of_families_is_refused():
-    with pytest.raises(UserError, match="families is 'some'; choose default or all"):
-        read_tasks(DataReport(), n_pairs=20, seed=1, families="some")

@@ -28,7 +28,6 @@ from en2py.data.sources.tasks.task import function, normal_form
 from en2py.data.splits import composition_split
 from en2py.data.syntax import ast_text_renamed
 from en2py.data.tokenizers import PythonTokenizer
-from en2py.errors import UserError
 
 pytestmark = pytest.mark.slow  # all default data is generated, split and executed
 CONFIG = OmegaConf.load(Path(__file__).parents[3] / "conf/data/tasks.yaml")
@@ -171,12 +170,6 @@ def test_the_report_counts_the_generated_pairs():
     pairs = read_tasks(report, n_pairs=50, seed=1)
     assert report.steps["tasks"].read == 50
     assert report.facts["tasks"]["families"] == len({pair.family for pair in pairs})
-
-
-@pytest.mark.parametrize("n_pairs", [0, -3, 1_000_000])
-def test_an_impossible_number_of_pairs_is_refused(n_pairs):
-    with pytest.raises(UserError, match=f"n_pairs is {n_pairs}"):
-        read_tasks(DataReport(), n_pairs=n_pairs, seed=1)
 
 
 def test_held_out_combinations_are_new_and_their_primitives_are_not(splits):

@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field
 
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import Failed, ProcessPool
 from en2py.data.sources.tasks.english import sentence
-from en2py.data.sources.tasks.families import FAMILIES, draw_task
+from en2py.data.sources.tasks.families import draw_task
 from en2py.data.sources.tasks.inputs import draw_call
 from en2py.data.sources.tasks.task import Task, normal_form
-from en2py.errors import UserError
 from en2py.ranges import Seed
 
 CHUNK = 1000  # pairs drawn by one process at once
@@ -36,7 +35,7 @@ MAX_PAIRS = 20_000  # with more pairs, many would repeat
 def read_tasks(
     report: DataReport,
     *,
-    n_pairs: PositiveInt,
+    n_pairs: Annotated[int, Field(ge=1, le=MAX_PAIRS)],
     seed: Seed,
     families: Literal["default", "all"] = "default",
 ) -> list[Pair]:
@@ -47,14 +46,7 @@ def read_tasks(
         n_pairs: Number of pairs.
         seed: The same seed generates the same pairs.
         families: `default`, or `all`: also exercises, scripts and functions that print.
-
-    Raises:
-        UserError: If `n_pairs` is not between 1 and 20,000, or `families` is another word.
     """
-    if not 1 <= n_pairs <= MAX_PAIRS:
-        raise UserError(f"data.source.n_pairs is {n_pairs}; choose 1 to {MAX_PAIRS}")
-    if families not in FAMILIES:
-        raise UserError(f"data.source.families is '{families}'; choose default or all")
     programs: dict[str, str] = {}  # description -> program
     pairs: list[Pair] = []
     for drawn in _chunks(n_pairs, seed, families):
