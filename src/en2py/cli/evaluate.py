@@ -138,25 +138,10 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         f"{data.facts['n_clusters']:,} clusters"
     )
 
-    rows: list[EvaluationRow] = []
-    for run, name in zip(runs, _numbered([run.name for run in runs]), strict=True):
-        log.info(f"scoring {run.name}")
-        module, datamodule = run.open({"val": data.validation, data.split: data.pairs})
-        trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
-        row = _score_run(name, run, module, datamodule, trainer, data)
-        extras: dict[str, Any] = {"attention": _attention(module, row, cfg.n_maps)}
-        if cfg.pass_at_k.n_samples:
-            generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
-            sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
-            extras["sampled"] = _pass_at_k(run, module, generate_with, data, sampling)
-        if cfg.trigger_words:
-            extras["trigger_words"] = _trigger_words(module, row, data.training_of(run))
-        rows.append(dataclasses.replace(row, **extras))
-        if len(runs) == 1:
-            write_samples(folder / "samples.md", row)
-            write_predictions(folder / "predictions.jsonl", row)
-            with progress_bar("drawing attention maps"):
-                draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
+    rows = [
+        _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
+        for run, name in zip(runs, _numbered([run.name for run in runs]), strict=True)
+    ]
     rows += _score_baselines(_chosen_baselines(cfg), data, is_named=bool(cfg.baseline))
     if not rows:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
@@ -254,6 +239,30 @@ def _trainer(accelerator: str, devices: Any, config: Mapping[str, Any]) -> pl.Tr
         enable_checkpointing=False,
         plugins=[AtomicCheckpointIO()],
     )
+
+
+def _score_checkpoint(
+    cfg: DictConfig, name: str, run: CheckpointRun, data: EvaluationData, folder: Path | None
+) -> EvaluationRow:
+    """Score a checkpoint, and write its programs, samples and attention maps to a folder."""
+    log.info(f"scoring {run.name}")
+    module, datamodule = run.open({"val": data.validation, data.split: data.pairs})
+    trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
+    row = _score_run(name, run, module, datamodule, trainer, data)
+    extras: dict[str, Any] = {"attention": _attention(module, row, cfg.n_maps)}
+    if cfg.pass_at_k.n_samples:
+        generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
+        sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
+        extras["sampled"] = _pass_at_k(run, module, generate_with, data, sampling)
+    if cfg.trigger_words:
+        extras["trigger_words"] = _trigger_words(module, row, data.training_of(run))
+    row = dataclasses.replace(row, **extras)
+    if folder is not None:
+        write_samples(folder / "samples.md", row)
+        write_predictions(folder / "predictions.jsonl", row)
+        with progress_bar("drawing attention maps"):
+            draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
+    return row
 
 
 def _score_run(

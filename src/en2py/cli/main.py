@@ -95,16 +95,8 @@ def command(
             if "--version" in given[1:]:
                 print(f"en2py {metadata.version('en2py')}")
                 return 0
-            words = ["show_config=true" if w == "--verbose" else w for w in given[1:]]
-            options, overrides = separate(words, takes_checkpoints=config_name == "evaluate")
-            check_repeated(overrides)
-            multirun = is_sweep(options)
-            overrides = [quoted(override, multirun) for override in overrides]
-            overrides = sweep_values(overrides, multirun)
-            _check_hydra(config_name, overrides)
+            options, overrides = _parsed(given[1:], config_name)
             page = f"hydra/help={config_name}"
-            if config_name == "evaluate":
-                overrides = as_trained(overrides)
             config_name = config_of(config_name, overrides)
             overrides = with_presets(without_preset(config_name, overrides))
             if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
@@ -112,7 +104,7 @@ def command(
                 print(as_installed(str(page)))
                 return 0
             sys.argv += options + overrides
-            folder = _check_sweep(config_name, overrides) if multirun else None
+            folder = _check_sweep(config_name, overrides) if is_sweep(options) else None
             if folder is not None:
                 run_folder.begin_sweep()
             job: Any = functools.partial(_run, main, config_name, in_words)
@@ -141,6 +133,17 @@ def command(
         if message is None:
             raise
         return refuse(in_words(message), exit_code(error))
+
+
+def _parsed(words: Sequence[str], program: str) -> tuple[list[str], list[str]]:
+    """Return the options and the overrides of a command line, as Hydra gets them."""
+    words = ["show_config=true" if word == "--verbose" else word for word in words]
+    options, overrides = separate(words, takes_checkpoints=program == "evaluate")
+    check_repeated(overrides)
+    multirun = is_sweep(options)
+    overrides = sweep_values([quoted(override, multirun) for override in overrides], multirun)
+    _check_hydra(program, overrides)
+    return options, as_trained(overrides) if program == "evaluate" else overrides
 
 
 def config_of(program: str, overrides: Sequence[str]) -> str:

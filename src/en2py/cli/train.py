@@ -174,11 +174,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
             run.write_state(reason, pruned=True)
         return {"best": {}}
 
-    best_file = folder / "checkpoints" / "best.ckpt"
-    if not best_file.exists():  # the run has no validation
-        best_file = folder / "checkpoints" / "last.ckpt"
-    elif is_rank_zero() and _kept(run) != "all":
-        keep_weights(best_file)
+    best_file = _best_file(run)
     best = load_checkpoint(best_file)
     module.load_state_dict(best["state_dict"])
     scores = _test(run, best_file, module, datamodule, trainer, prepared)
@@ -188,8 +184,24 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     result = run.write_result(prepared, best, scores.values, trainer, seconds)
     if _kept(run) == "weights":
         discard_training_state(best_file.parent)
+    _print_end(run, result, scores, best_file)
+    return result
+
+
+def _best_file(run: Run) -> Path:
+    """Return the best checkpoint, reduced to its weights; the last one without a validation."""
+    folder: Path = run.folder / "checkpoints"
+    if not (folder / "best.ckpt").exists():
+        return folder / "last.ckpt"
+    if is_rank_zero() and _kept(run) != "all":
+        keep_weights(folder / "best.ckpt")
+    return folder / "best.ckpt"
+
+
+def _print_end(run: Run, result: dict[str, Any], scores: EvaluationRow, best_file: Path) -> None:
+    """Print what ended training, the scores and a few samples; of a sweep's run one line."""
     if in_sweep():
-        print_finished(result, folder.parent, n_at_once(HydraConfig.get().launcher))
+        print_finished(result, run.folder.parent, n_at_once(HydraConfig.get().launcher))
     else:
         log.info(f"training {result['end']}")
         print_result(result)
@@ -200,8 +212,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
             "report with samples and attention maps: python evaluate.py "
             + shlex.quote(f"ckpt_path={best_file}")
         )
-    log.info(f"everything is in {folder}")
-    return result
+    log.info(f"everything is in {run.folder}")
 
 
 def _test(

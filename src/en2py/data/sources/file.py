@@ -3,7 +3,7 @@
 import ast
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from en2py.data.pairs import DataReport, Pair
@@ -123,35 +123,11 @@ def read_file(
             own_id = _value(record, id_field)
             number = n if own_id is None else own_id
             pair_id = f"{name}/{SPLITS[split]}/{number}" if split else f"{name}/{number}"
-            code = _value(record, fields.code)
-            report.read(f"{name}: records")
-            if isinstance(code, list) and all(isinstance(line, str) for line in code):
-                code = "\n".join(line.removesuffix("\n") for line in code)
-                report.changed(f"{name}: records")
-            if reason := _invalid(record, pair_id, fields, code):
-                report.dropped(f"{name}: records", pair_id, reason)
-                continue
-            text = next(t for field in fields.description if _is_text(t := _value(record, field)))
-            if fields.input is not None:
-                more = _value(record, fields.input)
-                report.read(f"{name}: {fields.input!r} appended to the description")
-                if _is_text(more):
-                    report.changed(f"{name}: {fields.input!r} appended to the description")
-                    text = f"{text} {more}"
-            description = " ".join(text.split())
-            report.read(f"{name}: descriptions on one line")
-            report.changed(f"{name}: descriptions on one line", int(description != text))
+            pair = _pair(record, pair_id, fields, report, name)
             official = _value(record, split_field) if split_field is not None else split
-            pairs.append(
-                Pair(
-                    pair_id,
-                    description,
-                    code,
-                    name,
-                    tests=_tests(record, fields),
-                    split=_check_split(official, where) if official else "",
-                )
-            )
+            if pair is not None and official:
+                pair = replace(pair, split=_check_split(official, where))
+            pairs += [] if pair is None else [pair]
     if not pairs:
         raise UserError(f"{_named(files)} holds no pair: {_reasons(report, name)}")
     _check_ids(pairs, _named(files))
@@ -268,6 +244,31 @@ class _Fields:
         ordered = list(dict.fromkeys([*similar, *names]))
         more = ", ..." if len(ordered) > MAX_NAMES else ""
         return f"the fields are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
+
+
+def _pair(
+    record: Record, pair_id: str, fields: Fields, report: DataReport, name: str
+) -> Pair | None:
+    """Return the pair of a record without its split; None if it is none, which is counted."""
+    code = _value(record, fields.code)
+    report.read(f"{name}: records")
+    if isinstance(code, list) and all(isinstance(line, str) for line in code):
+        code = "\n".join(line.removesuffix("\n") for line in code)
+        report.changed(f"{name}: records")
+    if reason := _invalid(record, pair_id, fields, code):
+        report.dropped(f"{name}: records", pair_id, reason)
+        return None
+    text = next(t for field in fields.description if _is_text(t := _value(record, field)))
+    if fields.input is not None:
+        more = _value(record, fields.input)
+        report.read(f"{name}: {fields.input!r} appended to the description")
+        if _is_text(more):
+            report.changed(f"{name}: {fields.input!r} appended to the description")
+            text = f"{text} {more}"
+    description = " ".join(text.split())
+    report.read(f"{name}: descriptions on one line")
+    report.changed(f"{name}: descriptions on one line", int(description != text))
+    return Pair(pair_id, description, code, name, tests=_tests(record, fields))
 
 
 # -- values ---------------------------------------------------------------------------------------
