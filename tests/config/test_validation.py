@@ -271,6 +271,20 @@ def test_pieces_of_a_file_need_a_side_that_uses_them(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "key", "value", "expected"),
+    [
+        ("tokenizer/tgt=bpe", "tokenizer.tgt.vocab_size", 255, "a number at least 256"),
+        ("tokenizer=pieces", "tokenizer.vocab_size", 599, "a number at least 600"),
+        ("augmentation=word_dropout", "augmentation.probability", 1.0, "a number below 1"),
+    ],
+)
+def test_a_range_of_an_option_is_checked(
+    option: str, key: str, value: float, expected: str
+) -> None:
+    assert expected in refused(composed("train", option), **{key: value})
+
+
 def test_denoising_needs_one_vocabulary() -> None:
     message = refused(composed("train"), **{"batch.denoising": 1.0})
     assert message.startswith("batch.denoising=1.0: needs one vocabulary for both sides")

@@ -214,11 +214,6 @@ def test_probability_zero_adds_nothing(pairs):
     assert word_dropout(pairs, seed=1, n_variants=3, probability=0.0) == pairs
 
 
-def test_a_probability_of_one_is_refused(pairs):
-    with pytest.raises(ValueError, match=r"probability \(1.0\)"):
-        word_dropout(pairs, seed=1, n_variants=1, probability=1.0)
-
-
 @pytest.mark.slow
 def test_renamed_mbpp_passes_its_tests():
     if not (root := os.environ.get("EN2PY_DATA")):

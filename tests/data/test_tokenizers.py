@@ -206,11 +206,6 @@ def test_file_that_has_no_pieces_is_refused(tmp_path, content):
         PythonPieces(vocab_size=700, path=file).fit(["x = 1"])
 
 
-def test_pieces_refuse_a_vocabulary_below_its_letters():
-    with pytest.raises(ValueError, match="vocab_size \\(599\\)"):
-        PythonPieces(vocab_size=599, path=None)
-
-
 def test_pieces_must_be_fitted():
     with pytest.raises(ValueError, match="fitted"):
         PythonPieces(vocab_size=700, path=None).tokenize("x")
@@ -365,11 +360,6 @@ def test_learning_is_deterministic(made):
         for hash_seed in ("1", "2")
     ]
     assert runs[0].stdout == runs[1].stdout
-
-
-def test_bpe_refuses_fewer_pieces_than_bytes():
-    with pytest.raises(ValueError, match="vocab_size \\(255\\)"):
-        BpeTokenizer(vocab_size=255)
 
 
 def test_bpe_must_be_fitted():

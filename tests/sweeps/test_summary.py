@@ -97,7 +97,7 @@ def on_disk(study: Path, name: str, **record: Any) -> None:
     folder = study / name
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("seed: 1\nmodel:\n  d_ff: 64\n")
-    (folder / "metrics.csv").write_text("step,epoch,val/nll\n9,0,3.5\n19,1,2.5\n")
+    (folder / "metrics.csv").write_text("step,epoch,val/nll\n9,1,3.5\n19,2,2.5\n20,,\n")
     result = {"config_sha256": name[-10:] + "0" * 54, "seed": 1, "study": "s", "split_hash": "h",
               "overrides": ["seed=1"], "choices": {"data": "tasks", "loss": "plain"}, "epochs": 2,
               "steps": 20, "seconds": 3.0, "best": {"epoch": 2, "val/nll": 2.5},
