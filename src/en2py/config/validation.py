@@ -38,11 +38,10 @@ from en2py.config.composition import (
 from en2py.config.instantiate import allow_packages, check_allowed, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
 from en2py.errors import UserError, did_you_mean, nearest
-from en2py.ranges import ProperFraction, Seed
+from en2py.ranges import PositiveFraction, ProperFraction, Seed
 
 Section = Mapping[str, Any]
 _Count = PositiveInt | Literal[-1]  # -1: without limit
-_Share = Annotated[float, Field(gt=0, le=1)]
 
 # The types of values without a `_target_`, and the ranges of arguments of Lightning and torch.
 VALUES: dict[str, ArgumentType] = {
@@ -118,9 +117,11 @@ VALUES: dict[str, ArgumentType] = {
         "trainer.max_steps": _Count,
         "trainer.min_epochs": PositiveInt | None,
         "trainer.min_steps": PositiveInt | None,
-        "trainer.limit_train_batches": PositiveInt | _Share | None,
-        "trainer.limit_val_batches": NonNegativeInt | _Share | None,
-        "trainer.val_check_interval": PositiveInt | _Share | None,  # early stopping needs steps
+        "trainer.limit_train_batches": PositiveInt | PositiveFraction | None,
+        "trainer.limit_val_batches": NonNegativeInt | PositiveFraction | None,
+        "trainer.val_check_interval": PositiveInt
+        | PositiveFraction
+        | None,  # early stopping needs steps
         "trainer.check_val_every_n_epoch": PositiveInt | None,
         "trainer.num_sanity_val_steps": NonNegativeInt | Literal[-1],
         "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps"],
@@ -156,7 +157,7 @@ VALUES: dict[str, ArgumentType] = {
         "trigger_words": bool,
         "pass_at_k.n_samples": PositiveInt | None,
         "pass_at_k.temperature": PositiveFloat,
-        "pass_at_k.top_p": Annotated[float, Field(gt=0, le=1)],
+        "pass_at_k.top_p": PositiveFraction,
         "pass_at_k.k": list[PositiveInt],
         "pass_at_k.seed": Seed,
     }.items()

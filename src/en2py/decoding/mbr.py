@@ -14,7 +14,7 @@ from en2py.decoding.constraints import Limits
 from en2py.decoding.grammar import compiles
 from en2py.decoding.hypothesis import Hypothesis, Model
 from en2py.decoding.sampling import sample
-from en2py.ranges import Length, Seed
+from en2py.ranges import Length, PositiveFraction, Seed
 
 
 @torch.inference_mode()
@@ -28,7 +28,7 @@ def mbr(
     similarity: Literal["chrf", "bleu"],
     temperature: PositiveFloat,
     top_k: PositiveInt | None,
-    top_p: Annotated[float, Field(gt=0, le=1)] | None,
+    top_p: PositiveFraction | None,
     seed: Seed,
     **limits: Unpack[Limits],
 ) -> list[list[Hypothesis]]:

@@ -1,17 +1,17 @@
 """Sampling with temperature, top-k and top-p."""
 
 import hashlib
-from typing import Annotated, Unpack
+from typing import Unpack
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
 from en2py.decoding.constraints import Constraints, Limits
 from en2py.decoding.greedy import generate
 from en2py.decoding.hypothesis import Hypothesis, Model
-from en2py.ranges import Length, Seed
+from en2py.ranges import Length, PositiveFraction, Seed
 
 
 @torch.inference_mode()
@@ -24,7 +24,7 @@ def sample(
     n_samples: PositiveInt,
     temperature: PositiveFloat,
     top_k: PositiveInt | None,
-    top_p: Annotated[float, Field(gt=0, le=1)] | None,
+    top_p: PositiveFraction | None,
     seed: Seed,
     **limits: Unpack[Limits],
 ) -> list[list[Hypothesis]]:

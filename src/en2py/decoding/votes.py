@@ -1,10 +1,10 @@
 """Beam search and sampling together: the written programs of a pool."""
 
 from functools import partial
-from typing import Annotated, Unpack
+from typing import Unpack
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
@@ -13,7 +13,7 @@ from en2py.decoding.constraints import Limits
 from en2py.decoding.grammar import compiles
 from en2py.decoding.hypothesis import Hypothesis, Model
 from en2py.decoding.sampling import sample
-from en2py.ranges import Length, Seed
+from en2py.ranges import Length, PositiveFraction, Seed
 
 
 class Votes:
@@ -45,7 +45,7 @@ class Votes:
         n_samples: NonNegativeInt,
         temperature: PositiveFloat,
         top_k: PositiveInt | None,
-        top_p: Annotated[float, Field(gt=0, le=1)] | None,
+        top_p: PositiveFraction | None,
         seed: Seed,
         **limits: Unpack[Limits],
     ) -> None:

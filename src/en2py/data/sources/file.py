@@ -112,7 +112,7 @@ def read_file(
     pairs: list[Pair] = []
     for split, file in files.items():
         if split:
-            _check_split(split, "the settings")
+            _check_split(split, "data.path")
         records = _records(str(file), asked, report, name)
         found = _Fields(str(file), [record for _, record in records])
         fields = found.find(asked)

@@ -27,7 +27,7 @@ class SampleGenerations(Callback):
         """Generate, score and log."""
         epoch = trainer.current_epoch + 1
         due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-        if trainer.sanity_checking or not due or not self.n_samples:
+        if trainer.sanity_checking or not due:
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
