@@ -481,21 +481,21 @@ def _check_votes(config: Section) -> None:
 def _check_pieces(config: Section) -> None:
     """Refuse settings of pieces where no side has them, and frequencies where both are learned."""
     tokenizer = config.get("tokenizer") or {}
-    for side in ("src", "tgt"):
+    uses_pieces = _uses_pieces(config)
+    for side, has_pieces in uses_pieces.items():
         frequency = (config.get("vocab") or {}).get(f"{side}_min_freq", 1)
-        if _class_of(tokenizer.get(side)).endswith("Pieces") and frequency > 1:
+        if has_pieces and frequency > 1:
             raise UserError(
                 f"vocab.{side}_min_freq={frequency}: a vocabulary of pieces has no rare tokens; "
                 "tokenizer.vocab_size sets its size"
             )
-    uses_pieces = [_class_of(tokenizer.get(side)).endswith("Pieces") for side in ("src", "tgt")]
     denoising = (config.get("batch") or {}).get("denoising")
-    if denoising and not all(uses_pieces):
+    if denoising and not all(uses_pieces.values()):
         raise UserError(
             f"batch.denoising={denoising}: needs one vocabulary for both sides; add "
             "tokenizer=pieces, or take batch.denoising=0"
         )
-    if not any(uses_pieces):
+    if not any(uses_pieces.values()):
         for name in ("path", "vocab_size"):
             if tokenizer.get(name) is not None:
                 raise UserError(
@@ -508,7 +508,7 @@ def _check_neighbours(config: Section) -> None:
     copies = bool((config.get("model") or {}).get("copy"))
     if not (copies or config.get("neighbours")):
         return
-    if not all(_class_of(config["tokenizer"][side]).endswith("Pieces") for side in ("src", "tgt")):
+    if not all(_uses_pieces(config).values()):
         raise UserError(
             f"{'model.copy=true' if copies else 'neighbours=nearest'}: both sides need one "
             "vocabulary; add tokenizer=pieces"
@@ -534,6 +534,12 @@ def check_decoding(config: Section) -> None:
                 "decoding.grammar=true: needs tokens of Python's tokenizer, not those of "
                 f"{tokenizer}; train with tokenizer/tgt=python or tokenizer=pieces"
             )
+
+
+def _uses_pieces(config: Section) -> dict[str, bool]:
+    """Return whether the tokenizer of each side cuts tokens into pieces."""
+    tokenizers = config.get("tokenizer") or {}
+    return {side: _class_of(tokenizers.get(side)).endswith("Pieces") for side in ("src", "tgt")}
 
 
 def _class_of(section: Any) -> str:
