@@ -119,9 +119,8 @@ VALUES: dict[str, ArgumentType] = {
         "trainer.min_steps": PositiveInt | None,
         "trainer.limit_train_batches": PositiveInt | PositiveFraction | None,
         "trainer.limit_val_batches": NonNegativeInt | PositiveFraction | None,
-        "trainer.val_check_interval": PositiveInt
-        | PositiveFraction
-        | None,  # early stopping needs steps
+        # No time, which Lightning takes too: early stopping needs steps.
+        "trainer.val_check_interval": PositiveInt | PositiveFraction | None,
         "trainer.check_val_every_n_epoch": PositiveInt | None,
         "trainer.num_sanity_val_steps": NonNegativeInt | Literal[-1],
         "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps"],
