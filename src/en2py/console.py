@@ -250,9 +250,13 @@ def _bar() -> RenderableType:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table on the terminal; numbers are aligned to the right and never wrapped."""
+    """A column of a table: numbers are aligned to the right and never wrapped, texts to the left.
+
+    A page shows `about` on hovering.
+    """
 
     label: str
+    about: str = ""
     numeric: bool = True
 
 

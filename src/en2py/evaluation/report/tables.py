@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from en2py.console import Column
 from en2py.evaluation.metrics.registry import (
     MISSING,
     VALIDATION,
@@ -41,15 +42,6 @@ class Cell:
     def lines(self) -> str:
         """Return the lines of the cell on the terminal."""
         return "\n".join([self.text + self.mark, *self.small])
-
-
-@dataclass(frozen=True)
-class Column:
-    """The head of a column; numbers are aligned to the right, texts to the left."""
-
-    label: str
-    about: str = ""
-    numeric: bool = True
 
 
 @dataclass(frozen=True)
