@@ -88,7 +88,6 @@ class Grammar:
         self.ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
         self._separate = torch.tensor([not token.startswith(GLUE) for token in vocab.tokens])
         self._separate[[*self.ends]] = False
-        self._no_operands = torch.tensor([not _parses(token) for token in vocab.tokens])
         self._usual = {
             token: _with_name(own, self._name)
             for token, own in {**_USUAL, NEWLINE: f"{INDENT} x"}.items()
@@ -164,6 +163,11 @@ class Grammar:
         return replace(
             state, line=(*line, text), letters=letters, glued=right, layout="", opens=False
         )
+
+    @functools.cached_property
+    def _no_operands(self) -> Tensor:
+        """Return which tokens are no statement by themselves, `[V]`, so no name or number."""
+        return torch.tensor([not _parses(token) for token in self.vocab.tokens])
 
     def _joins(self, state: State, token: str) -> bool:
         """Return whether a token is a piece of the last one."""
