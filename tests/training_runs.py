@@ -74,7 +74,7 @@ def runner(folder: Path) -> Go:
         keys = {o.lstrip("+").split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        with mock.patch.object(Picture, "file", return_value=b""):
+        with mock.patch.object(Picture, "file", return_value=b"blank"):
             return command(main, program, argv=words)
 
     return run
