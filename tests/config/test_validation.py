@@ -243,6 +243,14 @@ def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
     assert "add split=official" in refused(cfg, **{"data.source.split_field": "part"})
 
 
+def test_split_by_task_numbers_needs_a_field_with_them(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    data = f"data.path={tmp_path / 'a'}"
+    assert "no task numbers" in refused(composed("train", "data=file", "split=mbpp", data))
+    validate(composed("train", "data=mbpp", "split=mbpp", data))
+    validate(composed("train", "data=file", "split=mbpp", data, "data.source.id_field=task"))
+
+
 @pytest.mark.parametrize(
     ("values", "n_checked"),
     [({"prompt": "x"}, 0), ({"export": "new"}, 0), ({"folder": "new"}, 1), ({}, 1)],

@@ -608,7 +608,13 @@ def _check_trainer(config: Section) -> None:
 def _check_official_split(config: Section) -> None:
     """Refuse a split that the source defines and that the split in use would not follow."""
     data, split = config["data"], config.get("split")
-    if split is None or str(split.get("_target_")).endswith(".official_split"):
+    target = str((split or {}).get("_target_"))
+    if target.endswith(".numbered_split") and not (data.get("source") or {}).get("id_field"):
+        raise UserError(
+            f"split: these data ({data['name']}) have no task numbers to split by; add "
+            "data.source.id_field=FIELD if a field has them, or choose another split="
+        )
+    if split is None or target.endswith(".official_split"):
         return
     if isinstance(data.get("path"), Mapping):
         raise UserError(
