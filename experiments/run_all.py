@@ -185,6 +185,7 @@ def main() -> int:
         source = Path(output) / study
         subprocess.run([sys.executable, str(ROOT / "evaluate.py"), f"study={source}"], check=True)
         add(rows(source / "runs.csv"), table)
+        complete(table, known[table])
     for table, runs in known.items():
         complete(table, runs)
     print(f"{failed} failed")

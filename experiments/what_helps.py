@@ -33,6 +33,7 @@ def effects(results: Results) -> list[ResultRow]:
     for row in results.rows:
         changed = [k for k, v in row.settings.items() if v != reference.settings.get(k, "")]
         changed = [k for k in changed if k.rpartition("/")[0] not in changed]  # tokenizer=pieces
+        changed = [k for k in changed if k.rpartition(".path")[0] not in changed]  # vectors' file
         other_split = results.title not in SAME_HELD_OUT and any(
             "another split" in note for note in row.notes
         )
@@ -40,7 +41,9 @@ def effects(results: Results) -> list[ResultRow]:
         if len(changed) != 1 or other_split or difference is None or difference.low is None:
             continue
         (key,) = changed
-        name = f"{results.title}: {key}={row.settings[key] or 'none'}"
+        file = row.settings.get(f"{key}.path", "null").partition(" ")[0]  # then its digest
+        of_file = "" if file == "null" else f" of {file}"
+        name = f"{results.title}: {key}={row.settings[key] or 'none'}{of_file}"
         found.append(replace(row, name=f"{name}, not {reference.settings.get(key) or 'none'}"))
     return found
 

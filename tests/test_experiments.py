@@ -287,7 +287,7 @@ def test_rows_are_completed_when_another_row_brings_a_column(tmp_path: Path) -> 
 
 def test_effects_are_of_one_setting_on_the_same_split_and_several_seeds(tmp_path: Path) -> None:
     def run(number: int, seed: int, bpc: float, split: str = "s", **chosen: str) -> dict[str, str]:
-        settings = {"loss": "plain", "model": "tiny", **chosen}
+        settings = {"loss": "plain", "model": "tiny", "embeddings": "none", **chosen}
         return {"run": f"r{number}", "seed": str(seed), "split_hash": split, **settings,
                 "val/nll": "2.0", "val/bpc": str(bpc)}  # fmt: skip
 
@@ -297,10 +297,16 @@ def test_effects_are_of_one_setting_on_the_same_split_and_several_seeds(tmp_path
         run(6, 2, 1.0, loss="smoothed", model="small"), run(7, 1, 1.0, model="base"),
         run(8, 1, 0.5, "other", model="wide"), run(9, 2, 0.5, "other", model="wide"),
     ]  # fmt: skip
+    for number, file in (10, "english.vec 1a2b3c4d"), (12, "other.vec 5e6f7a8b"):
+        vectors = {"embeddings": "pretrained", "embeddings.path": file}
+        table += [run(number, 1, 1.9, **vectors), run(number + 1, 2, 2.1, **vectors)]
     run_all.add(table, tmp_path / "losses.csv")
     (tmp_path / "no_runs.csv").write_text("a,b\n1,2\n")
-    (effect,) = what_helps.read_effects(tmp_path)
+    effect, *of_vectors = what_helps.read_effects(tmp_path)
     assert effect.name == "losses: loss=smoothed, not plain"
+    assert {row.name for row in of_vectors} == {
+        f"losses: embeddings=pretrained of {name}.vec, not none" for name in ("english", "other")
+    }
     assert (
         what_helps.table([effect])
         .splitlines()[-1]
