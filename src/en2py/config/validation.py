@@ -606,7 +606,7 @@ def _check_trainer(config: Section) -> None:
 
 
 def _check_official_split(config: Section) -> None:
-    """Refuse a split that the source defines and that the split in use would not follow."""
+    """Refuse a split that needs fields the data lack, and one that ignores that of the source."""
     data, split = config["data"], config.get("split")
     target = str((split or {}).get("_target_"))
     if target.endswith(".numbered_split") and not (data.get("source") or {}).get("id_field"):

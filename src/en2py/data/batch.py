@@ -109,7 +109,7 @@ def _positions(mask: Tensor, lengths: Tensor) -> Tensor:
 
 
 class Store:
-    """Examples as flat tensors, from which batches are gathered; to make it takes most of the time.
+    """Examples as flat tensors, from which batches are gathered; building them is the slow part.
 
     Args:
         examples: The examples.

@@ -308,8 +308,7 @@ def open_study(settings: Mapping[str, Any]) -> Any:
     except Exception as error:  # of Optuna, SQLAlchemy, a driver, the file system
         raise UserError(
             f"hydra.sweeper.storage={settings['storage']} cannot be opened "
-            f"({one_line(error)[:200]}): give a "
-            "file, or a URL such as sqlite:///search.db"
+            f"({one_line(error)[:200]}): give a file, or a URL such as sqlite:///search.db"
         ) from error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from en2py.evaluation.baselines import RIVALS
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
-from en2py.evaluation.results import Difference, Estimate, ResultRow, Results
+from en2py.evaluation.results import MODEL, Difference, Estimate, ResultRow, Results
 from en2py.evaluation.statistics import detectable_difference
 
 _VERBS = {
@@ -43,14 +43,14 @@ def notes_of(rows: Sequence[ResultRow]) -> list[str]:
 
     What a baseline is, is left out.
     """
-    n_models = sum(row.kind == "model" for row in rows)
+    n_models = sum(row.kind == MODEL for row in rows)
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for note in row.notes:
             if not note.startswith(f"{row.name}: "):
                 found.setdefault((row.kind, note), []).append(row.name)
     return [
-        note if kind == "model" and len(names) == n_models else f"{listed(names)}: {note}"
+        note if kind == MODEL and len(names) == n_models else f"{listed(names)}: {note}"
         for (kind, note), names in found.items()
     ]
 
