@@ -6,6 +6,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,25 @@ def test_outcomes_keep_the_order_of_the_jobs(sandbox):
         code = "import time\ndef f(x):\n    time.sleep(0.02 * (x % 3))\n    return x"
         outcomes = pool.run(Job(code, (f"f({number})",)) for number in range(12))
     assert [outcome.calls[0].value for outcome in outcomes] == list(range(12))
+
+
+def test_the_first_jobs_run_while_others_are_generated(sandbox, monkeypatch):
+    finished, run_one = threading.Event(), Sandbox._outcome
+    job = Job("def f(x): return x", ("f(1)",))
+
+    def outcome(self, job):
+        try:
+            return run_one(self, job)
+        finally:
+            finished.set()
+
+    def jobs() -> Iterator[Job]:
+        yield job
+        assert finished.wait(60)
+        yield job
+
+    monkeypatch.setattr(Sandbox, "_outcome", outcome)
+    assert [own.calls[0].value for own in sandbox.run(jobs())] == [1, 1]
 
 
 def test_the_hash_seed_sets_the_order_of_sets():

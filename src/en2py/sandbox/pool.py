@@ -110,15 +110,15 @@ class Sandbox:
         return f"sandbox level {self.level}, as {self.layers['user']}{rest}"
 
     def run(
-        self, jobs: Iterable[Job], progress: Callable[[int, int], object] = lambda done, of: None
+        self, jobs: Iterable[Job], progress: Callable[[int], object] = lambda done: None
     ) -> list[Outcome]:
         """Run jobs, each in a fresh process, and return their outcomes in order.
 
         The sandbox closes on an exception: pending answers could be assigned to a wrong job.
 
         Args:
-            jobs: The programs and their calls.
-            progress: Called after each job with the number of finished jobs and of all jobs.
+            jobs: The programs and their calls; the first ones run while others are generated.
+            progress: Called after each job with the number of finished jobs.
 
         Raises:
             RuntimeError: If the sandbox is closed, or a worker cannot be restarted.
@@ -127,12 +127,11 @@ class Sandbox:
             raise RuntimeError("this sandbox is closed; open a new one")
         outcomes, self._idle = list[Outcome](), [*self._pool]
         try:
-            jobs = list(jobs)
             with ThreadPoolExecutor(len(self._pool)) as threads:  # each waits for one worker
                 try:
                     for outcome in threads.map(self._outcome, jobs):
                         outcomes.append(outcome)
-                        progress(len(outcomes), len(jobs))
+                        progress(len(outcomes))
                 except BaseException:
                     self._stopped = True
                     for worker in self._pool:

@@ -1,10 +1,12 @@
 """Which jobs reach the sandbox, and with which limits."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from en2py.evaluation.behaviour import Oracle, behaves_like
 from en2py.evaluation.behaviour.oracle import Answer
-from en2py.evaluation.execution.jobs import run_jobs
+from en2py.evaluation.execution.jobs import run_jobs, run_prepared
 from en2py.sandbox import Job, Outcome
 from en2py.sandbox.protocol import failed_outcome
 from en2py.sandbox.serialization import encode
@@ -16,9 +18,9 @@ class Recorded:
     def __init__(self, timeout_s: float = 5.0) -> None:
         self.timeout_s, self.jobs = timeout_s, []
 
-    def run(self, jobs: list[Job], progress: object) -> list[Outcome]:
+    def run(self, jobs: Iterable[Job], progress: object) -> list[Outcome]:
         self.jobs += jobs
-        return [failed_outcome(job, job.code) for job in jobs]
+        return [failed_outcome(job, job.code) for job in self.jobs]
 
 
 def test_equal_jobs_run_once_and_all_have_outcomes():
@@ -34,3 +36,12 @@ def test_a_script_has_two_seconds_unless_the_sandbox_allows_less(allowed, limit)
     oracle = Oracle("script", ("",), (Answer(encode(None), (), "1"),), 0)
     behaves_like(["while True: pass"], [oracle], sandbox)
     assert [job.timeout_s for job in sandbox.jobs] == [limit]
+
+
+def test_items_without_a_job_keep_their_place():
+    prepared = iter([(Job("a"), 1), (None, 2), (Job("b"), 3), (Job("a"), 4)])
+    found = [
+        (outcome and outcome.load.killed, rest)
+        for outcome, rest in run_prepared(Recorded(), prepared)
+    ]
+    assert found == [("a", 1), (None, 2), ("b", 3), ("a", 4)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
 from en2py.evaluation.execution.entry_point import entry_function, functions
-from en2py.evaluation.execution.jobs import run_jobs
+from en2py.evaluation.execution.jobs import run_prepared
 from en2py.evaluation.execution.result import FUNCTION, SCRIPT, ExecutionResult
 from en2py.sandbox import Job, Outcome, Sandbox
 from en2py.sandbox.serialization import as_text, same
@@ -21,15 +21,14 @@ def behaves_like(
 ) -> list[ExecutionResult]:
     """Run each prediction on the inputs of its reference's oracle."""
     script_s = min(sandbox.timeout_s, PREDICTION_SCRIPT_S)
-    prepared = [_prepare(*own, script_s) for own in zip(predictions, oracles, strict=True)]
-    outcomes = iter(run_jobs(sandbox, (job for job, _ in prepared if job is not None)))
+    prepared = (_prepare(*own, script_s) for own in zip(predictions, oracles, strict=True))
     results = []
-    for (job, problem), oracle in zip(prepared, oracles, strict=True):
-        if job is None:
+    for (outcome, problem), oracle in zip(run_prepared(sandbox, prepared), oracles, strict=True):
+        if outcome is None:
             results.append(ExecutionResult(oracle.kind, False, False, problem, ""))
         else:
             compare = _compare_script if oracle.kind == SCRIPT else _compare_calls
-            results.append(compare(next(outcomes), oracle))
+            results.append(compare(outcome, oracle))
     return results
 
 

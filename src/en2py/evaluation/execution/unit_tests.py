@@ -15,7 +15,7 @@ from en2py.data.pairs import Pair
 from en2py.data.syntax import parse
 from en2py.evaluation.execution.asserts import Check, split_test
 from en2py.evaluation.execution.entry_point import entry_function, functions
-from en2py.evaluation.execution.jobs import run_jobs
+from en2py.evaluation.execution.jobs import run_prepared
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.sandbox import Job, Outcome, Result, Sandbox
 from en2py.sandbox.serialization import as_text, decode
@@ -38,12 +38,8 @@ def passes_tests(
     Raises:
         ValueError: If a pair has no assert, or a test that does not parse.
     """
-    prepared = [_prepare(*one) for one in zip(predictions, pairs, strict=True)]
-    runnable = [i for i, (job, _) in enumerate(prepared) if parse(job.code) is not None]
-    outcomes = dict(
-        zip(runnable, run_jobs(sandbox, (prepared[i][0] for i in runnable)), strict=True)
-    )
-    return [_result(checks, job, outcomes.get(i)) for i, (job, checks) in enumerate(prepared)]
+    prepared = (_prepare(*one) for one in zip(predictions, pairs, strict=True))
+    return [_result(*own) for own in run_prepared(sandbox, prepared)]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -59,8 +55,11 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.prod((n - c - i) / (n - i) for i in range(k))
 
 
-def _prepare(prediction: str, pair: Pair) -> tuple[Job, list[Check]]:
-    """Return the job of a prediction (program, set-up of the tests, calls) and its checks."""
+def _prepare(prediction: str, pair: Pair) -> tuple[Job | None, list[tuple[str, Check]]]:
+    """Return the job of a prediction (program, set-up of the tests, calls), its calls and checks.
+
+    There is no job for a prediction that does not parse.
+    """
     tree, reference = parse(prediction), parse(pair.code)
     checks: list[Check] = []
     setup: list[str] = []
@@ -79,7 +78,8 @@ def _prepare(prediction: str, pair: Pair) -> tuple[Job, list[Check]]:
         raise ValueError(f"{pair.id} has no tests: there is no assert in {list(pair.tests)}")
     calls = tuple(ast.unparse(check.call) for check in checks)
     code = "\n".join([prediction, *dict.fromkeys(setup)])
-    return Job(code, calls), checks
+    job = None if tree is None else Job(code, calls)
+    return job, list(zip(calls, checks, strict=True))
 
 
 def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
@@ -104,12 +104,12 @@ def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
                 node.id = entry.name
 
 
-def _result(checks: list[Check], job: Job, outcome: Outcome | None) -> ExecutionResult:
+def _result(outcome: Outcome | None, checks: Sequence[tuple[str, Check]]) -> ExecutionResult:
     if outcome is None:
         return ExecutionResult(TESTS, False, False, "does not parse", "")
     if not outcome.load.finished:
         return ExecutionResult(TESTS, False, False, outcome.load.problem, _shown(outcome.load))
-    for check, call, result in zip(checks, job.calls, outcome.calls, strict=True):
+    for (call, check), result in zip(checks, outcome.calls, strict=True):
         if not result.finished or not _holds(check, result):
             problem = result.problem or "wrong value"
             detail = f"{call} {_shown(result)}; asserted: {check.expected}"
