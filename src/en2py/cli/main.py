@@ -157,8 +157,11 @@ def config_of(program: str, overrides: Sequence[str]) -> str:
         UserError: If something is chosen that the checkpoint brings.
     """
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    alone = "baseline" in given and not given & {"ckpt_path", "results", "study"}
-    if program != "evaluate" or not (alone or {"data", "ckpt_path"} <= given):
+    if "ckpt_path" in given:
+        has_data = "data" in given
+    else:
+        has_data = bool(given & {"data", "baseline"}) and not given & {"results", "study"}
+    if program != "evaluate" or not has_data:
         return program
     for key in given if "ckpt_path" in given else ():
         if re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
