@@ -89,7 +89,7 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
         KeyboardInterrupt: If training was interrupted; the same call resumes.
 
     Example:
-        `en2py.train("loss=smoothed", data={"path": "pairs.jsonl"})`
+        `en2py.train("loss=smoothed", "data=file", "data.path=pairs.jsonl")`
     """
     configure_logging()
     hydra = HydraConfig.instance()
