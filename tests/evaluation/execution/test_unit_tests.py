@@ -136,6 +136,16 @@ def test_the_entry_function_takes_the_arguments():
     assert entry_function(tree, 2).name == "f"
 
 
+def test_the_entry_function_of_known_arguments_is_called_by_no_function_of_others():
+    code = "def solve(x): return mid(x, 1)\ndef mid(a, b): return half(a)\ndef half(x): return x"
+    assert entry_function(ast.parse(code), 1).name == "solve"
+
+
+def test_the_entry_function_takes_the_arguments_even_if_another_calls_it():
+    tree = ast.parse("def f(a, b): return a + b\ndef g(a): return f(a, 1)")
+    assert entry_function(tree, 2).name == "f"
+
+
 # split tests
 
 

@@ -59,16 +59,17 @@ def entry_function(tree: ast.Module, n_arguments: int | None = None) -> Function
 
     Args:
         tree: The program.
-        n_arguments: Functions that take so many arguments are preferred; None: not known.
+        n_arguments: Only functions that take so many arguments are considered, if there are any;
+            None: not known.
     """
     known = functions(tree)
-    if n_arguments is not None:
-        known = [function for function in known if function.takes(n_arguments)] or known
-    called = {
+    called = {  # by any function, also by one that takes another number of arguments
         name.id
         for function in known
         for name in ast.walk(function.node)
         if isinstance(name, ast.Name) and name.id != function.name
     }
+    if n_arguments is not None:
+        known = [function for function in known if function.takes(n_arguments)] or known
     free = [function for function in known if function.name not in called] or known
     return free[-1] if free else None
