@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+
+def _is(value: Any, other: Any) -> bool:
+    """Compare as `is` does with None, True and False; identity does not cross processes."""
+    return type(value) is type(other) and bool(value == other)
+
+
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -15,8 +21,8 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.Is: operator.eq,  # of None, True, False; identity does not cross processes
-    ast.IsNot: operator.ne,
+    ast.Is: _is,
+    ast.IsNot: lambda value, other: not _is(value, other),
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
 }
