@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from en2py.cli.checkpoint_runs import (
     find_runs,
     moved,
 )
+from en2py.cli.evaluation_data import EvaluationData
 from en2py.cli.main import command
+from en2py.cli.train import _warn_of_known_pairs
 from en2py.config.composition import compose_config
 from en2py.config.run_name import run_name
 from en2py.data.pairs import DataReport, Pair
@@ -31,8 +34,10 @@ from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.results import Results
+from en2py.evaluation.scores import TrainingData
 from en2py.training import build, checkpoints, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
+from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.module import Seq2SeqModule
 from fake_results import fake_results
 
@@ -491,6 +496,62 @@ def test_other_data_that_only_overlap_are_refused(
     data = ["data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random", "part=train"]
     assert score(f"ckpt_path={make('seed=1')}", *data) == 2
     assert "each train pair of file is a near-duplicate" in capsys.readouterr().err
+
+
+def runs_of(*paths: Path) -> list[CheckpointRun]:
+    changes = config_changes(compose_config("evaluate", [f"ckpt_path={paths[0]}"]))
+    return find_runs(",".join(map(str, paths)), changes)
+
+
+def test_runs_with_other_batches_are_other_configurations(make: Make) -> None:
+    runs = runs_of(make("batch.max_tokens=512"), make("batch.max_tokens=1024"))
+    assert [run.settings["batch.max_tokens"] for run in runs] == ["512", "1024"]
+
+
+def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(
+    make: Make, folder: Path, tmp_path: Path
+) -> None:
+    lines = (folder / "pairs.jsonl").read_text().splitlines()
+    first = json.dumps({"description": "print a star", "code": "print('*')"})
+    (tmp_path / "longer.jsonl").write_text("\n".join([first, *lines]))
+    runs = runs_of(make("seed=1"), make("seed=1", f"data.path={tmp_path / 'longer.jsonl'}"))
+    same_ids = {pair.id for pair in runs[0].prepared.pairs("test")} & {
+        pair.id for pair in runs[1].prepared.pairs("test")
+    }
+    shared = common_pairs(runs, "test")
+    assert len(shared) < len(same_ids)
+    trained = {pair.code for run in runs for pair in run.prepared.pairs("train")}
+    assert not trained & {pair.code for pair in shared}
+
+
+def test_copies_are_of_the_programs_that_a_run_was_trained_on(make: Make) -> None:
+    few, all_pairs = runs_of(make("batch.max_pairs=5"), make("seed=1"))
+    assert TrainingData.of(few.prepared, few.max_pairs).pairs == few.prepared.pairs("train")[:5]
+    data: Any = SimpleNamespace(training=TrainingData.of(all_pairs.prepared, all_pairs.max_pairs))
+    train = all_pairs.prepared.splits["train"]
+    pair = dataclasses.replace(train[0].pair, id=f"{train[0].pair.id}/1", code="print(1)")
+    splits = {"train": [*train, dataclasses.replace(train[0], pair=pair)]}  # a variant
+    prepared = dataclasses.replace(all_pairs.prepared, splits=splits)
+    variants = dataclasses.replace(all_pairs, prepared=prepared)
+    found = [EvaluationData.training_of(data, run) for run in (few, all_pairs, variants)]
+    assert found[1] is data.training
+    assert [own.code.contains("print(1)") for own in found] == [False, False, True]
+    assert len(found[0].code.codes) == 5
+
+
+def test_held_out_pairs_that_the_initial_weights_know_are_counted(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = make("seed=1")
+    same, other = runs_of(make("seed=1"), make("split.seed=2"))
+    for run, is_known in ((same, False), (other, True)):
+        config = {**run.config, "init_from": str(first)}
+        n = n_known_to_initial_weights(config, run.prepared, run.prepared.pairs("test"))
+        assert bool(n) == is_known
+        _warn_of_known_pairs(config, run.prepared)
+        assert ("held-out pairs are near-duplicates" in caplog.text) == is_known
+    with pytest.raises(UserError, match="gone.ckpt"):
+        n_known_to_initial_weights({**same.config, "init_from": "gone.ckpt"}, same.prepared, [])
 
 
 def test_sources_of_a_mixture_are_moved_by_name() -> None:

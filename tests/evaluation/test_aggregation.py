@@ -119,12 +119,30 @@ def test_a_single_seed_without_counts_has_no_interval():
 
 def test_differences_are_paired_by_seed():
     runs = [run(1, 10), run(2, 20), run(3, 30)]
-    runs += [run(seed, 10 * seed + 2, nll=2.0, loss="smoothed") for seed in (1, 2, 3)]
+    runs += [run(seed, 10 * seed + 4 + seed % 2, loss="smoothed") for seed in (1, 2, 3)]
     first, second = make_rows(runs, CLUSTERS)
     assert first.differences == {}
     difference = second.differences["compiles"]
     assert (difference.over, difference.is_significant) == ("seeds", True)
-    assert (difference.low, difference.value) == pytest.approx((0.05, 0.05))
+    assert difference.value == pytest.approx(14 / 3 / N)
+
+
+def test_equal_differences_of_all_seeds_are_not_significant():
+    runs = [run(1, 10), run(2, 20), run(1, 11, loss="smoothed"), run(2, 21, loss="smoothed")]
+    difference = make_rows(runs, CLUSTERS)[1].differences["compiles"]
+    assert difference.value == pytest.approx(1 / N) and not difference.is_significant
+
+
+@pytest.mark.parametrize(("n_right", "low", "high"), [(0, 0.0, 0.088), (N, 0.912, 1.0)])
+def test_a_share_of_none_or_all_has_the_interval_of_wilson(n_right, low, high):
+    figure = make_rows([run(1, n_right)], CLUSTERS)[0].figures["compiles"]
+    assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-3)
+
+
+def test_only_clusters_to_which_a_metric_applies_are_counted():
+    one = dataclasses.replace(run(1, 1), counts={"compiles": [[1.0, 1.0], *[[0.0, 0.0]] * (N - 1)]})
+    figure = make_rows([one], CLUSTERS)[0].figures["compiles"]
+    assert (figure.n, figure.low) == (1, None)
 
 
 def test_validation_has_differences_paired_by_seed_too():

@@ -20,6 +20,7 @@ from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import check_arguments, check_decoding, expand_paths
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
+from en2py.data.duplicates import fingerprint
 from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
@@ -77,11 +78,23 @@ class CheckpointRun:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Return all settings of the run without its seed."""
+        """Return all settings of the run without its seed: as trained, but with its own search."""
         choices, search = dict(self.metadata["choices"]), self.config["decoding"]["_target_"]
         if search != self.metadata["config"]["decoding"]["_target_"]:  # another one evaluates it
             choices["decoding"] = search.rpartition(".")[2].lower()
-        return settings(self.config, choices)
+        batch = self.metadata["config"]["batch"]  # that of an evaluation is another
+        return settings({**self.config, "batch": batch}, choices)
+
+    @property
+    def max_pairs(self) -> int | None:
+        """Return how many of the training pairs it was trained on; None: all."""
+        limit: int | None = self.metadata["config"]["batch"]["max_pairs"]
+        return limit
+
+    @property
+    def trained_pairs(self) -> list[Pair]:
+        """Return the pairs that it was trained on, variants included."""
+        return self.prepared.pairs("train")[: self.max_pairs]
 
     @property
     def folder(self) -> Path | None:
@@ -168,6 +181,7 @@ class CheckpointRun:
             "checkpoint": self.sha256,
             "search": dict(search),
             "descriptions": [pair.description for pair in pairs],
+            "training": self.prepared.split_hash,  # neighbours are from there
             "model": file_digest(_SOURCE / "models"),
             "decoding": file_digest(_SOURCE / "decoding"),
         }
@@ -366,8 +380,22 @@ def _moved_source(source: Mapping[str, Any], path: Any) -> dict[str, Any]:
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     """Return the pairs in a split of every run's data, as the first run reads them.
 
-    A pair is in one split of a run's data, so no run was trained on a pair returned here, unless
-    `split` is `train`.
+    No run was trained on a pair returned here, unless `split` is `train`. Runs of other files or of
+    another split may have trained on the same pair under another id, so ids are not enough.
     """
     shared = set.intersection(*({pair.id for pair in run.prepared.pairs(split)} for run in runs))
-    return [pair for pair in runs[0].prepared.pairs(split) if pair.id in shared]
+    pairs = [pair for pair in runs[0].prepared.pairs(split) if pair.id in shared]
+    by_hash = {run.prepared.split_hash: run for run in runs}
+    if split == "train" or len(by_hash) == 1:
+        return pairs
+    trained = {
+        (own.description, own.code)
+        for run in by_hash.values()
+        for own in map(fingerprint, run.prepared.pairs("train"))
+    }
+    prints = map(fingerprint, pairs)
+    return [
+        pair
+        for pair, own in zip(pairs, prints, strict=True)
+        if (own.description, own.code) not in trained
+    ]

@@ -308,7 +308,7 @@ def _programs(
     """Return the programs of a run per pair, and remarks on their origin."""
     own_search = partial(generate_programs, module, datamodule, trainer, data.split)
     sandbox, search = data.runner.sandbox, run.config["decoding"]
-    pool = Pool.of(run.path, module, run.prepared, sandbox)
+    pool = Pool.of(run.path, module, run.prepared, run.max_pairs, sandbox)
     if pool is None:
         stored = run.stored_programs(data.pairs)
         return stored or run.cached_programs(data.pairs, search, own_search), []

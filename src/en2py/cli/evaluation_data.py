@@ -22,6 +22,7 @@ from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.scores import EvaluationRow, TrainingData, clusters_of, score_programs
 from en2py.training import build
+from en2py.training.initial_data import initial_data, n_known_to_initial_weights
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,9 @@ class EvaluationData:
 
     def training_of(self, run: CheckpointRun) -> TrainingData:
         """Return the training data of a run, with the trivially shared n-grams of all runs."""
-        if run.prepared.split_hash == self.prepared.split_hash:
+        codes = [pair.code for pair in run.trained_pairs]
+        if codes == self.training.code.codes:
             return self.training
-        codes = [pair.code for pair in run.prepared.pairs("train")]
         return TrainingData(self.training.pairs, TrainingCode(codes, frequent=self.training.code))
 
     def trained_on(self, runs: Sequence[CheckpointRun]) -> str:
@@ -74,9 +75,9 @@ class EvaluationData:
         return f", trained on {' or '.join(names)}" if self.overlaps else ""
 
     def notes_of(self, run: CheckpointRun) -> list[str]:
-        """Return remarks on a run that is evaluated on other data than its own."""
+        """Return remarks on overlaps with training pairs, of its initial weights too."""
         if run.sha256 not in self.overlaps:
-            return []
+            return _overlap_of_initial_weights(run, self.pairs)
         total = self.facts["n_pairs"] + self.facts["n_overlapping"]
         return [
             f"trained on {run.config['data']['name']}, evaluated on {self.facts['name']}: "
@@ -138,12 +139,38 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs,
         clusters,
         validation,
-        TrainingData.of(prepared),
+        TrainingData.of(prepared, _max_pairs(runs)),
         runner,
         partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
         facts,
         overlaps,
     )
+
+
+def _all_trained_pairs(run: CheckpointRun) -> list[Pair]:
+    """Return the pairs that a run and its initial weights were trained on."""
+    found = run.trained_pairs
+    try:
+        for _, prepared in initial_data(run.config):
+            found = [*found, *prepared.pairs("train")]
+    except UserError as error:
+        log.warning(f"{run.name}: overlaps with its pre-training are unknown: {error}")
+    return found
+
+
+def _overlap_of_initial_weights(run: CheckpointRun, pairs: Sequence[Pair]) -> list[str]:
+    try:
+        n = n_known_to_initial_weights(run.config, run.prepared, pairs)
+    except UserError as error:
+        return [f"the pairs that its initial weights were trained on are unknown: {error}"]
+    text = f"{n:,} of {len(pairs):,} pairs are near-duplicates of pairs of its initial weights"
+    return [text] if n else []
+
+
+def _max_pairs(runs: Sequence[CheckpointRun]) -> int | None:
+    """Return how many training pairs baselines read: as many as the run with most of them."""
+    limits = [run.max_pairs for run in runs if run.max_pairs is not None]
+    return max(limits) if limits and len(limits) == len(runs) else None
 
 
 def _without_overlaps(
@@ -160,12 +187,13 @@ def _without_overlaps(
         The pairs left, and for the digest of each checkpoint the number of its overlaps.
     """
     prints = [fingerprint(pair) for pair in pairs]
-    found: dict[str, list[bool]] = {}  # by split hash: runs often share their data
+    found: dict[str, list[bool]] = {}  # by training pairs: runs often share their data
     overlaps: dict[str, int] = {}
     for run in runs:
-        key = run.prepared.split_hash
+        known = _all_trained_pairs(run)
+        key = digest([[pair.description, pair.code] for pair in known])
         if key not in found:
-            trained = [fingerprint(pair) for pair in run.prepared.pairs("train")]
+            trained = [fingerprint(pair) for pair in known]
             found[key] = overlapping(trained, prints)
             if name:
                 shares = measure_leakage(trained, prints)

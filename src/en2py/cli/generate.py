@@ -73,7 +73,7 @@ def _open(path: Path, cfg: DictConfig) -> tuple[Seq2SeqModule, Rank | None]:
         prepared = prepare_data(config)[0]
     module = module_of(checkpoint, prepared)
     sandbox: Any = OmegaConf.to_container(cfg.sandbox, resolve=True)
-    pool = Pool.of(path, module, prepared, sandbox)
+    pool = Pool.of(path, module, prepared, module.metadata["config"]["batch"]["max_pairs"], sandbox)
     weights = pool and pool.stored_weights()
     if not pool or not weights:
         raise UserError(

@@ -51,6 +51,7 @@ from en2py.training.checkpoints import (
     load_checkpoint,
 )
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
+from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.initialization import copy_weights
 from en2py.training.loggers import (
     BEST,
@@ -155,6 +156,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         log.info(f"resuming from {path} (step {resumed['global_step']:,})")
     elif run.initial is not None:
         log.info("\n".join(copy_weights(run.initial, module)))
+        _warn_of_known_pairs(config, prepared)
 
     until = resumed["global_step"] if resumed and run.checkpoint is None else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
@@ -186,6 +188,22 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         discard_training_state(best_file.parent)
     _print_end(run, result, scores, best_file)
     return result
+
+
+def _warn_of_known_pairs(config: dict[str, Any], prepared: Prepared) -> None:
+    """Warn of held-out pairs that the initial weights were trained on."""
+    pairs = [*prepared.pairs("val"), *prepared.pairs("test")]
+    try:
+        n = n_known_to_initial_weights(config, prepared, pairs)
+    except UserError as error:
+        log.warning(f"init_from: its training pairs were not compared with the held-out: {error}")
+        return
+    if n:
+        log.warning(
+            f"init_from: {n:,} of {len(pairs):,} held-out pairs are near-duplicates of pairs that "
+            "these weights were trained on, so the results are too good; take the data and the "
+            "split of that run, or data.target= in pre-training"
+        )
 
 
 def _best_file(run: Run) -> Path:
@@ -240,7 +258,7 @@ def _test(
             run.name,
             candidates,
             runner,
-            TrainingData.of(prepared),
+            TrainingData.of(prepared, run.config["batch"]["max_pairs"]),
             pool,
             token_values=token_values,
             token_tables=tables,

@@ -38,7 +38,12 @@ class Pool:
 
     @classmethod
     def of(
-        cls, checkpoint: Path, module: Seq2SeqModule, prepared: Prepared, sandbox: dict[str, Any]
+        cls,
+        checkpoint: Path,
+        module: Seq2SeqModule,
+        prepared: Prepared,
+        max_pairs: int | None,
+        sandbox: dict[str, Any],
     ) -> "Pool | None":
         """Return the pools of a module that decodes with `votes`, None if it does not.
 
@@ -46,6 +51,7 @@ class Pool:
             checkpoint: The file.
             module: Its module.
             prepared: The data of its training.
+            max_pairs: `batch.max_pairs` of its training.
             sandbox: Settings of the sandbox.
         """
         if not isinstance(module.search, Votes):
@@ -57,9 +63,8 @@ class Pool:
             "data": prepared.split_hash,
         }
         n, folder = module.search.n_retrieved, Path(config["cache"])
-        ranker = PoolRanker(
-            TrainingData.of(prepared), n, module.likelihoods, sandbox=sandbox, folder=folder
-        )
+        training = TrainingData.of(prepared, max_pairs)
+        ranker = PoolRanker(training, n, module.likelihoods, sandbox=sandbox, folder=folder)
         name = f"{checkpoint.stem}.votes-{digest(key)[:12]}.json"
         return cls(ranker, key, checkpoint.with_name(name))
 

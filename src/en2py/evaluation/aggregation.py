@@ -25,6 +25,7 @@ from en2py.evaluation.statistics import (
     mean_of,
     over_seeds,
     paired_over_seeds,
+    wilson,
 )
 
 UNSET = "null"  # value of a setting that a row lacks, as it is typed
@@ -249,8 +250,10 @@ def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable])
         )
         # The stored value, not that of the interval, which adds the counts up in another order.
         by_seed = _known_seeds(_values(key, own))
-        ends = _ends(interval)
-        found = Estimate(own[0].values[key], *ends, "clusters", interval.n, by_seed)
+        value, ends = own[0].values[key], _ends(interval)
+        if metric(key).is_share and value in (0.0, 1.0) and interval.n > 1:
+            ends = wilson(value, interval.n)
+        found = Estimate(value, *ends, "clusters", interval.n, by_seed)
     else:
         found = _over_seeds(_values(key, own))
     if not metric(key).is_share or len(tables) < len(own):

@@ -32,7 +32,7 @@ from en2py.evaluation.baselines.candidates import (
 from en2py.evaluation.baselines.program_bleu import log_bleu, program_ngrams
 from en2py.evaluation.baselines.ranker import FEATURES, fit
 from en2py.evaluation.baselines.votes import AGREEMENT, Agreement
-from en2py.evaluation.behaviour.cached import execution_digest, limits
+from en2py.evaluation.behaviour.cached import execution_key
 from en2py.evaluation.metrics.program_metrics import Program
 from en2py.evaluation.scores import TrainingData
 
@@ -107,8 +107,7 @@ class PoolRanker:
         return {
             "training": self._training.digest,
             "n_retrieved": self._n_retrieved,
-            "limits": limits(self._sandbox),
-            "running": execution_digest(),
+            **execution_key(self._sandbox),
             "code": [file_digest(_HERE / name) for name in ("baselines", "metrics", "pool.py")],
         }
 

@@ -42,6 +42,7 @@ Tables = dict[str, list[Counts]]  # metric to counts per pair, [N, C]
 
 N_SAMPLES = 24
 _LIBRARIES = ("sacrebleu",)  # a new version makes new scores
+_OF_CODE_BLEU = ("tree-sitter", "tree-sitter-python")
 _MAX_WEIGHTS = 400_000  # attention weights in a report: a few megabytes
 
 
@@ -64,9 +65,9 @@ class TrainingData:
         return digest([pairs, self.code.digest])
 
     @classmethod
-    def of(cls, prepared: Prepared) -> "TrainingData":
-        """Return the training data of prepared data."""
-        pairs = prepared.pairs("train")
+    def of(cls, prepared: Prepared, max_pairs: int | None) -> "TrainingData":
+        """Return the training data of prepared data, of which a run reads `batch.max_pairs`."""
+        pairs = prepared.pairs("train")[:max_pairs]
         ids = {pair.id for pair in pairs}
         originals = [pair for pair in pairs if pair.id.rpartition("/")[0] not in ids]
         return cls(originals, TrainingCode([pair.code for pair in pairs]))
@@ -168,13 +169,14 @@ def score_programs(
     pairs = runner.pairs
     programs = [own[0] if own else "" for own in candidates]
     references = [pair.code for pair in pairs]
+    libraries = (*_LIBRARIES, *(_OF_CODE_BLEU if with_code_bleu else ()))
     key = {
         "pairs": [[pair.description, pair.code] for pair in pairs],
         "programs": programs,
         "training": training.digest,
         "code_bleu": with_code_bleu,
         "metrics": file_digest(Path(program_metrics.__file__).parent),
-        "libraries": {library: metadata.version(library) for library in _LIBRARIES},
+        "libraries": {name: metadata.version(name) for name in libraries},
     }
 
     def compute() -> dict[str, Any]:

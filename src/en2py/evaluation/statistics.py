@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # probability that an interval excludes 0, for `detectable_difference`
+_NO_SPREAD = 1e-12  # equal differences of shares of a few pairs are frequent, by chance
 _BLOCK = 256  # resamples per block: bounds the memory
 
 
@@ -31,7 +32,7 @@ class Interval:
         value: Value over all pairs, or the mean over seeds.
         low: Lower end; NaN if there are too few clusters or seeds.
         high: Upper end.
-        n: Number of clusters or seeds.
+        n: Number of seeds, or of clusters in which the metric applies to a pair.
     """
 
     value: float
@@ -41,8 +42,8 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Return whether a difference is significant."""
-        return self.low > 0 or self.high < 0
+        """Return whether a difference is significant; equal values alone show no spread."""
+        return self.high - self.low > _NO_SPREAD and (self.low > 0 or self.high < 0)
 
 
 def mean_of(counts: Sequence[float]) -> float:
@@ -73,7 +74,17 @@ def cluster_bootstrap(
     sums = _cluster_sums(counts, clusters)  # [G, C]
     totals = _resampled(sums, seed, n_resamples)  # [R, C]
     samples = np.array([value(total) for total in totals])
-    return _percentiles(value(sums.sum(axis=0)), samples, len(sums))
+    return _percentiles(value(sums.sum(axis=0)), samples, int(sums.any(axis=1).sum()))
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share of `n` clusters.
+
+    For a share of 0 or 1, where every resample is equal; Wilson (1927), Probable Inference, the Law
+    of Succession, and Statistical Inference.
+    """
+    interval = stats.binomtest(round(share * n), n).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def over_seeds(values: Sequence[float]) -> Interval:

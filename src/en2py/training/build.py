@@ -18,6 +18,7 @@ from en2py.console import percent, progress_bar
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import fingerprint, group_near_duplicates
+from en2py.data.files import digest
 from en2py.data.neighbours import Neighbours, nearest_of_other_groups
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.splits import behaviour_split
@@ -27,7 +28,7 @@ from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
 from en2py.decoding.greedy import greedy
 from en2py.errors import UserError
-from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
+from en2py.evaluation.behaviour.cached import execution_key, reference_classes
 from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
@@ -53,7 +54,7 @@ def tokenizers(
 
 def prepare_data(config: Config) -> tuple[Prepared, bool]:
     """Return the prepared data, and whether they were in the cache."""
-    limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
+    lengths = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
 
     def build() -> dict[str, Any]:
         src_tokenizer, tgt_tokenizer = tokenizers(config)
@@ -67,7 +68,7 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
                 src_tokenizer=src_tokenizer,
                 tgt_tokenizer=tgt_tokenizer,
                 **config["vocab"],
-                **limits,
+                **lengths,
                 target=make(target["source"]) if target else None,
                 processes=config["processes"],
                 seconds_per_pair=config["cleaning"]["seconds_per_pair"],
@@ -80,8 +81,9 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
 
 def _data_key(config: Config) -> dict[str, Any]:
-    running = {"running": execution_digest()} if _splits_by_behaviour(config) else {}
-    return {**data_key(config), **running}
+    if not _splits_by_behaviour(config):
+        return data_key(config)
+    return {**data_key(config), **execution_key(config["sandbox"])}
 
 
 def _split(config: Config) -> Any:
@@ -136,7 +138,7 @@ def word_vectors(config: Config, prepared: Prepared) -> Vectors:
     """Return the word vectors that initialise the token tables, from the cache if possible."""
     settings = config["embeddings"]["vectors"]
     key = {
-        "data": prepared.split_hash,
+        "sentences": digest([[item.src, item.tgt] for item in prepared.splits["train"]]),
         "vocab": [prepared.src_vocab.tokens, prepared.tgt_vocab.tokens],
         "tokenizer": canonical(config["tokenizer"]),
         "embeddings": canonical(settings),

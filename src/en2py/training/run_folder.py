@@ -159,8 +159,10 @@ class Run:
         from en2py.training.stopping import training_end  # torch takes seconds
 
         logger: Any = trainer.loggers[0]
-        rows: list[dict[str, str]] = [row for row in logger.rows if row.get("val/nll")]
-        row = min(rows, key=lambda row: float(row["val/nll"]), default={})
+        epoch = int(best["epoch"]) + 1
+        # Validations within an epoch are of other weights; the last one chose the checkpoint.
+        rows = [r for r in logger.rows if r.get("val/nll") and r.get("epoch") == str(epoch)]
+        row: dict[str, str] = rows[-1] if rows else {}
         result = {
             "run": self.name,
             "study": self.config["study"],
@@ -172,7 +174,7 @@ class Run:
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "end": training_end(trainer),
-            "best": {k: float(v) for k, v in row.items() if v} | {"epoch": int(best["epoch"]) + 1},
+            "best": {k: float(v) for k, v in row.items() if v} | {"epoch": epoch},
             "test": dict(test),
             "validation_limit": validation_limit(self.config["trainer"]),
             "allowed_packages": self.config["allowed_packages"],

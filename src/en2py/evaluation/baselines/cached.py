@@ -9,7 +9,7 @@ from en2py.config.run_name import canonical
 from en2py.data.cache import cached
 from en2py.data.files import file_digest
 from en2py.data.pairs import Pair
-from en2py.evaluation.behaviour.cached import execution_digest, limits
+from en2py.evaluation.behaviour.cached import execution_key
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.scores import TrainingData
 
@@ -37,8 +37,7 @@ def baseline_programs(
         "baseline": canonical({**settings, "sandbox": None, "cache": None}),
         "training": training.digest,
         "pairs": [[pair.id, pair.source, pair.description, pair.code] for pair in pairs],
-        "limits": limits(runner.sandbox),
-        "running": execution_digest(),
+        **execution_key(runner.sandbox),
         "code": [file_digest(folder) for folder in (_HERE, _HERE.parent / "metrics")],
         "libraries": [metadata.version(name) for name in _LIBRARIES],
     }

@@ -26,7 +26,7 @@ from en2py.evaluation.baselines.candidates import (
     find_training_candidates,
 )
 from en2py.evaluation.baselines.ranker import FEATURES, fit
-from en2py.evaluation.behaviour.cached import execution_digest, limits
+from en2py.evaluation.behaviour.cached import execution_key
 from en2py.evaluation.behaviour.equivalence import agree, answers_to, common_inputs
 from en2py.evaluation.behaviour.oracle import definitions
 from en2py.evaluation.execution.entry_point import entry_function
@@ -120,8 +120,7 @@ class Agreement:
         key = {
             "codes": [codes[place] for place in used],
             "pools": pools,
-            "limits": limits(sandbox),
-            "running": execution_digest(),
+            **execution_key(sandbox),
             "rules": file_digest(Path(__file__)),
         }
 

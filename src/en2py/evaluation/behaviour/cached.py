@@ -37,9 +37,10 @@ def execution_digest() -> str:
     return digest({name: file_digest(_PACKAGE / name) for name in _CODE})
 
 
-def limits(sandbox: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a sandbox that can change what a program does in it."""
-    return {name: sandbox[name] for name in ("timeout_s", "memory_mb")}
+def execution_key(sandbox: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that results of execution depend on: settings of the sandbox, and the code."""
+    limits = {name: sandbox[name] for name in ("timeout_s", "memory_mb")}
+    return {"limits": limits, "running": execution_digest()}
 
 
 def reference_oracles(
@@ -85,7 +86,7 @@ def oracle_quality(
         for code, own in candidates.items()
         if own.oracle is not None and own.kind == "function"
     }
-    key = {"references": sorted(oracles), **_execution_key(sandbox)}
+    key = {"references": sorted(oracles), **execution_key(sandbox)}
 
     def build() -> dict[str, Any]:
         log.info(f"comparing {len(oracles):,} references with mutants and other functions, once")
@@ -112,7 +113,7 @@ def reference_classes(
         UserError: If the sandbox is not available here and the classes are not in the cache.
     """
     candidates = reference_oracles(codes, sandbox=sandbox, folder=folder)
-    key = {"references": sorted(candidates), **_execution_key(sandbox)}
+    key = {"references": sorted(candidates), **execution_key(sandbox)}
 
     def build() -> dict[str, Any]:
         log.info("comparing the behaviour of the references, once for this data")
@@ -137,7 +138,3 @@ def count_testable(candidates: Sequence[OracleCandidate]) -> dict[str, Any]:
         "scripts": counts("script"),
         "reasons": count_reasons(candidates),
     }
-
-
-def _execution_key(sandbox: Mapping[str, Any]) -> dict[str, Any]:
-    return {"limits": limits(sandbox), "running": execution_digest()}

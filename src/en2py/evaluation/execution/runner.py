@@ -12,7 +12,7 @@ from en2py.data.cache import cached
 from en2py.data.pairs import Pair
 from en2py.errors import UserError
 from en2py.evaluation.behaviour import OracleCandidate, behaves_like
-from en2py.evaluation.behaviour.cached import execution_digest, limits, reference_oracles
+from en2py.evaluation.behaviour.cached import execution_key, reference_oracles
 from en2py.evaluation.execution.result import FUNCTION, SCRIPT, TESTS, ExecutionResult
 from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
 from en2py.evaluation.metrics.bleu import Counts
@@ -98,7 +98,7 @@ class ProgramRunner:
 
     def _run(self, tasks: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], ExecutionResult]:
         order = sorted(tasks)
-        key = {"tasks": order, "limits": limits(self.sandbox), "running": execution_digest()}
+        key = {"tasks": order, **execution_key(self.sandbox)}
 
         def build() -> dict[str, Any]:
             pairs = {task: self.pairs[tasks[task]] for task in order}
