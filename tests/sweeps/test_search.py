@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -243,15 +244,34 @@ def test_epoch_without_a_validation_reports_nothing() -> None:
     assert not pruned.reported
 
 
+def finish_trials(study: Any, values: Sequence[float], n_epochs: int) -> None:
+    for value in values:
+        trial = study.ask()
+        for epoch in range(1, n_epochs + 1):
+            trial.report(value, epoch)
+        study.tell(trial, value)
+
+
+@pytest.mark.parametrize("n_warmup_epochs", [0, 1, 2])
+def test_median_prunes_nothing_in_the_warmup_epochs(tmp_path: Path, n_warmup_epochs: int) -> None:
+    settings = {"storage": str(tmp_path / "j"), "study": "s", "pruner": "median", "max_epochs": 3,
+                "n_startup_trials": 1, "n_warmup_epochs": n_warmup_epochs}  # fmt: skip
+    study = search.open_study(settings)
+    finish_trials(study, (1.0, 1.1, 1.2, 1.3), n_epochs=3)
+    bad = study.ask()
+    pruned = []
+    for epoch in (1, 2, 3):
+        bad.report(5.0, epoch)
+        pruned.append(bad.should_prune())
+    assert pruned == [epoch > n_warmup_epochs for epoch in (1, 2, 3)]
+
+
 def test_running_trial_is_found_by_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four trials with a low value: the median prunes a fifth with a higher one."""
     settings = {"storage": str(tmp_path / "j"), "study": "s", "pruner": "median",
                 "n_startup_trials": 1, "n_warmup_epochs": 0, "max_epochs": 9}  # fmt: skip
     study = search.open_study(settings)
-    for value in (1.0, 1.1, 1.2, 1.3):
-        good = study.ask()
-        good.report(value, 1)
-        study.tell(good, value)
+    finish_trials(study, (1.0, 1.1, 1.2, 1.3), n_epochs=1)
     study.ask().set_user_attr("run", "bad-run")
     monkeypatch.setenv(trial.SEARCH, json.dumps(settings))
     (callback,) = trial.pruning_callback("bad-run")

@@ -65,7 +65,7 @@ class SearchSweeper(StudySweeper):
         sampler: `tpe` or `random`.
         pruner: Stop trials whose `val/nll` is above the `median` of the others at the same epoch,
             or by `hyperband` (Li et al. 2018); None: train all to the end.
-        n_warmup_epochs: Epochs before which the median prunes nothing.
+        n_warmup_epochs: First epochs, in which the median prunes nothing.
         seed: Of the sampler; with the number of a trial and the earlier results it determines the
             values of the trial.
         params: The search space; the command line replaces single parameters.
@@ -293,7 +293,7 @@ def open_study(settings: Mapping[str, Any]) -> Any:
     if settings["pruner"] == "median":
         pruner = optuna.pruners.MedianPruner(
             n_startup_trials=settings["n_startup_trials"],
-            n_warmup_steps=settings["n_warmup_epochs"],
+            n_warmup_steps=settings["n_warmup_epochs"] + 1,  # pruning begins at this step
         )
     elif settings["pruner"] == "hyperband":
         pruner = optuna.pruners.HyperbandPruner(1, max(1, settings["max_epochs"]))
