@@ -119,12 +119,31 @@ DESCRIPTIONS = {
     "colon": ("two methods:", "two methods"),
     "a sign that matters": ("replace each blank with #", "replace each blank with #"),
     "question mark": ("is it even?", "is it even?"),
+    "list mark": ("- add", "add"),
+    "a minus sign": ("-5 to 5 sum", "-5 to 5 sum"),
+    "a minus sign after a list mark": ("* -5 to 5 sum", "-5 to 5 sum"),
+    "a difference": ("3 - 2 difference", "3 - 2 difference"),
+    "a difference after a number": ("Q12. 3 - -2 difference", "3 - -2 difference"),
+    "a number after a number": ("Problem 4 - 2 lists", "2 lists"),
+    "a separator": ("split a string on ,", "split a string on ,"),
+    "a separator with a full stop": ("replace each space with , .", "replace each space with ,"),
+    "a full stop after a preposition": (
+        "sort the list it is based on.",
+        "sort the list it is based on",
+    ),
 }
 
 
 @pytest.mark.parametrize(("before", "after"), DESCRIPTIONS.values(), ids=DESCRIPTIONS.keys())
 def test_golden_descriptions(before, after):
     assert repair_description(pair("x", before)).description == after
+
+
+@pytest.mark.parametrize(
+    "after", [own for _, own in DESCRIPTIONS.values()], ids=DESCRIPTIONS.keys()
+)
+def test_repairing_a_description_is_idempotent(after):
+    assert repair_description(pair("x", after)).description == after
 
 
 def test_mojibake_in_a_description():

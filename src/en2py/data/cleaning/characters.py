@@ -27,13 +27,16 @@ TYPOGRAPHY = str.maketrans(
     }
 )
 
-# `12.`, `12)`, `Q3:`, `Problem 4 -`; but not `2 lists`, `3.5` or `2-D`.
+# `12.`, `12)`, `Q3:`, `Problem 4 -`, `- `; but not `2 lists`, `3.5`, `2-D`, `-5` or `3 - 2`.
 NUMBERING = re.compile(
-    r"""(?:[\#*\-\u2022\s]+ | (?:(?:q|que|ques|question|problem|exercise|task|program)\.?\s*)?
-    \d+\s*(?:[.):]+(?!\d)|\s-+\s)\s*)+""",
+    r"""(?:[\#*\u2022\s]+ | -+(?!\S) |
+    (?:(?:q|que|ques|question|problem|exercise|task|program)\.?\s*\d+ | \d+(?!\s-+\s-?\d))
+    \s*(?:[.):]+(?!\d)|\s-+\s)\s*)+""",
     re.IGNORECASE | re.VERBOSE,
 )
 TRAILING = " .:;,"  # not `#` or `*`: "replace each punctuation with #"
+# A separator after a space and a word that needs an object: "split at ,".
+NAMED_SEPARATOR = re.compile(r"(?:as|at|by|is|on|to|using|with) [.:;,]+", re.IGNORECASE)
 
 
 def repair_characters(pair: Pair) -> Pair:
@@ -60,7 +63,10 @@ def repair_description(pair: Pair) -> Pair:
     text = " ".join(pair.description.split())
     if numbering := NUMBERING.match(text):
         text = text[numbering.end() :]
-    return replace(pair, description=text.rstrip(TRAILING))
+    short = text.rstrip(TRAILING)
+    if named := NAMED_SEPARATOR.match(text, short.rfind(" ") + 1):
+        short = text[: named.end()]
+    return replace(pair, description=short)
 
 
 def repair_python2(pair: Pair) -> Pair:
