@@ -74,6 +74,12 @@ def test_ranks_share_an_epoch_in_equal_steps(world: int) -> None:
     assert sorted(counts) == list(range(len(LENGTHS)))
 
 
+@pytest.mark.parametrize("world", [3, 4, 7])
+def test_every_rank_has_a_batch_if_there_are_fewer_than_ranks(world: int) -> None:
+    parts = [list(EpochBatches([(3, 5)], 256, 1, rank, world)) for rank in range(world)]
+    assert parts == [[[0]]] * world
+
+
 def test_ranks_evaluate_every_pair_exactly_once() -> None:
     parts = [
         i for rank in range(3) for batch in EpochBatches(LENGTHS, 256, None, rank, 3) for i in batch

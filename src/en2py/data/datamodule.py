@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import cycle, islice
 from typing import Any
 
 import pytorch_lightning as pl
@@ -90,9 +91,9 @@ class EpochBatches(Sampler[list[int]]):
         ties = torch.randperm(len(self._keys), generator=generator).tolist()
         batches = self._cut(sorted(ties, key=lambda i: self._keys[i]))  # sorted() is stable
         shuffled = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-        shuffled += shuffled[: -len(shuffled) % self.world]
         skip, self.skip = self.skip, 0
-        yield from shuffled[self.rank :: self.world][skip:]
+        first, end = self.rank + skip * self.world, len(self) * self.world
+        yield from islice(cycle(shuffled), first, end, self.world)
 
     def _cut(self, order: list[int]) -> list[list[int]]:
         return [order[a:b] for a, b in zip(self._cuts, self._cuts[1:], strict=False)]
