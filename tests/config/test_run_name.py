@@ -68,6 +68,7 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         ("checkpoints.every_n_minutes", 5),
         ("batch.num_workers", 2),
         ("trainer.accelerator", "gpu"),
+        ("trainer.profiler", "simple"),
         ("split._target_", "en2py.elsewhere.group_split"),
         ("callbacks", {"samples": {"_target_": "other.SampleGenerations"}}),
         ("pretrained", "outputs/pretrain/RUN"),

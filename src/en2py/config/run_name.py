@@ -21,7 +21,8 @@ _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
     *("sandbox", "behaviour", "choices", "compute", "allowed_packages", "show_config"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
-    *("trainer.log_every_n_steps", "pretrained"),  # `pretrained`: init_from has its weights
+    *("trainer.log_every_n_steps", "trainer.profiler"),
+    "pretrained",  # init_from has its weights
 )
 # Keys that change nothing at these values, and that earlier runs do not have.
 _NEUTRAL = {
