@@ -79,6 +79,11 @@ CODE = {
         "import os\ndef f(x):\n    return x + N\nN = 1\ny = 2\nprint(f(y)); import re\nassert f(1)\nfor i in y:\n    f(i)",
         "import os\ndef f(x):\n    return x + N\nN = 1\nimport re",
     ),
+    "driver that changes a global": (
+        remove_driver,
+        "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4\ny.a = 5\ny[T] = 6\ny += 1",
+        "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4",
+    ),
     "main guard": (remove_driver, "def f(): pass\nif __name__ == '__main__':\n    f()", "def f(): pass"),
     "a program without definitions is no driver": (remove_driver, "print(1)", "print(1)"),
     "indents of 3 and 7": (widen_indents, "if x:\n   if y:\n       z = 1", "if x:\n    if y:\n        z = 1"),

@@ -66,8 +66,8 @@ def remove_docstrings(pair: Pair) -> Pair:
 def remove_driver(pair: Pair) -> Pair:
     """Remove statements after the last definition: calls, prints, tests, `if __name__ == ...`.
 
-    Imports stay, and so do statements that bind a name used by a definition. A program without
-    definitions stays unchanged.
+    Imports stay, and so do assignments to a name used by a definition, and to its items and
+    attributes. A program without definitions stays unchanged.
     """
     tree = parse(pair.code)
     if tree is None:
@@ -90,15 +90,22 @@ def remove_driver(pair: Pair) -> Pair:
 
 
 def _binds_any(statement: ast.stmt, used: set[str]) -> bool:
-    """Return whether a statement is an import or binds a name used by definitions."""
+    """Return whether a statement is an import, or assigns to a name used by definitions."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
     bound = {
-        node.id
+        _root(node)
         for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        if isinstance(getattr(node, "ctx", 0), ast.Store)
     }
-    return isinstance(statement, (ast.Assign, ast.AnnAssign)) and bool(bound & used)
+    return isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and bool(bound & used)
+
+
+def _root(target: ast.AST) -> str | None:
+    """Return the name of a target: `TABLE` of `TABLE["a"].b`; None where there is none."""
+    while isinstance(target, (ast.Attribute, ast.Subscript)):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else None
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:
