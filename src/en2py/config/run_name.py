@@ -16,9 +16,10 @@ from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
 
 # Keys that cannot change a result: where files are written, speed, labels.
-# (A run that `faults` changes would have no result without them.)
+# (A run in which `faults.skip_batches` skips an update has no result without it.)
 _IRRELEVANT = (
-    *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints", "faults"),
+    *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints"),
+    "faults.skip_batches",
     *("sandbox", "behaviour", "choices", "compute", "allowed_packages", "show_config"),
     *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
     *("trainer.log_every_n_steps", "trainer.profiler"),
@@ -32,6 +33,7 @@ _NEUTRAL = {
     "decoding.no_repeat_ngram": None,
     "decoding.repetition_penalty": 1.0,
     "decoding.grammar": False,
+    "faults.spike": None,
     "model.copy": False,
 }
 _FILES = (*DATA_FILES, *CHECKPOINTS)  # keys of files and folders that a result depends on
@@ -184,4 +186,6 @@ def _relevant(config: Mapping[str, Any]) -> Any:
             section = section.get(name) or {}
         if dotted not in _NEUTRAL or section.get(last) == _NEUTRAL[dotted]:
             section.pop(last, None)
+    if not relevant.get("faults"):  # earlier runs do not have the section
+        relevant.pop("faults", None)
     return canonical(relevant)
