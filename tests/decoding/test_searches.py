@@ -122,7 +122,7 @@ def slow_beam(model, src, max_len, beam_size, length_penalty) -> list[Hypothesis
         if len(found) >= beam_size:
             break
         live = [c for c in nexts if c[1][-1] != EOS][:beam_size]
-    found = sorted(found, key=lambda h: -h.score)[:beam_size]
+    found = sorted(found, key=lambda h: (not h.finished, -h.score))[:beam_size]
 
     def rank(h: Hypothesis) -> tuple[bool, float]:
         return not h.finished, -h.score / ((6 + len(h.ids)) / 6) ** length_penalty
@@ -185,6 +185,16 @@ def test_beam_finds_a_more_probable_program_than_greedy():
     best = beam(chain, src, VOCAB, **{**BEAM, "length_penalty": 0.0})[0][0]
     assert best.ids == [B]
     assert best.score == pytest.approx(math.log(0.4), abs=1e-4)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_cut_hypothesis_replaces_no_finished_one(length_penalty):
+    """The finished one has probability 0.1, each of the two that `max_len` cuts 0.45."""
+    chain = Chain({BOS: {A: 0.9, EOS: 0.1}, A: {6: 0.5, 7: 0.5}, 6: {6: 1.0}, 7: {7: 1.0}})
+    settings = {**BEAM, "beam_size": 2, "max_len": 3, "length_penalty": length_penalty}
+    first, second = beam(chain, sources(1), VOCAB, **settings)[0]
+    assert (first.ids, first.finished, second.finished) == ([], True, False)
+    assert first.score == pytest.approx(math.log(0.1), abs=1e-4)
 
 
 def test_length_penalty_prefers_the_longer_hypothesis():

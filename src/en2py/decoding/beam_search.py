@@ -30,9 +30,11 @@ def beam(
     """Extend the `beam_size` most probable hypotheses at every step.
 
     The search of a source ends when `beam_size` hypotheses are finished; at `max_len` unfinished
-    ones count too. It compares scores alone, as Hugging Face (`early_stopping=True`,
-    `length_penalty=0`) and CTranslate2 (`length_penalty=0`) do: all three find the same hypotheses.
-    The result is then ranked with the length penalty, unfinished hypotheses last.
+    ones fill the places that are left. It compares scores alone, as Hugging Face
+    (`early_stopping=True`, `length_penalty=0`) and CTranslate2 (`length_penalty=0`) do: where all
+    are finished, all three find the same hypotheses. At `max_len` the two others keep an unfinished
+    one in place of a finished one with a lower score. The result is then ranked with the length
+    penalty, unfinished hypotheses last.
 
     Args:
         model: In eval mode; or an engine.
@@ -61,7 +63,10 @@ def beam(
 def beam_search(
     model: Model, src: Tensor, vocab: Vocab, max_len: int, width: int, constraints: Constraints
 ) -> list[list[Hypothesis]]:
-    """Return `width` hypotheses of each source, by score; arguments as in `beam`."""
+    """Return `width` hypotheses of each source, finished ones first, then by score.
+
+    Arguments as in `beam`.
+    """
     cache = model.start(src, width=width, max_len=max_len)
     found: list[list[Hypothesis]] = [[] for _ in src]
     sources = list(range(len(src)))  # those whose search has not ended
@@ -86,7 +91,7 @@ def beam_search(
             program += [] if finished else [int(tokens[row, rank])]
             hypotheses = found[sources[row]]
             hypotheses.append(Hypothesis(program, totals[row, rank].item(), finished))
-            hypotheses.sort(key=lambda h: -h.score)
+            hypotheses.sort(key=lambda h: (not h.finished, -h.score))
         open_rows = [row for row, source in enumerate(sources) if len(found[source]) < width]
         if not open_rows:
             break
