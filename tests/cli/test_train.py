@@ -40,6 +40,8 @@ def test_run_writes_all_documented_files(whole: tuple[Go, Path]) -> None:
     result = json.loads((folder / "result.json").read_text())
     assert {"nll", "exact_match_renamed", "compiles", "bleu"} <= result["test"].keys()
     assert {"val/nll", "train/nll", "gap/nll", "val/bpc"} <= result["best"].keys()
+    assert (result["device"], result["world_size"]) == ("cpu", 1)
+    assert result["precision"] in ("32-true", "bf16-mixed")  # as resolved
 
 
 @pytest.mark.slow

@@ -70,6 +70,7 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         ("batch.num_workers", 2),
         ("trainer.accelerator", "gpu"),
         ("trainer.profiler", "simple"),
+        ("trainer.devices", [1]),  # the second one
         ("faults.skip_batches", 3),
         ("faults", {}),
         ("split._target_", "en2py.elsewhere.group_split"),
@@ -99,6 +100,8 @@ def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any
         ("batch.denoising", 0.5),
         ("decoding.grammar", True),
         ("faults.spike", 10.0),
+        ("trainer.devices", 2),
+        ("trainer.devices", "auto"),
         ("decoding.no_repeat_ngram", 4),
         ("decoding.repetition_penalty", 1.1),
         ("model", {**CONFIG["model"], "copy": True}),
@@ -106,6 +109,13 @@ def test_digest_is_unchanged_by_what_cannot_change_a_result(key: str, value: Any
 )
 def test_digest_changes_with_what_can_change_a_result(key: str, value: Any) -> None:
     assert config_digest(changed(key, value)) != config_digest(CONFIG)
+
+
+def test_digest_has_the_number_of_devices() -> None:
+    two, *same, all_of_them = (
+        config_digest(changed("trainer.devices", value)) for value in (2, [0, 1], "2,3", -1)
+    )
+    assert same == [two, two] and all_of_them != two
 
 
 def test_renamed_function_keeps_the_hash_and_is_called_by_its_new_name() -> None:

@@ -21,7 +21,7 @@ _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints"),
     "faults.skip_batches",
     *("sandbox", "behaviour", "choices", "compute", "allowed_packages", "show_config"),
-    *("batch.num_workers", "trainer.accelerator", "trainer.devices"),
+    *("batch.num_workers", "trainer.accelerator"),
     *("trainer.log_every_n_steps", "trainer.profiler"),
     "pretrained",  # init_from has its weights
 )
@@ -35,6 +35,7 @@ _NEUTRAL = {
     "decoding.grammar": False,
     "faults.spike": None,
     "model.copy": False,
+    "trainer.devices": 1,  # their number, see `_n_devices`
 }
 _FILES = (*DATA_FILES, *CHECKPOINTS)  # keys of files and folders that a result depends on
 # Functions renamed after runs had been trained with them: hashes keep the first name.
@@ -177,8 +178,20 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return [f"{key}: {old.get(key)!r}, {new.get(key)!r}" for key in changed]
 
 
+def _n_devices(devices: Any) -> Any:
+    """Return the number of `trainer.devices`; each has a batch of its own, whichever it is.
+
+    `auto` and -1, whose number depends on the machine, are returned as they are.
+    """
+    if isinstance(devices, str) and "," in devices:
+        return len(devices.split(","))
+    return len(devices) if isinstance(devices, list) else devices
+
+
 def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
+    if "devices" in (trainer := relevant.get("trainer") or {}):
+        trainer["devices"] = _n_devices(trainer["devices"])
     for dotted in (*_IRRELEVANT, *_NEUTRAL):
         *parents, last = dotted.split(".")
         section: Any = relevant
