@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from en2py.sweeps import plan, preparation
 from en2py.sweeps.preparation import prepare_data
 from en2py.sweeps.progress import remaining_time
 from en2py.sweeps.summary import read_study, results_of
+from en2py.sweeps.sweeper import StudySweeper
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
@@ -264,6 +266,40 @@ def test_killed_joblib_worker_fails_no_other_run(go: Go, tmp_path: Path) -> None
     assert command(main, "train", argv=words) == 0
     assert (tmp_path / "killed").exists()
     assert len(list((tmp_path / "out" / "adhoc").glob("*/result.json"))) == 3
+
+
+class OneDeath:
+    """A launcher whose first worker process dies; it executes nothing."""
+
+    def __init__(self) -> None:
+        self.launches: list[list[str]] = []
+
+    def launch(self, overrides: list[tuple[str]], initial_job_idx: int) -> None:
+        self.launches.append([override for (override,) in overrides])
+        if len(self.launches) == 1:
+            raise BrokenProcessPool
+
+
+def test_state_of_an_earlier_sweep_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.SWEEP_ID, "this")
+    reason = {"reason": "out of memory", "code": 1}
+    folders = [
+        a_run(tmp_path, "0" * 10, sweep="earlier", **reason),
+        a_run(tmp_path, "1" * 10, sweep="earlier", **reason, pruned=True),
+        a_run(tmp_path, "2" * 10, sweep="earlier"),  # finished before, launched by fresh=true
+        a_run(tmp_path, "3" * 10, sweep="this", **reason),
+        a_run(tmp_path, "4" * 10, sweep="this"),  # finished by this sweep
+    ]
+    for i in (2, 4):
+        result = json.dumps({"config_sha256": str(i) * 64})
+        (folders[i] / "result.json").write_text(result)
+    sweeper = StudySweeper()
+    sweeper.launcher = launcher = OneDeath()
+    jobs = [plan.Job((f"seed={i}",), folder.name) for i, folder in enumerate(folders)]
+    sweeper._launch(jobs, tmp_path)
+    assert launcher.launches[1] == ["seed=0", "seed=1", "seed=2"]
 
 
 def candidates(run: Path) -> list[list[str]]:

@@ -88,9 +88,8 @@ class StudySweeper(Sweeper):
         return []
 
     def _launch(self, jobs: list[plan.Job], folder: Path) -> None:
-        """Launch jobs; after the death of a worker process, launch the interrupted ones again."""
+        """Launch jobs; after the death of a worker process, launch again those that did not end."""
         assert self.launcher is not None
-        ended = (run_folder.FINISHED, run_folder.FAILED, run_folder.PRUNED)
         n_tries = 0
         while jobs:
             try:
@@ -100,7 +99,7 @@ class StudySweeper(Sweeper):
                 # By the names of the errors of joblib, Ray and Dask, which are extras.
                 if not any(kind.__name__ in _LOST for kind in type(error).__mro__):
                     raise
-            left = [j for j in jobs if run_folder.read_state(folder / j.run).status not in ended]
+            left = [job for job in jobs if not _has_ended(folder / job.run)]
             n_tries = n_tries + 1 if len(left) == len(jobs) else 0
             if n_tries > _MAX_TRIES:
                 raise Fault(_KILLED)
@@ -128,6 +127,12 @@ class StudySweeper(Sweeper):
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
         finally:
             hydra.cfg = sweep_config
+
+
+def _has_ended(folder: Path) -> bool:
+    """Return whether this sweep finished a run; a state of an earlier sweep does not count."""
+    ended = (run_folder.FINISHED, run_folder.FAILED, run_folder.PRUNED)
+    return run_folder.is_of_this_sweep(folder) and run_folder.read_state(folder).status in ended
 
 
 def _without_repeated(

@@ -237,6 +237,12 @@ def read_state(folder: Path) -> State:
     return State(INTERRUPTED if (folder / "config.yaml").exists() else NOT_STARTED)
 
 
+def is_of_this_sweep(folder: Path) -> bool:
+    """Return whether this sweep has begun the run in a folder, or found it finished."""
+    record = read_record(folder / "state.json")
+    return record is not None and record.get("sweep") == os.environ.get(SWEEP_ID)
+
+
 def read_result(folder: Path) -> dict[str, Any] | None:
     """Return the result of the run in a folder; None if it is not finished."""
     record = read_record(folder / "result.json")
