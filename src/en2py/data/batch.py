@@ -94,6 +94,11 @@ class Batch:
         """Positions of the tokens (no padding) in the flattened `tgt_out`, `[N]`."""
         return _positions(self.tgt_mask, self.tgt_lengths)
 
+    @property
+    def targets(self) -> Tensor:
+        """Target ids of all pairs with EOS, without padding, `[N]`."""
+        return self.tgt_out.flatten()[self.tgt_places]
+
     def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """Return the batch on a device; Lightning calls this."""
         return replace(

@@ -46,6 +46,13 @@ def real_hidden(model: Transformer, batch: Batch) -> Tensor:
     return hidden[: len(tgt_layout.places)]
 
 
+class _WeightedMean(MeanMetric):
+    """Mean by the weights given; torchmetrics 1.9 ignores them where it does not search for NaN."""
+
+    def _cast_and_nan_check_input(self, x: Any, weight: Any = None) -> tuple[Tensor, Tensor]:
+        return x.to(self.dtype), weight.to(self.dtype)
+
+
 class Seq2SeqModule(pl.LightningModule):
     """An English-to-Python Transformer with its loss, optimiser, search and tokenizers.
 
@@ -92,7 +99,7 @@ class Seq2SeqModule(pl.LightningModule):
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
         # Persistent: a run that is resumed inside an epoch continues the epoch's mean.
         # Not searched for NaN, for that would synchronise with the device in every step.
-        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.train_loss = _WeightedMean(nan_strategy="disable")
         self.train_loss.persistent(True)
         self.eval_metrics = nn.ModuleDict(
             {name: TokenMetrics(tgt_vocab) for name in ("val_split", "train_split", "test_split")}
@@ -110,9 +117,9 @@ class Seq2SeqModule(pl.LightningModule):
         if batch_idx == 0:
             self.train_loss.reset()
         value = loss.detach()  # a non-finite loss is excluded from the epoch's mean
-        self.train_loss.update(
-            value.nan_to_num(0.0, 0.0, 0.0), weight=batch.n_tokens * value.isfinite()
-        )
+        weights: Tensor | None = getattr(self.loss, "weights", None)
+        size = 1.0 if weights is None else weights[batch.targets].sum()
+        self.train_loss.update(value.nan_to_num(0.0, 0.0, 0.0), weight=size * value.isfinite())
         return loss
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -121,8 +128,13 @@ class Seq2SeqModule(pl.LightningModule):
         return loss
 
     def on_train_start(self) -> None:
-        """Freeze or unfreeze the tables of a run that is resumed inside an epoch."""
+        """Restore what a run that is resumed inside an epoch needs beside its state.
+
+        That is which tables are frozen, and that the loss of all ranks so far counts once.
+        """
         self._freeze(self.current_epoch)
+        if self.global_rank != 0:
+            self.train_loss.reset()
 
     def on_train_epoch_start(self) -> None:
         """Unfreeze the token tables after their frozen epochs."""
@@ -135,7 +147,10 @@ class Seq2SeqModule(pl.LightningModule):
             self.trainer.fit_loop.min_epochs = None  # it would forbid this stop
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's mean loss, whose scale is not comparable between criteria."""
+        """Log the epoch's mean loss, whose scale is not comparable between criteria.
+
+        It is the mean over the batches, of weighted losses by the sum of their weights.
+        """
         self.log("train/loss", self.train_loss.compute())
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         self._log_epoch()
@@ -177,8 +192,7 @@ class Seq2SeqModule(pl.LightningModule):
 
     def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return hidden states `[N, D]` and targets `[N]` at the real target positions."""
-        hidden = real_hidden(self.model, batch)
-        return hidden, batch.tgt_out.flatten()[batch.tgt_places]
+        return real_hidden(self.model, batch), batch.targets
 
     # -- evaluation -------------------------------------------------------------------------------
 
@@ -487,5 +501,13 @@ class Seq2SeqModule(pl.LightningModule):
     # -- checkpoints ------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store config and vocabularies: a checkpoint needs no other file."""
+        """Store config and vocabularies: a checkpoint needs no other file.
+
+        The sums of the epoch's mean loss are those of all ranks, not of rank 0 alone.
+        """
         checkpoint["en2py"] = self.metadata
+        with self.train_loss.sync_context():
+            sums = self.train_loss.state_dict(prefix="train_loss.")
+        for weights in ("state_dict", "current_model_state"):  # with weight averaging, both
+            if weights in checkpoint:
+                checkpoint[weights].update(sums)
