@@ -188,6 +188,15 @@ def test_a_call_returns_value_arguments_and_printed_text(sandbox):
     assert result.printed == "hi\n"
 
 
+def test_a_call_may_come_after_statements(sandbox):
+    result = first(sandbox, "def f(x):\n    x.append(1)", "x = []\nf(x)\nx")
+    assert (result.value, result.arguments) == (["list", [1]], ())
+
+
+def test_a_call_without_an_expression_is_an_error(sandbox):
+    assert first(sandbox, "", "x = 1").exception == "SyntaxError"
+
+
 def test_an_exception_is_named(sandbox):
     result = first(sandbox, "def f(x): raise KeyError('gone')")
     assert (result.exception, result.message, result.finished) == ("KeyError", "'gone'", False)

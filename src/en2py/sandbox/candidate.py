@@ -86,18 +86,26 @@ def _describe(error: BaseException) -> dict[str, str]:
     }
 
 
-def _evaluate(expression: str, names: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate one call; for the form `name(values)` return the arguments after the call too."""
-    tree = ast.parse(expression, mode="eval")
-    call = tree.body
+def _evaluate(text: str, names: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate one call, after the statements before it.
+
+    For the form `name(values)` alone return the arguments after the call too.
+    """
+    *statements, last = ast.parse(text.strip()).body
+    if not isinstance(last, ast.Expr):
+        raise SyntaxError("not an expression")
+    if statements:
+        exec(compile(ast.Module(statements, []), "<call>", "exec", dont_inherit=True), names)
+    call = last.value
     plain = (
-        isinstance(call, ast.Call)
+        not statements
+        and isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
         and not call.keywords
         and not any(isinstance(argument, ast.Starred) for argument in call.args)
     )
     if not (plain and isinstance(call, ast.Call)):
-        return {"value": encode(eval(compile(tree, "<call>", "eval"), names))}
+        return {"value": encode(eval(compile(ast.Expression(call), "<call>", "eval"), names))}
 
     def value_of(node: ast.expr) -> Any:
         return eval(compile(ast.Expression(node), "<call>", "eval"), names)

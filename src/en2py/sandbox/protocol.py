@@ -21,8 +21,9 @@ class Job:
 
     Attributes:
         code: The untrusted program.
-        calls: Expressions, evaluated in order, each with fresh streams. The untrusted program can
-            read them, so they contain inputs and never an expected value.
+        calls: Expressions, evaluated in order, each with fresh streams and optionally after
+            statements on lines of their own. The untrusted program can read them, so they contain
+            inputs and never an expected value.
         stdin: Text on standard input, for loading and for each call.
         timeout_s: CPU seconds in total; None: that of the sandbox. The wall-clock limit is four
             times as long, see `BUSY_FACTOR`.

@@ -198,6 +198,35 @@ def test_a_set_up_runs_first(sandbox):
     assert verdict(sandbox, ADD.code, own).right
 
 
+STACK = """class Stack:
+    def __init__(self):
+        self.items = []
+    def push(self, item):
+        self.items.append(item)
+    def pop(self):
+        return self.items.pop()"""
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        ("x = [3, 1]\nx.sort()\nassert x == [1, 3]", "x = []\nx.sort()\nassert x == []"),
+        ("s = Stack()\ns.push(1)\ns.push(1)\nassert s.items == [1, 1]",),
+        ("s = Stack()\ns.push(1)\nassert s.items == [1]\ns.pop()\nassert s.items == []",),
+        ("s = Stack()\ns.push(1)\nassert s.pop() == 1",) * 2,
+        ("s = Stack()\nassert s.push(1) is None\nn = len(s.items)\nassert n == 1",),
+    ],
+    ids=["equal names", "repeated", "between asserts", "equal set-ups", "effect of a call"],
+)
+def test_statements_of_tests_run_in_their_order(tests, sandbox):
+    assert verdict(sandbox, STACK, pair(*tests, code=STACK)).right
+
+
+def test_statements_after_all_asserts_may_fail(sandbox):
+    own = pair("s = Stack()\nassert not s.items\ns.peek()", code=STACK)
+    assert verdict(sandbox, STACK, own).problem == "AttributeError"
+
+
 @pytest.mark.parametrize(
     "text", ["f(1)", "x", "set(x)", "open('a')", "int('a')", "[1] / 2", "1 / 0"]
 )

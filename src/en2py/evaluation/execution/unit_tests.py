@@ -4,7 +4,8 @@ A test is split in two: the sandbox evaluates the call, and its value is compare
 expected one. So a program can neither read the expected values nor change its verdict. This holds
 for `assert <expression> == <constant>` (and `!=`, `<`, `is`, `in`, `math.isclose`, a bound on
 `abs(expression - constant)`), the forms in `tasks` and MBPP. Any other assert is evaluated in the
-sandbox, where the program could read the expected value.
+sandbox, where the program could read the expected value. Other statements of a test run where they
+are: after the asserts before them.
 """
 
 import ast
@@ -55,14 +56,15 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.prod((n - c - i) / (n - i) for i in range(k))
 
 
-def _prepare(prediction: str, pair: Pair) -> tuple[Job | None, list[tuple[str, Check]]]:
-    """Return the job of a prediction (program, set-up of the tests, calls), its calls and checks.
+def _prepare(prediction: str, pair: Pair) -> tuple[Job | None, list[Check]]:
+    """Return the job of a prediction, which runs its tests in order, and the check of each call.
 
     There is no job for a prediction that does not parse.
     """
     tree, reference = parse(prediction), parse(pair.code)
     checks: list[Check] = []
-    setup: list[str] = []
+    calls: list[str] = []
+    before: list[str] = []  # statements since the last assert: its call may depend on them
     for text in pair.tests:
         test = parse(text)
         if test is None:
@@ -72,14 +74,16 @@ def _prepare(prediction: str, pair: Pair) -> tuple[Job | None, list[tuple[str, C
         for statement in test.body:
             if isinstance(statement, ast.Assert):
                 checks.append(split_test(statement))
+                calls.append("\n".join([*before, ast.unparse(checks[-1].call)]))
+                before = []
             else:
-                setup.append(ast.unparse(statement))
+                before.append(ast.unparse(statement))
     if not checks:
         raise ValueError(f"{pair.id} has no tests: there is no assert in {list(pair.tests)}")
-    calls = tuple(ast.unparse(check.call) for check in checks)
-    code = "\n".join([prediction, *dict.fromkeys(setup)])
-    job = None if tree is None else Job(code, calls)
-    return job, list(zip(calls, checks, strict=True))
+    if before:  # may raise
+        checks.append(Check(ast.Constant(None), lambda value: value is None, "no exception"))
+        calls.append("\n".join([*before, "None"]))
+    return None if tree is None else Job(prediction, tuple(calls)), checks
 
 
 def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
@@ -104,15 +108,15 @@ def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
                 node.id = entry.name
 
 
-def _result(outcome: Outcome | None, checks: Sequence[tuple[str, Check]]) -> ExecutionResult:
+def _result(outcome: Outcome | None, checks: Sequence[Check]) -> ExecutionResult:
     if outcome is None:
         return ExecutionResult(TESTS, False, False, "does not parse", "")
     if not outcome.load.finished:
         return ExecutionResult(TESTS, False, False, outcome.load.problem, _shown(outcome.load))
-    for (call, check), result in zip(checks, outcome.calls, strict=True):
+    for check, result in zip(checks, outcome.calls, strict=True):
         if not result.finished or not _holds(check, result):
             problem = result.problem or "wrong value"
-            detail = f"{call} {_shown(result)}; asserted: {check.expected}"
+            detail = f"{ast.unparse(check.call)} {_shown(result)}; asserted: {check.expected}"
             return ExecutionResult(TESTS, False, result.finished, problem, detail)
     return ExecutionResult(TESTS, True, True, "", "")
 
