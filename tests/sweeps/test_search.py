@@ -293,3 +293,9 @@ def test_importance_of_each_parameter_is_in_the_summary(
     with caplog.at_level("INFO"):
         summary._log_search(record)
     assert "importance for val/nll, over 24 finished trials: optimizer.lr" in caplog.text
+
+
+def test_search_without_a_finished_trial_leaves_no_result_of_another(tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text('{"study": "other"}')
+    search.write_result(tmp_path, optuna.create_study())
+    assert not (tmp_path / "search.json").exists()

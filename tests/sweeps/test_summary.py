@@ -12,6 +12,7 @@ from en2py.cli.main import command
 from en2py.errors import UserError
 from en2py.evaluation.report.summary import best_if_significant
 from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarize_study
+from en2py.training import run_folder
 
 
 def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
@@ -186,6 +187,30 @@ def test_runs_of_other_sweeps_have_a_table_of_their_own(
     assert "Of 2 configurations" in printed and "s: other runs, not compared" in printed
     assert "Other runs of this study" in (tmp_path / "s" / "summary.html").read_text()
     assert (tmp_path / "s" / "runs.csv").read_text().count("\n") == 10
+
+
+def test_search_is_in_the_summary_of_its_own_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best, other = "t-m-e-plain-seed1-bbbbbbbbbb", "t-m-e-plain-seed2-cccccccccc"
+    for name in (best, other):
+        on_disk(tmp_path, name)
+    found = {"trial": 1, "run": best, "value": 2.5, "params": {"lr": 0.1}}
+    record = {"sweep": "search", "finished": 1, "pruned": 0, "best": found, "importance": {}}
+    (tmp_path / "search.json").write_text(json.dumps(record))
+
+    def is_shown(sweep: str, names: list[str] | None) -> bool:
+        monkeypatch.setenv(run_folder.SWEEP_ID, sweep)
+        shown = bool(summarize_study(tmp_path, names).search)
+        assert ("Best of 1 finished" in (tmp_path / "summary.html").read_text()) == shown
+        return shown
+
+    assert is_shown("search", [best])
+    assert not is_shown("more seeds", [best, other])
+    assert is_shown("", None)
+    found["run"] = "t-m-e-plain-seed1-dddddddddd"
+    (tmp_path / "search.json").write_text(json.dumps(record))
+    assert not is_shown("", None)
 
 
 def test_a_setting_that_only_other_runs_do_not_have_is_named(

@@ -335,12 +335,14 @@ def running_trial(run: str) -> Any:
 def write_result(folder: Path, study: Any) -> None:
     """Write the best trial, and the importance of each parameter once enough trials are finished.
 
+    Without a finished trial, remove the file: that of another search would be taken for this one's.
     The importance is the share of the variance of `val/nll` that a parameter explains, by fANOVA
     (Hutter et al. 2014) over the finished trials. Optuna's default, PED-ANOVA, ranks two parameters
     of a dozen trials hardly better than chance.
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not finished:
+        (folder / RESULT).unlink(missing_ok=True)
         return
     importance: dict[str, float] = {}
     if len(finished) >= _LEAST and len({trial.value for trial in finished}) > 1:
@@ -349,10 +351,16 @@ def write_result(folder: Path, study: Any) -> None:
         importance = {key: float(share) for key, share in found.items()}
     best = study.best_trial
     record = {
+        "sweep": os.environ.get(run_folder.SWEEP_ID),
         "study": study.study_name,
         "finished": len(finished),
         "pruned": len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))),
-        "best": {"trial": best.number + 1, "value": best.value, "params": best.params},
+        "best": {
+            "trial": best.number + 1,
+            "run": best.user_attrs.get("run"),
+            "value": best.value,
+            "params": best.params,
+        },
         "importance": importance,
     }
     write_atomically(folder / RESULT, json.dumps(record, indent=1).encode())

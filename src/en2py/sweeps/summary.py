@@ -7,6 +7,7 @@ row per run, which can be kept without the folders.
 
 import csv
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from en2py.sweeps.plan import read_plans
 from en2py.training.run_folder import (
     FAILED,
     FINISHED,
+    SWEEP_ID,
     State,
     metrics_of,
     read_record,
@@ -142,7 +144,7 @@ def summarize_study(
     results = results_of(own, folder.stem, _unfinished(folder) if folder.is_dir() else ())
     if others:
         results = _with_others(results, own, others)
-    results = replace(results, search=read_record(folder / "search.json") or {})
+    results = replace(results, search=_search_of(folder, own, names))
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     write_report(target, results, "summary")
     for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
@@ -154,6 +156,22 @@ def summarize_study(
     if folder.is_dir():
         log.info(_size(folder))
     return results
+
+
+def _search_of(
+    folder: Path, own: Sequence[StoredRun], names: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return the result of the last search of a study if the summary is of this search.
+
+    The summary of a sweep (`names`) is, if the sweep is the search; that of all runs is, if it
+    contains the search's best run.
+    """
+    record = read_record(folder / "search.json") or {}
+    if names is None:
+        is_own = record.get("best", {}).get("run") in {run.facts["run"] for run in own}
+    else:
+        is_own = record.get("sweep") == os.environ.get(SWEEP_ID)
+    return record if is_own else {}
 
 
 def _with_others(
