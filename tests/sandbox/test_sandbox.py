@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -341,7 +343,10 @@ def test_closing_removes_processes_and_folders():
     "line",
     [b"", b"x", b"n 0 {", b"n 1 {}", b"other 0 {}", b"n 0 []", b'n 0 {"value": 1.5}',
      b"n 0 " + b"[" * 9999,
-     b'n 0 {"value": ["list", 3]}', b'n 0 {"printed": 3}', b"n 0 {\xff}", b'n 0 {"arguments": 3}'],
+     b'n 0 {"value": ["list", 3]}', b'n 0 {"printed": 3}', b"n 0 {\xff}", b'n 0 {"arguments": 3}',
+     b'n 0 {"value": ["Fraction", "1/0"]}', b'n 0 {"value": ["Fraction", "1"]}',
+     b'n 0 {"value": ["Decimal", "x"]}', b'n 0 {"value": ["Decimal", [0, [1], 2]]}',
+     b'n 0 {"value": ["Decimal", "' + b"1" * 10_001 + b'"]}'],
 )  # fmt: skip
 def test_an_invalid_line_is_a_forged_result(line):
     output = b"n -1 {}\n" + line + b"\n"
@@ -367,13 +372,16 @@ def test_the_sandbox_imports_only_the_standard_library():
     "value",
     [None, True, 0, -(2**70), 1.5, 1e300, float("inf"), 2j, "ä\ud800", b"\0\xff", [1, [2]], (1,),
      {1, "a"},
-     {(1, 2): [3]}, {"a": {"b": 1.0}}, pytest.param(10**5000, id="huge")],
+     {(1, 2): [3]}, {"a": {"b": 1.0}}, {frozenset({1}), frozenset()}, {frozenset({1}): [2]},
+     Fraction(-1, 3), Decimal("-1.50"), Decimal("1e999999999"), pytest.param(10**5000, id="huge")],
 )  # fmt: skip
 def test_decode_inverts_encode(value):
     assert decode(json.loads(json.dumps(encode(value)))) == value
 
 
-@pytest.mark.parametrize("value", [[10**5000], {10**5000}, {1: "x" * 1000}])
+@pytest.mark.parametrize(
+    "value", [[10**5000], {10**5000}, {1: "x" * 1000}, Fraction(10**5000), Decimal(10**20_000)]
+)
 def test_every_value_has_a_text(value):
     assert 0 < len(as_text(encode(value))) <= 300
 
@@ -401,6 +409,11 @@ def test_a_class_cannot_misreport_its_value():
      (2**80, 2**80 + 1, False),
      ({1}, frozenset({1}), True), (range(3), iter([0, 1, 2]), True),
      ({1: "a", 2: "b"}, {1: "b", 2: "a"}, False), (10**400, 1.0, False),
+     ({frozenset({1, 2.0})}, {frozenset({2, 1})}, True), ([{1}], [frozenset({1})], True),
+     (Fraction(1, 2), 0.5, True), (Fraction(2), 2, True), (Fraction(1, 3), Decimal(1) / 3, False),
+     (Decimal("2.0"), Decimal(2), True), ({Decimal(1): 2}, {1: Decimal(2)}, True),
+     (Decimal("1e999999999"), 10**400, False), (Decimal("nan"), Decimal("nan"), True),
+     (Decimal(10**12), Decimal(10**12 + 1), False),
      (None, 0, False)],
 )  # fmt: skip
 def test_equality_is_that_of_python_to_nine_digits(one, other, equal):
@@ -409,7 +422,9 @@ def test_equality_is_that_of_python_to_nine_digits(one, other, equal):
 
 ODD = [0, -1, 10**400, -(10**5000), 1.5, math.inf, -math.inf, math.nan, 1j, None, True, "", "a",
        complex(math.nan, 1e308), b"a", [], [10**400], (), (1j,), {1}, {"a": 10**400}, {1.5: {2}},
-       range(3), object(), math, lambda: 1]  # fmt: skip
+       Decimal("sNaN"), Decimal("1e999999999"), Decimal("Infinity"), Fraction(1, 10**400),
+       Fraction(10**400), {Decimal("1e999999999")}, range(3), object(), math,
+       lambda: 1]  # fmt: skip
 
 
 @pytest.mark.parametrize("one", range(len(ODD)))

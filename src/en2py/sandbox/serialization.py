@@ -23,6 +23,7 @@ Value = Any  # JSON, as described above
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 60
 MAX_ITEMS: Final = 1_000  # of an iterator, which may be infinite
+MAX_CHARACTERS: Final = 10_000  # of an exact fraction, whose arithmetic takes quadratic time
 _EXACT_INT: Final = 1 << 53
 _REL, _ABS = 5e-10, 1e-12  # nine significant digits; 1e-12 is a rounding error of zero
 
@@ -34,10 +35,7 @@ _ITERATORS: Final[tuple[type, ...]] = (
     *(type(iter([])), type(iter(())), type(iter("")), type(iter(range(0))), type(reversed([]))),
     *(itertools.permutations, itertools.combinations, itertools.product, itertools.chain),
 )
-_BY_REPR: Final = (
-    *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta),
-    *(decimal.Decimal, fractions.Fraction),
-)
+_BY_REPR: Final = (datetime.date, datetime.datetime, datetime.time, datetime.timedelta)
 
 
 class _TooLarge(Exception):
@@ -71,6 +69,10 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
         return ["complex", [repr(value.real), repr(value.imag)]]
     if isinstance(value, bytes | bytearray) and (kind is bytes or kind is bytearray):
         return ["bytes", value.hex()]
+    if isinstance(value, decimal.Decimal) and kind is decimal.Decimal:
+        return _of_length("Decimal", str(value))
+    if isinstance(value, fractions.Fraction) and kind is fractions.Fraction:
+        return _of_length("Fraction", f"{value.numerator:x}/{value.denominator:x}")
 
     def inner(item: object) -> Value:
         return _encode(item, budget, depth + 1)
@@ -78,9 +80,9 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
     for plain, tag in _SEQUENCES.items():
         if kind is plain:
             return [tag, [inner(item) for item in value]]  # type: ignore[attr-defined]
-    if kind is set or kind is frozenset:  # one tag, since Python compares them as equal
+    if kind is set or kind is frozenset:
         written = [inner(item) for item in value]  # type: ignore[attr-defined]
-        return ["set", sorted(written, key=_text)]
+        return [kind.__name__, sorted(written, key=_text)]
     if _is_one_of(kind, _DICTS):
         stored: dict[object, object] = value  # type: ignore[assignment]
         return ["dict", [[inner(key), inner(item)] for key, item in dict.items(stored)]]
@@ -96,6 +98,10 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
     return ["opaque", str(type.__getattribute__(kind, "__name__"))[:80]]
 
 
+def _of_length(tag: str, text: str) -> Value:
+    return [tag, text] if len(text) <= MAX_CHARACTERS else ["opaque", tag]
+
+
 def _is_one_of(kind: type, kinds: tuple[type, ...]) -> bool:
     """Compare by identity: `in` would call `__eq__` of untrusted metaclasses."""
     return any(kind is one for one in kinds)
@@ -105,6 +111,12 @@ def _text(value: Value) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def _fraction(text: str) -> fractions.Fraction:
+    numerator, denominator = text.split("/")
+    return fractions.Fraction(int(numerator, 16), int(denominator, 16))
+
+
+_EXACT: dict[str, Callable[[str], object]] = {"Decimal": decimal.Decimal, "Fraction": _fraction}
 _SCALARS: dict[str, Callable[[Any], object]] = {
     "int": lambda text: int(text, 16),
     "float": float,
@@ -115,6 +127,7 @@ _CONTAINERS: dict[str, Callable[[list[Any]], object]] = {
     "list": list,
     "tuple": tuple,
     "set": set,
+    "frozenset": frozenset,
     "deque": collections.deque,
 }
 
@@ -146,7 +159,7 @@ def decode(value: Value) -> Any:
     """
     try:
         return _decode(value, 0)
-    except (TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+    except (TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"not a serialized value: {str(value)[:80]}") from error
 
 
@@ -158,6 +171,8 @@ def _decode(value: Value, depth: int) -> Any:
     tag, content = value
     if tag in _SCALARS:
         return _SCALARS[tag](content)
+    if tag in _EXACT and isinstance(content, str) and len(content) <= MAX_CHARACTERS:
+        return _EXACT[tag](content)
     if tag in _CONTAINERS:
         return _CONTAINERS[tag]([_decode(item, depth + 1) for item in content])
     if tag == "dict":
@@ -186,7 +201,7 @@ def is_comparable(value: Value) -> bool:
         return False
     if tag == "dict":
         return all(is_comparable(part) for item in content for part in item)
-    if tag in ("list", "tuple", "set", "deque", "iterator"):
+    if tag == "iterator" or tag in _CONTAINERS:
         return all(is_comparable(item) for item in content)
     return True
 
@@ -198,14 +213,14 @@ def same(one: Value, other: Value) -> bool:
     """
     number, twin = _number(one), _number(other)
     if number is not None and twin is not None:
-        if isinstance(number, int) and isinstance(twin, int):
-            return number == twin
-        return _close(number, twin)
+        return bool(one == other) or _close(number, twin)
     if number is not None or twin is not None:
         return False
     if not (isinstance(one, list) and isinstance(other, list)):
         return bool(one == other)
     (tag, content), (other_tag, other_content) = one, other
+    if {tag, other_tag} == {"set", "frozenset"}:
+        tag = other_tag = "set"
     if tag != other_tag or tag == "opaque":
         return False
     if tag == "dict":
@@ -217,36 +232,43 @@ def same(one: Value, other: Value) -> bool:
                 strict=True,
             )
         )
-    if tag in ("list", "tuple", "set", "deque", "iterator"):
-        if tag == "set":
+    if tag == "iterator" or tag in _CONTAINERS:
+        if tag in ("set", "frozenset"):
             content, other_content = sorted(content, key=_key), sorted(other_content, key=_key)
         return len(content) == len(other_content) and all(map(same, content, other_content))
     return bool(content == other_content)
 
 
-def _number(value: Value) -> int | float | complex | None:
+def _number(value: Value) -> Any:
+    """Return a number: int, float, complex, Decimal or Fraction; None for any other value."""
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, list) and value[0] in ("int", "float", "complex"):
-        number = decode(value)
-        return number if isinstance(number, int | float | complex) else None
-    return None
+    is_number = isinstance(value, list) and value[0] in ("int", "float", "complex", *_EXACT)
+    return decode(value) if is_number else None
 
 
-def _close(one: complex, other: complex) -> bool:
+def _close(one: Any, other: Any) -> bool:
+    """Compare two numbers: exactly, floats to nine significant digits."""
     try:
         if isinstance(one, complex) or isinstance(other, complex):
             one, other = complex(one), complex(other)
             return _close(one.real, other.real) and _close(one.imag, other.imag)
+        if not (isinstance(one, float) or isinstance(other, float)):
+            return bool(one == other)
         both_nan = math.isnan(one) and math.isnan(other)
         return both_nan or math.isclose(one, other, rel_tol=_REL, abs_tol=_ABS)
-    except OverflowError:  # an int beyond the range of floats
+    except (ArithmeticError, ValueError):  # beyond the range of floats, or a signaling NaN
         return False
 
 
 def _key(value: Value) -> str:
     """Return a sort key that is equal for equal numbers: 1, True and 1.0."""
     number = _number(value)
+    if isinstance(number, decimal.Decimal | fractions.Fraction):
+        try:
+            number = float(number)  # never int, which may have a billion digits
+        except (OverflowError, ValueError):
+            return _text(value)
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     if isinstance(number, int):

@@ -228,6 +228,22 @@ def test_statements_after_all_asserts_may_fail(sandbox):
 
 
 @pytest.mark.parametrize(
+    ("value", "test"),
+    [
+        ("fractions.Fraction(1, 2)", "f() == 0.5"),
+        ("decimal.Decimal(2)", "f() == 2"),
+        ("decimal.Decimal('1e999999999')", "f() > 0"),
+        ("{frozenset([1])}", "len(f()) == 1"),
+        ("{frozenset([1])}", "f() == set([frozenset([1])])"),
+        ("{frozenset([1]): 2}", "f()"),
+    ],
+)
+def test_a_value_of_the_standard_library_reaches_its_check(value, test, sandbox):
+    code = f"import decimal, fractions\ndef f(): return {value}"
+    assert verdict(sandbox, code, pair(f"assert {test}", "assert f() != -1", code=code)).right
+
+
+@pytest.mark.parametrize(
     "text", ["f(1)", "x", "set(x)", "open('a')", "int('a')", "[1] / 2", "1 / 0"]
 )
 def test_an_expression_that_is_no_constant_is_an_error(text):
