@@ -119,9 +119,7 @@ VALUES: dict[str, ArgumentType] = {
         "trainer.min_steps": PositiveInt | None,
         "trainer.limit_train_batches": PositiveInt | PositiveFraction | None,
         "trainer.limit_val_batches": NonNegativeInt | PositiveFraction | None,
-        # No time, which Lightning takes too: early stopping needs steps.
-        "trainer.val_check_interval": PositiveInt | PositiveFraction | None,
-        "trainer.check_val_every_n_epoch": PositiveInt | None,
+        "trainer.check_val_every_n_epoch": PositiveInt,
         "trainer.num_sanity_val_steps": NonNegativeInt | Literal[-1],
         "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps"],
         "trainer.devices": _Count
@@ -180,6 +178,8 @@ REFUSED_TRAINER_ARGUMENTS = {
     "trainer.strategy",
     "reload_dataloaders_every_n_epochs": "the data of a run do not change",
     "sync_batchnorm": "the model has no batch normalization",
+    "val_check_interval": "best.ckpt has the weights of the end of an epoch, so a validation "
+    "follows it; trainer.check_val_every_n_epoch=N validates less often",
 }
 _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
 
@@ -570,7 +570,7 @@ def _check_trainer(config: Section) -> None:
         least, most = trainer.get(f"min_{name}"), trainer.get(f"max_{name}", -1)
         if least is not None and -1 != most < least:
             raise UserError(f"trainer.min_{name}={least}: above trainer.max_{name}={most}")
-    every = trainer.get("check_val_every_n_epoch") or 1
+    every = trainer.get("check_val_every_n_epoch", 1)
     if -1 != trainer["max_epochs"] < every:
         raise UserError(
             f"trainer.check_val_every_n_epoch={every}: above trainer.max_epochs="

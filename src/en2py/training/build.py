@@ -1,6 +1,5 @@
 """Build data, module and trainer from a plain config."""
 
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -352,17 +351,8 @@ def trainer(
 def fit(
     trainer: pl.Trainer, module: Seq2SeqModule, data: PairDataModule, checkpoint: str | None
 ) -> None:
-    """Train a module, from a checkpoint if there is one.
-
-    Raises:
-        UserError: If a setting of the trainer does not fit the number of batches.
-    """
-    try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    except ValueError as error:
-        if traceback.extract_tb(error.__traceback__)[-1].name != "setup_data":
-            raise
-        raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
+    """Train a module, from a checkpoint if there is one."""
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
 
 
 def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:

@@ -99,7 +99,7 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """Save if a save is due or a signal was received."""
         done = batch_idx + 1
-        if done >= trainer.num_training_batches or _validates_after(done, trainer):
+        if done >= trainer.num_training_batches:
             return  # validation or the end of the epoch follows and saves
         if done % trainer.accumulate_grad_batches:
             return  # a checkpoint does not contain accumulated gradients
@@ -163,8 +163,3 @@ def _log_epoch(trainer: Trainer) -> None:
         values = results.metrics(on_step=False)["log"]
         logger.log_metrics({**values, "epoch": trainer.current_epoch + 1}, step)
         logger.save()
-
-
-def _validates_after(n_batches: int, trainer: Trainer) -> bool:
-    every = trainer.val_check_batch  # None if the interval is a time
-    return every is not None and n_batches % every == 0
