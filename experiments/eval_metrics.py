@@ -182,10 +182,10 @@ def table(
             if metric not in scored["nothing"].values:
                 continue
             counts = [own for name in DAMAGE for own in scored[name].counts[metric]]
-            scored = [i for i, own in enumerate(counts) if metric in SCORES or own[1]]
-            single = [metric_value(metric, counts[i]) for i in scored]
+            asked = [i for i, own in enumerate(counts) if metric in SCORES or own[1]]
+            single = [metric_value(metric, counts[i]) for i in asked]
             values = [scale * scored[name].values[metric] for name in programs]
-            rows.append([title, *values, roc_auc_score([pooled[i] for i in scored], single)])
+            rows.append([title, *values, roc_auc_score([pooled[i] for i in asked], single)])
     rows.append(["behaves", *(100 * sum(own) / len(own) for own in behaves.values()), None])
     return len(taken), rows
 

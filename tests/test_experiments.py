@@ -27,10 +27,12 @@ from en2py.cli.overrides import separate
 from en2py.config import instantiate
 from en2py.config.composition import ROOT
 from en2py.config.overrides import quoted
+from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text_renamed, parse
 from en2py.evaluation.baselines.candidates import find_training_candidates
 from en2py.evaluation.baselines.ranker import FEATURES
 from en2py.evaluation.baselines.votes import Agreement
+from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.models.embeddings import Vectors
 
 HERE = ROOT / "experiments"
@@ -186,6 +188,21 @@ def test_shuffled_lines_are_the_same_lines() -> None:
     assert damaged != CODE.rstrip("\n")
     assert sorted(damaged.split("\n")) == sorted(CODE.rstrip("\n").split("\n"))
     assert damage("lines shuffled", "x = 1\n\nx = 1\n") is None
+
+
+def test_the_table_of_metrics_has_a_row_for_each() -> None:
+    pytest.importorskip("tree_sitter")
+    codes = [CODE, CODE.replace("total", "whole").replace("+=", "-=")]
+    pairs = [Pair(str(i), "task", code, "x") for i, code in enumerate(codes)]
+
+    def behaviour(texts: list[str], taken: list[Pair]) -> list[float]:
+        both = zip(texts, taken, strict=True)
+        return [float(ast_text_renamed(text) == ast_text_renamed(own.code)) for text, own in both]
+
+    n, (header, *rows) = eval_metrics.table(pairs, behaviour, TrainingCode([]), seed=1)
+    assert n == 2 and all(len(row) == len(header) for row in rows)
+    titles = [*eval_metrics.SHARES.values(), *eval_metrics.SCORES.values(), "behaves"]
+    assert [row[0] for row in rows] == titles and rows[0][1] == 100.0
 
 
 # -- the other scripts ----------------------------------------------------------------------------

@@ -184,6 +184,13 @@ def test_a_text_returns_a_program_and_a_list_returns_a_list(model: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_description_is_cleaned_like_those_of_the_training(model: Any) -> None:
+    tokens = model.tokenize_description("adds 1 to a total", "it")
+    assert model.tokenize_description("Q1. adds 1 to a  total.", "it") == tokens
+    assert model.tokenize_description(".", "it") == ["."]
+
+
+@pytest.mark.slow
 def test_an_unknown_word_is_a_warning(model: Any) -> None:
     with pytest.warns(UserWarning, match="descriptions.1. has words that .* not know: wombat$"):
         model.generate(["adds 1 to a total", "adds wombat to a total"])

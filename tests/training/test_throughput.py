@@ -13,7 +13,7 @@ from en2py.training.callbacks.throughput import Throughput
 def test_validation_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    trainer: Any = SimpleNamespace(current_epoch=0)
+    trainer: Any = SimpleNamespace(current_epoch=0, world_size=2)
     module, batch = MagicMock(), SimpleNamespace(n_tokens=100)
     clock = Throughput()
     clock.on_train_start(trainer, module)
@@ -27,7 +27,7 @@ def test_validation_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.on_validation_end(trainer, module)
     clock.on_train_epoch_end(trainer, module)
     logged = dict(call.args for call in module.log.call_args_list)
-    assert logged == {"tokens_per_second": 25, "validation_share": 0.25}
+    assert logged == {"tokens_per_second": 50, "validation_share": 0.25}
     clock.on_train_epoch_start(trainer, module)
     clock.on_train_epoch_end(trainer, module)
     assert module.log.call_args.args == ("validation_share", 0)

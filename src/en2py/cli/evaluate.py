@@ -375,7 +375,7 @@ def _trigger_words(
     """Return how often the rarest word of a description determines the program."""
     descriptions = [pair.description for pair in row.pairs]
     known = [pair.description for pair in training.pairs]
-    probe = probe_trigger_words(descriptions, row.programs, known, module.generate)
+    probe = probe_trigger_words(descriptions, row.programs, known, module.programs)
     if probe is None:
         return {}
     names = ("alone_same", "alone_renamed", "without_same", "without_renamed")

@@ -95,9 +95,13 @@ def _programs(
     with redirect_stdout(sys.stderr):  # progress of the sandbox
         ranked = rank(descriptions, written) if rank else written
     results = []
-    for own, texts, (first, *_) in zip(ranked, written, found, strict=True):
-        is_cut = not first.finished and own[0] == texts[0]
-        results.append((own, len(first.ids) if is_cut else 0))
+    for own, texts, hypotheses in zip(ranked, written, found, strict=True):
+        cut = {
+            text: len(hypothesis.ids)
+            for text, hypothesis in zip(texts, hypotheses, strict=True)
+            if not hypothesis.finished
+        }
+        results.append((own, cut.get(own[0], 0)))
     return results
 
 

@@ -103,6 +103,8 @@ def _reflects(tree: ast.Module) -> bool:
                 modules = {str(module).split(".")[0]}
                 if modules & _REFLECTING or any(alias.name == "*" for alias in aliases):
                     return True
+            case ast.Attribute(attr="__name__"):
+                return True
             case ast.Import(names=aliases):
                 if {alias.name.split(".")[0] for alias in aliases} & _REFLECTING:
                     return True

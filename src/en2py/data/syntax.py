@@ -31,6 +31,12 @@ def parse(code: str) -> ast.Module | None:
     return _attempt(lambda: ast.parse(code))
 
 
+def has_assert(code: str) -> bool:
+    """Return whether a program has an assert statement anywhere, also in a function."""
+    tree = parse(code)
+    return tree is not None and any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+
+
 def needed_python(code: str) -> str:
     """Return `needs Python 3.12` for code with syntax newer than the running Python; else empty.
 

@@ -19,6 +19,7 @@ from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import digest
 from en2py.data.neighbours import Neighbours, nearest_of_other_groups
+from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.splits import behaviour_split
 from en2py.data.tokenizers.protocol import Tokenizer
@@ -210,8 +211,23 @@ def module_from(
         tgt_vocab=tgt_vocab,
         freeze_epochs=config["embeddings"]["freeze_epochs"],
         frozen=metadata["frozen"],
+        clean=partial(_cleaned, _steps_of_descriptions(config["cleaning"])),
         metadata=metadata,
     )
+
+
+def _steps_of_descriptions(section: Config) -> list[Any]:
+    """Return the enabled cleaning steps that change what a description says."""
+    steps = cleaning_steps(section)
+    return [steps[name] for name in ("repair_characters", "repair_description") if name in steps]
+
+
+def _cleaned(steps: Sequence[Any], description: str) -> str:
+    """Return a cleaned description; one of which nothing is left stays as it is."""
+    pair = Pair("", description, "", "")
+    for step in steps:
+        pair = step(pair)
+    return pair.description or description
 
 
 def bound(search: Any, tokenizer: Tokenizer) -> Search:

@@ -305,8 +305,10 @@ def _wandb_logger_of(run: Run, section: Mapping[str, Any], config: dict[str, Any
 def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
     """Return Lightning's logger of a section; a resumed run continues its record."""
     if name == "tensorboard":
+        n = n_archived(run.folder)  # an attempt has curves of its own
+        version = f"{run.name}.attempt{n + 1}" if n else run.name
         logger: Logger = make(section)(
-            save_dir=str(run.folder.parent / "tensorboard"), name="", version=run.name
+            save_dir=str(run.folder.parent / "tensorboard"), name="", version=version
         )
         return logger
     from mlflow import MlflowClient

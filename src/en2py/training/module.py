@@ -69,6 +69,7 @@ class Seq2SeqModule(pl.LightningModule):
         freeze_epochs: Epochs in which token tables that word vectors initialised are frozen;
             -1: all epochs.
         frozen: The sides (`src`, `tgt`) whose table word vectors initialised.
+        clean: Cleans a description as those of the training data.
         metadata: Plain containers that every checkpoint stores (config, vocabularies, ...).
     """
 
@@ -86,13 +87,14 @@ class Seq2SeqModule(pl.LightningModule):
         tgt_vocab: Vocab,
         freeze_epochs: int,
         frozen: Sequence[str],
+        clean: Callable[[str], str] = str,
         metadata: dict[str, Any],
     ) -> None:
         super().__init__()
         self.model, self.loss, self.search = model, loss, search
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
-        self.metadata = metadata
+        self.metadata, self._clean = metadata, clean
         self.neighbours: Neighbours | None = None  # those that sources contain
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
@@ -405,11 +407,14 @@ class Seq2SeqModule(pl.LightningModule):
         ]
         if self.neighbours is None:
             return sources
-        near = map(self.neighbours.tokens, self.neighbours.nearest(descriptions))
+        near = map(
+            self.neighbours.tokens,
+            self.neighbours.nearest([self._clean(text) for text in descriptions]),
+        )
         return [own + added for own, added in zip(sources, near, strict=True)]
 
     def tokenize_description(self, description: str, name: str) -> list[str]:
-        """Return the tokens of a description.
+        """Return the tokens of a description, cleaned as those of the training data.
 
         Args:
             description: A task in English.
@@ -420,7 +425,7 @@ class Seq2SeqModule(pl.LightningModule):
         """
         if not isinstance(description, str):
             raise UserError(f"{name} is {description!r:.60}, not a text")
-        tokens = self.src_tokenizer.tokenize(description)
+        tokens = self.src_tokenizer.tokenize(self._clean(description))
         most = self.model.src_embedding.max_len - 1  # one for <eos>
         most -= 0 if self.neighbours is None else self.neighbours.max_len
         if not tokens:

@@ -97,6 +97,24 @@ def test_wrong_table_is_refused_with_its_place(tmp_path, text, words):
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("written", "tests"),
+    [
+        ("['assert x' 'assert x == 1']", ("assert x", "assert x == 1")),  # as numpy writes it
+        ("def check(f):\n    assert f\ncheck(x)", ("def check(f):\n    assert f\ncheck(x)",)),
+        ("['print x', 'x + 1', 'assert x']", ("assert x",)),
+    ],
+)
+def test_tests_without_an_assert_or_that_do_not_parse_are_left_out(tmp_path, written, tests):
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({**ROWS[1], "test_list": written}))
+    report = DataReport()
+    assert read(path, report)[0].tests == tests
+    left_out = "own: tests without an assert, or that do not parse, left out"
+    steps = [step["name"] for step in report.to_dict()["steps"]]
+    assert (left_out in steps) == ("print" in written)
+
+
 def test_list_of_tests_in_a_cell_becomes_single_tests(tmp_path):
     path = tmp_path / "a.csv"
     row = {**ROWS[1], "test_list": "['assert x', 'assert x == 1']", "test_imports": "[]"}

@@ -261,6 +261,13 @@ def test_a_pair_without_tests_is_an_error(tests, words):
         verdict(sandbox, ADD.code, pair(*tests))
 
 
+def test_a_test_that_asserts_in_a_function_passes_without_an_exception(sandbox):
+    check = "def check(f):\n    assert f(1, 2) == 3\ncheck(add)"
+    wrong = verdict(sandbox, "def add(a, b):\n    return a - b", pair(check))
+    assert (wrong.right, wrong.problem) == (False, "AssertionError")
+    assert verdict(sandbox, ADD.code, pair(check)).right
+
+
 # pass@k
 
 

@@ -2,7 +2,9 @@
 
 import ast
 import difflib
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from en2py.data.sources.records import (
     split_folders,
     value_of,
 )
+from en2py.data.syntax import has_assert, parse
 from en2py.errors import UserError, did_you_mean
 
 AUTO = "auto"  # recognise the field by its name
@@ -41,6 +44,7 @@ KNOWN_INPUTS: dict[tuple[str, ...], str] = {("instruction",): "input"}  # of Alp
 KNOWN_TESTS = ("test_list", "tests")
 KNOWN_SETUPS = ("test_setup_code", "test_imports")
 MAX_NAMES = 12  # of fields in a message
+_BETWEEN_TEXTS = re.compile(r"(?<=['\"])\s+(?=['\"])")
 
 
 @dataclass(frozen=True)
@@ -268,7 +272,13 @@ def _pair(
     description = " ".join(text.split())
     report.read(f"{name}: descriptions on one line")
     report.changed(f"{name}: descriptions on one line", int(description != text))
-    return Pair(pair_id, description, code, name, tests=_tests(record, fields))
+    tests = _tests(record, fields)
+    usable = tuple(test for test in tests if has_assert(test))
+    if usable != tests:
+        rule = f"{name}: tests without an assert, or that do not parse, left out"
+        report.read(rule)
+        report.changed(rule)
+    return Pair(pair_id, description, code, name, tests=usable)
 
 
 # -- values ---------------------------------------------------------------------------------------
@@ -319,10 +329,13 @@ def _statements(record: Record, field: str | None) -> list[Any]:
     """Return the items of a list or one text; a list in a cell of a table is written as text."""
     value = _value(record, field)
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            pass  # a program
+        found: list[Any] = []  # numpy writes a list without commas, and Python joins its texts
+        for written in (value.strip(), _BETWEEN_TEXTS.sub(", ", value.strip())):
+            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):  # a program
+                found.append(ast.literal_eval(written))
+        lists = (items for items in found if isinstance(items, list))
+        valid = (items for items in lists if all(parse(str(item)) for item in items))
+        value = next(valid, found[0] if found else value)
     return [
         item for item in (value if isinstance(value, list) else [value]) if item not in (None, "")
     ]

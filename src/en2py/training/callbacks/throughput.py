@@ -10,7 +10,7 @@ TIMES = ("tokens_per_second", "validation_share")
 
 
 class Throughput(Callback):
-    """Measure real target tokens per second, in training alone.
+    """Measure real target tokens per second of all devices, in training alone.
 
     `validation_share` is the time of validation, samples included, over that of training. The time
     of writing checkpoints counts as neither.
@@ -22,7 +22,7 @@ class Throughput(Callback):
     @property
     def tokens_per_second(self) -> float:
         """Return the throughput of this epoch so far."""
-        return self._tokens / max(self._seconds, 1e-9)
+        return self._world * self._tokens / max(self._seconds, 1e-9)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks; a run that is resumed inside an epoch does not start that epoch."""
@@ -32,6 +32,7 @@ class Throughput(Callback):
         """Start the clock of an epoch."""
         self._tokens, self._seconds, self._validating = 0, 0.0, 0.0
         self._ended = time.perf_counter()
+        self._world = trainer.world_size
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
