@@ -23,7 +23,7 @@ Value = Any  # JSON, as described above
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 60
 MAX_ITEMS: Final = 1_000  # of an iterator, which may be infinite
-MAX_CHARACTERS: Final = 10_000  # of an exact fraction, whose arithmetic takes quadratic time
+MAX_CHARACTERS: Final = 2_000  # of an exact fraction, whose arithmetic takes quadratic time
 _EXACT_INT: Final = 1 << 53
 _REL, _ABS = 5e-10, 1e-12  # nine significant digits; 1e-12 is a rounding error of zero
 
