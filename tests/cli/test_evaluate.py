@@ -21,6 +21,7 @@ from en2py.cli.checkpoint_runs import (
     find_runs,
     moved,
 )
+from en2py.cli.evaluate import _pass_at_k
 from en2py.cli.evaluation_data import EvaluationData
 from en2py.cli.main import command
 from en2py.cli.train import _warn_of_known_pairs
@@ -696,6 +697,26 @@ def test_unit_tests_precede_behaviour_and_other_programs_are_not_run(tmp_path: P
         "script_runs": [[0, 0], [0, 0], [1, 1], [0, 0]],
         "script_output": [[0, 0], [0, 0], [1, 1], [0, 0]],
     }
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_samples_for_a_source_that_the_model_cannot_read_are_wrong(
+    is_read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "bound", lambda *own: None)
+    pairs = pairs_of((DOUBLE, ("assert double(3) == 6",)), (TRIPLE, ("assert triple(3) == 9",)))
+    runner = ProgramRunner(pairs, sandbox=SANDBOX, folder=tmp_path, behaviour=False)
+    drawn: Any = [[DOUBLE, DOUBLE] if is_read else [], []]
+    run: Any = SimpleNamespace(config={"decoding": {}}, cached_programs=lambda *own, **more: drawn)
+    module: Any = SimpleNamespace(tgt_tokenizer=None)
+    data: Any = SimpleNamespace(pairs=pairs, runner=runner)
+    sampling = {"k": [1], "n_samples": 2, "temperature": 1.0, "top_p": None, "seed": 1}
+    counts = _pass_at_k(run, module, lambda search: drawn, data, sampling)
+    assert counts == {"pass@1": [[float(is_read), 1.0], [0.0, 1.0]]}
+
+
+def test_no_program_is_run_for_no_place(tmp_path: Path) -> None:
+    assert runner_of(tmp_path).run([], []) == []
 
 
 def test_executions_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

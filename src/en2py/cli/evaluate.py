@@ -364,6 +364,8 @@ def _pass_at_k(
     }
     draw = build.bound(make(search), module.tgt_tokenizer)
     drawn = run.cached_programs(data.pairs, search, lambda: generate_with(draw), task="sampling")
+    # Without a program, as where the source is too long for the model, all samples are wrong.
+    drawn = [programs or [""] * sampling["n_samples"] for programs in drawn]
     places = [place for place, programs in enumerate(drawn) for _ in programs]
     executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
     return counts_at_k([[next(executed) for _ in programs] for programs in drawn], sampling["k"])

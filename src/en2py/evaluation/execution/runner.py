@@ -66,9 +66,10 @@ class ProgramRunner:
             The result of each program; None where its pair has neither tests nor an oracle, or
             where the sandbox is not available, which is logged once.
         """
+        places = range(len(self.pairs)) if places is None else places
         requested = [
             (self._reference(place), program, place)
-            for place, program in zip(places or range(len(self.pairs)), programs, strict=True)
+            for place, program in zip(places, programs, strict=True)
         ]
         try:
             tasks = {
