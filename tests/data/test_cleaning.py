@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from en2py.data.cleaning import Drop, clean
 from en2py.data.cleaning.characters import repair_characters, repair_description, repair_python2
-from en2py.data.cleaning.content import remove_comments, remove_docstrings, remove_driver
+from en2py.data.cleaning.content import (
+    remove_comments,
+    remove_docstrings,
+    remove_driver,
+    remove_fences,
+)
 from en2py.data.cleaning.layout import (
     autopep8,
     dedent,
@@ -48,6 +53,10 @@ CODE = {
     "tabs in a long string stay": (TABS, "x = '''\n\ta'''", "x = '''\n\ta'''"),
     "dedent": (dedent, "  def f():\n      return 1", "def f():\n    return 1"),
     "dedent of the first line": (dedent, " x = 1\ny = 2", "x = 1\ny = 2"),
+    "output beside Python": (remove_fences, "```python\nprint(1)\n```\nOutput:\n```\n1\n```", "print(1)"),
+    "a command before Python": (remove_fences, "```bash\npip install x\n```\n```py\nx = 1\n```", "x = 1"),
+    "fences without a mark": (remove_fences, "First:\n```\nx = 1\n```\nthen:\n~~~\ny = 2\n~~~", "x = 1\ny = 2"),
+    "fences with another mark": (remove_fences, "So:\n```code\nx = 1\n```", "x = 1"),
     "dedent leaves programs": (dedent, "\n\nx = '''\n  a'''", "\n\nx = '''\n  a'''"),
     "curly quotes": (repair_characters, "print(\u201cit\u2019s\u201d)", "print(\"it's\")"),
     "minus sign": (repair_characters, "x = y \u2212 1\u00a0\u2264 z", "x = y - 1 <= z"),

@@ -12,7 +12,7 @@ from en2py.data.pairs import Pair
 from en2py.data.syntax import NOT_A_PROGRAM, parse
 
 FENCE = re.compile(
-    r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+    r"^[ \t]*(```+|~~~+)([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
 )
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -21,12 +21,17 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 def remove_fences(pair: Pair) -> Pair:
     """Keep the code inside Markdown fences, if the whole text does not parse.
 
-    The text around the fences is dropped; several blocks become one program.
+    The text around the fences is dropped; several blocks become one program. Where some are marked
+    as Python, the others are shell commands or output.
     """
     if "```" not in pair.code and "~~~" not in pair.code or parse(pair.code) is not None:
         return pair
-    blocks = [match[2].strip("\n") for match in FENCE.finditer(pair.code)]
-    return replace(pair, code="\n".join(blocks)) if any(blocks) else pair
+    found = [(match[2].strip(" \t{.}").lower(), match[3]) for match in FENCE.finditer(pair.code)]
+    marked = [text for label, text in found if label.startswith(("py", "ipython"))]
+    unmarked = [text for label, text in found if not label]
+    blocks = marked or unmarked or [text for _, text in found]
+    program = "\n".join(text.strip("\n") for text in blocks)
+    return replace(pair, code=program) if program.strip() else pair
 
 
 def remove_comments(pair: Pair) -> Pair:
