@@ -189,6 +189,52 @@ def test_wrong_setting_of_a_search_is_refused(
     assert error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "vocab.tgt_min_freq=int(interval(1,5))",
+        "tokenizer/tgt=python,bpe",
+        "split.seed=1,2,3",
+        "data.path=a.jsonl,b.jsonl",
+        "cleaning.use.autopep8=true,false",
+        "model.max_tgt_len=64,256",
+        "model.max_src_len=range(64,129,64)",
+        "+trainer.limit_val_batches=1,2",
+    ],
+)
+def test_parameter_that_changes_tokens_or_pairs_is_refused(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert go(*SEARCH, word) == 2
+    error = capsys.readouterr().err
+    assert "changes the tokens or the pairs of val/nll" in error and word.split("=")[0] in error
+    assert error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=tiny,small,wide",),
+        ("vocab.src_min_freq=1,5",),
+        ("augmentation=none,rename,word_dropout",),
+        ("loss=plain,smoothed", "batch.max_tokens=int(interval(200,400))"),
+    ],
+)
+def test_parameter_that_leaves_tokens_and_pairs_is_searched(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(search.SearchSweeper, "_run_trials", lambda self: None)
+    assert go(*SEARCH, *words) == 0
+
+
+@pytest.mark.parametrize("word", ["tokenizer/tgt=bpe", "vocab.tgt_min_freq=2"])
+def test_augmentation_that_changes_the_vocabulary_is_refused(
+    go: Go, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert go(*SEARCH, word, "augmentation=none,rename") == 2
+    assert "augmentation" in capsys.readouterr().err
+
+
 # -------------------------------------------------------------------------------------- pruning
 
 

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from en2py.config.argument_types import check_settings
 from en2py.config.composition import n_at_once, without_hydra
-from en2py.config.run_name import config_digest
+from en2py.config.run_name import config_digest, data_key, differences
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
 from en2py.sweeps import plan, preparation, progress
@@ -96,6 +96,7 @@ class SearchSweeper(StudySweeper):
         fixed, space = search_space(parser.parse_overrides([*params, *arguments]))
         self.folder = Path(self.config.hydra.sweep.dir)
         self.fixed, self.space = fixed, space
+        self._check_comparable(fixed, space)
         max_epochs = self._base_config(fixed)["trainer"]["max_epochs"]
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -249,6 +250,24 @@ class SearchSweeper(StudySweeper):
         settings = {key: value for key, value in sweeper.items() if key != "params"}
         check_settings(SearchSweeper, "hydra.sweeper", settings)
 
+    def _check_comparable(self, fixed: Sequence[str], space: Space) -> None:
+        """Refuse a parameter whose values change the tokens or the pairs of `val/nll`."""
+        values = {key: getattr(d, "choices", None) or (d.low, d.high) for key, d in space.items()}
+        start = {key: own[0] for key, own in values.items()}
+        for key, own in values.items():
+            configs = [
+                self._base_config([*fixed, *(f"{k}={v}" for k, v in {**start, key: value}.items())])
+                for value in own
+            ]
+            first, *others = map(_basis, configs)
+            changed = [name for other in others for name in differences(first, other)]
+            if changed:
+                raise UserError(
+                    f"{key}={space_text(space[key])}: changes the tokens or the pairs of val/nll "
+                    f"({changed[0]}), by which a search compares its trials; fix it, or train a "
+                    "sweep over it without hydra/sweeper=search, whose table has bits per character"
+                )
+
     def _base_config(self, fixed: Sequence[str]) -> dict[str, Any]:
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
@@ -278,6 +297,16 @@ class SearchSweeper(StudySweeper):
         pruned = f"pruned by {self.pruner}" if self.pruner else "none is pruned"
         progress.print_search(self.folder.name, self.n_trials, words, texts)
         log.info(f"sampler: {sampler}, {pruned}; storage: {self.storage}")
+
+
+def _basis(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what determines the tokens and the pairs of `val/nll`."""
+    limit = {"limit_val_batches": config["trainer"].get("limit_val_batches")}
+    basis = {**data_key(config), "trainer": limit}
+    basis["vocab"] = {"tgt_min_freq": config["vocab"]["tgt_min_freq"]}
+    if config["vocab"]["tgt_min_freq"] == 1 and "vocab_size" not in config["tokenizer"]["tgt"]:
+        del basis["augmentation"]  # variants have no other tokens; they change learned pieces
+    return basis
 
 
 def open_study(settings: Mapping[str, Any]) -> Any:
