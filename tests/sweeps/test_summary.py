@@ -10,7 +10,7 @@ import pytest
 
 from en2py.cli.main import command
 from en2py.errors import UserError
-from en2py.evaluation.report.summary import best_if_significant
+from en2py.evaluation.report.summary import best_if_significant, notes_of
 from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarize_study
 from en2py.training import run_folder
 
@@ -19,6 +19,7 @@ def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
     """Return a finished run of a loss."""
     facts = {"run": f"d-m-e-{loss}-seed{seed}-{more.get('mark', 0)}", "study": "s",
              "seed": str(seed), "vocab": more.get("vocab", "v"), "split_hash": "h",
+             "val_too_long": more.get("too_long", "0"), "test_too_long": "0",
              "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5"}  # fmt: skip
     figures = {"val/nll": nll, "val/bpc": nll / 2, "test/nll": nll + 0.1, "test/n": 10.0,
                "test/exact_match_renamed": 0.1 * seed}  # fmt: skip
@@ -61,6 +62,39 @@ def test_other_vocabularies_are_compared_only_by_bits_per_character() -> None:
     row = next(row for row in results.rows if row.name == "loss=smoothed")
     assert "val/nll" not in row.differences and "nll" not in row.differences
     assert "val/bpc" in row.differences and "vocabulary" in row.notes[0]
+
+
+def test_row_over_other_pairs_is_noted_with_their_numbers() -> None:
+    other = [stored("smoothed", seed, 1.0, too_long="7") for seed in (1, 2, 3)]
+    results = results_of([*PLAIN, *other], "s")
+    (note,) = notes_of(results.rows)
+    assert note.startswith("loss=smoothed: leaves 7 validation and 0 test pairs out of loss")
+    assert "the first row 0 and 0: evaluate.py ckpt_path=STUDY" in note
+    assert "val/bpc" in results.rows[0].differences  # it is still shown
+
+
+def test_equal_numbers_of_long_pairs_are_noted_only_with_other_limits() -> None:
+    def limited(loss: str, limit: str, too_long: str) -> StoredRun:
+        run = stored(loss, 1, 2.0, too_long=too_long)
+        return replace(run, settings={**run.settings, "model.max_tgt_len": limit})
+
+    def n_notes(*runs: StoredRun) -> int:
+        return len(notes_of(results_of(runs, "s").rows))
+
+    assert n_notes(limited("plain", "64", "7"), limited("smoothed", "64", "7")) == 0
+    assert n_notes(limited("plain", "64", "7"), limited("smoothed", "65", "7")) == 1
+    assert n_notes(limited("plain", "64", "0"), limited("smoothed", "256", "0")) == 0
+    unknown = replace(PLAIN[0], facts={**PLAIN[0].facts, "val_too_long": "", "test_too_long": ""})
+    assert n_notes(unknown, replace(unknown, settings={"loss": "b"})) == 0
+
+
+def test_numbers_of_long_pairs_are_read_from_the_data_report(tmp_path: Path) -> None:
+    name = "t-m-e-plain-seed1-bbbbbbbbbb"
+    on_disk(tmp_path, name)
+    report = {"facts": {"over_max_len": {"train": 9, "val": 3, "test": 4}}}
+    (tmp_path / name / "data_report.json").write_text(json.dumps(report))
+    (run,) = read_study(tmp_path)
+    assert (run.facts["val_too_long"], run.facts["test_too_long"]) == ("3", "4")
 
 
 def test_csv_file_has_the_same_summary(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ from en2py.training.run_folder import (
 
 log = logging.getLogger(__name__)
 
-_FACTS = ("run", "study", "seed", "vocab", "split_hash", "epochs", "steps", "seconds",
+_TOO_LONG = ("val_too_long", "test_too_long")  # pairs
+_FACTS = ("run", "study", "seed", "vocab", "split_hash", *_TOO_LONG, "epochs", "steps", "seconds",
           "test_seconds")  # fmt: skip
 _VERSION = "version/"
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
@@ -70,8 +71,8 @@ class StoredRun:
     """The stored result of a finished run.
 
     Attributes:
-        facts: Name, study, seed, digest of the Python vocabulary, hash of the split, epochs, steps,
-            seconds.
+        facts: Name, study, seed, digest of the Python vocabulary, hash of the split, numbers of
+            pairs that are too long for the model (empty if unknown), epochs, steps, seconds.
         settings: All settings, see `run_name.settings`; from a CSV those that may vary.
         metrics: `val/nll`, `train/nll`, `test/exact_match`, ...; those of validation and training
             at the best epoch.
@@ -246,6 +247,8 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         notes.append(f"validation figures are over {_LIMIT}={limit}, not over all pairs")
     if run.facts["split_hash"] != first.facts["split_hash"]:
         notes.append(_OTHER_SPLIT)
+    elif _left_out(run) != _left_out(first):
+        notes.append(_note_on_long_pairs(run, first))
     return RunMetrics(
         name=run.facts["run"],
         kind=MODEL,
@@ -256,6 +259,30 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         notes=notes,
         not_comparable=not_comparable,
         typed=run.typed,
+    )
+
+
+def _left_out(run: StoredRun) -> tuple[str, ...]:
+    """Return what determines the pairs that token metrics of a run leave out.
+
+    Equal numbers may be other pairs, if the tokens or the limits of the model are others.
+    """
+    numbers = [run.facts[name] for name in _TOO_LONG]
+    if not any(numbers):  # not known, of an earlier version
+        return ()
+    if set(numbers) == {"0"}:
+        return tuple(numbers)
+    limits = (f"{key}={value}" for key, value in sorted(run.settings.items())
+              if key.startswith(("tokenizer", "model.max_")))  # fmt: skip
+    return *numbers, *limits
+
+
+def _note_on_long_pairs(run: StoredRun, first: StoredRun) -> str:
+    own, others = ([row.facts[name] or "?" for name in _TOO_LONG] for row in (run, first))
+    return (
+        f"leaves {own[0]} validation and {own[1]} test pairs out of loss, perplexity, accuracy and "
+        f"bits per character, as too long for its model, the first row {others[0]} and "
+        f"{others[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every model can read"
     )
 
 
@@ -315,6 +342,9 @@ def _from_folder(folder: Path) -> StoredRun | None:
     vocab = folder / "vocab" / "tgt.json"
     facts = {key: str(result.get(key, "")) for key in _FACTS}
     facts |= {"run": folder.name, "vocab": file_digest(vocab)[:12] if vocab.exists() else ""}
+    report = read_record(folder / "data_report.json") or {}
+    too_long = report.get("facts", {}).get("over_max_len", {})
+    facts |= {f"{part}_too_long": str(n) for part, n in too_long.items() if part != "train"}
     return StoredRun(
         facts=facts,
         settings=settings(config, result["choices"]),
