@@ -10,7 +10,9 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import Timer
 
-from en2py.training.checkpoints import load_checkpoint
+from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
+from en2py.training.loggers import MetricsFile
+from en2py.training.resume import find_checkpoint
 from en2py.training.stopping import training_end
 from training_runs import (
     EVERY_STEP,
@@ -20,6 +22,7 @@ from training_runs import (
     assert_resumed_equals_uninterrupted,
     assert_same_run,
     folder_of,
+    metrics,
     stop_at,
 )
 
@@ -173,6 +176,46 @@ def test_run_resumed_without_averaging_continues_the_weights_that_were_trained(
     after = load_checkpoint(last(folder_of(tmp_path, "resumed")))["state_dict"]
     assert_equal(weights, {name: after[name] for name in weights})
     assert any(not torch.equal(before["state_dict"][name], w) for name, w in weights.items())
+
+
+@pytest.mark.slow
+def test_best_value_is_that_of_the_tested_checkpoint(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path
+) -> None:
+    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", NO_LEARNING]
+    assert go(*words, out="resumed") == 0
+    folder, before = folder_of(tmp_path, "resumed"), result(whole[1])["best"]
+    assert load_checkpoint(folder / "checkpoints" / "best.ckpt")["en2py"]["run"] == whole[1].name
+    assert result(folder)["best"] == before
+    assert [row["epoch"] for row in metrics(folder) if row["val/nll"]] == ["1", "2", "3", "4"]
+
+
+BEST_EPOCH = 1  # from 0
+
+
+@pytest.mark.parametrize(
+    ("restored_best", "has_metrics", "expected"),
+    [
+        (BEST_EPOCH, True, ["1", "2"]),
+        (BEST_EPOCH, False, ["2"]),  # files without the folder of their run
+        (0, True, []),  # the checkpoint is from before the best epoch
+    ],
+)
+def test_best_checkpoint_is_copied_with_its_metrics_unless_it_is_later(
+    tmp_path: Path, restored_best: int, has_metrics: bool, expected: list[str]
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    best = {"epoch": BEST_EPOCH, "global_step": 20, "en2py": {"format": FORMAT, "config": {}}}
+    AtomicCheckpointIO().save_checkpoint(best, old / "checkpoints" / "best.ckpt")
+    if has_metrics:
+        rows = "9,1,0.6\n19,2,0.5\n29,3,0.7\n"
+        (old / "metrics.csv").write_text(f"step,epoch,val/nll\n{rows}")
+    named = {"callbacks": {"BestCheckpoint": {"value": 0.5, "epoch": restored_best}}}
+    assert find_checkpoint(new, named, str(last(old))) == (named, str(last(old)))
+    assert (new / "checkpoints" / "best.ckpt").exists() == bool(expected)
+    kept = MetricsFile(new / "metrics.csv", until_step=20).rows
+    assert [row["epoch"] for row in kept] == expected
+    assert not kept or kept[-1] == {"step": "19", "epoch": "2", "val/nll": "0.5"}
 
 
 def test_end_of_training_names_max_time() -> None:

@@ -158,7 +158,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         log.info("\n".join(copy_weights(run.initial, module)))
         _warn_of_known_pairs(config, prepared)
 
-    until = resumed["global_step"] if resumed and run.checkpoint is None else None
+    until = resumed["global_step"] if resumed else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
     if is_rank_zero():
         loggers += training_loggers(run, sum(p.numel() for p in module.model.parameters()))

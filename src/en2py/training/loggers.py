@@ -37,7 +37,7 @@ class MetricsFile(Logger):
 
     Args:
         path: The file.
-        until_step: Keep the rows of an interrupted run before this step; None: start a new file.
+        until_step: Keep the rows of a resumed run before this step; None: start a new file.
     """
 
     def __init__(self, path: Path, until_step: int | None) -> None:

@@ -10,10 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from en2py.config.composition import DATA_FILES, escape
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
-from en2py.data.files import remove_leftovers, write_atomically
+from en2py.data.files import csv_text, remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
-from en2py.training.checkpoints import is_whole, load_checkpoint, locate_data, newest_valid
+from en2py.training.callbacks.checkpointing import BestCheckpoint
+from en2py.training.checkpoints import (
+    is_valid,
+    is_whole,
+    load_checkpoint,
+    locate_data,
+    newest_valid,
+)
 from en2py.training.distributed import is_rank_zero
 
 # Options of the resumed run, never of the run that wrote the checkpoint.
@@ -155,10 +162,32 @@ def find_checkpoint(
         return load_checkpoint(own), str(own)
     if named is None or ckpt_path is None:
         return None, None
-    best = Path(ckpt_path).parent / "best.ckpt"
-    if best.exists():  # the resumed run may not improve on it
-        write_atomically(folder / "best.ckpt", best.read_bytes())
+    _copy_best(Path(ckpt_path).absolute(), named, run_folder)
     return named, ckpt_path
+
+
+def _copy_best(path: Path, checkpoint: Mapping[str, Any], run_folder: Path) -> None:
+    """Copy the best checkpoint so far with its metrics: the resumed run may not improve on it.
+
+    A `best.ckpt` that is later than the checkpoint is the result of other settings.
+
+    Args:
+        path: The checkpoint to resume from.
+        checkpoint: Its content.
+        run_folder: Folder of the resumed run.
+    """
+    best, state = path.with_name("best.ckpt"), checkpoint["callbacks"][BestCheckpoint.__qualname__]
+    if not is_valid(best) or (stored := load_checkpoint(best))["epoch"] != state["epoch"]:
+        return
+    write_atomically(run_folder / "checkpoints" / "best.ckpt", best.read_bytes())
+    metrics = path.parent.parent / "metrics.csv"
+    if path.parent.name == "checkpoints" and metrics.exists():
+        content = metrics.read_bytes()
+    else:  # a checkpoint without the folder of its run
+        step, epoch = stored["global_step"] - 1, state["epoch"] + 1
+        row = {"step": step, "epoch": epoch, "val/nll": repr(state["value"])}
+        content = csv_text(row, [row]).encode()
+    write_atomically(run_folder / "metrics.csv", content)
 
 
 def check_same_data(checkpoint: Mapping[str, Any], prepared: Prepared) -> None:
