@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Timer
 
 from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
@@ -176,6 +177,19 @@ def test_run_resumed_without_averaging_continues_the_weights_that_were_trained(
     after = load_checkpoint(last(folder_of(tmp_path, "resumed")))["state_dict"]
     assert_equal(weights, {name: after[name] for name in weights})
     assert any(not torch.equal(before["state_dict"][name], w) for name, w in weights.items())
+
+
+@pytest.mark.slow
+def test_option_of_the_trainer_sets_batches_and_callbacks_in_a_resumed_run(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, "training_step", 1)
+    words = ["trainer=overfit", "trainer.max_epochs=4", "batch.max_tokens=150"]
+    with pytest.raises(Stop):
+        go(f"ckpt_path={last(whole[1])}", *words, out="resumed")
+    config = OmegaConf.load(folder_of(tmp_path, "resumed") / "config.yaml")
+    assert (config.batch.max_pairs, config.callbacks.early_stopping) == (64, None)
+    assert (config.trainer.max_epochs, config.batch.max_tokens) == (4, 150)
 
 
 @pytest.mark.slow

@@ -120,6 +120,22 @@ def options_of(group: str, own: Sequence[Path] = ()) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
+def keys_of_option(group: str, option: str, own: Sequence[Path] = ()) -> list[str]:
+    """List the keys that an option of `@package _global_` sets, beside those of its `defaults`.
+
+    Args:
+        group: The group.
+        option: Its option; that of another package has no such keys.
+        own: Folders of the user, see `own_folders`.
+    """
+    for folder in (CONF, PRESETS, *own):
+        file = folder / group / f"{option}.yaml"
+        if file.is_file() and "# @package _global_" in file.read_text(encoding="utf-8"):
+            content: Any = OmegaConf.to_container(OmegaConf.load(file))
+            return [key for key, _ in leaves(content) if key.partition(".")[0] != "defaults"]
+    return []
+
+
 def own_folders(overrides: Sequence[str]) -> list[Path]:
     """Return the folders of config groups that `hydra.searchpath=[...]` adds.
 

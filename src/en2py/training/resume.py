@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import DATA_FILES, escape
+from en2py.config.composition import DATA_FILES, escape, keys_of_option, own_folders
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
 from en2py.data.files import csv_text, remove_leftovers, write_atomically
@@ -45,6 +46,7 @@ def resumed_config(
     stored = checkpoint["en2py"]
     merged = OmegaConf.create(escape(stored["config"]))
     merged_choices = dict(stored["choices"])
+    own = own_folders(list(HydraConfig.get().overrides.hydra))
     for override in overrides:
         group = override.lstrip("+~").split("=")[0].split("@")[0]
         key = group.replace("/", ".")
@@ -60,7 +62,12 @@ def resumed_config(
             parent, _, name = key.rpartition(".")
             (OmegaConf.select(merged, parent) or {}).pop(name, None)
         else:
-            OmegaConf.update(merged, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+            sections = [key]
+            if group in choices:  # an option may set more than the section of its group
+                sections += keys_of_option(group, choices[group], own)
+            for name in sections:
+                value = OmegaConf.select(cfg, name)
+                OmegaConf.update(merged, name, value, merge=False, force_add=True)
         if group in choices:
             merged_choices[group] = choices[group]
     for key in _OWN:
