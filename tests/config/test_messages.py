@@ -79,6 +79,12 @@ def test_interpolation_of_nothing() -> None:
     assert user_message(error, CONFIG, []) == "seed: Interpolation key 'no.such' not found"
 
 
+def test_a_word_that_was_not_typed_is_not_the_mistake() -> None:
+    error = InterpolationKeyError("Interpolation key 'no.such' not found")
+    words = ["~experiment", "data=tasks", "+x=${no.such}"]  # the first comes with `data=`
+    assert user_message(error, CONFIG, words) == "Interpolation key 'no.such' not found"
+
+
 def test_mistake_inside_an_object_is_reported() -> None:
     error = InstantiationException("Error in call to target 'x'")
     error.__cause__ = UserError("the file is empty")

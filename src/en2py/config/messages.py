@@ -107,6 +107,8 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     plain = OmegaConf.to_container(cfg, resolve=False)
     keys = [key for key, _ in nodes(plain) if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
+        if word == "~experiment":  # not typed: it comes with a typed `data=`
+            continue
         below = [group for group in groups if group.startswith(f"{key}/")]
         if below and key not in groups:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
