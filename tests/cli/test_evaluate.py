@@ -36,7 +36,7 @@ from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.results import Results
 from en2py.evaluation.scores import TrainingData
-from en2py.training import build, checkpoints, loggers, testing
+from en2py.training import build, checkpoints, initial_data, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.module import Seq2SeqModule
@@ -553,6 +553,19 @@ def test_held_out_pairs_that_the_initial_weights_know_are_counted(
         assert ("held-out pairs are near-duplicates" in caplog.text) == is_known
     with pytest.raises(UserError, match="gone.ckpt"):
         n_known_to_initial_weights({**same.config, "init_from": "gone.ckpt"}, same.prepared, [])
+
+
+def test_the_data_of_initial_weights_end_and_those_of_cleared_corpora_are_not_read(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = runs_of(make("split.seed=2"))
+    target = {"target": {"source": run.config["data"]["source"]}}
+    config = {**run.config, "init_from": "a.ckpt"}
+    stored = {**config, "data": {**config["data"], **target, "path": "gone"}}
+    monkeypatch.setattr(
+        initial_data, "load_checkpoint", lambda *_, **__: {"en2py": {"config": stored}}
+    )
+    assert n_known_to_initial_weights(config, run.prepared, run.prepared.pairs("test")) == 0
 
 
 def test_sources_of_a_mixture_are_moved_by_name() -> None:

@@ -28,7 +28,7 @@ from en2py.data.cleaning.layout import (
 )
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import SECONDS, ProcessPool
+from en2py.data.parallel import SECONDS, Failed, ProcessPool, with_cpu_limit
 from en2py.data.syntax import ast_text, parse
 
 TABS = partial(expand_tabs, size=4)
@@ -90,8 +90,8 @@ CODE = {
     ),
     "driver that changes a global": (
         remove_driver,
-        "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4\ny.a = 5\ny[T] = 6\ny += 1",
-        "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4",
+        "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nA = f\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4\ny.a = 5\ny[T] = 6\ny += 1",
+        "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nA = f\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4",
     ),
     "main guard": (remove_driver, "def f(): pass\nif __name__ == '__main__':\n    f()", "def f(): pass"),
     "a program without definitions is no driver": (remove_driver, "print(1)", "print(1)"),
@@ -214,7 +214,9 @@ def test_docstring_removal_keeps_all_but_strings(code):
 @given(st.text(st.sampled_from("ab=()[]{}'\"#\\:;\n\t \u201c\u00e9\u2212\r\f\0"), max_size=40))
 def test_no_step_breaks_on_any_text(text):
     for step in [*LAYOUT, repair_characters, repair_python2, remove_docstrings, remove_driver]:
-        after = step(pair(text, text or "x"))
+        after = with_cpu_limit(SECONDS, step, pair(text, text or "x"))
+        if isinstance(after, Failed):  # autopep8 and fissix do not end for each text
+            continue
         assert parse(text) is None or parse(after.code) is not None, step
     repair_description(pair("x", text))
 

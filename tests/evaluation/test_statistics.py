@@ -25,6 +25,11 @@ def simulated(rng, n_clusters, size):
     return ones(answers), np.repeat(np.arange(n_clusters), size).tolist()
 
 
+@pytest.mark.parametrize(("n", "is_significant"), [(2, False), (5, False), (6, True)])
+def test_equal_differences_are_significant_if_there_are_six(n, is_significant):
+    assert over_seeds([0.5] * n).excludes_zero == is_significant
+
+
 def test_interval_of_a_share_matches_the_binomial_interval():
     # 36 of 100 independent pairs: 0.36 -+ 1.96 * sqrt(0.36 * 0.64 / 100) = 0.266 .. 0.454
     counts = ones([1] * 36 + [0] * 64)

@@ -344,6 +344,7 @@ def test_closing_removes_processes_and_folders():
     [b"", b"x", b"n 0 {", b"n 1 {}", b"other 0 {}", b"n 0 []", b'n 0 {"value": 1.5}',
      b"n 0 " + b"[" * 9999,
      b'n 0 {"value": ["list", 3]}', b'n 0 {"printed": 3}', b"n 0 {\xff}", b'n 0 {"arguments": 3}',
+     b'n 0 {"value": ["set", [' + b", ".join(b'["Fraction", "1/3"]' for _ in range(1001)) + b"]]}",
      b'n 0 {"value": ["Fraction", "1/0"]}', b'n 0 {"value": ["Fraction", "1"]}',
      b'n 0 {"value": ["Decimal", "x"]}', b'n 0 {"value": ["Decimal", [0, [1], 2]]}',
      b'n 0 {"value": ["Decimal", "' + b"1" * 10_001 + b'"]}'],

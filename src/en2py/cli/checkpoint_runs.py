@@ -20,7 +20,7 @@ from en2py.config.run_name import data_key, is_archived, settings
 from en2py.config.validation import check_arguments, check_decoding, expand_paths
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
-from en2py.data.duplicates import fingerprint
+from en2py.data.duplicates import description_key, fingerprint
 from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
@@ -388,10 +388,12 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     by_hash = {run.prepared.split_hash: run for run in runs}
     if split == "train" or len(by_hash) == 1:
         return pairs
+    wanted = {description_key(pair.description) for pair in pairs}
     trained = {
         (own.description, own.code)
         for run in by_hash.values()
-        for own in map(fingerprint, run.prepared.pairs("train"))
+        for pair in run.prepared.pairs("train")
+        if description_key(pair.description) in wanted and (own := fingerprint(pair))
     }
     prints = map(fingerprint, pairs)
     return [

@@ -139,7 +139,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs,
         clusters,
         validation,
-        TrainingData.of(prepared, _max_pairs(runs)),
+        TrainingData.of(prepared, None if "source" in cfg.data else _max_pairs(runs)),
         runner,
         partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
         facts,
@@ -151,8 +151,8 @@ def _all_trained_pairs(run: CheckpointRun) -> list[Pair]:
     """Return the pairs that a run and its initial weights were trained on."""
     found = run.trained_pairs
     try:
-        for _, prepared in initial_data(run.config):
-            found = [*found, *prepared.pairs("train")]
+        for _, trained in initial_data(run.config):
+            found = [*found, *trained]
     except UserError as error:
         log.warning(f"{run.name}: overlaps with its pre-training are unknown: {error}")
     return found

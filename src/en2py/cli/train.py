@@ -156,7 +156,8 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         log.info(f"resuming from {path} (step {resumed['global_step']:,})")
     elif run.initial is not None:
         log.info("\n".join(copy_weights(run.initial, module)))
-        _warn_of_known_pairs(config, prepared)
+        if is_rank_zero():
+            _warn_of_known_pairs(config, prepared)
 
     until = resumed["global_step"] if resumed else None
     loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]

@@ -62,6 +62,8 @@ class Pool:
             "decoding": config["decoding"],
             "data": prepared.split_hash,
         }
+        if max_pairs is not None:  # earlier files have no such key
+            key["max_pairs"] = max_pairs
         n, folder = module.search.n_retrieved, Path(config["cache"])
         training = TrainingData.of(prepared, max_pairs)
         ranker = PoolRanker(training, n, module.likelihoods, sandbox=sandbox, folder=folder)

@@ -32,9 +32,22 @@ def parse(code: str) -> ast.Module | None:
 
 
 def has_assert(code: str) -> bool:
-    """Return whether a program has an assert statement anywhere, also in a function."""
+    """Return whether a program runs an assert: outside of definitions, or in one that it names."""
     tree = parse(code)
-    return tree is not None and any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    body = [] if tree is None else tree.body
+    named = {
+        node.id
+        for statement in body
+        if not isinstance(statement, definitions)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name)
+    }
+    return any(
+        any(isinstance(node, ast.Assert) for node in ast.walk(statement))
+        for statement in body
+        if not isinstance(statement, definitions) or statement.name in named
+    )
 
 
 def needed_python(code: str) -> str:

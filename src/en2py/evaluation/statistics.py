@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # probability that an interval excludes 0, for `detectable_difference`
 _NO_SPREAD = 1e-12  # equal differences of shares of a few pairs are frequent, by chance
+_N_EQUAL = 6  # so many equal signs are not: 2 / 2**6 < 5 %
 _BLOCK = 256  # resamples per block: bounds the memory
 
 
@@ -43,7 +44,8 @@ class Interval:
     @property
     def excludes_zero(self) -> bool:
         """Return whether a difference is significant; equal values alone show no spread."""
-        return self.high - self.low > _NO_SPREAD and (self.low > 0 or self.high < 0)
+        has_spread = self.high - self.low > _NO_SPREAD or self.n >= _N_EQUAL
+        return has_spread and (self.low > 0 or self.high < 0)
 
 
 def mean_of(counts: Sequence[float]) -> float:

@@ -89,7 +89,8 @@ def _describe(error: BaseException) -> dict[str, str]:
 def _evaluate(text: str, names: dict[str, Any]) -> dict[str, Any]:
     """Evaluate one call, after the statements before it.
 
-    For the form `name(values)` alone return the arguments after the call too.
+    For the form `name(values)` alone return the arguments after the call too. Variables are no
+    values: an iterator in one would be used up.
     """
     *statements, last = ast.parse(text.strip()).body
     if not isinstance(last, ast.Expr):
@@ -102,7 +103,7 @@ def _evaluate(text: str, names: dict[str, Any]) -> dict[str, Any]:
         and isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
         and not call.keywords
-        and not any(isinstance(argument, ast.Starred) for argument in call.args)
+        and not any(isinstance(argument, ast.Starred | ast.Name) for argument in call.args)
     )
     if not (plain and isinstance(call, ast.Call)):
         return {"value": encode(eval(compile(ast.Expression(call), "<call>", "eval"), names))}

@@ -23,6 +23,8 @@ Value = Any  # JSON, as described above
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 60
 MAX_ITEMS: Final = 1_000  # of an iterator, which may be infinite
+MAX_EXACT: Final = 1_000  # fractions and decimals, of which forged ones may have equal hashes
+_NODES_OF_EXACT: Final = MAX_NODES // MAX_EXACT
 MAX_CHARACTERS: Final = 2_000  # of an exact fraction, whose arithmetic takes quadratic time
 _EXACT_INT: Final = 1 << 53
 _REL, _ABS = 5e-10, 1e-12  # nine significant digits; 1e-12 is a rounding error of zero
@@ -70,9 +72,9 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
     if isinstance(value, bytes | bytearray) and (kind is bytes or kind is bytearray):
         return ["bytes", value.hex()]
     if isinstance(value, decimal.Decimal) and kind is decimal.Decimal:
-        return _of_length("Decimal", str(value))
+        return _exact(budget, "Decimal", str(value))
     if isinstance(value, fractions.Fraction) and kind is fractions.Fraction:
-        return _of_length("Fraction", f"{value.numerator:x}/{value.denominator:x}")
+        return _exact(budget, "Fraction", f"{value.numerator:x}/{value.denominator:x}")
 
     def inner(item: object) -> Value:
         return _encode(item, budget, depth + 1)
@@ -98,7 +100,9 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
     return ["opaque", str(type.__getattribute__(kind, "__name__"))[:80]]
 
 
-def _of_length(tag: str, text: str) -> Value:
+def _exact(budget: Iterator[int], tag: str, text: str) -> Value:
+    if len(list(itertools.islice(budget, _NODES_OF_EXACT - 1))) < _NODES_OF_EXACT - 1:
+        raise _TooLarge
     return [tag, text] if len(text) <= MAX_CHARACTERS else ["opaque", tag]
 
 
@@ -158,27 +162,33 @@ def decode(value: Value) -> Any:
         ValueError: If the untrusted data have another form than `encode` returns.
     """
     try:
-        return _decode(value, 0)
+        return _decode(value, 0, iter(range(MAX_EXACT)))
     except (TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"not a serialized value: {str(value)[:80]}") from error
 
 
-def _decode(value: Value, depth: int) -> Any:
+def _decode(value: Value, depth: int, exact: Iterator[int]) -> Any:
     if value is None or isinstance(value, bool | str | int):
         return value
     if depth > MAX_DEPTH + 2 or not (isinstance(value, list) and len(value) == 2):
         raise ValueError(f"not a serialized value: {str(value)[:80]}")
     tag, content = value
+
+    def inner(item: Value) -> Any:
+        return _decode(item, depth + 1, exact)
+
     if tag in _SCALARS:
         return _SCALARS[tag](content)
     if tag in _EXACT and isinstance(content, str) and len(content) <= MAX_CHARACTERS:
+        if next(exact, None) is None:
+            raise ValueError(f"more than {MAX_EXACT} exact fractions")
         return _EXACT[tag](content)
     if tag in _CONTAINERS:
-        return _CONTAINERS[tag]([_decode(item, depth + 1) for item in content])
+        return _CONTAINERS[tag]([inner(item) for item in content])
     if tag == "dict":
-        return {_decode(key, depth + 1): _decode(item, depth + 1) for key, item in content}
+        return {inner(key): inner(item) for key, item in content}
     if tag == "iterator":
-        return Opaque("iterator", f"iter({[_decode(item, depth + 1) for item in content]!r})")
+        return Opaque("iterator", f"iter({[inner(item) for item in content]!r})")
     if tag in ("opaque", "repr"):
         return Opaque(str(content)[:80], str(content)[:200] if tag == "repr" else "")
     raise ValueError(f"unknown tag {tag!r}")

@@ -1,32 +1,47 @@
 """The pairs that the initial weights of a run (`init_from`) were trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from en2py.config.composition import Config
 from en2py.config.instantiate import check_allowed
 from en2py.config.run_name import canonical
+from en2py.data.cache import cached
 from en2py.data.duplicates import fingerprint, overlapping
+from en2py.data.files import digest
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint, locate_data
 
 
-def initial_data(config: Config) -> Iterator[tuple[Config, Prepared]]:
-    """Yield the config and the data of the checkpoint in `init_from`, then those of its own, ...
+def initial_data(
+    config: Config, is_skipped: Callable[[Config], bool] = lambda stored: False
+) -> Iterator[tuple[Prepared, list[Pair]]]:
+    """Yield the data of the checkpoint in `init_from`, then those of its own, and so on.
 
     Args:
         config: The config of a run; its cache is used.
+        is_skipped: Returns whether the data of a stored config are left out.
+
+    Yields:
+        The data, and the pairs of them that the checkpoint was trained on.
 
     Raises:
         UserError: If a checkpoint cannot be read, or its data are not found.
     """
-    while path := config.get("init_from"):
+    seen = set[str]()  # a file may have been replaced by a later run that began with it
+    while (path := config.get("init_from")) and path not in seen:
+        seen.add(path)
         metadata = load_checkpoint(path, mmap=True)["en2py"]
         config = {**metadata["config"], **{key: config[key] for key in ("cache", "processes")}}
+        if is_skipped(config):
+            continue
         check_allowed(config)
         config["data"] = locate_data(config, metadata.get("files", {}), path)
-        yield config, build.prepare_data(config)[0]
+        prepared = build.prepare_data(config)[0]
+        yield prepared, prepared.pairs("train")[: config["batch"]["max_pairs"]]
 
 
 def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequence[Pair]) -> int:
@@ -40,13 +55,22 @@ def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequen
     Raises:
         UserError: If a checkpoint cannot be read, or its data are not found.
     """
-    known: set[int] = set()
-    for stored, earlier in initial_data(config):
+    source = canonical(config["data"]["source"])
+
+    def is_cleared(stored: Config) -> bool:
         target = stored["data"].get("target")
-        is_cleared = target and canonical(target["source"]) == canonical(config["data"]["source"])
-        if is_cleared or earlier.split_hash == prepared.split_hash:
+        return bool(target) and canonical(target["source"]) == source
+
+    held_out = [[pair.description, pair.code] for pair in pairs]
+    known: set[int] = set()
+    for earlier, trained in initial_data(config, is_cleared):
+        if earlier.split_hash == prepared.split_hash:
             continue
-        trained = [fingerprint(pair) for pair in earlier.pairs("train")]
-        found = overlapping(trained, [fingerprint(pair) for pair in pairs])
-        known.update(place for place, is_known in enumerate(found) if is_known)
+
+        def find(trained: Sequence[Pair] = trained) -> dict[str, Any]:
+            prints = [[fingerprint(pair) for pair in own] for own in (trained, pairs)]
+            return {"known": [i for i, own in enumerate(overlapping(*prints)) if own]}
+
+        key = {"earlier": earlier.split_hash, "n": len(trained), "held_out": digest(held_out)}
+        known.update(cached(Path(config["cache"]), "known", key, find)[0]["known"])
     return len(known)

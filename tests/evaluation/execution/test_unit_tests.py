@@ -261,6 +261,12 @@ def test_a_pair_without_tests_is_an_error(tests, words):
         verdict(sandbox, ADD.code, pair(*tests))
 
 
+def test_an_iterator_of_a_test_is_read_by_its_calls_alone(sandbox):
+    asserts = "\n".join(f"assert next(it) == {i}" for i in range(4))
+    counter = pair(f"it = count()\n{asserts}", code="def count():\n    yield from range(9)")
+    assert verdict(sandbox, counter.code, counter).right
+
+
 def test_a_test_that_asserts_in_a_function_passes_without_an_exception(sandbox):
     check = "def check(f):\n    assert f(1, 2) == 3\ncheck(add)"
     wrong = verdict(sandbox, "def add(a, b):\n    return a - b", pair(check))

@@ -29,14 +29,16 @@ TYPOGRAPHY = str.maketrans(
 
 # `12.`, `12)`, `Q3:`, `Problem 4 -`, `- `; but not `2 lists`, `3.5`, `2-D`, `-5` or `3 - 2`.
 NUMBERING = re.compile(
-    r"""(?:[\#*\u2022\s]+ | -+(?!\S) |
+    r"""(?:[\#*\u2022\s]+ | -+(?!\S) | -+(?=[A-Za-z]{2}) |
     (?:(?:q|que|ques|question|problem|exercise|task|program)\.?\s*\d+ | \d+(?!\s-+\s-?\d))
     \s*(?:[.):]+(?!\d)|\s-+\s)\s*)+""",
     re.IGNORECASE | re.VERBOSE,
 )
 TRAILING = " .:;,"  # not `#` or `*`: "replace each punctuation with #"
 # A separator after a space and a word that needs an object: "split at ,".
-NAMED_SEPARATOR = re.compile(r"(?:as|at|by|is|on|to|using|with) [.:;,]+", re.IGNORECASE)
+NAMED_SEPARATOR = re.compile(
+    r"(?:(?:as|at|using|with) [.:;,]|(?:by|is|on|to) [:;,])[.:;,]*", re.IGNORECASE
+)
 
 
 def repair_characters(pair: Pair) -> Pair:

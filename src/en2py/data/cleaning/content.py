@@ -27,6 +27,7 @@ def remove_fences(pair: Pair) -> Pair:
     if "```" not in pair.code and "~~~" not in pair.code or parse(pair.code) is not None:
         return pair
     found = [(match[2].strip(" \t{.}").lower(), match[3]) for match in FENCE.finditer(pair.code)]
+    found = [(label, text) for label, text in found if text.strip() and label != "pycon"]
     marked = [text for label, text in found if label.startswith(("py", "ipython"))]
     unmarked = [text for label, text in found if not label]
     blocks = marked or unmarked or [text for _, text in found]
@@ -86,24 +87,35 @@ def remove_driver(pair: Pair) -> Pair:
         for node in ast.walk(statement)
         if (name := getattr(node, "id", None) or getattr(node, "name", None))
     }
-    cuts = [
-        statement
-        for i, statement in enumerate(tree.body)
-        if (i > last and not _binds_any(statement, used)) or _is_main_guard(statement)
-    ]
+    cuts, bound = list[ast.stmt](), set[str | None]()  # `bound` by what stays
+    for i, statement in enumerate(tree.body):
+        if (i > last and not _sets(statement, used, bound)) or _is_main_guard(statement):
+            cuts.append(statement)
+        else:
+            bound |= {node.id for node in _stored(statement) if isinstance(node, ast.Name)}
     return _without(pair, tree, cuts)
 
 
-def _binds_any(statement: ast.stmt, used: set[str]) -> bool:
-    """Return whether a statement is an import, or assigns to a name used by definitions."""
+def _sets(statement: ast.stmt, used: set[str], bound: set[str | None]) -> bool:
+    """Return whether a statement is an import, or sets a name that definitions use.
+
+    It assigns to the name, or changes what was assigned: `N += 1`, `TABLE["a"] = 1`.
+    """
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
-    bound = {
-        _root(node)
-        for node in ast.walk(statement)
-        if isinstance(getattr(node, "ctx", 0), ast.Store)
-    }
-    return isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and bool(bound & used)
+    if not isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        return False
+    stored = _stored(statement)
+    changed = {_root(node) for node in stored} & bound & used
+    is_new = not isinstance(statement, ast.AugAssign)
+    return bool(changed) or (is_new and any(getattr(node, "id", "") in used for node in stored))
+
+
+def _stored(statement: ast.stmt) -> list[ast.AST]:
+    """Return the targets of a statement; of a definition none, for they are its own."""
+    if isinstance(statement, Definition):
+        return []
+    return [n for n in ast.walk(statement) if isinstance(getattr(n, "ctx", 0), ast.Store)]
 
 
 def _root(target: ast.AST) -> str | None:
@@ -120,7 +132,7 @@ def _is_main_guard(statement: ast.stmt) -> bool:
 def _without(pair: Pair, tree: ast.Module, cuts: Iterable[ast.stmt]) -> Pair:
     """Remove statements from the text; keep the pair if the new tree is not as expected."""
     gone = set(cuts)
-    if not gone:
+    if not gone or "\r" in pair.code:  # which ends a line for Python
         return pair
     # Lines as bytes, because the columns of a tree count bytes.
     lines = [line.encode() for line in pair.code.split("\n")]
