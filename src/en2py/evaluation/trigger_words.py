@@ -65,7 +65,7 @@ def probe_trigger_words(
         outputs: The program for each; pairs with an empty program are left out.
         training_descriptions: A word is rare if few of them contain it; words in none of them are
             no triggers, since the model learned nothing about them.
-        generate: Returns a program for each description, `module.generate` for example.
+        generate: Returns a program for each description, `module.programs` for example.
 
     Returns:
         None if no description has a known word.

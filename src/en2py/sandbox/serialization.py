@@ -2,7 +2,8 @@
 
 A value becomes JSON: `null`, booleans, strings and exact numbers as they are, everything else as
 `[tag, content]`. Only exact built-in types and a few of the standard library are serialized, by
-reading their storage: no method of another class is called, so a class cannot misreport its value.
+reading their storage: no method of another class is called, so a class cannot misreport its value
+(a `Fraction` whose private fields a program replaces reports what they are).
 Any other value is `["opaque", type name]`, which equals nothing.
 
 Standard library only, and no import from the package: `encode` runs in the sandbox's workers.
