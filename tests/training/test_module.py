@@ -1,43 +1,21 @@
 """The mean of the training loss over an epoch."""
 
-from functools import partial
-
 import pytest
-import torch
 
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.vocab import Vocab
-from en2py.decoding.greedy import greedy
-from en2py.models.transformer import Transformer
 from en2py.training.losses import KeywordWeightedCrossEntropy
 from en2py.training.module import Seq2SeqModule
+from tiny_transformer import module_of
 
 
 def weighted_module(vocab: Vocab) -> Seq2SeqModule:
     """Return a module without dropout whose keywords weigh nine times as much as other tokens."""
-    torch.manual_seed(0)
-    n = len(vocab)
-    return Seq2SeqModule(
-        model=Transformer(
-            n, n, vocab.pad_id, d_model=16, d_ff=16, n_heads=2, n_encoder_layers=1,
-            n_decoder_layers=1, dropout=0.0, max_src_len=12, max_tgt_len=12, positions="learned",
-            norm="pre", tie_embeddings="none",
-        ),
-        loss=KeywordWeightedCrossEntropy(
-            vocab, keyword_weight=9.0, frequent_weight=1.0, n_frequent=1, other_weight=1.0,
-            label_smoothing=0.0,
-        ),
-        optimizer=torch.optim.AdamW,
-        scheduler=torch.optim.lr_scheduler.ConstantLR,
-        search=partial(greedy, max_len=6, allow_unk=False),
-        src_tokenizer=None,
-        tgt_tokenizer=None,
-        src_vocab=vocab,
-        tgt_vocab=vocab,
-        freeze_epochs=0,
-        frozen=[],
-        metadata={},
+    loss = KeywordWeightedCrossEntropy(
+        vocab, keyword_weight=9.0, frequent_weight=1.0, n_frequent=1, other_weight=1.0,
+        label_smoothing=0.0,
     )  # fmt: skip
+    return module_of(vocab, loss, width=16, dropout=0.0)
 
 
 def test_mean_over_batches_is_the_weighted_loss_of_all_their_tokens(tgt_vocab: Vocab) -> None:

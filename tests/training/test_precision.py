@@ -6,9 +6,10 @@ import torch
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.vocab import Vocab
 from en2py.models.cpu_kernels import Dropout
-from en2py.models.transformer import Transformer
 from en2py.training import build
+from en2py.training.losses import CrossEntropy
 from en2py.training.module import Seq2SeqModule
+from tiny_transformer import module_of
 
 
 @pytest.mark.parametrize(
@@ -76,31 +77,8 @@ def test_training_uses_autocast(module, batch):
 
 @pytest.fixture
 def module(tgt_vocab: Vocab) -> Seq2SeqModule:
-    from functools import partial
-
-    from en2py.decoding.greedy import greedy
-    from en2py.training.losses import CrossEntropy
-
-    torch.manual_seed(0)
-    n = len(tgt_vocab)
-    return Seq2SeqModule(
-        model=Transformer(
-            n, n, tgt_vocab.pad_id, d_model=32, d_ff=32, n_heads=2, n_encoder_layers=1,
-            n_decoder_layers=1, dropout=0.1, max_src_len=12, max_tgt_len=12, positions="learned",
-            norm="pre", tie_embeddings="none",
-        ),
-        loss=CrossEntropy(tgt_vocab, label_smoothing=0.0),
-        optimizer=torch.optim.AdamW,
-        scheduler=torch.optim.lr_scheduler.ConstantLR,
-        search=partial(greedy, max_len=6, allow_unk=False),
-        src_tokenizer=None,
-        tgt_tokenizer=Joined(),
-        src_vocab=tgt_vocab,
-        tgt_vocab=tgt_vocab,
-        freeze_epochs=0,
-        frozen=[],
-        metadata={},
-    )  # fmt: skip
+    loss = CrossEntropy(tgt_vocab, label_smoothing=0.0)
+    return module_of(tgt_vocab, loss, width=32, dropout=0.1, tgt_tokenizer=Joined())
 
 
 class Joined:

@@ -119,8 +119,8 @@ class Seq2SeqModule(pl.LightningModule):
         if batch_idx == 0:
             self.train_loss.reset()
         value = loss.detach()  # a non-finite loss is excluded from the epoch's mean
-        weights: Tensor | None = getattr(self.loss, "weights", None)
-        size = 1.0 if weights is None else weights[batch.targets].sum()
+        is_weighted = getattr(self.loss, "weights", None) is not None
+        size = normalizer(self.loss, batch.targets) if is_weighted else 1.0
         self.train_loss.update(value.nan_to_num(0.0, 0.0, 0.0), weight=size * value.isfinite())
         return loss
 
