@@ -1,13 +1,15 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from en2py.evaluation.metrics.program_metrics import metric_value, score
+from en2py.evaluation.aggregation import values_of
+from en2py.evaluation.metrics.program_metrics import score
 from en2py.evaluation.statistics import (
     cluster_bootstrap,
     detectable_difference,
-    mean_of,
+    means_of,
     over_seeds,
     paired_over_seeds,
 )
@@ -65,7 +67,7 @@ def test_the_interval_of_bleu_comes_from_summed_counts():
     outputs = [code.replace("f", "g") if i % 2 else code for i, code in enumerate(codes)]
     scores = score(outputs, codes)
     interval = cluster_bootstrap(
-        scores.counts["bleu"], range(30), lambda counts: metric_value("bleu", counts), seed=0
+        scores.counts["bleu"], range(30), partial(values_of, "bleu"), seed=0
     )
     assert interval.value == pytest.approx(scores.values["bleu"])
     assert interval.low < interval.value < interval.high < 100
@@ -75,7 +77,7 @@ def test_pairs_without_counts_are_left_out():
     counts = [*ones([1, 1, 0, 0]), [0.0, 0.0], [0.0, 0.0]]
     interval = cluster_bootstrap(counts, range(6), seed=0)
     assert interval.value == 0.5
-    assert math.isnan(mean_of([0.0, 0.0]))
+    assert math.isnan(means_of(np.zeros((1, 2))).item())
 
 
 def test_same_seed_same_interval():

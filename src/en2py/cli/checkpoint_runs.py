@@ -111,9 +111,10 @@ class CheckpointRun:
         metadata = {**self.metadata, "config": self.config}
         module = build.module_of({**self.checkpoint, "en2py": metadata}, self.prepared)
         src, tgt = module.src_tokenizer.tokenize, module.tgt_tokenizer.tokenize
+        known = {item.pair: item for items in self.prepared.splits.values() for item in items}
         tokenized = {
             split: [
-                TokenizedPair(pair, src(pair.description), tgt(pair.code))
+                known.get(pair) or TokenizedPair(pair, src(pair.description), tgt(pair.code))
                 for pair in splits.get(split, ())
             ]
             for split in SPLITS

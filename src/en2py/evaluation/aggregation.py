@@ -14,15 +14,19 @@ Shape letters: N pairs, C counts of a metric.
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
 
 from en2py.config.run_name import without_seed
 from en2py.evaluation.metrics.program_metrics import metric_value
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow
 from en2py.evaluation.statistics import (
+    Floats,
     Interval,
     cluster_bootstrap,
-    mean_of,
+    means_of,
     over_seeds,
     paired_over_seeds,
     wilson,
@@ -71,12 +75,22 @@ class RunMetrics:
     typed: Collection[str] = ()
 
 
-def value_of(name: str, counts: Sequence[float]) -> float:
-    """Return a metric's value from summed counts; NaN if it applies to no pair."""
-    if len(counts) > 2:
-        return metric_value(name, counts) if any(counts) else math.nan
-    mean = mean_of(counts)
-    return math.exp(min(mean, 700.0)) if name == "ppl" else mean
+def values_of(name: str, counts: Floats) -> Floats:
+    """Return a metric's values from rows of summed counts; NaN if it applies to no pair.
+
+    Args:
+        name: The metric.
+        counts: `[R, C]`.
+
+    Returns:
+        `[R]`.
+    """
+    if counts.shape[1] > 2:
+        return np.array(
+            [metric_value(name, row.tolist()) if row.any() else math.nan for row in counts]
+        )
+    means = means_of(counts)
+    return np.exp(np.minimum(means, 700.0)) if name == "ppl" else means
 
 
 def axes(runs: Sequence[RunMetrics]) -> list[str]:
@@ -246,7 +260,7 @@ def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable])
     tables = [run.counts[key] for run in own if key in run.counts]
     if len(own) == 1 and tables:
         interval = cluster_bootstrap(
-            tables[0], clusters, lambda counts: value_of(key, counts), seed=_RESAMPLING_SEED
+            tables[0], clusters, partial(values_of, key), seed=_RESAMPLING_SEED
         )
         # The stored value, not that of the interval, which adds the counts up in another order.
         by_seed = _known_seeds(_values(key, own))
@@ -319,12 +333,14 @@ def _difference_by_clusters(
         return Interval(math.nan, math.nan, math.nan, 0)
     labels = [label for label, kept in zip(clusters, shared, strict=True) if kept]
 
-    def difference(counts: Sequence[float]) -> float:
-        parts = [counts[i : i + width] for i in range(0, len(counts), width)]
-        values = [value_of(key, part) for part in parts]
-        return _mean(values[len(reference) :]) - _mean(values[: len(reference)])
+    def differences(counts: Floats) -> Floats:
+        parts = np.split(counts, counts.shape[1] // width, axis=1)
+        theirs, ours = np.split(
+            np.array([values_of(key, part) for part in parts]), [len(reference)]
+        )
+        return ours.mean(axis=0) - theirs.mean(axis=0)
 
-    return cluster_bootstrap(columns, labels, difference, seed=_RESAMPLING_SEED)
+    return cluster_bootstrap(columns, labels, differences, seed=_RESAMPLING_SEED)
 
 
 def _ends(interval: Interval) -> tuple[float | None, float | None]:

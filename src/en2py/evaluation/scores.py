@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from en2py.console import progress_bar
 from en2py.data.cache import cached
 from en2py.data.duplicates import fingerprint, group_near_duplicates
@@ -19,7 +21,7 @@ from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
-from en2py.evaluation.aggregation import RunMetrics, value_of
+from en2py.evaluation.aggregation import RunMetrics, values_of
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics import program_metrics
@@ -282,7 +284,7 @@ def _masked(rows: Sequence[Counts], kept: Sequence[bool]) -> list[Counts]:
 def _values(tables: Tables) -> dict[str, float]:
     """Return the values of the metrics that apply to any pair."""
     values = {
-        name: value_of(name, [math.fsum(column) for column in zip(*rows, strict=True)])
+        name: values_of(name, np.array([[*map(math.fsum, zip(*rows, strict=True))]])).item()
         for name, rows in tables.items()
         if rows
     }

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
-Value = Callable[[Sequence[float]], float]
 Floats = NDArray[np.float64]
+Values = Callable[[Floats], Floats]  # from summed counts, `[R, C]` to `[R]`
 
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # probability that an interval excludes 0, for `detectable_difference`
@@ -48,15 +48,18 @@ class Interval:
         return has_spread and (self.low > 0 or self.high < 0)
 
 
-def mean_of(counts: Sequence[float]) -> float:
-    """Return the mean from the counts [sum, number]."""
-    return float(counts[0] / counts[1]) if counts[1] else math.nan
+def means_of(counts: Floats) -> Floats:
+    """Return the means from rows of [sum, number], `[R, 2]` to `[R]`; NaN of no number."""
+    sums, numbers = counts.T
+    means: Floats = np.full(len(counts), math.nan)
+    np.divide(sums, numbers, out=means, where=numbers != 0)
+    return means
 
 
 def cluster_bootstrap(
     counts: ArrayLike,
     clusters: Sequence[Hashable],
-    value: Value = mean_of,
+    values: Values = means_of,
     *,
     seed: int,
     n_resamples: int = 2000,
@@ -66,7 +69,7 @@ def cluster_bootstrap(
     Args:
         counts: A row of summable numbers per pair, `[N, C]`; `[sum, number]` for a mean.
         clusters: The cluster of each pair, N labels.
-        value: Returns the value from summed counts.
+        values: Returns the values from rows of summed counts.
         seed: Seed of the resampling.
         n_resamples: R.
 
@@ -75,8 +78,8 @@ def cluster_bootstrap(
     """
     sums = _cluster_sums(counts, clusters)  # [G, C]
     totals = _resampled(sums, seed, n_resamples)  # [R, C]
-    samples = np.array([value(total) for total in totals])
-    return _percentiles(value(sums.sum(axis=0)), samples, int(sums.any(axis=1).sum()))
+    (whole,) = values(sums.sum(axis=0, keepdims=True))
+    return _percentiles(float(whole), values(totals), int(sums.any(axis=1).sum()))
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

@@ -77,11 +77,11 @@ def attention_figure(
     left, bottom = (
         max(len(_label(token)) for token in side) * size * 0.61 / 72 + 0.15
         for side in (queries, keys)
-    )
+    )  # of the labels; those of the rows stand beside the first head of a line
     width, height = len(keys) * cell, len(queries) * cell
     n_columns = min(4, len(heads))
     n_rows = math.ceil(len(heads) / n_columns)
-    total_width = max(n_columns * (left + width + 0.15) + 0.75, 4.5)
+    total_width = max(left + n_columns * (width + 0.15) + 0.75, 4.5)
     total_height = n_rows * (0.3 + height + bottom) + 0.65
     figure = Figure(figsize=(total_width, total_height))
 
@@ -99,24 +99,30 @@ def attention_figure(
     for i, head in enumerate(heads):
         row, column = divmod(i, n_columns)
         axes = add_axes(
-            column * (left + width + 0.15) + left,
+            left + column * (width + 0.15),
             0.95 + row * (0.3 + height + bottom),
             *(width, height),
         )
         image = axes.imshow(head, cmap=_COLOURS, vmin=0, vmax=float(heads.max()), aspect="auto")
         axes.set_title(f"head {i + 1}", fontsize=10.5, fontweight="normal")
         every = max(1, math.ceil(size * 1.15 / (cell * 72)))
-        _label_axes(axes, queries, keys, size=size, every=every)
-    bar = add_axes(n_columns * (left + width + 0.15), 0.95, 0.12, min(1.5, height))
+        _label_axes(axes, queries, keys, with_rows=column == 0, size=size, every=every)
+    bar = add_axes(left + n_columns * (width + 0.15), 0.95, 0.12, min(1.5, height))
     bar.grid(visible=False)
     figure.colorbar(image, cax=bar).ax.tick_params(labelsize=8)
     return figure
 
 
 def _label_axes(
-    axes: Axes, queries: Sequence[str], keys: Sequence[str], *, size: float, every: int
+    axes: Axes,
+    queries: Sequence[str],
+    keys: Sequence[str],
+    *,
+    with_rows: bool,
+    size: float,
+    every: int,
 ) -> None:
-    """Write tokens beside rows and under columns; every k-th where not all of them fit."""
+    """Write tokens under columns and beside rows; every k-th where not all of them fit."""
     # Plain texts: each tick is a family of artists, and a thousand of them take seconds.
     axes.set_xticks([])
     axes.set_yticks([])
@@ -126,7 +132,7 @@ def _label_axes(
         place = (x, len(queries) - 0.35)
         style = {"color": _colour(keys[x]), **text}
         axes.text(*place, _label(keys[x]), rotation=90, ha="center", va="top", **style)
-    for y in range(0, len(queries), every):
+    for y in range(0, len(queries), every) if with_rows else ():
         style = {"color": _colour(queries[y]), **text}
         axes.text(-0.65, y, _label(queries[y]), ha="right", va="center_baseline", **style)
     if every == 1:
