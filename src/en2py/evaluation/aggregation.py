@@ -335,10 +335,9 @@ def _difference_by_clusters(
 
     def differences(counts: Floats) -> Floats:
         parts = np.split(counts, counts.shape[1] // width, axis=1)
-        theirs, ours = np.split(
-            np.array([values_of(key, part) for part in parts]), [len(reference)]
-        )
-        return ours.mean(axis=0) - theirs.mean(axis=0)
+        values = np.array([values_of(key, part) for part in parts])
+        mean: Floats = values[len(reference) :].mean(axis=0) - values[: len(reference)].mean(axis=0)
+        return mean
 
     return cluster_bootstrap(columns, labels, differences, seed=_RESAMPLING_SEED)
 
