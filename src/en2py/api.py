@@ -86,7 +86,7 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
     Raises:
         UserError: For a mistake; nothing is written.
         Fault: For a fault of the machine or of training; the same call resumes.
-        KeyboardInterrupt: If training was interrupted; the same call resumes.
+        KeyboardInterrupt: If training was interrupted; the same call without fresh=True resumes.
 
     Example:
         `en2py.train("loss=smoothed", "data=file", "data.path=pairs.jsonl")`
@@ -109,7 +109,8 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
             folder = Run.of_job(cfg).folder.absolute()
             train_run(cfg)
         except SystemExit as stop:  # a signal, after a checkpoint was saved
-            raise KeyboardInterrupt("interrupted; the same call resumes") from stop
+            same = "the same call" + " without fresh=True" * cfg.fresh
+            raise KeyboardInterrupt(f"interrupted; {same} resumes") from stop
         finally:
             hydra.cfg = earlier
         result = read_result(folder)

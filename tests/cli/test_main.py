@@ -225,6 +225,16 @@ def test_ctrl_c_exits_with_130_and_the_command_that_resumes(
     )
 
 
+def test_the_command_that_resumes_does_not_begin_again(
+    started: Callable[..., int], capsys: Any, tmp_path: Path
+) -> None:
+    assert started(raising(KeyboardInterrupt()), "fresh=true", "seed=2") == 130
+    assert capsys.readouterr().err == (
+        "interrupted; the same command without fresh=true resumes from the last checkpoint: "
+        f"python train.py seed=2 output={tmp_path}\n"
+    )
+
+
 def test_verbose_prints_the_whole_config(started: Callable[..., int]) -> None:
     seen = []
     assert started(lambda cfg: seen.append(cfg.show_config), "--verbose") == 0

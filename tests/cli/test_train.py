@@ -136,6 +136,20 @@ def test_fresh_trains_again_and_archives_the_folder(go: Go, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("restarts", ["SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"])
+def test_restarted_job_resumes_its_fresh_run(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: str
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 4)
+        with pytest.raises(Stop):
+            go("fresh=true", EVERY_STEP)
+    monkeypatch.setenv(restarts, "1")
+    assert go("fresh=true") == 0
+    assert_same_run(whole[1], folder_of(tmp_path))  # the only folder: none is archived
+
+
+@pytest.mark.slow
 def test_finished_run_resumes_with_more_epochs(go: Go, tmp_path: Path) -> None:
     constant = "scheduler=constant"
     go("trainer.max_epochs=2", constant, out="short")

@@ -136,6 +136,26 @@ def test_interrupted_trial_is_resumed_before_new_ones(
     assert after.state.name == "COMPLETE" and after.params == before.params
 
 
+def test_fresh_search_archives_an_earlier_run_of_a_trial(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Any] = []
+
+    def interrupted(self: Any, jobs: Any, folder: Path) -> None:
+        launched.extend(jobs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search.SearchSweeper, "_launch", interrupted)
+    assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 130
+    folder = tmp_path / "out" / "adhoc" / launched[0].run
+    folder.mkdir()
+    digest = folder.name.rpartition("-")[2]
+    (folder / "result.json").write_text(json.dumps({"config_sha256": digest}))
+    assert go(*SEARCH, "hydra.sweeper.n_trials=1", "fresh=true") == 130
+    assert len(launched) == 2 and launched[0].run == launched[1].run
+    assert folder.with_name(f"{folder.name}.old1").exists() and not folder.exists()
+
+
 def test_trial_of_another_process_is_left_to_it(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from en2py.cli.main import command
 from en2py.config import composition
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.sweeps import plan, preparation
+from en2py.sweeps import plan, preparation, progress
 from en2py.sweeps.preparation import prepare_data
 from en2py.sweeps.progress import remaining_time
 from en2py.sweeps.summary import read_study, results_of
@@ -253,6 +253,25 @@ def test_runs_of_a_launcher_equal_runs_in_one_process(
                 for f in (alone, study / alone.name))  # fmt: skip
     assert all((one[key] == two[key]).all() for key in one)
     assert len(list(study.glob("*/result.json"))) == 2
+
+
+def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[plan.Job] = []
+    monkeypatch.setattr(StudySweeper, "_launch", lambda self, jobs, folder: launched.extend(jobs))
+    monkeypatch.setattr(progress, "print_summary", lambda folder: 0)
+    assert go("-m", "seed=1,2") == 0
+    study = tmp_path / "out" / "adhoc"
+    for job in launched:
+        folder = study / job.run
+        folder.mkdir()
+        digest = folder.name.rpartition("-")[2]
+        (folder / "result.json").write_text(json.dumps({"config_sha256": digest}))
+    with FileLock(run_folder.lock_file(study / launched[1].run)):  # another process trains it
+        assert go("-m", "seed=1,2", "fresh=true") == 0
+    assert [(study / f"{job.run}.old1").exists() for job in launched[:2]] == [True, False]
+    assert not run_folder.starts_again(fresh=True)  # in a sweep
 
 
 @pytest.mark.slow

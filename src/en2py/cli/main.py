@@ -300,14 +300,16 @@ def _interrupted(argv: Sequence[str], code: int) -> int:
     program = Path(argv[0]).name
     if "LOCAL_RANK" in os.environ or "generate" in program:  # a rank; nothing to resume
         return code
-    command = shlex.join([*(["python"] if program.endswith(".py") else []), program, *argv[1:]])
+    words = [word for word in argv[1:] if not word.lstrip("+").startswith("fresh=")]
+    command = shlex.join([*(["python"] if program.endswith(".py") else []), program, *words])
     does = "starts again and takes the finished parts from the cache"
     if "train" in program:
         does = "resumes from the last checkpoint"
-        if is_sweep([word for word in argv[1:] if word[:1] == "-" and "=" not in word]):
+        if is_sweep([word for word in words if word[:1] == "-" and "=" not in word]):
             does = "keeps the finished runs and resumes the others from their last checkpoints"
     command = command.replace(" ", "\u00a0")  # it is copied: not wrapped
-    print_error(f"interrupted; the same command {does}: {command}")
+    same = "the same command" + (" without fresh=true" if len(words) < len(argv[1:]) else "")
+    print_error(f"interrupted; {same} {does}: {command}")
     return code
 
 

@@ -70,6 +70,7 @@ from en2py.training.run_folder import (
     in_sweep,
     is_of_other_python,
     read_result,
+    starts_again,
 )
 from en2py.training.signals import exit_with_parent, handle_signals
 from en2py.training.testing import (
@@ -94,11 +95,11 @@ def train(cfg: DictConfig) -> float:
     run = _run_of_job(cfg)
     build.check_devices(run.config["trainer"])
     with handle_signals(), run.lock(), cleanup_process_group():
-        stored = read_result(run.folder)
-        result = None if run.config["fresh"] or _has_other_data(run, stored) else stored
+        stored, fresh = read_result(run.folder), starts_again(run.config["fresh"])
+        result = None if fresh or _has_other_data(run, stored) else stored
         if result is None:
             if is_rank_zero():
-                run.begin(archive=run.config["fresh"] or stored is not None)
+                run.begin(archive=fresh or stored is not None)
             with _recorded(run):
                 result = _train_and_test(run)
         else:

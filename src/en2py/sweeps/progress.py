@@ -134,15 +134,18 @@ def print_summary(folder: Path) -> int:
     _print_states(folder, jobs, states)
     n_failed = sum(state.status == FAILED for state in states)
     finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
+    again = "the same command"
+    if any("fresh=true" in job.overrides for job in jobs):
+        again += " without fresh=true"
     n_ended = len(finished) + sum(state.status == PRUNED for state in states)
     if finished:
         from en2py.sweeps.summary import summarize_study  # numpy and scipy take a second
 
         summarize_study(folder, finished)
     if n_failed:
-        log.info(f"{n_failed} of {_runs(len(jobs))} failed; the same command retries them")
+        log.info(f"{n_failed} of {_runs(len(jobs))} failed; {again} retries them")
     elif n_ended < len(jobs):
-        log.info(f"{len(finished)} of {_runs(len(jobs))} are finished; the same command resumes")
+        log.info(f"{len(finished)} of {_runs(len(jobs))} are finished; {again} resumes")
     return min((state.code for state in states if state.status == FAILED), default=0)
 
 

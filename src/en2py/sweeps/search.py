@@ -139,6 +139,9 @@ class SearchSweeper(StudySweeper):
                 left = self.n_trials - len(self._trials(*_DONE))
                 preparation.prepare_data([configs[0]] * max(left, 1), n_parallel)
                 is_first = False
+            for job in jobs:
+                if job.run and self.config.get("fresh"):
+                    run_folder.archive(self.folder / job.run)
             todo = {job.run: job for job in jobs if job.run and not self._is_finished(job.run)}
             if todo:
                 self._launch(list(todo.values()), self.folder)
@@ -235,9 +238,7 @@ class SearchSweeper(StudySweeper):
         return found
 
     def _is_finished(self, run: str) -> bool:
-        assert self.config is not None
-        state = run_folder.read_state(self.folder / run)
-        return state.status == run_folder.FINISHED and not self.config.get("fresh")
+        return run_folder.read_state(self.folder / run).status == run_folder.FINISHED
 
     # -- settings ---------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ _MAX_TRIES = 2  # launches in a row without another finished run
 _LOST = ("BrokenProcessPool", "RayActorError", "KilledWorker")  # a worker process is dead
 _KILLED = (
     "worker processes were killed repeatedly, most likely because memory ran out: run fewer at "
-    "once with hydra.launcher.n_jobs=; the same command resumes the sweep"
+    "once with hydra.launcher.n_jobs=; the same command (without fresh=true) resumes the sweep"
 )
 
 
@@ -76,6 +76,9 @@ class StudySweeper(Sweeper):
             if cfg is not None
             and (state.status != run_folder.FINISHED or cfg.fresh or state.other_python)
         ]
+        for job, own in todo:
+            if own.fresh:  # here, so that the sweep without fresh=true resumes exactly this one
+                run_folder.archive(folder / job.run)
         for job, cfg in planned:  # runs of `todo` do it themselves
             if cfg is not None and cfg.checkpoints.keep == "weights" and (job, cfg) not in todo:
                 from en2py.training.checkpoints import discard_training_state  # torch

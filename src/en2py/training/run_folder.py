@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # torch takes seconds
 SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
 FINISHED, FAILED, INTERRUPTED, PRUNED = "finished", "failed", "interrupted", "pruned"
 RUNNING, NOT_STARTED = "running", "not started"
+_RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
 # Minor versions parse different programs, and the data of a run may depend on it.
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 
@@ -222,6 +223,22 @@ def begin_sweep() -> None:
 def in_sweep() -> bool:
     """Return whether this process executes a job of a sweep."""
     return SWEEP_ID in os.environ
+
+
+def starts_again(fresh: bool) -> bool:
+    """Return whether this process archives an earlier attempt of its run, as `fresh=true` asks.
+
+    A sweep has archived it before it launched the run, and a restarted job when it began: both
+    resume, so that no restart loses what was trained.
+    """
+    restarted = any(os.environ.get(name, "0") != "0" for name in _RESTARTS)
+    return fresh and not in_sweep() and not restarted
+
+
+def archive(folder: Path) -> None:
+    """Rename the folder of an earlier attempt, unless a process is training in it."""
+    if folder.exists() and not _is_locked(folder):
+        folder.rename(archive_folder(folder))
 
 
 def read_state(folder: Path) -> State:
