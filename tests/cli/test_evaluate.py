@@ -207,6 +207,34 @@ def test_a_checkpoint_without_its_own_search_option_names_the_search_that_has_it
     assert "the decoding in use has no beam_size; add decoding=beam" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [[], ["decoding=greedy"]])
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("max_len=9999", "max_len=9999: longer than the model supports, model.max_tgt_len=256"),
+        ("allow_unk=null", "allow_unk=null: expected true or false"),
+        ("max_len=1", "max_len=1: expected a number at least 2"),
+    ],
+)
+def test_a_search_that_a_checkpoint_cannot_follow_is_refused(
+    make: Make,
+    score: Score,
+    option: list[str],
+    setting: str,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert score(f"ckpt_path={make('seed=1')}", *option, f"decoding.{setting}") == 2
+    assert f"decoding.{expected}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["decoding=greedy"]])
+def test_no_limit_of_a_search_is_that_of_the_model(make: Make, option: list[str]) -> None:
+    cfg = compose_config("evaluate", ["ckpt_path=a", *option, "++decoding.max_len=null"])
+    (run,) = find_runs(str(make("seed=1")), config_changes(cfg))
+    assert run.config["decoding"]["max_len"] == 256
+
+
 VOTES = ["decoding=votes", "decoding.n_samples=2", "decoding.beam_size=2", "decoding.max_len=8"]
 
 

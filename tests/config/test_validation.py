@@ -71,7 +71,9 @@ MISTAKES = [
         "has no argument deterministic_; did you mean 'deterministic'?",
     ),
     ("trainer.enable_model_summary", 3, "expected true or false"),
-    ("model.n_heads", 7, "does not divide model.d_model=128; the nearest"),
+    ("model.n_heads", 7, "does not divide model.d_model=128 into heads of an even size"),
+    ("model.n_heads", 128, "need; the nearest number of heads that does is 64"),
+    ("model.d_model", 99, "model.d_model=99: rotary positions need an even number"),
     ("model.d_model", True, "model.d_model=true: expected a whole number"),
     ("model.dropout", 1.0, "a number below 1"),
     ("model.dropout", -0.1, "a number at least 0"),
@@ -335,6 +337,24 @@ def test_pieces_have_no_rare_tokens() -> None:
     assert message.startswith("vocab.tgt_min_freq=2: a vocabulary of pieces has no rare tokens")
 
 
+def test_positions_that_are_not_rotary_allow_heads_of_an_odd_size() -> None:
+    cfg = composed("train", "model.positions=learned", "model.d_model=100")
+    validate(cfg)
+    assert "=7: does not divide model.d_model=100; the nearest" in refused(
+        cfg, **{"model.n_heads": 7}
+    )
+
+
+@pytest.mark.parametrize("option", ["separate", "joint", "code"])
+def test_a_table_that_is_the_projection_too_has_the_width_of_the_model(option: str) -> None:
+    cfg = composed("train", f"embeddings={option}", "model.tie_embeddings=tgt")
+    validate(cfg)
+    message = refused(cfg, **{"embeddings.vectors.dim": 64})
+    assert message.startswith(
+        "embeddings.vectors.dim=64: model.tie_embeddings=tgt needs vectors of"
+    )
+
+
 def test_beam_size_of_zero() -> None:
     message = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
     assert "decoding.beam_size=0: expected a number above 0" in message
@@ -392,6 +412,17 @@ def test_a_study_is_a_folder_below_output(study: str | None) -> None:
     message = refused(composed("train"), study=study)
     assert message.startswith(f"study={study}: a study is a folder" if study and study.strip()
                               else "study is empty")  # fmt: skip
+
+
+def test_a_null_argument_is_refused_in_an_evaluation_too() -> None:
+    cfg = composed("evaluate", "decoding=beam", "baseline=bm25")
+    validate(cfg, "evaluate")
+    assert "baselines.bm25.k1=null: expected" in refused(
+        cfg.copy(), "evaluate", **{"baselines.bm25.k1": None}
+    )
+    assert "decoding.beam_size=null: expected" in refused(
+        cfg, "evaluate", **{"decoding.beam_size": None}
+    )
 
 
 def test_prompt_and_prompts_exclude_each_other() -> None:

@@ -328,16 +328,16 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     decoding = dict(changes["decoding"])
     if decoding["engine"] == "torch":
         del decoding["engine"]
-    if "_target_" in decoding:
-        limit = config["model"]["max_tgt_len"]
-        changed["decoding"] = {**decoding, "max_len": decoding["max_len"] or limit}
-    else:  # as trained
-        changed["decoding"] = {**config["decoding"], **decoding}
+    if "_target_" not in decoding:  # as trained
         known, _ = argument_types(definition(config["decoding"]["_target_"]))
         for name in decoding:
             if name not in (*known, "engine"):
                 raise UserError(unknown_key(f"decoding.{name}", [*known], groups_of()))
-        check_arguments("decoding", changed["decoding"], is_evaluation=True)
+        decoding = {**config["decoding"], **decoding}
+    if decoding.get("max_len", 0) is None:
+        decoding["max_len"] = config["model"]["max_tgt_len"]
+    check_arguments("decoding", decoding, is_evaluation=True)
+    changed["decoding"] = decoding
     check_decoding(changed)
     return changed
 

@@ -525,9 +525,15 @@ def _check_neighbours(config: Section) -> None:
 
 
 def check_decoding(config: Section) -> None:
-    """Refuse a search by Python's grammar over tokens of which it cannot follow the grammar."""
+    """Refuse programs longer than the model's, and a grammar that its tokens cannot follow."""
+    decoding, limit = config.get("decoding") or {}, (config.get("model") or {}).get("max_tgt_len")
+    max_len = decoding.get("max_len")
+    if isinstance(max_len, int) and isinstance(limit, int) and max_len > limit:
+        raise UserError(
+            f"decoding.max_len={max_len}: longer than the model supports, model.max_tgt_len={limit}"
+        )
     tokenizer = _class_of((config.get("tokenizer") or {}).get("tgt"))
-    if (config.get("decoding") or {}).get("grammar") and "tokenizer" in config:
+    if decoding.get("grammar") and "tokenizer" in config:
         if tokenizer not in ("PythonTokenizer", "PythonPieces"):
             raise UserError(
                 "decoding.grammar=true: needs tokens of Python's tokenizer, not those of "
@@ -683,22 +689,21 @@ def check_arguments(at: str, section: Section, *, is_evaluation: bool) -> None:
     Args:
         at: The dotted key of the section.
         section: With a `_target_`.
-        is_evaluation: Accept null, which an evaluation replaces by the value of the training, and
-            `decoding.engine`.
+        is_evaluation: Accept `decoding.engine`, and null for `decoding.max_len`: the limit of each
+            checkpoint.
     """
     check_allowed(section, at)
     known, any_keyword = argument_types(definition(section["_target_"]))
     for name, value in section.items():
         key = f"{at}.{name}"
-        if name in ("_target_", "_partial_") or (key == "decoding.engine" and is_evaluation):
+        set_later = key == "decoding.engine" or (key == "decoding.max_len" and value is None)
+        if name in ("_target_", "_partial_") or (set_later and is_evaluation):
             continue
         if name not in known and not any_keyword:
             near = did_you_mean(name, known)
             raise UserError(f"{key}: {section['_target_']} has no argument {name}{near}")
         expected = known.get(name)
-        if expected is None or (value is None and is_evaluation):
-            continue
-        if not any(matches(key, pattern) for pattern in VALUES):  # `VALUES` were compared before
+        if expected and not any(matches(key, known) for known in VALUES):  # compared before
             expected.validate(key, value)
 
 
@@ -708,19 +713,26 @@ def _check_shapes(config: Section) -> None:
         if not isinstance(section, Mapping):
             continue
         d_model, n_heads = section.get("d_model"), section.get("n_heads")
-        if isinstance(d_model, int) and isinstance(n_heads, int) and d_model % n_heads:
-            divisors = [h for h in range(1, d_model + 1) if d_model % h == 0]
+        rotary = section.get("positions") == "rotary"  # which rotate pairs of columns of a head
+        least = 2 if rotary else 1
+        if isinstance(d_model, int) and isinstance(n_heads, int) and d_model % (least * n_heads):
+            if d_model % least:
+                raise UserError(f"{key}.d_model={d_model}: rotary positions need an even number")
+            divisors = [h for h in range(1, d_model + 1) if d_model % (least * h) == 0]
             best = min(divisors, key=lambda h: abs(h - n_heads))
+            even = " into heads of an even size, which rotary positions need" if rotary else ""
             raise UserError(
-                f"{key}.n_heads={n_heads}: does not divide {key}.d_model={d_model}; "
+                f"{key}.n_heads={n_heads}: does not divide {key}.d_model={d_model}{even}; "
                 f"the nearest number of heads that does is {best}"
             )
-    max_len = (config.get("decoding") or {}).get("max_len")
-    limit = (config.get("model") or {}).get("max_tgt_len")
-    if isinstance(max_len, int) and isinstance(limit, int) and max_len > limit:
-        raise UserError(
-            f"decoding.max_len={max_len}: longer than the model supports, model.max_tgt_len={limit}"
-        )
+    model, embeddings = config.get("model") or {}, config.get("embeddings") or {}
+    vectors = embeddings.get("vectors") or {}
+    if model.get("tie_embeddings") == "tgt" and _class_of(vectors) in ("separate", "joint", "code"):
+        if vectors["dim"] != (d_model := model["d_model"]):
+            raise UserError(
+                f"embeddings.vectors.dim={vectors['dim']}: model.tie_embeddings=tgt needs vectors "
+                f"of model.d_model={d_model}; take one of these settings off the command line"
+            )
 
 
 def _check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
