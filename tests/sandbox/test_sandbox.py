@@ -415,7 +415,13 @@ def test_a_class_cannot_misreport_its_value():
      (Decimal("2.0"), Decimal(2), True), ({Decimal(1): 2}, {1: Decimal(2)}, True),
      (Decimal("1e999999999"), 10**400, False), (Decimal("nan"), Decimal("nan"), True),
      (Decimal(10**12), Decimal(10**12 + 1), False),
-     (None, 0, False)],
+     ({2.0000000001, 3}, {2, 3}, True), ({2.0000000001: "a", 3: "b"}, {2: "a", 3: "b"}, True),
+     ({1e-17, 0.5}, {0, 0.5}, True), ({9.9999999999, -2}, {10, -2}, True),
+     ({2.00001, 3}, {2, 3}, False), ({(2.0000000001, 3), (4,)}, {(2, 3), (4,)}, True),
+     ({(0.1 + 0.2, "a"), (0.3, "b")}, {(0.3, "a"), (0.3, "b")}, True),
+     ({(1, 2), (3, 4)}, {(1.0, 2), (3, 4)}, True), ({2**80, 2**80 + 1}, {2**80 + 1, 2**80}, True),
+     ({math.nan, 1}, {1, math.nan}, True), ({2 + 0j, 1}, {1, 2}, True),
+     ({"b", 1, (), None}, {None, (), 1, "b"}, True), (None, 0, False)],
 )  # fmt: skip
 def test_equality_is_that_of_python_to_nine_digits(one, other, equal):
     assert same(encode(one), encode(other)) is equal

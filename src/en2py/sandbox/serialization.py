@@ -9,6 +9,7 @@ Any other value is `["opaque", type name]`, which equals nothing.
 Standard library only, and no import from the package: `encode` runs in the sandbox's workers.
 """
 
+import cmath
 import collections
 import datetime
 import decimal
@@ -17,6 +18,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 Value = Any  # JSON, as described above
@@ -222,32 +224,27 @@ def same(one: Value, other: Value) -> bool:
 
     `1 == 1.0` and `True == 1` hold; a list is not a tuple; an opaque value equals nothing.
     """
+    if one == other:
+        return is_comparable(one)
     number, twin = _number(one), _number(other)
     if number is not None and twin is not None:
-        return bool(one == other) or _close(number, twin)
-    if number is not None or twin is not None:
-        return False
+        return _close(number, twin)
     if not (isinstance(one, list) and isinstance(other, list)):
-        return bool(one == other)
-    (tag, content), (other_tag, other_content) = one, other
-    if {tag, other_tag} == {"set", "frozenset"}:
-        tag = other_tag = "set"
-    if tag != other_tag or tag == "opaque":
         return False
+    (tag, content), (other_tag, other_content) = one, other
+    if tag != other_tag and {tag, other_tag} != {"set", "frozenset"}:
+        return False
+    if tag not in ("dict", "iterator", *_CONTAINERS) or len(content) != len(other_content):
+        return False
+    return all(map(same, _in_order(tag, content), _in_order(tag, other_content)))
+
+
+def _in_order(tag: str, content: list[Any]) -> list[Value]:
+    """Return the items of a container, and of a dict keys and values in turn, to compare them."""
     if tag == "dict":
-        return len(content) == len(other_content) and all(
-            same(key, other_key) and same(item, other_item)
-            for (key, item), (other_key, other_item) in zip(
-                sorted(content, key=lambda pair: _key(pair[0])),
-                sorted(other_content, key=lambda pair: _key(pair[0])),
-                strict=True,
-            )
-        )
-    if tag == "iterator" or tag in _CONTAINERS:
-        if tag in ("set", "frozenset"):
-            content, other_content = sorted(content, key=_key), sorted(other_content, key=_key)
-        return len(content) == len(other_content) and all(map(same, content, other_content))
-    return bool(content == other_content)
+        ordered = sorted(content, key=lambda pair: _key(pair[0]))
+        return [part for pair in ordered for part in pair]
+    return sorted(content, key=_key) if tag in ("set", "frozenset") else content
 
 
 def _number(value: Value) -> Any:
@@ -272,16 +269,26 @@ def _close(one: Any, other: Any) -> bool:
         return False
 
 
-def _key(value: Value) -> str:
-    """Return a sort key that is equal for equal numbers: 1, True and 1.0."""
-    number = _number(value)
-    if isinstance(number, decimal.Decimal | fractions.Fraction):
-        try:
-            number = float(number)  # never int, which may have a billion digits
-        except (OverflowError, ValueError):
-            return _text(value)
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    if isinstance(number, int):
-        return hex(number)  # Python does not format huge ints in decimal
-    return _text(value) if number is None else str(number)
+def _key(value: Value) -> tuple[Any, ...]:
+    """Return a sort key by which items that `same` compares as equal are at the same place.
+
+    Rounded numbers come first: in pairs that begin with equal numbers, an error of rounding must
+    not decide before the second item does.
+    """
+    return _order(value, _rounded), _order(value, float), _text(value)
+
+
+def _order(value: Value, convert: Callable[[float], float]) -> tuple[Any, ...]:
+    """Return a sort key: numbers by value (1, True and 1.0 are equal), containers by items."""
+    if (number := _number(value)) is not None:
+        with suppress(OverflowError, ValueError):  # beyond floats, or a signaling NaN
+            if not cmath.isnan(number := complex(number)):
+                return 0, convert(number.real), convert(number.imag)
+    if isinstance(value, list) and value[0] in _CONTAINERS:
+        items = [_order(item, convert) for item in value[1]]
+        return 1, sorted(items) if value[0] in ("set", "frozenset") else items
+    return 2, _text(value)
+
+
+def _rounded(number: float) -> float:
+    return round(float(f"{number:.9g}"), 12)
