@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -90,6 +91,13 @@ def test_a_keyword_takes_values_of_python(tmp_path: Path) -> None:
     assert cfg.data.path == paths
     assert cfg.optimizer.betas == [0.8, 0.9]
     assert cfg.fresh is True
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    settings = {"lr": np.float32(0.5), "betas": np.array([0.5, 0.25]), "fused": np.bool_(False)}
+    cfg = en2py.compose(seed=np.int64(3), optimizer=settings)
+    assert cfg.seed == 3
+    assert (cfg.optimizer.lr, cfg.optimizer.betas, cfg.optimizer.fused) == (0.5, [0.5, 0.25], False)
 
 
 def test_compose_equals_the_composition_of_train() -> None:

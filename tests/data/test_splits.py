@@ -367,6 +367,17 @@ def test_an_official_split_requires_a_split_at_every_pair():
         official_split(corpus(), DataReport(), ratios=RATIOS, seed=0)
 
 
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_an_official_split_has_pairs_to_learn_from_and_to_test(missing):
+    names = {"train": "test", "test": "train"}
+    pairs = [
+        pair(p.id, p.description, p.code, split=("val", names[missing])[i % 2])
+        for i, p in enumerate(corpus(60))
+    ]
+    with pytest.raises(UserError, match=f"no pair for {missing}: name a file for it"):
+        official_split(pairs, DataReport(), ratios=RATIOS, seed=0)
+
+
 # --- mixtures
 
 

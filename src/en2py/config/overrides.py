@@ -94,6 +94,8 @@ def _settings(section: str, settings: Mapping[str, Any]) -> list[str]:
 
 def _literal(value: Any) -> str:
     """Write a value in Hydra's grammar."""
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays, tensors
+        value = value.tolist()
     if value is None or isinstance(value, int | float):
         return typed(value)
     if isinstance(value, Mapping):

@@ -157,7 +157,7 @@ def official_split(
     train and validation.
 
     Raises:
-        UserError: If a pair has no split.
+        UserError: If a pair has no split, or no pair is for training or for the test.
     """
     draft = _Draft(pairs, report, prints, unique=False)
     main = draft.pairs[: draft.n_main]
@@ -169,6 +169,12 @@ def official_split(
             "use split=group"
         )
     part = [pair.split for pair in main]
+    for name in ("train", "test"):
+        if name not in part:
+            raise UserError(
+                f"the split of these data has no pair for {name}: name a file for it, "
+                '"data.path={train:FILE,test:FILE}", or use split=group'
+            )
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
         groups = group_near_duplicates([draft.prints[i] for i in trained])

@@ -169,6 +169,12 @@ def test_larger_sample_contains_the_smaller(tree):
     assert large[:3] == small and len(large) == 7
 
 
+def test_pairs_of_a_sample_are_counted_without_those_left_out(tree):
+    report = DataReport()
+    assert len(mined(report, path=tree, max_pairs=1)) == 1
+    assert report.steps["corpus: pairs"].read == 1
+
+
 @pytest.mark.parametrize("name", ["missing", "b.py"])
 def test_path_that_is_no_folder_is_refused(tree, name):
     with pytest.raises(UserError, match="data.path="):

@@ -59,6 +59,13 @@ def test_setup_goes_in_front_of_each_test(write):
     assert pairs[0].tests == ("import os\nassert 1", "import os\nassert 2")
 
 
+def test_a_known_field_that_holds_no_asserts_has_no_tests(write):
+    for value in (3, [3], {"assert": 1}, "none"):
+        path = write(lines({"text": "t", "code": "c", "tests": value}))
+        (pair,) = file.read_file(DataReport(), path=path, **OPTIONS | {"tests_field": "auto"})
+        assert pair.tests == ()
+
+
 def test_description_becomes_one_line(write):
     report = DataReport()
     path = write(lines({"text": " a\n b\t", "code": "1"}))

@@ -168,8 +168,9 @@ def _mined(
             if documented or undocumented:
                 pairs += _pair(function, nested, lines, f"{file_id}:{function.lineno}", report)
     report.facts[f"{name}: functions"] = dict(counts)
+    pairs = pairs[:max_pairs]
     report.read(f"{name}: pairs", len(pairs))
-    return pairs[:max_pairs]
+    return pairs
 
 
 def _python_files(root: Path) -> Iterator[Path]:

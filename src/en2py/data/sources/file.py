@@ -239,7 +239,8 @@ class _Fields:
         return any(value_of(record, field) is not MISSING for record in self.records)
 
     def _are_tests(self, field: str) -> bool:
-        return any("assert" in text for r in self.records for text in _statements(r, field))
+        found = (item for record in self.records for item in _statements(record, field))
+        return any(isinstance(item, str) and "assert" in item for item in found)
 
     def _names(self, *near: str) -> str:
         """List the fields, those with the most similar names first."""
