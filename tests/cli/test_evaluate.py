@@ -397,6 +397,29 @@ def test_an_evaluation_reports_out_of_memory_with_remedies(
     assert "use batch.max_tokens=2000 or decoding=greedy, or stop other programs" in message
 
 
+def test_values_of_a_diverged_run_are_left_out_of_its_curve(
+    make: Make, score: Score, tmp_path: Path
+) -> None:
+    path = make("seed=1", study="diverged")
+    (path.parents[1] / "metrics.csv").write_text("epoch,val/nll\n1,2.5\n2,inf\n3,nan\n")
+    assert score(f"ckpt_path={path}", "baseline=none", f"folder={tmp_path}") == 0
+    ((curve, *others),) = (results_in(tmp_path).curves.values(),)
+    assert curve == [{"epoch": 1.0, "val/nll": 2.5}] and not others
+
+
+@pytest.mark.parametrize("kinds", [[], ["encoder"]])
+def test_the_report_has_the_kinds_of_attention_that_are_asked_for(
+    make: Make, score: Score, tmp_path: Path, kinds: list[str]
+) -> None:
+    words = [f"ckpt_path={make('seed=1')}", "baseline=none", f"folder={tmp_path}"]
+    assert score(*words, f"attention=[{','.join(kinds)}]", "n_maps=2") == 0
+    maps = results_in(tmp_path).attention
+    assert [[*own.weights] for own in maps] == [kinds] * len(maps) and bool(maps) == bool(kinds)
+    assert all([*own.labels] == kinds for own in maps)
+    names = {path.name.partition("-")[0] for path in tmp_path.glob("attention/*/*")}
+    assert names == set(kinds)
+
+
 def test_losses_over_different_tokens_are_not_compared(
     make: Make, score: Score, tmp_path: Path
 ) -> None:
@@ -455,6 +478,8 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
             ["ckpt_path=x.ckpt", "pass_at_k.k=[0]"],
             "pass_at_k.k=[0]: expected a number above 0",
         ),
+        (["ckpt_path=x.ckpt", "pass_at_k.k=[]"], "pass_at_k.k=[]: expected at least one value"),
+        (["ckpt_path=x.ckpt", "attention=null"], "attention=null: expected a list"),
         (
             ["ckpt_path=x.ckpt", "pass_at_k.k=[1,3]"],
             "pass_at_k.k=[1, 3]: pass@k needs samples; add pass_at_k.n_samples=3",

@@ -59,6 +59,12 @@ def test_without_retrieved_programs_the_model_is_alone(ranker):
     assert [sorted(own) for own in found] == written
 
 
+def test_programs_without_a_token_are_ranked(ranker):
+    weights = PoolWeights(NONE, 1.0, 0.0)
+    [found] = ranker(0).rank(["double a number"], [["", "\n"]], weights)
+    assert found == [""]
+
+
 def test_equal_syntax_trees_are_one_candidate(ranker):
     written = [[TRAIN[0][1] + "  # the same\n", "x=1", "x = 1"]]
     scored = []

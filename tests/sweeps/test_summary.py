@@ -108,6 +108,31 @@ def test_csv_file_has_the_same_summary(tmp_path: Path) -> None:
     assert one.rows == two.rows and one.axes == two.axes
 
 
+def test_seeds_of_a_csv_file_may_be_written_with_a_decimal_point(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("run,seed,val/nll\na,1.0,2.5\n")
+    (run,) = read_study(path)
+    assert run.facts["seed"] == "1" and results_of([run], "s").rows[0].runs == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PK\x03\x04\xff\xfe", "a spreadsheet must be saved as CSV"),
+        (b"run,seed\na,1,2\n", "not a table of runs"),
+        (b"run,seed\na,1.5\n", "seed of a is not a whole number: '1.5'"),
+        (b"run,seed\na,\n", "seed of a is not a whole number: ''"),
+    ],
+)
+def test_a_file_that_is_no_table_of_runs_is_refused(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "runs.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=reason):
+        read_study(path)
+
+
 def test_summary_of_a_csv_file_is_written_next_to_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +124,13 @@ class CheckpointRun:
         return module, build.datamodule(self.config, prepared, module.neighbours)
 
     def learning_curve(self) -> list[dict[str, float]]:
-        """Return the metrics that a report draws by epoch; empty if they are not known."""
+        """Return the metrics that a report draws by epoch; empty if they are not known.
+
+        A diverged run has values that are not finite, which `results.json` cannot hold.
+        """
         rows = [] if self.folder is None else read_epochs(self.folder / "metrics.csv")
-        curve = [{n: row[n] for n in ("epoch", *CURVES) if n in row} for row in rows]
+        shown = ("epoch", *CURVES)
+        curve = [{n: row[n] for n in shown if math.isfinite(row.get(n, math.nan))} for row in rows]
         return [row for row in curve if len(row) > 1]
 
     def notes(self) -> list[str]:

@@ -249,7 +249,7 @@ def _score_checkpoint(
     module, datamodule = run.open({"val": data.validation, data.split: data.pairs})
     trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
     row = _score_run(name, run, module, datamodule, trainer, data)
-    extras: dict[str, Any] = {"attention": _attention(module, row, cfg.n_maps)}
+    extras: dict[str, Any] = {"attention": _attention(module, row, cfg.attention, cfg.n_maps)}
     if cfg.pass_at_k.n_samples:
         generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
         sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
@@ -384,16 +384,21 @@ def _trigger_words(
     return {f"trigger_{name}": getattr(probe, name) for name in names}
 
 
-def _attention(module: Seq2SeqModule, row: EvaluationRow, n: int) -> list[AttentionSample]:
+def _attention(
+    module: Seq2SeqModule, row: EvaluationRow, kinds: Sequence[str], n: int
+) -> list[AttentionSample]:
     """Return the attention maps of up to `n` samples of the report."""
-    shown = evenly_spaced(len(row.pairs), N_SAMPLES)
+    if not kinds:
+        return []
+    places = evenly_spaced(len(row.pairs), N_SAMPLES)
     found = []
-    for place in (shown[i] for i in evenly_spaced(len(shown), n)):
+    for place in (places[i] for i in evenly_spaced(len(places), n)):
         pair, program = row.pairs[place], row.programs[place]
         if program:
             labels, maps = module.attention(pair.description, program)
-            weights = {kind: _rounded(maps[kind].tolist()) for kind in maps}
-            found.append(AttentionSample("", pair.id, labels, weights))
+            weights = {kind: _rounded(maps[kind].tolist()) for kind in kinds}
+            shown = {kind: labels[kind] for kind in kinds}
+            found.append(AttentionSample("", pair.id, shown, weights))
     return found
 
 

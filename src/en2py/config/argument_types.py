@@ -27,6 +27,7 @@ _WORDS = {  # of pydantic's messages, which are about JSON
     "Input should be at ": "expected a number at ",
     "Input should be": "expected",
     "Tuple should have": "expected",
+    "List should have at least 1 item after validation, not 0": "expected at least one value",
     "a valid integer": "a whole number",
     "a valid array": "a list in brackets",
     "an object": "a section of keys",

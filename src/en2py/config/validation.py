@@ -146,7 +146,7 @@ VALUES: dict[str, ArgumentType] = {
         "export": str | None,
         "prompt": str | None,
         "prompts": str | None,
-        "attention": list[Literal["cross", "encoder", "decoder"]] | None,
+        "attention": list[Literal["cross", "encoder", "decoder"]],
         "n_maps": PositiveInt,
         "folder": str | None,
         "oracle_quality": bool,
@@ -155,7 +155,7 @@ VALUES: dict[str, ArgumentType] = {
         "pass_at_k.n_samples": PositiveInt | None,
         "pass_at_k.temperature": PositiveFloat,
         "pass_at_k.top_p": PositiveFraction,
-        "pass_at_k.k": list[PositiveInt],
+        "pass_at_k.k": Annotated[list[PositiveInt], Field(min_length=1)],
         "pass_at_k.seed": Seed,
     }.items()
 }

@@ -22,6 +22,7 @@ from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
 from en2py.evaluation.aggregation import RunMetrics, values_of
+from en2py.evaluation.baselines import SECOND_HUMAN
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics import program_metrics
@@ -240,7 +241,7 @@ def run_metrics(
     found = []
     for row in rows:
         tables = {**row.tables, **row.sampled}
-        if not all(row.is_scored):  # its programs are themselves among the known ones
+        if row.name == SECOND_HUMAN:  # its programs are themselves among the known ones
             tables = {name: counts for name, counts in tables.items() if not name.endswith("_any")}
         tables = {
             name: _masked(_masked(counts, row.is_scored), shared)
@@ -263,7 +264,7 @@ def run_metrics(
                 counts=tables,
                 validation=_values(validation),
                 failures=failures(row.scores, row.executions, row.is_scored),
-                groups=_groups(tables, buckets),
+                groups=_groups(tables, buckets, row.is_scored),
                 notes=[*row.notes, *reasons, *_note_on_long_pairs(row, shared)],
                 not_comparable=not_comparable,
             )
@@ -291,14 +292,16 @@ def _values(tables: Tables) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def _groups(tables: Tables, buckets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
+def _groups(
+    tables: Tables, buckets: Mapping[str, Sequence[int]], is_scored: Sequence[bool]
+) -> dict[str, dict[str, float]]:
     """Return the values of each bucket with pairs, if there are at least two."""
     filled = {name: places for name, places in buckets.items() if places}
     if len(filled) < 2:
         return {}
     return {
         name: {
-            "n": float(len(places)),
+            "n": float(sum(is_scored[i] for i in places)),
             **_values({key: [rows[i] for i in places] for key, rows in tables.items()}),
         }
         for name, places in filled.items()

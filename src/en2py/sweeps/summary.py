@@ -310,10 +310,16 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
 
 
 def _from_csv(path: Path) -> list[StoredRun]:
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"run", "seed"} <= rows[0].keys():
-        raise UserError(f"study={path}: not a table of runs, one row each, as runs.csv is")
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error):
+        rows = []
+    if not rows or not {"run", "seed"} <= rows[0].keys() or any(None in row for row in rows):
+        raise UserError(
+            f"study={path}: not a table of runs, one row each, as runs.csv is; a spreadsheet must "
+            "be saved as CSV"
+        )
     return [_from_row(row, path) for row in rows]
 
 
@@ -331,7 +337,14 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
         else:
             chosen[key] = cell
     versions = {k.removeprefix(_VERSION): v for k, v in row.items() if k.startswith(_VERSION)}
-    return StoredRun({key: row.get(key) or "" for key in _FACTS}, chosen, metrics, versions)
+    facts = {key: row.get(key) or "" for key in _FACTS}
+    try:  # spreadsheets and pandas may write 1.0
+        facts["seed"] = f"{int(facts['seed'].removesuffix('.0'))}"
+    except ValueError:
+        raise UserError(
+            f"study={path}: seed of {row['run']} is not a whole number: {facts['seed']!r}"
+        ) from None
+    return StoredRun(facts, chosen, metrics, versions)
 
 
 def _from_folder(folder: Path) -> StoredRun | None:

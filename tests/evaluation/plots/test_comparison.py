@@ -215,6 +215,15 @@ def test_effects_are_means_over_combinations_with_every_value():
     assert "20.0" in texts(svg)
 
 
+def test_repeated_rows_are_a_mean_in_an_effect():
+    values = [("plain", 10.0), ("plain", 30.0), ("smoothed", 40.0)]
+    rows = [
+        row(f"{loss} ({i})", settings={"loss": loss}, figures={"bleu": figure(value)})
+        for i, (loss, value) in enumerate(values)
+    ]
+    assert "plain 20.0; smoothed 40.0" in marginal_effect(rows, "loss", "bleu")
+
+
 def test_numeric_settings_are_in_numeric_order():
     rows = [
         row(lr, settings={"lr": lr}, figures={"bleu": figure(float(lr) * 1000)})

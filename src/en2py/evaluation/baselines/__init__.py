@@ -8,6 +8,7 @@ programs of test pairs.
 # Baselines that a model has to beat. The learned ones take longer and run only if they are chosen.
 LEARNED = ("consensus", "ranker", "votes")
 RIVALS = ("retrieval", "bm25", *LEARNED)
+SECOND_HUMAN = "second_human"
 
 # What a report states about baselines.
 ABOUT = {
@@ -19,5 +20,5 @@ ABOUT = {
     "constant": "one training program for all descriptions",
     "nearest_by_bleu": "sees the reference and takes the training program with the highest BLEU "
     "against it: close to the highest BLEU of copying, but no bound of any other metric",
-    "second_human": "another author's program for the same task",
+    SECOND_HUMAN: "another author's program for the same task",
 }

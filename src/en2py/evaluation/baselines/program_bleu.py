@@ -38,7 +38,8 @@ def program_ngrams(
     """Return the n-grams of two lists of programs; those of references alone can match nothing."""
     vectorizer = CountVectorizer(analyzer=occurrences, binary=True, dtype=np.float64)
     tokens = [[layout_tokens(code) for code in codes] for codes in (hypotheses, references)]
-    matrices = vectorizer.fit_transform(tokens[0]).tocsr(), vectorizer.transform(tokens[1]).tocsr()
+    vectorizer.fit([*tokens[0], [""]])  # no token is empty, and no vocabulary may be
+    matrices = [vectorizer.transform(own).tocsr() for own in tokens]
     orders = np.empty(matrices[0].shape[1], dtype=int)
     for (ngram, _), place in vectorizer.vocabulary_.items():
         orders[place] = len(ngram)

@@ -131,12 +131,14 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
         None if no two rows with the metric differ in this setting alone.
     """
     how = metric(name)
-    lines: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}  # by the other settings
+    found: dict[tuple[tuple[str, str], ...], dict[str, list[float]]] = {}  # by the other settings
     for row in rows:
         figure = figure_of(row, name)
         if setting in row.settings and figure is not None and math.isfinite(figure.value):
             others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
-            lines.setdefault(others, {})[row.settings[setting]] = figure.value * how.scale
+            own = found.setdefault(others, {}).setdefault(row.settings[setting], [])
+            own.append(figure.value * how.scale)  # several, of a repeated run
+    lines = {o: {value: fmean(own) for value, own in line.items()} for o, line in found.items()}
     if max(map(len, lines.values()), default=0) < 2:
         return None
     values = list(dict.fromkeys(value for line in lines.values() for value in line))

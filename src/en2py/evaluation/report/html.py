@@ -20,7 +20,7 @@ from pygments.lexers import PythonLexer
 from en2py.evaluation.plots.style import PALETTE, visible
 from en2py.evaluation.report.sections import Section
 
-# Blank lines at the start are kept: nothing of a program changes but its last line end.
+# Blank lines at the start are kept: nothing of a program changes but its end.
 _LEXER = PythonLexer(stripnl=False, ensurenl=False)
 _FORMATTER: Any = HtmlFormatter(nowrap=True)
 
@@ -50,7 +50,7 @@ def report_html(title: str, summary: Sequence[str], sections: Sequence[Section])
 
 def highlighted(code: str) -> Markup:
     """Return Python code with its syntax in classes; code with syntax errors too."""
-    text = visible(code.strip("\n").rstrip())
+    text = visible(code.rstrip())
     return Markup(highlight(text, _LEXER, _FORMATTER).removesuffix("\n"))
 
 
