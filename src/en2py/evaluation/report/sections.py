@@ -81,7 +81,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
         Section(
             "Differences",
             [*_pictures(pictures, "differences"), *_tables(differences)],
-            f"From the reference row, {reference}, over seeds; for single runs and baselines over pairs.",
+            f"From the reference row, {reference}; of single runs and of baselines by pair.",
         ),
         Section("Search", _search(results)),
         Section("Pictures", _pictures(pictures, "dots", "curves", "effects")),
