@@ -184,6 +184,20 @@ def test_tables_of_runs_show_the_best_nll_instead_of_the_last(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("asked", [True, False])
+def test_best_checkpoint_is_uploaded_if_it_is_asked_for(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(FaultTolerantWandbLogger, "log_image", MagicMock())  # of blank ones
+    words = ("logger=wandb", f"logger.wandb.log_checkpoints={str(asked).lower()}")
+    assert go(*words, "trainer.max_epochs=1") == 0
+    (record,) = (tmp_path / "out" / "adhoc").glob("wandb/offline-run-*/run-*.wandb")
+    artifact = f"model-{record.stem.removeprefix('run-')}".encode()
+    assert (artifact in record.read_bytes()) == asked
+
+
+@pytest.mark.slow
 def test_a_run_finishes_without_the_wandb_folder(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,7 +366,7 @@ def test_tensorboard_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path)
 @pytest.mark.slow
 def test_mlflow_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
-    assert go("logger=mlflow", "trainer.max_epochs=2") == 0
+    assert go("logger=mlflow", "logger.mlflow.log_model=true", "trainer.max_epochs=2") == 0
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out'}/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'adhoc'")
     (run,) = client.search_runs([experiment.experiment_id])
@@ -360,6 +374,9 @@ def test_mlflow_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path) -> N
     found = [m.value for m in client.get_metric_history(run.info.run_id, "val/nll")]
     assert found == pytest.approx(expected)
     assert run.info.run_name == folder_of(tmp_path).name
+    (file,) = client.list_artifacts(run.info.run_id, "checkpoints")
+    best = folder_of(tmp_path) / "checkpoints" / "best.ckpt"
+    assert (file.path, file.file_size) == ("checkpoints/best.ckpt", best.stat().st_size)
     assert run.data.params["optimizer/lr"] and int(run.data.params["n_parameters"]) > 0
 
 

@@ -57,6 +57,7 @@ from en2py.training.loggers import (
     BEST,
     MetricsFile,
     finish_wandb,
+    log_checkpoint,
     log_finished_run,
     training_loggers,
 )
@@ -278,6 +279,7 @@ def _test(
         logger.log_metrics({**values, **best_value}, trainer.global_step)
         if hasattr(logger, "log_image"):
             logger.log_image("attention", [str(picture) for picture in pictures])
+        log_checkpoint(logger, run.config["logger"], best_file)
         logger.finalize("success")
     return scores
 

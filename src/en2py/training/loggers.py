@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import MLFlowLogger, WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -136,6 +136,12 @@ class FaultTolerantWandbLogger(WandbLogger):
     after_save_checkpoint = _disable_on_error(WandbLogger.after_save_checkpoint)
     save = _disable_on_error(WandbLogger.save)
     finalize = _disable_on_error(WandbLogger.finalize)
+
+    @_disable_on_error
+    def log_checkpoint(self, path: Path) -> None:
+        """Upload a checkpoint as the artifact that Lightning gives checkpoints to."""
+        name = f"model-{self.experiment.id}"
+        self.experiment.log_artifact(str(path), name=name, type="model", aliases=["best"])
 
 
 @functools.cache
@@ -285,6 +291,22 @@ def training_loggers(run: Run, n_parameters: int) -> list[Logger]:
             ) from error
         found.append(logger)
     return found
+
+
+def log_checkpoint(logger: Logger, sections: Mapping[str, Any], path: Path) -> None:
+    """Upload the best checkpoint of a run by W&B or MLflow, if their sections ask for it.
+
+    Lightning uploads only files of its `ModelCheckpoint`: those of `keep_every_n_epochs`.
+
+    Args:
+        logger: One of `training_loggers`.
+        sections: `logger` of the config.
+        path: The file.
+    """
+    if isinstance(logger, FaultTolerantWandbLogger) and sections["wandb"]["log_checkpoints"]:
+        logger.log_checkpoint(path)
+    if isinstance(logger, MLFlowLogger) and sections["mlflow"].get("log_model"):
+        logger.experiment.log_artifact(logger.run_id, str(path), "checkpoints")
 
 
 def _wandb_logger_of(run: Run, section: Mapping[str, Any], config: dict[str, Any]) -> WandbLogger:
