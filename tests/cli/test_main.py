@@ -167,6 +167,26 @@ def test_unknown_arguments_are_refused(arguments: list[str], printed: str) -> No
         overrides.separate(arguments)
 
 
+def test_existing_path_is_a_checkpoint_even_with_an_equals_sign(tmp_path: Path) -> None:
+    run = tmp_path / "lr=0.1"
+    run.mkdir()
+    words = [str(run), "part=val"]
+    assert overrides.separate(words, takes_checkpoints=True) == (
+        [],
+        ["part=val", f"ckpt_path={run}"],
+    )
+
+
+def test_key_below_a_swept_group_is_set_in_the_runs_alone(started: Callable[..., int]) -> None:
+    seen = []
+    words = ("data=file,english_python", "data.path=it's here", "decoding=beam,mbr")
+    words += ("decoding.max_len=9",)
+    assert (
+        started(lambda cfg: seen.append((cfg.data.path, cfg.decoding.max_len)), "-m", *words) == 0
+    )
+    assert seen == [("it's here", 9)] * 4
+
+
 def test_key_with_two_values_is_refused() -> None:
     with pytest.raises(UserError, match="loss=plain loss=smoothed: loss has two values"):
         check_repeated(["loss=plain", "seed=1", "loss=smoothed"])

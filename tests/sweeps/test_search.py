@@ -56,6 +56,12 @@ def test_override_grammar_is_the_search_space(word: str, text: str) -> None:
     assert [space_text(distribution) for distribution in space.values()] == [text]
 
 
+def test_choice_of_one_value_is_fixed() -> None:
+    assert parsed("loss=plain,smoothed", "loss.label_smoothing=choice(0.1)")[0] == [
+        "loss.label_smoothing=0.1"
+    ]
+
+
 def test_single_value_replaces_a_searched_parameter() -> None:
     fixed, space = parsed("loss=plain,smoothed", "model=tiny,small", "model=tiny")
     assert fixed == ["model=tiny"] and list(space) == ["loss"]

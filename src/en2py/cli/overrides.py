@@ -28,7 +28,12 @@ def separate(
     Raises:
         UserError: If an option or a word is unknown.
     """
-    overrides = [a for a in arguments if a[:1] in ("~", "+") or ("=" in a and a[:1] != "-")]
+    overrides = [
+        a
+        for a in arguments
+        if (a[:1] in ("~", "+") or ("=" in a and a[:1] != "-"))
+        and not (takes_checkpoints and os.path.exists(a))  # a folder runs/lr=0.1
+    ]
     options = [a for a in arguments if a not in overrides]
     parsed, unknown = get_args_parser().parse_known_args(options)
     for option in unknown:
@@ -66,6 +71,9 @@ def is_sweep(options: Sequence[str]) -> bool:
 def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
     """Replace each `group=glob(...)` by the options that it names.
 
+    A key below a group with several values becomes a choice of one, which Hydra sets in the runs
+    alone: the default option of the group may lack the key.
+
     Args:
         overrides: The command line's `key=value` words.
         multirun: Whether this is a sweep.
@@ -97,4 +105,13 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
                 )
             word = f"{key}={','.join(options)}"
         replaced.append(word)
-    return replaced
+    swept = tuple(f"{word.partition('=')[0]}." for word in replaced if _is_several(word))
+    return [
+        f"{key}=choice({value})" if key.startswith(swept) and not _is_several(word) else word
+        for word in replaced
+        for key, _, value in [word.partition("=")]
+    ]
+
+
+def _is_several(word: str) -> bool:
+    return bool(OverridesParser.create().parse_override(word).is_sweep_override())

@@ -11,6 +11,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from en2py.console import IS_CHECKOUT
@@ -78,7 +79,7 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 continue  # an interval has no first value
-            line = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+            line = f"{override.get_key_element()}={discrete_values(override)[0]}"
         first.append(line)
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job's, if any
     try:
@@ -86,6 +87,13 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
             return compose(config_name, first, return_hydra_config=True)
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def discrete_values(override: Override) -> list[str]:
+    """Return the values of a sweep as texts; Hydra loses the quotes of `choice('a b')`."""
+    values = list(override.sweep_string_iterator())
+    text = str(override.input_line).partition("=")[2]
+    return [text[len("choice(") : -1]] if len(values) == 1 and text[:7] == "choice(" else values
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:

@@ -16,6 +16,7 @@ from typing import Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from en2py.config.composition import discrete_values
 from en2py.errors import UserError
 
 Space = dict[str, Any]  # key to distribution
@@ -44,6 +45,8 @@ def search_space(overrides: Sequence[Override]) -> tuple[list[str], Space]:
             fixed[key] = key  # `~experiment`
         elif not override.is_sweep_override():
             fixed[key] = f"{key}={override.get_value_element_as_str()}"
+        elif override.is_discrete_sweep() and len(own := discrete_values(override)) == 1:
+            fixed[key] = f"{key}={own[0]}"
         else:
             space[key] = _distribution(override)
     if "seed" in space:
@@ -72,7 +75,7 @@ def _distribution(override: Override) -> Any:
         return FloatDistribution(low, high, log=log)
     if log:
         raise UserError(f"{override.input_line}: only an interval can be logarithmic")
-    values = list(override.sweep_string_iterator())
+    values = discrete_values(override)
     if isinstance(value, RangeSweep) and not value.shuffle and len(values) > 1:
         numbers = [float(text) for text in values]
         step = abs(numbers[1] - numbers[0])

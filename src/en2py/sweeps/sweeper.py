@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import n_at_once, without_hydra
+from en2py.config.composition import discrete_values, n_at_once, without_hydra
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, progress
 from en2py.training import run_folder
@@ -164,7 +164,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         elif not override.is_sweep_override():
             values[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values[key] = [f"{key}={value}" for value in discrete_values(override)]
         else:
             raise UserError(
                 f"{override.input_line}: an interval needs hydra/sweeper=search; "
