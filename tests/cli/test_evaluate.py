@@ -489,6 +489,10 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
             "too few samples for pass@5, pass@10; use pass_at_k.n_samples=10, or pass_at_k.k=[1]",
         ),
         (["study=x", "ckpt_path=x.ckpt"], "of a study and ignores ckpt_path=x.ckpt"),
+        (["study=x", "logger=wandb"], "of a study and ignores logger=wandb"),
+        (["results=x", "part=val"], "a report again and ignores part=val"),
+        (["ckpt_path=x.ckpt", "trainer.devices=2"], "trainer.devices=2: an evaluation uses one"),
+        (["ckpt_path=x.ckpt", "trainer.devices=auto"], "leave it out, or choose one by its number"),
         (["ckpt_path=x.ckpt", "prompt=a", "export=x"], "exports a model and ignores prompt=a"),
         (
             ["ckpt_path=a.ckpt", "ckpt_path=b.ckpt"],
@@ -502,6 +506,22 @@ def test_a_user_error_is_one_sentence(
     assert score(*words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_model_that_reads_none_of_the_pairs_is_refused(
+    make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = make("model.max_src_len=16")
+    lines = [
+        {"description": f"return {'very ' * 20}{word}", "code": f"def f():\n    return {word!r}\n"}
+        for word in "one two three four five six seven eight nine ten eleven twelve".split()
+    ]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = ["data=file", f"data.path={tmp_path / 'long.jsonl'}", "split=random"]
+    assert score(f"ckpt_path={best}", "baseline=none", *data) == 2
+    error = capsys.readouterr().err.splitlines()[-1]  # behind a warning of few pairs
+    assert error.startswith("none of the 2 pairs fits into the model of file-tiny")
+    assert "model.max_src_len=16" in error
 
 
 def test_runs_without_shared_pairs_are_refused(

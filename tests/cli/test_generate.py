@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import en2py
 from en2py.errors import UserError
+from en2py.training.module import Seq2SeqModule
 from training_runs import Go
 
 
@@ -41,6 +43,20 @@ def test_generate_prints_what_evaluate_prints_for_the_same_prompt(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["description"] for line in lines] == [prompt, "adds 1"]
     assert all(len(line["candidates"]) > 1 for line in lines)
+
+
+@pytest.mark.slow
+def test_generate_reports_out_of_memory_in_one_sentence(
+    whole: tuple[Go, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Seq2SeqModule, *args: Any, **more: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Seq2SeqModule, "candidates", full)
+    capsys.readouterr()
+    assert generate(monkeypatch, str(whole[1]), "add 3") == 1
+    error = capsys.readouterr().err.splitlines()[-1]  # behind the unknown words
+    assert error.startswith("out of memory: use --decoding greedy")
 
 
 @pytest.mark.slow

@@ -37,11 +37,11 @@ def test_a_run_reports_out_of_memory_with_remedies(
 @pytest.mark.parametrize("error", ERRORS, ids=["gpu", "cpu", "python"])
 def test_every_kind_of_out_of_memory_error_is_recognized(error: Exception) -> None:
     with pytest.raises(Fault, match="use batch.max_tokens=1 or less"):
-        with report_out_of_memory(3, "or less"):
+        with report_out_of_memory("or less", 3):
             raise error
 
 
 def test_other_errors_pass_unchanged() -> None:
     with pytest.raises(RuntimeError, match="shapes differ"):
-        with report_out_of_memory(3, "or less"):
+        with report_out_of_memory("or less", 3):
             raise RuntimeError("shapes differ")

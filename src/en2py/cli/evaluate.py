@@ -105,7 +105,7 @@ def evaluate(cfg: DictConfig) -> Results | None:
     """
     if cfg.results is not None:
         return _render_again(Path(cfg.results), cfg.folder)
-    with report_out_of_memory(cfg.batch.max_tokens, EVALUATION_REMEDIES):
+    with report_out_of_memory(f"or {EVALUATION_REMEDIES}", cfg.batch.max_tokens):
         if cfg.export is not None:
             module = build.load(find_checkpoint(cfg.ckpt_path, "export"))
             export(module.model, module.src_vocab, module.tgt_vocab, Path(cfg.export))
@@ -247,6 +247,14 @@ def _score_checkpoint(
     """Score a checkpoint, and write its programs, samples and attention maps to a folder."""
     log.info(f"scoring {run.name}")
     module, datamodule = run.open({"val": data.validation, data.split: data.pairs})
+    if not datamodule.examples[data.split]:
+        limits = [
+            f"model.{key}={run.config['model'][key]}" for key in ("max_src_len", "max_tgt_len")
+        ]
+        raise UserError(
+            f"none of the {len(data.pairs):,} pairs fits into the model of {run.name} "
+            f"({', '.join(limits)}): leave this checkpoint out, or evaluate it on shorter pairs"
+        )
     trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
     row = _score_run(name, run, module, datamodule, trainer, data)
     extras: dict[str, Any] = {"attention": _attention(module, row, cfg.attention, cfg.n_maps)}
@@ -275,7 +283,7 @@ def _score_run(
 ) -> EvaluationRow:
     compute = partial(token_tables, module, datamodule, trainer)
     validation: Tables = {}
-    if data.validation:
+    if datamodule.examples["val"]:
         validation = run.cached_tables(data.validation, trainer, partial(compute, "val"))[1]
     programs, origins = _programs(run, module, datamodule, trainer, data)
     token_values, tables = run.cached_tables(data.pairs, trainer, partial(compute, data.split))

@@ -19,6 +19,7 @@ from en2py.errors import Fault, UserError
 from en2py.training.build import module_of, prepare_data
 from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
+from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
 
 Rank = Callable[[Sequence[str], list[list[str]]], list[list[str]]]
 
@@ -27,6 +28,7 @@ _EVERY_S = 20.0  # between two lines of progress on stderr
 _CUT = "the program is cut at the longest length that the model can write"
 
 
+@report_out_of_memory(EVALUATION_REMEDIES)
 def generate(cfg: DictConfig, lines: str | None = None) -> None:
     """Print the program for `prompt`, or a JSON record for each line of the file `prompts`.
 
@@ -40,7 +42,8 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
 
     Raises:
         UserError: If the checkpoint cannot be read, or the model cannot read `prompt`.
-        Fault: After all programs, if a line, or one of several checkpoints, has no program.
+        Fault: After all programs, if a line, or one of several checkpoints, has no program; if
+            memory runs out.
     """
     paths = find_checkpoints(cfg.ckpt_path)
     if lines is None and cfg.prompt is not None:

@@ -321,7 +321,7 @@ def _recorded(run: Run) -> Iterator[None]:
     remedies = training_remedies(accumulate)
     with log_file(run.folder / "run.log" if is_rank_zero() else Path(os.devnull)):
         try:
-            with report_out_of_memory(run.config["batch"]["max_tokens"], remedies):
+            with report_out_of_memory(remedies, run.config["batch"]["max_tokens"]):
                 yield
         except UserError:
             raise

@@ -389,6 +389,12 @@ def _check_evaluation(config: Section) -> None:
             raise UserError(f"{name} needs a model: add ckpt_path=FILE")
     if (n := config["batch"]["max_pairs"]) is not None:
         raise UserError(f"batch.max_pairs={n} limits the training pairs; a whole split is scored")
+    if starts_ranks(config["trainer"]):
+        devices = typed(config["trainer"]["devices"])
+        raise UserError(
+            f"trainer.devices={devices}: an evaluation uses one device; leave it out, or choose "
+            "one by its number, trainer.devices=[1]"
+        )
     _check_one_task(config)
     _check_pass_at_k(config["pass_at_k"])
     source = config["data"].get("source") or {}
@@ -408,13 +414,17 @@ def _check_one_task(config: Section) -> None:
     tasks = {"study": "recomputes the summary of a study", "results": "renders a report again"}
     tasks |= {"export": "exports a model", "prompt": "generates a program"}
     tasks |= {"prompts": "generates programs"}
+    default = _primary("evaluate")[0]
+    others = ("ckpt_path", "baseline", *tasks, "part", "oracle_quality", "code_bleu",
+              "trigger_words", "logger")  # fmt: skip
     for task, does in tasks.items():
         needed = () if task in ("study", "results") else ("ckpt_path",)
-        for name in ("ckpt_path", "baseline", *tasks) if config.get(task) is not None else ():
-            if name not in (task, *needed) and config.get(name) is not None:
+        for name in others if config.get(task) is not None else ():
+            value = config.get(name)
+            if name not in (task, *needed) and (value or None) != (default.get(name) or None):
+                text = ",".join(value) if isinstance(value, Mapping) else typed(value)
                 raise UserError(
-                    f"{task}={config[task]} {does} and ignores {name}={config[name]}: use one of "
-                    "them"
+                    f"{task}={config[task]} {does} and ignores {name}={text}: use one of them"
                 )
 
 

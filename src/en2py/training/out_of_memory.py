@@ -7,7 +7,7 @@ import torch
 
 from en2py.errors import Fault
 
-EVALUATION_REMEDIES = "or decoding=greedy, or stop other programs that use memory"
+EVALUATION_REMEDIES = "decoding=greedy, or stop other programs that use memory"
 
 
 def training_remedies(accumulate: int) -> str:
@@ -23,12 +23,12 @@ def training_remedies(accumulate: int) -> str:
 
 
 @contextmanager
-def report_out_of_memory(max_tokens: int, remedies: str) -> Iterator[None]:
+def report_out_of_memory(remedies: str, max_tokens: int | None = None) -> Iterator[None]:
     """Replace an out-of-memory error of the GPU or the CPU by one sentence with remedies.
 
     Args:
-        max_tokens: Target tokens per batch.
         remedies: End of the sentence: what helps besides smaller batches.
+        max_tokens: Target tokens per batch; None if `batch.max_tokens` does not set them.
 
     Raises:
         Fault: If memory ran out inside the block.
@@ -38,6 +38,8 @@ def report_out_of_memory(max_tokens: int, remedies: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        if max_tokens is None:
+            raise Fault(f"out of memory: use {remedies}") from error
         raise Fault(
             f"out of memory with batches of {max_tokens:,} target tokens: use "
             f"batch.max_tokens={max(1, max_tokens // 2)} {remedies}"
