@@ -13,6 +13,7 @@ import torch
 from evaluate import main
 from omegaconf import OmegaConf
 
+from en2py.cli import evaluation_data
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     common_pairs,
@@ -626,6 +627,24 @@ def test_held_out_pairs_that_the_initial_weights_know_are_counted(
         assert ("held-out pairs are near-duplicates" in caplog.text) == is_known
     with pytest.raises(UserError, match="gone.ckpt"):
         n_known_to_initial_weights({**same.config, "init_from": "gone.ckpt"}, same.prepared, [])
+
+
+def test_data_of_initial_weights_that_seeds_share_are_read_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make("seed=1")
+    runs = [
+        dataclasses.replace(run, config={**run.config, "init_from": str(first)})
+        for run in runs_of(make("seed=1"), make("seed=2"))
+    ]
+    read: list[Any] = []
+    original = evaluation_data.initial_data
+    monkeypatch.setattr(
+        evaluation_data, "initial_data", lambda config: read.append(config) or original(config)
+    )
+    own = runs[0].trained_pairs
+    assert evaluation_data._trained_pairs(runs) == [[*own, *own]] * 2
+    assert len(read) == 1
 
 
 def test_the_data_of_initial_weights_end_and_those_of_cleared_corpora_are_not_read(

@@ -109,8 +109,9 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs, validation = prepared.pairs(cfg.part), []
         if runs:
             name = f"{cfg.part} split of {config['data']['name']}"
-            pairs, overlaps = _without_overlaps(pairs, runs, name)
-            validation, _ = _without_overlaps(prepared.pairs("val"), runs)
+            trained = _trained_pairs(runs)
+            pairs, overlaps = _without_overlaps(pairs, runs, trained, name)
+            validation, _ = _without_overlaps(prepared.pairs("val"), runs, trained)
     if not pairs:
         names = ", ".join(dict.fromkeys(run.config["data"]["name"] for run in runs))
         raise UserError(
@@ -147,15 +148,18 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     )
 
 
-def _all_trained_pairs(run: CheckpointRun) -> list[Pair]:
-    """Return the pairs that a run and its initial weights were trained on."""
-    found = run.trained_pairs
-    try:
-        for _, trained in initial_data(run.config):
-            found = [*found, *trained]
-    except UserError as error:
-        log.warning(f"{run.name}: overlaps with its pre-training are unknown: {error}")
-    return found
+def _trained_pairs(runs: Sequence[CheckpointRun]) -> list[list[Pair]]:
+    """Return per run the pairs that it and its initial weights were trained on."""
+    initial: dict[str | None, list[Pair]] = {}  # by `init_from`, which seeds often share
+    for run in runs:
+        if (path := run.config.get("init_from")) not in initial:
+            own = initial[path] = []
+            try:
+                for _, trained in initial_data(run.config):
+                    own += trained
+            except UserError as error:
+                log.warning(f"{run.name}: overlaps with its pre-training are unknown: {error}")
+    return [[*run.trained_pairs, *initial[run.config.get("init_from")]] for run in runs]
 
 
 def _overlap_of_initial_weights(run: CheckpointRun, pairs: Sequence[Pair]) -> list[str]:
@@ -174,13 +178,17 @@ def _max_pairs(runs: Sequence[CheckpointRun]) -> int | None:
 
 
 def _without_overlaps(
-    pairs: list[Pair], runs: Sequence[CheckpointRun], name: str = ""
+    pairs: list[Pair],
+    runs: Sequence[CheckpointRun],
+    trained_pairs: Sequence[Sequence[Pair]],
+    name: str = "",
 ) -> tuple[list[Pair], dict[str, int]]:
     """Leave out pairs in a group of near-duplicates with a training pair of a run.
 
     Args:
         pairs: Pairs of data that the runs were not trained on.
         runs: The checkpoints.
+        trained_pairs: Per run, see `_trained_pairs`.
         name: Of the pairs, for a line on the terminal; empty for none.
 
     Returns:
@@ -189,8 +197,7 @@ def _without_overlaps(
     prints = [fingerprint(pair) for pair in pairs]
     found: dict[str, list[bool]] = {}  # by training pairs: runs often share their data
     overlaps: dict[str, int] = {}
-    for run in runs:
-        known = _all_trained_pairs(run)
+    for run, known in zip(runs, trained_pairs, strict=True):
         key = digest([[pair.description, pair.code] for pair in known])
         if key not in found:
             trained = [fingerprint(pair) for pair in known]
