@@ -206,7 +206,7 @@ def fake_results():
             "functions": {"testable": 74, "of": 100},
             "scripts": {"testable": 5, "of": 12},
             "reasons": {"takes no parameter": 20, EVIL: 6},
-            "quality": {"n_mutants": 900, "n_killed": 840, "n_unrelated": 500, "n_accepted": 2},
+            "own tests": {"passing": 297, "of": 300, "first": f"x/3 fails: {EVIL}"},
         },
         samples=samples(),
         attention=attention(rng),

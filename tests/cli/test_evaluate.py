@@ -750,18 +750,17 @@ def test_a_wrong_wandb_mode_is_refused_before_scoring(
     assert "WANDB_MODE=ofline" in streams.err and "scoring" not in streams.out
 
 
-def test_trigger_words_oracle_quality_and_wandb_are_written(
+def test_trigger_words_and_wandb_are_written(
     make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     loggers.wandb_mode.cache_clear()
     path = make("seed=1", study="w")
     words = [f"ckpt_path={path}", "baseline=constant", f"folder={tmp_path}", "logger=wandb"]
-    assert score(*words, "trigger_words=true", "oracle_quality=true") == 0
+    assert score(*words, "trigger_words=true") == 0
     loggers.wandb_mode.cache_clear()
     found = results_in(tmp_path)
     assert 0 <= found.rows[0].figures["trigger_alone_same"].value <= 1
-    assert found.oracles["quality"]["n_mutants"] >= found.oracles["quality"]["n_killed"] > 0
     assert len(list(path.parents[2].glob("wandb/offline-run-*"))) == 1  # the run's own
     (comparison,) = tmp_path.glob("wandb/offline-run-*")
     assert list(comparison.glob("files/media/table/figures*.json"))
@@ -818,6 +817,48 @@ def test_samples_for_a_source_that_the_model_cannot_read_are_wrong(
     sampling = {"k": [1], "n_samples": 2, "temperature": 1.0, "top_p": None, "seed": 1}
     counts = _pass_at_k(run, module, lambda search: drawn, data, sampling)
     assert counts == {"pass@1": [[float(is_read), 1.0], [0.0, 1.0]]}
+
+
+USES_NUMPY = "import numpy\n\n\ndef double(n):\n    return numpy.multiply(n, 2)\n"
+
+
+def test_references_are_run_against_their_own_tests(tmp_path: Path) -> None:
+    tests = ("assert double(3) == 6",)
+    pairs = pairs_of((DOUBLE, tests), (USES_NUMPY, tests), (TRIPLE, ()))
+    made = dataclasses.replace(pairs[1], source="tasks")  # by construction they pass
+
+    def checked(*own: Pair) -> dict[str, Any]:
+        runner = ProgramRunner(own, sandbox=SANDBOX, folder=tmp_path, behaviour=False)
+        return runner.check_references()
+
+    found = checked(*pairs, made)
+    assert (found["passing"], found["of"]) == (1, 2)
+    assert found["first"] == "x/1 fails: ended with ModuleNotFoundError: No module named 'numpy'"
+    assert checked(pairs[2], made) == {}
+
+
+def test_references_that_fail_their_tests_are_reported(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"{a} {b}" for a in ("apple", "river", "cloud") for b in ("stone", "grass", "sugar")]
+    codes = [f"def f():\n    return {text!r}[::-1]\n" for text in words]
+    lines = [
+        {"text": f"reverse {text}", "code": code, "tests": [f"assert f() == {text[::-1]!r}"]}
+        for text, code in zip(words, codes, strict=True)
+    ]
+    data = ["data=file", "split=random", f"data.path={tmp_path / 'own.json'}", "baseline=constant"]
+    data += ["split.ratios=[0.4,0.2,0.4]"]
+    for place, (code, said) in enumerate(
+        [
+            ("", "references that pass their own tests: 4 of 4"),
+            ("import numpy\n", "warning: 4 of 4 references fail their own tests in the sandbox"),
+        ]
+    ):
+        records = [{**line, "code": code + line["code"]} for line in lines]
+        (tmp_path / "own.json").write_text(json.dumps(records))
+        assert score(*data, f"folder={tmp_path / str(place)}") == 0
+        assert said in " ".join("".join(capsys.readouterr()).split())
+    assert "No module named 'numpy'" in (tmp_path / "1" / "report.html").read_text()
 
 
 def test_no_program_is_run_for_no_place(tmp_path: Path) -> None:

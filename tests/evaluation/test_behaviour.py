@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
+from benchmarks.oracle_quality import measure, mutants
 from pydantic import TypeAdapter
 
 from en2py.errors import UserError
@@ -15,7 +16,6 @@ from en2py.evaluation.behaviour import (
     count_reasons,
 )
 from en2py.evaluation.behaviour.inputs import choices, draw
-from en2py.evaluation.behaviour.mutation_testing import measure, mutants
 from en2py.evaluation.behaviour.oracle import definitions
 from en2py.evaluation.behaviour.pool import POOLS
 from en2py.evaluation.execution.entry_point import entry_function

@@ -25,7 +25,7 @@ from en2py.cli.checkpoint_runs import (
 )
 from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
-from en2py.cli.tables import print_samples
+from en2py.cli.tables import log_own_tests, print_samples
 from en2py.cli.votes import Pool
 from en2py.config.instantiate import make
 from en2py.config.overrides import task_overrides, unquoted
@@ -47,7 +47,7 @@ from en2py.evaluation.aggregation import (
 )
 from en2py.evaluation.baselines import ABOUT, LEARNED, RIVALS
 from en2py.evaluation.baselines.cached import baseline_programs
-from en2py.evaluation.behaviour.cached import count_testable, oracle_quality
+from en2py.evaluation.behaviour.cached import count_testable
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.program_metrics import SECONDS
@@ -148,7 +148,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
 
     with progress_bar("computing intervals"):
         metrics = run_metrics(rows, seen_and_new(data.training.pairs, data.pairs))
-        results = _results(rows, metrics, runs, data, search, measure_quality=cfg.oracle_quality)
+        results = _results(rows, metrics, runs, data, search)
 
     for row in rows:
         file_name = re.sub(r"[^\w.=+-]+", "_", row.name)
@@ -158,6 +158,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         write_report(folder, results)
     # After everything is written: a failed print loses no result.
     _print_table(results)
+    log_own_tests(results.oracles.get("own tests", {}))
     for note in notes_of(results.rows):
         log.info(note)
     if len(runs) == 1:
@@ -484,8 +485,6 @@ def _results(
     runs: Sequence[CheckpointRun],
     data: EvaluationData,
     search: Sequence[str],
-    *,
-    measure_quality: bool,
 ) -> Results:
     rank_by = "bpc" if any(run.not_comparable for run in metrics) else "nll"
     table = make_rows(metrics, data.clusters, rank_by=rank_by)
@@ -499,7 +498,7 @@ def _results(
         fixed=fixed(metrics),
         rows=table,
         reference_row=reference_name(metrics),
-        oracles=_oracles(data.runner, measure_quality),
+        oracles=_oracles(data.runner),
         samples=samples_of(rows, table),
         attention=attention_of(rows, table),
         curves={run.name: curve for run in runs if (curve := run.learning_curve())},
@@ -508,20 +507,18 @@ def _results(
     )
 
 
-def _oracles(runner: ProgramRunner, measure_quality: bool) -> dict[str, Any]:
-    """Return how many references can be tested, why others cannot, and the oracles' error rates."""
+def _oracles(runner: ProgramRunner) -> dict[str, Any]:
+    """Return how many references can be tested and pass their own tests, and why others cannot."""
     n_tests = sum(bool(pair.tests) for pair in runner.pairs)
     found: dict[str, Any] = {"with tests": n_tests} if n_tests else {}
+    if own := runner.check_references():
+        found["own tests"] = own
     if runner.refusal:
         return {**found, "not run": runner.refusal}
     if runner.oracles:
         found |= count_testable(
             [runner.oracles[pair.code] for pair in runner.pairs if not pair.tests]
         )
-        if measure_quality:
-            found["quality"] = oracle_quality(
-                runner.oracles, sandbox=runner.sandbox, folder=runner.folder
-            )
     return found
 
 
@@ -533,7 +530,7 @@ def _render_again(path: Path, folder: str | None) -> Results:
     """
     try:
         results = Results.from_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"results={path} is not a results.json of evaluate.py ({error}): name another file, or "
             "score again with ckpt_path=FILE"

@@ -81,6 +81,24 @@ def log_warnings(report: Mapping[str, Any]) -> None:
         log.warning(f"warning: {warning}")
 
 
+def log_own_tests(found: Mapping[str, Any]) -> None:
+    """Log how many references pass their own tests; warn if more than one in ten does not.
+
+    Args:
+        found: As `ProgramRunner.check_references` returns it.
+    """
+    if not found:
+        return
+    passing, of = found["passing"], found["of"]
+    if of - passing > of / 10:
+        log.warning(
+            f"warning: {of - passing:,} of {of:,} references fail their own tests in the sandbox, "
+            f"and so will every program that does the same; the first: {found['first']}"
+        )
+    else:
+        log.info(f"references that pass their own tests: {passing:,} of {of:,}")
+
+
 def print_result(result: Mapping[str, Any]) -> None:
     """Print the headline metrics of a finished run.
 

@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from en2py.cli.tables import (
+    log_own_tests,
     log_warnings,
     print_choices,
     print_config,
@@ -266,6 +267,7 @@ def _test(
             token_values=token_values,
             token_tables=tables,
         )
+    log_own_tests(runner.check_references())
     write_samples(run.folder / "samples.md", scores)
     write_predictions(run.folder / "predictions.jsonl", scores)
     key = predictions_key(file_digest(best_file), run.config)

@@ -149,7 +149,6 @@ VALUES: dict[str, ArgumentType] = {
         "attention": list[Literal["cross", "encoder", "decoder"]],
         "n_maps": PositiveInt,
         "folder": str | None,
-        "oracle_quality": bool,
         "code_bleu": bool,
         "trigger_words": bool,
         "pass_at_k.n_samples": PositiveInt | None,

@@ -7,6 +7,10 @@ from typing import Any
 SPLITS = ("train", "val", "test")
 
 
+# Sources whose pairs have no author; their tests were made by running their code.
+MACHINE_MADE = frozenset({"tasks"})
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """An English description and its Python program.

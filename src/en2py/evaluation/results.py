@@ -140,8 +140,8 @@ class Results:
         fixed: Settings that all model rows share.
         rows: Model rows ranked by validation NLL, then baselines.
         reference_row: Name of the row that differences refer to: the first model that was named.
-        oracles: Number of references that can be tested, reasons why others cannot, and the error
-            rates of these tests; empty if no programs were run.
+        oracles: Number of references that can be tested and that pass their own tests, and reasons
+            why others cannot; empty if no programs were run.
         samples: Test pairs with the program of each row.
         attention: Attention maps of a few samples.
         curves: Run to its learning curve: `epoch`, `train/nll`, `val/nll` per epoch.
@@ -181,11 +181,9 @@ class Results:
 
         Raises:
             ValueError: If it is not JSON, has another format, or a value has the wrong type.
+            RecursionError: If it is too deep.
         """
-        try:
-            record = json.loads(text)
-        except RecursionError as error:
-            raise ValueError(str(error)) from None
+        record = json.loads(text)
         if not isinstance(record, dict) or "format" not in record:
             raise ValueError("it names no format")
         if (found := record.pop("format")) != FORMAT:

@@ -126,8 +126,3 @@ def test_attention_is_written_layer_by_layer(tmp_path):
         *(".svg", ".pdf", ".png")
     }
     assert all(imread(path).ndim == 3 for path in paths)
-
-
-def test_attention_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"\[1, 2, 3\] do not fit 2 queries and 4 keys"):
-        attention_figure(attention(1, 2, 3), ["x"] * 2, ["a"] * 4, title="cross")

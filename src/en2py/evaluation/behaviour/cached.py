@@ -1,4 +1,4 @@
-"""Oracles of a data set, their equivalence classes and their error rates, cached with the data."""
+"""Oracles of a data set and their equivalence classes, cached with the data."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ from en2py.evaluation.behaviour import (
     count_reasons,
     equivalence_classes,
 )
-from en2py.evaluation.behaviour.mutation_testing import measure
 from en2py.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,6 @@ _CODE = (
     *("evaluation/behaviour", "evaluation/behaviour/pool.toml"),
     *("evaluation/execution", "sandbox"),
 )
-_SEED = 0  # draws mutants and unrelated functions
 
 
 @cache
@@ -66,37 +64,6 @@ def reference_oracles(
 
     record, _ = cached(folder, "oracles", key, build)
     return dict(zip(distinct, _CANDIDATES.validate_python(record["found"]), strict=True))
-
-
-def oracle_quality(
-    candidates: Mapping[str, OracleCandidate], *, sandbox: Mapping[str, Any], folder: Path
-) -> dict[str, int]:
-    """Count the mutants that function oracles reject, and the unrelated functions they accept.
-
-    Args:
-        candidates: Reference to the result of `reference_oracles`.
-        sandbox: Settings of the sandbox.
-        folder: The cache.
-
-    Raises:
-        UserError: If the sandbox is not available here and the counts are not in the cache.
-    """
-    oracles = {
-        code: own.oracle
-        for code, own in candidates.items()
-        if own.oracle is not None and own.kind == "function"
-    }
-    key = {"references": sorted(oracles), **execution_key(sandbox)}
-
-    def build() -> dict[str, Any]:
-        log.info(f"comparing {len(oracles):,} references with mutants and other functions, once")
-        with Sandbox(**sandbox) as one:
-            found = measure(list(oracles), list(oracles.values()), one, _SEED)
-        names = ("n_mutants", "n_killed", "n_unrelated", "n_accepted")
-        return {name: getattr(found, name) for name in names}
-
-    record, _ = cached(folder, "oracle-quality", key, build)
-    return record
 
 
 def reference_classes(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from en2py.data.cache import cached
-from en2py.data.pairs import Pair
+from en2py.data.pairs import MACHINE_MADE, Pair
 from en2py.errors import UserError
 from en2py.evaluation.behaviour import OracleCandidate, behaves_like
 from en2py.evaluation.behaviour.cached import execution_key, reference_oracles
@@ -22,6 +22,7 @@ from en2py.sandbox import Sandbox
 log = logging.getLogger(__name__)
 
 Table = list[Counts]  # [N, 2]: how many, of how many
+_SHOWN = 300  # characters of a reason
 
 
 class ProgramRunner:
@@ -85,6 +86,24 @@ class ProgramRunner:
             self.refusal = str(refusal)
             return [None] * len(requested)
         return [self._known.get((reference, program)) for reference, program, _ in requested]
+
+    def check_references(self) -> dict[str, Any]:
+        """Run references against their own tests, in the same sandbox as generated programs.
+
+        Those of machine-made pairs pass by construction and are left out.
+
+        Returns:
+            `passing`, `of`, and `first`: why the first of the others fails, or an empty text.
+            Nothing if there are no such pairs, or no sandbox.
+        """
+        own = enumerate(self.pairs)
+        places = [i for i, pair in own if pair.tests and pair.source not in MACHINE_MADE]
+        pairs = [self.pairs[i] for i in places]
+        ran = self.run([pair.code for pair in pairs], places)
+        known = [(pair, found) for pair, found in zip(pairs, ran, strict=True) if found]
+        wrong = [f"{pair.id} {found.words}" for pair, found in known if not found.right]
+        counts = {"passing": len(known) - len(wrong), "of": len(known)}
+        return {**counts, "first": "".join(wrong[:1])[:_SHOWN]} if known else {}
 
     def _reference(self, place: int) -> str:
         pair = self.pairs[place]

@@ -47,12 +47,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """Estimate the probability that one of `k` samples passes, if `c` of `n` samples passed.
 
     Unbiased; Chen et al. (2021), Evaluating Large Language Models Trained on Code, equation 1.
-
-    Raises:
-        ValueError: If not 0 <= c <= n and 1 <= k <= n.
     """
-    if not (0 <= c <= n and 1 <= k <= n):
-        raise ValueError(f"pass@{k} of {c} passed among {n} samples: need 0 <= c <= n, 1 <= k <= n")
     return 1.0 - math.prod((n - c - i) / (n - i) for i in range(k))
 
 

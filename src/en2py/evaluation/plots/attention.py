@@ -60,16 +60,8 @@ def attention_figure(
         queries: The T tokens that attend, one per row.
         keys: The S tokens that are attended to, one per column.
         title: Of the picture.
-
-    Raises:
-        ValueError: If the shape does not fit the tokens.
     """
     heads = np.asarray(weights, dtype=float)  # [H, T, S]
-    if heads.ndim != 3 or heads.shape[1:] != (len(queries), len(keys)):
-        raise ValueError(
-            f"weights of shape {list(heads.shape)} do not fit {len(queries)} queries "
-            f"and {len(keys)} keys; expected [heads, queries, keys]"
-        )
     # The layout is computed here, in inches: matplotlib's automatic layouts draw everything
     # several times, and cells of one size make labels of one size fit.
     cell = min(_CELL, _MAX_PANEL / max(len(queries), len(keys)))

@@ -35,12 +35,7 @@ def samples_page(
         outputs: One program per pair, in the same order.
         scores: Of the outputs.
         n_samples: Maximum number of pairs on the page.
-
-    Raises:
-        ValueError: If the lengths differ.
     """
-    if not len(pairs) == len(outputs) == len(scores.rows):
-        raise ValueError(f"{len(pairs)} pairs, {len(outputs)} outputs, {len(scores.rows)} verdicts")
     verdicts = [row.verdict for row in scores.rows]
     return _render(
         "samples.md.j2",

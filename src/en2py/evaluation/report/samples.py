@@ -91,11 +91,6 @@ def _output_view(name: str, output: SampleOutput, map_number: int | None) -> dic
 def _attention_map(own: AttentionSample, kind: str) -> dict[str, Any]:
     weights = np.asarray(own.weights[kind], dtype=float)  # [L, H, T, S]
     rows, columns = own.labels[kind]
-    if weights.ndim != 4 or weights.shape[2:] != (len(rows), len(columns)):
-        raise ValueError(
-            f"{kind} attention of {own.row} on {own.sample} has the shape {list(weights.shape)}, "
-            f"which does not fit {len(rows)} rows and {len(columns)} columns"
-        )
     top = float(weights.max(initial=0)) or 1.0
     steps = np.rint(np.clip(weights / top, 0, 1) * 255).astype(np.uint8)
     return {

@@ -221,7 +221,7 @@ def _scored_on(results: Results) -> str:
 
 def _other_oracles(results: Results) -> list[Block]:
     """Return facts that no table of oracles has, for example why no program was run."""
-    known = ("with tests", "n", "functions", "scripts", "quality", "reasons")
+    known = ("with tests", "own tests", "n", "functions", "scripts", "reasons")
     rest = {key: value for key, value in results.oracles.items() if key not in known}
     return [Block("facts", facts(rest))] if rest else []
 

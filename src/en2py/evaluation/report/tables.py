@@ -198,25 +198,23 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str]) -> Table:
 
 
 def oracles_tables(oracles: Mapping[str, Any]) -> list[Table]:
-    """Tabulate `Results.oracles`: how many references can be tested, error rates, why not more."""
-    shares = []
+    """Tabulate `Results.oracles`: how many references can be tested, and why not more."""
+    shares, notes = [], []
     if oracles.get("with tests"):
         n_pairs = oracles["with tests"] + oracles.get("n", 0)
         shares.append(("pairs with unit tests", oracles["with tests"], n_pairs))
+    if own := oracles.get("own tests"):
+        shares.append(("references that pass their own tests", own["passing"], own["of"]))
+        notes += [f"The first that does not: {own['first']}"] * bool(own["first"])
     for kind in ("functions", "scripts"):
         if own := oracles.get(kind):
             shares.append((f"{kind} that can be tested", own["testable"], own["of"]))
-    if quality := oracles.get("quality"):
-        text = "wrong programs rejected (one-step mutants of references)"
-        shares.append((text, quality["n_killed"], quality["n_mutants"]))
-        text = "unrelated functions accepted"
-        shares.append((text, quality["n_accepted"], quality["n_unrelated"]))
     lines = [
         Line([Cell(text), Cell(whole(k)), Cell(whole(of)), _percent_cell(k, of)])
         for text, k, of in shares
     ]
     columns = [Column("", numeric=False), Column("k"), Column("of"), Column("%")]
-    found = [Table("References that can be tested", columns, lines)] if lines else []
+    found = [Table("References that can be tested", columns, lines, notes)] if lines else []
     if reasons := oracles.get("reasons"):
         columns = [Column("why a reference cannot be tested", numeric=False), Column("pairs")]
         order = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
