@@ -10,7 +10,7 @@ GPT-2, so there is a spelling for every text and no unknown token.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +68,7 @@ class _Pieces(LearnedTokenizer):
         from tokenizers import Tokenizer as Encoding
         from tokenizers import models, pre_tokenizers, trainers
 
-        letters = sorted(_letters().values())
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
         encoding = Encoding(models.BPE(continuing_subword_prefix=_INSIDE))
         encoding.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         trainer = trainers.BpeTrainer(
@@ -187,22 +187,26 @@ def text_of(letters: str) -> str:
     """Return the text of a token from the letters of its bytes."""
     if letters.isascii():
         return letters
-    bytes_of = _bytes()
-    # A character that encodes no byte is in no vocabulary of pieces, but may be in any list.
-    spelled = b"".join(bytes_of.get(letter) or letter.encode() for letter in encodable(letters))
-    return spelled.decode(errors="replace")
+    from tokenizers import decoders
+
+    # One by one: a character that encodes no byte is kept, and the others are decoded.
+    text: str = decoders.ByteLevel().decode([*encodable(letters)])
+    return text
 
 
 def unused_pieces() -> list[str]:
     """Return pieces of bytes that no UTF-8 text has; each vocabulary of pieces contains them."""
-    letters = [_letters()[byte] for byte in (0xC0, 0xC1, *range(0xF5, 0x100))]
+    letters = [chr(byte) for byte in (0xC0, 0xC1, *range(0xF5, 0x100))]  # as GPT-2 writes them
     return [*letters, *(GLUE + letter for letter in letters)]
 
 
+@lru_cache(1 << 16)
 def letters_of(text: str) -> str:
     """Return the letters of the bytes of a text."""
-    letters = _letters()
-    return "".join(letters[byte] for byte in text.encode())
+    from tokenizers import pre_tokenizers
+
+    encoding = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return "".join(letters for letters, _ in encoding.pre_tokenize_str(text))
 
 
 def _parts(token: str) -> list[str]:
@@ -222,22 +226,6 @@ def _parts(token: str) -> list[str]:
             before = False
         found.append(GLUE * before + letters_of(part) + GLUE * behind)
     return found
-
-
-@cache
-def _letters() -> dict[int, str]:
-    """Return the printable letter of each byte, as GPT-2's encoder assigns them."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
-    printable += range(ord("®"), ord("ÿ") + 1)
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {
-        byte: chr(256 + i) for i, byte in enumerate(others)
-    }
-
-
-@cache
-def _bytes() -> dict[str, bytes]:
-    return {letter: bytes([byte]) for byte, letter in _letters().items()}
 
 
 def _stored(path: Path) -> dict[str, Any]:
