@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -111,16 +111,26 @@ def none(
     return Vectors()
 
 
+class Word2VecSettings(TypedDict):
+    """The arguments of a training by word2vec.
+
+    Attributes:
+        seed: The same seed gives the same vectors.
+        dim: Width of a vector.
+        window: Number of context tokens to the left and to the right.
+        epochs: Passes over the sentences.
+        skip_gram: Predict the context from the token (skip-gram) or the token from it (CBOW).
+    """
+
+    seed: int
+    dim: PositiveInt
+    window: PositiveInt
+    epochs: PositiveInt
+    skip_gram: bool
+
+
 def separate(
-    sentences: Sentences,
-    src_vocab: Vocab,
-    tgt_vocab: Vocab,
-    *,
-    seed: int,
-    dim: PositiveInt,
-    window: PositiveInt,
-    epochs: PositiveInt,
-    skip_gram: bool,
+    sentences: Sentences, src_vocab: Vocab, tgt_vocab: Vocab, **settings: Unpack[Word2VecSettings]
 ) -> Vectors:
     """Train one space on the descriptions and another one on the programs, by word2vec.
 
@@ -128,62 +138,42 @@ def separate(
         sentences: English and Python tokens of each pair of the train split.
         src_vocab: The English tokens.
         tgt_vocab: The Python tokens.
-        seed: The same seed gives the same vectors.
-        dim: Width of a vector.
-        window: Number of context tokens to the left and to the right.
-        epochs: Passes over the sentences.
-        skip_gram: Predict the context from the token (skip-gram) or the token from it (CBOW).
+        **settings: Of word2vec.
     """
-    settings = (seed, dim, window, epochs, skip_gram)
-    src_words = train_word2vec([src for src, _ in sentences], *settings)
-    tgt_words = train_word2vec([tgt for _, tgt in sentences], *settings)
+    dim, seed = settings["dim"], settings["seed"]
+    src_words = train_word2vec([src for src, _ in sentences], **settings)
+    tgt_words = train_word2vec([tgt for _, tgt in sentences], **settings)
     src, src_found = table(src_words, src_vocab, dim, 2 * seed)
     tgt, tgt_found = table(tgt_words, tgt_vocab, dim, 2 * seed + 1)
     return Vectors(src, tgt, src_found, tgt_found)
 
 
 def joint(
-    sentences: Sentences,
-    src_vocab: Vocab,
-    tgt_vocab: Vocab,
-    *,
-    seed: int,
-    dim: PositiveInt,
-    window: PositiveInt,
-    epochs: PositiveInt,
-    skip_gram: bool,
+    sentences: Sentences, src_vocab: Vocab, tgt_vocab: Vocab, **settings: Unpack[Word2VecSettings]
 ) -> Vectors:
     """Train one space, in which a sentence is a description followed by its program.
 
     A string that is a token of both sides has one vector. With a small window only the tokens next
     to the boundary have context of the other side. Arguments as in `separate`.
     """
-    sentences_of_both = [[*src, *tgt] for src, tgt in sentences]
-    words = train_word2vec(sentences_of_both, seed, dim, window, epochs, skip_gram)
+    dim, seed = settings["dim"], settings["seed"]
+    words = train_word2vec([[*src, *tgt] for src, tgt in sentences], **settings)
     src, src_found = table(words, src_vocab, dim, 2 * seed)
     tgt, tgt_found = table(words, tgt_vocab, dim, 2 * seed + 1)
     return Vectors(src, tgt, src_found, tgt_found)
 
 
 def code(
-    sentences: Sentences,
-    src_vocab: Vocab,
-    tgt_vocab: Vocab,
-    *,
-    seed: int,
-    dim: PositiveInt,
-    window: PositiveInt,
-    epochs: PositiveInt,
-    skip_gram: bool,
+    sentences: Sentences, src_vocab: Vocab, tgt_vocab: Vocab, **settings: Unpack[Word2VecSettings]
 ) -> Vectors:
     """Train a space on the programs alone. Arguments as in `separate`."""
-    words = train_word2vec([tgt for _, tgt in sentences], seed, dim, window, epochs, skip_gram)
-    tgt, found = table(words, tgt_vocab, dim, 2 * seed + 1)
+    words = train_word2vec([tgt for _, tgt in sentences], **settings)
+    tgt, found = table(words, tgt_vocab, settings["dim"], 2 * settings["seed"] + 1)
     return Vectors(tgt=tgt, tgt_found=found)
 
 
 def train_word2vec(
-    sentences: Sequence[list[str]], seed: int, dim: int, window: int, epochs: int, skip_gram: bool
+    sentences: Sequence[list[str]], **settings: Unpack[Word2VecSettings]
 ) -> dict[str, Any]:
     """Train word2vec; return a vector for each token of the sentences, in the vocabulary or not.
 
@@ -195,13 +185,13 @@ def train_word2vec(
 
     model = Word2Vec(
         sentences=sentences,
-        vector_size=dim,
-        window=window,
-        epochs=epochs,
-        sg=int(skip_gram),
+        vector_size=settings["dim"],
+        window=settings["window"],
+        epochs=settings["epochs"],
+        sg=int(settings["skip_gram"]),
         min_count=1,
         workers=1,
-        seed=seed,
+        seed=settings["seed"],
     )
     return {token: model.wv[token].copy() for token in model.wv.index_to_key}
 
