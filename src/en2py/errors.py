@@ -36,8 +36,9 @@ def did_you_mean(value: str, options: Iterable[str]) -> str:
 
 def nearest(value: str, options: Iterable[str]) -> str:
     """Return `"; did you mean 'smoothed'?"`, or an empty text if no option is similar."""
-    similar = difflib.get_close_matches(value, sorted(options), n=1)
-    return f"; did you mean '{similar[0]}'?" if similar else ""
+    known = {option.lower(): option for option in sorted(options)}
+    similar = difflib.get_close_matches(value.lower(), known, n=1)
+    return f"; did you mean '{known[similar[0]]}'?" if similar else ""
 
 
 def one_line(error: BaseException) -> str:

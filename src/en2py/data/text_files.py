@@ -6,13 +6,12 @@ command that converts it. A byte order mark is removed and line ends become `\n`
 compressed are decompressed.
 """
 
-import difflib
 import gzip
 import os
 import zlib
 from pathlib import Path
 
-from en2py.errors import UserError
+from en2py.errors import UserError, nearest
 
 MAX_FILE = 1_000_000_000  # bytes; the whole file is held in memory, several times
 
@@ -107,14 +106,11 @@ def _file_in(folder: Path) -> str:
 
 def _suggestion(file: Path) -> str:
     """Suggest the existing file or folder with the nearest name; name the missing folder."""
-    missing, folder = file, file.parent
-    while not folder.is_dir():
-        missing, folder = folder, folder.parent
+    missing = file
+    while not missing.parent.is_dir():
+        missing = missing.parent
     because = f", because there is no folder {missing}" if missing != file else ""
-    is_folder = missing != file
-    names = {e.name.lower(): e.name for e in os.scandir(folder) if e.is_dir() == is_folder}
-    near = difflib.get_close_matches(missing.name.lower(), names, n=1, cutoff=0.6)
-    if near:
-        return f"{because}; did you mean {folder / names[near[0]]}?"
-    relative = not file.is_absolute() and not because
-    return because + ("; a relative path starts at the current folder" if relative else "")
+    names = [entry.name for entry in os.scandir(missing.parent) if entry.is_dir() == bool(because)]
+    is_whole = file.is_absolute() or because
+    relative = "" if is_whole else "; a relative path starts at the current folder"
+    return because + (nearest(missing.name, names) or relative)
