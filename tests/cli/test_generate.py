@@ -62,7 +62,11 @@ def test_generate_reports_out_of_memory_in_one_sentence(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(("add", "--decoding", "bean"), "did you mean 'beam'"), (("xyzzy qwrty",), "knows no word")],
+    [
+        (("add", "--decoding", "bean"), "did you mean 'beam'"),
+        (("add", "--decoding", "max_len=9999"), "longer than the model supports"),
+        (("xyzzy qwrty",), "knows no word"),
+    ],
 )
 def test_generate_refuses_in_one_sentence(
     whole: tuple[Go, Path],

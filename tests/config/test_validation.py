@@ -64,6 +64,7 @@ MISTAKES = [
     ("trainer.max_epochs", 2.5, "=2.5: expected a whole number"),
     ("trainer.gradient_clip_val", -1, "a number at least 0"),
     ("trainer.accelerator", "gppu", "did you mean 'gpu'?"),
+    ("trainer.accelerator", "CPU", "did you mean 'cpu'?"),
     ("trainer.precision", "bf17", "did you mean 'bf16'?"),
     (
         "trainer.deterministic_",

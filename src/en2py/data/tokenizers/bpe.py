@@ -45,6 +45,3 @@ class BpeTokenizer(LearnedTokenizer):
         """Join tokens; bytes that are not UTF-8 become replacement characters."""
         text: str = self.encoding.decoder.decode([encodable(token) for token in tokens])
         return text
-
-    def vocabulary(self) -> None:
-        """Return None: the vocabulary has the tokens of the training split."""

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from en2py.data.tokenizers.protocol import RuleTokenizer, encodable
+from en2py.data.tokenizers.protocol import Tokenizer, encodable
 from en2py.data.tokenizers.spacy import words
 
 if TYPE_CHECKING:
-    from spacy.tokenizer import Tokenizer
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
 # Additional boundaries inside words, because descriptions contain `f(x,y)`, `[1,2,3]` and `x=5`.
 # Operators such as `**` and `==` stay whole.
@@ -32,7 +32,7 @@ _QUOTES_OPEN = re.compile(r"(?<!\S)(['\"`]) (.*?) \1(?!\S)")
 _CLOSES_UP = re.compile(r" (?=[.,;:?!)\]}](?: |$)|(?:n't|'(?:s|d|m|ll|re|ve))(?: |$))|(?<=[(\[{]) ")
 
 
-class EnglishTokenizer(RuleTokenizer):
+class EnglishTokenizer(Tokenizer):
     """Words, numbers, punctuation and operators of a description.
 
     Args:
@@ -57,16 +57,16 @@ class EnglishTokenizer(RuleTokenizer):
 
 
 @cache
-def _english() -> "Tokenizer":
+def _english() -> "SpacyTokenizer":
     """Build spaCy's English tokenizer with additional rules, once."""
     import spacy
-    from spacy.tokenizer import Tokenizer
+    from spacy.tokenizer import Tokenizer as SpacyTokenizer
     from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
 
     nlp = spacy.blank("en")
     rules = nlp.Defaults
     exceptions = rules.tokenizer_exceptions or {}
-    return Tokenizer(
+    return SpacyTokenizer(
         nlp.vocab,
         # Contractions and abbreviations, but no smileys: `:1` is code.
         rules={text: cut for text, cut in exceptions.items() if _CONTRACTION.fullmatch(text)},

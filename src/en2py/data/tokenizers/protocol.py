@@ -1,4 +1,4 @@
-"""The interface of tokenizers, and base classes of those with rules and of those that learn."""
+"""The interface of tokenizers, and a base class of those that learn."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,14 +8,15 @@ if TYPE_CHECKING:
 
 
 class Tokenizer(Protocol):
-    """Splits text into tokens and joins them.
+    """Splits text into tokens and joins them; without a state unless a subclass has one.
 
     `tokenize` raises on no text and `detokenize` on no list of tokens, because users type the texts
     and models generate the tokens.
     """
 
     def fit(self, texts: Iterable[str]) -> None:
-        """Learn from the texts of the train split."""
+        """Learn from the texts of the train split; fixed rules learn nothing."""
+        return
 
     def tokenize(self, text: str) -> list[str]:
         """Split a text into tokens."""
@@ -25,34 +26,19 @@ class Tokenizer(Protocol):
 
     def vocabulary(self) -> list[str] | None:
         """Return all tokens; None if they are those of the training split."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the learned state as plain containers."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state from `state_dict`."""
-
-
-class RuleTokenizer:
-    """A tokenizer with fixed rules and without state."""
-
-    def fit(self, texts: Iterable[str]) -> None:
-        """Do nothing."""
-
-    def vocabulary(self) -> None:
-        """Return None: any token may occur."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Accept only an empty state."""
+        """Load a state from `state_dict`."""
         if state:
             raise ValueError(f"{type(self).__name__} has no state, but got {sorted(state)}")
 
 
-class LearnedTokenizer:
+class LearnedTokenizer(Tokenizer):
     """A tokenizer whose state is an encoding of the `tokenizers` library."""
 
     _encoding: "Encoding | None" = None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from en2py.data.syntax import parse, text_between
 from en2py.data.tokenizers.detokenize import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, write
-from en2py.data.tokenizers.protocol import RuleTokenizer
+from en2py.data.tokenizers.protocol import Tokenizer
 
 # From Python 3.12 (f) and 3.14 (t) on these strings are several tokens; before, one.
 _STRING_START = {getattr(kinds, name, -1) for name in ("FSTRING_START", "TSTRING_START")} - {-1}
@@ -35,7 +35,7 @@ _LEXEME = re.compile(
 )
 
 
-class PythonTokenizer(RuleTokenizer):
+class PythonTokenizer(Tokenizer):
     """Tokens of `tokenize`, strings whole, with `<nl>`, `<indent>` and `<dedent>` for the layout.
 
     Code that parses is detokenized to the same syntax tree, in the style of PEP 8. Comments, line

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from en2py.data.tokenizers.protocol import RuleTokenizer, encodable
+from en2py.data.tokenizers.protocol import Tokenizer, encodable
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
@@ -48,7 +48,7 @@ def words(tokenizer: "Callable[[str], Doc]", text: str) -> "Iterator[tuple[int, 
         start = end
 
 
-class SpacyPythonTokenizer(RuleTokenizer):
+class SpacyPythonTokenizer(Tokenizer):
     """Tokens by spaCy with rules for Python; detokenizing returns every text exactly.
 
     Operators, string literals and brackets are tokens; a line break with the indent after it is one
@@ -76,7 +76,7 @@ class SpacyPythonTokenizer(RuleTokenizer):
         return "".join(tokens)
 
 
-class SpacyDefaultTokenizer(RuleTokenizer):
+class SpacyDefaultTokenizer(Tokenizer):
     """Tokens by spaCy's rules for English, joined by spaces.
 
     Only to reproduce the documented experiments: about one in five programs keeps its syntax tree.
