@@ -6,15 +6,14 @@ from functools import cache
 from typing import Annotated, Any, Literal, Unpack
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
-from en2py.decoding.constraints import Limits
 from en2py.decoding.grammar import compiles
 from en2py.decoding.hypothesis import Hypothesis, Model
-from en2py.decoding.sampling import sample
-from en2py.ranges import Length, PositiveFraction, Seed
+from en2py.decoding.sampling import Draws, sample
+from en2py.ranges import Length
 
 
 @torch.inference_mode()
@@ -26,11 +25,7 @@ def mbr(
     max_len: Length,
     n_samples: Annotated[int, Field(ge=2)],
     similarity: Literal["chrf", "bleu"],
-    temperature: PositiveFloat,
-    top_k: PositiveInt | None,
-    top_p: PositiveFraction | None,
-    seed: Seed,
-    **limits: Unpack[Limits],
+    **draws: Unpack[Draws],
 ) -> list[list[Hypothesis]]:
     """Draw programs and rank them by their mean similarity to the other draws.
 
@@ -43,27 +38,12 @@ def mbr(
         max_len: Most steps, in tokens with EOS.
         n_samples: Draws per source.
         similarity: Sentence chrF, or sentence BLEU of tokens.
-        temperature: See `sample`, as for all that follow.
-        top_k: See `sample`.
-        top_p: See `sample`.
-        seed: See `sample`.
-        **limits: What may be generated, with the tokenizer of the target side.
+        **draws: See `sample`; with the tokenizer of the target side.
     """
-    tokenizer = limits.get("tokenizer")
+    tokenizer = draws.get("tokenizer")
     if tokenizer is None:
         raise ValueError("mbr compiles programs, so it needs their tokenizer")
-    drawn = sample(
-        model,
-        src,
-        vocab,
-        max_len=max_len,
-        n_samples=n_samples,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        **limits,
-    )
+    drawn = sample(model, src, vocab, max_len=max_len, n_samples=n_samples, **draws)
     measure = _measure(similarity)
     ranked = []
     for hypotheses in drawn:

@@ -14,6 +14,15 @@ from en2py.decoding.hypothesis import Hypothesis, Model
 from en2py.ranges import Length, PositiveFraction, Seed
 
 
+class Draws(Limits):
+    """The arguments of `sample` for a search that calls it."""
+
+    temperature: PositiveFloat
+    top_k: PositiveInt | None
+    top_p: PositiveFraction | None
+    seed: Seed
+
+
 @torch.inference_mode()
 def sample(
     model: Model,
