@@ -399,15 +399,6 @@ def test_empty_prompt(key: str, value: str, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("words", [[3, 1], [0, 2], [1], [1, 2, 3]])
-def test_lengths_of_ngrams_are_two_in_order(words: list[int], tmp_path: Path) -> None:
-    checkpoint = tmp_path / "a.ckpt"
-    checkpoint.write_text("weights")
-    values = {"ckpt_path": str(checkpoint), "baselines.retrieval.words": words}
-    message = refused(composed("evaluate"), "evaluate", **values)
-    assert message.endswith("]: expected two whole numbers above 0, the lower one first")
-
-
 @pytest.mark.parametrize("study", [None, "", " ", "..", "a/../../b", "/tmp/a"])
 def test_a_study_is_a_folder_below_output(study: str | None) -> None:
     message = refused(composed("train"), study=study)

@@ -62,14 +62,12 @@ from en2py.evaluation.scores import (
     N_SAMPLES,
     EvaluationRow,
     Tables,
-    TrainingData,
     attention_of,
     run_metrics,
     samples_of,
     write_predictions,
     write_samples,
 )
-from en2py.evaluation.trigger_words import probe_trigger_words
 from en2py.training import build
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.loggers import log_evaluated_run, log_results
@@ -263,8 +261,6 @@ def _score_checkpoint(
         generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
         sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
         extras["sampled"] = _pass_at_k(run, module, generate_with, data, sampling)
-    if cfg.trigger_words:
-        extras["trigger_words"] = _trigger_words(module, row, data.training_of(run))
     row = dataclasses.replace(row, **extras)
     if folder is not None:
         write_samples(folder / "samples.md", row)
@@ -378,19 +374,6 @@ def _pass_at_k(
     places = [place for place, programs in enumerate(drawn) for _ in programs]
     executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
     return counts_at_k([[next(executed) for _ in programs] for programs in drawn], sampling["k"])
-
-
-def _trigger_words(
-    module: Seq2SeqModule, row: EvaluationRow, training: TrainingData
-) -> dict[str, float]:
-    """Return how often the rarest word of a description determines the program."""
-    descriptions = [pair.description for pair in row.pairs]
-    known = [pair.description for pair in training.pairs]
-    probe = probe_trigger_words(descriptions, row.programs, known, module.programs)
-    if probe is None:
-        return {}
-    names = ("alone_same", "alone_renamed", "without_same", "without_renamed")
-    return {f"trigger_{name}": getattr(probe, name) for name in names}
 
 
 def _attention(

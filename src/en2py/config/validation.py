@@ -150,7 +150,6 @@ VALUES: dict[str, ArgumentType] = {
         "n_maps": PositiveInt,
         "folder": str | None,
         "code_bleu": bool,
-        "trigger_words": bool,
         "pass_at_k.n_samples": PositiveInt | None,
         "pass_at_k.temperature": PositiveFloat,
         "pass_at_k.top_p": PositiveFraction,
@@ -414,8 +413,7 @@ def _check_one_task(config: Section) -> None:
     tasks |= {"export": "exports a model", "prompt": "generates a program"}
     tasks |= {"prompts": "generates programs"}
     default = _primary("evaluate")[0]
-    others = ("ckpt_path", "baseline", *tasks, "part", "oracle_quality", "code_bleu",
-              "trigger_words", "logger")  # fmt: skip
+    others = ("ckpt_path", "baseline", *tasks, "part", "code_bleu", "logger")
     for task, does in tasks.items():
         needed = () if task in ("study", "results") else ("ckpt_path",)
         for name in others if config.get(task) is not None else ():
@@ -478,11 +476,6 @@ def _check_votes(config: Section) -> None:
         raise UserError(
             "part=train: the pools of decoding=votes have the programs of training pairs; use "
             "part=val, or decoding.n_retrieved=0"
-        )
-    if config.get("trigger_words"):
-        raise UserError(
-            "trigger_words=true: probes a model with shortened descriptions, not its pools; use "
-            "another search than decoding=votes"
         )
 
 

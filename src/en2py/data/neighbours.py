@@ -31,21 +31,14 @@ class TfidfIndex:
 
     Args:
         known: The descriptions to compare queries with.
-        words: Shortest and longest n-gram of words.
-        characters: Shortest and longest n-gram of characters.
     """
 
-    def __init__(
-        self,
-        known: Sequence[str],
-        words: Sequence[int] = (1, 2),
-        characters: Sequence[int] = (3, 5),
-    ) -> None:
+    def __init__(self, known: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._vectorizers = (
-            TfidfVectorizer(ngram_range=tuple(words), token_pattern=WORDS, sublinear_tf=True),
-            TfidfVectorizer(ngram_range=tuple(characters), analyzer="char_wb", sublinear_tf=True),
+            TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORDS, sublinear_tf=True),
+            TfidfVectorizer(ngram_range=(3, 5), analyzer="char_wb", sublinear_tf=True),
         )
         features = [vectorizer.fit_transform(known) for vectorizer in self._vectorizers]
         self._known = sparse.hstack(features).tocsr()  # [N, F]

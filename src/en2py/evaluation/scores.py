@@ -95,7 +95,6 @@ class EvaluationRow:
         settings: All settings of the run without its seed, see `run_name.settings`.
         validation: Counts per validation pair: the token metrics of models, what selects baselines.
         sampled: Counts per pair of pass@k.
-        trigger_words: Shares of the trigger-word probe.
         tokenizer: Digest of the target tokenizer.
         vocab: The target vocabulary.
         attention: Attention maps of a few samples.
@@ -114,7 +113,6 @@ class EvaluationRow:
     settings: Mapping[str, str] = field(default_factory=dict)
     validation: Tables = field(default_factory=dict)
     sampled: Tables = field(default_factory=dict)
-    trigger_words: Mapping[str, float] = field(default_factory=dict)
     tokenizer: str = ""
     vocab: Sequence[str] = ()
     attention: Sequence[AttentionSample] = ()
@@ -260,7 +258,7 @@ def run_metrics(
                 kind=row.kind,
                 seed=row.seed,
                 settings=row.settings,
-                values={**_values(tables), **row.trigger_words},
+                values=_values(tables),
                 counts=tables,
                 validation=_values(validation),
                 failures=failures(row.scores, row.executions, row.is_scored),

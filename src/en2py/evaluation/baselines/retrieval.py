@@ -11,29 +11,16 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from en2py.data.neighbours import WORDS, Similarities, TfidfIndex, products
 from en2py.data.pairs import Pair
-from en2py.ranges import Fraction, Lengths
+from en2py.ranges import Fraction
 
 
-def retrieval(
-    train: Sequence[Pair],
-    test: Sequence[Pair],
-    *,
-    words: Lengths = (1, 2),
-    characters: Lengths = (3, 5),
-) -> list[str]:
+def retrieval(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
     """Return the code of the nearest training description by TF-IDF.
 
     The similarity is the mean of two cosines: over n-grams of words, and over n-grams of
     characters within words. The first of equal training pairs is taken.
-
-    Args:
-        train: Training pairs.
-        test: Pairs with the queries.
-        words: Shortest and longest n-gram of words.
-        characters: Shortest and longest n-gram of characters.
     """
-    index = TfidfIndex(descriptions(train), words, characters)
-    return _nearest(train, index.similarities(descriptions(test)))
+    return _nearest(train, TfidfIndex(descriptions(train)).similarities(descriptions(test)))
 
 
 def bm25(

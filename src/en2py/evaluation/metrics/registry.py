@@ -244,30 +244,6 @@ _ENTRIES = (
     _share("copied", "copied", "Equals a training program, token for token.", None, **_IN_TABLE),
     _share("function_name", "function name", "Its first function is named as the reference's."),
     _share("has_unk", "has <unk>", "Contains the token of unknown words.", False),
-    _percent(
-        "trigger_alone_same",
-        "one word: same",
-        "The rarest word of the description alone yields the same program.",
-        None,
-    ),
-    _percent(
-        "trigger_alone_renamed",
-        "one word: up to names",
-        "The rarest word alone yields the same program up to names.",
-        None,
-    ),
-    _percent(
-        "trigger_without_same",
-        "without it: same",
-        "The description without its rarest word yields the same program.",
-        None,
-    ),
-    _percent(
-        "trigger_without_renamed",
-        "without it: up to names",
-        "The description without its rarest word yields the same program up to names.",
-        None,
-    ),
     _loss(
         "nll", "NLL", "Negative log-likelihood per token, in nats.", 3, per_token=True, **_IN_TABLE
     ),

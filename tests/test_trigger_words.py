@@ -1,6 +1,6 @@
 from collections import Counter
 
-from en2py.evaluation.trigger_words import probe_trigger_words, rarest_word
+from experiments.trigger_words import probe_trigger_words, rarest_word
 
 TRAINING = [
     "write a function for the sigmoid",
