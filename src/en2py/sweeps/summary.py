@@ -247,8 +247,8 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         notes.append(f"validation figures are over {_LIMIT}={limit}, not over all pairs")
     if run.facts["split_hash"] != first.facts["split_hash"]:
         notes.append(_OTHER_SPLIT)
-    elif _left_out(run) != _left_out(first):
-        notes.append(_note_on_long_pairs(run, first))
+    else:
+        notes += _notes_on_long_pairs(run, first)
     return RunMetrics(
         name=run.facts["run"],
         kind=MODEL,
@@ -262,28 +262,22 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     )
 
 
-def _left_out(run: StoredRun) -> tuple[str, ...]:
-    """Return what determines the pairs that token metrics of a run leave out.
+def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
+    """Return a note if token metrics leave out other pairs than those of the first row.
 
     Equal numbers may be other pairs, if the tokens or the limits of the model are others.
     """
-    numbers = [run.facts[name] for name in _TOO_LONG]
-    if not any(numbers):  # not known, of an earlier version
-        return ()
-    if set(numbers) == {"0"}:
-        return tuple(numbers)
-    limits = (f"{key}={value}" for key, value in sorted(run.settings.items())
-              if key.startswith(("tokenizer", "model.max_")))  # fmt: skip
-    return *numbers, *limits
-
-
-def _note_on_long_pairs(run: StoredRun, first: StoredRun) -> str:
     own, others = ([row.facts[name] or "?" for name in _TOO_LONG] for row in (run, first))
-    return (
+    limits = [key for key in {**run.settings, **first.settings}
+              if key.startswith(("tokenizer", "model.max_"))]  # fmt: skip
+    same = all(run.settings.get(key) == first.settings.get(key) for key in limits)
+    if (same and own == others) or {*own, *others} in ({"0"}, {"?"}):
+        return []
+    return [
         f"leaves {own[0]} validation and {own[1]} test pairs out of loss, perplexity, accuracy and "
         f"bits per character, as too long for its model, the first row {others[0]} and "
         f"{others[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every model can read"
-    )
+    ]
 
 
 def csv_of(runs: Sequence[StoredRun]) -> str:
