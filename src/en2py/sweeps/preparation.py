@@ -28,24 +28,19 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
         configs: Validated configs of the runs to train.
         n_parallel: Number of runs at the same time.
     """
+    from en2py.training import build  # torch takes seconds
+
     plain: list[Any] = [OmegaConf.to_container(cfg, resolve=True) for cfg in configs]
     study = Path(plain[0]["output"], plain[0]["study"])
+    started = time.monotonic()
     try:
         with log_file(study / "preparation.log"):
-            _fill_cache(plain)
-    except UserError as error:
-        log.info(f"the data are not prepared: {error}")
+            distinct = {digest(data_key(config)): config for config in plain}
+            if not all([build.prepare_data(config)[1] for config in distinct.values()]):
+                spent = duration(time.monotonic() - started)
+                log.info(f"data prepared once for all runs, in {spent}")
     except Exception as error:
-        log.info(f"the data are not prepared ({type(error).__name__}: {error})")
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        log.info(f"the data are not prepared: {kind}{error}")
     todo = f"{len(plain)} to do, {min(n_parallel, len(plain))} at once"
     log.info("; ".join(filter(None, [todo, remaining_time(study, n_parallel)])))
-
-
-def _fill_cache(configs: list[dict[str, Any]]) -> None:
-    from en2py.training.build import prepare_data
-
-    distinct = {digest(data_key(config)): config for config in configs}
-    started = time.monotonic()
-    from_cache = [prepare_data(config)[1] for config in distinct.values()]
-    if not all(from_cache):
-        log.info(f"data prepared once for all runs, in {duration(time.monotonic() - started)}")
