@@ -167,14 +167,13 @@ def test_unknown_arguments_are_refused(arguments: list[str], printed: str) -> No
         overrides.separate(arguments)
 
 
-def test_existing_path_is_a_checkpoint_even_with_an_equals_sign(tmp_path: Path) -> None:
+def test_path_is_a_checkpoint_even_with_an_equals_sign(tmp_path: Path) -> None:
     run = tmp_path / "lr=0.1"
     run.mkdir()
-    words = [str(run), "part=val"]
-    assert overrides.separate(words, takes_checkpoints=True) == (
-        [],
-        ["part=val", f"ckpt_path={run}"],
-    )
+    for path in (run, tmp_path / "lr=1" / "gone.ckpt"):
+        words = [str(path), "part=val"]
+        found = overrides.separate(words, takes_checkpoints=True)
+        assert found == ([], ["part=val", f"ckpt_path={path}"])
 
 
 def test_key_below_a_swept_group_is_set_in_the_runs_alone(started: Callable[..., int]) -> None:

@@ -274,6 +274,17 @@ def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
     assert not run_folder.starts_again(fresh=True)  # in a sweep
 
 
+def test_run_whose_group_option_lacks_a_key_is_refused_alone(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launched: list[plan.Job] = []
+    monkeypatch.setattr(StudySweeper, "_launch", lambda self, jobs, folder: launched.extend(jobs))
+    assert go("-m", "data=file,tasks", "split=random") == 2
+    (job,) = launched
+    assert "data=file" in job.overrides
+    assert "2: data.path: the data in use has no path; add data=" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_killed_joblib_worker_fails_no_other_run(go: Go, tmp_path: Path) -> None:
     """Kill a worker process once, as if memory had run out; all runs finish."""

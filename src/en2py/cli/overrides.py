@@ -1,6 +1,7 @@
 """Parse the command line: separate options from overrides, and expand patterns of options."""
 
 import os
+import re
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
@@ -32,7 +33,7 @@ def separate(
         a
         for a in arguments
         if (a[:1] in ("~", "+") or ("=" in a and a[:1] != "-"))
-        and not (takes_checkpoints and os.path.exists(a))  # a folder runs/lr=0.1
+        and not (takes_checkpoints and _is_path_with_equals(a))
     ]
     options = [a for a in arguments if a not in overrides]
     parsed, unknown = get_args_parser().parse_known_args(options)
@@ -56,6 +57,11 @@ def separate(
             'prompt="add two numbers"'
         )
     return options, overrides
+
+
+def _is_path_with_equals(word: str) -> bool:
+    """Return whether a word like `runs/lr=0.1/best.ckpt` is a path, not a setting."""
+    return os.path.exists(word) or re.match(r"[^=]*/.*\.ckpt$", word) is not None
 
 
 def _is_path(word: str) -> bool:

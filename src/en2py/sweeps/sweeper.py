@@ -115,12 +115,13 @@ class StudySweeper(Sweeper):
 
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
-        composed = loader.load_sweep_config(self.config, list(overrides))
         hydra = HydraConfig.instance()
-        sweep_config, hydra.cfg = hydra.cfg, None
-        hydra.set_config(composed)
-        cfg = without_hydra(composed)
+        sweep_config = hydra.cfg
         try:
+            composed = loader.load_sweep_config(self.config, list(overrides))
+            hydra.cfg = None
+            hydra.set_config(composed)
+            cfg = without_hydra(composed)
             validate(cfg, "train")
             return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
         except Exception as error:
