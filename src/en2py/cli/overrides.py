@@ -88,9 +88,9 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
         UserError: If a pattern names no option, or a value for a sweep is given without `-m`.
     """
     replaced = []
-    for word, override in zip(
-        overrides, OverridesParser.create().parse_overrides(list(overrides)), strict=True
-    ):
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    swept = tuple(f"{o.get_key_element()}." for o in parsed if o.is_sweep_override())
+    for word, override in zip(overrides, parsed, strict=True):
         key, value = override.get_key_element(), override.value()
         if override.is_sweep_override() and not multirun:
             raise UserError(
@@ -110,14 +110,7 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
                     + ", ".join(options_of(name, own_folders(overrides)))
                 )
             word = f"{key}={','.join(options)}"
+        if key.startswith(swept) and not override.is_sweep_override():
+            word = f"{key}=choice({word.partition('=')[2]})"
         replaced.append(word)
-    swept = tuple(f"{word.partition('=')[0]}." for word in replaced if _is_several(word))
-    return [
-        f"{key}=choice({value})" if key.startswith(swept) and not _is_several(word) else word
-        for word in replaced
-        for key, _, value in [word.partition("=")]
-    ]
-
-
-def _is_several(word: str) -> bool:
-    return bool(OverridesParser.create().parse_override(word).is_sweep_override())
+    return replaced
