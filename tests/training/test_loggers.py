@@ -377,6 +377,7 @@ def test_mlflow_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path) -> N
     (file,) = client.list_artifacts(run.info.run_id, "checkpoints")
     best = folder_of(tmp_path) / "checkpoints" / "best.ckpt"
     assert (file.path, file.file_size) == ("checkpoints/best.ckpt", best.stat().st_size)
+    assert list((tmp_path / "out" / "mlruns").rglob("best.ckpt"))  # not in the current folder
     assert run.data.params["optimizer/lr"] and int(run.data.params["n_parameters"]) > 0
 
 

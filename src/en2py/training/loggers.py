@@ -338,6 +338,9 @@ def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
     uri = section.get("tracking_uri")
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(run.config["study"])
+    place = {}
+    if str(uri).startswith("sqlite:") and "artifact_location" not in section:
+        place["artifact_location"] = str(Path(run.config["output"], "mlruns").absolute())
     attempt = str(n_archived(run.folder))
     same = f"attributes.run_name = '{run.name}' and tags.attempt = '{attempt}'"
     earlier = experiment and client.search_runs([experiment.experiment_id], same, max_results=1)
@@ -346,6 +349,7 @@ def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
         run_name=run.name,
         run_id=earlier[0].info.run_id if earlier else None,
         tags={**(section.get("tags") or {}), "attempt": attempt},
+        **place,
     )
     return logger
 
