@@ -274,6 +274,18 @@ def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
     assert not run_folder.starts_again(fresh=True)  # in a sweep
 
 
+def test_summary_of_a_fresh_sweep_names_the_command_that_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(run_folder.SWEEP_ID, "s")
+    plan.write_plan(
+        tmp_path, [plan.Job(("seed=1", "fresh=True"), "none-seed1-0")]
+    )  # as Hydra has it
+    with caplog.at_level("INFO"):
+        progress.print_summary(tmp_path)
+    assert "0 of 1 run are finished; the same command without fresh=true resumes" in caplog.text
+
+
 def test_run_whose_group_option_lacks_a_key_is_refused_alone(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

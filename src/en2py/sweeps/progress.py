@@ -135,7 +135,7 @@ def print_summary(folder: Path) -> int:
     n_failed = sum(state.status == FAILED for state in states)
     finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
     again = "the same command"
-    if any("fresh=true" in job.overrides for job in jobs):
+    if any(override.startswith("fresh=") for job in jobs for override in job.overrides):
         again += " without fresh=true"
     n_ended = len(finished) + sum(state.status == PRUNED for state in states)
     if finished:
