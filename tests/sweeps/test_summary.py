@@ -110,9 +110,9 @@ def test_csv_file_has_the_same_summary(tmp_path: Path) -> None:
     assert one.rows == two.rows and one.axes == two.axes
 
 
-def test_seeds_of_a_csv_file_may_be_written_with_a_decimal_point(tmp_path: Path) -> None:
+def test_the_csv_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
-    path.write_text("run,seed,val/nll\na,1.0,2.5\n")
+    path.write_text("\ufeffrun,seed,val/nll\na,1.0,2.5\n", encoding="utf-8")
     (run,) = read_study(path)
     assert run.facts["seed"] == "1" and results_of([run], "s").rows[0].runs == ["a"]
 

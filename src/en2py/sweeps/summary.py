@@ -305,7 +305,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
 
 def _from_csv(path: Path) -> list[StoredRun]:
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write the mark
             rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error):
         rows = []
