@@ -9,8 +9,11 @@ from unittest import mock
 
 import pytest
 import torch
+from hydra._internal.hydra import Hydra
+from matplotlib.figure import Figure
 
 from en2py.cli.main import command
+from en2py.evaluation.plots import attention, curves
 from en2py.evaluation.plots.figures import Picture
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
@@ -48,8 +51,8 @@ SMALL = [
 def runner(folder: Path) -> Go:
     """Return a function that runs train.py or evaluate.py; all files are in one folder.
 
-    Its data are forty small programs, so that an epoch has a few batches. The files of pictures
-    are blank: drawing them takes longer than training.
+    Its data are forty small programs, so that an epoch has a few batches. Curves and attention
+    maps are blank, and so are the files of all pictures: drawing them takes longer than training.
     """
     data = folder / "pairs.jsonl"
     lines = [
@@ -74,7 +77,13 @@ def runner(folder: Path) -> Go:
         keys = {o.lstrip("+").split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
-        with mock.patch.object(Picture, "file", return_value=b"blank"):
+        with (
+            mock.patch.object(curves, "curves_figure", return_value=Figure()),
+            mock.patch.object(attention, "attention_figure", return_value=Figure()),
+            mock.patch.object(Picture, "file", return_value=b"blank"),
+            # Hydra composes a config once more to read its `hydra.mode`, which no test sets.
+            mock.patch.object(Hydra, "get_mode", return_value=None),
+        ):
             return command(main, program, argv=words)
 
     return run

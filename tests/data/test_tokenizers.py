@@ -397,18 +397,18 @@ def test_english_is_detokenized_readably():
 
 
 def tasks_codes() -> list[str]:
-    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=3_000, seed=1)]
+    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=3_000, seed=1)[::3]]
 
 
 def stdlib_codes() -> list[str]:
-    return [pair.code for pair in corpus.read_stdlib(DataReport(), root=None)]
+    return [pair.code for pair in corpus.read_stdlib(DataReport(), root=None)[::3]]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [tasks_codes, stdlib_codes])
 def test_round_trip_on_generated_and_library_code(source):
     codes = source()
-    assert len(codes) > 2000
+    assert len(codes) > 700
     assert {name: changed_trees(ALL[name], codes) for name in KEEP_THE_TREE} == {
         name: [] for name in KEEP_THE_TREE
     }
