@@ -1,6 +1,7 @@
 """The command line: texts as typed, exit codes, sweeps whose runs fail."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -126,6 +127,20 @@ def test_discrete_values_are_the_jobs_of_a_sweep(word: str) -> None:
 def test_glob_that_selects_nothing_is_refused(word: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         overrides.sweep_values([word], multirun=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("loss=[plain]", "did you mean 'plain'"),
+        ("split=[]", "choose from: "),
+        ("+model={}", "choose from: "),
+        ("tokenizer/src=[a,b]", "choose from: bpe, "),
+    ],
+)
+def test_group_takes_one_option(word: str, hint: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(word)}: expected one option; {hint}"):
+        overrides.sweep_values([word], False)
 
 
 @pytest.mark.parametrize("word", ["hydra.sweep.dir=x", "hydra.run.dir=x", "hydra.job.chdir=true"])

@@ -7,7 +7,7 @@ import pytest
 from en2py.data import cache
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest, write_atomically
-from en2py.errors import Fault
+from en2py.errors import Fault, UserError
 
 
 def test_the_second_call_does_not_build(tmp_path: Path) -> None:
@@ -31,6 +31,12 @@ def test_a_damaged_entry_is_built_again(tmp_path: Path) -> None:
     (entry,) = tmp_path.glob("x-*.json")
     entry.write_bytes(entry.read_bytes()[:-2])
     assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == ({"v": 1}, False)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody may write to")
+def test_a_folder_that_cannot_be_made_is_refused() -> None:
+    with pytest.raises(UserError, match="^cache: /proc/x cannot be created .*; use cache=FOLDER$"):
+        cached(Path("/proc/x"), "x", {"a": 1}, lambda: {"v": 1})
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:

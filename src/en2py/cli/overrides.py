@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 
 from en2py.config.composition import groups_of, options_of, own_folders
+from en2py.config.overrides import check_options
 from en2py.errors import UserError, did_you_mean
 
 
@@ -85,10 +86,12 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
         multirun: Whether this is a sweep.
 
     Raises:
-        UserError: If a pattern names no option, or a value for a sweep is given without `-m`.
+        UserError: If a pattern names no option, a value for a sweep is given without `-m`, or a
+            group has a list or a mapping.
     """
     replaced = []
     parsed = OverridesParser.create().parse_overrides(list(overrides))
+    check_options(parsed)
     swept = tuple(f"{o.get_key_element()}." for o in parsed if o.is_sweep_override())
     for word, override in zip(overrides, parsed, strict=True):
         key, value = override.get_key_element(), override.value()

@@ -2,15 +2,16 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from en2py.config.composition import READ, SWEPT, WRITTEN, groups_of, typed
-from en2py.errors import UserError
+from en2py.config.composition import READ, SWEPT, WRITTEN, groups_of, options_of, own_folders, typed
+from en2py.errors import UserError, did_you_mean
 
 # Values of these keys, by their last part, are passed on as typed: Hydra's grammar would refuse or
 # change them.
@@ -45,6 +46,26 @@ def check_repeated(overrides: Sequence[str]) -> None:
             )
 
 
+def check_options(overrides: Iterable[Override]) -> None:
+    """Refuse a list or a mapping for a group: Hydra would merge it, and no run could be named.
+
+    Args:
+        overrides: The parsed words of a command line.
+
+    Raises:
+        UserError: With the options of the group.
+    """
+    overrides = list(overrides)
+    for override in overrides:
+        group, value = override.get_key_element().lstrip("+~").partition("@")[0], override.value()
+        if group in groups_of() and isinstance(value, list | dict):
+            options = options_of(group, own_folders([str(o.input_line) for o in overrides]))
+            raise UserError(
+                f"{override.input_line}: expected one option"
+                + did_you_mean(" ".join(map(str, value)), options)
+            )
+
+
 def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
     """Return the overrides of a call from Python.
 
@@ -60,7 +81,9 @@ def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[
             raise UserError(f"{word!r:.60} is not of the form 'key=value'")
     overrides = [*map(quoted, words), *_settings("", settings)]
     check_repeated(overrides)
-    for override in OverridesParser.create().parse_overrides(overrides):
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    check_options(parsed)
+    for override in parsed:
         if override.get_key_element().lstrip("+~").startswith(("hydra.", "hydra/")):
             if not override.get_key_element().endswith("hydra.searchpath"):
                 raise UserError(f"{override.input_line}: only the command line follows this key")

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from en2py.data.files import digest, file_digest, remove_leftovers, write_atomically
+from en2py.data.files import digest, file_digest, make_folder, remove_leftovers, write_atomically
 
 # Libraries that change the prepared data: a new version makes a new key.
 _LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
@@ -50,11 +50,14 @@ def cached(
 
     Returns:
         The value, and whether it came from the cache.
+
+    Raises:
+        UserError: If the folder cannot be made.
     """
     path = folder / f"{kind}-{digest({**key, 'code': code_version()})[:24]}.json"
     if (value := _read(path)) is not None:
         return value, True
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "cache")
     with FileLock(path.with_suffix(".lock")):  # released by the system if its holder is killed
         if (value := _read(path)) is not None:
             return value, True

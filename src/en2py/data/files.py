@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from en2py.errors import Fault
+from en2py.errors import Fault, UserError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
@@ -74,6 +74,24 @@ def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def make_folder(folder: Path, key: str) -> None:
+    """Make a folder and its parents.
+
+    Args:
+        folder: The folder; it may exist.
+        key: The setting that names it, or a folder above it.
+
+    Raises:
+        UserError: If it cannot be made there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, PermissionError) as error:  # /proc; a full disk is a Fault
+        raise UserError(
+            f"{key}: {folder} cannot be created ({error.strerror}); use {key}=FOLDER"
+        ) from None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from en2py.config.composition import escape
 from en2py.config.instantiate import check_allowed
 from en2py.config.overrides import task_overrides
 from en2py.config.run_name import archive_folder, config_digest, has_digest, run_name
-from en2py.data.files import write_atomically
+from en2py.data.files import make_folder, write_atomically
 from en2py.errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -84,13 +84,7 @@ class Run:
         if not is_rank_zero():  # rank 0 holds it for all
             yield
             return
-        study = self.folder.parent
-        try:
-            study.mkdir(parents=True, exist_ok=True)
-        except (FileNotFoundError, PermissionError) as error:  # /proc; a full disk is a Fault
-            raise UserError(
-                f"output: {study} cannot be created ({error.strerror}); use output=FOLDER"
-            ) from None
+        make_folder(self.folder.parent, "output")
         lock = FileLock(lock_file(self.folder), timeout=0)
         try:
             with lock:
