@@ -70,8 +70,8 @@ def test_row_over_other_pairs_is_noted_with_their_numbers() -> None:
     other = [stored("smoothed", seed, 1.0, too_long="7") for seed in (1, 2, 3)]
     results = results_of([*PLAIN, *other], "s")
     (note,) = notes_of(results.rows)
-    assert note.startswith("loss=smoothed: leaves 7 validation and 0 test pairs out of loss")
-    assert "the first row 0 and 0: evaluate.py ckpt_path=STUDY" in note
+    assert note.startswith("loss=smoothed: loss, perplexity, accuracy and bits per character leave")
+    assert "7 of validation and 0 of test, in the first row 0 and 0: evaluate.py" in note
     assert "val/bpc" in results.rows[0].differences  # it is still shown
 
 
@@ -88,6 +88,7 @@ def test_equal_numbers_of_long_pairs_are_noted_only_with_other_limits() -> None:
     assert n_notes(limited("plain", "64", "0"), limited("smoothed", "256", "0")) == 0
     unknown = replace(PLAIN[0], facts={**PLAIN[0].facts, "val_too_long": "", "test_too_long": ""})
     assert n_notes(unknown, replace(unknown, settings={"loss": "b"})) == 0
+    assert n_notes(stored("plain", 1, 2.0, too_long="3"), replace(unknown, settings={})) == 0
 
 
 def test_numbers_of_long_pairs_are_read_from_the_data_report(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def score_programs(
 
 def write_samples(path: Path, row: EvaluationRow) -> None:
     """Write a Markdown page of samples."""
-    page = samples_page(row.pairs, row.programs, row.scores)
+    page = samples_page(row.pairs, row.programs, row.verdicts(), row.values)
     write_atomically(path, page.encode("utf-8", "backslashreplace"))
 
 
@@ -315,12 +315,12 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
     if row.kind == BASELINE or row is reference:
         return [], []
     names = [name for name in row.tables if metric(name).per_token]
-    ending = "so its loss, perplexity and accuracy per token cannot be compared; bits per character"
+    ending = "so loss, perplexity and accuracy per token cannot be compared; bits per character"
     if row.tokenizer != reference.tokenizer:
-        return names, [f"cuts programs into other tokens than the first row, {ending} can"]
+        return names, [f"other tokens of programs than those of the first row, {ending} can"]
     has_unknown = any(counts[0] for own in (row, reference) for counts in own.tables["unk_targets"])
     if has_unknown and list(row.vocab) != list(reference.vocab):
-        return names, [f"has another vocabulary, and not every token is in both, {ending} can"]
+        return names, [f"another vocabulary, and not every token is in both, {ending} can"]
     return [], []
 
 

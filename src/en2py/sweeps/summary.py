@@ -59,11 +59,11 @@ _FACTS = ("run", "study", "seed", "vocab", "split_hash", *_TOO_LONG, "epochs", "
 _VERSION = "version/"
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
 _OTHER_VOCABULARY = (
-    "has another vocabulary than the first row, so its loss, perplexity and accuracy per token "
+    "another vocabulary than that of the first row, so loss, perplexity and accuracy per token "
     "cannot be compared; bits per character can"
 )
 _LIMIT = "trainer.limit_val_batches"
-_OTHER_SPLIT = "has another split into train, validation and test than the first row"
+_OTHER_SPLIT = "another split into train, validation and test than that of the first row"
 
 
 @dataclass(frozen=True)
@@ -271,11 +271,11 @@ def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
     limits = [key for key in {**run.settings, **first.settings}
               if key.startswith(("tokenizer", "model.max_"))]  # fmt: skip
     same = all(run.settings.get(key) == first.settings.get(key) for key in limits)
-    if (same and own == others) or {*own, *others} in ({"0"}, {"?"}):
+    if (same and (own == others or "?" in (*own, *others))) or {*own, *others} in ({"0"}, {"?"}):
         return []
     return [
-        f"leaves {own[0]} validation and {own[1]} test pairs out of loss, perplexity, accuracy and "
-        f"bits per character, as too long for its model, the first row {others[0]} and "
+        "loss, perplexity, accuracy and bits per character leave out pairs that are too long for "
+        f"the model, {own[0]} of validation and {own[1]} of test, in the first row {others[0]} and "
         f"{others[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every model can read"
     ]
 

@@ -62,6 +62,12 @@ def test_a_picture_for_every_metric_curve_and_setting():
     assert set(pictures["effects"]) > {"loss val/nll", "embeddings passes_tests"}
 
 
+def test_a_bar_ends_where_the_values_of_its_metric_do():
+    below = row("a", figures={"bleu": Estimate(0.1, -0.8, 0.9, "seeds", 2)})
+    picture = comparison.dot_plot([below], "bleu")
+    assert picture.figure.axes[0].lines[0].get_xdata().tolist() == [0.0, 0.9]
+
+
 def test_pictures_are_xml_without_references_styles_or_repeated_ids():
     pictures = fake_pictures()
     for svg in (svg for kind in pictures.values() for svg in kind.values()):

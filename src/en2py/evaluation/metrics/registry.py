@@ -277,4 +277,4 @@ RESULT = ("passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu", 
 COMPARISON = ("val/nll", "passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu")
 # Generated programs: during training, and at the top of samples.md.
 GENERATED = ("exact_match_renamed", "compiles", "bleu")
-SAMPLES = ("exact_match", "exact_match_ast", *GENERATED)
+SAMPLES = ("passes_tests", "behaves", "exact_match", "exact_match_ast", *GENERATED)

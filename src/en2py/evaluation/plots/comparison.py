@@ -183,7 +183,7 @@ def _draw_dots(
     if not shown:
         return None
     title, write, interval = how.headline, how.write, how.interval
-    bounds = (0.0, 100.0) if how.unit == "%" else (-math.inf, math.inf)
+    bounds = how.bounds[0] * how.scale, how.bounds[1] * how.scale
     if isinstance(next(iter(shown.values())), Difference):
         title, write, interval = how.change_head, how.change, how.change_interval
         bounds = (-math.inf, math.inf)

@@ -3,13 +3,12 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from en2py.data.pairs import Pair
-from en2py.evaluation.metrics.program_metrics import Scores
 from en2py.evaluation.metrics.registry import SAMPLES, metric
 from en2py.evaluation.plots.style import visible
 from en2py.evaluation.report.html import environment
@@ -26,26 +25,31 @@ def report_markdown(title: str, summary: Sequence[str], sections: Sequence[Secti
 
 
 def samples_page(
-    pairs: Sequence[Pair], outputs: Sequence[str], scores: Scores, *, n_samples: int = 50
+    pairs: Sequence[Pair],
+    outputs: Sequence[str],
+    verdicts: Sequence[str],
+    values: Mapping[str, float],
+    *,
+    n_samples: int = 50,
 ) -> str:
     """Return a Markdown page of samples, spread evenly over a split.
 
     Args:
         pairs: The split.
         outputs: One program per pair, in the same order.
-        scores: Of the outputs.
+        verdicts: On the outputs.
+        values: Metric to value over the split.
         n_samples: Maximum number of pairs on the page.
     """
-    verdicts = [row.verdict for row in scores.rows]
     return _render(
         "samples.md.j2",
         samples=[(pairs[i], outputs[i], verdicts[i]) for i in evenly_spaced(len(pairs), n_samples)],
         n_pairs=len(pairs),
-        counts=Counter(verdict.split(" (")[0] for verdict in verdicts),
+        counts=Counter(re.split(r" \(|: ", own)[0] for own in verdicts).most_common(),
         totals={
-            metric(name).head: metric(name).write(scores.values[name])
+            metric(name).head: metric(name).write(values[name])
             for name in SAMPLES
-            if name in scores.values
+            if name in values
         },
     )
 
