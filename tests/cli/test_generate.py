@@ -103,6 +103,14 @@ def test_messages_of_generate_have_its_own_words(
     assert "ckpt_path" not in error and "prompt" not in error and "decoding=" not in error
 
 
+def test_only_the_checkpoint_is_required(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        generate(monkeypatch)
+    assert "required: CHECKPOINT\n" in capsys.readouterr().err
+
+
 def test_a_text_without_quotes_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +243,12 @@ def test_a_wrong_description_is_named_by_its_index(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(reason)):
         model.generate(descriptions)
+
+
+@pytest.mark.slow
+def test_candidates_of_a_single_text_are_refused(model: Any) -> None:
+    with pytest.raises(UserError, match="descriptions='adds 1': expected a list of texts"):
+        model.candidates("adds 1")
 
 
 def test_load_expands_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

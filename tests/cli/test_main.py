@@ -174,12 +174,19 @@ def test_options_go_before_overrides() -> None:
     [
         (["--max-epochs", "3"], "max_epochs=VALUE"),
         (["-m", "seed=1,2", "--cfg", "job"], "-m and --cfg exclude each other; keep one"),
-        (["prompt=add", "two", "numbers"], "'two' is not of the form key=value"),
+        (["study=a", "b"], "'b' is not of the form key=value, .* in quotes: study="),
+        (["--cfg"], "^--cfg/-c: expected one argument; see --help$"),
+        (["--cfg", "jobs"], "^--cfg/-c: invalid choice: 'jobs'"),
     ],
 )
 def test_unknown_arguments_are_refused(arguments: list[str], printed: str) -> None:
     with pytest.raises(UserError, match=printed):
         overrides.separate(arguments)
+
+
+def test_unquoted_prompt_is_refused() -> None:
+    with pytest.raises(UserError, match="'two' is not of the form key=value, .*: prompt="):
+        overrides.separate(["prompt=add", "two", "numbers"], takes_checkpoints=True)
 
 
 def test_path_is_a_checkpoint_even_with_an_equals_sign(tmp_path: Path) -> None:

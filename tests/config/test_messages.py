@@ -46,8 +46,8 @@ MISTAKES = [
     ("max_epochs=3", "did you mean trainer.max_epochs?"),
     ("model.heads=4", "did you mean model.n_heads?"),
     ("batch.max_token=1", "did you mean batch.max_tokens?"),
-    ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
-    ("trainer.max_epoch=3", "+trainer.max_epoch=VALUE"),
+    ("trainer.max_epoch=3", "did you mean trainer.max_epochs? Any other argument"),
+    ("trainer.foo=3", ". Any other argument of Lightning's Trainer is added with a plus: +trai"),
     (
         "data.path=x",
         "the data in use has no path; add data=corpus or data=english_python or data=file",

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -37,7 +38,9 @@ def separate(
         and not (takes_checkpoints and _is_path_with_equals(a))
     ]
     options = [a for a in arguments if a not in overrides]
-    parsed, unknown = get_args_parser().parse_known_args(options)
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse prints its own usage and exits
+    parsed, unknown = parser.parse_known_args(options)
     for option in unknown:
         name = option.lstrip("-").split("=")[0].replace("-", "_")
         raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
@@ -53,11 +56,16 @@ def separate(
     for word in parsed.overrides:
         if word in files:
             continue
+        example = 'prompt="add two numbers"' if takes_checkpoints else 'study="my study"'
         raise UserError(
-            f"'{word}' is not of the form key=value; put a text with spaces in quotes: "
-            'prompt="add two numbers"'
+            f"'{word}' is not of the form key=value, such as seed=2; put a text with spaces in "
+            f"quotes: {example}"
         )
     return options, overrides
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message.removeprefix('argument ')}; see --help")
 
 
 def _is_path_with_equals(word: str) -> bool:

@@ -170,6 +170,7 @@ def unknown_key(key: str, keys: Sequence[str], groups: Iterable[str]) -> str:
         return f"{key}: the {group} in use has no {name}; add {choices}"
     hint = f"{key}: no such key{_nearest(section, name, keys)}"
     if section == "trainer":
+        hint += "" if hint.endswith("?") else "."
         hint += f" Any other argument of Lightning's Trainer is added with a plus: +{key}=VALUE"
     return hint
 

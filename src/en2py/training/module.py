@@ -342,7 +342,12 @@ class Seq2SeqModule(pl.LightningModule):
             search: A decoding function; None: that of the module.
             max_rows: Descriptions per decoding batch.
             on_progress: Called after each batch with the number of descriptions so far.
+
+        Raises:
+            UserError: If a single text is given, whose characters would be the descriptions.
         """
+        if isinstance(descriptions, str | bytes):
+            raise UserError(f"descriptions={descriptions!r:.60}: expected a list of texts")
         examples = [
             Example(i, self.src_vocab.encode(tokens), ())
             for i, tokens in enumerate(self._sources(list(descriptions)))

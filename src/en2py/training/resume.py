@@ -98,10 +98,14 @@ def resumed_config(
         "steps": checkpoint["global_step"],
     }
     for unit, done in limits.items():
-        if 0 <= (config["trainer"].get(f"max_{unit}") or -1) <= done:
+        limit = config["trainer"].get(f"max_{unit}") or -1
+        if 0 <= limit <= done:
+            is_own = limit == stored["config"]["trainer"].get(f"max_{unit}")
             raise UserError(
-                f"the checkpoint '{cfg.ckpt_path}' has completed all its {done} {unit}: raise "
-                f"their number, for example trainer.max_{unit}={2 * done}"
+                f"the checkpoint '{cfg.ckpt_path}' has completed {done} {unit}, and "
+                f"trainer.max_{unit}={limit} ends the training there"
+                + " (settings that are not typed are those of the checkpoint)" * is_own
+                + f": type a higher number, for example trainer.max_{unit}={2 * done}"
             )
     return merged, merged_choices
 
