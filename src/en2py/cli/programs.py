@@ -51,8 +51,9 @@ def generate() -> int:
     parser = argparse.ArgumentParser(usage=usage, description="Generate code with a checkpoint.")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a "
                         "run; several files *.ckpt generate one after the other")  # fmt: skip
-    parser.add_argument("text", metavar="TEXT", nargs="*", default=[], help="the description, as it is; '-' "
-                        "or none: read descriptions from stdin, one a line")  # fmt: skip
+    parser.add_argument("text", metavar="TEXT", nargs="*", default=[], help="the "
+                        "description, as it is; '-' or none: read descriptions from stdin, one a "
+                        "line")  # fmt: skip
     parser.add_argument("--decoding", metavar="OPTION", action="append", default=[], help="greedy, "
                         "beam, sample, mbr, votes, or a value like beam_size=8; may be repeated; "
                         "default: as trained")  # fmt: skip
