@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from en2py.cli.tables import print_choices, print_result, print_samples
+from en2py.cli.tables import log_warnings, print_choices, print_result, print_samples
 from en2py.console import configure_logging
+from en2py.training.run_folder import SWEEP_ID
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,17 @@ def test_the_headline_metrics_have_a_small_table(capsys: Any) -> None:
     assert "best checkpoint of epoch 7 on 2,100 test pairs" in printed
     rows = [line.split() for line in printed.splitlines() if line.strip()][3:]
     assert rows == [["passes,", "%", "82.7"], ["compiles,", "%", "100.0"], ["val/nll", "1.250"]]
+
+
+def test_a_warning_of_the_data_is_printed_once_per_sweep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = {"warnings": ["few pairs"]}
+    with caplog.at_level("WARNING"):
+        for sweep in ("first", "first", "second"):
+            monkeypatch.setenv(SWEEP_ID, sweep)
+            log_warnings(report)
+    assert caplog.messages == ["warning: few pairs"] * 2
 
 
 def test_a_weak_program_is_shortened(capsys: Any) -> None:

@@ -122,6 +122,13 @@ def prepared_from(pairs: list[Pair]) -> Prepared:
             "x = {i}",
             "28 validation pairs and 28 test pairs say little: a pass rate",
         ),
+        (
+            5,
+            "sum {i}",
+            "x = {i}",
+            "1 validation pair and 1 test pair say little: a pass rate of 50 % on 1 pair has a "
+            "95 % interval of ±45 points; take more data or several splits",
+        ),
         (150, "write", "def f{i}(): return {i}", "150 of 150 pairs have a description"),
         (450, "sum {i}", "x = {i}{odd}", "300 of 450 programs do not parse"),
     ],

@@ -1,6 +1,8 @@
 """Print what a run was started with, its data, its scores and a few samples."""
 
+import functools
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from en2py.config.overrides import unquoted
 from en2py.console import Column, console, has_width, percent, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
 from en2py.evaluation.metrics.registry import RESULT, metric
+from en2py.training.run_folder import SWEEP_ID, in_sweep
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +79,17 @@ def log_fields(report: Mapping[str, Any]) -> None:
 
 
 def log_warnings(report: Mapping[str, Any]) -> None:
-    """Log the warnings of a data report."""
+    """Log the warnings of a data report; in a sweep, each once per process."""
     for warning in report["warnings"]:
-        log.warning(f"warning: {warning}")
+        if in_sweep():
+            _warn_once(warning, os.environ[SWEEP_ID])
+        else:
+            log.warning(f"warning: {warning}")
+
+
+@functools.cache
+def _warn_once(warning: str, sweep: str) -> None:
+    log.warning(f"warning: {warning}")
 
 
 def log_own_tests(found: Mapping[str, Any]) -> None:

@@ -264,13 +264,22 @@ def _warnings(
     if small:
         n = min(small.values())
         margin = 98 / math.sqrt(n + 3.84)  # half of Wilson's 95 % interval of a rate of 50 %
+        sizes_text = " and ".join(_n_pairs(n, f"{split} ") for split, n in small.items())
+        remedies = [
+            "more data",
+            # A share of 20 % of fewer pairs is too small as well.
+            *(["a larger share (split.ratios=[0.6,0.2,0.2])"] * (len(pairs) >= 5 * MIN_HELD_OUT)),
+            "several splits (-m split.seed=1,2,3)",
+        ]
         found.append(
-            f"{' and '.join(f'{n} {split} pairs' for split, n in small.items())} say little: a pass"
-            f" rate of 50 % on {n} pairs has a 95 % interval of ±{margin:.0f} points; take more"
-            " data, a larger share (split.ratios=[0.6,0.2,0.2]) or several splits (-m"
-            " split.seed=1,2,3)"
+            f"{sizes_text} say little: a pass rate of 50 % on {_n_pairs(n)} has a 95 % interval of"
+            f" ±{margin:.0f} points; take {', '.join(remedies[:-1])} or {remedies[-1]}"
         )
     return found
+
+
+def _n_pairs(n: int, kind: str = "") -> str:
+    return f"{n} {kind}pair" + "s" * (n != 1)
 
 
 def _vocab(tokenizer: Tokenizer, sentences: Sequence[list[str]], min_freq: int) -> Vocab:

@@ -211,6 +211,24 @@ def test_fields_of_public_sets_are_recognised_and_named(tmp_path, description, c
     assert report.facts == {"own: fields": f"description from '{description}', code from '{code}'"}
 
 
+@pytest.mark.parametrize("typed", [{}, {"description_field": "Description", "id_field": "n"}])
+def test_names_match_regardless_of_case_and_outer_blanks(tmp_path, typed):
+    path = tmp_path / "a.csv"
+    path.write_text("Description ;CODE;Test_List;N \nadd;x = 1;assert x == 1;7\n")
+    report = DataReport()
+    (pair,) = read(path, report, **typed)
+    assert (pair.description, pair.code, pair.tests) == ("add", "x = 1", ("assert x == 1",))
+    assert pair.id == ("own/7" if typed else "own/1")
+    assert "description from 'Description ', code from 'CODE'" in report.facts["own: fields"]
+
+
+def test_exact_name_comes_before_similar_ones_and_two_similar_names_match_none(tmp_path):
+    path = write_json(tmp_path, {"Text": "a", "text": "b", "text ": "c", "code": "x = 1"})
+    assert read(path)[0].description == "b"
+    with pytest.raises(UserError, match="no record has a field 'TEXT'"):
+        read(path, description_field="TEXT")
+
+
 def test_rewritten_intent_comes_before_the_intent(tmp_path):
     record = {"intent": "a", "rewritten_intent": "b", "snippet": "1"}
     assert read(write_json(tmp_path, record))[0].description == "b"

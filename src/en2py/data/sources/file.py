@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from en2py.data.pairs import DataReport, Pair
@@ -89,7 +90,8 @@ def read_file(
     """Read pairs from one file, or from one file per split.
 
     A field is a name or a dotted path (`answer.code`). `auto` recognises the names of public data
-    sets.
+    sets. A name that no record has is that of the only field which differs from it in case and
+    outer blanks alone.
 
     Args:
         report: Receives the counts of each rule.
@@ -120,15 +122,16 @@ def read_file(
         records = _records(str(file), asked, report, name)
         found = _Fields(str(file), [record for _, record in records])
         fields = found.find(asked)
-        found.check({"id_field": id_field, "split_field": split_field})
+        own_id_field, own_split_field = found.own(id_field), found.own(split_field)
+        found.check({"id_field": own_id_field, "split_field": own_split_field})
         if fields != asked:
             report.facts[f"{name}: fields"] = str(fields)
         for n, (where, record) in enumerate(records, start=1):
-            own_id = _value(record, id_field)
+            own_id = _value(record, own_id_field)
             number = n if own_id is None else own_id
             pair_id = f"{name}/{SPLITS[split]}/{number}" if split else f"{name}/{number}"
             pair = _pair(record, pair_id, fields, report, name)
-            official = _value(record, split_field) if split_field is not None else split
+            official = _value(record, own_split_field) if own_split_field is not None else split
             if pair is not None and official:
                 pair = replace(pair, split=_check_split(official, where))
             pairs += [] if pair is None else [pair]
@@ -146,7 +149,8 @@ def _records(path: str, asked: Fields, report: DataReport, name: str) -> list[Lo
     codes = {code for _, code in KNOWN_FIELDS} if asked.code == AUTO else {asked.code}
 
     def is_pair(record: Record) -> bool:
-        return any(value_of(record, code) is not MISSING for code in codes)
+        names = set(map(_plain, record))
+        return any(value_of(record, c) is not MISSING or _plain(c) in names for c in codes)
 
     def count(form: str, n: int) -> None:
         report.read(f"{name}: {form}", n)
@@ -176,16 +180,34 @@ class _Fields:
             UserError: If a field is missing, or none is known.
         """
         description, code, tests, setup = asked.description, asked.code, asked.tests, asked.setup
+        description, code = tuple(map(self._named, description)), self._named(code)
         if description == (AUTO,) or code == AUTO:
             description, code = self._recognised(description, code)
         self.check({"description_field": description, "code_field": code})
         if tests == AUTO:
-            tests = next(filter(self._are_tests, KNOWN_TESTS), None)
+            tests = next(filter(self._are_tests, map(self._named, KNOWN_TESTS)), None)
         if setup == AUTO:
-            setup = next(filter(self._has, KNOWN_SETUPS), None) if tests else None
+            known = map(self._named, KNOWN_SETUPS)
+            setup = next(filter(self._has, known), None) if tests else None
+        tests, setup = self.own(tests), self.own(setup)
         self.check({"tests_field": tests, "setup_field": setup})
-        more = KNOWN_INPUTS.get(description) if asked.description == (AUTO,) else None
+        is_auto = asked.description == (AUTO,)
+        more = self.own(KNOWN_INPUTS.get(tuple(map(_plain, description)))) if is_auto else None
         return Fields(description, code, tests, setup, more if more and self._has(more) else None)
+
+    def own(self, field: str | None) -> str | None:
+        """Return the file's own name of a field, see `read_file`; None for none."""
+        return None if field is None else self._named(field)
+
+    def _named(self, field: str) -> str:
+        if field == AUTO or self._has(field):
+            return field
+        same = [name for name in self._all_names if _plain(name) == _plain(field)]
+        return same[0] if len(same) == 1 else field
+
+    @cached_property
+    def _all_names(self) -> list[str]:
+        return field_names(self.records)
 
     def check(self, fields: Mapping[str, str | tuple[str, ...] | None]) -> None:
         """Raise if no record has a field; single records without it are dropped later.
@@ -214,7 +236,10 @@ class _Fields:
             return any(isinstance(value_of(record, field), str | list) for record in self.records)
 
         known = [
-            (d if description == (AUTO,) else description, c if code == AUTO else code)
+            (
+                tuple(map(self._named, d)) if description == (AUTO,) else description,
+                self._named(c) if code == AUTO else code,
+            )
             for d, c in KNOWN_FIELDS
         ]
         descriptions = {d for d, _ in known if d == description or all(map(has_text, d))}
@@ -244,11 +269,15 @@ class _Fields:
 
     def _names(self, *near: str) -> str:
         """List the fields, those with the most similar names first."""
-        names = field_names(self.records)
+        names = self._all_names
         similar = [name for word in near for name in difflib.get_close_matches(word, names, n=2)]
         ordered = list(dict.fromkeys([*similar, *names]))
         more = ", ..." if len(ordered) > MAX_NAMES else ""
         return f"the fields are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _pair(
