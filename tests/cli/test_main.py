@@ -301,6 +301,16 @@ def test_bug_keeps_its_traceback(started: Callable[..., int]) -> None:
         started(raising(ZeroDivisionError()))
 
 
+def test_a_printed_config_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    argv = ["train.py", "--cfg", "job", "optimizer.lr=nan"]
+    assert main.command(raising(AssertionError("run")), "train", argv) == 2
+    printed = capsys.readouterr()
+    assert "lr: .nan" in printed.out or "lr: nan" in printed.out
+    assert printed.err == "optimizer.lr=nan: expected a finite number\n"
+
+
 def test_refused_run_writes_nothing(started: Callable[..., int], tmp_path: Path) -> None:
     started(raising(UserError("no")))
     assert list(tmp_path.iterdir()) == []

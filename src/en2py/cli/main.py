@@ -34,8 +34,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from en2py.cli.overrides import is_sweep, separate, sweep_values
-from en2py.config.composition import CONF, compose_config, with_presets, without_preset
+from en2py.cli.overrides import is_sweep, prints_config, separate, sweep_values
+from en2py.config.composition import CONF, compose_config, with_presets, without_hydra, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import check_repeated, quoted, task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
@@ -117,6 +117,10 @@ def command(
             finally:
                 if config_name == "train" and folder is not None and folder.is_dir():
                     code = progress.print_summary(folder)
+            if config_name == "train" and prints_config(options):  # Hydra has printed it
+                from en2py.config.validation import validate
+
+                validate(without_hydra(compose_config(config_name, overrides)), config_name)
             return code
     except KeyboardInterrupt:
         return _interrupted(given, 130)

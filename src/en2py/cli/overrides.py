@@ -83,6 +83,12 @@ def is_sweep(options: Sequence[str]) -> bool:
     return bool(parsed.multirun)
 
 
+def prints_config(options: Sequence[str]) -> bool:
+    """Return whether `--cfg job` is among the options, abbreviated or not."""
+    parsed, _ = get_args_parser().parse_known_args(options)
+    return bool(parsed.cfg == "job")
+
+
 def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
     """Replace each `group=glob(...)` by the options that it names.
 
