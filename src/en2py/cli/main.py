@@ -35,7 +35,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from en2py.cli.overrides import is_sweep, prints_config, separate, sweep_values
-from en2py.config.composition import CONF, compose_config, with_presets, without_hydra, without_preset
+from en2py.config.composition import (
+    CONF,
+    compose_config,
+    with_presets,
+    without_hydra,
+    without_preset,
+)
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import check_repeated, quoted, task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
