@@ -21,6 +21,7 @@ from en2py.config.run_name import (
     without_seed,
 )
 from en2py.data.files import file_digest
+from en2py.errors import UserError
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -57,6 +58,11 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         section = section[name]
     section[last] = value
     return config
+
+
+def test_a_list_of_options_names_no_run() -> None:
+    with pytest.raises(UserError, match="^loss: expected one option, which names the run"):
+        run_name(CONFIG, {group: option for group, option in CHOICES.items() if group != "loss"})
 
 
 @pytest.mark.parametrize(

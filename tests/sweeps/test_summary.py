@@ -155,6 +155,14 @@ def test_summary_of_a_csv_file_is_written_next_to_it(
     assert float(rows[0]["val/nll difference"]) == pytest.approx(-0.1)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody may write to")
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(csv_of(PLAIN))
+    with pytest.raises(UserError, match="^folder: /proc/x cannot be created .*folder=FOLDER$"):
+        summarize_study(path, target=Path("/proc/x"))
+
+
 def on_disk(study: Path, name: str, **record: Any) -> None:
     """Write the folder of a finished run."""
     folder = study / name

@@ -32,7 +32,7 @@ from en2py.config.overrides import task_overrides, unquoted
 from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import Column, console, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
-from en2py.data.files import digest, write_atomically
+from en2py.data.files import digest, make_folder, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
 from en2py.decoding.constraints import Limits
@@ -135,6 +135,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
         f"{data.facts['n_clusters']:,} clusters"
     )
+    make_folder(folder, "folder" if cfg.folder else "output")
 
     rows = [
         _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
@@ -519,6 +520,7 @@ def _render_again(path: Path, folder: str | None) -> Results:
             "score again with ckpt_path=FILE"
         ) from None
     target = Path(folder or path.parent)
+    make_folder(target, "folder")
     write_report(target, results)
     log.info(f"the report is in {target}")
     return results

@@ -14,6 +14,7 @@ from typing import Any
 from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, typed
 from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
+from en2py.errors import UserError
 
 # Keys that cannot change a result: where files are written, speed, labels.
 # (A run in which `faults.skip_batches` skips an update has no result without it.)
@@ -54,8 +55,15 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
     Args:
         config: The resolved config, plain containers.
         choices: The option chosen in each group.
+
+    Raises:
+        UserError: If an experiment file chooses a list of options for one of these groups.
     """
-    words = [choices[group] for group in ("data", "model", "embeddings", "loss")]
+    groups = ("data", "model", "embeddings", "loss")
+    for group in groups:
+        if group not in choices:
+            raise UserError(f"{group}: expected one option, which names the run: {group}=NAME")
+    words = [choices[group] for group in groups]
     parts = [*words, f"seed{config['seed']}", config_digest(config)[:_HASH_LENGTH]]
     return "-".join(part.replace("/", "_") for part in parts)
 

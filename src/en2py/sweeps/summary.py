@@ -18,7 +18,7 @@ from rich.filesize import decimal
 
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.console import Column, print_table
-from en2py.data.files import csv_text, file_digest, folder_size, write_atomically
+from en2py.data.files import csv_text, file_digest, folder_size, make_folder, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     UNSET,
@@ -147,6 +147,7 @@ def summarize_study(
         results = _with_others(results, own, others)
     results = replace(results, search=_search_of(folder, own, names))
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
+    make_folder(target, "folder")
     write_report(target, results, "summary")
     for name, text in (("summary.csv", _csv_of_rows(results)), ("runs.csv", csv_of(runs))):
         write_atomically(target / name, text.encode("utf-8", "backslashreplace"))

@@ -102,7 +102,8 @@ def resumed_config(
         if 0 <= limit <= done:
             is_own = limit == stored["config"]["trainer"].get(f"max_{unit}")
             raise UserError(
-                f"the checkpoint '{cfg.ckpt_path}' has completed {done} {unit}, and "
+                f"the checkpoint '{cfg.ckpt_path}' has completed {done} "
+                f"{unit.removesuffix('s') if done == 1 else unit}, and "
                 f"trainer.max_{unit}={limit} ends the training there"
                 + " (settings that are not typed are those of the checkpoint)" * is_own
                 + f": type a higher number, for example trainer.max_{unit}={2 * done}"
