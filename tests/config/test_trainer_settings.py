@@ -97,7 +97,7 @@ def test_decisions_are_about_arguments_that_exist() -> None:
         ({"check_val_every_n_epoch": 4, "max_epochs": 3}, "so there is no validation"),
         ({"num_sanity_val_steps": -3}, "at least 0 or -1"),
         ({"devices": 0}, "above 0"),
-        ({"devices": []}, "at least 1 item"),
+        ({"devices": []}, "at least one value"),
         ({"devices": "abc"}, "trainer.devices=abc"),
         ({"accelerator": "tpu"}, "expected 'auto', 'cpu', 'gpu', 'cuda' or 'mps'"),
         ({"strategy": "fsdp"}, "expected 'auto' or 'ddp'"),

@@ -192,6 +192,7 @@ def test_best_checkpoint_is_uploaded_if_it_is_asked_for(
     monkeypatch.setattr(FaultTolerantWandbLogger, "log_image", MagicMock())  # of blank ones
     words = ("logger=wandb", f"logger.wandb.log_checkpoints={str(asked).lower()}")
     assert go(*words, "trainer.max_epochs=1") == 0
+    wandb.teardown()  # waits until the record is written
     (record,) = (tmp_path / "out" / "adhoc").glob("wandb/offline-run-*/run-*.wandb")
     artifact = f"model-{record.stem.removeprefix('run-')}".encode()
     assert (artifact in record.read_bytes()) == asked
@@ -324,7 +325,7 @@ def test_logger_without_its_package_is_refused(
 def test_evaluation_refuses_a_logger_that_it_does_not_use(
     go: Go, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert go("study=x", "logger=tensorboard", program="evaluate") == 2
+    assert go("baseline=all", "logger=tensorboard", program="evaluate") == 2
     assert "logger=wandb or logger=csv" in capsys.readouterr().err
 
 
