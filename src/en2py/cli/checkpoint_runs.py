@@ -17,8 +17,9 @@ from en2py.config.argument_types import argument_types
 from en2py.config.composition import groups_of
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.messages import unknown_key
+from en2py.config.paths import expand_paths
 from en2py.config.run_name import data_key, is_archived, settings
-from en2py.config.validation import check_arguments, check_decoding, expand_paths
+from en2py.config.validation import check_arguments, check_decoding
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import description_key, fingerprint

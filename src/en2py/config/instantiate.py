@@ -154,3 +154,8 @@ def _targets(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _targets(inner, key)
+
+
+def class_of(section: Any) -> str:
+    """Return the name of what a section calls, without its module."""
+    return str((section or {}).get("_target_", "")).rpartition(".")[2]

@@ -1,14 +1,12 @@
 """Validate a resolved config, or raise a `UserError` with key, value and remedy in one sentence.
 
 Sections with a `_target_` are compared with the signature of what they call, types and ranges
-included; `VALUES` has the types of all other values and the ranges of other packages' arguments.
+included; `values.py` has the types of all other values and the ranges of other packages' arguments.
 Files, contradictions and `VALUES` come first, so torch is imported only where they are in order.
 """
 
 import dataclasses
-import fnmatch
 import functools
-import glob
 import importlib.util
 import json
 import os
@@ -16,169 +14,21 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import (
-    CHECKPOINTS,
-    CONF,
-    READ,
-    SWEPT,
-    WRITTEN,
-    leaves,
-    nodes,
-    typed,
-)
-from en2py.config.instantiate import allow_packages, check_allowed, definition
+from en2py.config.argument_types import argument_types
+from en2py.config.composition import CONF, READ, WRITTEN, leaves, nodes, typed
+from en2py.config.instantiate import allow_packages, check_allowed, class_of, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
-from en2py.errors import UserError, did_you_mean, nearest
-from en2py.ranges import PositiveFraction, ProperFraction, Seed
+from en2py.config.paths import check_path, reads_folders, written_keys
+from en2py.config.values import REFUSED_TRAINER_ARGUMENTS, VALUES, Section, matches
+from en2py.errors import UserError, did_you_mean
 
-Section = Mapping[str, Any]
-_Count = PositiveInt | Literal[-1]  # -1: without limit
-
-# The types of values without a `_target_`, and the ranges of arguments of Lightning and torch.
-VALUES: dict[str, ArgumentType] = {
-    key: ArgumentType(annotation)
-    for key, annotation in {
-        "seed": Seed,
-        "study": str | None,
-        "fresh": bool,
-        "ckpt_path": str | None,
-        "init_from": str | None,
-        "output": str,
-        "cache": str,
-        "processes": PositiveInt | None,
-        "allowed_packages": list[str],
-        "behaviour": bool,
-        "show_config": bool,
-        "vocab.src_min_freq": PositiveInt,
-        "vocab.tgt_min_freq": PositiveInt,
-        "batch.max_tokens": PositiveInt,
-        "batch.max_pairs": PositiveInt | None,
-        "batch.num_workers": NonNegativeInt,
-        "batch.denoising": NonNegativeFloat,
-        "compute.compile": Literal["default", "reduce-overhead", "max-autotune"] | None,
-        "checkpoints.keep": Literal["last", "weights", "all"],
-        "checkpoints.every_n_minutes": PositiveFloat,
-        "checkpoints.every_n_steps": PositiveInt | None,
-        "checkpoints.keep_every_n_epochs": PositiveInt | None,
-        "faults.skip_batches": NonNegativeInt,
-        "faults.spike": Annotated[float, Field(gt=1)] | None,
-        "sandbox.timeout_s": PositiveFloat,
-        "sandbox.memory_mb": Annotated[int, Field(ge=64)],
-        "sandbox.workers": PositiveInt | None,
-        "sandbox.min_level": Literal["auto", "full", "kernel", "process"],
-        "logger.wandb": Section | None,
-        "logger.wandb.project": str,
-        "logger.wandb.entity": str | None,
-        "logger.wandb.tags": list[str],
-        "logger.wandb.notes": str | None,
-        "logger.wandb.mode": Literal["online", "offline", "disabled"] | None,
-        "logger.wandb.log_checkpoints": bool,
-        "logger.tensorboard": Section | None,
-        "logger.mlflow": Section | None,
-        "data.name": str,
-        "data.path": str | Annotated[list[str], Field(min_length=1)] | Mapping[str, str] | None,
-        "data.root": str | None,
-        "data.source": Section,
-        "data.target": Section | None,
-        "data.target.name": str,
-        "data.target.path": str | Mapping[str, str] | None,
-        "data.target.source": Section,
-        "cleaning.use": Section,
-        "cleaning.use.*": bool,
-        "cleaning.steps": Section,
-        "cleaning.steps.*": Section,
-        "cleaning.seconds_per_pair": PositiveFloat,
-        "tokenizer.vocab_size": PositiveInt,
-        "tokenizer.path": str | None,
-        "tokenizer.src": Section,
-        "tokenizer.tgt": Section,
-        "embeddings.path": str | None,
-        "embeddings.freeze_epochs": Annotated[int, Field(ge=-1)],
-        "embeddings.vectors": Section,
-        "optimizer.lr": PositiveFloat,
-        "optimizer.eps": PositiveFloat,
-        "optimizer.betas": tuple[ProperFraction, ProperFraction],
-        "optimizer.weight_decay": NonNegativeFloat,
-        "decoding.engine": Literal["torch", "ctranslate2", "ctranslate2_int8"],
-        "callbacks.*": Any,
-        "callbacks.*.patience": PositiveInt,
-        "callbacks.*.decay": Annotated[float, Field(gt=0, lt=1)],
-        "callbacks.*.every_n_*": PositiveInt | None,
-        "trainer.max_epochs": _Count,
-        "trainer.max_steps": _Count,
-        "trainer.min_epochs": PositiveInt | None,
-        "trainer.min_steps": PositiveInt | None,
-        "trainer.limit_train_batches": PositiveInt | PositiveFraction | None,
-        "trainer.limit_val_batches": NonNegativeInt | PositiveFraction | None,
-        "trainer.check_val_every_n_epoch": PositiveInt,
-        "trainer.num_sanity_val_steps": NonNegativeInt | Literal[-1],
-        "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps"],
-        "trainer.devices": _Count
-        | Literal["auto"]
-        | Annotated[str, Field(pattern=r"^\d+(,\d+)+$")]
-        | Annotated[list[NonNegativeInt], Field(min_length=1)],
-        "trainer.num_nodes": PositiveInt,
-        "trainer.strategy": Literal["auto", "ddp"],
-        # Lightning cannot convert frozen batches to `16-true`, `bf16-true` and `64-true`.
-        "trainer.precision": Literal[
-            "auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16
-        ],
-        "trainer.gradient_clip_val": NonNegativeFloat | None,
-        "trainer.gradient_clip_algorithm": Literal["norm", "value"] | None,
-        "trainer.accumulate_grad_batches": PositiveInt,
-        "trainer.log_every_n_steps": NonNegativeInt,
-        "trainer.profiler": Literal["simple", "advanced", "pytorch"] | Section | None,
-        "trainer.use_distributed_sampler": Literal[False],  # our batch sampler distributes itself
-        # evaluate.py
-        "baseline": str | None,
-        "baselines.*": Section | None,
-        "results": str | None,
-        "part": Literal["train", "val", "test"],
-        "export": str | None,
-        "prompt": str | None,
-        "prompts": str | None,
-        "attention": list[Literal["cross", "encoder", "decoder"]],
-        "n_maps": PositiveInt,
-        "folder": str | None,
-        "code_bleu": bool,
-        "pass_at_k.n_samples": PositiveInt | None,
-        "pass_at_k.temperature": PositiveFloat,
-        "pass_at_k.top_p": PositiveFraction,
-        "pass_at_k.k": Annotated[list[PositiveInt], Field(min_length=1)],
-        "pass_at_k.seed": Seed,
-    }.items()
-}
-
-# Arguments of Lightning's Trainer that a run sets itself, or that could not act.
-REFUSED_TRAINER_ARGUMENTS = {
-    "barebones": "a run needs its logger and its checkpoints",
-    "callbacks": "callbacks are in the group of this name: +callbacks.NAME._target_=CLASS",
-    "default_root_dir": "all files are in the folder of the run; use output=FOLDER",
-    "enable_autolog_hparams": "the run folder contains the config",
-    "enable_checkpointing": "a run always writes best.ckpt and last.ckpt",
-    "enable_progress_bar": "a terminal shows it, a file has one line per epoch",
-    "fast_dev_run": "a run without checkpoints has no result; use trainer=smoke",
-    "limit_predict_batches": "scores cover the whole test split",
-    "limit_test_batches": "scores cover the whole test split",
-    "logger": "loggers are in the group of this name: logger=csv, logger=tensorboard",
-    "model_registry": "use logger.wandb.log_checkpoints=true",
-    "overfit_batches": "use trainer=overfit or batch.max_pairs=N",
-    "plugins": "checkpoints are always written atomically; use trainer.precision and "
-    "trainer.strategy",
-    "reload_dataloaders_every_n_epochs": "the data of a run do not change",
-    "sync_batchnorm": "the model has no batch normalization",
-    "val_check_interval": "best.ckpt has the weights of the end of an epoch, so a validation "
-    "follows it; trainer.check_val_every_n_epoch=N validates less often",
-}
 _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
 
 
@@ -214,9 +64,9 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
         _check_trainer(plain)
     _check_sweep()
     for key, value in leaves(plain):
-        if key not in WRITTEN or key in _written(plain):
+        if key not in WRITTEN or key in written_keys(plain):
             for path in value if isinstance(value, list) else [value]:
-                _check_path(key, path, plain, several=config_name != "train")
+                check_path(key, path, plain, several=config_name != "train")
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
             check_arguments(key, section, is_evaluation=config_name != "train")
@@ -236,30 +86,12 @@ def _check_study(study: str | None) -> None:
         )
 
 
-def expand_paths(text: str) -> list[Path]:
-    """Return the files that a path, a comma list or a glob pattern names.
-
-    Args:
-        text: As typed; a file of exactly this name comes first.
-
-    Returns:
-        The files in the order given, those of a pattern sorted; a missing one as it was written.
-    """
-    if Path(text).exists():
-        return [Path(text)]
-    found: list[Path] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        part = os.path.expanduser(part)
-        found += [Path(p) for p in sorted(glob.glob(part, recursive=True))] or [Path(part)]
-    return found
-
-
 def _check_missing(written: Section) -> None:
     # Unresolved, because `data.source.path: ${data.path}` is missing only if `data.path` is.
     for key, value in leaves(written):
         if value == "???":
             name = key.rpartition(".")[2]
-            is_folder = name in ("root", "pretrained") or _reads_folders(key, written)
+            is_folder = name in ("root", "pretrained") or reads_folders(key, written)
             kind = "FOLDER" if is_folder else "FILE" if name in READ else "VALUE"
             raise UserError(f"{key} is needed: add {key}={kind}")
 
@@ -343,12 +175,6 @@ def _check_value(key: str, value: Any) -> None:
     name = key.rpartition(".")[2]
     if name in ("prompt", *READ) and isinstance(value, str) and not value.strip():
         raise UserError(f"{key} is empty: set a value, or leave it out")
-
-
-def matches(key: str, pattern: str) -> bool:
-    """Return whether a dotted key matches a pattern, name by name."""
-    names, patterns = key.split("."), pattern.split(".")
-    return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
 
 
 def _check_parts(config: Section) -> None:
@@ -534,7 +360,7 @@ def check_decoding(config: Section) -> None:
         raise UserError(
             f"decoding.max_len={max_len}: longer than the model supports, model.max_tgt_len={limit}"
         )
-    tokenizer = _class_of((config.get("tokenizer") or {}).get("tgt"))
+    tokenizer = class_of((config.get("tokenizer") or {}).get("tgt"))
     if decoding.get("grammar") and "tokenizer" in config:
         if tokenizer not in ("PythonTokenizer", "PythonPieces"):
             raise UserError(
@@ -546,11 +372,7 @@ def check_decoding(config: Section) -> None:
 def _uses_pieces(config: Section) -> dict[str, bool]:
     """Return whether the tokenizer of each side cuts tokens into pieces."""
     tokenizers = config.get("tokenizer") or {}
-    return {side: _class_of(tokenizers.get(side)).endswith("Pieces") for side in ("src", "tgt")}
-
-
-def _class_of(section: Any) -> str:
-    return str((section or {}).get("_target_", "")).rpartition(".")[2]
+    return {side: class_of(tokenizers.get(side)).endswith("Pieces") for side in ("src", "tgt")}
 
 
 def starts_ranks(trainer: Section) -> bool:
@@ -729,89 +551,9 @@ def _check_shapes(config: Section) -> None:
             )
     model, embeddings = config.get("model") or {}, config.get("embeddings") or {}
     vectors = embeddings.get("vectors") or {}
-    if model.get("tie_embeddings") == "tgt" and _class_of(vectors) in ("separate", "joint", "code"):
+    if model.get("tie_embeddings") == "tgt" and class_of(vectors) in ("separate", "joint", "code"):
         if vectors["dim"] != (d_model := model["d_model"]):
             raise UserError(
                 f"embeddings.vectors.dim={vectors['dim']}: model.tie_embeddings=tgt needs vectors "
                 f"of model.d_model={d_model}; take one of these settings off the command line"
             )
-
-
-def _check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
-    name = "path" if key.startswith("data.path.") else key.rpartition(".")[2]  # one per split
-    if not isinstance(value, str):
-        return
-    if name in WRITTEN and "." not in key:
-        path = Path(value)
-        while not path.exists():
-            path = path.parent
-        if not path.is_dir():
-            raise UserError(f"{key}: {path} is a file, expected a folder")
-        if not os.access(path, os.W_OK):
-            raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
-    elif name in READ:
-        is_list = several and name == "ckpt_path"  # of files and folders
-        if re.match(r"\w+://", value):
-            raise UserError(f"{key}={value}: a URL; download it, and name the file: {key}=FILE")
-        if "," in value and not is_list and not Path(value).exists():
-            raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
-        for path in expand_paths(value) if is_list else [Path(value)]:
-            _check_exists(key, path)
-            is_either = _is_dataset(key, path) or (several and key.startswith("data."))
-            is_folder = name == "root" or _reads_folders(key, config)
-            if not is_list and path.is_dir() != is_folder and not is_either:
-                kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
-                raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
-            is_empty = path.is_file() and path.stat().st_size == 0
-            if is_empty and name not in CHECKPOINTS:  # its loader names the newest valid one
-                raise UserError(f"{key}={path}: this file is empty")
-
-
-def _reads_folders(key: str, config: Section) -> bool:
-    """Return whether a path belongs to a source of folders."""
-    section: Any = config
-    for name in key.split(".")[:-1]:
-        section = section[name]
-    reader = section if "_target_" in section else section.get("source")
-    return key.startswith("data.") and _class_of(reader) == "read_corpus"
-
-
-def _is_dataset(key: str, path: Path) -> bool:
-    """Return whether a path of data is a folder that Hugging Face `datasets` saved."""
-    is_saved = any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
-    return key.startswith("data.") and is_saved
-
-
-def _lists_of(key: str) -> str:
-    """Return how several files are named, for a key that takes one."""
-    if key == "data.path":
-        return (
-            "several files are a sweep with -m, or data.path={train:FILE,val:FILE,test:FILE} with "
-            "split=official"
-        )
-    sweep = "; several are a sweep with -m" if key.rpartition(".")[2] in SWEPT else ""
-    return f"it takes one file{sweep}"
-
-
-def _written(config: Section) -> tuple[str, ...]:
-    """Return the keys of `WRITTEN` whose folders a command writes to."""
-    if config.get("prompt") is not None or config.get("prompts") is not None:
-        return ()
-    if config.get("export"):
-        return ("export",)
-    if config.get("results") or "baselines" in config and config.get("study"):
-        return ("folder",)
-    # One checkpoint is evaluated beside itself.
-    beside = "baselines" in config and Path(str(config.get("ckpt_path"))).is_file()
-    return ("cache", "folder") if beside or config.get("folder") else WRITTEN
-
-
-def _check_exists(key: str, path: Path) -> None:
-    if path.exists():
-        return
-    while not path.parent.exists():
-        path = path.parent
-    if path.parent.is_file():
-        raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
-    hint = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
-    raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")

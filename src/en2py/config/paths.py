@@ -1,0 +1,121 @@
+"""Validate the paths of a config: what is read exists, what is written to is writable."""
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from en2py.config.composition import CHECKPOINTS, READ, SWEPT, WRITTEN
+from en2py.config.instantiate import class_of
+from en2py.config.values import Section
+from en2py.errors import UserError, nearest
+
+
+def expand_paths(text: str) -> list[Path]:
+    """Return the files that a path, a comma list or a glob pattern names.
+
+    Args:
+        text: As typed; a file of exactly this name comes first.
+
+    Returns:
+        The files in the order given, those of a pattern sorted; a missing one as it was written.
+    """
+    if Path(text).exists():
+        return [Path(text)]
+    found: list[Path] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        part = os.path.expanduser(part)
+        found += [Path(p) for p in sorted(glob.glob(part, recursive=True))] or [Path(part)]
+    return found
+
+
+def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
+    """Check a path that is read or written to.
+
+    Args:
+        key: Its dotted key.
+        value: As typed.
+        config: The whole config.
+        several: Whether `ckpt_path` may be a list of files and folders.
+
+    Raises:
+        UserError: If it does not exist, is of the wrong kind, is empty or not writable.
+    """
+    name = "path" if key.startswith("data.path.") else key.rpartition(".")[2]  # one per split
+    if not isinstance(value, str):
+        return
+    if name in WRITTEN and "." not in key:
+        path = Path(value)
+        while not path.exists():
+            path = path.parent
+        if not path.is_dir():
+            raise UserError(f"{key}: {path} is a file, expected a folder")
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
+    elif name in READ:
+        is_list = several and name == "ckpt_path"  # of files and folders
+        if re.match(r"\w+://", value):
+            raise UserError(f"{key}={value}: a URL; download it, and name the file: {key}=FILE")
+        if "," in value and not is_list and not Path(value).exists():
+            raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
+        for path in expand_paths(value) if is_list else [Path(value)]:
+            _check_exists(key, path)
+            is_either = _is_dataset(key, path) or (several and key.startswith("data."))
+            is_folder = name == "root" or reads_folders(key, config)
+            if not is_list and path.is_dir() != is_folder and not is_either:
+                kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
+                raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
+            is_empty = path.is_file() and path.stat().st_size == 0
+            if is_empty and name not in CHECKPOINTS:  # its loader names the newest valid one
+                raise UserError(f"{key}={path}: this file is empty")
+
+
+def reads_folders(key: str, config: Section) -> bool:
+    """Return whether a path belongs to a source of folders."""
+    section: Any = config
+    for name in key.split(".")[:-1]:
+        section = section[name]
+    reader = section if "_target_" in section else section.get("source")
+    return key.startswith("data.") and class_of(reader) == "read_corpus"
+
+
+def _is_dataset(key: str, path: Path) -> bool:
+    """Return whether a path of data is a folder that Hugging Face `datasets` saved."""
+    is_saved = any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    return key.startswith("data.") and is_saved
+
+
+def _lists_of(key: str) -> str:
+    """Return how several files are named, for a key that takes one."""
+    if key == "data.path":
+        return (
+            "several files are a sweep with -m, or data.path={train:FILE,val:FILE,test:FILE} with "
+            "split=official"
+        )
+    sweep = "; several are a sweep with -m" if key.rpartition(".")[2] in SWEPT else ""
+    return f"it takes one file{sweep}"
+
+
+def written_keys(config: Section) -> tuple[str, ...]:
+    """Return the keys of `WRITTEN` whose folders a command writes to."""
+    if config.get("prompt") is not None or config.get("prompts") is not None:
+        return ()
+    if config.get("export"):
+        return ("export",)
+    if config.get("results") or "baselines" in config and config.get("study"):
+        return ("folder",)
+    # One checkpoint is evaluated beside itself.
+    beside = "baselines" in config and Path(str(config.get("ckpt_path"))).is_file()
+    return ("cache", "folder") if beside or config.get("folder") else WRITTEN
+
+
+def _check_exists(key: str, path: Path) -> None:
+    if path.exists():
+        return
+    while not path.parent.exists():
+        path = path.parent
+    if path.parent.is_file():
+        raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
+    hint = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
+    raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")
