@@ -55,6 +55,8 @@ def needed_python(code: str) -> str:
 
     The new syntax is replaced by older syntax of the same form; then the code has to parse.
     """
+    if parse(code) is not None:
+        return ""
     for version, pattern, replacement in _NEW_SYNTAX:
         code = pattern.sub(replacement, code)
         if sys.version_info < version and parse(code) is not None:
