@@ -2,6 +2,7 @@
 
 import os
 import re
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -79,14 +80,16 @@ def _is_path(word: str) -> bool:
 
 def is_sweep(options: Sequence[str]) -> bool:
     """Return whether `--multirun` is among the options, abbreviated or not."""
-    parsed, _ = get_args_parser().parse_known_args(options)
-    return bool(parsed.multirun)
+    return bool(_flags(options).multirun)
 
 
 def prints_config(options: Sequence[str]) -> bool:
     """Return whether `--cfg job` is among the options, abbreviated or not."""
-    parsed, _ = get_args_parser().parse_known_args(options)
-    return bool(parsed.cfg == "job")
+    return bool(_flags(options).cfg == "job")
+
+
+def _flags(options: Sequence[str]) -> Namespace:
+    return get_args_parser().parse_known_args(options)[0]
 
 
 def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:

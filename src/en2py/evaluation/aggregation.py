@@ -165,8 +165,8 @@ def make_rows(
 
     def rank(row: ResultRow) -> tuple[bool, float]:
         estimate = row.validation.get(rank_by)
-        is_known = estimate is not None and math.isfinite(estimate.value)
-        return row.kind == BASELINE, estimate.value if estimate and is_known else math.inf
+        value = estimate.value if estimate else math.inf
+        return row.kind == BASELINE, value if math.isfinite(value) else math.inf
 
     return sorted(rows, key=rank)  # stable: baselines keep their order
 

@@ -69,7 +69,7 @@ def attention_figure(
     left, bottom = (
         max(len(_label(token)) for token in side) * size * 0.61 / 72 + 0.15
         for side in (queries, keys)
-    )  # of the labels; those of the rows stand beside the first head of a line
+    )  # margins for the labels; those of the queries are written once per row of panels
     width, height = len(keys) * cell, len(queries) * cell
     n_columns = min(4, len(heads))
     n_rows = math.ceil(len(heads) / n_columns)
@@ -98,7 +98,7 @@ def attention_figure(
         image = axes.imshow(head, cmap=_COLOURS, vmin=0, vmax=float(heads.max()), aspect="auto")
         axes.set_title(f"head {i + 1}", fontsize=10.5, fontweight="normal")
         every = max(1, math.ceil(size * 1.15 / (cell * 72)))
-        _label_axes(axes, queries, keys, with_rows=column == 0, size=size, every=every)
+        _label_axes(axes, queries, keys, with_queries=column == 0, size=size, every=every)
     bar = add_axes(left + n_columns * (width + 0.15), 0.95, 0.12, min(1.5, height))
     bar.grid(visible=False)
     figure.colorbar(image, cax=bar).ax.tick_params(labelsize=8)
@@ -110,11 +110,11 @@ def _label_axes(
     queries: Sequence[str],
     keys: Sequence[str],
     *,
-    with_rows: bool,
+    with_queries: bool,
     size: float,
     every: int,
 ) -> None:
-    """Write tokens under columns and beside rows; every k-th where not all of them fit."""
+    """Write keys under columns and queries beside rows; every k-th if not all of them fit."""
     # Plain texts: each tick is a family of artists, and a thousand of them take seconds.
     axes.set_xticks([])
     axes.set_yticks([])
@@ -124,7 +124,7 @@ def _label_axes(
         place = (x, len(queries) - 0.35)
         style = {"color": _colour(keys[x]), **text}
         axes.text(*place, _label(keys[x]), rotation=90, ha="center", va="top", **style)
-    for y in range(0, len(queries), every) if with_rows else ():
+    for y in range(0, len(queries), every) if with_queries else ():
         style = {"color": _colour(queries[y]), **text}
         axes.text(-0.65, y, _label(queries[y]), ha="right", va="center_baseline", **style)
     if every == 1:

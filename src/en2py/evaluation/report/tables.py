@@ -91,8 +91,11 @@ def difference_cell(name: str, difference: Difference | None) -> Cell:
         return MISSING_CELL
     how = metric(name)
     interval = how.change_interval(difference.low, difference.high)
-    over = {"seeds": "paired by seed", "clusters": "paired by cluster"}
-    over["other seeds"] = "over seeds that the rows do not share"
+    over = {
+        "seeds": "paired by seed",
+        "other seeds": "over seeds that the rows do not share",
+        "clusters": "paired by cluster",
+    }
     cell = Cell(
         how.change(difference.value),
         (interval,) if interval else (),
