@@ -155,7 +155,12 @@ def test_finished_run_resumes_with_more_epochs(go: Go, tmp_path: Path) -> None:
     go("trainer.max_epochs=2", constant, out="short")
     go("trainer.max_epochs=3", constant, out="long")
     last = folder_of(tmp_path, "short") / "checkpoints" / "last.ckpt"
+    checkpoint = load_checkpoint(last)
+    checkpoint["callbacks"]["TrainingTime"]["time_elapsed"]["train"] = 1000.0
+    AtomicCheckpointIO().save_checkpoint(checkpoint, last)
     assert go(f"ckpt_path={last}", "trainer.max_epochs=3", constant, out="further") == 0
+    result = json.loads((folder_of(tmp_path, "further") / "result.json").read_text())
+    assert 1000 < result["seconds"] < 1100
     one, two = (
         load_checkpoint(folder_of(tmp_path, out) / "checkpoints" / "last.ckpt")
         for out in ("long", "further")

@@ -45,6 +45,7 @@ from en2py.evaluation.scores import (
 from en2py.sweeps.progress import print_finished
 from en2py.sweeps.trial import pruning_callback
 from en2py.training import build
+from en2py.training.callbacks.throughput import training_time
 from en2py.training.checkpoints import (
     checkpoint_metadata,
     discard_training_state,
@@ -171,6 +172,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     trainer = build.trainer(config, folder, loggers, pruning)
     log.info(build.describe(module, trainer))
     pl.seed_everything(config["seed"], verbose=False)
+    preparation = time.monotonic() - started
     build.fit(trainer, module, datamodule, path)
     trained = time.monotonic()
     if any(callback.reason for callback in pruning):
@@ -186,7 +188,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     scores = _test(run, best_file, module, datamodule, trainer, prepared)
     if scores is None:
         return {"best": {}}
-    seconds = (trained - started, time.monotonic() - trained)
+    seconds = (preparation + training_time(trainer), time.monotonic() - trained)
     result = run.write_result(prepared, best, scores.values, trainer, seconds)
     if _kept(run) == "weights":
         discard_training_state(best_file.parent)

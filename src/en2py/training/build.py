@@ -36,7 +36,7 @@ from en2py.training.callbacks.progress import TrainingProgress
 from en2py.training.callbacks.reproducibility import SeedEachBatch
 from en2py.training.callbacks.restored_state import RestoredState
 from en2py.training.callbacks.step_metrics import StepMetrics
-from en2py.training.callbacks.throughput import Throughput
+from en2py.training.callbacks.throughput import Throughput, TrainingTime
 from en2py.training.checkpoints import AtomicCheckpointIO, best_of, load_checkpoint, locate_data
 from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
@@ -347,9 +347,10 @@ def trainer(
     if settings.get("devices") == -1:  # Lightning refuses it for CPUs
         settings["devices"] = "auto"
     settings["precision"] = precision(settings["precision"], settings["accelerator"])
+    max_time = settings.pop("max_time", None)
     try:
         built: pl.Trainer = make(settings)(
-            callbacks=callbacks,
+            callbacks=[*callbacks, TrainingTime(max_time)],
             logger=loggers,
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,

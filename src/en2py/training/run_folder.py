@@ -149,7 +149,7 @@ class Run:
             best: The content of the best checkpoint.
             test: Its scores on the test split.
             trainer: After training; its first logger has the rows of `metrics.csv`.
-            seconds: Time of training and of testing.
+            seconds: Time of preparation and training, and of testing.
         """
         from en2py.training.stopping import training_end  # torch takes seconds
 

@@ -1,12 +1,27 @@
-"""Measure tokens per second and the share of validation."""
+"""Measure the time of training, tokens per second and the share of validation."""
 
 import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Timer
 
 # The columns of `metrics.csv` that differ between two equal runs.
 TIMES = ("tokens_per_second", "validation_share")
+
+
+class TrainingTime(Timer):
+    """Measure the time of training over all sessions of a resumed run; stop at `max_time`.
+
+    Checkpoints store the time, so work that an interrupted session repeats counts once. The name
+    differs from Lightning's class, for two callbacks of one name cannot be restored.
+    """
+
+
+def training_time(trainer: Trainer) -> float:
+    """Return the seconds of training so far, over all sessions."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return sum(c.time_elapsed() for c in callbacks if isinstance(c, TrainingTime))
 
 
 class Throughput(Callback):
