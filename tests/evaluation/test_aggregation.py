@@ -213,6 +213,21 @@ def test_rows_are_ranked_by_validation_with_baselines_last():
     assert reference_name(runs) == "loss=plain"
 
 
+def test_rows_that_change_few_of_many_settings_are_named_by_their_changes():
+    base = {f"clean__{letter}": "true" for letter in "abcd"}
+    runs = [run(1, 1, **base), *(run(1, 1, **{**base, key: "false"}) for key in base)]
+    names = [f"clean.{letter}=false" for letter in "abcd"]
+    rows = make_rows([*runs, baseline(1)], CLUSTERS)
+    assert [row.name for row in rows] == ["reference", *names, "retrieval"]
+    assert reference_name(runs) == "reference"
+    assert rows[0].notes == ["has clean.a=true, clean.b=true, clean.c=true, clean.d=true"]
+    assert rows[1].settings["clean.a"] == "false" and rows[1].settings["clean.b"] == "true"
+    three = make_rows(runs[:4], CLUSTERS)  # few enough to be named in every row
+    assert three[0].name == "clean.a=true, clean.b=true, clean.c=true"
+    other = run(1, 1, **base | dict.fromkeys([*base][:3], "false"))
+    assert make_rows([*runs, other], CLUSTERS)[0].name.count("=") == 4
+
+
 def test_a_run_without_validation_is_ranked_last():
     known = run(1, 1, loss="smoothed")
     for validation in ({}, {"nll": math.nan}):

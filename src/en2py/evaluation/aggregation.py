@@ -36,6 +36,7 @@ from en2py.evaluation.statistics import (
 )
 
 UNSET = "null"  # value of a setting that a row lacks, as it is typed
+REFERENCE = "reference"  # name of the reference row where rows are named by their changes
 Table = Sequence[Sequence[float]]  # [N, C]
 BySeed = Mapping[Any, float]
 
@@ -143,6 +144,7 @@ def make_rows(
     *,
     rank_by: str = "nll",
     varied: Sequence[str] | None = None,
+    base: Mapping[str, str] | None = None,
 ) -> list[ResultRow]:
     """Return the rows of the table: models ranked by a validation metric, then baselines.
 
@@ -151,6 +153,7 @@ def make_rows(
         clusters: The cluster of each evaluated pair, N labels; needed if runs have counts.
         rank_by: A validation metric of which less is better.
         varied: The settings that name the rows; None: those that vary between the runs.
+        base: Settings from which rows may be named by their changes; None: of the reference.
 
     Returns:
         The rows; the reference row has no differences, nor has any row if there is no model.
@@ -160,7 +163,7 @@ def make_rows(
     reference = next((own for own in groups if own[0].kind == MODEL), None)
     rows = [
         _row(name, own, () if own is reference else reference or (), varied, clusters)
-        for name, own in zip(_names(groups, varied), groups, strict=True)
+        for name, own in zip(_names(groups, varied, base), groups, strict=True)
     ]
 
     def rank(row: ResultRow) -> tuple[bool, float]:
@@ -200,14 +203,27 @@ def _follows(column: Sequence[str], owner: Sequence[str]) -> bool:
     return len(set(zip(owner, column, strict=True))) == len(set(owner))
 
 
-def _names(groups: Sequence[Sequence[RunMetrics]], varied: Sequence[str]) -> list[str]:
-    """Name rows by their settings on the axes; equal names, from a repeated run, are numbered."""
+def _names(
+    groups: Sequence[Sequence[RunMetrics]],
+    varied: Sequence[str],
+    base: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Name rows by their settings on the axes, or by the changed ones if few of many are changed.
+
+    The latter is for comparisons of the reference with one change at a time, which have as many
+    axes as rows. Equal names, from a repeated run, are numbered.
+    """
+    models = [own[0].settings for own in groups if own[0].kind == MODEL]
+    reference = models[0] if base is None and models else base or {}
+    changed = [[key for key in varied if own.get(key) != reference.get(key)] for own in models]
+    by_change = len(varied) > 3 and 2 * max(map(len, changed), default=0) <= len(varied)
+    shown = iter(changed if by_change else [varied] * len(models))
     names: list[str] = []
     for own in groups:
-        chosen = [f"{key}={own[0].settings.get(key, UNSET)}" for key in varied]
         name = own[0].name
         if own[0].kind == MODEL:
-            name = ", ".join(chosen) or without_seed(name)
+            chosen = [f"{key}={own[0].settings.get(key, UNSET)}" for key in next(shown)]
+            name = ", ".join(chosen) or (REFERENCE if by_change else without_seed(name))
         n_same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({n_same + 1})" if n_same else name)
     return names
@@ -234,10 +250,14 @@ def _row(
         if reference and all(key in run.validation for run in reference) and key not in excluded
     }
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
+    settings = {key: first.settings.get(key, UNSET) for key in varied if first.kind == MODEL}
+    notes = [note for run in own for note in run.notes]
+    if name == REFERENCE:  # where settings are in no name
+        notes.insert(0, "has " + ", ".join(f"{key}={value}" for key, value in settings.items()))
     return ResultRow(
         name=name,
         kind=first.kind,
-        settings={key: first.settings.get(key, UNSET) for key in varied if first.kind == MODEL},
+        settings=settings,
         runs=[run.name for run in own if run.kind == MODEL],
         figures={key: _estimate(key, own, clusters) for key in tested},
         validation={key: _over_seeds(_validation(key, own)) for key in validated},
@@ -247,7 +267,7 @@ def _row(
             bucket: _mean_of([run.groups[bucket] for run in own if bucket in run.groups])
             for bucket in buckets
         },
-        notes=list(dict.fromkeys(note for run in own for note in run.notes)),
+        notes=list(dict.fromkeys(notes)),
     )
 
 

@@ -21,6 +21,7 @@ from en2py.console import Column, print_table
 from en2py.data.files import csv_text, file_digest, folder_size, make_folder, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
+    REFERENCE,
     UNSET,
     RunMetrics,
     axes,
@@ -182,7 +183,7 @@ def _with_others(
     """Add rows of other runs, and name the settings in which all own runs differ from them."""
     metrics = [_metrics(run, own[0]) for run in (*own, *others)]
     varied = axes(metrics)
-    rows = make_rows(metrics[len(own) :], varied=varied)
+    rows = make_rows(metrics[len(own) :], varied=varied, base=own[0].settings)
     shared = [
         f"{key}={own[0].settings.get(key, UNSET)}" for key in varied if key not in results.axes
     ]
@@ -428,7 +429,8 @@ def _print(results: Results) -> None:
 def _print_rows(title: str, results: Results, names: Sequence[str], ranking: str) -> None:
     """Print a row per configuration, with differences in the metric by which they are ranked."""
     names = [name for name in names if any(figure_of(row, name) for row in results.rows)]
-    columns = [Column(axis, numeric=False) for axis in results.axes or [""]] + [Column("runs")]
+    settings = [] if results.reference_row == REFERENCE else results.axes
+    columns = [Column(axis, numeric=False) for axis in settings or [""]] + [Column("runs")]
     for name in names:
         columns.append(Column(metric(name).head))
         if name == ranking and len(results.rows) > 1:
@@ -436,7 +438,7 @@ def _print_rows(title: str, results: Results, names: Sequence[str], ranking: str
     best = best_if_significant(results) if ranking else ""
     table = []
     for row in results.rows:
-        chosen = [row.settings.get(axis, "") for axis in results.axes] or [row.name]
+        chosen = [row.settings.get(axis, "") for axis in settings] or [row.name]
         if row.name == best:
             chosen[0] += " (best)"
         cells = [*chosen, str(len(row.runs))]

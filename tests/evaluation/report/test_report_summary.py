@@ -206,3 +206,16 @@ def test_notes_name_their_rows_and_leave_out_what_a_baseline_is():
         row("second", kind="baseline", notes=["second: another author's program", one]),
     ]
     assert notes_of(rows) == ["on other data", "b: cut", f"second: {one}"]
+
+
+def test_a_note_on_most_rows_names_the_others():
+    rows = [row("a"), *(row(name, notes=["other split"]) for name in "bcd")]
+    assert notes_of(rows) == ["all rows but a: other split"]
+    rows.append(row("e"))
+    assert notes_of(rows) == ["b, c and d: other split"]
+
+
+def test_a_reference_row_without_a_name_is_not_quoted():
+    rows = [row("reference"), row("clean.a=false")]
+    text = sentence(*rows, reference_row="reference")
+    assert "“reference”" not in text

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from en2py.evaluation.aggregation import difference_by_seed
+from en2py.evaluation.aggregation import REFERENCE, difference_by_seed
 from en2py.evaluation.baselines import RIVALS
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import MODEL, Difference, Estimate, ResultRow, Results
@@ -44,16 +44,21 @@ def notes_of(rows: Sequence[ResultRow]) -> list[str]:
 
     What a baseline is, is left out.
     """
-    n_models = sum(row.kind == MODEL for row in rows)
+    models = [row.name for row in rows if row.kind == MODEL]
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for note in row.notes:
             if not note.startswith(f"{row.name}: "):
                 found.setdefault((row.kind, note), []).append(row.name)
-    return [
-        note if kind == MODEL and len(names) == n_models else f"{listed(names)}: {note}"
-        for (kind, note), names in found.items()
-    ]
+    sentences = []
+    for (kind, note), names in found.items():
+        others = [name for name in models if name not in names]
+        if kind == MODEL and 2 * len(others) < len(names):
+            note = f"all rows but {listed(others)}: {note}" if others else note
+        else:
+            note = f"{listed(names)}: {note}"
+        sentences.append(note)
+    return sentences
 
 
 def ranked_by(results: Results) -> str:
@@ -112,13 +117,16 @@ def _ranking(
         return f"One configuration was scored, {_quoted(best)}{known}."
     if own is None:
         return f"{len(models)} configurations were scored; none has validation figures."
-    row = f"the reference row, {_quoted(best)}," if best is reference else _quoted(best)
+    named = "the reference row"
+    if reference.name != REFERENCE:
+        named += f", {_quoted(reference)},"
+    row = named if best is reference else _quoted(best)
     text = f"Of {len(models)} configurations, {row} "
     text += f"is best on validation: {label} " if is_significant else f"has the lowest {label}: "
     text += _figure(name, own)
     theirs = figure_of(reference, name)
     if theirs and best is not reference:
-        text += f"; the reference row, {_quoted(reference)}, has {_figure(name, theirs)}"
+        text += f"; {named} has {_figure(name, theirs)}"
     judged = _significance(metric(name), best.differences.get(name))  # none of the reference row
     if not is_significant and (len(models) > 2 or not judged):
         judged += " It is not significantly lower than that of every other row."
