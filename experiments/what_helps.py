@@ -22,7 +22,6 @@ from en2py.sweeps.summary import read_study, results_of
 RESULTS = Path(__file__).resolve().parent / "results"
 RANKED_BY = "val/bpc"
 SHOWN = (RANKED_BY, "compiles", "behaves")
-SAME_HELD_OUT = ("data_mixture",)  # splits that differ in their training pairs alone
 SCALE = 0.3  # largest effect of the picture
 
 
@@ -34,11 +33,8 @@ def effects(results: Results) -> list[ResultRow]:
         changed = [k for k, v in row.settings.items() if v != reference.settings.get(k, "")]
         changed = [k for k in changed if k.rpartition("/")[0] not in changed]  # tokenizer=pieces
         changed = [k for k in changed if k.rpartition(".path")[0] not in changed]  # vectors' file
-        other_split = results.title not in SAME_HELD_OUT and any(
-            "another split" in note for note in row.notes
-        )
         difference = row.differences.get(RANKED_BY)
-        if len(changed) != 1 or other_split or difference is None or difference.low is None:
+        if len(changed) != 1 or row.has_other_pairs or difference is None or difference.low is None:
             continue
         (key,) = changed
         file = row.settings.get(f"{key}.path", "null").partition(" ")[0]  # then its digest

@@ -10,7 +10,7 @@ import pytest
 
 from en2py.cli.main import command
 from en2py.errors import UserError
-from en2py.evaluation.report.summary import best_if_significant, notes_of
+from en2py.evaluation.report.summary import best_if_significant, notes_of, summarize
 from en2py.sweeps.summary import StoredRun, csv_of, read_study, results_of, summarize_study
 from en2py.training import run_folder
 
@@ -18,7 +18,8 @@ from en2py.training import run_folder
 def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
     """Return a finished run of a loss."""
     facts = {"run": f"d-m-e-{loss}-seed{seed}-{more.get('mark', 0)}", "study": "s",
-             "seed": str(seed), "vocab": more.get("vocab", "v"), "split_hash": "h",
+             "seed": str(seed), "vocab": more.get("vocab", "v"), "split_hash": more.get("split", "h"),
+             "held_out_hash": more.get("held_out", ""),
              "val_too_long": more.get("too_long", "0"), "test_too_long": "0",
              "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5"}  # fmt: skip
     figures = {"val/nll": nll, "val/bpc": nll / 2, "test/nll": nll + 0.1, "test/n": 10.0,
@@ -321,6 +322,26 @@ def test_runs_with_another_split_than_the_largest_sweep_are_not_compared(tmp_pat
     results = summarize_study(study)
     assert [row.runs for row in results.rows] == [["t-m-e-plain-seed1-bbbbbbbbbb"]]
     assert [row.runs for row in results.others] == [[name]]
+
+
+def test_rows_with_other_held_out_pairs_are_not_ranked() -> None:
+    other = [stored("random", seed, 1.0 + seed / 100, split="r") for seed in (1, 2, 3)]
+    results = results_of([*PLAIN, *other], "s")
+    assert results.rows[0].name == "loss=random" and results.rows[0].has_other_pairs
+    assert best_if_significant(results) == ""
+    text = " ".join(summarize(results))
+    assert "Not all rows have the same validation and test pairs" in text
+    assert "significant" not in text
+    (note,) = notes_of(results.rows)
+    assert note.startswith("loss=random: other validation and test pairs")
+
+
+def test_rows_with_other_training_pairs_alone_are_ranked() -> None:
+    same = [replace(run, facts={**run.facts, "held_out_hash": "p"}) for run in PLAIN]
+    more = [stored("more", seed, 1 + seed / 100, split="m", held_out="p") for seed in (1, 2, 3)]
+    results = results_of([*same, *more], "s")
+    assert best_if_significant(results) == "loss=more"
+    assert notes_of(results.rows) == ["loss=more: other training pairs than the first row"]
 
 
 def test_rows_with_different_seeds_are_reported(

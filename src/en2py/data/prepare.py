@@ -16,7 +16,8 @@ from en2py.data.cleaning.content import remove_fences
 from en2py.data.cleaning.limits import NOT_PARSED
 from en2py.data.cleaning.pipeline import apply
 from en2py.data.duplicates import Fingerprint, fingerprint, overlapping
-from en2py.data.pairs import DataReport, Pair
+from en2py.data.files import digest
+from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.data.parallel import SECONDS, ProcessPool
 from en2py.data.splits import Splits
 from en2py.data.tokenizers.pieces import fit_both
@@ -64,6 +65,10 @@ class Prepared:
     def pairs(self, split: str) -> list[Pair]:
         """Return the pairs of a split."""
         return [item.pair for item in self.splits[split]]
+
+    def held_out_hash(self) -> str:
+        """Return a digest of the pairs of validation and test, which are those to be compared."""
+        return digest([[[p.id, p.description, p.code] for p in self.pairs(s)] for s in SPLITS[1:]])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers for the cache; tokens as numbers load faster."""

@@ -62,6 +62,7 @@ class RunMetrics:
         groups: Bucket to metric to value.
         notes: Remarks for the reader of the results.
         not_comparable: Metrics that cannot be compared with those of the reference row.
+        has_other_pairs: Whether its validation and test pairs are not those of the reference row.
         typed: Settings of the command line, which are axes wherever they vary.
     """
 
@@ -76,6 +77,7 @@ class RunMetrics:
     groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     not_comparable: Collection[str] = ()
+    has_other_pairs: bool = False
     typed: Collection[str] = ()
 
 
@@ -268,6 +270,7 @@ def _row(
             for bucket in buckets
         },
         notes=list(dict.fromkeys(notes)),
+        has_other_pairs=any(run.has_other_pairs for run in own),
     )
 
 

@@ -73,6 +73,7 @@ class ResultRow:
         failures: Reason why programs are wrong to the number of programs, of the first seed.
         groups: Bucket (`seen descriptions`, `new descriptions`) to metric to value.
         notes: Remarks for the reader, for example that a metric is not comparable.
+        has_other_pairs: Whether its validation and test pairs are not those of the reference row.
     """
 
     name: str
@@ -85,6 +86,7 @@ class ResultRow:
     failures: dict[str, int]
     groups: dict[str, dict[str, float]]
     notes: list[str]
+    has_other_pairs: bool = False
 
 
 @dataclass(frozen=True)

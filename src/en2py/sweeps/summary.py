@@ -55,8 +55,8 @@ from en2py.training.run_folder import (
 log = logging.getLogger(__name__)
 
 _TOO_LONG = ("val_too_long", "test_too_long")  # pairs
-_FACTS = ("run", "study", "seed", "vocab", "split_hash", *_TOO_LONG, "epochs", "steps", "seconds",
-          "test_seconds")  # fmt: skip
+_FACTS = ("run", "study", "seed", "vocab", "split_hash", "held_out_hash", *_TOO_LONG, "epochs",
+          "steps", "seconds", "test_seconds")  # fmt: skip
 _VERSION = "version/"
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
 _OTHER_VOCABULARY = (
@@ -64,7 +64,8 @@ _OTHER_VOCABULARY = (
     "cannot be compared; bits per character can"
 )
 _LIMIT = "trainer.limit_val_batches"
-_OTHER_SPLIT = "another split into train, validation and test than that of the first row"
+_OTHER_TRAINING = "other training pairs than the first row"
+_OTHER_PAIRS = "other validation and test pairs than the first row, so lower need not be better"
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ class StoredRun:
     """The stored result of a finished run.
 
     Attributes:
-        facts: Name, study, seed, digest of the Python vocabulary, hash of the split, numbers of
-            pairs that are too long for the model (empty if unknown), epochs, steps, seconds.
+        facts: Name, study, seed, digest of the Python vocabulary, hashes of the split and of its
+            held-out pairs, numbers of pairs that are too long for the model (empty if unknown),
+            epochs, steps, seconds.
         settings: All settings, see `run_name.settings`; from a CSV those that may vary.
         metrics: `val/nll`, `train/nll`, `test/exact_match`, ...; those of validation and training
             at the best epoch.
@@ -130,7 +132,7 @@ def summarize_study(
 
     A sweep is summarized over its own runs; the other runs of the study get a second table, and
     enter neither the ranking nor the effects. Without a sweep, the other runs are those with
-    another split than all runs of the largest sweep.
+    other held-out pairs than all runs of the largest sweep.
 
     The files are `summary.html`, `summary.md`, `pictures/`, `summary.csv` with a row for each
     configuration and `runs.csv` with a row for each run.
@@ -197,12 +199,11 @@ def _in_order(runs: Sequence[StoredRun], names: Sequence[str]) -> list[StoredRun
 
 
 def _runs_of_sweeps(folder: Path, runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Return the runs whose split is that of a run of the largest sweep; all without a sweep."""
+    """Return the runs with the held-out pairs of the largest sweep; all without a sweep."""
     plans = sorted(read_plans(folder), key=lambda plan: -len(plan[1])) if folder.is_dir() else []
     planned = [_in_order(runs, [job.run for job in jobs]) for _, jobs in plans]
     largest = next(filter(None, planned), runs)
-    splits = {run.facts["split_hash"] for run in largest}
-    return [run for run in runs if run.facts["split_hash"] in splits]
+    return [run for run in runs if any(_same_held_out(run, other) for other in largest)]
 
 
 def results_of(runs: Sequence[StoredRun], title: str, unfinished: Sequence[State] = ()) -> Results:
@@ -247,9 +248,12 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     limit = run.settings.get(_LIMIT, "1.0")
     if limit not in ("0", "1.0"):
         notes.append(f"validation figures are over {_LIMIT}={limit}, not over all pairs")
-    if run.facts["split_hash"] != first.facts["split_hash"]:
-        notes.append(_OTHER_SPLIT)
-    else:
+    has_other_pairs = not _same_held_out(run, first)
+    if has_other_pairs:
+        notes.append(_OTHER_PAIRS)
+    elif run.facts["split_hash"] != first.facts["split_hash"]:
+        notes.append(_OTHER_TRAINING)
+    if not has_other_pairs:
         notes += _notes_on_long_pairs(run, first)
     return RunMetrics(
         name=run.facts["run"],
@@ -260,8 +264,15 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         validation=validation,
         notes=notes,
         not_comparable=not_comparable,
+        has_other_pairs=has_other_pairs,
         typed=run.typed,
     )
+
+
+def _same_held_out(run: StoredRun, other: StoredRun) -> bool:
+    """Return whether two runs have equal pairs in validation and test; older runs lack the hash."""
+    one, two = run.facts["held_out_hash"], other.facts["held_out_hash"]
+    return bool(one and one == two) or run.facts["split_hash"] == other.facts["split_hash"]
 
 
 def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:

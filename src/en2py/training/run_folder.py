@@ -166,6 +166,7 @@ class Run:
             "seed": self.config["seed"],
             "config_sha256": config_digest(self.config),
             "split_hash": prepared.split_hash,
+            "held_out_hash": prepared.held_out_hash(),
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "end": training_end(trainer),

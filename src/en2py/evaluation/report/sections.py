@@ -76,7 +76,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
         Section(
             "Other runs of this study",
             _tables(figures_table(results.others, TABLE, caption="Other runs")),
-            "They belong to other sweeps or have another split, and are not compared.",
+            "They belong to other sweeps or have other held-out pairs, and are not compared.",
         ),
         Section(
             "Differences",

@@ -36,7 +36,10 @@ def summarize(results: Results) -> list[str]:
     paragraphs = [" ".join(filter(None, sentences))]
     if results.data.get("unfinished"):
         paragraphs.append(f"Runs of this study without a result: {results.data['unfinished']}.")
-    return paragraphs + _limits(models) + _power(models, reference, ranked_by(results))
+    paragraphs += _limits(models)
+    if not _have_other_pairs(models):
+        paragraphs += _power(models, reference, ranked_by(results))
+    return paragraphs
 
 
 def notes_of(rows: Sequence[ResultRow]) -> list[str]:
@@ -83,18 +86,22 @@ def best_row(results: Results) -> ResultRow | None:
 def best_if_significant(results: Results) -> str:
     """Return the name of the row to be marked as best on validation, empty if there is none.
 
-    Its difference from each other row must be significant.
+    Its difference from each other row must be significant, on the same pairs.
     """
     best, name = best_row(results), ranked_by(results)
     others = [figure_of(row, name) for row in results.models if row is not best]
     own = None if best is None else figure_of(best, name)
-    if best is None or own is None or not others:
+    if best is None or own is None or not others or _have_other_pairs(results.models):
         return ""
     is_best = all(
         other is not None and difference_by_seed(own.by_seed, other.by_seed).is_significant
         for other in others
     )
     return best.name if is_best else ""
+
+
+def _have_other_pairs(models: Sequence[ResultRow]) -> bool:
+    return any(row.has_other_pairs for row in models)
 
 
 def headline_metric(rows: Sequence[ResultRow]) -> str | None:
@@ -127,6 +134,11 @@ def _ranking(
     theirs = figure_of(reference, name)
     if theirs and best is not reference:
         text += f"; {named} has {_figure(name, theirs)}"
+    if _have_other_pairs(models):
+        return (
+            f"{text}. Not all rows have the same validation and test pairs, so the lowest need not "
+            "be the best; evaluate.py ckpt_path=STUDY compares on those that all have."
+        )
     judged = _significance(metric(name), best.differences.get(name))  # none of the reference row
     if not is_significant and (len(models) > 2 or not judged):
         judged += " It is not significantly lower than that of every other row."
@@ -140,7 +152,7 @@ def _quality(name: str, part: str, best: ResultRow, reference: ResultRow) -> str
     text = f"On the {part} split it {_achieves(name, figure)}"
     text += f" ({inner})" if (inner := ", ".join(details)) else ""
     theirs = reference.figures.get(name)
-    if best is reference or theirs is None:
+    if best is reference or theirs is None or best.has_other_pairs:
         return f"{text}."
     judged = _significance(how, best.differences.get(name))
     return f"{text}, the reference row {_with_unit(how, theirs.value)}. {judged}".rstrip()
