@@ -18,8 +18,8 @@ from en2py.training import run_folder
 def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
     """Return a finished run of a loss."""
     facts = {"run": f"d-m-e-{loss}-seed{seed}-{more.get('mark', 0)}", "study": "s",
-             "seed": str(seed), "vocab": more.get("vocab", "v"), "split_hash": more.get("split", "h"),
-             "held_out_hash": more.get("held_out", ""),
+             "seed": str(seed), "vocab": more.get("vocab", "v"),
+             "split_hash": more.get("split", "h"), "held_out_hash": more.get("held_out", ""),
              "val_too_long": more.get("too_long", "0"), "test_too_long": "0",
              "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5"}  # fmt: skip
     figures = {"val/nll": nll, "val/bpc": nll / 2, "test/nll": nll + 0.1, "test/n": 10.0,
