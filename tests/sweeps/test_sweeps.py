@@ -146,8 +146,8 @@ def in_process(*arguments: str, **more: Any) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_killed_sweep_resumes_to_the_same_summary(go: Go, tmp_path: Path) -> None:
-    """Kill the third of four runs with SIGKILL, and run the command again."""
-    axes = ("loss=plain,smoothed", "seed=1,2", "trainer.max_epochs=2")
+    """Kill the second of two runs with SIGKILL, and run the command again."""
+    axes = ("loss=plain,smoothed", "trainer.max_epochs=2")
     assert go("-m", *axes, out="whole") == 0
     fixed = [*SMALL, f"data.path={tmp_path / 'pairs.jsonl'}", f"cache={tmp_path / 'cache'}",
              f"output={tmp_path / 'killed'}", "checkpoints.every_n_steps=1"]  # fmt: skip
@@ -155,13 +155,13 @@ def test_killed_sweep_resumes_to_the_same_summary(go: Go, tmp_path: Path) -> Non
     process = in_process(*words, *axes)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("3/4") and "epoch 1/2" in line:
+        if line.startswith("2/2") and "epoch 1/2" in line:
             process.send_signal(signal.SIGKILL)
             break
     assert process.wait() == -signal.SIGKILL
     study = tmp_path / "killed" / "adhoc"
     finished = {path.parent.name: path.read_bytes() for path in study.glob("*/result.json")}
-    assert len(finished) == 2
+    assert len(finished) == 1
     again = in_process(*words, *axes)
     printed, _ = again.communicate()
     assert again.returncode == 0
@@ -170,7 +170,7 @@ def test_killed_sweep_resumes_to_the_same_summary(go: Go, tmp_path: Path) -> Non
         assert (study / name / "result.json").read_bytes() == content, "was trained again"
     whole = results_of(read_study(tmp_path / "whole" / "adhoc"), "t")
     assert table_of(results_of(read_study(study), "t")) == table_of(whole)
-    assert len(whole.rows) == 2 and all(len(row.runs) == 2 for row in whole.rows)
+    assert len(whole.rows) == 2
 
 
 @pytest.mark.slow
