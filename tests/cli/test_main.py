@@ -18,7 +18,7 @@ from en2py.cli import main, overrides
 from en2py.config.composition import compose_config
 from en2py.config.overrides import check_repeated, quoted
 from en2py.errors import UserError
-from en2py.sweeps import progress
+from en2py.sweeps import status
 from en2py.sweeps.sweeper import combinations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -362,7 +362,7 @@ def test_summary_follows_a_sweep_with_failures(
         folders.append(folder)
         return 7
 
-    monkeypatch.setattr(progress, "print_summary", after)
+    monkeypatch.setattr(status, "print_summary", after)
     assert started(raising(UserError("no")), "-m", "seed=1,2") == 7
     assert [folder.name for folder in folders] == ["adhoc"]
 

@@ -15,9 +15,9 @@ from en2py.evaluation.behaviour import (
     build_oracles,
     count_reasons,
 )
+from en2py.evaluation.behaviour.argument_values import POOLS
 from en2py.evaluation.behaviour.inputs import choices, draw
 from en2py.evaluation.behaviour.oracle import definitions
-from en2py.evaluation.behaviour.pool import POOLS
 from en2py.evaluation.execution.entry_point import entry_function
 from en2py.sandbox import Sandbox
 

@@ -16,8 +16,9 @@ pytest.importorskip("optuna", minversion="5")
 import optuna
 
 from en2py.errors import UserError
-from en2py.sweeps import search, summary, trial
+from en2py.sweeps import search, trial
 from en2py.sweeps.search_space import rounded, search_space, space_text
+from en2py.sweeps.study import _log_search
 from en2py.training import run_folder
 from en2py.training.callbacks.pruning import PruneTrial
 from training_runs import Go, assert_same_run, folder_of, runner
@@ -363,7 +364,7 @@ def test_importance_of_each_parameter_is_in_the_summary(
     record = json.loads((tmp_path / "search.json").read_text())
     assert record["importance"]["optimizer.lr"] > record["importance"]["model.dropout"]
     with caplog.at_level("INFO"):
-        summary._log_search(record)
+        _log_search(record)
     assert "importance for val/nll, over 24 finished trials: optimizer.lr" in caplog.text
 
 

@@ -18,10 +18,10 @@ from en2py.cli.main import command
 from en2py.config import composition
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.sweeps import plan, preparation, progress
+from en2py.sweeps import plan, preparation, status
 from en2py.sweeps.preparation import prepare_data
-from en2py.sweeps.progress import remaining_time
-from en2py.sweeps.summary import read_study, results_of
+from en2py.sweeps.status import remaining_time
+from en2py.sweeps.study import read_study, results_of
 from en2py.sweeps.sweeper import StudySweeper
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
@@ -260,7 +260,7 @@ def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
 ) -> None:
     launched: list[plan.Job] = []
     monkeypatch.setattr(StudySweeper, "_launch", lambda self, jobs, folder: launched.extend(jobs))
-    monkeypatch.setattr(progress, "print_summary", lambda folder: 0)
+    monkeypatch.setattr(status, "print_summary", lambda folder: 0)
     assert go("-m", "seed=1,2") == 0
     study = tmp_path / "out" / "adhoc"
     for job in launched:
@@ -282,7 +282,7 @@ def test_summary_of_a_fresh_sweep_names_the_command_that_resumes(
         tmp_path, [plan.Job(("seed=1", "fresh=True"), "none-seed1-0")]
     )  # as Hydra has it
     with caplog.at_level("INFO"):
-        progress.print_summary(tmp_path)
+        status.print_summary(tmp_path)
     assert "0 of 1 run are finished; the same command without fresh=true resumes" in caplog.text
 
 

@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Timer
 
 from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
+from en2py.training.end_reason import training_end
 from en2py.training.loggers import MetricsFile
 from en2py.training.resume import find_checkpoint
-from en2py.training.stopping import training_end
 from training_runs import (
     EVERY_STEP,
     Go,

@@ -46,7 +46,7 @@ from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import check_repeated, quoted, task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
 from en2py.errors import Fault, UserError
-from en2py.sweeps import plan, progress
+from en2py.sweeps import plan, status
 from en2py.training import run_folder, signals
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def command(
                 run(job)()
             finally:
                 if config_name == "train" and folder is not None and folder.is_dir():
-                    code = progress.print_summary(folder)
+                    code = status.print_summary(folder)
             if config_name == "train" and prints_config(options):  # Hydra has printed it
                 from en2py.config.validation import validate
 

@@ -37,7 +37,7 @@ def run_training(cfg: DictConfig) -> float:
 def run_evaluation(cfg: DictConfig) -> Any:
     """Evaluate checkpoints and baselines, or summarize a study."""
     if cfg.study is not None:
-        from en2py.sweeps.summary import summarize_study
+        from en2py.sweeps.study import summarize_study
 
         return summarize_study(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
     from en2py.cli.evaluate import evaluate  # torch takes seconds: after the validation

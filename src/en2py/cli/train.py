@@ -42,7 +42,7 @@ from en2py.evaluation.scores import (
     write_predictions,
     write_samples,
 )
-from en2py.sweeps.progress import print_finished
+from en2py.sweeps.status import print_finished
 from en2py.sweeps.trial import pruning_callback
 from en2py.training import build
 from en2py.training.callbacks.throughput import training_time

@@ -12,7 +12,7 @@ from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.decoding.votes import Votes
 from en2py.errors import UserError
-from en2py.evaluation.pool import PoolRanker, PoolWeights
+from en2py.evaluation.pool_ranking import PoolRanker, PoolWeights
 from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.scores import TrainingData
 from en2py.training.module import Seq2SeqModule

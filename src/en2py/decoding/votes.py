@@ -17,7 +17,7 @@ from en2py.ranges import Length, PositiveFraction, Seed
 
 
 class Votes:
-    """A search that finds many programs; `evaluation.pool` ranks them with retrieved ones.
+    """A search that finds many programs; `evaluation.pool_ranking` ranks them with retrieved ones.
 
     A search knows the model and the source alone. Descriptions, training pairs and the sandbox,
     which the ranking needs, come from `cli.votes`.

@@ -11,7 +11,7 @@ from en2py.config.run_name import data_key
 from en2py.console import duration, log_file
 from en2py.data.files import digest
 from en2py.errors import UserError
-from en2py.sweeps.progress import remaining_time
+from en2py.sweeps.status import remaining_time
 
 log = logging.getLogger(__name__)
 

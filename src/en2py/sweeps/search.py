@@ -25,7 +25,7 @@ from en2py.config.composition import n_at_once, without_hydra
 from en2py.config.run_name import config_digest, data_key, differences
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
-from en2py.sweeps import plan, preparation, progress
+from en2py.sweeps import plan, preparation, status
 from en2py.sweeps.search_space import Space, rounded, search_space, space_text
 from en2py.sweeps.sweeper import StudySweeper
 from en2py.sweeps.trial import SEARCH
@@ -296,7 +296,7 @@ class SearchSweeper(StudySweeper):
         texts = {key: space_text(distribution) for key, distribution in self.space.items()}
         sampler = {"tpe": "TPE", "random": "random"}[self.sampler]
         pruned = f"pruned by {self.pruner}" if self.pruner else "none is pruned"
-        progress.print_search(self.folder.name, self.n_trials, words, texts)
+        status.print_search(self.folder.name, self.n_trials, words, texts)
         log.info(f"sampler: {sampler}, {pruned}; storage: {self.storage}")
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import discrete_values, n_at_once, without_hydra
 from en2py.errors import Fault, UserError
-from en2py.sweeps import plan, preparation, progress
+from en2py.sweeps import plan, preparation, status
 from en2py.training import run_folder
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class StudySweeper(Sweeper):
         ]
         plan.write_plan(folder, jobs)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        progress.print_plan(jobs, states, folder)
+        status.print_plan(jobs, states, folder)
         todo = [
             (job, cfg)
             for (job, cfg), state in zip(planned, states, strict=True)

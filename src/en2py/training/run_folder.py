@@ -151,7 +151,7 @@ class Run:
             trainer: After training; its first logger has the rows of `metrics.csv`.
             seconds: Time of preparation and training, and of testing.
         """
-        from en2py.training.stopping import training_end  # torch takes seconds
+        from en2py.training.end_reason import training_end  # torch takes seconds
 
         logger: Any = trainer.loggers[0]
         epoch = int(best["epoch"]) + 1

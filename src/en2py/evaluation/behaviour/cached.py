@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _CANDIDATES = TypeAdapter(list[OracleCandidate])
 _PACKAGE = Path(__file__).parents[2]
 _CODE = (
-    *("evaluation/behaviour", "evaluation/behaviour/pool.toml"),
+    *("evaluation/behaviour", "evaluation/behaviour/argument_values.toml"),
     *("evaluation/execution", "sandbox"),
 )
 

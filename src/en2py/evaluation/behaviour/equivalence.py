@@ -14,9 +14,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from en2py.data.syntax import parse
+from en2py.evaluation.behaviour.argument_values import POOLS
 from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.oracle import Answer, Oracle, definitions
-from en2py.evaluation.behaviour.pool import POOLS
 from en2py.evaluation.behaviour.references import CALL_S, REFERENCE_S, OracleCandidate
 from en2py.evaluation.execution.entry_point import entry_function
 from en2py.evaluation.execution.jobs import run_jobs

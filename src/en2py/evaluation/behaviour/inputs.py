@@ -5,7 +5,7 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from en2py.evaluation.behaviour.pool import POOLS, constants, evidence
+from en2py.evaluation.behaviour.argument_values import POOLS, constants, evidence
 from en2py.evaluation.execution.entry_point import Function
 
 N_PROBES = 4  # inputs on which a choice of kinds is tried

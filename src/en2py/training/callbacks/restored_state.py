@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 
 from en2py.errors import UserError
+from en2py.training.end_reason import early_stop
 from en2py.training.module import Seq2SeqModule
-from en2py.training.stopping import early_stop
 
 log = logging.getLogger(__name__)
 

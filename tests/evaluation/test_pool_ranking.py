@@ -4,7 +4,7 @@ import pytest
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.bleu import TrainingCode
-from en2py.evaluation.pool import KEPT, PoolRanker, PoolWeights
+from en2py.evaluation.pool_ranking import KEPT, PoolRanker, PoolWeights
 from en2py.evaluation.scores import TrainingData
 
 SANDBOX = {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, "min_level": "process"}

@@ -108,7 +108,9 @@ class PoolRanker:
             "training": self._training.digest,
             "n_retrieved": self._n_retrieved,
             **execution_key(self._sandbox),
-            "code": [file_digest(_HERE / name) for name in ("baselines", "metrics", "pool.py")],
+            "code": [
+                file_digest(_HERE / name) for name in ("baselines", "metrics", "pool_ranking.py")
+            ],
         }
 
     def rank(

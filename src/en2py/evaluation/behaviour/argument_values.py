@@ -6,7 +6,7 @@ import tomllib
 from importlib.resources import files
 
 _DATA = tomllib.loads(
-    files("en2py.evaluation.behaviour").joinpath("pool.toml").read_text(encoding="utf-8")
+    files("en2py.evaluation.behaviour").joinpath("argument_values.toml").read_text(encoding="utf-8")
 )
 POOLS: dict[str, list[str]] = _DATA["values"]
 _WORDS = {kind: frozenset(words.split()) for kind, words in _DATA["names"].items()}

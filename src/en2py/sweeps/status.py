@@ -139,7 +139,7 @@ def print_summary(folder: Path) -> int:
         again += " without fresh=true"
     n_ended = len(finished) + sum(state.status == PRUNED for state in states)
     if finished:
-        from en2py.sweeps.summary import summarize_study  # numpy and scipy take a second
+        from en2py.sweeps.study import summarize_study  # numpy and scipy take a second
 
         summarize_study(folder, finished)
     if n_failed:
