@@ -22,7 +22,6 @@ Values = Callable[[Floats], Floats]  # from summed counts, `[R, C]` to `[R]`
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # probability that an interval excludes 0, for `detectable_difference`
 _NO_SPREAD = 1e-12  # equal differences of shares of a few pairs are frequent, by chance
-_N_EQUAL = 6  # so many equal signs are not: 2 / 2**6 < 5 %
 _BLOCK = 256  # resamples per block: bounds the memory
 
 
@@ -32,7 +31,7 @@ class Interval:
 
     Attributes:
         value: Value over all pairs, or the mean over seeds.
-        low: Lower end; NaN if there are too few clusters or seeds.
+        low: Lower end; NaN if there are too few clusters or seeds, or all seeds are equal.
         high: Upper end.
         n: Number of seeds, or of clusters in which the metric applies to a pair.
     """
@@ -44,9 +43,8 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Return whether a difference is significant; equal values alone show no spread."""
-        has_spread = self.high - self.low > _NO_SPREAD or self.n >= _N_EQUAL
-        return has_spread and (self.low > 0 or self.high < 0)
+        """Return whether a difference is significant."""
+        return self.low > 0 or self.high < 0
 
 
 def means_of(counts: Floats) -> Floats:
@@ -93,12 +91,12 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 def over_seeds(values: Sequence[float]) -> Interval:
     """Return the mean over seeds with Student's t interval, n - 1 degrees of freedom.
 
-    One seed has no interval; equal values have an interval of width 0.
+    One seed has no interval, nor have equal values: as with a rare event, they show no spread.
     """
     n = len(values)
     mean = math.fsum(values) / n
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, 1)
+    if n == 1 or max(values) - min(values) <= _NO_SPREAD:
+        return Interval(mean, math.nan, math.nan, n)
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
     return Interval(mean, mean - half, mean + half, n)
@@ -128,7 +126,7 @@ def unpaired_over_seeds(a: Sequence[float], b: Sequence[float]) -> Interval:
     # Not `scipy.stats.ttest_ind`, which warns of equal values.
     squares = [float(np.var(own, ddof=1)) / len(own) for own in (a, b)]  # of standard errors
     if not any(squares):
-        return Interval(value, value, value, n)
+        return Interval(value, math.nan, math.nan, n)
     parts = (own**2 / (len(seeds) - 1) for own, seeds in zip(squares, (a, b), strict=True))
     freedom = sum(squares) ** 2 / sum(parts)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(squares))

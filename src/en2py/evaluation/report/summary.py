@@ -139,7 +139,8 @@ def _ranking(
             f"{text}. Not all rows have the same validation and test pairs, so the lowest need not "
             "be the best; evaluate.py ckpt_path=STUDY compares on those that all have."
         )
-    judged = _significance(metric(name), best.differences.get(name))  # none of the reference row
+    # None of the reference row.
+    judged = _significance(metric(name), best.differences.get(name), own, theirs)
     if not is_significant and (len(models) > 2 or not judged):
         judged += " It is not significantly lower than that of every other row."
     return f"{text}. {judged.strip()}".rstrip()
@@ -154,16 +155,20 @@ def _quality(name: str, part: str, best: ResultRow, reference: ResultRow) -> str
     theirs = reference.figures.get(name)
     if best is reference or theirs is None or best.has_other_pairs:
         return f"{text}."
-    judged = _significance(how, best.differences.get(name))
+    judged = _significance(how, best.differences.get(name), figure, theirs)
     return f"{text}, the reference row {_with_unit(how, theirs.value)}. {judged}".rstrip()
 
 
-def _significance(how: Metric, difference: Difference | None) -> str:
+def _significance(
+    how: Metric, difference: Difference | None, own: Estimate, theirs: Estimate | None
+) -> str:
     """Return whether a difference from the reference row is significant, and why."""
-    if difference is None:
+    if difference is None or theirs is None:
         return ""
     change = how.change(difference.value)
     interval = how.change_interval(difference.low, difference.high)
+    if not interval and min(len(own.by_seed), len(theirs.by_seed)) > 1:
+        return f"The difference, {change}, is the same for all seeds, so it has no interval."
     if not interval:
         return f"One seed does not show whether the difference, {change}, is significant."
     if difference.is_significant:
