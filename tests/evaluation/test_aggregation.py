@@ -213,6 +213,12 @@ def test_rows_are_ranked_by_validation_with_baselines_last():
     assert reference_name(runs) == "loss=plain"
 
 
+def test_seeds_of_equal_settings_from_other_experiments_are_one_configuration():
+    runs = [run(1, 1, experiment="decoding"), run(2, 1, experiment="seeds"), run(3, 1)]
+    (own,) = configurations(runs)
+    assert [run.seed for run in own] == [1, 2, 3]
+
+
 def test_rows_that_change_few_of_many_settings_are_named_by_their_changes():
     base = {f"clean__{letter}": "true" for letter in "abcd"}
     runs = [run(1, 1, **base), *(run(1, 1, **{**base, key: "false"}) for key in base)]

@@ -130,7 +130,8 @@ def configurations(runs: Sequence[RunMetrics]) -> list[list[RunMetrics]]:
     """Group runs by settings and sort them by seed; a repeated seed starts a new configuration."""
     found: dict[Hashable, list[dict[int | None, RunMetrics]]] = {}
     for run in runs:
-        key = (run.kind, tuple(sorted(run.settings.items())), run.name * (run.kind == BASELINE))
+        settings = tuple(sorted(item for item in run.settings.items() if item[0] not in _NO_AXES))
+        key = (run.kind, settings, run.name * (run.kind == BASELINE))
         own = found.setdefault(key, [])
         place = next((seeds for seeds in own if run.seed not in seeds), None)
         if place is None:

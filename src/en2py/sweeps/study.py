@@ -387,13 +387,13 @@ def _unfinished(study: Path) -> list[State]:
 
 
 def _size(study: Path) -> str:
-    """Return how much disk a study takes, and how to take less."""
+    """Return how much disk a study takes, and how to take less if it can."""
     whole = folder_size(study)
     checkpoints = sum(map(folder_size, study.glob("*/checkpoints")))
-    return (
-        f"size of {study}: {decimal(whole)}, {decimal(checkpoints)} of it checkpoints "
-        "(train.py with checkpoints.keep=weights keeps their weights alone)"
-    )
+    text = f"size of {study}: {decimal(whole)}, {decimal(checkpoints)} of it checkpoints"
+    if next(study.glob("*/checkpoints/last.ckpt"), None):
+        text += " (train.py with checkpoints.keep=weights keeps their weights alone)"
+    return text
 
 
 def _count_states(states: Sequence[State]) -> str:
