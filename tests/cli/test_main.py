@@ -61,6 +61,12 @@ def test_prompt_is_unchanged_in_the_composed_config(text: str) -> None:
     assert cfg.prompt == text
 
 
+@pytest.mark.parametrize("text", ["first try, with (parens)", "it's"])
+def test_notes_are_unchanged_in_the_composed_config(text: str) -> None:
+    cfg = compose_config("train", [quoted(f"logger.wandb.notes={text}")])
+    assert cfg.logger.wandb.notes == text
+
+
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 def test_plus_of_an_override_is_kept(plus: str) -> None:
     assert quoted(f"{plus}data.path=a,b") == f"{plus}data.path='a,b'"

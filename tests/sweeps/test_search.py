@@ -46,7 +46,7 @@ def parsed(*words: str) -> Any:
         ("model=choice(tiny,small)", "tiny, small"),
         ("model.dropout=interval(0,0.4)", "0.0 to 0.4"),
         ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "0.0001 to 0.01, logarithmic"),
-        ("model.n_layers=int(interval(1,6))", "1 to 6"),
+        ("model.n_encoder_layers=int(interval(1,6))", "1 to 6"),
         ("model.d_model=range(64,257,64)", "64 to 256 in steps of 64"),
         ("model.dropout=range(0.0,0.5,0.1)", "0.0, 0.1, 0.2, 0.3, 0.4"),
     ],

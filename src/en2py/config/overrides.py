@@ -15,7 +15,7 @@ from en2py.errors import UserError, did_you_mean
 
 # Values of these keys, by their last part, are passed on as typed: Hydra's grammar would refuse or
 # change them.
-TEXTS = ("prompt", "study", "baseline")
+TEXTS = ("prompt", "study", "baseline", "notes")
 PATHS = (*READ, *WRITTEN)
 _VALUES = ("null", "true", "false", "nan", "inf")  # words that are no text in the grammar
 

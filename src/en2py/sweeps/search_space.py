@@ -5,7 +5,7 @@
 | `loss=plain,smoothed`, `model=choice(tiny, small)` | one of these values |
 | `model.dropout=interval(0.0, 0.4)` | a number between the two, ends included |
 | `optimizer.lr=tag(log, interval(1e-4, 3e-3))` | the same on a logarithmic scale |
-| `model.n_layers=int(interval(1, 6))` | a whole number between the two, ends included |
+| `model.n_encoder_layers=int(interval(1, 6))` | a whole number between the two, ends included |
 | `model.d_model=range(64, 257, 64)` | 64, 128, 192 or 256, as in a sweep |
 | `model=tiny` | not searched: a single value is fixed |
 """
