@@ -191,6 +191,28 @@ def test_an_evaluation_with_another_search_keeps_the_results_of_the_first(
     assert note in output
 
 
+def copied(best: Path, stem: str) -> Path:
+    """Return another checkpoint of the same run; its weights differ."""
+    content = checkpoints.load_checkpoint(best)
+    content["state_dict"] = {key: value * 0.9 for key, value in content["state_dict"].items()}
+    AtomicCheckpointIO().save_checkpoint(content, best.with_name(f"{stem}.ckpt"))
+    return best.with_name(f"{stem}.ckpt")
+
+
+def test_seeds_are_means_of_checkpoints_of_the_same_file_name(
+    make: Make, score: Score, tmp_path: Path
+) -> None:
+    one, two = make("seed=1", study="stems"), make("seed=2", study="stems")
+    files = [one, copied(one, "epoch001"), copied(one, "last"), two, copied(two, "last")]
+    words = [f"ckpt_path={','.join(map(str, files))}", f"folder={tmp_path}"]
+    assert score(*words, "baseline=none", "behaviour=false") == 0
+    found = results_in(tmp_path)
+    assert found.axes == ["checkpoint"]
+    n_seeds = {row.name: row.figures["nll"].n for row in found.rows if len(row.runs) == 2}
+    assert n_seeds == {"checkpoint=best": 2, "checkpoint=last": 2}
+    assert [r.name for r in found.rows if len(r.runs) == 1] == ["checkpoint=epoch001"]
+
+
 def test_some_runs_of_a_study_have_another_report_than_all(make: Make, score: Score) -> None:
     runs = [make(f"seed={seed}", study="three") for seed in (1, 2, 3)]
     words = ["baseline=none", "behaviour=false"]
@@ -762,6 +784,28 @@ def test_results_are_logged_to_wandb(
     (comparison,) = tmp_path.glob("wandb/offline-run-*")
     assert list(comparison.glob("files/media/table/figures*.json"))
     assert list(comparison.glob("files/media/table/samples*.json"))
+
+
+def test_each_checkpoint_of_a_run_is_logged_to_wandb_under_a_name_of_its_own(
+    make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best, started = make("seed=1", study="names"), []
+    logged: list[dict[str, float]] = []
+
+    def wandb_logger(*_: Any, **settings: Any) -> Any:
+        started.append(settings)
+        return SimpleNamespace(log_metrics=logged.append, log_table=lambda *_, **__: None)
+
+    monkeypatch.setattr(loggers, "wandb_logger", wandb_logger)
+    for i, path in enumerate((best, copied(best, "epoch001"))):
+        words = [f"ckpt_path={path}", "baseline=none", "behaviour=false", "logger=wandb"]
+        assert score(*words, f"folder={tmp_path / str(i)}") == 0
+    runs, evaluations = started[::2], started[1::2]
+    assert runs[0]["run_id"] == runs[1]["run_id"]
+    names = ["test/nll", "test-epoch001/nll"]
+    assert [[name for name in names if name in own] for own in logged[::2]] == [[n] for n in names]
+    assert evaluations[0]["run_id"] != evaluations[1]["run_id"]
+    assert evaluations[1]["name"] == "1 configuration on file, checkpoint epoch001, test"
 
 
 # running programs

@@ -39,6 +39,11 @@ def test_the_headline_metrics_have_a_small_table(capsys: Any) -> None:
     assert rows == [["passes,", "%", "82.7"], ["compiles,", "%", "100.0"], ["val/nll", "1.250"]]
 
 
+def test_without_a_validation_the_last_checkpoint_is_named(capsys: Any) -> None:
+    print_result({"best": {"train/loss": 1.5, "epoch": 2}, "test": {"n": 3, "compiles": 1.0}})
+    assert "last checkpoint of epoch 2 on 3 test pairs" in capsys.readouterr().out
+
+
 def test_a_warning_of_the_data_is_printed_once_per_sweep(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

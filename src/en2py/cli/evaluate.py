@@ -131,6 +131,8 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     folder = _default_folder(Path(cfg.output), runs, data, changes)
     folder = Path(cfg.folder) if cfg.folder else folder
     search = [word for word in changes if word.startswith("decoding")]
+    stems = {run.path.stem for run in runs}
+    named = [*search, *(f"checkpoint {stem}" for stem in stems - {"best"} if len(stems) == 1)]
     log.info(
         f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
         f"{data.facts['n_clusters']:,} clusters"
@@ -141,13 +143,15 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
         for run, name in zip(runs, _numbered([run.name for run in runs]), strict=True)
     ]
+    if len(stems) > 1:  # seeds are compared with those of the same file name alone
+        rows = [_with_checkpoint(row, run) for row, run in zip(rows, runs, strict=True)]
     rows += _score_baselines(_chosen_baselines(cfg), data, is_named=bool(cfg.baseline))
     if not rows:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
 
     with progress_bar("computing intervals"):
         metrics = run_metrics(rows, seen_and_new(data.training.pairs, data.pairs))
-        results = _results(rows, metrics, runs, data, search)
+        results = _results(rows, metrics, runs, data, named)
 
     for row in rows:
         file_name = re.sub(r"[^\w.=+-]+", "_", row.name)
@@ -171,6 +175,13 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     if others := [name for name in others if runs and name != folder.name]:
         log.info(f"other evaluations are kept beside it: {', '.join(others)}")
     return results
+
+
+def _with_checkpoint(row: EvaluationRow, run: CheckpointRun) -> EvaluationRow:
+    """Return the row with the name of its file among its settings; not for a copy of the user."""
+    if run.folder is None:
+        return row
+    return dataclasses.replace(row, settings={**row.settings, "checkpoint": run.path.stem})
 
 
 def _changes(runs: Sequence[CheckpointRun]) -> list[str]:
@@ -468,15 +479,16 @@ def _results(
     metrics: Sequence[RunMetrics],
     runs: Sequence[CheckpointRun],
     data: EvaluationData,
-    search: Sequence[str],
+    named: Sequence[str],
 ) -> Results:
+    """Return the results; `named` are the parts of their title that tell them from others."""
     rank_by = "bpc" if any(run.not_comparable for run in metrics) else "nll"
     table = make_rows(metrics, data.clusters, rank_by=rank_by)
     n_models = sum(row.kind == MODEL for row in table)
     title = f"{n_models} configuration{'s' * (n_models > 1)}" if n_models else "Baselines"
     versions = {name: metadata.version(name) for name in _VERSIONS}
     return Results(
-        title=", ".join([f"{title} on {data.facts['name']}{data.trained_on(runs)}", *search]),
+        title=", ".join([f"{title} on {data.facts['name']}{data.trained_on(runs)}", *named]),
         data=data.facts,
         axes=axes(metrics),
         fixed=fixed(metrics),
@@ -573,10 +585,12 @@ def _log_to_wandb(
     """Log metrics to the W&B run of each checkpoint, and the results to a W&B run of their own."""
     for run, own, section in zip(runs, metrics, sections, strict=False):
         if section and run.folder is not None:  # else a copy of a checkpoint, its run is not known
-            values = {f"{label}/{name}": value for name, value in own.values.items()}
+            stem = run.path.stem
+            own_label = label if stem == "best" else f"{label}-{stem}"
+            values = {f"{own_label}/{name}": value for name, value in own.values.items()}
             study = run.metadata["config"]["study"]
             log_evaluated_run(run.folder, study, values, section)
     if sections[-1]:
         studies = {run.metadata["config"]["study"] for run in runs}
         study = studies.pop() if len(studies) == 1 else "comparisons"
-        log_results(results, sections[-1], folder, study)
+        log_results(results, sections[-1], folder, study, sorted(run.sha256 for run in runs))

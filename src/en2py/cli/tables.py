@@ -118,10 +118,11 @@ def print_result(result: Mapping[str, Any]) -> None:
     """
     values = {**result["best"], **result["test"]}
     epoch = f" of epoch {result['best']['epoch']:.0f}" if "epoch" in result["best"] else ""
+    kind = "best" if "val/nll" in result["best"] else "last"  # without a validation
     rows = [[metric(n).head, metric(n).write(values[n])] for n in RESULT if n in values]
     columns = [Column("metric", numeric=False), Column("value")]
     n_pairs = f" on {result['test']['n']:,} test pairs" if "n" in result["test"] else ""
-    print_table(f"best checkpoint{epoch}{n_pairs}", columns, rows)
+    print_table(f"{kind} checkpoint{epoch}{n_pairs}", columns, rows)
     if limit := result.get("validation_limit"):
         log.info(f"val/nll is over {limit}, not over all validation pairs as in evaluate.py")
 

@@ -389,7 +389,13 @@ def log_evaluated_run(
     finish_wandb()
 
 
-def log_results(results: Results, section: Mapping[str, Any], folder: Path, study: str) -> None:
+def log_results(
+    results: Results,
+    section: Mapping[str, Any],
+    folder: Path,
+    study: str,
+    checkpoints: Sequence[str],
+) -> None:
     """Log the results of an evaluation as a W&B run of the type `evaluation`.
 
     Args:
@@ -397,13 +403,16 @@ def log_results(results: Results, section: Mapping[str, Any], folder: Path, stud
         section: `logger.wandb`.
         folder: Folder of the report; W&B stores offline runs in it.
         study: The study of the evaluated runs, the group of the W&B run.
+        checkpoints: The SHA-256 of each evaluated checkpoint.
     """
     name = f"{results.title}, {results.data['part']}"
     logger = wandb_logger(
         section,
         folder=folder,
         name=name,
-        run_id=digest([name, results.data["test_hash"], [row.runs for row in results.rows]])[:10],
+        run_id=digest(
+            [name, results.data["test_hash"], [row.runs for row in results.rows], checkpoints]
+        )[:10],
         group=study,
         job_type="evaluation",
         tags=["evaluation", f"data={results.data['name']}"],

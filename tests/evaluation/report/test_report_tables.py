@@ -10,6 +10,7 @@ from en2py.evaluation.report.tables import (
     failures_table,
     figures_table,
     groups_table,
+    oracles_tables,
 )
 from en2py.evaluation.results import Difference, Estimate
 from fake_results import fake_results, figure, row
@@ -101,3 +102,8 @@ def test_buckets_have_their_sizes():
 def test_validation_figures_have_their_own_prefix():
     own = row("a", validation={"nll": figure(1.0)}, figures={"nll": figure(2.0)})
     assert figure_of(own, "val/nll").value == 1.0 and figure_of(own, "nll").value == 2.0
+
+
+def test_pairs_with_unit_tests_are_counted_among_all_pairs():
+    (table,) = oracles_tables({"with tests": 3, "not run": "no sandbox"}, n_pairs=10)
+    assert [cell.text for cell in table.lines[0].cells[1:]] == ["3", "10", "30.0"]

@@ -67,7 +67,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
     differences = differences_table(rows, _ranked_first(results, TABLE), reference=reference)
     failures = failures_table(rows)
     groups = groups_table(rows, TABLE)
-    oracles = oracles_tables(results.oracles)
+    oracles = oracles_tables(results.oracles, results.data.get("n_pairs", 0))
     names = [row.name for row in rows]
     samples = Block("samples", sample_views(results.samples, names, results.attention))
     attention = Block("attention", attention_maps(results.attention, results.samples))

@@ -200,11 +200,15 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str]) -> Table:
     return Table("Figures by bucket of pairs", [*columns, *_columns(shown)], lines)
 
 
-def oracles_tables(oracles: Mapping[str, Any]) -> list[Table]:
-    """Tabulate `Results.oracles`: how many references can be tested, and why not more."""
+def oracles_tables(oracles: Mapping[str, Any], n_pairs: int) -> list[Table]:
+    """Tabulate `Results.oracles`: how many references can be tested, and why not more.
+
+    Args:
+        oracles: The record.
+        n_pairs: The number of evaluated pairs.
+    """
     shares, notes = [], []
     if oracles.get("with tests"):
-        n_pairs = oracles["with tests"] + oracles.get("n", 0)
         shares.append(("pairs with unit tests", oracles["with tests"], n_pairs))
     if own := oracles.get("own tests"):
         shares.append(("references that pass their own tests", own["passing"], own["of"]))
