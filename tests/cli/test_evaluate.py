@@ -35,6 +35,8 @@ from en2py.errors import UserError
 from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
 from en2py.evaluation.metrics import code_bleu
+from en2py.evaluation.metrics.bleu import TrainingCode
+from en2py.evaluation.metrics.seen_descriptions import SEEN
 from en2py.evaluation.results import Results
 from en2py.evaluation.scores import TrainingData
 from en2py.training import build, checkpoints, initial_data, loggers, testing
@@ -633,6 +635,35 @@ def test_copies_are_of_the_programs_that_a_run_was_trained_on(make: Make) -> Non
     assert found[1] is data.training
     assert [own.code.contains("print(1)") for own in found] == [False, False, True]
     assert len(found[0].code.codes) == 5
+
+
+@pytest.mark.parametrize("max_pairs", [5, None])
+def test_runs_on_a_part_of_the_data_or_on_variants_are_scored_like_those_on_all(
+    make: Make, max_pairs: int | None
+) -> None:
+    (run,) = runs_of(make("seed=1"))
+    everything = TrainingData.of(run.prepared, None)
+    train = run.prepared.splits["train"]
+    pair = dataclasses.replace(train[0].pair, id=f"{train[0].pair.id}/1", code="print(1)")
+    splits = {"train": [*train, dataclasses.replace(train[0], pair=pair)]}  # a variant
+    found = TrainingData.of(dataclasses.replace(run.prepared, splits=splits), max_pairs)
+    assert found.code.common == everything.code.common
+    assert found.known == everything.known == everything.pairs
+    assert found.pairs == everything.pairs[:max_pairs]
+    assert found.digest != everything.digest
+    own = TrainingData(found.pairs, TrainingCode([pair.code for pair in found.pairs]), found.known)
+    assert (own.code.common == everything.code.common) == (max_pairs is None)
+
+
+def test_descriptions_are_seen_in_the_pairs_that_the_row_was_trained_on(make: Make) -> None:
+    runs = runs_of(make("batch.max_pairs=5"), make("seed=1"))
+    everything = TrainingData.of(runs[1].prepared, None)
+    pairs = [Pair("x/0", "the same task", "x = 1", "x"), everything.pairs[-1]]
+    other = TrainingData(pairs[:1], TrainingCode(["x = 1"]), pairs[:1])
+    data: Any = SimpleNamespace(training=other, pairs=pairs)
+    rows: Any = [None] * 3  # the last is that of a baseline
+    found = EvaluationData.buckets_of(data, rows, runs)
+    assert [own[SEEN] for own in found] == [[], [1], [0]]
 
 
 def test_held_out_pairs_that_the_initial_weights_know_are_counted(

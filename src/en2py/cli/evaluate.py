@@ -52,7 +52,6 @@ from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.program_metrics import SECONDS
 from en2py.evaluation.metrics.registry import COMPARISON, figure_of, metric
-from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.summary import notes_of
@@ -150,7 +149,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
 
     with progress_bar("computing intervals"):
-        metrics = run_metrics(rows, seen_and_new(data.training.pairs, data.pairs))
+        metrics = run_metrics(rows, data.buckets_of(rows, runs))
         results = _results(rows, metrics, runs, data, named)
 
     for row in rows:

@@ -1,5 +1,6 @@
 """Open the pairs that checkpoints and baselines are scored on, and the training data."""
 
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,14 @@ from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.bleu import TrainingCode
-from en2py.evaluation.scores import EvaluationRow, TrainingData, clusters_of, score_programs
+from en2py.evaluation.metrics.seen_descriptions import seen_and_new
+from en2py.evaluation.scores import (
+    EvaluationRow,
+    TrainingData,
+    clusters_of,
+    originals,
+    score_programs,
+)
 from en2py.training import build
 from en2py.training.initial_data import initial_data, n_known_to_initial_weights
 
@@ -67,7 +75,24 @@ class EvaluationData:
         codes = [pair.code for pair in run.trained_pairs]
         if codes == self.training.code.codes:
             return self.training
-        return TrainingData(self.training.pairs, TrainingCode(codes, frequent=self.training.code))
+        code = TrainingCode(codes, frequent=self.training.code)
+        return dataclasses.replace(self.training, code=code)
+
+    def buckets_of(self, rows: Sequence[EvaluationRow], runs: Sequence[CheckpointRun]) -> list[Any]:
+        """Return per row the pairs by whether its training has a description of the same task.
+
+        Args:
+            rows: First those of the runs, then those of baselines, which read `training`.
+            runs: The checkpoints.
+        """
+        found: dict[str, dict[str, list[int]]] = {}  # runs often share their training pairs
+        trained = [originals(run.trained_pairs) for run in runs]
+        trained += [self.training.pairs] * (len(rows) - len(runs))
+        keys = [digest([pair.description for pair in pairs]) for pairs in trained]
+        for key, pairs in zip(keys, trained, strict=True):
+            if key not in found:
+                found[key] = seen_and_new(pairs, self.pairs)
+        return [found[key] for key in keys]
 
     def trained_on(self, runs: Sequence[CheckpointRun]) -> str:
         """Return the training data of runs for a title; empty if they are those of the title."""

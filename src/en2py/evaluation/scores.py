@@ -53,27 +53,41 @@ _MAX_WEIGHTS = 400_000  # attention weights in a report: a few megabytes
 class TrainingData:
     """The training pairs that programs may be copied from.
 
+    What metrics compare with is of all training pairs, so that runs on fewer of them, or on
+    augmented variants, are scored alike.
+
     Attributes:
         pairs: The training pairs without augmented variants.
-        code: The training programs, augmented variants included.
+        code: The training programs, augmented variants included, and the n-grams to ignore.
+        known: All training pairs of the data: the known programs of a description.
     """
 
     pairs: list[Pair]
     code: TrainingCode
+    known: list[Pair]
 
     @cached_property
     def digest(self) -> str:
         """Return a digest of the pairs and of the programs."""
-        pairs = [[pair.id, pair.source, pair.description, pair.code] for pair in self.pairs]
-        return digest([pairs, self.code.digest])
+        lists = [self.pairs] if self.known == self.pairs else [self.pairs, self.known]
+        pairs = [[[p.id, p.source, p.description, p.code] for p in own] for own in lists]
+        return digest([*pairs, self.code.digest])
 
     @classmethod
     def of(cls, prepared: Prepared, max_pairs: int | None) -> "TrainingData":
         """Return the training data of prepared data, of which a run reads `batch.max_pairs`."""
-        pairs = prepared.pairs("train")[:max_pairs]
-        ids = {pair.id for pair in pairs}
-        originals = [pair for pair in pairs if pair.id.rpartition("/")[0] not in ids]
-        return cls(originals, TrainingCode([pair.code for pair in pairs]))
+        everything = prepared.pairs("train")
+        known, pairs = originals(everything), everything[:max_pairs]
+        shared = TrainingCode([pair.code for pair in known])
+        codes = [pair.code for pair in pairs]
+        code = shared if codes == shared.codes else TrainingCode(codes, frequent=shared)
+        return cls(originals(pairs), code, known)
+
+
+def originals(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return training pairs without the augmented variants of others."""
+    ids = {pair.id for pair in pairs}
+    return [pair for pair in pairs if pair.id.rpartition("/")[0] not in ids]
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,7 @@ def score_programs(
 
     def compute() -> dict[str, Any]:
         with progress_bar(f"comparing {len(programs):,} programs with their references"):
-            known = known_codes(training.pairs, pairs)
+            known = known_codes(training.known, pairs)
             return asdict(
                 program_metrics.score(
                     programs,
@@ -225,19 +239,19 @@ def clusters_of(pairs: Sequence[Pair]) -> list[int]:
 
 
 def run_metrics(
-    rows: Sequence[EvaluationRow], buckets: Mapping[str, Sequence[int]]
+    rows: Sequence[EvaluationRow], buckets: Sequence[Mapping[str, Sequence[int]]]
 ) -> list[RunMetrics]:
     """Return the metrics of each row, over the pairs that can be compared.
 
     Args:
         rows: Scores on the same pairs; the first model is the reference.
-        buckets: Name to the indices of its pairs.
+        buckets: Per row, name to the indices of its pairs.
     """
     models = [row for row in rows if row.kind == MODEL]
     shared = _readable(row.tables for row in models)
     shared_validation = _readable(row.validation for row in models)
     found = []
-    for row in rows:
+    for row, own_buckets in zip(rows, buckets, strict=True):
         tables = {**row.tables, **row.sampled}
         if row.name == SECOND_HUMAN:  # its programs are themselves among the known ones
             tables = {name: counts for name, counts in tables.items() if not name.endswith("_any")}
@@ -262,7 +276,7 @@ def run_metrics(
                 counts=tables,
                 validation=_values(validation),
                 failures=failures(row.scores, row.executions, row.is_scored),
-                groups=_groups(tables, buckets, row.is_scored),
+                groups=_groups(tables, own_buckets, row.is_scored),
                 notes=[*row.notes, *reasons, *_note_on_long_pairs(row, shared)],
                 not_comparable=not_comparable,
             )

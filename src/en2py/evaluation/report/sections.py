@@ -100,7 +100,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
         Section(
             "Seen and new descriptions",
             _tables(groups),
-            "Seen: a training pair has the same description. Mean over the runs of a row.",
+            "Seen: a training pair of the row has the same description. Mean over its runs.",
         ),
         Section("References that can be tested", [*_tables(*oracles), *_other_oracles(results)]),
         Section("Fixed settings", _fixed(results), "The same in every model row."),
