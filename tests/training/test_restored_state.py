@@ -64,6 +64,38 @@ def test_schedule_of_torch_continues_in_a_resumed_run(
     assert checkpoint["lr_schedulers"][0]["last_epoch"] == checkpoint["global_step"]
 
 
+def with_config(path: Path, folder: Path, section: str, values: dict[str, Any]) -> Path:
+    """Return a copy of a checkpoint whose run had other values in a section."""
+    content = load_checkpoint(path)
+    content["en2py"]["config"][section] |= values
+    AtomicCheckpointIO().save_checkpoint(content, folder / "changed.ckpt")
+    return folder / "changed.ckpt"
+
+
+@pytest.mark.slow
+def test_tolerated_faults_are_those_of_the_checkpoint_unless_typed(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path
+) -> None:
+    path = with_config(last(whole[1]), tmp_path, "faults", {"spike": 1e6, "skip_batches": 3})
+    assert go(f"ckpt_path={path}", "trainer.max_epochs=4", "faults.skip_batches=1") == 0
+    config = load_checkpoint(last(folder_of(tmp_path)))["en2py"]["config"]
+    assert config["faults"] == {"spike": 1e6, "skip_batches": 1}
+
+
+@pytest.mark.slow
+def test_value_of_a_callback_that_the_run_does_not_have_is_refused(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = with_config(last(whole[1]), tmp_path, "callbacks", {"samples": None})
+    assert go(f"ckpt_path={path}", "trainer.max_epochs=4") == 2  # a typed value of the fixture
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "callbacks.samples.n_samples=2: the run of the checkpoint has callbacks"
+    )
+    assert "callbacks.samples=null; remove it, or add callbacks=default" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "message"),

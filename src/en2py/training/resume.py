@@ -26,11 +26,11 @@ from en2py.training.distributed import is_rank_zero
 
 # Options of the resumed run, never of the run that wrote the checkpoint.
 _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger",
-        "faults", "compute", "allowed_packages", "show_config")  # fmt: skip
+        "allowed_packages", "show_config")  # fmt: skip
 # These sections may change: `RestoredState` applies them over restored state. The weights depend
 # on all others, which must match; otherwise use `init_from`.
 _CHANGEABLE = (*_OWN, "optimizer", "scheduler", "callbacks", "trainer", "batch", "decoding",
-               "checkpoints", "sandbox", "behaviour")  # fmt: skip
+               "checkpoints", "sandbox", "behaviour", "faults", "compute")  # fmt: skip
 
 
 def resumed_config(
@@ -39,8 +39,9 @@ def resumed_config(
     """Return the checkpoint's config with the overrides of the command line, and its choices.
 
     Raises:
-        UserError: If an override changes a section that the weights depend on, or cannot take
-            effect on the state of the optimiser; or if training is complete.
+        UserError: If an override changes a section that the weights depend on, cannot take effect
+            on the state of the optimiser, or is of a callback that the checkpoint's run does
+            not have; or if training is complete.
     """
     _check_whole(cfg.ckpt_path, checkpoint)
     stored = checkpoint["en2py"]
@@ -70,6 +71,7 @@ def resumed_config(
                 OmegaConf.update(merged, name, value, merge=False, force_add=True)
         if group in choices:
             merged_choices[group] = choices[group]
+    _check_callbacks(merged, choices.get("callbacks", "default"))
     for key in _OWN:
         OmegaConf.update(merged, key, cfg[key], merge=False, force_add=True)
     config: Any = OmegaConf.to_container(merged, resolve=True)
@@ -109,6 +111,18 @@ def resumed_config(
                 + f": type a higher number, for example trainer.max_{unit}={2 * done}"
             )
     return merged, merged_choices
+
+
+def _check_callbacks(config: DictConfig, option: str) -> None:
+    """Raise if a typed value is alone in the section of a callback that the run does not have."""
+    for name, section in (config.get("callbacks") or {}).items():
+        if section is not None and "_target_" not in section:
+            key = next(iter(section))
+            raise UserError(
+                f"callbacks.{name}.{key}={section[key]}: the run of the checkpoint has "
+                f"callbacks.{name}=null; remove it, or add callbacks={option} to resume with "
+                "these callbacks"
+            )
 
 
 def _check_whole(path: str, checkpoint: Mapping[str, Any]) -> None:

@@ -17,7 +17,8 @@ class SampleGenerations(Callback):
 
     Args:
         n_samples: Number of validation descriptions, the same in each epoch.
-        every_n_epochs: How often; also after the last epoch.
+        every_n_epochs: How often: at the first validation after each so many epochs, and at the
+            last validation.
     """
 
     def __init__(self, n_samples: PositiveInt, every_n_epochs: PositiveInt) -> None:
@@ -26,8 +27,7 @@ class SampleGenerations(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Generate, score and log."""
         epoch = trainer.current_epoch + 1
-        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
-        if trainer.sanity_checking or not due:
+        if trainer.sanity_checking or not self._is_due(epoch, trainer):
             return
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         pairs: Sequence[Pair] = datamodule.sample("val", self.n_samples)
@@ -42,3 +42,9 @@ class SampleGenerations(Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "log_table"):
                 logger.log_table("val/samples", columns=columns, data=rows[:16])
+
+    def _is_due(self, epoch: int, trainer: Trainer) -> bool:
+        """Return whether samples are due at the validation after an epoch, counted from 1."""
+        between = trainer.check_val_every_n_epoch or 1  # epochs
+        is_last = epoch <= (trainer.max_epochs or 0) < epoch + between
+        return is_last or epoch // self.every_n_epochs > (epoch - between) // self.every_n_epochs
