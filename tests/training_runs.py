@@ -73,7 +73,8 @@ def runner(folder: Path) -> Go:
         else:
             from evaluate import main
 
-            fixed = ["trainer.accelerator=cpu"]
+            scores = not any(o.startswith(("study=", "results=", "export=")) for o in overrides)
+            fixed = ["trainer.accelerator=cpu"] * scores
         keys = {o.lstrip("+").split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]

@@ -104,10 +104,13 @@ def make(folder: Path) -> Make:
 @pytest.fixture(scope="module")
 def score(folder: Path) -> Score:
     def run(*words: str) -> int:
-        fixed = ["trainer.accelerator=cpu", f"cache={folder / 'cache'}", "processes=1"]
-        fixed += [f"sandbox.{key}={value}" for key, value in SANDBOX.items()]
-        fixed += [f"output={folder / 'outputs'}", "n_maps=1"]
         given = {word.partition("=")[0] for word in words}
+        fixed = [f"cache={folder / 'cache'}", "processes=1"]
+        if not given & {"study", "results", "export", "prompt", "prompts"}:
+            fixed += [f"sandbox.{key}={value}" for key, value in SANDBOX.items()]
+            fixed += [f"output={folder / 'outputs'}"]
+            if any(word.startswith(("ckpt_path=", "/")) for word in words):
+                fixed += ["trainer.accelerator=cpu", "n_maps=1"]
         kept = [word for word in fixed if word.partition("=")[0] not in given]
         return command(main, "evaluate", argv=["evaluate.py", *kept, *words])
 
@@ -328,7 +331,7 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
 def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
     make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = make("seed=1", study="voting alone")
+    path = make("batch.max_pairs=20", study="voting alone")
     alone = [f"ckpt_path={path}", *VOTES, "decoding.n_retrieved=0"]
     assert score(*alone, "prompt=add 3 to a total") == 2
     assert "has no weights for these settings; an evaluation of the" in capsys.readouterr().err
@@ -486,7 +489,8 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         (["ckpt_path=x.ckpt", "seed=2"], "seed: cannot be chosen here: a setting of train.py"),
         (["ckpt_path=x", "data=tasks", "tokenizer/tgt=bpe"], "tokenizer/tgt: a checkpoint brings"),
         (["ckpt_path=x", "data=tasks", "model.d_ff=8"], "model.d_ff: a checkpoint brings its own"),
-        (["ckpt_path=x", "data=tasks", "prompt=add"], "prompt and data= exclude each other"),
+        (["ckpt_path=x", "data=tasks", "trainer=smoke"], "trainer: a checkpoint brings its own"),
+        (["ckpt_path=x", "data=tasks", "optimizer=adamw"], "optimizer: a checkpoint brings its"),
         (["data=tasks"], "ckpt_path is needed: add ckpt_path=FILE; without a checkpoint"),
         (["data=tasks", "split=random"], "ckpt_path is needed"),
         (["two"], "'two' is not of the form key=value"),
@@ -512,12 +516,13 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
             ["ckpt_path=x.ckpt", "pass_at_k.n_samples=3"],
             "too few samples for pass@5, pass@10; use pass_at_k.n_samples=10, or pass_at_k.k=[1]",
         ),
-        (["study=x", "ckpt_path=x.ckpt"], "of a study and ignores ckpt_path=x.ckpt"),
-        (["study=x", "logger=wandb"], "of a study and ignores logger=wandb"),
-        (["results=x", "part=val"], "a report again and ignores part=val"),
         (["ckpt_path=x.ckpt", "trainer.devices=2"], "trainer.devices=2: an evaluation uses one"),
         (["ckpt_path=x.ckpt", "trainer.devices=auto"], "leave it out, or choose one by its number"),
-        (["ckpt_path=x.ckpt", "prompt=a", "export=x"], "exports a model and ignores prompt=a"),
+        (
+            ["ckpt_path=x.ckpt", "logger=wandb", "logger.wandb.log_checkpoints=true"],
+            "logger.wandb.log_checkpoints=true: an evaluation uploads no checkpoint",
+        ),
+        (["x.ckpt", "--verbose"], "--verbose is an option of train.py; --cfg job prints"),
         (
             ["ckpt_path=a.ckpt", "ckpt_path=b.ckpt"],
             "ckpt_path=a.ckpt ckpt_path=b.ckpt: ckpt_path has two values; keep one",
@@ -530,6 +535,74 @@ def test_a_user_error_is_one_sentence(
     assert score(*words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "ignored"),
+    [
+        ("study=x", "ckpt_path=x.ckpt"),
+        ("study=x", "logger=wandb"),
+        ("study=x", "decoding=beam"),
+        ("study=x", "pass_at_k.n_samples=10"),
+        ("study=x", "behaviour=false"),
+        ("study=x", "attention=[encoder]"),
+        ("study=x", "baselines.bm25.k1=9"),
+        ("study=x", "batch.max_tokens=3"),
+        ("study=x", "sandbox.timeout_s=1"),
+        ("study=x", "data.path=x"),
+        ("study=x", "output=x"),
+        ("study=x", "trainer.accelerator=cpu"),
+        ("results=x", "part=val"),
+        ("results=x", "decoding=beam"),
+        ("results=x", "behaviour=false"),
+        ("ckpt_path=x export=y", "prompt=a"),
+        ("ckpt_path=x export=y", "decoding=beam"),
+        ("ckpt_path=x export=y", "decoding.grammar=true"),
+        ("ckpt_path=x export=y", "folder=x"),
+        ("ckpt_path=x prompt=a", "prompts=y"),
+        ("ckpt_path=x prompt=a", "folder=x"),
+        ("ckpt_path=x prompt=a", "data=tasks"),
+        ("ckpt_path=x prompt=a", "attention=[encoder]"),
+        ("ckpt_path=x prompt=a", "batch.max_tokens=3"),
+        ("ckpt_path=x prompt=a decoding=beam", "sandbox.timeout_s=1"),
+        ("ckpt_path=x prompts=a", "pass_at_k.n_samples=10"),
+        ("baseline=bm25", "decoding=beam"),
+        ("baseline=bm25", "pass_at_k.n_samples=10"),
+        ("baseline=bm25", "attention=[encoder]"),
+        ("baseline=bm25", "n_maps=1"),
+        ("baseline=bm25", "batch.max_tokens=3"),
+        ("baseline=bm25", "trainer=smoke"),
+        ("baseline=bm25", "optimizer=adamw"),
+        ("baseline=bm25", "model.d_ff=8"),
+    ],
+)
+def test_a_task_ignores_no_setting(
+    words: str, ignored: str, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = words.removeprefix("ckpt_path=x ").split()[0]
+    assert score(*words.split(), ignored) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{task} ") and error.count("\n") == 1
+    assert f" and ignores {ignored}: use one of them" in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "study=x folder=y cache=y",
+        "results=x folder=y processes=1",
+        "ckpt_path=x export=y allowed_packages=[]",
+        "ckpt_path=x prompt=a decoding=beam data.path=y trainer.accelerator=cpu",
+        "ckpt_path=x prompt=a decoding.grammar=true",
+        "ckpt_path=x prompts=y decoding=votes sandbox.timeout_s=1",
+        "ckpt_path=x baseline=bm25 decoding=beam pass_at_k.n_samples=10",
+    ],
+)
+def test_settings_that_a_task_reads_are_not_refused(
+    words: str, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(*words.split()) == 2
+    assert re.search(r": x does not exist|there is no such folder", capsys.readouterr().err)
 
 
 def test_model_that_reads_none_of_the_pairs_is_refused(

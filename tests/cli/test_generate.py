@@ -46,6 +46,28 @@ def test_generate_prints_what_evaluate_prints_for_the_same_prompt(
 
 
 @pytest.mark.slow
+def test_accelerator_is_the_device_that_generates(
+    whole: tuple[Go, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go, folder = whole
+    words = [str(folder), "prompt=add 3 to a total"]
+    if not torch.cuda.is_available():
+        assert go(*words, "trainer.accelerator=gpu", program="evaluate") == 2
+        assert "trainer.accelerator=gpu: this machine has no such" in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    devices = []
+    candidates = Seq2SeqModule.candidates
+
+    def recorded(self: Seq2SeqModule, *args: Any, **more: Any) -> Any:
+        devices.append(self.device.type)
+        return candidates(self, *args, **more)
+
+    monkeypatch.setattr(Seq2SeqModule, "candidates", recorded)
+    assert go(*words, "trainer.accelerator=cpu", program="evaluate") == 0
+    assert devices == ["cpu"]
+
+
+@pytest.mark.slow
 def test_generate_reports_out_of_memory_in_one_sentence(
     whole: tuple[Go, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,14 @@ def test_folder_that_runs_do_not_follow_is_refused(
     assert "set output=FOLDER or study=NAME" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["hydra.run.dir=x", "hydra.output_subdir=x"])
+def test_folder_that_an_evaluation_does_not_follow_is_refused(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.command(print, "evaluate", ["evaluate.py", word]) == 2
+    assert f"{word}: results are stored beside the checkpoint" in capsys.readouterr().err
+
+
 def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere")
     assert quoted("data.path=~/pairs.txt") == "data.path='/somewhere/pairs.txt'"

@@ -408,8 +408,9 @@ def test_a_study_is_a_folder_below_output(study: str | None) -> None:
                               else "study is empty")  # fmt: skip
 
 
-def test_a_null_argument_is_refused_in_an_evaluation_too() -> None:
-    cfg = composed("evaluate", "decoding=beam", "baseline=bm25")
+def test_a_null_argument_is_refused_in_an_evaluation_too(tmp_path: Path) -> None:
+    cfg = composed("evaluate", "decoding=beam")
+    cfg.ckpt_path = str(tmp_path)
     validate(cfg, "evaluate")
     assert "baselines.bm25.k1=null: expected" in refused(
         cfg.copy(), "evaluate", **{"baselines.bm25.k1": None}
@@ -417,11 +418,6 @@ def test_a_null_argument_is_refused_in_an_evaluation_too() -> None:
     assert "decoding.beam_size=null: expected" in refused(
         cfg, "evaluate", **{"decoding.beam_size": None}
     )
-
-
-def test_prompt_and_prompts_exclude_each_other() -> None:
-    message = refused(composed("evaluate"), "evaluate", ckpt_path="a", prompt="x", prompts="y")
-    assert "use one of them" in message
 
 
 def test_an_evaluation_scores_a_whole_split() -> None:

@@ -16,7 +16,7 @@ from en2py.cli.votes import Pool
 from en2py.console import duration
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
-from en2py.training.build import module_of, prepare_data
+from en2py.training.build import check_devices, module_of, prepare_data
 from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
@@ -66,17 +66,19 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
 
 def _open(path: Path, cfg: DictConfig) -> tuple[Seq2SeqModule, Rank | None]:
     """Return the module of a checkpoint, and what ranks its programs if its search does not."""
+    check_devices(cfg.trainer)
     checkpoint = load_checkpoint(path)
     metadata = checkpoint["en2py"]
+    max_pairs = metadata["config"]["batch"]["max_pairs"]  # that of an evaluation is another
     config = metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
     if "n_retrieved" not in config["decoding"]:
-        return module_of(checkpoint), None
+        return module_of(checkpoint, accelerator=cfg.trainer.accelerator), None
     config["data"] = locate_data(config, metadata.get("files", {}), path)
     with redirect_stdout(sys.stderr):
         prepared = prepare_data(config)[0]
-    module = module_of(checkpoint, prepared)
+    module = module_of(checkpoint, prepared, cfg.trainer.accelerator)
     sandbox: Any = OmegaConf.to_container(cfg.sandbox, resolve=True)
-    pool = Pool.of(path, module, prepared, module.metadata["config"]["batch"]["max_pairs"], sandbox)
+    pool = Pool.of(path, module, prepared, max_pairs, sandbox)
     weights = pool and pool.stored_weights()
     if not pool or not weights:
         raise UserError(

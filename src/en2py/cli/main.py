@@ -52,10 +52,11 @@ from en2py.training import run_folder, signals
 log = logging.getLogger(__name__)
 
 _NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
-_NOT_FOLLOWED = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job.chdir")
+# An evaluation follows the first: it writes the record of its sweep there.
+_NOT_FOLLOWED = ("hydra.sweep.", "hydra.run.", "hydra.output_subdir", "hydra.job.chdir")
 # The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
-_OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "experiment")
+_OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "optimizer", "experiment")
 
 
 class RunFailed(Exception):
@@ -147,6 +148,8 @@ def command(
 
 def _parsed(words: Sequence[str], program: str) -> tuple[list[str], list[str]]:
     """Return the options and the overrides of a command line, as Hydra gets them."""
+    if "--verbose" in words and program != "train":
+        raise UserError("--verbose is an option of train.py; --cfg job prints the config")
     words = ["show_config=true" if word == "--verbose" else word for word in words]
     options, overrides = separate(words, takes_checkpoints=program == "evaluate")
     check_repeated(overrides)
@@ -174,7 +177,7 @@ def config_of(program: str, overrides: Sequence[str]) -> str:
     if program != "evaluate" or not has_data:
         return program
     for key in given if "ckpt_path" in given else ():
-        if re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
+        if key == "trainer" or re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
             raise UserError(
                 f"{key}: a checkpoint brings its own; with data= only data, split and cleaning are"
                 " chosen"
@@ -196,15 +199,17 @@ def refuse(reason: str, code: int = 2) -> int:
     return code
 
 
-def _check_hydra(config_name: str, overrides: Sequence[str]) -> None:
-    """Refuse settings of Hydra that a run does not follow; Lightning sets some for its ranks."""
+def _check_hydra(program: str, overrides: Sequence[str]) -> None:
+    """Refuse settings of Hydra that a job does not follow; Lightning sets some for its ranks."""
     if "LOCAL_RANK" in os.environ:
         return
-    for override in overrides if config_name == "train" else ():
-        if override.lstrip("+~").startswith(_NOT_FOLLOWED):
-            raise UserError(
-                f"{override}: runs are stored in output/study/RUN; set output=FOLDER or study=NAME"
-            )
+    refused = _NOT_FOLLOWED[program == "evaluate" :]
+    why = "results are stored beside the checkpoint, or in folder=FOLDER"
+    if program == "train":
+        why = "runs are stored in output/study/RUN; set output=FOLDER or study=NAME"
+    for override in overrides:
+        if override.lstrip("+~").startswith(refused):
+            raise UserError(f"{override}: {why}")
 
 
 def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:

@@ -25,11 +25,25 @@ from en2py.config.argument_types import argument_types
 from en2py.config.composition import CONF, READ, WRITTEN, leaves, nodes, typed
 from en2py.config.instantiate import allow_packages, check_allowed, class_of, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
+from en2py.config.overrides import task_overrides, unquoted
 from en2py.config.paths import check_path, reads_folders, written_keys
 from en2py.config.values import REFUSED_TRAINER_ARGUMENTS, VALUES, Section, matches
 from en2py.errors import UserError, did_you_mean
 
 _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
+# Per task of evaluate.py what it does, and a pattern of the keys that it reads.
+_TASKS = {
+    "study": ("recomputes the summary of a study", "folder"),
+    "results": ("renders a report again", "folder"),
+    "export": ("exports a model", "ckpt_path"),
+    "prompt": ("generates a program", "ckpt_path|decoding|data.path|trainer.accelerator"),
+    "prompts": ("generates programs", "ckpt_path|decoding|data.path|trainer.accelerator"),
+    "baseline": (
+        "without ckpt_path scores no model",
+        r"baselines|data|split|cleaning|tokenizer|augmentation|vocab|model(?!\.)"
+        "|model.max_(src|tgt)_len|experiment|part|folder|output|behaviour|code_bleu|sandbox|logger",
+    ),
+}
 
 
 def validate(cfg: DictConfig, config_name: str = "train") -> None:
@@ -211,6 +225,7 @@ def _check_evaluation(config: Section) -> None:
     for name in ("prompt", "prompts"):
         if config.get(name) is not None and not config.get("ckpt_path"):
             raise UserError(f"{name} needs a model: add ckpt_path=FILE")
+    _check_one_task(config)
     if (n := config["batch"]["max_pairs"]) is not None:
         raise UserError(f"batch.max_pairs={n} limits the training pairs; a whole split is scored")
     if starts_ranks(config["trainer"]):
@@ -219,12 +234,8 @@ def _check_evaluation(config: Section) -> None:
             f"trainer.devices={devices}: an evaluation uses one device; leave it out, or choose "
             "one by its number, trainer.devices=[1]"
         )
-    _check_one_task(config)
     _check_pass_at_k(config["pass_at_k"])
     source = config["data"].get("source") or {}
-    for name in ("prompt", "prompts", "export", "results", "study"):
-        if source and config.get(name) is not None:
-            raise UserError(f"{name} and data= exclude each other: {name} evaluates no data")
     if config["data"].get("path") is None and "path" in source and "url" not in source:
         raise UserError("data.path is needed: add data.path=FILE")
     known = [*config["baselines"], "all", "none"]
@@ -234,21 +245,18 @@ def _check_evaluation(config: Section) -> None:
 
 
 def _check_one_task(config: Section) -> None:
-    """Refuse keys that a command would ignore: each of these tasks does nothing else."""
-    tasks = {"study": "recomputes the summary of a study", "results": "renders a report again"}
-    tasks |= {"export": "exports a model", "prompt": "generates a program"}
-    tasks |= {"prompts": "generates programs"}
-    default = _primary("evaluate")[0]
-    others = ("ckpt_path", "baseline", *tasks, "part", "code_bleu", "logger")
-    for task, does in tasks.items():
-        needed = () if task in ("study", "results") else ("ckpt_path",)
-        for name in others if config.get(task) is not None else ():
-            value = config.get(name)
-            if name not in (task, *needed) and (value or None) != (default.get(name) or None):
-                text = ",".join(value) if isinstance(value, Mapping) else typed(value)
-                raise UserError(
-                    f"{task}={config[task]} {does} and ignores {name}={text}: use one of them"
-                )
+    """Refuse typed keys that the task of a command would ignore."""
+    given = [task for task in _TASKS if config.get(task) is not None]
+    if not given or not HydraConfig.initialized() or given == ["baseline"] and config["ckpt_path"]:
+        return
+    does, reads = _TASKS[given[0]]
+    if "n_retrieved" in config["decoding"] and "decoding" in reads:
+        reads += "|sandbox"  # which ranks the programs of decoding=votes
+    for word in (unquoted(word).lstrip("+") for word in task_overrides()):
+        if not re.match(rf"~?({given[0]}|{reads}|cache|processes|allowed_packages)\b", word):
+            raise UserError(
+                f"{given[0]}={config[given[0]]} {does} and ignores {word}: use one of them"
+            )
 
 
 def _check_pass_at_k(sampling: Section) -> None:
@@ -466,6 +474,11 @@ def _check_official_split(config: Section) -> None:
 def _check_loggers(config: Section) -> None:
     """Refuse a logger whose package is missing, or that an evaluation would not use."""
     for name, section in (config.get("logger") or {}).items():
+        if "baselines" in config and (section or {}).get("log_checkpoints"):
+            raise UserError(
+                f"logger.{name}.log_checkpoints=true: an evaluation uploads no checkpoint; "
+                "train.py does"
+            )
         if not section or name == "wandb":
             continue
         if "baselines" in config:

@@ -405,12 +405,15 @@ def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModul
     return module_of(load_checkpoint(best_of(path)))
 
 
-def module_of(checkpoint: Mapping[str, Any], prepared: Prepared | None = None) -> Seq2SeqModule:
+def module_of(
+    checkpoint: Mapping[str, Any], prepared: Prepared | None = None, accelerator: str = "auto"
+) -> Seq2SeqModule:
     """Return the module of a loaded checkpoint, with its weights, in eval mode.
 
     Args:
         checkpoint: The checkpoint.
         prepared: The data of its training; None: they are prepared, if there are neighbours.
+        accelerator: Its device, one that `check_devices` accepts.
 
     Raises:
         UserError: If the data of its neighbours are missing.
@@ -424,7 +427,8 @@ def module_of(checkpoint: Mapping[str, Any], prepared: Prepared | None = None) -
         data = locate_data(config, metadata["files"], metadata["run"], remedy)
         config = {**config, "data": data}
         module.neighbours = neighbours(config, prepared or prepare_data(config)[0])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(accelerator if accelerator in ("cpu", "mps") else default)
     module = module.to(device).eval()
     engine = metadata["config"]["decoding"].get("engine", "torch")
     if engine != "torch":
