@@ -73,8 +73,8 @@ def runner(folder: Path) -> Go:
         else:
             from evaluate import main
 
-            scores = not any(o.startswith(("study=", "results=", "export=")) for o in overrides)
-            fixed = ["trainer.accelerator=cpu"] * scores
+            has_model = any(o.startswith(("ckpt_path=", "/")) for o in overrides)
+            fixed = ["trainer.accelerator=cpu"] * has_model
         keys = {o.lstrip("+").split("=")[0] for o in overrides}
         kept = [o for o in fixed if o.split("=")[0] not in keys]
         words = [f"{program}.py", *kept, f"cache={folder / 'cache'}", *overrides]
