@@ -117,6 +117,7 @@ def test_compose_equals_the_composition_of_train() -> None:
         (["-m"], {}, "'-m' is not of the form 'key=value'"),
         ([None], {}, "None is not of the form 'key=value'"),
         (["hydra/launcher=joblib"], {}, "hydra/launcher=joblib: only the command line"),
+        (["scheduler=noam"], {"optimizer": {"lr": 0.1}}, "optimizer.lr=0.1: scheduler=noam sets"),
         ([], {"trainer": "ddp"}, "several processes are started by the command line"),
     ],
 )

@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from en2py.config.composition import compose_config, without_hydra, without_preset
+from en2py.config.composition import compose_config, job_of, without_preset
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import python_overrides
 from en2py.config.validation import starts_ranks, validate
@@ -73,7 +72,8 @@ def compose(*overrides: str, **settings: Any) -> DictConfig:
         `en2py.compose("loss=smoothed", trainer={"max_epochs": 3})`
     """
     with _as_overrides(overrides, settings) as words:
-        return _composed(words)[0]
+        with _validated(words) as cfg:
+            return cfg
 
 
 def train(*overrides: str, **settings: Any) -> TrainedRun:
@@ -92,17 +92,12 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
         `en2py.train("loss=smoothed", "data=file", "data.path=pairs.jsonl")`
     """
     configure_logging()
-    hydra = HydraConfig.instance()
-    earlier = hydra.cfg
-    with _as_overrides(overrides, settings) as words:
-        cfg, composed = _composed(words)
+    with _as_overrides(overrides, settings) as words, _validated(words) as cfg:
         if starts_ranks(cfg.trainer):
             raise UserError(
                 f"trainer.devices={cfg.trainer.devices}: several processes are started by the "
                 f"command line: python train.py {' '.join(words)}"
             )
-        hydra.cfg = None
-        hydra.set_config(composed)
         try:
             from en2py.cli.train import train as train_run  # torch takes seconds
 
@@ -111,19 +106,17 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
         except SystemExit as stop:  # a signal, after a checkpoint was saved
             same = "the same call" + " without fresh=True" * cfg.fresh
             raise KeyboardInterrupt(f"interrupted; {same} resumes") from stop
-        finally:
-            hydra.cfg = earlier
         result = read_result(folder)
         assert result is not None
         return TrainedRun(folder, result)
 
 
-def _composed(words: list[str]) -> tuple[DictConfig, DictConfig]:
-    """Return the validated config, and the config with Hydra's own settings."""
-    composed = compose_config("train", without_preset("train", words))
-    cfg = without_hydra(composed)
-    validate(cfg)
-    return cfg, composed
+@contextmanager
+def _validated(words: list[str]) -> Iterator[DictConfig]:
+    """Yield the validated config of a run as that of Hydra's job."""
+    with job_of(compose_config("train", without_preset("train", words))) as cfg:
+        validate(cfg)
+        yield cfg
 
 
 @contextmanager

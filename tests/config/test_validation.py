@@ -277,6 +277,74 @@ def test_only_folders_that_a_command_writes_to_are_checked(
         validate(cfg, "evaluate")
 
 
+@pytest.mark.parametrize(
+    ("choices", "typed", "remedy"),
+    [
+        (["scheduler=noam"], "optimizer.lr=0.001", "scheduler=noam sets the rate itself"),
+        (["embeddings=none"], "embeddings.freeze_epochs=5", "choose embeddings=joint"),
+        (["embeddings=none"], "embeddings.vectors.dim=64", "choose embeddings=joint"),
+        (["augmentation=none"], "augmentation.seed=5", "choose augmentation=rename"),
+        (
+            ["cleaning=default", "cleaning.use.limit_lengths=false"],
+            "cleaning.steps.limit_lengths.max_code=300",
+            "add cleaning.use.limit_lengths=true",
+        ),
+        (
+            ["trainer.gradient_clip_val=0"],
+            "+trainer.gradient_clip_algorithm=value",
+            "add trainer.gradient_clip_val=VALUE",
+        ),
+        (["data=mbpp", "split=mbpp", f"data.path={__file__}"], "split.seed=2", "fixes this split"),
+        (
+            ["data=english_python", f"data.path={__file__}"],
+            "data.source.sha256=0",
+            f"data.path={__file__} is read instead",
+        ),
+        (["tokenizer=pieces", f"tokenizer.path={__file__}"], "tokenizer.vocab_size=600", "keep"),
+        ([], "hydra/launcher=joblib", "add -m"),
+        (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),
+        (
+            ["hydra.mode=MULTIRUN", "hydra/sweeper=search", "hydra.sweeper.pruner=null"],
+            "hydra.sweeper.n_warmup_epochs=3",
+            "use hydra.sweeper.pruner=median",
+        ),
+    ],
+)
+def test_typed_setting_without_effect_is_refused(
+    choices: list[str], typed: str, remedy: str
+) -> None:
+    if "hydra/launcher=joblib" not in choices:
+        validate(composed("train", *choices))
+    message = refused(composed("train", typed, *choices))
+    assert message.startswith(f"{typed.lstrip('+')}: ") and remedy in message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=schedules", "optimizer=adamw_fast", "scheduler=noam"],
+        ["experiment=joint_vectors", "embeddings=none"],
+        ["scheduler=cosine", "optimizer.lr=0.001"],
+        ["cleaning=default", "cleaning.steps.limit_lengths.max_code=300"],
+        ["tokenizer=pieces", "tokenizer/tgt=bpe", "tokenizer.tgt.vocab_size=300",
+         f"tokenizer.src.path={__file__}"],
+        ["split=group", "split.seed=2"],
+        ["hydra.mode=MULTIRUN", "hydra/launcher=joblib", "hydra.launcher.n_jobs=4"],
+    ],
+)  # fmt: skip
+def test_setting_of_a_preset_or_with_an_effect_is_accepted(words: list[str]) -> None:
+    validate(composed("train", *words))
+
+
+@pytest.mark.parametrize("key", ["vocab_size=3001", f"path={__file__}"])
+def test_pieces_of_both_sides_are_one_vocabulary(key: str) -> None:
+    message = refused(composed("train", "tokenizer=pieces", f"tokenizer.tgt.{key}"))
+    name = key.partition("=")[0]
+    assert message.startswith(f"tokenizer.tgt.{key}: both sides have one vocabulary of pieces")
+    assert message.endswith(f"set tokenizer.{name}= alone")
+    validate(composed("train", "tokenizer=pieces", f"tokenizer.{key}"))
+
+
 def test_pieces_of_a_file_need_a_side_that_uses_them(tmp_path: Path) -> None:
     (tmp_path / "pieces.json").write_text("{}")
     assert "no side uses pieces; add tokenizer=pieces" in refused(

@@ -254,6 +254,34 @@ def test_parameter_that_leaves_tokens_and_pairs_is_searched(
     assert go(*SEARCH, *words) == 0
 
 
+def test_noam_needs_no_learning_rate_of_the_default_space(
+    go: Go, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spaces: list[Any] = []
+    monkeypatch.setattr(search.SearchSweeper, "_run_trials", lambda self: spaces.append(self.space))
+    words = [word for word in SEARCH if not word.startswith("optimizer")]
+    with caplog.at_level("INFO"):
+        assert go(*words, "model=tiny,small", "scheduler=noam") == 0
+    assert [*spaces[0]] == ["model"]
+    assert "optimizer.lr is not searched: scheduler=noam sets the rate itself" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scheduler=noam"], "optimizer.lr=choice(0.00001,0.01): scheduler=noam sets the rate"),
+        (["scheduler=cosine,noam"], "optimizer.lr=1e-05, 0.01: scheduler=noam sets the rate"),
+        (["hydra.sweeper.pruner=null", "hydra.sweeper.n_warmup_epochs=3"], "use hydra.sweeper.p"),
+    ],
+)
+def test_setting_without_effect_is_refused(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert go(*SEARCH, *words) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert message in error and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("word", ["tokenizer/tgt=bpe", "vocab.tgt_min_freq=2"])
 def test_augmentation_that_changes_the_vocabulary_is_refused(
     go: Go, capsys: pytest.CaptureFixture[str], word: str

@@ -122,6 +122,16 @@ def test_setting_that_cannot_act_is_refused(
 
 
 @pytest.mark.slow
+def test_rate_without_effect_is_refused_in_a_resumed_run(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", "optimizer.lr=0.1"]
+    assert go(*words, "scheduler=noam", out="refused") == 2
+    assert "optimizer.lr=0.1: scheduler=noam sets the rate itself" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["trainer.accumulate_grad_batches=2", "batch.max_tokens=100"])
 def test_schedule_follows_the_share_of_training_done(
     whole: tuple[Go, Path],

@@ -38,8 +38,8 @@ from en2py.cli.overrides import is_sweep, prints_config, separate, sweep_values
 from en2py.config.composition import (
     CONF,
     compose_config,
+    job_of,
     with_presets,
-    without_hydra,
     without_preset,
 )
 from en2py.config.messages import exit_code, user_message
@@ -127,7 +127,8 @@ def command(
             if config_name == "train" and prints_config(options):  # Hydra has printed it
                 from en2py.config.validation import validate
 
-                validate(without_hydra(compose_config(config_name, overrides)), config_name)
+                with job_of(compose_config(config_name, overrides)) as cfg:
+                    validate(cfg, config_name)
             return code
     except KeyboardInterrupt:
         return _interrupted(given, 130)

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -102,6 +104,18 @@ def without_hydra(composed: DictConfig) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+@contextmanager
+def job_of(composed: DictConfig) -> Iterator[DictConfig]:
+    """Let `HydraConfig` return the settings of a composed config; yield it without them."""
+    hydra = HydraConfig.instance()
+    earlier, hydra.cfg = hydra.cfg, None
+    try:
+        hydra.set_config(composed)
+        yield without_hydra(composed)
+    finally:
+        hydra.cfg = earlier
 
 
 def default_options(config_name: str) -> dict[str, str]:

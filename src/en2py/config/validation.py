@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.argument_types import argument_types
 from en2py.config.composition import CONF, READ, WRITTEN, leaves, nodes, typed
+from en2py.config.effects import check_effects
 from en2py.config.instantiate import allow_packages, check_allowed, class_of, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
 from en2py.config.overrides import task_overrides, unquoted
@@ -77,6 +78,9 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     if "_target_" in (plain.get("trainer") or {}):
         _check_trainer(plain)
     _check_sweep()
+    is_resumed = config_name == "train" and plain["ckpt_path"]  # `resumed_config` checks that one
+    if HydraConfig.initialized() and not is_resumed:
+        check_effects(plain, task_overrides())
     for key, value in leaves(plain):
         if key not in WRITTEN or key in written_keys(plain):
             for path in value if isinstance(value, list) else [value]:
@@ -330,6 +334,14 @@ def _check_pieces(config: Section) -> None:
             f"batch.denoising={denoising}: needs one vocabulary for both sides; add "
             "tokenizer=pieces, or take batch.denoising=0"
         )
+    src, tgt = (tokenizer.get(side) or {} for side in ("src", "tgt"))
+    for name in ("path", "vocab_size"):
+        if all(uses_pieces.values()) and src.get(name) != tgt.get(name):
+            raise UserError(
+                f"tokenizer.tgt.{name}={typed(tgt.get(name))}: both sides have one vocabulary of "
+                f"pieces, and tokenizer.src.{name}={typed(src.get(name))}; set tokenizer.{name}= "
+                "alone"
+            )
     if not any(uses_pieces.values()):
         for name in ("path", "vocab_size"):
             if tokenizer.get(name) is not None:

@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from en2py.config.argument_types import check_settings
-from en2py.config.composition import n_at_once, without_hydra
+from en2py.config.composition import job_of, n_at_once, without_hydra
+from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
@@ -93,11 +94,19 @@ class SearchSweeper(StudySweeper):
         self._check()
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params = [f"{key}={value}" for key, value in self.params.items()]
-        fixed, space = search_space(parser.parse_overrides([*params, *arguments]))
+        parsed = parser.parse_overrides([*params, *arguments])
+        fixed, space = search_space(parsed)
+        config = self._base_config(fixed)
+        with job_of(self.config):
+            check_effects(config, arguments)
+            reasons = without_effect(config)
+            for key in space.keys() & reasons.keys():  # of the default space
+                log.info(f"{key} is not searched: {reasons[key]}")
+            parsed = [override for override in parsed if override.get_key_element() not in reasons]
+            fixed, space = search_space(parsed)
+            self._check_comparable(fixed, space)
         self.folder = Path(self.config.hydra.sweep.dir)
         self.fixed, self.space = fixed, space
-        self._check_comparable(fixed, space)
-        max_epochs = self._base_config(fixed)["trainer"]["max_epochs"]
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -106,7 +115,7 @@ class SearchSweeper(StudySweeper):
             "pruner": self.pruner,
             "n_startup_trials": self.n_startup_trials,
             "n_warmup_epochs": self.n_warmup_epochs,
-            "max_epochs": max_epochs,
+            "max_epochs": config["trainer"]["max_epochs"],
         }
         self.study = open_study(settings)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -260,6 +269,8 @@ class SearchSweeper(StudySweeper):
                 self._base_config([*fixed, *(f"{k}={v}" for k, v in {**start, key: value}.items())])
                 for value in own
             ]
+            for config in configs:
+                check_effects(config, [*fixed, *(f"{k}={space_text(d)}" for k, d in space.items())])
             first, *others = map(_basis, configs)
             changed = [name for other in others for name in differences(first, other)]
             if changed:

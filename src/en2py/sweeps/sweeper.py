@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -14,7 +13,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import discrete_values, n_at_once, without_hydra
+from en2py.config.composition import discrete_values, job_of, n_at_once
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, status
 from en2py.training import run_folder
@@ -115,22 +114,16 @@ class StudySweeper(Sweeper):
 
         assert self.config is not None and self.hydra_context is not None
         loader = self.hydra_context.config_loader
-        hydra = HydraConfig.instance()
-        sweep_config = hydra.cfg
         try:
             composed = loader.load_sweep_config(self.config, list(overrides))
-            hydra.cfg = None
-            hydra.set_config(composed)
-            cfg = without_hydra(composed)
-            validate(cfg, "train")
-            return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
+            with job_of(composed) as cfg:
+                validate(cfg, "train")
+                return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
         except Exception as error:
             message = user_message(error, "train", list(overrides))
             if message is None:
                 raise
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
-        finally:
-            hydra.cfg = sweep_config
 
 
 def _has_ended(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import DATA_FILES, escape, keys_of_option, own_folders
+from en2py.config.effects import check_effects
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
 from en2py.data.files import csv_text, remove_leftovers, write_atomically
@@ -94,6 +95,7 @@ def resumed_config(
             f"(checkpoint, now): {'; '.join(changed[:8])}; "
             "remove them to resume, or use init_from= to start from its weights"
         )
+    check_effects(config, overrides)
     _check_optimizer(stored["config"]["optimizer"], config["optimizer"], checkpoint)
     limits = {
         "epochs": checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],

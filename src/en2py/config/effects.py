@@ -1,0 +1,76 @@
+"""Refuse settings of the command line that have no effect beside the others.
+
+Presets and defaults may set them: `embeddings.freeze_epochs` of a preset waits for other vectors.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from en2py.config.instantiate import class_of
+from en2py.config.overrides import unquoted
+from en2py.errors import UserError
+
+_NO_VECTORS = "without word vectors this has no effect; choose embeddings=joint or another option"
+
+
+def check_effects(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse an override that has no effect.
+
+    Args:
+        config: The resolved config, plain containers.
+        overrides: As typed; those of Hydra's own settings are known to Hydra.
+
+    Raises:
+        UserError: With the override, the reason and the remedy.
+    """
+    reasons = without_effect(config)
+    for word in [*overrides, *map(str, HydraConfig.get().overrides.hydra)]:
+        typed = word.lstrip("+").partition("=")[0].replace("/", ".")
+        for key, reason in reasons.items():
+            if f"{typed}.".startswith(f"{key}."):
+                raise UserError(f"{unquoted(word).lstrip('+')}: {reason}")
+
+
+def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys and sections that nothing reads, with the reason and the remedy."""
+    return dict(_without_effect(config))
+
+
+def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if class_of(config.get("scheduler")) == "noam":
+        yield "optimizer.lr", "scheduler=noam sets the rate itself; use scheduler.scale=FACTOR"
+    if class_of((config.get("embeddings") or {}).get("vectors")) == "none":
+        yield "embeddings.freeze_epochs", _NO_VECTORS
+        yield "embeddings.vectors", _NO_VECTORS
+    if class_of(config.get("augmentation")) == "none":
+        yield "augmentation.seed", "nothing is drawn; choose augmentation=rename or word_dropout"
+    cleaning = config.get("cleaning") or {}
+    for step in cleaning.get("steps", ()):
+        if not (cleaning.get("use") or {}).get(step):
+            yield f"cleaning.steps.{step}", f"this step is off; add cleaning.use.{step}=true"
+    if not (config.get("trainer") or {}).get("gradient_clip_val"):
+        reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
+        yield "trainer.gradient_clip_algorithm", reason
+    for side in ("src", "tgt"):
+        tokenizer = (config.get("tokenizer") or {}).get(side) or {}
+        if class_of(tokenizer).endswith("Pieces") and (path := tokenizer.get("path")):
+            for key in ("tokenizer.vocab_size", f"tokenizer.{side}.vocab_size"):
+                yield key, f"the pieces of {path} are taken as they are; keep one of the two"
+    data, split = config.get("data") or {}, config.get("split") or {}
+    if isinstance(path := data.get("path"), str):
+        for name in ("url", "sha256"):
+            yield f"data.source.{name}", f"data.path={path} is read instead; keep one of the two"
+    # Without pairs for validation, the seed and the ratios would choose some.
+    if "val" in split.get("numbers", ()) or (isinstance(path, Mapping) and "val" in path):
+        for name in ("seed", "ratios"):
+            yield f"split.{name}", "the source fixes this split; choose split=group for another"
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        for name in ("launcher", "sweeper"):
+            yield f"hydra.{name}", "only a sweep has it; add -m"
+    elif hydra.sweeper.get("pruner") != "median":
+        reason = "only the median waits for these epochs; use hydra.sweeper.pruner=median"
+        yield "hydra.sweeper.n_warmup_epochs", reason
