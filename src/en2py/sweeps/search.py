@@ -96,17 +96,19 @@ class SearchSweeper(StudySweeper):
         params = [f"{key}={value}" for key, value in self.params.items()]
         parsed = parser.parse_overrides([*params, *arguments])
         fixed, space = search_space(parsed)
-        config = self._base_config(fixed)
+        configs = self._check_comparable(fixed, space)
         with job_of(self.config):
-            check_effects(config, arguments)
-            reasons = without_effect(config)
-            for key in space.keys() & reasons.keys():  # of the default space
-                log.info(f"{key} is not searched: {reasons[key]}")
-            parsed = [override for override in parsed if override.get_key_element() not in reasons]
-            fixed, space = search_space(parsed)
-            self._check_comparable(fixed, space)
+            reasons = [without_effect(config) for config in configs]
+            unread = [key for key in self.params if all(key in found for found in reasons)]
+            read = [word for word in params if word.partition("=")[0] not in unread]
+            for config in configs:
+                check_effects(config, [*arguments, *read])
+        for key in unread:
+            log.info(f"{key} is not searched: {reasons[0][key]}")
+        fixed, space = search_space([o for o in parsed if o.get_key_element() not in unread])
         self.folder = Path(self.config.hydra.sweep.dir)
         self.fixed, self.space = fixed, space
+        max_epochs = self._base_config(fixed)["trainer"]["max_epochs"]
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -115,7 +117,7 @@ class SearchSweeper(StudySweeper):
             "pruner": self.pruner,
             "n_startup_trials": self.n_startup_trials,
             "n_warmup_epochs": self.n_warmup_epochs,
-            "max_epochs": config["trainer"]["max_epochs"],
+            "max_epochs": max_epochs,
         }
         self.study = open_study(settings)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -260,8 +262,13 @@ class SearchSweeper(StudySweeper):
         settings = {key: value for key, value in sweeper.items() if key != "params"}
         check_settings(SearchSweeper, "hydra.sweeper", settings)
 
-    def _check_comparable(self, fixed: Sequence[str], space: Space) -> None:
-        """Refuse a parameter whose values change the tokens or the pairs of `val/nll`."""
+    def _check_comparable(self, fixed: Sequence[str], space: Space) -> list[dict[str, Any]]:
+        """Refuse a parameter whose values change the tokens or the pairs of `val/nll`.
+
+        Returns:
+            Configs that have each value, or end of an interval, of each parameter.
+        """
+        all_configs = []
         values = {key: getattr(d, "choices", None) or (d.low, d.high) for key, d in space.items()}
         start = {key: own[0] for key, own in values.items()}
         for key, own in values.items():
@@ -269,8 +276,7 @@ class SearchSweeper(StudySweeper):
                 self._base_config([*fixed, *(f"{k}={v}" for k, v in {**start, key: value}.items())])
                 for value in own
             ]
-            for config in configs:
-                check_effects(config, [*fixed, *(f"{k}={space_text(d)}" for k, d in space.items())])
+            all_configs += configs
             first, *others = map(_basis, configs)
             changed = [name for other in others for name in differences(first, other)]
             if changed:
@@ -279,6 +285,7 @@ class SearchSweeper(StudySweeper):
                     f"({changed[0]}), by which a search compares its trials; fix it, or train a "
                     "sweep over it without hydra/sweeper=search, whose table has bits per character"
                 )
+        return all_configs
 
     def _base_config(self, fixed: Sequence[str]) -> dict[str, Any]:
         assert self.config is not None and self.hydra_context is not None
