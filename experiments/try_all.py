@@ -66,7 +66,10 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--mbpp", help="mbpp.jsonl")
     parser.add_argument("--conala", help="conala-train.json")
     parser.add_argument("--vectors", help="a file of word vectors")
-    parser.add_argument("--only", nargs="*", help="sections; default: all")
+    sections = sorted({name for name, _ in commands(two_cores=True)})
+    parser.add_argument(
+        "--only", nargs="*", choices=sections, metavar="SECTION", help="sections; default: all"
+    )
     parser.add_argument("--two-cores", action="store_true", help="the two-core commands")
     return parser
 

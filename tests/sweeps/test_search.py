@@ -124,6 +124,8 @@ def test_search_counts_the_trials_of_an_earlier_command(
     record = json.loads((study / "search.json").read_text())
     values = [t.value for t in trials(tmp_path)]
     assert record["best"]["value"] == min(values) and record["finished"] == 2
+    assert go(*SEARCH, "hydra.sweeper.n_trials=2", "checkpoints.keep=weights") == 0
+    assert {path.name for path in study.glob("*/checkpoints/*")} == {"best.ckpt"}
 
 
 @pytest.mark.slow

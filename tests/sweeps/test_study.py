@@ -254,6 +254,8 @@ def test_runs_of_other_sweeps_have_a_table_of_their_own(
     assert [row.name for row in results.rows] == ["loss=smoothed", "loss=plain"]
     assert results.reference_row == "loss=plain"
     assert [row.runs for row in results.others] == [[run.facts["run"] for run in NOISY]]
+    with open(tmp_path / "s" / "summary.csv", newline="") as file:
+        assert [row["best"] for row in csv.DictReader(file)] == ["yes", "", ""]
     printed = capsys.readouterr().out
     assert "Of 2 configurations" in printed and "s: other runs, not compared" in printed
     assert "Other runs of this study" in (tmp_path / "s" / "summary.html").read_text()
@@ -334,6 +336,19 @@ def test_rows_with_other_held_out_pairs_are_not_ranked() -> None:
     assert "significant" not in text
     (note,) = notes_of(results.rows)
     assert note.startswith("loss=random: other validation and test pairs")
+
+
+@pytest.mark.parametrize(
+    ("setting", "too_long"), [({"trainer.limit_val_batches": "2"}, "0"), ({}, "5")]
+)
+def test_rows_validated_on_other_pairs_are_not_ranked(
+    setting: dict[str, str], too_long: str
+) -> None:
+    runs = [stored("smoothed", seed, 1 + seed / 100, too_long=too_long) for seed in (1, 2, 3)]
+    runs = [replace(run, settings={**run.settings, **setting}) for run in runs]
+    results = results_of([*PLAIN, *runs], "s")
+    assert results.rows[0].has_other_pairs and best_if_significant(results) == ""
+    assert not any(found.is_significant for found in results.rows[0].differences.values())
 
 
 def test_rows_with_other_training_pairs_alone_are_ranked() -> None:

@@ -340,7 +340,11 @@ def test_metrics_are_logged_when_measured_and_epochs_count_from_one(go: Go, tmp_
     logged = [int(row["step"]) + 1 for row in rows if row["train/loss_step"]]
     n_steps = max(int(row["step"]) for row in rows if row["train/loss"]) + 1
     assert logged == list(range(2, n_steps + 1, 2))
-    assert all(row["lr"] for row in rows if row["train/loss_step"])
+    rates = [float(row["lr"]) for row in rows if row["train/loss_step"]]
+    # The rate of the update, not of the next one: the schedule starts at 0 and warms up.
+    assert len(rates) == len(logged)
+    last = [row for row in rows if row["train/loss"]][-1]
+    assert float(last["lr"]) > 0  # the rate after the last update is 0
     result = json.loads((folder_of(tmp_path) / "result.json").read_text())
     assert result["best"]["epoch"] in (1, 2, 3)
 

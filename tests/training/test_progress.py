@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from en2py.training.callbacks.progress import TrainingProgress
-from en2py.training.callbacks.throughput import Throughput
+from en2py.training.callbacks.throughput import Throughput, TrainingTime
 
 
 def epoch(progress: TrainingProgress, trainer: Any, measured: dict[str, float]) -> None:
@@ -29,6 +29,7 @@ def three_epochs() -> Any:
         max_steps=-1,
         num_training_batches=2,
         callback_metrics={},
+        callbacks=[],
         is_global_zero=True,
     )
 
@@ -55,6 +56,18 @@ def test_a_metric_is_shown_in_the_epoch_in_which_it_was_measured(
         "epoch 2/3  val/nll 1.500  9,012 tokens/s  4 s left",
         "epoch 3/3  9,012 tokens/s",
     ]
+
+
+def test_the_time_left_ends_with_max_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = three_epochs()
+    progress = TrainingProgress(Throughput())
+    progress.on_train_start(trainer, trainer)
+    progress._n_batches = 2
+    monkeypatch.setattr(time, "monotonic", lambda: progress._started + 10)
+    assert progress._left(trainer, 2) == 20  # four batches of five seconds
+    timer = TrainingTime("00:00:00:12")
+    trainer.callbacks.append(timer)
+    assert progress._left(trainer, 2) == 12
 
 
 def test_a_training_resumed_at_the_end_of_an_epoch_has_no_estimate(

@@ -276,7 +276,14 @@ def test_best_checkpoint_is_copied_with_its_metrics_unless_it_is_later(
 
 def test_end_of_training_names_max_time() -> None:
     timer: Any = Timer(timedelta(seconds=0))
+    progress = SimpleNamespace(current=SimpleNamespace(completed=2))
     trainer: Any = SimpleNamespace(
-        current_epoch=1, max_epochs=3, max_steps=-1, callbacks=[timer], early_stopping_callbacks=[]
-    )
+        current_epoch=1, max_epochs=3, max_steps=-1, callbacks=[timer], early_stopping_callbacks=[],
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress)),
+        num_training_batches=2,
+    )  # fmt: skip
+    assert training_end(trainer) == "stopped after 1 epoch: trainer.max_time is reached"
+    trainer.max_epochs = 1
+    assert training_end(trainer) == "completed 1 epoch"
+    trainer.num_training_batches = 3  # the time was over within the last epoch
     assert training_end(trainer) == "stopped after 1 epoch: trainer.max_time is reached"

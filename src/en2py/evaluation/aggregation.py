@@ -252,6 +252,12 @@ def _row(
         for key in validated
         if reference and all(key in run.validation for run in reference) and key not in excluded
     }
+    has_other_pairs = any(run.has_other_pairs for run in own)
+    if has_other_pairs:
+        differences = {
+            key: found and replace(found, is_significant=False)
+            for key, found in differences.items()
+        }
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
     settings = {key: first.settings.get(key, UNSET) for key in varied if first.kind == MODEL}
     notes = [note for run in own for note in run.notes]
@@ -271,7 +277,7 @@ def _row(
             for bucket in buckets
         },
         notes=list(dict.fromkeys(notes)),
-        has_other_pairs=any(run.has_other_pairs for run in own),
+        has_other_pairs=has_other_pairs,
     )
 
 

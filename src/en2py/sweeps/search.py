@@ -162,6 +162,12 @@ class SearchSweeper(StudySweeper):
                 self._tell(number, job)
                 self._locks.pop(number).release()
             known |= {number for number, _ in batch}
+        if self.config.checkpoints.keep == "weights":  # the runs of earlier commands too
+            from en2py.training.checkpoints import discard_training_state  # torch
+
+            for job in map(self._job, self._trials(*_DONE)):
+                if self._is_finished(job.run):
+                    discard_training_state(self.folder / job.run / "checkpoints")
         others = [trial for trial in self._trials(*_DONE) if trial.number not in known]
         plan.write_plan(self.folder, [self._job(trial) for trial in others])
 

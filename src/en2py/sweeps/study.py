@@ -255,6 +255,8 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         notes.append(_OTHER_TRAINING)
     if not has_other_pairs:
         notes += _notes_on_long_pairs(run, first)
+        other_limit = limit != first.settings.get(_LIMIT, "1.0")
+        has_other_pairs = other_limit or _leaves_out_others(run, first)
     return RunMetrics(
         name=run.facts["run"],
         kind=MODEL,
@@ -273,6 +275,16 @@ def _same_held_out(run: StoredRun, other: StoredRun) -> bool:
     """Return whether two runs have equal pairs in validation and test; older runs lack the hash."""
     one, two = run.facts["held_out_hash"], other.facts["held_out_hash"]
     return bool(one and one == two) or run.facts["split_hash"] == other.facts["split_hash"]
+
+
+def _leaves_out_others(run: StoredRun, first: StoredRun) -> bool:
+    """Return whether more than 1 % of the held-out pairs are too long for one of the models only.
+
+    The numbers are those of validation and test; they are compared with the size of the test split.
+    """
+    own, others = ([row.facts[name] for name in _TOO_LONG] for row in (run, first))
+    known = [(int(a), int(b)) for a, b in zip(own, others, strict=True) if a and b]
+    return max((abs(a - b) for a, b in known), default=0) > 0.01 * first.metrics.get("test/n", 0)
 
 
 def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
@@ -409,10 +421,10 @@ def _count_states(states: Sequence[State]) -> str:
 
 def _csv_of_rows(results: Results) -> str:
     """Return configurations as CSV: means, intervals, numbers of runs, differences."""
-    table = []
-    for row in (*results.rows, *results.others):
+    table, best = [], best_if_significant(results)
+    for i, row in enumerate((*results.rows, *results.others)):
         cells: dict[str, object] = {**row.settings, "runs": len(row.runs)}
-        cells["best"] = "yes" if row.name == best_if_significant(results) else ""
+        cells["best"] = "yes" if row.name == best and i < len(results.rows) else ""
         figures = {**{f"val/{k}": f for k, f in row.validation.items()}, **row.figures}
         for name, figure in figures.items():
             label = name if name.startswith("val/") else f"test/{name}"

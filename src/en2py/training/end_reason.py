@@ -1,8 +1,10 @@
 """Report what ended training."""
 
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, Timer
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+
+from en2py.training.callbacks.throughput import remaining_time
 
 
 def early_stop(trainer: Trainer) -> EarlyStopping | None:
@@ -17,7 +19,8 @@ def early_stop(trainer: Trainer) -> EarlyStopping | None:
 def training_end(trainer: Trainer) -> str:
     """Return what ended training, for example `completed 10 epochs`."""
     epochs = "1 epoch" if trainer.current_epoch == 1 else f"{trainer.current_epoch} epochs"
-    if trainer.current_epoch == trainer.max_epochs:
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+    if trainer.current_epoch == trainer.max_epochs and done >= trainer.num_training_batches:
         return f"completed {epochs}"
     if 0 <= trainer.max_steps <= trainer.global_step:
         return f"stopped after {trainer.global_step} updates: trainer.max_steps is reached"
@@ -27,8 +30,6 @@ def training_end(trainer: Trainer) -> str:
         if early.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED:
             reason = f"{early.monitor} did not improve for {early.wait_count}"
         return f"stopped early after {epochs}: {reason}"
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    remaining = [c.time_remaining() for c in callbacks if isinstance(c, Timer)]
-    if any(seconds is not None and seconds <= 0 for seconds in remaining):
+    if not remaining_time(trainer):
         return f"stopped after {epochs}: trainer.max_time is reached"
     return f"stopped after {epochs}"

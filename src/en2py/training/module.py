@@ -154,7 +154,6 @@ class Seq2SeqModule(pl.LightningModule):
         It is the mean over the batches, of weighted losses by the sum of their weights.
         """
         self.log("train/loss", self.train_loss.compute())
-        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         self._log_epoch()
 
     def configure_optimizers(self) -> Any:

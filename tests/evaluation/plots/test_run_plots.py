@@ -61,6 +61,13 @@ def test_values_within_an_epoch_lie_between_its_ends():
     assert line.get_xdata().tolist() == [1, 1.5, 2, 2]
 
 
+def test_epochs_without_a_validation_keep_their_place():
+    rows = [{"step": 10.0 * i - 1, "epoch": float(i), "train/loss": 1.0} for i in range(1, 6)]
+    rows[1]["val/nll"] = rows[3]["val/nll"] = 2.0
+    line = panels(curves_figure(rows))["Training criterion"].lines[0]
+    assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
+
+
 def test_curves_have_all_points_inside_the_axes():
     for axes in curves_figure(ROWS).axes:
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()

@@ -106,8 +106,7 @@ def _epoch_of_step(rows: Sequence[Mapping[str, float]]) -> Callable[[float], flo
 
     Values that are logged several times within an epoch lie between its ends.
     """
-    validated = [row for row in rows if any(name.startswith("val/") for name in row)] or rows
-    ends = {row["epoch"]: row["step"] for row in validated if row.keys() >= {"epoch", "step"}}
+    ends = {row["epoch"]: row["step"] for row in rows if row.keys() >= {"epoch", "step"}}
     epochs = sorted(ends)
     steps = [-1.0, *(ends[epoch] for epoch in epochs)]
     shown = [epochs[0] - 1 if epochs else 0.0, *epochs]

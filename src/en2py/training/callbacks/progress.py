@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from en2py.console import PROGRESS, duration, in_job, progress_bar
 from en2py.evaluation.metrics.registry import EPOCH, format_value, metric
-from en2py.training.callbacks.throughput import Throughput
+from en2py.training.callbacks.throughput import Throughput, remaining_time
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class TrainingProgress(Callback):
         self._bar.update(done, total, note, self._left(trainer, done_in_epoch))
 
     def _left(self, trainer: Trainer, done: int) -> float | None:
-        """Return the seconds until the last step, validations so far included.
+        """Return the seconds until the last step or `trainer.max_time`, validations included.
 
         None where no step was timed: the run was resumed at the end of an epoch.
 
@@ -110,7 +110,7 @@ class TrainingProgress(Callback):
         if trainer.max_steps != -1:
             steps = trainer.max_steps - trainer.global_step
             n_left = min(n_left, steps * trainer.accumulate_grad_batches)
-        return each * max(n_left, 0)
+        return min(each * max(n_left, 0), remaining_time(trainer))
 
 
 def _epoch(trainer: Trainer) -> str:

@@ -1,5 +1,6 @@
 """Measure the time of training, tokens per second and the share of validation."""
 
+import math
 import time
 from typing import Any
 
@@ -24,11 +25,19 @@ def training_time(trainer: Trainer) -> float:
     return sum(c.time_elapsed() for c in callbacks if isinstance(c, TrainingTime))
 
 
+def remaining_time(trainer: Trainer) -> float:
+    """Return the seconds until `trainer.max_time`, infinite without one."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    remaining = [c.time_remaining() for c in callbacks if isinstance(c, Timer)]
+    return max(0.0, min((left for left in remaining if left is not None), default=math.inf))
+
+
 class Throughput(Callback):
     """Measure real target tokens per second of all devices, in training alone.
 
     `validation_share` is the time of validation, samples included, over that of training. The time
-    of writing checkpoints counts as neither.
+    of writing checkpoints at the end of an epoch counts as neither. A run that is resumed inside an
+    epoch measures the rest of it.
     """
 
     def __init__(self) -> None:
@@ -75,4 +84,4 @@ class Throughput(Callback):
         """Log the throughput of the epoch."""
         if self._tokens:  # none after a resume at the end of an epoch
             pl_module.log("tokens_per_second", self.tokens_per_second)
-        pl_module.log("validation_share", self._validating / max(self._seconds, 1e-9))
+            pl_module.log("validation_share", self._validating / self._seconds)
