@@ -56,7 +56,9 @@ _NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
 _NOT_FOLLOWED = ("hydra.sweep.", "hydra.run.", "hydra.output_subdir", "hydra.job.chdir")
 # The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
-_OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "optimizer", "experiment")
+_OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "optimizer", "trainer",
+                      "experiment")  # fmt: skip
+_OF_THE_EVALUATION = ("trainer.accelerator", "trainer.devices")
 
 
 class RunFailed(Exception):
@@ -177,8 +179,8 @@ def config_of(program: str, overrides: Sequence[str]) -> str:
         has_data = bool(given & {"data", "baseline"}) and not given & {"results", "study"}
     if program != "evaluate" or not has_data:
         return program
-    for key in given if "ckpt_path" in given else ():
-        if key == "trainer" or re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
+    for key in given - set(_OF_THE_EVALUATION) if "ckpt_path" in given else ():
+        if re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
             raise UserError(
                 f"{key}: a checkpoint brings its own; with data= only data, split and cleaning are"
                 " chosen"
