@@ -490,7 +490,7 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         (["ckpt_path=x", "data=tasks", "tokenizer/tgt=bpe"], "tokenizer/tgt: a checkpoint brings"),
         (["ckpt_path=x", "data=tasks", "model.d_ff=8"], "model.d_ff: a checkpoint brings its own"),
         (["ckpt_path=x", "data=tasks", "trainer=smoke"], "trainer: a checkpoint brings its own"),
-        (["ckpt_path=x", "data=tasks", "+trainer.max_epochs=3"], "trainer.max_epochs: a checkpoint"),
+        (["ckpt_path=x", "data=tasks", "+trainer.max_epochs=3"], "trainer.max_epochs: a check"),
         (["ckpt_path=x", "data=tasks", "trainer.accelerator=cpu"], "ckpt_path: x does not exist"),
         (["ckpt_path=x", "data=tasks", "optimizer=adamw"], "optimizer: a checkpoint brings its"),
         (["data=tasks"], "ckpt_path is needed: add ckpt_path=FILE; without a checkpoint"),
