@@ -296,6 +296,11 @@ def test_only_folders_that_a_command_writes_to_are_checked(
         ),
         (["data=mbpp", "split=mbpp", f"data.path={__file__}"], "split.seed=2", "fixes this split"),
         (
+            ["data=file", "split=official", f"data.path={{train:{__file__},val:{__file__}}}"],
+            "split.seed=2",
+            "fixes this split",
+        ),
+        (
             ["data=english_python", f"data.path={__file__}"],
             "data.source.sha256=0",
             f"data.path={__file__} is read instead",

@@ -70,7 +70,7 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         for name in ("launcher", "sweeper"):
-            yield f"hydra.{name}", "only a sweep has it; add -m"
+            yield f"hydra.{name}", "only a sweep uses it; add -m"
     elif hydra.sweeper.get("pruner") != "median":
         reason = "only the median waits for these epochs; use hydra.sweeper.pruner=median"
         yield "hydra.sweeper.n_warmup_epochs", reason
