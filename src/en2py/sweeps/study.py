@@ -283,7 +283,7 @@ def _leaves_out_others(run: StoredRun, first: StoredRun) -> bool:
     The numbers are those of validation and test; they are compared with the size of the test split.
     """
     own, others = ([row.facts[name] for name in _TOO_LONG] for row in (run, first))
-    known = [(int(a), int(b)) for a, b in zip(own, others, strict=True) if a and b]
+    known = [(float(a), float(b)) for a, b in zip(own, others, strict=True) if a and b]
     return max((abs(a - b) for a, b in known), default=0) > 0.01 * first.metrics.get("test/n", 0)
 
 
