@@ -12,15 +12,15 @@ TIMES = ("tokens_per_second", "validation_share")
 
 
 class TrainingTime(Timer):
-    """Measure the time of training over all sessions of a resumed run; stop at `max_time`.
+    """Measure the time of training over all starts of a resumed run; stop at `max_time`.
 
-    Checkpoints store the time, so work that an interrupted session repeats counts once. The name
+    Checkpoints store the time, so work that is repeated after an interruption counts once. The name
     differs from Lightning's class, for two callbacks of one name cannot be restored.
     """
 
 
 def training_time(trainer: Trainer) -> float:
-    """Return the seconds of training so far, over all sessions."""
+    """Return the seconds of training so far, over all starts of the run."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return sum(c.time_elapsed() for c in callbacks if isinstance(c, TrainingTime))
 
