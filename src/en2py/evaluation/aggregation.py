@@ -253,11 +253,6 @@ def _row(
         if reference and all(key in run.validation for run in reference) and key not in excluded
     }
     has_other_pairs = any(run.has_other_pairs for run in own)
-    if has_other_pairs:
-        differences = {
-            key: found and replace(found, is_significant=False)
-            for key, found in differences.items()
-        }
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
     settings = {key: first.settings.get(key, UNSET) for key in varied if first.kind == MODEL}
     notes = [note for run in own for note in run.notes]
@@ -270,7 +265,11 @@ def _row(
         runs=[run.name for run in own if run.kind == MODEL],
         figures={key: _estimate(key, own, clusters) for key in tested},
         validation={key: _over_seeds(_validation(key, own)) for key in validated},
-        differences={key: found for key, found in differences.items() if found is not None},
+        differences={
+            key: replace(found, is_significant=found.is_significant and not has_other_pairs)
+            for key, found in differences.items()
+            if found is not None
+        },
         failures=dict(first.failures),
         groups={
             bucket: _mean_of([run.groups[bucket] for run in own if bucket in run.groups])

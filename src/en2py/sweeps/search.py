@@ -28,7 +28,7 @@ from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
 from en2py.sweeps import plan, preparation, status
 from en2py.sweeps.search_space import Space, rounded, search_space, space_text
-from en2py.sweeps.sweeper import StudySweeper
+from en2py.sweeps.sweeper import StudySweeper, keep_weights
 from en2py.sweeps.trial import SEARCH
 from en2py.training import run_folder
 
@@ -140,7 +140,7 @@ class SearchSweeper(StudySweeper):
         plan.write_plan(self.folder, [self._job(trial) for trial in self._trials(*_DONE)])
         self._print_plan()
         self._failed: set[int] = set()
-        is_first = True
+        is_first, trained = True, set[str]()
         while batch := self._claim(n_parallel):
             planned = {number: self._plan(self._overrides(trial)) for number, trial in batch}
             jobs = [self._job(trial, planned[number][0]) for number, trial in batch]
@@ -156,18 +156,16 @@ class SearchSweeper(StudySweeper):
             todo = {job.run: job for job in jobs if job.run and not self._is_finished(job.run)}
             if todo:
                 self._launch(list(todo.values()), self.folder)
+            trained |= todo.keys()
             for (number, _), job in zip(batch, jobs, strict=True):
                 if job.run not in todo and job.run:
                     log.info(f"{job.label}: this run is finished: {self.folder / job.run}")
                 self._tell(number, job)
                 self._locks.pop(number).release()
             known |= {number for number, _ in batch}
-        if self.config.checkpoints.keep == "weights":  # the runs of earlier commands too
-            from en2py.training.checkpoints import discard_training_state  # torch
-
-            for job in map(self._job, self._trials(*_DONE)):
-                if self._is_finished(job.run):
-                    discard_training_state(self.folder / job.run / "checkpoints")
+        if self.config.checkpoints.keep == "weights":
+            runs = {self._job(trial).run for trial in self._trials(*_DONE)} - trained
+            keep_weights(self.folder / run for run in sorted(runs) if self._is_finished(run))
         others = [trial for trial in self._trials(*_DONE) if trial.number not in known]
         plan.write_plan(self.folder, [self._job(trial) for trial in others])
 

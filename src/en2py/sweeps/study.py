@@ -248,12 +248,12 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     limit = run.settings.get(_LIMIT, "1.0")
     if limit not in ("0", "1.0"):
         notes.append(f"validation figures are over {_LIMIT}={limit}, not over all pairs")
-    has_other_pairs = not _same_held_out(run, first)
-    if has_other_pairs:
+    if not _same_held_out(run, first):
         notes.append(_OTHER_PAIRS)
-    elif run.facts["split_hash"] != first.facts["split_hash"]:
-        notes.append(_OTHER_TRAINING)
-    if not has_other_pairs:
+        has_other_pairs = True
+    else:
+        if run.facts["split_hash"] != first.facts["split_hash"]:
+            notes.append(_OTHER_TRAINING)
         notes += _notes_on_long_pairs(run, first)
         other_limit = limit != first.settings.get(_LIMIT, "1.0")
         has_other_pairs = other_limit or _leaves_out_others(run, first)

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,18 @@ _KILLED = (
     "worker processes were killed repeatedly, most likely because memory ran out: run fewer at "
     "once with hydra.launcher.n_jobs=; the same command (without fresh=true) resumes the sweep"
 )
+
+
+def keep_weights(finished: Iterable[Path]) -> None:
+    """Keep the weights alone of runs that are not trained again; those that are do it themselves.
+
+    Args:
+        finished: The folders of the runs.
+    """
+    for folder in finished:
+        from en2py.training.checkpoints import discard_training_state  # torch takes seconds
+
+        discard_training_state(folder / "checkpoints")
 
 
 class StudySweeper(Sweeper):
@@ -78,11 +90,11 @@ class StudySweeper(Sweeper):
         for job, own in todo:
             if own.fresh:  # here, so that the sweep without fresh=true resumes exactly this one
                 run_folder.archive(folder / job.run)
-        for job, cfg in planned:  # runs of `todo` do it themselves
-            if cfg is not None and cfg.checkpoints.keep == "weights" and (job, cfg) not in todo:
-                from en2py.training.checkpoints import discard_training_state  # torch
-
-                discard_training_state(folder / job.run / "checkpoints")
+        keep_weights(
+            folder / job.run
+            for job, cfg in planned
+            if cfg is not None and cfg.checkpoints.keep == "weights" and (job, cfg) not in todo
+        )
         if todo:
             n_parallel = n_at_once(self.config.hydra.launcher)
             preparation.prepare_data([cfg for _, cfg in todo], n_parallel)
