@@ -434,6 +434,18 @@ def test_values_of_a_diverged_run_are_left_out_of_its_curve(
     assert curve == [{"epoch": 1.0, "val/nll": 2.5}] and not others
 
 
+def test_runs_of_one_name_have_their_own_curves(make: Make, score: Score, tmp_path: Path) -> None:
+    paths = [make("seed=1", study=study) for study in ("one", "two")]
+    for path, nll in zip(paths, (2.5, 3.5), strict=True):
+        (path.parents[1] / "metrics.csv").write_text(f"epoch,val/nll\n1,{nll}\n")
+    files = ",".join(map(str, [*paths, copied(paths[0], "last")]))
+    words = ["baseline=none", "behaviour=false", f"folder={tmp_path}"]
+    assert score(f"ckpt_path={files}", *words) == 0
+    name = paths[0].parents[1].name
+    curves = {run: own[0]["val/nll"] for run, own in results_in(tmp_path).curves.items()}
+    assert curves == {name: 2.5, f"{name} (2)": 3.5}
+
+
 @pytest.mark.parametrize("kinds", [[], ["encoder"]])
 def test_the_report_has_the_kinds_of_attention_that_are_asked_for(
     make: Make, score: Score, tmp_path: Path, kinds: list[str]

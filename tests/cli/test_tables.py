@@ -60,3 +60,9 @@ def test_a_weak_program_is_shortened(capsys: Any) -> None:
     print_samples([("add", "def f(): pass", program, "does not compile")])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 20 and "... 88 more lines" in lines
+
+
+def test_a_program_that_prints_the_word_exact_is_not_exact(capsys: Any) -> None:
+    verdict = "compiles, differs: () gave 'exact', the reference 'near'"
+    print_samples([("name a match", "def f(): return 'near'", "def f(): ...", verdict)])
+    assert "the reference:\ndef f(): return 'near'" in capsys.readouterr().out

@@ -135,8 +135,12 @@ def test_equal_differences_of_all_seeds_are_not_significant():
 
 @pytest.mark.parametrize(("n_right", "low", "high"), [(0, 0.0, 0.088), (N, 0.912, 1.0)])
 def test_a_share_of_none_or_all_has_the_interval_of_wilson(n_right, low, high):
-    figure = make_rows([run(1, n_right)], CLUSTERS)[0].figures["compiles"]
-    assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-3)
+    counts = dict.fromkeys(("compiles", "pass@5"), share(n_right))
+    one = dataclasses.replace(
+        run(1, n_right), values=dict.fromkeys(counts, n_right / N), counts=counts
+    )
+    for figure in make_rows([one], CLUSTERS)[0].figures.values():
+        assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-3)
 
 
 def test_only_clusters_to_which_a_metric_applies_are_counted():

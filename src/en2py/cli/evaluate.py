@@ -485,6 +485,9 @@ def _results(
     table = make_rows(metrics, data.clusters, rank_by=rank_by)
     n_models = sum(row.kind == MODEL for row in table)
     title = f"{n_models} configuration{'s' * (n_models > 1)}" if n_models else "Baselines"
+    # Several checkpoints of one run have one curve; runs of one name in two studies have two.
+    pairs = zip((row.name for row in rows), runs, strict=False)
+    named_runs = {run.folder: (name, run) for name, run in reversed([*pairs])}.values()
     versions = {name: metadata.version(name) for name in _VERSIONS}
     return Results(
         title=", ".join([f"{title} on {data.facts['name']}{data.trained_on(runs)}", *named]),
@@ -496,7 +499,7 @@ def _results(
         oracles=_oracles(data.runner),
         samples=samples_of(rows, table),
         attention=attention_of(rows, table),
-        curves={run.name: curve for run in runs if (curve := run.learning_curve())},
+        curves={name: curve for name, run in named_runs if (curve := run.learning_curve())},
         signatures={**rows[0].scores.signatures, **_SIGNATURES},
         versions={"python": platform.python_version(), **versions},
     )

@@ -133,10 +133,11 @@ def print_samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
         console.print()
         log.info(f"# {description}")
         console.print(Text(_shortened(output) or "(nothing)"), soft_wrap=True)
-        colour = "green" if "exact" in verdict else "yellow"
+        is_exact = verdict.startswith("exact")  # not a text that the program printed
+        colour = "green" if is_exact else "yellow"
         text = wrapped(f"-> {verdict}", has_width())
         console.print(Text(text, style=colour), soft_wrap=True)
-        if "exact" not in verdict:
+        if not is_exact:
             text = f"the reference:\n{_shortened(reference)}"
             console.print(Text(text, style="dim"), soft_wrap=True)
 

@@ -298,7 +298,8 @@ def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable])
         # The stored value, not that of the interval, which adds the counts up in another order.
         by_seed = _known_seeds(_values(key, own))
         value, ends = own[0].values[key], _ends(interval)
-        if metric(key).is_share and value in (0.0, 1.0) and interval.n > 1:
+        is_mean_of_shares = metric(key).is_share or "@" in key  # pass@k
+        if is_mean_of_shares and value in (0.0, 1.0) and interval.n > 1:
             ends = wilson(value, interval.n)
         found = Estimate(value, *ends, "clusters", interval.n, by_seed)
     else:

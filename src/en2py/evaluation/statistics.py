@@ -95,7 +95,7 @@ def over_seeds(values: Sequence[float]) -> Interval:
     """
     n = len(values)
     mean = math.fsum(values) / n
-    if n == 1 or max(values) - min(values) <= _NO_SPREAD:
+    if n == 1 or _are_equal(values):
         return Interval(mean, math.nan, math.nan, n)
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
@@ -123,10 +123,10 @@ def unpaired_over_seeds(a: Sequence[float], b: Sequence[float]) -> Interval:
         b: At least two values of setting B.
     """
     value, n = math.fsum(b) / len(b) - math.fsum(a) / len(a), min(len(a), len(b))
+    if _are_equal(a) and _are_equal(b):
+        return Interval(value, math.nan, math.nan, n)
     # Not `scipy.stats.ttest_ind`, which warns of equal values.
     squares = [float(np.var(own, ddof=1)) / len(own) for own in (a, b)]  # of standard errors
-    if not any(squares):
-        return Interval(value, math.nan, math.nan, n)
     parts = (own**2 / (len(seeds) - 1) for own, seeds in zip(squares, (a, b), strict=True))
     freedom = sum(squares) ** 2 / sum(parts)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(squares))
@@ -157,6 +157,10 @@ def detectable_difference(differences: Sequence[Sequence[float]], n_seeds: int) 
         lambda delta: float(stats.nct.sf(bound, n_seeds - 1, delta)) - POWER, 0.0, 100.0
     )
     return float(shift) * spread / math.sqrt(n_seeds)
+
+
+def _are_equal(values: Sequence[float]) -> bool:
+    return max(values) - min(values) <= _NO_SPREAD  # the variance of equal floats may exceed 0
 
 
 def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
