@@ -15,7 +15,7 @@ train: $(VENV)/.installed  ## create the environment, train a model
 	$(VENV)/bin/python train.py $(ARGS)
 
 test: $(VENV)/.installed-dev  ## create the environment, run the tests
-	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	$(VENV)/bin/python -m pytest -q -n 3 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff check .

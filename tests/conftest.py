@@ -1,5 +1,6 @@
 """Shared fixtures: 12 hand-written pairs, their vocabularies, small runs."""
 
+import gc
 import os
 
 os.environ.setdefault("WANDB_MODE", "disabled")
@@ -40,6 +41,12 @@ PAIRS = [
     ),
     ("greet a person by name", "def greet(name):\n    print('hello, ' + name)\n"),
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the modules and the collected tests from each later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

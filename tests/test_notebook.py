@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
 WHERE = ["logger=csv", "processes=1", "trainer.accelerator=cpu", "decoding.max_len=24",
          "behaviour=false"]  # fmt: skip
-SIZE = ["model=tiny", "data.source.n_pairs=600", "trainer=smoke"]
+SIZE = ["model=tiny", "data.source.n_pairs=200", "trainer=smoke"]
 
 
 @pytest.fixture

@@ -397,11 +397,11 @@ def test_english_is_detokenized_readably():
 
 
 def tasks_codes() -> list[str]:
-    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=3_000, seed=1)[::3]]
+    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=3_000, seed=1)[::4]]
 
 
 def stdlib_codes() -> list[str]:
-    return [pair.code for pair in corpus.read_stdlib(DataReport(), root=None)[::3]]
+    return [pair.code for pair in corpus.read_stdlib(DataReport(), root=None)[::5]]
 
 
 @pytest.mark.slow

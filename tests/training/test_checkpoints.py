@@ -72,8 +72,8 @@ def test_other_files_are_rejected(tmp_path: Path, data: bytes) -> None:
 def test_a_flipped_bit_is_found_anywhere_in_the_file(good: Path) -> None:
     data = good.read_bytes()
     generator = random.Random(1)
-    places = {generator.randrange(len(data) * 8) for _ in range(200)}
-    archive_end = range((len(data) - 150) * 8, len(data) * 8, 7)  # directory of the zip, checksum
+    places = {generator.randrange(len(data) * 8) for _ in range(100)}
+    archive_end = range((len(data) - 150) * 8, len(data) * 8, 13)  # directory of the zip, checksum
     for place in places | set(archive_end):
         flipped = bytearray(data)
         flipped[place // 8] ^= 1 << place % 8
