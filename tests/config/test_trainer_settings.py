@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from en2py.config.composition import compose_config
 from en2py.config.validation import validate
-from en2py.config.values import REFUSED_TRAINER_ARGUMENTS
+from en2py.config.value_types import REFUSED_TRAINER_ARGUMENTS
 from en2py.errors import UserError
 from training_runs import EVERY_STEP, Go, assert_resumed_equals_uninterrupted, folder_of, metrics
 

@@ -16,7 +16,7 @@ from en2py.config.composition import compose_config, nodes
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.paths import expand_paths
 from en2py.config.validation import validate
-from en2py.config.values import VALUES, matches
+from en2py.config.value_types import VALUES, matches
 from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from en2py.config.composition import CHECKPOINTS, READ, SWEPT, WRITTEN
 from en2py.config.instantiate import class_of
-from en2py.config.values import Section
+from en2py.config.value_types import Section
 from en2py.errors import UserError, nearest
 
 

@@ -1,7 +1,7 @@
 """Validate a resolved config, or raise a `UserError` with key, value and remedy in one sentence.
 
 Sections with a `_target_` are compared with the signature of what they call, types and ranges
-included; `values.py` has the types of all other values and the ranges of other packages' arguments.
+included; `value_types.py` has the types of other values and ranges of other packages' arguments.
 Files, contradictions and `VALUES` come first, so torch is imported only where they are in order.
 """
 
@@ -28,7 +28,7 @@ from en2py.config.instantiate import allow_packages, check_allowed, class_of, de
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
 from en2py.config.overrides import task_overrides, unquoted
 from en2py.config.paths import check_path, reads_folders, written_keys
-from en2py.config.values import REFUSED_TRAINER_ARGUMENTS, VALUES, Section, matches
+from en2py.config.value_types import REFUSED_TRAINER_ARGUMENTS, VALUES, Section, matches
 from en2py.errors import UserError, did_you_mean
 
 _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
