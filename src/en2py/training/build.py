@@ -1,6 +1,7 @@
 """Build data, module and trainer from a plain config."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from en2py.config.instantiate import allow_packages, check_allowed, make
 from en2py.config.run_name import canonical, data_key
 from en2py.console import percent, progress_bar
 from en2py.data.cache import cached
+from en2py.data.cleaning import Drop
 from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import digest
@@ -163,6 +165,13 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
     pl.seed_everything(config["seed"], verbose=False)
     tables = {"src": vectors.src, "tgt": vectors.tgt}
     widths = {side: table.shape[1] for side, table in tables.items() if table is not None}
+    tied, d_model = config["model"].get("tie_embeddings") == "tgt", config["model"].get("d_model")
+    if tied and widths.get("tgt", d_model) != d_model:
+        raise UserError(
+            f"embeddings: the Python vectors have {widths['tgt']} numbers, and "
+            f"model.tie_embeddings=tgt needs model.d_model={d_model}: set "
+            f"model.tie_embeddings=none, or make vectors of that width"
+        )
     metadata = {
         **metadata,
         "widths": {f"{side}_width": width for side, width in widths.items()},
@@ -211,22 +220,20 @@ def module_from(
         tgt_vocab=tgt_vocab,
         freeze_epochs=config["embeddings"]["freeze_epochs"],
         frozen=metadata["frozen"],
-        clean=partial(_cleaned, _steps_of_descriptions(config["cleaning"])),
+        clean=partial(_cleaned, list(cleaning_steps(config["cleaning"]).values())),
         metadata=metadata,
     )
 
 
-def _steps_of_descriptions(section: Config) -> list[Any]:
-    """Return the enabled cleaning steps that change what a description says."""
-    steps = cleaning_steps(section)
-    return [steps[name] for name in ("repair_characters", "repair_description") if name in steps]
-
-
 def _cleaned(steps: Sequence[Any], description: str) -> str:
-    """Return a cleaned description; one of which nothing is left stays as it is."""
-    pair = Pair("", description, "", "")
+    """Return a description as the cleaning steps of pairs leave it beside an empty program.
+
+    A step that would drop the pair is skipped, and a description of which nothing is left stays.
+    """
+    pair = Pair("", description, "pass\n", "")
     for step in steps:
-        pair = step(pair)
+        with suppress(Drop):
+            pair = step(pair)
     return pair.description or description
 
 
