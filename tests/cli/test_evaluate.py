@@ -451,7 +451,8 @@ def test_the_report_has_the_kinds_of_attention_that_are_asked_for(
     make: Make, score: Score, tmp_path: Path, kinds: list[str]
 ) -> None:
     words = [f"ckpt_path={make('seed=1')}", "baseline=none", f"folder={tmp_path}"]
-    assert score(*words, f"attention=[{','.join(kinds)}]", "n_maps=2") == 0
+    n_maps = ["n_maps=2"] * bool(kinds)
+    assert score(*words, f"attention=[{','.join(kinds)}]", *n_maps) == 0
     maps = results_in(tmp_path).attention
     assert [[*own.weights] for own in maps] == [kinds] * len(maps) and bool(maps) == bool(kinds)
     assert all([*own.labels] == kinds for own in maps)
@@ -474,10 +475,21 @@ def test_learned_baselines_are_selected_on_validation(
     score: Score, folder: Path, tmp_path: Path
 ) -> None:
     data = ["data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random", "behaviour=false"]
-    assert score("baseline=retrieval,consensus,nearest_by_bleu", *data, f"folder={tmp_path}") == 0
-    validated = {row.name: set(row.validation) for row in results_in(tmp_path).rows}
+    names = "baseline=retrieval,consensus,nearest_by_bleu"
+    k = "baselines.consensus.neighbours=7"
+    assert score(names, k, *data, f"folder={tmp_path}") == 0
+    rows = results_in(tmp_path).rows
+    assert "of the 7 nearest training programs" in rows[1].notes[0]
+    validated = {row.name: set(row.validation) for row in rows}
     assert validated == {"retrieval": {"bleu"}, "consensus": {"bleu"}, "nearest_by_bleu": set()}
     assert "Best on validation" in (tmp_path / "report.md").read_text()
+
+
+def test_the_number_of_maps_without_a_kind_of_attention_is_refused(
+    score: Score, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(f"ckpt_path={make()}", "attention=[]", "n_maps=9") == 2
+    assert "n_maps=9: no attention map is drawn; choose" in capsys.readouterr().err
 
 
 def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path) -> None:
@@ -494,6 +506,10 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         (["baseline=retrieva", "data=tasks"], "did you mean 'retrieval'?"),
         (["baseline=retrieval", "data=task"], "data=task: no such option; did you mean 'tasks'?"),
         (["baseline=retrieval", "data=file"], "data.path is needed: add data.path=FILE"),
+        (
+            ["baseline=retrieval", "data=tasks", "baselines.bm25.b=0.5"],
+            "baselines.bm25.b=0.5: it is not scored; add baseline=bm25",
+        ),
         (["ckpt_path=x.ckpt", "split=random"], "split: cannot be chosen here"),
         (["ckpt_path=x.ckpt", "split.seed=2"], "own split; add data=NAME to evaluate it on other"),
         (["ckpt_path=x.ckpt", "data.source.n_pairs=9"], "a checkpoint brings its own data; add"),

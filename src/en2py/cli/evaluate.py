@@ -27,6 +27,7 @@ from en2py.cli.evaluation_data import EvaluationData, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import log_own_tests, print_samples
 from en2py.cli.votes import Pool
+from en2py.config.effects import refuse_typed
 from en2py.config.instantiate import make
 from en2py.config.overrides import task_overrides, unquoted
 from en2py.config.validation import wandb_mode_of_environment
@@ -119,6 +120,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     """Score checkpoints and baselines on shared pairs; write, print, log and return the results."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it logs once per checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
+    refuse_typed(_without_effect(cfg), task_overrides())
     is_other = "source" in cfg.data
     remedy = "put it there again: pairs that overlap with it are left out" if is_other else ""
     runs = find_runs(cfg.ckpt_path, config_changes(cfg), remedy) if cfg.ckpt_path else []
@@ -409,6 +411,19 @@ def _rounded(weights: Any) -> Any:
     return [_rounded(own) if isinstance(own, list) else round(own, 3) for own in weights]
 
 
+def _without_effect(cfg: DictConfig) -> dict[str, str]:
+    """Return the settings that this evaluation would not read, with the reason and the remedy."""
+    reasons = {}
+    if not cfg.attention:
+        reasons["n_maps"] = "no attention map is drawn; choose attention=[cross]"
+    chosen = _chosen_baselines(cfg)
+    for name in cfg.baselines:
+        if name not in chosen:
+            for key in cfg.baselines[name] or ():
+                reasons[f"baselines.{name}.{key}"] = f"it is not scored; add baseline={name}"
+    return reasons
+
+
 def _chosen_baselines(cfg: DictConfig) -> dict[str, Any]:
     """Return the config sections of the chosen baselines; None for one that is switched off."""
     names = [name.strip() for name in str(cfg.baseline or "").split(",") if name.strip()]
@@ -463,7 +478,7 @@ def _score_baselines(
             own = [[text] for text in programs[len(everything) :]]
             tables = data.score(name, own, validator, data.training, kind=BASELINE).tables
             validation = {key: tables[key] for key in SELECTING if key in tables}
-        notes = [f"{name}: {ABOUT[name]}"] if name in ABOUT else []
+        notes = [f"{name}: {ABOUT[name].format(**settings)}"] if name in ABOUT else []
         if n < total:
             notes.append(f"has a program for {n:,} of {total:,} pairs and is scored on these")
         rows.append(dataclasses.replace(row, notes=notes, validation=validation))

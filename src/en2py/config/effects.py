@@ -26,8 +26,20 @@ def check_effects(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
     Raises:
         UserError: With the override, the reason and the remedy.
     """
-    reasons = without_effect(config)
-    for word in [*overrides, *map(str, HydraConfig.get().overrides.hydra)]:
+    refuse_typed(without_effect(config), [*overrides, *map(str, HydraConfig.get().overrides.hydra)])
+
+
+def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
+    """Refuse the first override of a key that has no effect.
+
+    Args:
+        reasons: Keys and sections without effect, with the reason and the remedy.
+        overrides: As typed.
+
+    Raises:
+        UserError: With the override, the reason and the remedy.
+    """
+    for word in overrides:
         typed = word.lstrip("+").partition("=")[0].replace("/", ".")
         for key, reason in reasons.items():
             if f"{typed}.".startswith(f"{key}."):

@@ -10,11 +10,12 @@ LEARNED = ("consensus", "ranker", "votes")
 RIVALS = ("retrieval", "bm25", *LEARNED)
 SECOND_HUMAN = "second_human"
 
-# What a report states about baselines.
+# What a report states about baselines, with their settings.
 ABOUT = {
     "retrieval": "the program of the nearest training description by TF-IDF",
     "bm25": "the program of the nearest training description by Okapi BM25",
-    "consensus": "of the 50 nearest training programs the one with the highest expected BLEU",
+    "consensus": "of the {neighbours} nearest training programs the one with the highest expected "
+    "BLEU",
     "ranker": "as consensus, by a distribution learned from eight similarities",
     "votes": "as ranker, and candidates with equal behaviour support each other",
     "constant": "one training program for all descriptions",
