@@ -110,7 +110,7 @@ def score(folder: Path) -> Score:
             fixed += [f"sandbox.{key}={value}" for key, value in SANDBOX.items()]
             fixed += [f"output={folder / 'outputs'}"]
             if any(word.startswith(("ckpt_path=", "/")) for word in words):
-                fixed += ["trainer.accelerator=cpu", "n_maps=1"]
+                fixed += ["trainer.accelerator=cpu"] + ["n_maps=1"] * ("attention=[]" not in words)
         kept = [word for word in fixed if word.partition("=")[0] not in given]
         return command(main, "evaluate", argv=["evaluate.py", *kept, *words])
 
