@@ -1000,7 +1000,7 @@ USES_NUMPY = "import numpy\n\n\ndef double(n):\n    return numpy.multiply(n, 2)\
 def test_references_are_run_against_their_own_tests(tmp_path: Path) -> None:
     tests = ("assert double(3) == 6",)
     pairs = pairs_of((DOUBLE, tests), (USES_NUMPY, tests), (TRIPLE, ()))
-    made = dataclasses.replace(pairs[1], source="tasks")  # by construction they pass
+    made = dataclasses.replace(pairs[1], family="sums")  # by construction they pass
 
     def checked(*own: Pair) -> dict[str, Any]:
         runner = ProgramRunner(own, sandbox=SANDBOX, folder=tmp_path, behaviour=False)

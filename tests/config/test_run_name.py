@@ -117,6 +117,29 @@ def test_digest_changes_with_what_can_change_a_result(key: str, value: Any) -> N
     assert config_digest(changed(key, value)) != config_digest(CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("section", "shipped", "other"),
+    [
+        ("data", ("source", "sources", ["english_python", "conala"]), ["conala", "english_python"]),
+        ("data", ("source", "sources", ["tasks", "stdlib"]), ["stdlib", "tasks"]),
+        ("cleaning", ("use", ["expand_tabs", "dedent"]), ["dedent", "expand_tabs"]),
+        ("cleaning", ("use", ["must_parse", "mine"]), ["mine", "must_parse"]),
+    ],
+)
+def test_order_of_sources_and_of_cleaning_steps_counts(
+    section: str, shipped: tuple[Any, ...], other: list[str]
+) -> None:
+    def of(names: list[str]) -> dict[str, Any]:
+        value: Any = {name: {} for name in names}
+        for key in reversed(shipped[:-1]):
+            value = {key: value}
+        return changed(section, value)
+
+    one, two = of(shipped[-1]), of(other)
+    assert config_digest(one) != config_digest(two) and data_key(one) != data_key(two)
+    assert ("<order>" in str(data_key(one))) is ("mine" in shipped[-1])  # earlier hashes stay
+
+
 def test_digest_has_the_number_of_devices() -> None:
     two, *same, all_of_them = (
         config_digest(changed("trainer.devices", value)) for value in (2, [0, 1], "2,3", -1)

@@ -305,6 +305,11 @@ def test_only_folders_that_a_command_writes_to_are_checked(
             "data.source.sha256=0",
             f"data.path={__file__} is read instead",
         ),
+        (
+            ["data=file", f"data.path={__file__}", "data.source.tests_field=null"],
+            "data.source.setup_field=imports",
+            "add data.source.tests_field=NAME",
+        ),
         (["tokenizer=pieces", f"tokenizer.path={__file__}"], "tokenizer.vocab_size=600", "keep"),
         ([], "hydra/launcher=joblib", "add -m"),
         (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),

@@ -82,6 +82,7 @@ CODE = {
     "string as a comment": (remove_docstrings, "x = 1\n'''note\n'''\ny = 2; 'end'", "x = 1\ny = 2"),
     "string as the only branch": (remove_docstrings, "if x:\n    'a'\n    'b'\nelse:\n    'c'", "if x:\n    pass\nelse:\n    pass"),
     "docstring alone in a program": (remove_docstrings, "'doc'", ""),
+    "docstring that is printed": (remove_docstrings, "def f():\n    'doc'\nprint(f.__doc__)", "def f():\n    'doc'\nprint(f.__doc__)"),
     "bytes and f-strings are no docstrings": (remove_docstrings, "def f():\n    b'doc'", "def f():\n    b'doc'"),
     "driver": (
         remove_driver,

@@ -119,7 +119,7 @@ def test_second_human_is_another_program_for_the_same_task():
 
 def test_machine_made_pairs_have_no_second_human():
     train = pairs([("add numbers", "a + b")])
-    test = [replace(pair, source="tasks") for pair in pairs([("add numbers", "sum((a, b))")])]
+    test = [replace(pair, family="sums") for pair in pairs([("add numbers", "sum((a, b))")])]
     assert second_human(train, test) == [""]
     assert second_human(test, train) == [""]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -9,11 +10,11 @@ import pytest
 import torch
 
 from en2py.data.cleaning import Drop
-from en2py.data.pairs import Pair
+from en2py.data.pairs import DataReport, Pair
 from en2py.errors import UserError
 from en2py.models.embeddings import Vectors
 from en2py.training import build
-from en2py.training.build import check_devices, new_module
+from en2py.training.build import check_devices, check_lengths, new_module
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,16 @@ def _lower(pair: Pair, *, end: str) -> Pair:
 def test_each_step_cleans_a_description_and_one_that_would_drop_it_is_skipped() -> None:
     steps = [partial(_lower, end="."), _long, partial(_lower, end="!")]
     assert build._cleaned(steps, "ADD Two") == "add two.!"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_without_a_pair_that_fits_into_the_model_is_refused(split: str) -> None:
+    report = DataReport()
+    report.facts = {"sizes": {"train": 9, "val": 3, "test": 3}}
+    prepared: Any = SimpleNamespace(report=report)
+    model = {"max_src_len": 8, "max_tgt_len": 9}
+    report.facts["over_max_len"] = {"train": 0, "val": 2, "test": 2}
+    check_lengths(prepared, model)
+    report.facts["over_max_len"][split] = 3
+    with pytest.raises(UserError, match=rf"3 {split} pairs fits into .*model.max_tgt_len=9\)"):
+        check_lengths(prepared, model)

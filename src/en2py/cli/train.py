@@ -147,6 +147,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     if not in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
     log_warnings(prepared.report.to_dict())
+    build.check_lengths(prepared, config["model"])
     if is_rank_zero():
         run.write_inputs(prepared)
 

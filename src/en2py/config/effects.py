@@ -75,6 +75,9 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(path := data.get("path"), str):
         for name in ("url", "sha256"):
             yield f"data.source.{name}", f"data.path={path} is read instead; keep one of the two"
+    source = data.get("source") or {}
+    if "tests_field" in source and source["tests_field"] is None and source.get("setup_field"):
+        yield "data.source.setup_field", "no test is read; add data.source.tests_field=NAME"
     # Without pairs for validation, the seed and the ratios would choose some.
     if "val" in split.get("numbers", ()) or (isinstance(path, Mapping) and "val" in path):
         for name in ("seed", "ratios"):

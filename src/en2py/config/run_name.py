@@ -38,6 +38,16 @@ _NEUTRAL = {
     "model.copy": False,
     "trainer.devices": 1,  # their number, see `_n_devices`
 }
+# Sections whose order changes the result. A hash names another order than that of these keys, which
+# is the order of runs whose hashes do not name it.
+_ORDERS = {
+    "sources": ("english_python", "tasks", "mbpp", "conala", "stdlib"),
+    "use": (
+        *("trim_lines", "repair_characters", "repair_description", "expand_tabs", "dedent"),
+        *("widen_indents", "repair_python2", "must_parse", "remove_comments", "remove_docstrings"),
+        *("remove_driver", "limit_lengths", "unparse", "autopep8", "space_brackets"),
+    ),
+}
 _FILES = (*DATA_FILES, *CHECKPOINTS)  # keys of files and folders that a result depends on
 # Functions renamed after runs had been trained with them: hashes keep the first name.
 _RENAMED = {
@@ -150,7 +160,10 @@ def canonical(value: Any, key: str = "") -> Any:
     use it. One of the user's own packages is named by its full path and its file's content.
     """
     if isinstance(value, Mapping):
-        return {k: canonical(v, key if key in _FILES else str(k)) for k, v in value.items()}
+        found = {k: canonical(v, key if key in _FILES else str(k)) for k, v in value.items()}
+        if key in _ORDERS and [*value] != [k for k in _ORDERS[key] if k in value]:
+            found["<order>"] = [*value]
+        return found
     if isinstance(value, list):
         return [canonical(item, key if key in _FILES else "") for item in value]
     if key == "_target_":

@@ -7,10 +7,6 @@ from typing import Any
 SPLITS = ("train", "val", "test")
 
 
-# Sources whose pairs have no author; their tests were made by running their code.
-MACHINE_MADE = frozenset({"tasks"})
-
-
 @dataclass(frozen=True, slots=True)
 class Pair:
     """An English description and its Python program.
@@ -21,7 +17,8 @@ class Pair:
         code: The Python program.
         source: Name of the data source.
         tests: `assert` statements that pass after `code` has run; empty if the source has none.
-        family: The kind of task (`tasks` source), for counting.
+        family: The kind of generated task (`tasks` source). Empty for pairs that people wrote:
+            only those have an author, and tests that were not made by running their code.
         combination: The primitives that the program combines (`tasks` source); the `composition`
             split keeps pairs with equal combinations in one split.
         split: `train`, `val` or `test` if the source fixes it; empty otherwise.

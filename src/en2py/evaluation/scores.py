@@ -70,7 +70,7 @@ class TrainingData:
     def digest(self) -> str:
         """Return a digest of the pairs and of the programs."""
         lists = [self.pairs] if self.known == self.pairs else [self.pairs, self.known]
-        pairs = [[[p.id, p.source, p.description, p.code] for p in own] for own in lists]
+        pairs = [[[p.id, p.family, p.description, p.code] for p in own] for own in lists]
         return digest([*pairs, self.code.digest])
 
     @classmethod

@@ -261,6 +261,22 @@ def datamodule(
     )
 
 
+def check_lengths(prepared: Prepared, model: Config) -> None:
+    """Refuse data without a pair to validate or test on that the model can read and write.
+
+    Raises:
+        UserError: If all pairs of a split are longer than its limits.
+    """
+    sizes, too_long = (prepared.report.facts[name] for name in ("sizes", "over_max_len"))
+    limits = ", ".join(f"model.{key}={model[key]}" for key in ("max_src_len", "max_tgt_len"))
+    for split in ("val", "test"):
+        if too_long[split] == sizes[split]:
+            raise UserError(
+                f"none of the {sizes[split]:,} {split} pairs fits into the model ({limits}): raise"
+                " these limits, or take shorter pairs"
+            )
+
+
 def precision(wanted: str, accelerator: str = "auto") -> Any:
     """Resolve the precision `auto`: bf16 if the hardware multiplies it fast, else fp32.
 

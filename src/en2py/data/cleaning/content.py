@@ -54,10 +54,11 @@ def remove_comments(pair: Pair) -> Pair:
 def remove_docstrings(pair: Pair) -> Pair:
     """Remove docstrings and other strings that are statements.
 
-    A body without other statements becomes `pass`; such a program becomes empty.
+    A body without other statements becomes `pass`; such a program becomes empty. A program that
+    reads a docstring (`__doc__`) keeps all.
     """
     tree = parse(pair.code)
-    if tree is None:
+    if tree is None or "__doc__" in pair.code:
         return pair
     cuts = [
         node

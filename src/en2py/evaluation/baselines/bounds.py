@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from en2py.data.duplicates import core_description
 from en2py.data.neighbours import ROWS
-from en2py.data.pairs import MACHINE_MADE, Pair
+from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text
 from en2py.evaluation.baselines.program_bleu import log_bleu, occurrences, program_ngrams
 from en2py.evaluation.metrics.bleu import NGRAM_ORDER, Ngram, bleu_value
@@ -64,7 +64,7 @@ def second_human(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
     """
     written: dict[str, dict[str | None, str]] = {}  # task -> tree -> the first code with it
     for pair in (*train, *test):
-        if pair.source in MACHINE_MADE:
+        if pair.family:
             continue
         task = written.setdefault(core_description(pair.description), {})
         task.setdefault(ast_text(pair.code), pair.code)
@@ -72,7 +72,7 @@ def second_human(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
     def other(pair: Pair) -> str:
         task = core_description(pair.description)
         trees = written.get(task, {}) if task else {}
-        if pair.source in MACHINE_MADE:
+        if pair.family:
             return ""
         return next((code for tree, code in trees.items() if tree != ast_text(pair.code)), "")
 

@@ -36,7 +36,7 @@ def baseline_programs(
     key = {
         "baseline": canonical({**settings, "sandbox": None, "cache": None}),
         "training": training.digest,
-        "pairs": [[pair.id, pair.source, pair.description, pair.code] for pair in pairs],
+        "pairs": [[pair.id, pair.family, pair.description, pair.code] for pair in pairs],
         **execution_key(runner.sandbox),
         "code": [file_digest(folder) for folder in (_HERE, _HERE.parent / "metrics")],
         "libraries": [metadata.version(name) for name in _LIBRARIES],

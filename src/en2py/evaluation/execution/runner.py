@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from en2py.data.cache import cached
-from en2py.data.pairs import MACHINE_MADE, Pair
+from en2py.data.pairs import Pair
 from en2py.errors import UserError
 from en2py.evaluation.behaviour import OracleCandidate, behaves_like
 from en2py.evaluation.behaviour.cached import execution_key, reference_oracles
@@ -97,7 +97,7 @@ class ProgramRunner:
             Nothing if there are no such pairs, or no sandbox.
         """
         own = enumerate(self.pairs)
-        places = [i for i, pair in own if pair.tests and pair.source not in MACHINE_MADE]
+        places = [i for i, pair in own if pair.tests and not pair.family]
         pairs = [self.pairs[i] for i in places]
         ran = self.run([pair.code for pair in pairs], places)
         known = [(pair, found) for pair, found in zip(pairs, ran, strict=True) if found]
