@@ -155,9 +155,9 @@ def example_descriptions(path: Path, module: Any) -> list[str]:
     """
     from en2py.evaluation.report.samples import evenly_spaced
     from en2py.training import build
-    from en2py.training.checkpoints import locate_data
+    from en2py.training.checkpoints import best_of, locate_data
 
-    metadata, folder = module.metadata, path.resolve().parent.parent
+    metadata, folder = module.metadata, best_of(path).resolve().parents[1]
     stored = folder / "predictions.jsonl"
     try:
         if folder.name == metadata["run"] and stored.is_file():
@@ -325,7 +325,8 @@ def run_program(code: str, typed: str, sandbox: Mapping[str, Any]) -> str:
     result = outcome.calls[0] if outcome.load.finished and outcome.calls else outcome.load
     lines = [outcome.load.printed, result.printed if result is not outcome.load else ""]
     if result.killed:
-        lines.append(f"stopped: {result.killed} (limit: {sandbox['timeout_s']:g} CPU seconds)")
+        limit = f" (limit: {sandbox['timeout_s']:g} CPU seconds)"
+        lines.append(f"stopped: {result.killed}{limit if result.killed == 'timeout' else ''}")
     elif result.exception:
         lines.append(f"ended with {result.exception}: {result.message}")
     elif result is outcome.load:

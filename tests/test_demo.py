@@ -142,6 +142,11 @@ def test_a_program_runs_on_typed_arguments(code, typed, result):
     assert run_program(code, typed, SANDBOX).startswith(result)
 
 
+def test_the_limit_of_time_is_named_where_it_was_reached():
+    code = "import os\ndef f(n): os._exit(n)"
+    assert run_program(code, "0", SANDBOX) == "stopped: left the process"
+
+
 @pytest.mark.parametrize(
     ("code", "typed", "reason"),
     [
@@ -162,6 +167,8 @@ def test_examples_are_descriptions_of_the_test_split(module, tmp_path):
     lines = [json.dumps({"description": f"task {i}"}) for i in range(40)]
     (tmp_path / "a_run" / "predictions.jsonl").write_text("\n".join(lines))
     assert example_descriptions(checkpoint, module) == ["task 0", "task 10", "task 20", "task 30"]
+    checkpoint.touch()
+    assert example_descriptions(tmp_path / "a_run", module)[1] == "task 10"
 
 
 def test_data_that_have_moved_give_no_examples(module, tmp_path, monkeypatch):

@@ -354,6 +354,7 @@ def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
         (["part=train"], "part=train: the pools of decoding=votes have the programs of training"),
         (["decoding.n_retrieved=-1"], "decoding.n_retrieved=-1: expected a number at least 0"),
         (["decoding.beam_size=0"], "decoding.beam_size=0: expected a number above 0"),
+        (["decoding.n_samples=0", "decoding.top_p=0.5"], "nothing is drawn with decoding.n_s"),
         (["decoding.engine=ctranslate2"], "supports greedy and beam search, not votes"),
     ],
 )
@@ -500,6 +501,22 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
     assert found.rows[0].figures["copied"].value == 1.0
 
 
+def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
+    score: Score, folder: Path, tmp_path: Path
+) -> None:
+    lines = (folder / "pairs.jsonl").read_text().splitlines(keepends=True)
+    parts = {"a": lines[:20], "b": lines[:15], "val": lines[20:30], "test": lines[30:]}
+    files = {name: tmp_path / f"{name}.jsonl" for name in parts}
+    for name, own in parts.items():
+        files[name].write_text("".join(own))
+    for train in "ab":
+        path = f"data.path={{train:{files[train]},val:{files['val']},test:{files['test']}}}"
+        words = ["data=file", path, "split=official", "behaviour=false", f"output={tmp_path}"]
+        assert score("baseline=constant", *words) == 0
+    found = [results_in(path) for path in tmp_path.glob("baselines/*")]
+    assert len(found) == 2 and len({own.data["test_hash"] for own in found}) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -521,6 +538,10 @@ def test_baselines_need_no_checkpoint(score: Score, folder: Path, tmp_path: Path
         (["ckpt_path=x", "data=tasks", "+trainer.max_epochs=3"], "trainer.max_epochs: a check"),
         (["ckpt_path=x", "data=tasks", "trainer.accelerator=cpu"], "ckpt_path: x does not exist"),
         (["ckpt_path=x", "data=tasks", "optimizer=adamw"], "optimizer: a checkpoint brings its"),
+        (
+            ["ckpt_path=x", "data=tasks", "decoding=beam", "decoding.max_len=999"],
+            "x does not exist",
+        ),
         (["data=tasks"], "ckpt_path is needed: add ckpt_path=FILE; without a checkpoint"),
         (["data=tasks", "split=random"], "ckpt_path is needed"),
         (["two"], "'two' is not of the form key=value"),
@@ -838,6 +859,28 @@ def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(
     assert find_checkpoints(str(runs[0].parents[1])) == [runs[0]]
     with pytest.raises(UserError, match="neither the folder of a run nor that of a study"):
         find_checkpoints(str(folder / "cache"))
+
+
+def test_a_run_without_a_validation_is_evaluated_with_its_study(make: Make, folder: Path) -> None:
+    runs = [make(f"seed={seed}", study="unvalidated") for seed in (1, 2)]
+    last = runs[1].rename(runs[1].with_name("last.ckpt"))
+    assert find_checkpoints(str(folder / "unvalidated")) == [runs[0], last]
+    assert find_checkpoints(str(last.parents[1])) == [last]
+    (last.parents[1] / "result.json").unlink()
+    assert find_checkpoints(str(folder / "unvalidated")) == [runs[0]]
+
+
+def test_training_pairs_are_those_trained_on_and_baselines_do_not_find_them(
+    make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [make(f"batch.max_pairs={n}") for n in (20, 15)]
+    words = [f"ckpt_path={paths[0]},{paths[1]}", "part=train", "behaviour=false"]
+    assert score(*words, f"folder={tmp_path}") == 0
+    found = results_in(tmp_path)
+    assert found.data["n_pairs"] == 15 and found.data["n_left_out"] == 13
+    baselines = [row.name for row in found.rows if row.kind == "baseline"]
+    assert baselines == ["constant", "second_human"]
+    assert "bm25 would find the program of each pair, so it has" in capsys.readouterr().out
 
 
 def test_stored_programs_are_used_if_checkpoint_decoding_and_descriptions_match(

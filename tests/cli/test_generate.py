@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import en2py
+from en2py.cli.generate import _programs
 from en2py.errors import UserError
 from en2py.training.module import Seq2SeqModule
 from training_runs import Go
@@ -238,6 +240,14 @@ def test_a_description_is_cleaned_like_those_of_the_training(model: Any) -> None
     tokens = model.tokenize_description("adds 1 to a total", "it")
     assert model.tokenize_description("Q1. adds 1 to a  total.", "it") == tokens
     assert model.tokenize_description(".", "it") == ["."]
+    ranked: list[str] = []
+
+    def rank(descriptions: Sequence[str], written: list[list[str]]) -> list[list[str]]:
+        ranked.extend(descriptions)
+        return written
+
+    _programs(model, rank, ["Q1. adds 1 to a  total."])
+    assert ranked == ["adds 1 to a total"]
 
 
 @pytest.mark.slow

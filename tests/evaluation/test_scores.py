@@ -1,5 +1,7 @@
 """Metrics of rows over the pairs that they have programs for."""
 
+import dataclasses
+
 import pytest
 
 from en2py.data.pairs import Pair
@@ -28,3 +30,31 @@ def test_buckets_count_the_pairs_that_are_scored():
     row = scored("second_human", [["x = 1"], [], ["x = 1"], []])
     (run,) = run_metrics([row], [{"seen": [0, 1, 2], "new": [3]}])
     assert run.groups == {"seen": {"n": 2.0, "exact_match": 1.0}, "new": {"n": 0.0}}
+
+
+def test_losses_over_vocabularies_with_unknown_validation_tokens_are_not_compared():
+    token = {name: [[1.0, 2.0]] for name in ("nll", "bpc")}
+    known, unknown = ({**token, "unk_targets": [[n, 2.0]]} for n in (0.0, 1.0))
+    first, second = (
+        dataclasses.replace(
+            scored(name, [["x = 1"]]),
+            kind="model",
+            tables=known,
+            validation=validation,
+            vocab=[name],
+        )
+        for name, validation in (("a", unknown), ("b", known))
+    )
+    other = run_metrics([first, second], [{}, {}])[1]
+    assert set(other.not_comparable) == {"nll", "unk_targets"}
+
+
+def test_validation_pairs_that_are_too_long_are_noted():
+    row = dataclasses.replace(scored("a", [["x = 1"]] * 2), kind="model", vocab=["x"])
+    row.tables["nll"], token = [[1.0, 2.0]] * 2, {"nll": [[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]}
+    (run,) = run_metrics([dataclasses.replace(row, validation=token)], [{}])
+    (note,) = run.notes
+    assert "leave out 2 of 3 validation pairs, which are longer" in note
+    row.tables["nll"] = [[1.0, 2.0], [0.0, 0.0]]
+    (run,) = run_metrics([dataclasses.replace(row, validation=token)], [{}])
+    assert "leave out 1 of 2 pairs and 2 of 3 validation pairs" in run.notes[0]

@@ -141,3 +141,14 @@ def test_a_run_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
     best.parent.mkdir()
     best.touch()
     assert best_of(tmp_path) == best_of(best) == best
+
+
+def test_the_folder_of_a_finished_run_without_a_validation_stands_for_its_last_checkpoint(
+    tmp_path: Path,
+) -> None:
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.parent.mkdir()
+    last.touch()
+    assert best_of(tmp_path) == tmp_path
+    (tmp_path / "result.json").touch()
+    assert best_of(tmp_path) == last

@@ -300,15 +300,15 @@ def _in_folder(folder: Path) -> list[Path]:
     if not (files := checkpoints_of_study(folder)):
         raise UserError(
             f"{folder} is neither the folder of a run nor that of a study with finished runs: "
-            "there is no best.ckpt beside a result.json"
+            "there is no checkpoint beside a result.json"
         )
     return files
 
 
 def checkpoints_of_study(folder: Path) -> list[Path]:
-    """Return the best checkpoint of each finished run of a study."""
+    """Return the best checkpoint of each finished run of a study, see `best_of`."""
     finished = [result.parent for result in sorted(folder.glob("*/result.json"))]
-    files = [run / "checkpoints" / "best.ckpt" for run in finished if not is_archived(run.name)]
+    files = [best_of(run) for run in finished if not is_archived(run.name)]
     return [file for file in files if file.is_file()]
 
 
@@ -387,13 +387,16 @@ def _moved_source(source: Mapping[str, Any], path: Any) -> dict[str, Any]:
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     """Return the pairs in a split of every run's data, as the first run reads them.
 
-    No run was trained on a pair returned here, unless `split` is `train`. Runs of other files or of
-    another split may have trained on the same pair under another id, so ids are not enough.
+    No run was trained on a pair returned here, unless `split` is `train`: then all were. Runs of
+    other files or of another split may have trained on the same pair under another id, so ids are
+    not enough.
     """
-    shared = set.intersection(*({pair.id for pair in run.prepared.pairs(split)} for run in runs))
-    pairs = [pair for pair in runs[0].prepared.pairs(split) if pair.id in shared]
+    is_train = split == "train"
+    known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
+    shared = set.intersection(*({pair.id for pair in own} for own in known))
+    pairs = [pair for pair in known[0] if pair.id in shared]
     by_hash = {run.prepared.split_hash: run for run in runs}
-    if split == "train" or len(by_hash) == 1:
+    if is_train or len(by_hash) == 1:
         return pairs
     wanted = {description_key(pair.description) for pair in pairs}
     trained = {

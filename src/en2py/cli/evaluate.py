@@ -46,7 +46,7 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
-from en2py.evaluation.baselines import ABOUT, LEARNED, RIVALS
+from en2py.evaluation.baselines import ABOUT, FINDERS, LEARNED, RIVALS
 from en2py.evaluation.baselines.cached import baseline_programs
 from en2py.evaluation.behaviour.cached import count_testable
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
@@ -210,8 +210,9 @@ def _default_folder(
     Evaluations with other settings have other folders.
     """
     parts = [data.label, *map(_short, changes)]
+    own_data = [data.facts["test_hash"], data.training.digest]  # baselines read the training pairs
     if data.overlaps:  # files of one name with other pairs
-        parts.append(data.facts["test_hash"][:8])
+        parts.append(digest(own_data)[:8])
     studies = {run.folder.parent if run.folder else None for run in runs}
     study = studies.pop() if len(studies) == 1 else None
     if len(runs) == 1:
@@ -224,7 +225,7 @@ def _default_folder(
         place = study / "report"
     else:
         kind = "comparisons" if runs else "baselines"
-        names = [run.sha256 for run in runs] or [data.facts["test_hash"]]
+        names = [run.sha256 for run in runs] or own_data
         place = output / kind / str(data.facts["name"])
         parts.append(digest(names)[:8])
     name = "-".join([place.name, *parts])
@@ -458,6 +459,9 @@ def _score_baselines(
     rows = []
     for name, section in sections.items():
         if section is None:
+            continue
+        if data.split == "train" and name in FINDERS:
+            log.info(f"part=train: {name} would find the program of each pair, so it has no row")
             continue
         validated = validator.pairs if name in RIVALS else []
         with progress_bar(f"baseline {name}"):

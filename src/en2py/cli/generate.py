@@ -98,7 +98,7 @@ def _programs(
     found = module.candidates(descriptions, on_progress=on_progress)
     written = [[module.text(hypothesis) for hypothesis in own] for own in found]
     with redirect_stdout(sys.stderr):  # progress of the sandbox
-        ranked = rank(descriptions, written) if rank else written
+        ranked = rank([module.clean(text) for text in descriptions], written) if rank else written
     results = []
     for own, texts, hypotheses in zip(ranked, written, found, strict=True):
         cut = {

@@ -82,6 +82,9 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "val" in split.get("numbers", ()) or (isinstance(path, Mapping) and "val" in path):
         for name in ("seed", "ratios"):
             yield f"split.{name}", "the source fixes this split; choose split=group for another"
+    if (config.get("decoding") or {}).get("n_samples") == 0:
+        for name in ("temperature", "top_k", "top_p", "seed"):
+            yield f"decoding.{name}", "nothing is drawn with decoding.n_samples=0"
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         for name in ("launcher", "sweeper"):

@@ -28,7 +28,7 @@ from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics import program_metrics
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
 from en2py.evaluation.metrics.program_metrics import Row, Scores
-from en2py.evaluation.metrics.registry import metric
+from en2py.evaluation.metrics.registry import listed, metric
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
 from en2py.evaluation.report.samples import evenly_spaced
@@ -249,7 +249,7 @@ def run_metrics(
     """
     models = [row for row in rows if row.kind == MODEL]
     shared = _readable(row.tables for row in models)
-    shared_validation = _readable(row.validation for row in models)
+    validated = _readable(row.validation for row in models)
     found = []
     for row, own_buckets in zip(rows, buckets, strict=True):
         tables = {**row.tables, **row.sampled}
@@ -262,7 +262,7 @@ def run_metrics(
             for name, counts in tables.items()
         }
         validation = {
-            name: _masked(counts, shared_validation) if metric(name).from_logits else counts
+            name: _masked(counts, validated) if metric(name).from_logits else counts
             for name, counts in row.validation.items()
         }
         not_comparable, reasons = _not_comparable(row, models[0] if models else row)
@@ -277,7 +277,11 @@ def run_metrics(
                 validation=_values(validation),
                 failures=failures(row.scores, row.executions, row.is_scored),
                 groups=_groups(tables, own_buckets, row.is_scored),
-                notes=[*row.notes, *reasons, *_note_on_long_pairs(row, shared)],
+                notes=[
+                    *row.notes,
+                    *reasons,
+                    *_note_on_long_pairs(row, {"pairs": shared, "validation pairs": validated}),
+                ],
                 not_comparable=not_comparable,
             )
         )
@@ -332,19 +336,21 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
     ending = "so loss, perplexity and accuracy per token cannot be compared; bits per character"
     if row.tokenizer != reference.tokenizer:
         return names, [f"other tokens of programs than those of the first row, {ending} can"]
-    has_unknown = any(counts[0] for own in (row, reference) for counts in own.tables["unk_targets"])
+    tables = (split for own in (row, reference) for split in (own.tables, own.validation))
+    has_unknown = any(counts[0] for own in tables for counts in own.get("unk_targets", ()))
     if has_unknown and list(row.vocab) != list(reference.vocab):
         return names, [f"another vocabulary, and not every token is in both, {ending} can"]
     return [], []
 
 
-def _note_on_long_pairs(row: EvaluationRow, shared: Sequence[bool]) -> list[str]:
-    n_left = len(shared) - sum(shared)
-    if row.kind == BASELINE or not n_left:
+def _note_on_long_pairs(row: EvaluationRow, shared: Mapping[str, Sequence[bool]]) -> list[str]:
+    left = {f"{len(own) - sum(own)} of {len(own)} {what}": all(own) for what, own in shared.items()}
+    counts = [text for text, is_none in left.items() if not is_none]
+    if row.kind == BASELINE or not counts:
         return []
     return [
-        f"loss, perplexity, accuracy and bits per character leave out {n_left} of {len(shared)} "
-        "pairs, which are longer than some model can read or write"
+        f"loss, perplexity, accuracy and bits per character leave out {listed(counts)}, which are "
+        "longer than some model can read or write"
     ]
 
 

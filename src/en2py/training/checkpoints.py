@@ -69,10 +69,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def best_of(path: str | Path) -> Path:
-    """Return the best checkpoint of a run folder; any other path as it is, `~` expanded."""
+    """Return the best checkpoint of a run folder; any other path as it is, `~` expanded.
+
+    That of a finished run without a validation is its last one.
+    """
     path = Path(os.path.expanduser(path))
-    best = path / "checkpoints" / "best.ckpt"
-    return best if best.is_file() else path
+    stems = ["best", *["last"] * (path / "result.json").is_file()]
+    files = [path / "checkpoints" / f"{stem}.ckpt" for stem in stems]
+    return next(filter(Path.is_file, files), path)
 
 
 def load_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Seq2SeqModule(pl.LightningModule):
         self.model, self.loss, self.search = model, loss, search
         self.src_tokenizer, self.tgt_tokenizer = src_tokenizer, tgt_tokenizer
         self.src_vocab, self.tgt_vocab = src_vocab, tgt_vocab
-        self.metadata, self._clean = metadata, clean
+        self.metadata, self.clean = metadata, clean
         self.neighbours: Neighbours | None = None  # those that sources contain
         self._optimizer, self._scheduler = optimizer, scheduler
         self._freeze_epochs = freeze_epochs
@@ -413,7 +413,7 @@ class Seq2SeqModule(pl.LightningModule):
             return sources
         near = map(
             self.neighbours.tokens,
-            self.neighbours.nearest([self._clean(text) for text in descriptions]),
+            self.neighbours.nearest([self.clean(text) for text in descriptions]),
         )
         return [own + added for own, added in zip(sources, near, strict=True)]
 
@@ -429,7 +429,7 @@ class Seq2SeqModule(pl.LightningModule):
         """
         if not isinstance(description, str):
             raise UserError(f"{name} is {description!r:.60}, not a text")
-        tokens = self.src_tokenizer.tokenize(self._clean(description))
+        tokens = self.src_tokenizer.tokenize(self.clean(description))
         most = self.model.src_embedding.max_len - 1  # one for <eos>
         most -= 0 if self.neighbours is None else self.neighbours.max_len
         if not tokens:

@@ -37,6 +37,30 @@ def verdict(sandbox: Sandbox, prediction: str, against: Pair = ADD):
 # verdicts
 
 
+GCD = pair(
+    "assert gcd(12, 8) == 4", code="def gcd(a, b):\n    return a if not b else gcd(b, a % b)"
+)
+LCM = "def lcm(a, b):\n    return a * b // gcd(a, b)"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "from math import gcd",
+        "import math\ngcd = math.gcd",
+        "class gcd(int):\n    def __new__(cls, a, b): return a if not b else cls(b, a % b)",
+        "def own(a, b): return a if not b else own(b, a % b)\ngcd = own",
+    ],
+)
+def test_an_expected_name_that_the_program_has_is_called(sandbox, start):
+    assert verdict(sandbox, f"{start}\n{LCM}", GCD).right
+
+
+def test_a_value_does_not_hide_the_function_of_another_name(sandbox):
+    program = "def total(a, b): return a + b\nadd = total(1, 2)"
+    assert verdict(sandbox, program).right
+
+
 def test_the_reference_passes(sandbox):
     own = verdict(sandbox, ADD.code)
     assert (own.right, own.problem) == (True, "")

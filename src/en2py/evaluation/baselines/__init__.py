@@ -8,6 +8,7 @@ programs of test pairs.
 # Baselines that a model has to beat. The learned ones take longer and run only if they are chosen.
 LEARNED = ("consensus", "ranker", "votes")
 RIVALS = ("retrieval", "bm25", *LEARNED)
+FINDERS = (*RIVALS, "nearest_by_bleu")  # for a training pair, they find the pair itself
 SECOND_HUMAN = "second_human"
 
 # What a report states about baselines, with their settings.

@@ -83,7 +83,7 @@ def _prepare(prediction: str, pair: Pair) -> tuple[Job | None, list[Check]]:
 
 def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
     """Let a test call the program's entry function if the reference's function is missing."""
-    own = {function.name for function in functions(tree)}
+    own = _callables(tree)
     theirs = {function.name for function in functions(reference)}
     names = [node for node in ast.walk(test) if isinstance(node, ast.Name)]
     missing = {node.id for node in names} & (theirs - own)
@@ -101,6 +101,24 @@ def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
         for node in names:
             if node.id in missing:
                 node.id = entry.name
+
+
+def _callables(tree: ast.Module) -> set[str]:
+    """Return the functions and classes that a program defines or imports, and other names of them.
+
+    `total = add(1, 2)` is none, for a test may call a function of this name in the reference.
+    """
+    found = {function.name for function in functions(tree)}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {name.asname or name.name for name in node.names}
+        elif isinstance(node, ast.Assign):
+            named = node.value.id if isinstance(node.value, ast.Name) else ""
+            if named in found or isinstance(node.value, ast.Attribute):
+                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _result(outcome: Outcome | None, checks: Sequence[Check]) -> ExecutionResult:

@@ -190,7 +190,7 @@ def _against_retrieval(rows: Sequence[ResultRow], best: ResultRow, reference: Re
         is_significant = rival.differences[name].is_significant
         why = f"the interval of the difference {'excludes' if is_significant else 'includes'} 0"
     elif ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
-        is_significant, why = False, "there are too few seeds or pairs for intervals"
+        is_significant, why = False, "one of them has no interval"
     else:
         is_significant = ours.low > theirs.high or theirs.low > ours.high
         why = "their intervals " + ("do not overlap" if is_significant else "overlap")

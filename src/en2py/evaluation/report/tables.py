@@ -138,7 +138,8 @@ def figures_table(
         marks = "".join(f"[{remarks.index(note) + 1}]" for note in row.notes)
         head = Cell(row.name, (", ".join(small),) if small else (), mark=marks)
         cells = [figure_cell(n, figure_of(row, n), count=n in _WITH_COUNTS) for n in shown]
-        lines.append(Line([head, *cells], row.kind, _place(rows, row)))
+        place = _place(rows, row) if reference else None  # other runs are in no picture
+        lines.append(Line([head, *cells], row.kind, place))
     numbered = [f"[{i}] {note}" for i, note in enumerate(remarks, start=1)]
     columns = [Column("row", numeric=False), *_columns(shown)]
     notes = [*_intervals_note(rows, shown), *numbered]
