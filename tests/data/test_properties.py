@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.cleaning import clean
-from en2py.data.cleaning.limits import must_parse
+from en2py.data.cleaning.limits import NOT_PARSED, must_parse
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import Prepared, TokenizedPair, prepare
 from en2py.data.sources.english_python import parse_pairs
@@ -97,10 +97,16 @@ def test_preparation_counts_every_pair_and_survives_serialization(rows, min_freq
     assert Prepared.from_dict(json.loads(json.dumps(prepared.to_dict()))) == _like(prepared)
 
 
-def prepared_from(pairs: list[Pair]) -> Prepared:
+def prepared_from(pairs: list[Pair], n_dropped_files: int = 0) -> Prepared:
     """Prepare pairs with the cleaning step `must_parse` alone."""
+
+    def read(report: DataReport) -> list[Pair]:
+        for i in range(n_dropped_files):
+            report.dropped("corpus: files", f"corpus/{i}.py", NOT_PARSED)
+        return pairs
+
     return prepare(
-        read=lambda report: pairs,
+        read=read,
         cleaning={"must_parse": must_parse},
         split=partial(random_split, ratios=[0.6, 0.2, 0.2], seed=1),
         augment=list,
@@ -144,6 +150,7 @@ def test_data_that_are_probably_not_intended_warn(n, text, code, words) -> None:
 def test_plain_data_do_not_warn() -> None:
     pairs = [Pair(f"a/{i}", f"{'very ' * i} big", f"x = {i}", "a") for i in range(150)]
     assert prepared_from(pairs).report.warnings == []
+    assert prepared_from(pairs, n_dropped_files=150).report.warnings == []  # not programs
 
 
 def test_code_in_markdown_fences_is_unwrapped_and_counted() -> None:

@@ -186,7 +186,10 @@ def prepare(
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     report.facts["leakage"] = splits.leakage
     report.facts["held_out"] = splits.held_out
-    report.warnings += _warnings(total, pairs, prints, report)
+    n_unparsable = sum(
+        report.steps[name].reasons[NOT_PARSED] for name, step in cleaning.items() if step
+    )
+    report.warnings += _warnings(total, n_unparsable, pairs, prints, report)
     return Prepared(
         splits=tokenized,
         src_vocab=src_vocab,
@@ -238,18 +241,22 @@ def _without_target(
 
 
 def _warnings(
-    total: int, pairs: Sequence[Pair], prints: Sequence[Fingerprint], report: DataReport
+    total: int,
+    n_unparsable: int,
+    pairs: Sequence[Pair],
+    prints: Sequence[Fingerprint],
+    report: DataReport,
 ) -> list[str]:
     """Return warnings about data that are probably not what the user expects.
 
     Args:
         total: Number of pairs read.
+        n_unparsable: Of these, the programs that do not parse.
         pairs: The cleaned pairs.
         prints: Their fingerprints.
         report: The report, with the sizes of the splits.
     """
     found = []
-    n_unparsable = sum(step.reasons[NOT_PARSED] for step in report.steps.values())
     if 2 * n_unparsable > total:
         found.append(
             f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: is the code "

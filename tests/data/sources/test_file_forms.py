@@ -256,6 +256,18 @@ def test_tests_of_mbpp_are_recognised(tmp_path):
     assert report.facts["own: fields"].endswith("tests from 'test_list' after 'test_setup_code'")
 
 
+def test_fields_of_files_that_differ_are_named_with_the_file(tmp_path):
+    one = write_json(tmp_path, {"text": "add", "code": "x = 1"}, name="one.json")
+    other = write_json(tmp_path, {"prompt": "add", "completion": "x = 1"}, name="other.json")
+    report = DataReport()
+    paths = {"train": str(one), "val": str(one), "test": str(other)}
+    read_file(report, name="own", path=paths, **AUTO)
+    assert report.facts["own: fields"] == (
+        f"description from 'text', code from 'code' in {one}; "
+        f"description from 'prompt', code from 'completion' in {other}"
+    )
+
+
 def test_field_named_tests_without_assertions_is_left_alone(tmp_path):
     record = {"text": "t", "code": "1", "tests": {"inputs": [1]}}
     assert read(write_json(tmp_path, record))[0].tests == ()

@@ -116,6 +116,7 @@ def read_file(
     asked = Fields(given, code_field, tests_field, setup_field)
     files = (split_folders(path) or {"": path}) if isinstance(path, str) else dict(path)
     pairs: list[Pair] = []
+    recognised: dict[str, str] = {}  # fields to the first file that has them
     for split, file in files.items():
         if split:
             _check_split(split, "data.path")
@@ -125,7 +126,7 @@ def read_file(
         own_id_field, own_split_field = found.own(id_field), found.own(split_field)
         found.check({"id_field": own_id_field, "split_field": own_split_field})
         if fields != asked:
-            report.facts[f"{name}: fields"] = str(fields)
+            recognised.setdefault(str(fields), str(file))
         for n, (where, record) in enumerate(records, start=1):
             own_id = _value(record, own_id_field)
             number = n if own_id is None else own_id
@@ -138,6 +139,9 @@ def read_file(
     if not pairs:
         raise UserError(f"{_named(files)} holds no pair: {_reasons(report, name)}")
     _check_ids(pairs, _named(files))
+    if recognised:
+        texts = [text + f" in {file}" * (len(recognised) > 1) for text, file in recognised.items()]
+        report.facts[f"{name}: fields"] = "; ".join(texts)
     report.read(f"{name}: pairs", len(pairs))
     return pairs
 
