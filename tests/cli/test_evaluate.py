@@ -462,10 +462,12 @@ def test_the_report_has_the_kinds_of_attention_that_are_asked_for(
 
 
 def test_losses_over_different_tokens_are_not_compared(
-    make: Make, score: Score, tmp_path: Path
+    make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = f"{make('seed=1')},{make('seed=1', 'tokenizer/tgt=spacy')}"
     assert score(f"ckpt_path={runs}", "baseline=none", f"folder={tmp_path}") == 0
+    head = capsys.readouterr().out.partition("test split\n")[2].splitlines()[0]
+    assert "val bits/char" in head and "val/nll" not in head
     other = next(row for row in results_in(tmp_path).rows if row.differences)
     assert "bpc" in other.differences and "bleu" in other.differences
     assert not {"nll", "ppl", "accuracy"} & other.differences.keys()

@@ -55,7 +55,7 @@ from en2py.evaluation.metrics.program_metrics import SECONDS
 from en2py.evaluation.metrics.registry import COMPARISON, figure_of, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
-from en2py.evaluation.report.summary import notes_of
+from en2py.evaluation.report.summary import notes_of, ranked_by
 from en2py.evaluation.report.tables import figure_cell
 from en2py.evaluation.results import BASELINE, MODEL, AttentionSample, Results
 from en2py.evaluation.scores import (
@@ -560,9 +560,9 @@ def _render_again(path: Path, folder: str | None) -> Results:
 
 
 def _print_table(results: Results) -> None:
-    """Print the main metrics of each row with their 95 % intervals."""
+    """Print the main metrics of each row with their 95 % intervals; the first ranks the rows."""
     sampled = sorted({n for row in results.rows for n in row.figures if "@" in n}, key=_place)
-    names = [*COMPARISON, *sampled]
+    names = [ranked_by(results) if name == "val/nll" else name for name in (*COMPARISON, *sampled)]
     shown = [name for name in names if any(figure_of(row, name) for row in results.rows)]
     rows = [
         [row.name, *(figure_cell(name, figure_of(row, name)).lines for name in shown)]

@@ -7,11 +7,12 @@ from statistics import fmean
 import pytest
 
 from en2py.evaluation.aggregation import difference_by_seed
+from en2py.evaluation.report.sections import sections
 from en2py.evaluation.report.summary import best_if_significant, notes_of, summarize
 from en2py.evaluation.report.tables import figures_table
 from en2py.evaluation.results import Difference
 from en2py.evaluation.statistics import detectable_difference
-from fake_results import figure, results, row
+from fake_results import fake_results, figure, results, row
 
 
 def of_seeds(*values, first=1):
@@ -219,3 +220,12 @@ def test_a_reference_row_without_a_name_is_not_quoted():
     rows = [row("reference"), row("clean.a=false")]
     text = sentence(*rows, reference_row="reference")
     assert "“reference”" not in text
+
+
+def test_rows_without_validation_figures_are_not_said_to_be_ranked():
+    found = fake_results()
+    rows = [replace(own, validation={}, differences={}) for own in found.rows]
+    unranked = replace(found, rows=rows)
+    assert "none has validation figures" in summarize(unranked)[0]
+    assert "ranked by" not in sections(unranked, {})[0].lead
+    assert "ranked by their val/nll" in sections(found, {})[0].lead

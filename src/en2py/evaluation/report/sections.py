@@ -212,9 +212,9 @@ def _scored_on(results: Results) -> str:
         near = f", in {data['n_clusters']:,} clusters of near-duplicates"
         text = f"All rows are scored on the same {data['n_pairs']:,} pairs of {part}"
         text += f"{near if 'n_clusters' in data else ''}."
-    if results.models:
-        name = metric(ranked_by(results)).label
-        text += f" Models are ranked by their {name} on validation, lowest first"
+    name = ranked_by(results)
+    if any(figure_of(row, name) for row in results.models):
+        text += f" Models are ranked by their {metric(name).label} on validation, lowest first"
         text += "; then baselines." if len(results.models) < len(results.rows) else "."
     return text
 
