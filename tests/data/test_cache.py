@@ -98,5 +98,7 @@ def test_digest_does_not_depend_on_the_order_of_keys() -> None:
 def test_digest_of_a_folder_sees_names_and_contents(kind: str, tmp_path: Path) -> None:
     (tmp_path / f"a.{kind}").write_text("1")
     before = file_digest(tmp_path)
+    (tmp_path / f"c.{kind}").symlink_to("nowhere")
+    assert file_digest(tmp_path) == before
     (tmp_path / f"a.{kind}").rename(tmp_path / f"b.{kind}")
     assert file_digest(tmp_path) != before

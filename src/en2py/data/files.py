@@ -34,7 +34,9 @@ def file_digest(path: str | Path) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(file for kind in ("py", "yaml", "arrow") for file in path.rglob(f"*.{kind}"))
+        found = (file for kind in ("py", "yaml", "arrow") for file in path.rglob(f"*.{kind}"))
+        # A link of an editor may point nowhere; a source leaves out what it cannot read.
+        files = sorted(file for file in found if file.is_file() and os.access(file, os.R_OK))
         return digest({str(file.relative_to(path)): file_digest(file) for file in files})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -86,6 +86,7 @@ def test_spreadsheet_is_refused_with_the_remedy(tmp_path):
     [
         ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header"),
         ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data"),
+        ("text,code,code\na,1,2\n", "a.csv, line 1: two columns are named 'code'; rename one"),
         ("text,code\n", "needs rows below the names"),
         ("title,program\na,1\n", "the fields are 'title', 'program': set data.source.desc"),
     ],

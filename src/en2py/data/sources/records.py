@@ -97,6 +97,9 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",\t;", key=header.count), strict=True)
     try:
+        names = [name for name in reader.fieldnames or () if name.strip()]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise UserError(f"{file}, line 1: two columns are named {twice!r}; rename one of them")
         for row in reader:
             where = f"{file}, line {reader.line_num:,}"
             if None in row:
