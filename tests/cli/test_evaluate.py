@@ -910,13 +910,15 @@ def test_stored_programs_are_used_if_checkpoint_decoding_and_descriptions_match(
 
 
 def test_pass_at_k_of_sampled_programs_is_reported(
-    make: Make, score: Score, tmp_path: Path
+    make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"ckpt_path={make('seed=1')}", "baseline=none", "pass_at_k.n_samples=3"]
     words += ["pass_at_k.k=[1,3]"]
     assert score(*words, f"folder={tmp_path / 'a'}") == 0
     figures = results_in(tmp_path / "a").rows[0].figures
     assert {"behaves@1", "behaves@3"} <= figures.keys()
+    assert score(*words, "behaviour=false") == 2
+    assert "pass_at_k.n_samples=3: none of the pairs has tests" in capsys.readouterr().err
 
 
 def test_samples_of_pass_at_k_have_the_limits_of_the_search(

@@ -128,6 +128,10 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     if cfg.code_bleu and (problem := code_bleu.available()):
         raise UserError(problem)
     data = open_data(cfg, runs, pool)
+    if (n := cfg.pass_at_k.n_samples) and not cfg.behaviour and not any(p.tests for p in data.pairs):
+        raise UserError(
+            f"pass_at_k.n_samples={n}: none of the pairs has tests; leave out behaviour=false"
+        )
     changes = _changes(runs)
     folder = _default_folder(Path(cfg.output), runs, data, changes)
     folder = Path(cfg.folder) if cfg.folder else folder
