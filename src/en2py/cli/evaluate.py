@@ -128,7 +128,8 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     if cfg.code_bleu and (problem := code_bleu.available()):
         raise UserError(problem)
     data = open_data(cfg, runs, pool)
-    if (n := cfg.pass_at_k.n_samples) and not cfg.behaviour and not any(p.tests for p in data.pairs):
+    n, is_tested = cfg.pass_at_k.n_samples, cfg.behaviour or any(p.tests for p in data.pairs)
+    if n and not is_tested:
         raise UserError(
             f"pass_at_k.n_samples={n}: none of the pairs has tests; leave out behaviour=false"
         )
