@@ -143,6 +143,14 @@ def test_a_share_of_none_or_all_has_the_interval_of_wilson(n_right, low, high):
         assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-3)
 
 
+@pytest.mark.parametrize(("n_right", "has_interval"), [(0, False), (1, True)])
+def test_a_difference_of_no_pair_has_no_interval(n_right, has_interval):
+    found = make_rows([run(1, 0), run(1, n_right, loss="smoothed")], CLUSTERS)[1]
+    difference = found.differences["compiles"]
+    assert difference.over == "clusters" and not difference.is_significant
+    assert (difference.low is not None) == (difference.high is not None) == has_interval
+
+
 def test_only_clusters_to_which_a_metric_applies_are_counted():
     one = dataclasses.replace(run(1, 1), counts={"compiles": [[1.0, 1.0], *[[0.0, 0.0]] * (N - 1)]})
     figure = make_rows([one], CLUSTERS)[0].figures["compiles"]

@@ -89,7 +89,8 @@ _VERSIONS = ("en2py", "torch", "pytorch-lightning", "sacrebleu", "scikit-learn",
 _SIGNATURES = {
     "behaves": "same results, changed arguments and output as the reference on up to 40 inputs",
     "intervals": "95 %: Student's t over seeds, Welch's t for differences between other seeds; for "
-    "one seed, and for baselines, percentiles of 2,000 resamples of clusters of near-duplicates",
+    "one seed, and for baselines, percentiles of 2,000 resamples of clusters of near-duplicates, "
+    "Wilson's for 0 and 100 %",
     "nll": "nats per token, plain cross-entropy of the reference in the tokens of the run",
     "bpc": "bits per character of the reference; unknown tokens are charged for their spelling",
 }

@@ -333,7 +333,10 @@ def _difference(
     interval = _difference_by_clusters(key, own, reference, clusters)
     if math.isnan(interval.value):
         return None
-    return Difference(interval.value, *_ends(interval), "clusters", interval.excludes_zero)
+    low, high = _ends(interval)
+    if low == high == 0:  # no pair differs: as equal seeds, that shows no spread
+        low, high = None, None
+    return Difference(interval.value, low, high, "clusters", interval.excludes_zero)
 
 
 def difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:

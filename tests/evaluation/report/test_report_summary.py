@@ -88,6 +88,9 @@ def test_a_paired_difference_from_retrieval_is_preferred_to_two_intervals():
     )
     text = sentence(model, lookup)
     assert "It beats" in text and "the interval of the difference excludes 0" in text
+    equal = {"behaves": Difference(0.0, None, None, "clusters", False)}
+    text = sentence(model, replace(lookup, differences=equal))
+    assert "It is not shown to beat" in text and "and the difference has no interval" in text
 
 
 def test_an_upper_bound_is_not_a_retrieval_baseline():

@@ -187,8 +187,10 @@ def _against_retrieval(rows: Sequence[ResultRow], best: ResultRow, reference: Re
     rival = rival or max(baselines, key=lambda row: row.figures[name].value)
     ours, theirs = best.figures[name], rival.figures[name]
     if best is reference and name in rival.differences:
-        is_significant = rival.differences[name].is_significant
+        difference = rival.differences[name]
+        is_significant = difference.is_significant
         why = f"the interval of the difference {'excludes' if is_significant else 'includes'} 0"
+        why = why if difference.low is not None else "the difference has no interval"
     elif ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
         is_significant, why = False, "one of them has no interval"
     else:
