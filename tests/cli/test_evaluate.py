@@ -339,6 +339,11 @@ def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
     n = len(results_in(tmp_path).samples)
     assert f"0 of {n} programs are training programs" in capsys.readouterr().out
     assert len([*path.parent.glob("best.votes-*.json")]) == 1
+    assert len(results_in(tmp_path).rows[0].notes) == 1
+    words = ["baseline=none", "behaviour=false", "part=val", f"folder={tmp_path / 'val'}"]
+    assert score(*alone, *words) == 0
+    assert "were learned from validation pairs" in results_in(tmp_path / "val").rows[0].notes[1]
+    capsys.readouterr()
     assert score(*alone, "prompt=add 3 to a total") == 0
     program = capsys.readouterr().out.strip()
     prompts = tmp_path / "prompts.txt"

@@ -40,7 +40,9 @@ def test_generate_prints_what_evaluate_prints_for_the_same_prompt(
     assert capsys.readouterr().out == expected
     words = (best, "--decoding", "beam_size=2", prompt, "--decoding", "beam")  # at any place
     assert generate(monkeypatch, *words) == 0
-    assert "the program is cut at the longest length" in capsys.readouterr().err
+    assert re.search(r"the program is cut at the length limit: \d+ tokens", capsys.readouterr().err)
+    assert generate(monkeypatch, best, prompt, "--decoding", "max_len=2") == 0
+    assert "the program is cut at the length limit: 2 tokens" in capsys.readouterr().err
     assert generate(monkeypatch, best, "--decoding", "beam", stdin=f"{prompt}\nadds 1\n") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["description"] for line in lines] == [prompt, "adds 1"]

@@ -355,8 +355,10 @@ def _programs(
     known = {pair.code for pair in run.prepared.pairs("train")}
     chosen = [own[0] for own in programs if own]
     n = sum(code in known for code in chosen)
+    learned = "the weights of the pools were learned from validation pairs, whose figures they fit"
     return programs, [
-        f"{n:,} of {len(chosen):,} programs are training programs, the model wrote the others"
+        f"{n:,} of {len(chosen):,} programs are training programs, the model wrote the others",
+        *([learned] if data.split == "val" and not data.overlaps else []),
     ]
 
 

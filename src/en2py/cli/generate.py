@@ -25,7 +25,7 @@ Rank = Callable[[Sequence[str], list[list[str]]], list[list[str]]]
 
 _SHOWN = 200  # characters of a line that has no program
 _EVERY_S = 20.0  # between two lines of progress on stderr
-_CUT = "the program is cut at the longest length that the model can write"
+_CUT = "the program is cut at the length limit"
 
 
 @report_out_of_memory(EVALUATION_REMEDIES)
