@@ -52,6 +52,13 @@ MISTAKES = [
         "data.path=x",
         "the data in use has no path; add data=corpus or data=english_python or data=file",
     ),
+    (
+        "data.source.path=x",
+        "the data in use has no source.path; add data=corpus or data=english_py",
+    ),
+    ("callbacks.weight_averaging.decay=1", "has no weight_averaging.decay; add callbacks=ema"),
+    ("vocab.min_freq=2", "did you mean vocab.src_min_freq or vocab.tgt_min_freq?"),
+    ("checkpoints.save_top_k=3", "no such key; checkpoints has: keep, every_n_minutes"),
     ("+seed=3", "An item is already at 'seed'"),
     ("~sed", "sed: no such key; did you mean seed?"),
     ("seed=[1", "seed=[1: this value cannot be parsed"),

@@ -126,6 +126,17 @@ MISTAKES = [
     ("batch.num_workers", -1, "at least 0"),
     ("ckpt_path", "", "ckpt_path is empty"),
     ("output", __file__, "is a file, expected a folder"),
+    ("output", "", "output is empty: set a value"),
+    (
+        "callbacks.early_stopping.monitor",
+        "val/bleu",
+        "monitor=val/bleu: not measured in every validation; choose from: val/nll, val/loss,",
+    ),
+    (
+        "callbacks.early_stopping.monitor",
+        "val/accuracy",
+        "its best value is the maximum; add +callbacks.early_stopping.mode=max",
+    ),
 ]
 
 

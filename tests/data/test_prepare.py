@@ -55,3 +55,13 @@ def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
             split=partial(group_split, ratios=[0.8, 0.1, 0.1], seed=1),
             **SETTINGS,
         )
+
+
+def test_length_limits_below_all_training_pairs_are_named(pairs: list[Pair]) -> None:
+    words = r"none of \d+ training pairs fits into model.max_src_len=50 and model.max_tgt_len=2: "
+    with pytest.raises(UserError, match=words + r"\d+ dropped by max_len: code over 2 tokens"):
+        prepare(
+            read=lambda report: pairs,
+            split=partial(random_split, ratios=[0.8, 0.1, 0.1], seed=1),
+            **{**SETTINGS, "max_tgt_len": 2},
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from en2py.training.callbacks.gradient_guard import BadUpdate, GradientGuard
+from en2py.training.callbacks.gradient_guard import BadUpdate, GradientGuard, Update, _message
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from training_runs import (
@@ -40,6 +41,15 @@ def assert_finite(folder: Path) -> None:
     for path in files:
         weights = load_checkpoint(path)["state_dict"].values()
         assert all(torch.isfinite(w).all() for w in weights if w.is_floating_point())
+
+
+def test_message_names_twenty_pairs_and_the_number_of_the_rest() -> None:
+    items = [SimpleNamespace(pair=SimpleNamespace(id=f"file/{i}")) for i in range(25)]
+    prepared = SimpleNamespace(splits={"train": items})
+    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(prepared=prepared))
+    update = Update(torch.zeros(()), 4, 0.1, [torch.arange(12), torch.arange(12, 25)])
+    message = _message("not finite", update, trainer)
+    assert message.count("file/") == 20 and message.endswith("file/19 and 5 more)")
 
 
 @pytest.mark.slow

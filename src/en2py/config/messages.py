@@ -121,7 +121,8 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if key in groups and key not in choices and key != "experiment":
             return not_evaluated(key)
         is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
-        if word[0] != "+" and not is_typo and is_of_training(key, choices):
+        is_evaluation = config_name != "train"
+        if word[0] != "+" and is_evaluation and not is_typo and is_of_training(key, choices):
             return not_evaluated(key)
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
@@ -162,12 +163,17 @@ def not_evaluated(key: str) -> str:
 def unknown_key(key: str, keys: Sequence[str], groups: Iterable[str]) -> str:
     """Name the options of the group that have this key, or the nearest keys."""
     section, _, name = key.rpartition(".")
-    group = section.replace(".", "/")
+    group, inner = section.replace(".", "/"), name
+    if group not in groups:  # a key of a section: `logger.wandb.mode`
+        group, _, inner = key.partition(".")
     files = sorted((CONF / group).glob("*.yaml")) if group in groups else []
-    owners = [file.stem for file in files if name in list(OmegaConf.load(file))]  # `???` too
+    parsed = {
+        file.stem: OmegaConf.to_container(OmegaConf.load(file)) for file in files
+    }  # `???` too
+    owners = [option for option, plain in parsed.items() if inner in dict(nodes(plain))]
     if owners:
         choices = " or ".join(f"{group}={owner}" for owner in owners)
-        return f"{key}: the {group} in use has no {name}; add {choices}"
+        return f"{key}: the {group} in use has no {inner}; add {choices}"
     hint = f"{key}: no such key{_nearest(section, name, keys)}"
     if section == "trainer":
         hint += "" if hint.endswith("?") else "."

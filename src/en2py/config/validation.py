@@ -32,6 +32,9 @@ from en2py.config.value_types import REFUSED_TRAINER_ARGUMENTS, VALUES, Section,
 from en2py.errors import UserError, did_you_mean
 
 _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
+# What early stopping can monitor: figures of every validation, and which value is best.
+_STOPPING = dict.fromkeys(("val/nll", "val/loss", "val/ppl", "val/bpc"), "min")
+_STOPPING["val/accuracy"] = "max"
 # Per task of evaluate.py what it does, and a pattern of the keys that it reads.
 _TASKS = {
     "study": ("recomputes the summary of a study", "folder"),
@@ -191,7 +194,7 @@ def _check_value(key: str, value: Any) -> None:
     for expected in (kind for known, kind in VALUES.items() if matches(key, known)):
         expected.validate(key, value)
     name = key.rpartition(".")[2]
-    if name in ("prompt", *READ) and isinstance(value, str) and not value.strip():
+    if name in ("prompt", *READ, *WRITTEN) and isinstance(value, str) and not value.strip():
         raise UserError(f"{key} is empty: set a value, or leave it out")
 
 
@@ -433,6 +436,16 @@ def _check_trainer(config: Section) -> None:
         raise UserError(
             "trainer.limit_val_batches=0: early stopping needs a validation; add "
             "callbacks.early_stopping=null"
+        )
+    if stopping and (monitor := stopping.get("monitor")) not in _STOPPING:
+        raise UserError(
+            f"callbacks.early_stopping.monitor={monitor}: not measured in every validation; choose "
+            f"from: {', '.join(_STOPPING)}"
+        )
+    if stopping and stopping.get("mode", "min") != (mode := _STOPPING[monitor]):
+        raise UserError(
+            f"callbacks.early_stopping.monitor={monitor}: its best value is the {mode}imum; add "
+            f"+callbacks.early_stopping.mode={mode}"
         )
     if trainer["precision"] in ("16-mixed", "16", 16):
         if trainer.get("gradient_clip_val") and config["optimizer"].get("fused"):

@@ -307,7 +307,7 @@ def _tokenized(src: Tokenizer, tgt: Tokenizer, pair: Pair) -> TokenizedPair:
 def _fitting(
     items: list[TokenizedPair], max_src_len: int, max_tgt_len: int, report: DataReport
 ) -> list[TokenizedPair]:
-    """Keep pairs within the length limits, which include EOS."""
+    """Keep pairs within the length limits, which include EOS; raise UserError if none is."""
     kept = []
     report.read("max_len", len(items))
     for item in items:
@@ -317,6 +317,11 @@ def _fitting(
             report.dropped("max_len", item.pair.id, f"code over {max_tgt_len} tokens")
         else:
             kept.append(item)
+    if items and not kept:
+        raise UserError(
+            f"none of {len(items):,} training pairs fits into model.max_src_len={max_src_len} and "
+            f"model.max_tgt_len={max_tgt_len}: {_drop_reasons(report)}; set larger ones"
+        )
     return kept
 
 

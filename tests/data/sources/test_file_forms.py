@@ -85,10 +85,13 @@ def test_spreadsheet_is_refused_with_the_remedy(tmp_path):
     ("text", "words"),
     [
         ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header"),
-        ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data"),
+        ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data; a cell that begins with"),
         ("text,code,code\na,1,2\n", "a.csv, line 1: two columns are named 'code'; rename one"),
         ("text,code\n", "needs rows below the names"),
-        ("title,program\na,1\n", "the fields are 'title', 'program': set data.source.desc"),
+        (
+            "title,program\na,1\n",
+            "the fields in its first line are 'title', 'program': set data.source.desc",
+        ),
     ],
 )
 def test_wrong_table_is_refused_with_its_place(tmp_path, text, words):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 from en2py.data.pairs import DataReport, Pair
@@ -277,7 +278,8 @@ class _Fields:
         similar = [name for word in near for name in difflib.get_close_matches(word, names, n=2)]
         ordered = list(dict.fromkeys([*similar, *names]))
         more = ", ..." if len(ordered) > MAX_NAMES else ""
-        return f"the fields are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
+        place = " in its first line" if {".csv", ".tsv"} & {*PurePath(self.file).suffixes} else ""
+        return f"the fields{place} are {', '.join(map(repr, ordered[:MAX_NAMES]))}{more}"
 
 
 def _plain(name: str) -> str:

@@ -108,7 +108,10 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
                 )
             yield where, row
     except csv.Error as error:
-        raise UserError(f"{file}, line {reader.reader.line_num:,}: {error}") from None
+        raise UserError(
+            f"{file}, line {reader.reader.line_num:,}: {error}; a cell that begins with a "
+            'quotation mark ends with one, and those inside are doubled ("")'
+        ) from None
 
 
 def _parquet_rows(file: Path) -> Iterator[Located]:

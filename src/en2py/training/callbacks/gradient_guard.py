@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 _WINDOW = 101  # recent updates that the median is computed over
 _WARMUP = 20  # updates before the median is used
+_NAMED = 20  # pairs of a message
 _NOT_FINITE = "the loss or a gradient is not finite"
 
 
@@ -157,6 +158,6 @@ class GradientGuard(Callback):
 def _message(problem: str, update: Update, trainer: Trainer) -> str:
     pairs = trainer.datamodule.prepared.splits["train"]  # type: ignore[attr-defined]
     ids = [pairs[i].pair.id for indices in update.indices for i in indices.tolist()]
-    return (
-        f"{problem} at step {update.step} (learning rate {update.rate:.3g}, pairs {', '.join(ids)})"
-    )
+    named = ", ".join(ids[:_NAMED])
+    named += f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{problem} at step {update.step} (learning rate {update.rate:.3g}, pairs {named})"
