@@ -141,6 +141,13 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     return found
 
 
+def setting(found: Mapping[str, str], key: str) -> str:
+    """Return one of the `settings` of a run, or, as typed, the value of one that it lacks."""
+    source = found.get(f"{key.rpartition('.')[0]}._target_")
+    is_read = not key.startswith("data.") or source == "read_tasks"  # the only one with such keys
+    return found.get(key, typed(_NEUTRAL.get(key) if is_read else None))
+
+
 def _shown(key: str, value: Any, path: Any) -> str:
     """Return a setting as a text; a file as its name with the first digits of its digest.
 

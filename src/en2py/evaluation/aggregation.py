@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from en2py.config.run_name import without_seed
+from en2py.config.run_name import setting, without_seed
 from en2py.evaluation.metrics.program_metrics import metric_value
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow
@@ -35,7 +35,6 @@ from en2py.evaluation.statistics import (
     wilson,
 )
 
-UNSET = "null"  # value of a setting that a row lacks, as it is typed
 REFERENCE = "reference"  # name of the reference row where rows are named by their changes
 Table = Sequence[Sequence[float]]  # [N, C]
 BySeed = Mapping[Any, float]
@@ -225,7 +224,7 @@ def _names(
     for own in groups:
         name = own[0].name
         if own[0].kind == MODEL:
-            chosen = [f"{key}={own[0].settings.get(key, UNSET)}" for key in next(shown)]
+            chosen = [f"{key}={setting(own[0].settings, key)}" for key in next(shown)]
             name = ", ".join(chosen) or (REFERENCE if by_change else without_seed(name))
         n_same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({n_same + 1})" if n_same else name)
@@ -254,7 +253,7 @@ def _row(
     }
     has_other_pairs = any(run.has_other_pairs for run in own)
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
-    settings = {key: first.settings.get(key, UNSET) for key in varied if first.kind == MODEL}
+    settings = {key: setting(first.settings, key) for key in varied if first.kind == MODEL}
     notes = [note for run in own for note in run.notes]
     if name == REFERENCE:  # where settings are in no name
         notes.insert(0, "has " + ", ".join(f"{key}={value}" for key, value in settings.items()))

@@ -16,13 +16,12 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.filesize import decimal
 
-from en2py.config.run_name import is_archived, settings, without_seed
+from en2py.config.run_name import is_archived, setting, settings, without_seed
 from en2py.console import Column, print_table
 from en2py.data.files import csv_text, file_digest, folder_size, make_folder, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     REFERENCE,
-    UNSET,
     RunMetrics,
     axes,
     fixed,
@@ -186,9 +185,8 @@ def _with_others(
     metrics = [_metrics(run, own[0]) for run in (*own, *others)]
     varied = axes(metrics)
     rows = make_rows(metrics[len(own) :], varied=varied, base=own[0].settings)
-    shared = [
-        f"{key}={own[0].settings.get(key, UNSET)}" for key in varied if key not in results.axes
-    ]
+    missing = [key for key in varied if key not in results.axes]
+    shared = [f"{key}={setting(own[0].settings, key)}" for key in missing]
     data = {**results.data, **({_SHARED: ", ".join(shared)} if shared else {})}
     return replace(results, others=rows, data=data)
 
