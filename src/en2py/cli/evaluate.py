@@ -491,6 +491,10 @@ def _score_baselines(
             tables = data.score(name, own, validator, data.training, kind=BASELINE).tables
             validation = {key: tables[key] for key in SELECTING if key in tables}
         notes = [f"{name}: {ABOUT[name].format(**settings)}"] if name in ABOUT else []
+        if data.overlaps:
+            notes.append(
+                f"baselines read the training split of {data.facts['name']}, not that of the models"
+            )
         if n < total:
             notes.append(f"has a program for {n:,} of {total:,} pairs and is scored on these")
         rows.append(dataclasses.replace(row, notes=notes, validation=validation))
