@@ -827,8 +827,21 @@ def test_data_of_initial_weights_that_seeds_share_are_read_once(
         evaluation_data, "initial_data", lambda config: read.append(config) or original(config)
     )
     own = runs[0].trained_pairs
-    assert evaluation_data._trained_pairs(runs) == [[*own, *own]] * 2
+    assert evaluation_data._trained_pairs(runs) == ([[*own, *own]] * 2, {})
     assert len(read) == 1
+
+
+def test_unknown_pairs_of_initial_weights_are_noted_on_other_data(make: Make) -> None:
+    (run,) = runs_of(make("seed=1"))
+    begun = dataclasses.replace(run, config={**run.config, "init_from": "gone.ckpt"})
+    pairs, unknown = evaluation_data._trained_pairs([begun])
+    assert pairs == [begun.trained_pairs]
+    data: Any = SimpleNamespace(
+        overlaps={run.sha256: 0},
+        unknown=unknown,
+        facts={"n_pairs": 1, "n_overlapping": 0, "name": ""},
+    )
+    assert "trained on are unknown: " in EvaluationData.notes_of(data, begun)[1]
 
 
 def test_the_data_of_initial_weights_end_and_those_of_cleared_corpora_are_not_read(

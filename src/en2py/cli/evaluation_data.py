@@ -34,6 +34,8 @@ from en2py.training.initial_data import initial_data, n_known_to_initial_weights
 
 log = logging.getLogger(__name__)
 
+_UNKNOWN = "the pairs that its initial weights were trained on are unknown"
+
 
 @dataclass(frozen=True)
 class EvaluationData:
@@ -51,6 +53,7 @@ class EvaluationData:
         facts: What the report states about the data.
         overlaps: On data that are not those of the runs: digest of a checkpoint to the number of
             pairs that overlap with its training pairs. They are no longer in `pairs`.
+        unknown: Digest of a checkpoint to why the pairs of its initial weights are not among these.
     """
 
     split: str
@@ -63,6 +66,7 @@ class EvaluationData:
     score: Callable[..., EvaluationRow]
     facts: dict[str, Any]
     overlaps: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -107,7 +111,8 @@ class EvaluationData:
         return [
             f"trained on {run.config['data']['name']}, evaluated on {self.facts['name']}: "
             f"{self.overlaps[run.sha256]:,} of {total:,} pairs are near-duplicates of its training "
-            "pairs and are left out for all rows"
+            "pairs and are left out for all rows",
+            *([self.unknown[run.sha256]] if run.sha256 in self.unknown else []),
         ]
 
 
@@ -124,6 +129,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     """
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     overlaps: dict[str, int] = {}
+    unknown: dict[str, str] = {}
     if runs and "source" not in cfg.data:
         config, prepared = runs[0].config, runs[0].prepared
         pairs, validation = common_pairs(runs, cfg.part), common_pairs(runs, "val")
@@ -134,7 +140,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs, validation = prepared.pairs(cfg.part), []
         if runs:
             name = f"{cfg.part} split of {config['data']['name']}"
-            trained = _trained_pairs(runs)
+            trained, unknown = _trained_pairs(runs)
             pairs, overlaps = _without_overlaps(pairs, runs, trained, name)
             validation, _ = _without_overlaps(prepared.pairs("val"), runs, trained)
     if not pairs:
@@ -170,12 +176,19 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
         facts,
         overlaps,
+        unknown,
     )
 
 
-def _trained_pairs(runs: Sequence[CheckpointRun]) -> list[list[Pair]]:
-    """Return per run the pairs that it and its initial weights were trained on."""
+def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dict[str, str]]:
+    """Return per run the pairs that it and its initial weights were trained on.
+
+    Returns:
+        The pairs, and for the digest of each checkpoint why those of its initial weights are not
+        known.
+    """
     initial: dict[str | None, list[Pair]] = {}  # by `init_from`, which seeds often share
+    unknown: dict[str | None, str] = {}
     for run in runs:
         if (path := run.config.get("init_from")) not in initial:
             own = initial[path] = []
@@ -183,15 +196,19 @@ def _trained_pairs(runs: Sequence[CheckpointRun]) -> list[list[Pair]]:
                 for _, trained in initial_data(run.config):
                     own += trained
             except UserError as error:
-                log.warning(f"{run.name}: overlaps with its pre-training are unknown: {error}")
-    return [[*run.trained_pairs, *initial[run.config.get("init_from")]] for run in runs]
+                unknown[path] = f"{_UNKNOWN}: {error}"
+                log.warning(f"{run.name}: {unknown[path]}")
+    starts = [run.config.get("init_from") for run in runs]
+    pairs = [[*run.trained_pairs, *initial[own]] for run, own in zip(runs, starts, strict=True)]
+    named = zip(runs, starts, strict=True)
+    return pairs, {run.sha256: unknown[own] for run, own in named if own in unknown}
 
 
 def _overlap_of_initial_weights(run: CheckpointRun, pairs: Sequence[Pair]) -> list[str]:
     try:
         n = n_known_to_initial_weights(run.config, run.prepared, pairs)
     except UserError as error:
-        return [f"the pairs that its initial weights were trained on are unknown: {error}"]
+        return [f"{_UNKNOWN}: {error}"]
     text = f"{n:,} of {len(pairs):,} pairs are near-duplicates of pairs of its initial weights"
     return [text] if n else []
 
