@@ -107,6 +107,7 @@ def test_wrong_table_is_refused_with_its_place(tmp_path, text, words):
         ("['assert x' 'assert x == 1']", ("assert x", "assert x == 1")),  # as numpy writes it
         ("def check(f):\n    assert f\ncheck(x)", ("def check(f):\n    assert f\ncheck(x)",)),
         ("['print x', 'x + 1', 'assert x']", ("assert x",)),
+        ([" ", "  assert x\n  assert 1", "\tassert x"], ("assert x\nassert 1", "assert x")),
         ("def test_x():\n    assert x", ()),  # print, for nothing calls it
     ],
 )

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -354,11 +355,15 @@ def _is_valid_text(text: str) -> bool:
 def _tests(record: Record, fields: Fields) -> tuple[str, ...]:
     """Return the tests, each after the setup, so that each runs alone."""
     tests, setups = (
-        [item.replace("\r\n", "\n").strip("\n") for item in _statements(record, field)]
+        [_dedented(item.replace("\r\n", "\n").strip("\n")) for item in _statements(record, field)]
         for field in (fields.tests, fields.setup)
     )
     setup = "\n".join(setups)
     return tuple(f"{setup}\n{test}" if setup else test for test in tests)
+
+
+def _dedented(text: str) -> str:
+    return textwrap.dedent(text) if text[:1].isspace() else text
 
 
 def _statements(record: Record, field: str | None) -> list[Any]:
@@ -372,8 +377,9 @@ def _statements(record: Record, field: str | None) -> list[Any]:
         lists = (items for items in found if isinstance(items, list))
         valid = (items for items in lists if all(parse(str(item)) for item in items))
         value = next(valid, found[0] if found else value)
+    items = value if isinstance(value, list) else [value]
     return [
-        item for item in (value if isinstance(value, list) else [value]) if item not in (None, "")
+        item for item in items if not (item is None or (isinstance(item, str) and not item.strip()))
     ]
 
 
