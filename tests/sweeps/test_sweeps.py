@@ -90,6 +90,21 @@ def test_failed_run_has_a_reason(tmp_path: Path) -> None:
     assert run_folder.read_state(folder) == run_folder.State(run_folder.FAILED, "out of memory", 1)
 
 
+def test_a_refused_run_is_not_retried_but_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("EN2PY_SWEEP", "2-b")
+    failed = a_run(tmp_path, reason="out of memory", code=1)
+    jobs = [plan.Job(("seed=1",), failed.name), plan.Job(("seed=x",), "", "seed=x: no number")]
+    plan.write_plan(tmp_path, jobs)
+    caplog.set_level("INFO")
+    assert status.print_summary(tmp_path) == 1
+    assert caplog.messages[-2:] == [
+        "1 of 2 runs failed; the same command retries them",
+        "1 of 2 runs refused; correct the values named above",
+    ]
+
+
 def test_locked_run_is_running(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="failed before", code=1)
     with FileLock(run_folder.lock_file(folder)):
@@ -197,7 +212,7 @@ def test_failed_runs_are_reported_at_the_end_of_the_sweep(
     for reason in ("ZeroDivisionError: a bug", "memory", "not finite",
                    "model.n_heads=7: does not divide"):  # fmt: skip
         assert reason in printed
-    assert "7 of 8 runs failed" in printed
+    assert "3 of 8 runs failed" in printed and "4 of 8 runs refused" in printed
     assert "ZeroDivisionError: a bug" in (tmp_path / "out" / "adhoc" / "failed.log").read_text()
     monkeypatch.setattr(Seq2SeqModule, "training_step", original)
     assert go(*command) == 2  # four are refused, the others are mended

@@ -132,7 +132,8 @@ def print_summary(folder: Path) -> int:
         return 0
     states = [State(FAILED, j.reason, 2) if j.reason else read_state(folder / j.run) for j in jobs]
     _print_states(folder, jobs, states)
-    n_failed = sum(state.status == FAILED for state in states)
+    n_refused = sum(bool(job.reason) for job in jobs)
+    n_failed = sum(state.status == FAILED for state in states) - n_refused
     finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
     again = "the same command"
     if any(override.startswith("fresh=") for job in jobs for override in job.overrides):
@@ -144,8 +145,10 @@ def print_summary(folder: Path) -> int:
         summarize_study(folder, finished)
     if n_failed:
         log.info(f"{n_failed} of {_runs(len(jobs))} failed; {again} retries them")
-    elif n_ended < len(jobs):
+    elif n_ended + n_refused < len(jobs):
         log.info(f"{len(finished)} of {_runs(len(jobs))} are finished; {again} resumes")
+    if n_refused:
+        log.info(f"{n_refused} of {_runs(len(jobs))} refused; correct the values named above")
     return min((state.code for state in states if state.status == FAILED), default=0)
 
 
@@ -154,7 +157,7 @@ def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) ->
 
     rows = []
     for job, state in zip(jobs, states, strict=True):
-        row = [state.status]
+        row = ["refused" if job.reason else state.status]
         if job.run and (result := read_result(folder / job.run)) is not None:
             values = _metrics(result)
             row += [metric(n).write(values[n]) if n in values else "" for n in SWEEP_RUNS]
