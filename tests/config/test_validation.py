@@ -238,6 +238,12 @@ def test_data_path_that_is_no_file(path: str, expected: str) -> None:
     assert expected in refused(composed("train", "data=file"), **{"data.path": path})
 
 
+@pytest.mark.parametrize("data", ["tasks", "stdlib", "english_python"])
+def test_official_split_needs_data_that_have_one(data: str) -> None:
+    words = f"split=official: these data ({data}) have no split of their own"
+    assert words in refused(composed("train", f"data={data}", "split=official"))
+
+
 def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("{}")
     cfg = composed("train", "data=file", "split=official")

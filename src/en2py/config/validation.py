@@ -478,7 +478,16 @@ def _check_official_split(config: Section) -> None:
             f"split: these data ({data['name']}) have no task numbers to split by; add "
             "data.source.id_field=FIELD if a field has them, or choose another split="
         )
-    if split is None or target.endswith(".official_split"):
+    if target.endswith(".official_split"):
+        source = data.get("source") or {}
+        is_ours = str(source.get("_target_")).startswith("en2py.")
+        if is_ours and not {"split_field", "sources"} & {*source}:
+            raise UserError(
+                f"split=official: these data ({data['name']}) have no split of their own; choose "
+                "another split="
+            )
+        return
+    if split is None:
         return
     if isinstance(data.get("path"), Mapping):
         raise UserError(
