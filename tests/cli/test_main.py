@@ -275,8 +275,7 @@ def test_ctrl_c_exits_with_130_and_the_command_that_resumes(
 ) -> None:
     assert started(raising(KeyboardInterrupt()), "study=a b") == 130
     assert capsys.readouterr().err == (
-        "interrupted; the same command resumes from the last checkpoint: "
-        f"python train.py 'study=a b' output={tmp_path}\n"
+        f"interrupted; the same command resumes it: python train.py 'study=a b' output={tmp_path}\n"
     )
 
 
@@ -285,7 +284,7 @@ def test_the_command_that_resumes_does_not_begin_again(
 ) -> None:
     assert started(raising(KeyboardInterrupt()), "fresh=true", "seed=2") == 130
     assert capsys.readouterr().err == (
-        "interrupted; the same command without fresh=true resumes from the last checkpoint: "
+        "interrupted; the same command without fresh=true resumes it: "
         f"python train.py seed=2 output={tmp_path}\n"
     )
 

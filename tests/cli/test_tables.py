@@ -16,7 +16,7 @@ def _printed() -> None:
 
 def test_only_choices_that_differ_from_the_defaults_are_printed(capsys: Any) -> None:
     choices = {"data": "tasks", "model": "tiny", "loss": "plain", "tokenizer/src": "bpe"}
-    print_choices(choices, ["model=tiny", "seed=2", "output='/tmp/a b'"])
+    print_choices(choices, ["~experiment", "model=tiny", "seed=2", "output='/tmp/a b'"])
     assert capsys.readouterr().out == (
         "differs from the defaults: model=tiny  tokenizer/src=bpe  seed=2  output=/tmp/a b\n"
     )

@@ -393,6 +393,12 @@ def test_a_range_of_an_option_is_checked(
     assert expected in refused(composed("train", option), **{key: value})
 
 
+def test_an_option_that_is_set_as_a_value_names_its_group() -> None:
+    message = refused(composed("train"), **{"tokenizer.src": "bpe"})
+    assert message.startswith("tokenizer.src=bpe: expected a section of keys; choose an option: ")
+    assert "tokenizer/src=NAME" in message
+
+
 def test_denoising_needs_one_vocabulary() -> None:
     message = refused(composed("train"), **{"batch.denoising": 1.0})
     assert message.startswith("batch.denoising=1.0: needs one vocabulary for both sides")

@@ -322,9 +322,9 @@ def _interrupted(argv: Sequence[str], code: int) -> int:
     command = shlex.join([*(["python"] if program.endswith(".py") else []), program, *words])
     does = "starts again and takes the finished parts from the cache"
     if "train" in program:
-        does = "resumes from the last checkpoint"
+        does = "resumes it"
         if is_sweep([word for word in words if word[:1] == "-" and "=" not in word]):
-            does = "keeps the finished runs and resumes the others from their last checkpoints"
+            does = "keeps the finished runs and resumes the others"
     command = command.replace(" ", "\u00a0")  # it is copied: not wrapped
     same = "the same command" + (" without fresh=true" if len(words) < len(argv[1:]) else "")
     print_error(f"interrupted; {same} {does}: {command}")

@@ -30,7 +30,8 @@ def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
         overrides: Those of the command line, as typed.
     """
     default = default_options("train")
-    values = [unquoted(o) for o in overrides if o.lstrip("+~").partition("=")[0] not in choices]
+    own = [o for o in overrides if o != "~experiment"]  # which a typed `data=` adds
+    values = [unquoted(o) for o in own if o.lstrip("+~").partition("=")[0] not in choices]
     chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]
     log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}")
 

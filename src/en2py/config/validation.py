@@ -191,6 +191,11 @@ def _check_value(key: str, value: Any) -> None:
             f"{key}={value!a} is no {encoding.upper()} text; "
             f"{remedy if encoding == 'utf-8' else 'set the environment variable PYTHONUTF8=1'}"
         )
+    group = key.replace(".", "/")
+    if isinstance(value, str) and group != key and (CONF / group).is_dir():
+        raise UserError(
+            f"{key}={value}: expected a section of keys; choose an option: {group}=NAME"
+        )
     for expected in (kind for known, kind in VALUES.items() if matches(key, known)):
         expected.validate(key, value)
     name = key.rpartition(".")[2]
