@@ -218,8 +218,9 @@ def test_init_from_copies_shared_tokens_and_lists_the_others(
 
 
 @pytest.mark.slow
-def test_evaluate_reproduces_the_test_scores_of_training(whole: tuple[Go, Path]) -> None:
-    go, folder = whole
+def test_evaluate_reproduces_the_test_scores_of_training(go: Go, tmp_path: Path) -> None:
+    assert go("behaviour=true") == 0
+    folder = folder_of(tmp_path)
     assert go(f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}", program="evaluate") == 0
     again = json.loads((folder / "evaluate-test" / "results.json").read_text())
     result = json.loads((folder / "result.json").read_text())
@@ -307,7 +308,7 @@ def test_invalid_value_fails_only_its_run_of_a_sweep(
 ) -> None:
     assert go("-m", "model.n_heads=7,2", "trainer.max_epochs=1") == 2
     assert len(list((tmp_path / "out" / "adhoc").glob("file-*/result.json"))) == 1
-    assert "1 of 2 runs failed" in capsys.readouterr().out
+    assert "1 of 2 runs refused" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -22,7 +22,11 @@ from en2py.config.overrides import quoted
 OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
 NOT_TRAINED = [("decoding", "votes")]  # a search of evaluations alone
 CHOICES = [own for own in OPTIONS if own[0] != "experiment" and own not in NOT_TRAINED]
-NEEDED = {"neighbours=nearest": ["tokenizer=pieces"], "split=mbpp": ["data=mbpp"]}  # by an option
+NEEDED = {  # by an option
+    "neighbours=nearest": ["tokenizer=pieces"],
+    "split=mbpp": ["data=mbpp"],
+    "split=official": ["data=conala"],
+}
 LOGGER_EXTRAS = {"tensorboard": ["tensorboard"], "many": ["tensorboard"], "mlflow": ["mlflow"]}
 EXPERIMENTS = options_of("experiment")
 PAGES = [

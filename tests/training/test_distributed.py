@@ -4,6 +4,7 @@ import datetime
 import os
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -47,10 +48,20 @@ def test_time_limit(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, None)])
 def test_signal_ends_the_wait(
-    alone: InterruptibleDDPStrategy, number: signal.Signals, code: int | None
+    alone: InterruptibleDDPStrategy,
+    number: signal.Signals,
+    code: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def interrupt() -> None:
+        while "waiting for 2 processes" not in caplog.text:
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(distributed, "_QUIET_SECONDS", 0.0)
     expected = KeyboardInterrupt if code is None else SystemExit
-    threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(expected) as caught, handle_signals():
         alone.setup_distributed()
     assert getattr(caught.value, "code", None) == code
