@@ -33,12 +33,17 @@ def effects(results: Results) -> list[ResultRow]:
         changed = [k for k, v in row.settings.items() if v != reference.settings.get(k, "")]
         changed = [k for k in changed if k.rpartition("/")[0] not in changed]  # tokenizer=pieces
         changed = [k for k in changed if k.rpartition(".path")[0] not in changed]  # vectors' file
+        # Settings that the option of the reference does not have: `augmentation.n_variants`.
+        added = [k for k in changed if k.partition(".")[0] in changed and "." in k
+                 and reference.settings.get(k, "null") == "null"]  # fmt: skip
+        changed = [k for k in changed if k not in added]
         difference = row.differences.get(RANKED_BY)
         if len(changed) != 1 or row.has_other_pairs or difference is None or difference.low is None:
             continue
         (key,) = changed
         file = row.settings.get(f"{key}.path", "null").partition(" ")[0]  # then its digest
         of_file = "" if file == "null" else f" of {file}"
+        of_file += "".join(f", {k.partition('.')[2]}={row.settings[k]}" for k in added)
         name = f"{results.title}: {key}={row.settings[key] or 'none'}{of_file}"
         found.append(replace(row, name=f"{name}, not {reference.settings.get(key) or 'none'}"))
     return found

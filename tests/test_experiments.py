@@ -317,13 +317,17 @@ def test_effects_are_of_one_setting_on_the_same_split_and_several_seeds(tmp_path
     for number, file in (10, "english.vec 1a2b3c4d"), (12, "other.vec 5e6f7a8b"):
         vectors = {"embeddings": "pretrained", "embeddings.path": file}
         table += [run(number, 1, 1.9, **vectors), run(number + 1, 2, 2.1, **vectors)]
+    table = [{"augmentation": "none", **own} for own in table]
+    for number, n in (14, "2"), (16, "4"):
+        renamed = {"augmentation": "rename", "augmentation.n_variants": n}
+        table += [run(number, 1, 2.0, **renamed), run(number + 1, 2, 2.4, **renamed)]
     run_all.add(table, tmp_path / "losses.csv")
     (tmp_path / "no_runs.csv").write_text("a,b\n1,2\n")
-    effect, *of_vectors = what_helps.read_effects(tmp_path)
+    effect, *others = what_helps.read_effects(tmp_path)
     assert effect.name == "losses: loss=smoothed, not plain"
-    assert {row.name for row in of_vectors} == {
-        f"losses: embeddings=pretrained of {name}.vec, not none" for name in ("english", "other")
-    }
+    names = [f"embeddings=pretrained of {name}.vec" for name in ("english", "other")]
+    names += [f"augmentation=rename, n_variants={n}" for n in (2, 4)]
+    assert {row.name for row in others} == {f"losses: {name}, not none" for name in names}
     assert (
         what_helps.table([effect])
         .splitlines()[-1]
