@@ -53,7 +53,12 @@ def test_signal_ends_the_wait(
     code: int | None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
 ) -> None:
+    # A shell starts processes in the background with SIGINT ignored.
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, earlier))
+
     def interrupt() -> None:
         while "waiting for 2 processes" not in caplog.text:
             time.sleep(0.05)
