@@ -42,9 +42,9 @@ def effects(results: Results) -> list[ResultRow]:
             continue
         (key,) = changed
         file = row.settings.get(f"{key}.path", "null").partition(" ")[0]  # then its digest
-        of_file = "" if file == "null" else f" of {file}"
-        of_file += "".join(f", {k.partition('.')[2]}={row.settings[k]}" for k in added)
-        name = f"{results.title}: {key}={row.settings[key] or 'none'}{of_file}"
+        details = "" if file == "null" else f" of {file}"
+        details += "".join(f", {k.partition('.')[2]}={row.settings[k]}" for k in added)
+        name = f"{results.title}: {key}={row.settings[key] or 'none'}{details}"
         found.append(replace(row, name=f"{name}, not {reference.settings.get(key) or 'none'}"))
     return found
 

@@ -198,10 +198,9 @@ def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dic
             except UserError as error:
                 unknown[path] = f"{_UNKNOWN}: {error}"
                 log.warning(f"{run.name}: {unknown[path]}")
-    starts = [run.config.get("init_from") for run in runs]
-    pairs = [[*run.trained_pairs, *initial[own]] for run, own in zip(runs, starts, strict=True)]
-    named = zip(runs, starts, strict=True)
-    return pairs, {run.sha256: unknown[own] for run, own in named if own in unknown}
+    starts = {run.sha256: run.config.get("init_from") for run in runs}
+    pairs = [[*run.trained_pairs, *initial[starts[run.sha256]]] for run in runs]
+    return pairs, {sha256: unknown[own] for sha256, own in starts.items() if own in unknown}
 
 
 def _overlap_of_initial_weights(run: CheckpointRun, pairs: Sequence[Pair]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.text import Text
 
-from en2py.config.composition import default_options, escape
+from en2py.config.composition import NO_PRESET, default_options, escape
 from en2py.config.overrides import unquoted
 from en2py.console import Column, console, has_width, percent, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
@@ -30,7 +30,7 @@ def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
         overrides: Those of the command line, as typed.
     """
     default = default_options("train")
-    own = [o for o in overrides if o != "~experiment"]  # which a typed `data=` adds
+    own = [o for o in overrides if o != NO_PRESET]
     values = [unquoted(o) for o in own if o.lstrip("+~").partition("=")[0] not in choices]
     chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]
     log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}")

@@ -32,6 +32,7 @@ CHECKPOINTS = ("ckpt_path", "init_from")
 READ = (*DATA_FILES, *CHECKPOINTS, "prompts", "results")
 WRITTEN = ("output", "cache", "folder", "export")
 SWEPT = (*DATA_FILES, "init_from")  # whose comma lists are sweeps under -m
+NO_PRESET = "~experiment"  # an override that nobody typed: it comes with a typed `data=`
 Config = Mapping[str, Any]
 
 
@@ -47,7 +48,7 @@ def without_preset(config_name: str, overrides: Sequence[str]) -> list[str]:
     """
     groups = {override.lstrip("+~").partition("=")[0] for override in overrides}
     replaced = config_name != "evaluate" and "data" in groups and "experiment" not in groups
-    return [*overrides, *(["~experiment"] if replaced else [])]
+    return [*overrides, *([NO_PRESET] if replaced else [])]
 
 
 def with_presets(overrides: Sequence[str]) -> list[str]:

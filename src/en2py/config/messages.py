@@ -15,7 +15,15 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from en2py.config.composition import CONF, compose_config, groups_of, nodes, options_of, own_folders
+from en2py.config.composition import (
+    CONF,
+    NO_PRESET,
+    compose_config,
+    groups_of,
+    nodes,
+    options_of,
+    own_folders,
+)
 from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean, one_line
 
@@ -107,7 +115,7 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     plain = OmegaConf.to_container(cfg, resolve=False)
     keys = [key for key, _ in nodes(plain) if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
-        if word == "~experiment":  # not typed: it comes with a typed `data=`
+        if word == NO_PRESET:
             continue
         below = [group for group in groups if group.startswith(f"{key}/")]
         if below and key not in groups:

@@ -8,7 +8,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import DATA_FILES, escape, keys_of_option, own_folders
+from en2py.config.composition import DATA_FILES, NO_PRESET, escape, keys_of_option, own_folders
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
@@ -52,8 +52,8 @@ def resumed_config(
     for override in overrides:
         group = override.lstrip("+~").split("=")[0].split("@")[0]
         key = group.replace("/", ".")
-        if override == "~experiment":
-            continue  # added by `without_preset`
+        if override == NO_PRESET:
+            continue
         if key == "experiment":
             raise UserError(
                 "experiment= and ckpt_path= exclude each other: the checkpoint contains its config"
