@@ -109,14 +109,14 @@ def test_a_store_gathers_the_examples_at_some_positions(tgt_vocab: Vocab) -> Non
     store = Store(examples, tgt_vocab)
     assert len(store) == 3
     for places in ([0, 1, 2], [2, 0], [1], [2]):
-        ours, alone = store.batch(places), collate([examples[i] for i in places], tgt_vocab)
+        ours, alone = store[places], collate([examples[i] for i in places], tgt_vocab)
         for name, value in vars(alone).items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(getattr(ours, name), value), name
                 assert getattr(ours, name).dtype == value.dtype == torch.int64, name
             else:
                 assert getattr(ours, name) == value, name
-    last = store.batch([2, 0])
+    last = store[[2, 0]]
     assert last.tgt.tolist() == [
         [tgt_vocab.bos_id, tgt_vocab.eos_id, tgt_vocab.pad_id],
         [tgt_vocab.bos_id, 6, tgt_vocab.eos_id],

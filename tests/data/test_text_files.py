@@ -70,23 +70,9 @@ def test_too_large_a_file_is_refused(write, monkeypatch):
         read_text(write(b"12345\n67890\n"))
 
 
-def test_missing_file_suggests_the_nearest_name(write):
-    path = write(b"# add", "english_python_data.txt")
-    with pytest.raises(UserError, match="does not exist; did you mean .*english_python_data.txt"):
-        read_text(path.parent / "English_python_dat.txt")
-
-
-def test_missing_folder_suggests_the_nearest_name(write):
-    (write(b"# add").parent / "datasets").mkdir()
-    path = Path(write(b"# add").parent / "dataset" / "deeper" / "pairs.txt")
-    with pytest.raises(UserError, match="no folder .*dataset; did you mean .*datasets"):
-        read_text(path)
-
-
-def test_folder_is_refused_with_a_file_in_it(write):
-    path = write(b"# add")
-    with pytest.raises(UserError, match="is a folder.*for example pairs.txt"):
-        read_text(path.parent)
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="pairs.txt does not exist"):
+        read_text(tmp_path / "pairs.txt")
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", "x" * 5000, "~nobody-here/x"])
@@ -95,9 +81,10 @@ def test_impossible_path_is_refused(path):
         read_text(path)
 
 
-def test_device_is_refused():
+@pytest.mark.parametrize("path", ["/dev", "/dev/zero"])
+def test_folder_and_device_are_refused(path):
     with pytest.raises(UserError, match="not an ordinary file"):
-        read_text("/dev/zero")
+        read_text(path)
 
 
 @settings(deadline=None)

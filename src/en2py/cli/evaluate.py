@@ -44,6 +44,7 @@ from en2py.evaluation.aggregation import (
     axes,
     fixed,
     make_rows,
+    numbered,
     reference_name,
 )
 from en2py.evaluation.baselines import ABOUT, FINDERS, LEARNED, RIVALS
@@ -148,7 +149,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
 
     rows = [
         _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
-        for run, name in zip(runs, _numbered([run.name for run in runs]), strict=True)
+        for run, name in zip(runs, numbered([run.name for run in runs]), strict=True)
     ]
     if len(stems) > 1:  # seeds are compared with those of the same file name alone
         rows = [_with_checkpoint(row, run) for row, run in zip(rows, runs, strict=True)]
@@ -236,12 +237,6 @@ def _default_folder(
         parts.append(digest(names)[:8])
     name = "-".join([place.name, *parts])
     return place.parent / (name if len(name) <= _LONGEST else f"{name[:80]}-{digest(name)[:8]}")
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    """Number repeated names: several checkpoints of one run may be compared."""
-    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
-    return [f"{name} ({n})" if n > 1 else name for name, n in zip(names, counts, strict=True)]
 
 
 # -- scores ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from en2py.data.vocab import Vocab
 
@@ -113,8 +114,8 @@ def _positions(mask: Tensor, lengths: Tensor) -> Tensor:
     return torch.nonzero_static(mask.flatten(), size=int(lengths.sum())).squeeze(1)
 
 
-class Store:
-    """Examples as flat tensors, from which batches are gathered; building them is the slow part.
+class Store(Dataset[Batch]):
+    """Examples as flat tensors; an item is a batch, gathered by the positions of its examples.
 
     Args:
         examples: The examples.
@@ -135,8 +136,7 @@ class Store:
     def __len__(self) -> int:
         return len(self.facts)
 
-    def batch(self, positions: Sequence[int]) -> Batch:
-        """Return the batch of the examples at these positions."""
+    def __getitem__(self, positions: Sequence[int]) -> Batch:
         rows = torch.tensor(positions)
         facts, tgt_lengths = self.facts[rows], self.tgt.lengths[rows] - 1
         _, n_characters, spelling_bits = facts.sum(0).tolist()
@@ -174,4 +174,4 @@ class _Side:
 
 def collate(examples: Sequence[Example], vocab: Vocab) -> Batch:
     """Pad examples to one batch; both sides have the special ids of `vocab`."""
-    return Store(examples, vocab).batch(range(len(examples)))
+    return Store(examples, vocab)[range(len(examples))]

@@ -23,19 +23,6 @@ _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
 
 
-class Examples(Dataset[Batch]):
-    """Pairs in a store; an item is a batch, indexed by the positions of its pairs."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def __getitem__(self, positions: list[int]) -> Batch:
-        return self.store.batch(positions)
-
-
 class EpochBatches(Sampler[list[int]]):
     """Batches of similar length under a token budget; their order is f(seed, epoch).
 
@@ -343,11 +330,11 @@ class PairDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return the validation split and the sample of the training split."""
-        return [self._loader(name, self._batches(name)) for name in ("val", "train_sample")]
+        return [self._loader("val"), self._loader("train_sample")]
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the pairs of the evaluated split within the length limits of the model."""
-        return self._loader(self._eval_split, self._batches(self._eval_split))
+        return self._loader(self._eval_split)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the pairs of the evaluated split with a source within the limit; no targets."""
@@ -371,11 +358,11 @@ class PairDataModule(pl.LightningDataModule):
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
         return EpochBatches(lengths, max_tokens, seed, *self._rank_and_world())
 
-    def _loader(self, split: str, batches: EpochBatches) -> DataLoader[Batch]:
-        return self._loader_of(self._stored(self.examples[split]), batches)
+    def _loader(self, split: str) -> DataLoader[Batch]:
+        return self._loader_of(self._stored(self.examples[split]), self._batches(split))
 
-    def _stored(self, examples: Sequence[Example]) -> Examples:
-        return Examples(Store(examples, self.prepared.tgt_vocab, self._device()))
+    def _stored(self, examples: Sequence[Example]) -> Store:
+        return Store(examples, self.prepared.tgt_vocab, self._device())
 
     def _loader_of(self, data: Dataset[Batch], batches: EpochBatches) -> DataLoader[Batch]:
         return DataLoader(

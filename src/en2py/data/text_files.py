@@ -11,7 +11,7 @@ import os
 import zlib
 from pathlib import Path
 
-from en2py.errors import UserError, nearest
+from en2py.errors import UserError
 
 MAX_FILE = 1_000_000_000  # bytes; the whole file is held in memory, several times
 
@@ -66,26 +66,16 @@ def read_text(path: str | os.PathLike[str]) -> str:
 def find_file(path: str | os.PathLike[str]) -> Path:
     """Return the path of an existing file.
 
+    `config.paths` has refused a wrong path of the command line, with the nearest name.
+
     Raises:
         UserError: If it does not exist, or is a folder or a device.
     """
-    name = os.fspath(path)
-    if not name or "\0" in name:
-        raise UserError(f"{name!r} is no path of a file")
-    try:
-        file = Path(name).expanduser()
-    except RuntimeError:  # ~unknown_user
-        file = Path(name)
-    try:
-        if file.is_dir():
-            raise UserError(f"{file} is a folder, not a file{_file_in(file)}")
-        if file.is_file():
-            return file
-        if file.exists():
-            raise UserError(f"{file} is not an ordinary file; copy its content into one")
-        raise UserError(f"{file} does not exist{_suggestion(file)}")
-    except OSError as error:  # a name of 300 characters, a folder without permission
-        raise UserError(f"{file} cannot be read: {error.strerror or error}") from None
+    file = os.path.expanduser(path)
+    if not os.path.isfile(file):
+        what = "is not an ordinary file; copy its content into one"
+        raise UserError(f"{file} {what if os.path.exists(file) else 'does not exist'}")
+    return Path(file)
 
 
 def _convert(encoding: str) -> str:
@@ -94,23 +84,3 @@ def _convert(encoding: str) -> str:
 
 def _line_of(data: bytes, offset: int) -> int:
     return 1 + data.count(b"\n", 0, offset)
-
-
-def _file_in(folder: Path) -> str:
-    """Suggest a text file in a folder."""
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-    kinds = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz")
-    likely = [name for name in names if name.endswith(kinds)]
-    return f"; name a file in it, for example {likely[0]}" if likely else "; name a file"
-
-
-def _suggestion(file: Path) -> str:
-    """Suggest the existing file or folder with the nearest name; name the missing folder."""
-    missing = file
-    while not missing.parent.is_dir():
-        missing = missing.parent
-    because = f", because there is no folder {missing}" if missing != file else ""
-    names = [entry.name for entry in os.scandir(missing.parent) if entry.is_dir() == bool(because)]
-    is_whole = file.is_absolute() or because
-    relative = "" if is_whole else "; a relative path starts at the current folder"
-    return because + (nearest(missing.name, names) or relative)

@@ -11,7 +11,6 @@ from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.cpu_kernels import logsumexp
 from en2py.decoding.grammar import Grammar, State
-from en2py.decoding.hypothesis import mask_special_tokens
 
 MOST_REFUSED = 50  # tokens that the grammar refuses before the closing is taken
 _FORCED = -20.0  # log-probability of a closing's token that is masked
@@ -45,7 +44,8 @@ class Constraints:
     """
 
     def __init__(self, vocab: Vocab, **limits: Unpack[Limits]) -> None:
-        self._vocab, self._allow_unk = vocab, limits.get("allow_unk", False)
+        unknown = [] if limits.get("allow_unk", False) else [vocab.unk_id]
+        self._masked = [vocab.pad_id, vocab.bos_id, *unknown]
         self._no_repeat_ngram = limits.get("no_repeat_ngram")
         self._penalty = limits.get("repetition_penalty", 1.0)
         needs_grammar = limits.get("grammar", False)
@@ -61,7 +61,8 @@ class Constraints:
         Returns:
             Logits `[R, V]`, those of tokens that may not be generated -inf; `[R, 1]`.
         """
-        logits = mask_special_tokens(logits, self._vocab, self._allow_unk)
+        logits = logits.float()
+        logits[:, self._masked] = -math.inf
         if self._penalty != 1 and history.shape[1]:
             own = logits.gather(1, history)
             penalized = torch.where(own > 0, own / self._penalty, own * self._penalty)

@@ -9,7 +9,6 @@ allowed only if its closing fits into the length that is left. So every output c
 Programs that need a longer closing than those tried here are not found: `nonlocal` and a few more.
 """
 
-import ast
 import functools
 import itertools
 import keyword
@@ -21,6 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from en2py.data.syntax import NOT_A_PROGRAM, parse
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.tokenizers.detokenize import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, TAB, write_line
 from en2py.data.tokenizers.pieces import GLUE, PythonPieces, letters_of, split_marks, text_of
@@ -31,7 +31,6 @@ Tokens = tuple[str, ...]
 
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT, codeop's
 _MOST_MEANINGLESS = 4  # closings that parse but do not compile, such as a `return` in a module
-_ERRORS = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
 
@@ -167,7 +166,7 @@ class Grammar:
     @functools.cached_property
     def _no_operands(self) -> Tensor:
         """Return which tokens are no statement by themselves, `[V]`, so no name or number."""
-        return torch.tensor([not _parses(token) for token in self.vocab.tokens])
+        return torch.tensor([parse(token) is None for token in self.vocab.tokens])
 
     def _joins(self, state: State, token: str) -> bool:
         """Return whether a token is a piece of the last one."""
@@ -189,7 +188,7 @@ class Grammar:
                 if ids is None or len(suffix_ids) + len(ids) > room:
                     continue
                 program = _render(state.done, state.depth, line, full)
-                if not _parses(program):
+                if parse(program) is None:
                     continue
                 if compiles(program):
                     closing = (*suffix_ids, *ids)
@@ -243,8 +242,8 @@ class Grammar:
                     closing = _closing_brackets(token[match.end() :]) or "}"
                     found += [escape + operand + closing + quote for operand in ("", "r", "0")]
                 # The parser reads the inside of a string only after the whole statement.
-                return [suffix for suffix in found if _parses(token + suffix)]
-            if not _parses(token):
+                return [suffix for suffix in found if parse(token + suffix)]
+            if parse(token) is None:
                 return []
         # `1e`, and `is` of `isEven`; a `return` outside of a function does not begin a name.
         is_part = token[0].isdigit() or token in keyword.kwlist
@@ -434,33 +433,21 @@ def _can_continue(text: str) -> bool:
 
     The text ends in a line continuation, so the end of the line tells the parser nothing.
     """
-    try:
-        _compile(text + " \\\n", _ALLOW_INCOMPLETE_INPUT)
-    except SyntaxError as error:
-        return "incomplete input" in str(error)
-    except _ERRORS:
-        return False
-    return True
+    error = _error(text + " \\\n", _ALLOW_INCOMPLETE_INPUT)
+    return error is None or (isinstance(error, SyntaxError) and "incomplete input" in str(error))
 
 
 def compiles(text: str) -> bool:
     """Return whether a program compiles; it is not run."""
-    try:
-        _compile(text, 0)
-    except _ERRORS:
-        return False
-    return True
+    return _error(text, 0) is None
 
 
-def _parses(text: str) -> bool:
-    try:
-        _compile(text, ast.PyCF_ONLY_AST)
-    except _ERRORS:
-        return False
-    return True
-
-
-def _compile(text: str, flags: int) -> None:
+def _error(text: str, flags: int) -> Exception | None:
+    """Return why a text does not compile, None if it does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `x is 1`, invalid escapes
-        compile(text, "program", "exec", flags, dont_inherit=True)
+        try:
+            compile(text, "program", "exec", flags, dont_inherit=True)
+        except NOT_A_PROGRAM as error:
+            return error
+    return None

@@ -1,12 +1,9 @@
-"""Types shared by all searches, and the mask of special tokens."""
+"""Types shared by all searches."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
-
-from en2py.data.vocab import Vocab
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,3 @@ class Engine(Protocol):
             max_len: Most steps, in tokens with EOS.
             allow_unk: Whether `<unk>` may be generated.
         """
-
-
-def mask_special_tokens(logits: Tensor, vocab: Vocab, allow_unk: bool) -> Tensor:
-    """Set the logits `[R, V]` of PAD and BOS, and of `<unk>` unless allowed, to -inf."""
-    masked = [vocab.pad_id, vocab.bos_id] + ([] if allow_unk else [vocab.unk_id])
-    logits = logits.float()
-    logits[:, masked] = -math.inf
-    return logits

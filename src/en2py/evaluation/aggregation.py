@@ -226,9 +226,14 @@ def _names(
         if own[0].kind == MODEL:
             chosen = [f"{key}={setting(own[0].settings, key)}" for key in next(shown)]
             name = ", ".join(chosen) or (REFERENCE if by_change else without_seed(name))
-        n_same = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({n_same + 1})" if n_same else name)
-    return names
+        names.append(name)
+    return numbered(names)
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Number repeated names: `a`, `a (2)`."""
+    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [f"{name} ({n})" if n > 1 else name for name, n in zip(names, counts, strict=True)]
 
 
 def _row(

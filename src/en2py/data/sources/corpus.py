@@ -65,10 +65,10 @@ def read_stdlib(report: DataReport, *, root: str | None) -> list[Pair]:
         The pairs, by file and by line. An id is `stdlib/<file>:<line>`.
 
     Raises:
-        UserError: If there is no such folder, or no pair in it.
+        UserError: If there is no pair in it.
     """
     folder = sysconfig.get_path("stdlib") if root is None else root
-    pairs = _mined("stdlib", {"stdlib": _folder("data.root", folder)}, report, undocumented=False)
+    pairs = _mined("stdlib", {"stdlib": Path(folder).expanduser()}, report, undocumented=False)
     if root is None:
         report.facts["stdlib: python"] = platform.python_version()
     if not pairs:
@@ -95,9 +95,10 @@ def read_corpus(
         The pairs by file and line. An id is `corpus/<folder>/<file>:<line>`.
 
     Raises:
-        UserError: If there is no such folder, or no pair in them.
+        UserError: If there is no pair in them.
     """
-    folders = [_folder("data.path", name) for name in ([path] if isinstance(path, str) else path)]
+    paths = [path] if isinstance(path, str) else path
+    folders = [Path(name).expanduser().resolve() for name in paths]
     names = Counter(folder.name for folder in folders)
     roots = {
         f"corpus/{folder.name}" + f"-{i}" * (names[folder.name] > 1): folder
@@ -108,14 +109,6 @@ def read_corpus(
         places = ", ".join(map(str, folders))
         raise _empty("data.path", places, report.facts["corpus: functions"])
     return pairs
-
-
-def _folder(key: str, name: str) -> Path:
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        reason = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"{key}={folder} {reason}; name a folder of Python files")
-    return folder.resolve()
 
 
 def _empty(key: str, places: str, counts: Mapping[str, int]) -> UserError:

@@ -5,7 +5,7 @@ pairs would take hours, so only pairs that agree on a few common inputs are test
 equivalent if they print the same.
 """
 
-import hashlib
+import itertools
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from en2py.data.files import digest
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.argument_values import POOLS
 from en2py.evaluation.behaviour.comparison import behaves_like
@@ -44,7 +45,7 @@ def equivalence_classes(
     """
     oracles = {code: own.oracle for code, own in candidates.items() if own.oracle is not None}
     keys = {
-        code: _digest(f"script {oracle.answers[0].printed}")
+        code: digest(f"script {oracle.answers[0].printed}")
         for code, oracle in oracles.items()
         if oracle.kind == "script"
     }
@@ -53,7 +54,12 @@ def equivalence_classes(
         if oracle.kind == "function":
             by_arity[oracle.n_arguments].append(code)
     for n, codes in sorted(by_arity.items()):
-        pairs = _agreeing_pairs(codes, _answers(codes, n, sandbox))
+        answered = zip(codes, _answers(codes, n, sandbox), strict=True)
+        pairs = [
+            (one, other)
+            for (one, first), (other, second) in itertools.combinations(answered, 2)
+            if agree(second, first)
+        ]
         keys |= _keys_of_components(codes, _equivalent_pairs(pairs, oracles, sandbox))
     return keys
 
@@ -116,16 +122,6 @@ def agree(one: Answers, other: Answers, share: float = 0.0) -> bool:
     )
 
 
-def _agreeing_pairs(codes: Sequence[str], answers: Sequence[Answers]) -> list[tuple[str, str]]:
-    """Return the pairs that agree on all inputs on which both return, if these are enough."""
-    return [
-        (codes[j], codes[i])
-        for i, own in enumerate(answers)
-        for j in range(i)
-        if agree(own, answers[j])
-    ]
-
-
 def _equivalent_pairs(
     pairs: Sequence[tuple[str, str]], oracles: Mapping[str, Oracle], sandbox: Sandbox
 ) -> list[tuple[str, str]]:
@@ -150,8 +146,4 @@ def _keys_of_components(codes: Sequence[str], pairs: Sequence[tuple[str, str]]) 
     links = coo_array(([1.0] * len(pairs), ends), shape=(len(codes), len(codes)))
     labels = connected_components(links, directed=False)[1].tolist()
     first = dict(zip(reversed(labels), reversed(ordered), strict=True))
-    return {code: _digest(f"function {first[labels[place[code]]]}") for code in codes}
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return {code: digest(f"function {first[labels[place[code]]]}") for code in codes}
