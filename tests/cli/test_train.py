@@ -25,6 +25,7 @@ from training_runs import (
     assert_resumes_exactly,
     assert_same_run,
     folder_of,
+    metrics,
     stop_at,
 )
 
@@ -311,11 +312,8 @@ def test_invalid_value_fails_only_its_run_of_a_sweep(
     assert "1 of 2 runs refused" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("call", [2, 3], ids=["best", "last"])
-def test_stop_after_the_checkpoint_of_an_epoch_loses_no_metrics(
-    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
-) -> None:
+def stop_after_checkpoint(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Raise after the n-th checkpoint of a run."""
     original, calls = AtomicCheckpointIO.save_checkpoint, iter(range(1, 10**6))
 
     def saving(self: AtomicCheckpointIO, *args: Any, **kwargs: Any) -> None:
@@ -323,12 +321,34 @@ def test_stop_after_the_checkpoint_of_an_epoch_loses_no_metrics(
         if next(calls) == call:
             raise Stop(f"checkpoint {call}")
 
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", saving)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [2, 3], ids=["best", "last"])
+def test_stop_after_the_checkpoint_of_an_epoch_loses_no_metrics(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(AtomicCheckpointIO, "save_checkpoint", saving)
+        stop_after_checkpoint(patch, call)
         with pytest.raises(Stop):
             go()
     assert go() == 0
     assert_same_run(whole[1], folder_of(tmp_path))
+
+
+@pytest.mark.slow
+def test_stop_at_the_end_of_an_epoch_leaves_out_no_kept_checkpoint(
+    whole: tuple[Go, Path], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after_checkpoint(patch, 3)
+        with pytest.raises(Stop):
+            go("checkpoints.keep_every_n_epochs=1")
+    assert go("checkpoints.keep_every_n_epochs=1") == 0
+    files = (folder_of(tmp_path) / "checkpoints").glob("epoch*.ckpt")
+    assert sorted(file.stem for file in files) == ["epoch001", "epoch002", "epoch003"]
+    assert metrics(whole[1]) == metrics(folder_of(tmp_path))
 
 
 @pytest.mark.slow

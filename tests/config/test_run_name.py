@@ -206,6 +206,9 @@ def test_archived_attempts_are_counted(tmp_path: Path) -> None:
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"{folder.name}.old1", f"{folder.name}.old2"]
     assert all(map(is_archived, names)) and not is_archived(folder.name)
+    (tmp_path / names[0]).rmdir()  # by the user
+    archive_folder(folder).mkdir()
+    assert n_archived(folder) == 3
 
 
 def test_sources_of_a_group_differ_in_the_last_component_of_their_target() -> None:

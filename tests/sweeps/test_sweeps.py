@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,6 +111,17 @@ def test_locked_run_is_running(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="failed before", code=1)
     with FileLock(run_folder.lock_file(folder)):
         assert run_folder.read_state(folder).status == run_folder.RUNNING
+
+
+def test_run_waits_for_another_process_that_reads_its_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Any = SimpleNamespace(folder=tmp_path / "none-seed1-0")
+    reader = FileLock(run_folder.lock_file(run.folder))
+    reader.acquire()
+    monkeypatch.setattr(time, "sleep", lambda seconds: reader.release())
+    with run_folder.Run.lock(run):
+        assert run_folder.read_state(run.folder).status == run_folder.RUNNING
 
 
 def test_run_without_a_folder_is_not_started(tmp_path: Path) -> None:

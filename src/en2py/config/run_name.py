@@ -94,8 +94,9 @@ def is_archived(name: str) -> bool:
 
 
 def n_archived(folder: Path) -> int:
-    """Count the earlier attempts of the run of a folder."""
-    return len(list(folder.parent.glob(f"{folder.name}.old*")))
+    """Return the number of the last earlier attempt of the run of a folder; 0 without one."""
+    names = (path.name for path in folder.parent.glob(f"{folder.name}.old*"))
+    return max((int(name.rpartition(".old")[2]) for name in names if is_archived(name)), default=0)
 
 
 def archive_folder(folder: Path) -> Path:

@@ -352,7 +352,6 @@ def trainer(
         *configured.values(),
         *more_callbacks,
         BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
-        LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
     ]
     if saves["keep_every_n_epochs"]:
         callbacks.append(
@@ -365,6 +364,8 @@ def trainer(
                 save_on_train_epoch_end=True,
             )
         )
+    # Last, for a resumed run starts after the epoch that it saved.
+    last = LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"])
     # Lightning sets these two for the process, which may do other runs of a sweep.
     settings = {"deterministic": False, "benchmark": False, **config["trainer"]}
     if settings.get("devices") == -1:  # Lightning refuses it for CPUs
@@ -373,7 +374,7 @@ def trainer(
     max_time = settings.pop("max_time", None)
     try:
         built: pl.Trainer = make(settings)(
-            callbacks=[*callbacks, TrainingTime(max_time)],
+            callbacks=[*callbacks, last, TrainingTime(max_time)],
             logger=loggers,
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,

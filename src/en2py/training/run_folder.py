@@ -31,6 +31,7 @@ SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker proces
 FINISHED, FAILED, INTERRUPTED, PRUNED = "finished", "failed", "interrupted", "pruned"
 RUNNING, NOT_STARTED = "running", "not started"
 _RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
+_PATIENCE = 1.0  # seconds: a process that reads the state of a run holds its lock for an instant
 # Minor versions parse different programs, and the data of a run may depend on it.
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 
@@ -85,7 +86,7 @@ class Run:
             yield
             return
         make_folder(self.folder.parent, "output")
-        lock = FileLock(lock_file(self.folder), timeout=0)
+        lock = FileLock(lock_file(self.folder), timeout=_PATIENCE)
         try:
             with lock:
                 yield

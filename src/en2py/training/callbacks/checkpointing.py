@@ -19,7 +19,7 @@ class BestCheckpoint(Checkpoint):
     """Save the epoch with the lowest value of a metric in `best.ckpt`.
 
     It is saved after the epoch, so that training can resume from it too. The best value is part
-    of the checkpoint.
+    of the checkpoint. This callback precedes all that save an epoch: it writes the epoch's metrics.
 
     Args:
         path: The file.
@@ -32,10 +32,10 @@ class BestCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is the best."""
+        _log_epoch(trainer)
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None and float(value) < self.value:
             self.value, self.epoch = float(value), trainer.current_epoch
-            _log_epoch(trainer)
             trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,7 +130,6 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the epoch."""
-        _log_epoch(trainer)
         self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
