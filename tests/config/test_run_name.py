@@ -147,6 +147,23 @@ def test_digest_has_the_number_of_devices() -> None:
     assert same == [two, two] and all_of_them != two
 
 
+def test_limits_of_the_sandbox_count_where_they_change_the_split() -> None:
+    def config(split: str, **sandbox: Any) -> dict[str, Any]:
+        found = changed("split._target_", f"en2py.data.splits.{split}")
+        return {**found, "sandbox": {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, **sandbox}}
+
+    group, behaviour = config("group_split"), config("behaviour_split")
+    assert config_digest(group) == config_digest(CONFIG)
+    assert config_digest(group) == config_digest(config("group_split", timeout_s=1.0))
+    for key, value, is_other in (("timeout_s", 1.0, True), ("workers", 2, False)):
+        other = config("behaviour_split", **{key: value})
+        assert (config_digest(other) != config_digest(behaviour)) is is_other
+        assert (data_key(other) != data_key(behaviour)) is is_other
+    without = changed("split._target_", "en2py.data.splits.behaviour_split")
+    earlier = {**without, "sandbox": config("behaviour_split")["sandbox"]}
+    assert "sandbox" not in str(settings(earlier, CHOICES))  # names of earlier runs stay
+
+
 def test_renamed_function_keeps_the_hash_and_is_called_by_its_new_name() -> None:
     old, new = "en2py.data.sources.jsonl.read_jsonl", "en2py.data.sources.file.read_file"
     before, after = ({"data": {"sources": [{"_target_": target}]}} for target in (old, new))

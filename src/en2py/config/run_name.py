@@ -16,12 +16,12 @@ from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
 from en2py.errors import UserError
 
-# Keys that cannot change a result: where files are written, speed, labels.
+# Keys that cannot change a result, beside `sandbox`: where files are written, speed, labels.
 # (A run in which `faults.skip_batches` skips an update has no result without it.)
 _IRRELEVANT = (
     *("fresh", "study", "logger", "output", "cache", "processes", "checkpoints"),
     "faults.skip_batches",
-    *("sandbox", "behaviour", "choices", "compute", "allowed_packages", "show_config"),
+    *("behaviour", "choices", "compute", "allowed_packages", "show_config"),
     *("batch.num_workers", "trainer.accelerator"),
     *("trainer.log_every_n_steps", "trainer.profiler"),
     "pretrained",  # init_from has its weights
@@ -36,6 +36,8 @@ _NEUTRAL = {
     "decoding.grammar": False,
     "faults.spike": None,
     "model.copy": False,
+    "sandbox.timeout_s": 5.0,  # both of `split=behaviour` alone, see `_limits`
+    "sandbox.memory_mb": 512,
     "trainer.devices": 1,  # their number, see `_n_devices`
 }
 # Sections whose order changes the result. A hash names another order than that of these keys, which
@@ -117,8 +119,20 @@ def config_digest(config: Mapping[str, Any]) -> str:
 def data_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return all of a resolved config that prepared data depends on."""
     names = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab")
-    limits = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
-    return {**canonical({name: config[name] for name in names}), **limits}
+    lengths = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
+    limits = {"limits": own} if (own := _limits(config)) else {}
+    return {**canonical({name: config[name] for name in names}), **lengths, **limits}
+
+
+def _limits(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits of the sandbox where the split depends on executed programs."""
+    names = ("timeout_s", "memory_mb") if splits_by_behaviour(config) else ()
+    return {name: config["sandbox"][name] for name in names}
+
+
+def splits_by_behaviour(config: Mapping[str, Any]) -> bool:
+    """Return whether the programs of the data are executed to split them."""
+    return (config.get("split") or {}).get("_target_") == "en2py.data.splits.behaviour_split"
 
 
 def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:
@@ -219,6 +233,7 @@ def _n_devices(devices: Any) -> Any:
 
 def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
+    relevant["sandbox"] = _limits(config)  # the others change no result
     if "devices" in (trainer := relevant.get("trainer") or {}):
         trainer["devices"] = _n_devices(trainer["devices"])
     for dotted in (*_IRRELEVANT, *_NEUTRAL):
@@ -228,6 +243,7 @@ def _relevant(config: Mapping[str, Any]) -> Any:
             section = section.get(name) or {}
         if dotted not in _NEUTRAL or section.get(last) == _NEUTRAL[dotted]:
             section.pop(last, None)
-    if not relevant.get("faults"):  # earlier runs do not have the section
-        relevant.pop("faults", None)
+    for section in ("faults", "sandbox"):  # which earlier runs do not have
+        if not relevant.get(section):
+            relevant.pop(section, None)
     return canonical(relevant)

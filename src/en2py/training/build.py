@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from en2py.config.composition import Config, typed
 from en2py.config.instantiate import allow_packages, check_allowed, make
-from en2py.config.run_name import canonical, data_key
+from en2py.config.run_name import canonical, data_key, splits_by_behaviour
 from en2py.console import percent, progress_bar
 from en2py.data.cache import cached
 from en2py.data.cleaning import Drop
@@ -23,14 +23,13 @@ from en2py.data.files import digest
 from en2py.data.neighbours import Neighbours, nearest_of_other_groups
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared, prepare
-from en2py.data.splits import behaviour_split
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
 from en2py.decoding.greedy import greedy
 from en2py.errors import UserError
-from en2py.evaluation.behaviour.cached import execution_key, reference_classes
+from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
 from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
@@ -83,23 +82,19 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
 
 
 def _data_key(config: Config) -> dict[str, Any]:
-    if not _splits_by_behaviour(config):
-        return data_key(config)
-    return {**data_key(config), **execution_key(config["sandbox"])}
+    """Return all that prepared data depend on, the code that executes programs included."""
+    running = {"running": execution_digest()} if splits_by_behaviour(config) else {}
+    return {**data_key(config), **running}
 
 
 def _split(config: Config) -> Any:
     """Return the split function; that by behaviour executes programs in the sandbox."""
     split = make(config["split"])
-    return partial(split, signatures=_classes(config)) if _splits_by_behaviour(config) else split
+    return partial(split, signatures=_classes(config)) if splits_by_behaviour(config) else split
 
 
 def _classes(config: Config) -> Any:
     return partial(reference_classes, sandbox=config["sandbox"], folder=Path(config["cache"]))
-
-
-def _splits_by_behaviour(config: Config) -> bool:
-    return make(config["split"]).func is behaviour_split
 
 
 def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
@@ -112,7 +107,7 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
     def build() -> dict[str, Any]:
         pairs = prepared.pairs("train")
         prints = [fingerprint(pair) for pair in pairs]
-        if _splits_by_behaviour(config):
+        if splits_by_behaviour(config):
             known = _classes(config)([pair.code for pair in pairs])
             texts = [known.get(pair.code, "") for pair in pairs]
             prints = [replace(own, behaviour=text) for own, text in zip(prints, texts, strict=True)]
