@@ -5,7 +5,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from en2py.data.batch import Example, Store, collate
-from en2py.data.datamodule import EpochBatches
+from en2py.data.datamodule import EpochBatches, PairDataModule
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 
 LENGTHS = [(3 + i % 11, 4 + (i * 7) % 60) for i in range(200)]
@@ -48,6 +50,21 @@ def test_no_batch_exceeds_the_budget() -> None:
 def test_a_pair_longer_than_the_budget_is_a_batch_alone() -> None:
     batches = EpochBatches([(3, 500), (3, 5), (3, 500)], 256, seed=1)
     assert sorted(map(len, batches)) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("max_tokens", [10, 500])
+def test_batches_of_one_pair_are_reported(
+    pairs: list[Pair],
+    src_vocab: Vocab,
+    tgt_vocab: Vocab,
+    caplog: pytest.LogCaptureFixture,
+    max_tokens: int,
+) -> None:
+    train = [TokenizedPair(p, p.description.split(), p.code.split()) for p in pairs]
+    prepared = Prepared({"train": train}, src_vocab, tgt_vocab, {}, {}, DataReport(), "")
+    sizes = {"max_tokens": max_tokens, "max_src_len": 99, "max_tgt_len": 99}
+    PairDataModule(prepared, **sizes, max_pairs=None, num_workers=0, seed=1).train_dataloader()
+    assert ("batch.max_tokens=10: each batch has one pair" in caplog.text) is (max_tokens == 10)
 
 
 def test_padding_is_a_small_share() -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,11 +115,12 @@ def test_locked_run_is_running(tmp_path: Path) -> None:
 def test_run_waits_for_another_process_that_reads_its_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run: Any = SimpleNamespace(folder=tmp_path / "none-seed1-0")
+    run = run_folder.Run.__new__(run_folder.Run)
+    run.folder = tmp_path / "none-seed1-0"
     reader = FileLock(run_folder.lock_file(run.folder))
     reader.acquire()
     monkeypatch.setattr(time, "sleep", lambda seconds: reader.release())
-    with run_folder.Run.lock(run):
+    with run.lock():
         assert run_folder.read_state(run.folder).status == run_folder.RUNNING
 
 

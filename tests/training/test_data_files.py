@@ -8,6 +8,7 @@ import pytest
 from en2py.data.files import file_digest
 from en2py.errors import UserError
 from en2py.training.checkpoints import locate_data
+from training_runs import Go
 
 
 def files_of(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
@@ -52,6 +53,17 @@ def test_each_path_of_a_list_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
         "path": [str(tmp_path / "pairs.jsonl"), str(tmp_path)],
         "source": {"fields": ["a"]},
     }
+
+
+def test_run_that_is_refused_for_its_data_leaves_nothing(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "other.jsonl"
+    data.write_text('{"a": 1}\n')
+    (tmp_path / "out").mkdir()
+    assert go(f"data.path={data}", "study=a/b") == 2
+    assert "no field has a known name" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_missing_file_is_named_as_training_data(

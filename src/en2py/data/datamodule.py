@@ -1,6 +1,7 @@
 """Load batches in an order that depends on (seed, epoch) alone."""
 
 import copy
+import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.data.tokenizers.pieces import unused_pieces
 from en2py.data.vocab import Vocab, spelling_bits
+
+log = logging.getLogger(__name__)
 
 _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
@@ -64,6 +67,11 @@ class EpochBatches(Sampler[list[int]]):
         n_batches = len(self._cuts) - 1
         # In training every rank takes the same number of steps, or the others would block.
         return -(-n_batches // self.world) if self.seed is not None else len(self._mine(n_batches))
+
+    @property
+    def are_single_pairs(self) -> bool:
+        """Whether no two pairs fit into a batch."""
+        return len(self._cuts) == len(self._keys) + 1 > 2
 
     def _mine(self, n_batches: int) -> range:
         return range(self.rank, n_batches, self.world)
@@ -298,6 +306,12 @@ class PairDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches, in the order of this seed and epoch."""
         data, batches = self._training_data()
+        if batches.are_single_pairs:
+            shortest = min(len(example.tgt) + 1 for example in self.examples["train"])
+            log.warning(
+                f"batch.max_tokens={self.max_tokens}: each batch has one pair, for the shortest "
+                f"program has {shortest} tokens; raise it, for example batch.max_tokens=2048"
+            )
         if self._resume is not None:  # the number of ranks is known only now
             # "processed", because "completed" is one behind while a callback saves.
             done = self._resume["epoch_loop.batch_progress"]["current"]["processed"]

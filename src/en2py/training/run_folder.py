@@ -3,9 +3,10 @@
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -75,7 +76,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the run for the block.
+        """Lock the run for the block; if it is refused there, remove what it has written so far.
 
         Raises:
             UserError: If another process holds it, or no folder can be created there.
@@ -85,16 +86,31 @@ class Run:
         if not is_rank_zero():  # rank 0 holds it for all
             yield
             return
+        new = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         make_folder(self.folder.parent, "output")
         lock = FileLock(lock_file(self.folder), timeout=_PATIENCE)
         try:
-            with lock:
+            with lock, self._removed_if_refused(new):
                 yield
         except Timeout:
             raise UserError(
                 f"this run is already running in another process: {self.folder}; "
                 "wait for it, or change an option, for example seed=2"
             ) from None
+
+    @contextmanager
+    def _removed_if_refused(self, new: list[Path]) -> Iterator[None]:
+        """Remove the folders made for a run that is refused; a sweep reads its state there."""
+        try:
+            yield
+        except UserError:
+            if self.folder in new and not in_sweep() and not any(self.folder.glob("checkpoints/*")):
+                shutil.rmtree(self.folder, ignore_errors=True)
+                lock_file(self.folder).unlink(missing_ok=True)
+                for folder in new[1:]:
+                    with suppress(OSError):  # it has other files
+                        folder.rmdir()
+            raise
 
     def begin(self, *, archive: bool) -> None:
         """Write the state, after archiving the folder of an earlier attempt if requested."""
