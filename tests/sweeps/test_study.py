@@ -240,7 +240,7 @@ def test_summary_of_an_unfinished_study_counts_missing_runs(
     (study / "sweeps.jsonl").write_text(json.dumps({"sweep": "1", "jobs": jobs}) + "\n")
     summarize_study(study)
     printed = " ".join(capsys.readouterr().out.split())
-    missing = "2 failed (seed=x: no number; no room), 1 interrupted, 1 not started"
+    missing = "1 refused (seed=x: no number), 1 interrupted, 1 failed (no room), 1 not started"
     assert missing in printed and missing in (study / "summary.html").read_text()
 
 

@@ -53,7 +53,8 @@ def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if class_of(config.get("scheduler")) == "noam":
-        yield "optimizer.lr", "scheduler=noam sets the rate itself; use scheduler.scale=FACTOR"
+        reason = "scheduler=noam sets the rate itself; leave it out where noam is used, and scale"
+        yield "optimizer.lr", f"{reason} that rate by scheduler.scale=FACTOR"
     if class_of((config.get("embeddings") or {}).get("vectors")) == "none":
         yield "embeddings.freeze_epochs", _NO_VECTORS
         yield "embeddings.vectors", _NO_VECTORS

@@ -1,15 +1,31 @@
 """The types and ranges of values without a `_target_`, and of arguments of other packages."""
 
 import fnmatch
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import ArgumentType
 from en2py.ranges import PositiveFraction, ProperFraction, Seed
 
 Section = Mapping[str, Any]
+_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
+
+
+def _duration(value: Any) -> Any:
+    """Return a time as Lightning's `Timer` reads it."""
+    if isinstance(value, dict):
+        amounts = all(isinstance(n, int | float) and not isinstance(n, bool) for n in value.values())
+        is_valid = amounts and set(value) <= {*_UNITS}
+    else:
+        is_valid = isinstance(value, str) and bool(re.fullmatch(r"\d+(:\d\d){3}", value))
+    if not is_valid:
+        raise ValueError(f"days:hours:minutes:seconds as 00:01:30:00, or {{{_UNITS[2]}: 1.5}}")
+    return value
+
+
 _Count = PositiveInt | Literal[-1]  # -1: without limit
 
 # The types of values without a `_target_`, and the ranges of arguments of Lightning and torch.
@@ -86,6 +102,7 @@ VALUES: dict[str, ArgumentType] = {
         "trainer.max_steps": _Count,
         "trainer.min_epochs": PositiveInt | None,
         "trainer.min_steps": PositiveInt | None,
+        "trainer.max_time": Annotated[Any, AfterValidator(_duration)] | None,
         "trainer.limit_train_batches": PositiveInt | PositiveFraction | None,
         "trainer.limit_val_batches": NonNegativeInt | PositiveFraction | None,
         "trainer.check_val_every_n_epoch": PositiveInt,

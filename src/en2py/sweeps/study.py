@@ -407,13 +407,16 @@ def _size(study: Path) -> str:
 
 
 def _count_states(states: Sequence[State]) -> str:
-    """Return `2 failed (out of memory), 1 interrupted`."""
+    """Return `2 failed (out of memory), 1 refused (seed=x: no number), 1 interrupted`."""
+    groups: dict[str, list[str]] = {}
+    for state in states:
+        is_refused = state.status == FAILED and state.code == 2
+        reason = state.reason if state.status == FAILED else ""
+        groups.setdefault("refused" if is_refused else state.status, []).append(reason)
     parts = []
-    for status in dict.fromkeys(state.status for state in states):
-        same = [state for state in states if state.status == status]
-        failed = [state.reason for state in same if status == FAILED]
-        reasons = "; ".join(dict.fromkeys(filter(None, failed)))
-        parts.append(f"{len(same)} {status}" + (f" ({reasons})" if reasons else ""))
+    for status, all_reasons in groups.items():
+        reasons = "; ".join(dict.fromkeys(filter(None, all_reasons)))
+        parts.append(f"{len(all_reasons)} {status}" + (f" ({reasons})" if reasons else ""))
     return ", ".join(parts)
 
 

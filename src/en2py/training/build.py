@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from en2py.config.composition import Config, typed
 from en2py.config.instantiate import allow_packages, check_allowed, make
@@ -375,7 +376,7 @@ def trainer(
             default_root_dir=folder,
             enable_progress_bar=False,
         )
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
     if str(settings["precision"]).startswith("16") and built.precision != "16-mixed":
         raise UserError(
@@ -388,7 +389,10 @@ def fit(
     trainer: pl.Trainer, module: Seq2SeqModule, data: PairDataModule, checkpoint: str | None
 ) -> None:
     """Train a module, from a checkpoint if there is one."""
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:  # for example a share of less than one batch
+        raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
 
 
 def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
