@@ -17,8 +17,7 @@ _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 def _duration(value: Any) -> Any:
     """Return a time as Lightning's `Timer` reads it."""
     if isinstance(value, dict):
-        amounts = all(isinstance(n, int | float) and not isinstance(n, bool) for n in value.values())
-        is_valid = amounts and set(value) <= {*_UNITS}
+        is_valid = all(k in _UNITS and type(n) in (int, float) for k, n in value.items())
     else:
         is_valid = isinstance(value, str) and bool(re.fullmatch(r"\d+(:\d\d){3}", value))
     if not is_valid:
