@@ -124,7 +124,9 @@ def test_search_counts_the_trials_of_an_earlier_command(
     record = json.loads((study / "search.json").read_text())
     values = [t.value for t in trials(tmp_path)]
     assert record["best"]["value"] == min(values) and record["finished"] == 2
-    assert go(*SEARCH, "hydra.sweeper.n_trials=2", "checkpoints.keep=weights") == 0
+    capsys.readouterr()
+    assert go(*SEARCH, "hydra.sweeper.n_trials=2", "checkpoints.keep=weights", "fresh=true") == 0
+    assert "fresh=true repeats none of the 2 trials" in capsys.readouterr().err
     assert {path.name for path in study.glob("*/checkpoints/*")} == {"best.ckpt"}
 
 
@@ -277,6 +279,11 @@ def test_noam_needs_no_learning_rate_of_the_default_space(
             "optimizer.lr=choice(0.00001,0.01): scheduler=noam sets the rate",
         ),
         (["hydra.sweeper.pruner=null", "hydra.sweeper.n_warmup_epochs=3"], "use hydra.sweeper.p"),
+        (
+            ["hydra.sweeper.pruner=null", "hydra.sweeper.sampler=random"]
+            + ["hydra.sweeper.n_startup_trials=3"],
+            "hydra.sweeper.n_startup_trials=3: all trials are random",
+        ),
     ],
 )
 def test_setting_without_effect_is_refused(

@@ -93,3 +93,6 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif hydra.sweeper.get("pruner") != "median":
         reason = "only the median waits for these epochs; use hydra.sweeper.pruner=median"
         yield "hydra.sweeper.n_warmup_epochs", reason
+        if hydra.sweeper.get("sampler") == "random":
+            reason = "all trials are random; use hydra.sweeper.sampler=tpe or pruner=median"
+            yield "hydra.sweeper.n_startup_trials", reason

@@ -28,6 +28,7 @@ from en2py.data.files import is_disk_full
 from en2py.errors import Fault, UserError, did_you_mean, one_line
 
 _OTHER_OF_TRAINING = ("seed", "vocab", "compute", "checkpoints", "faults", "fresh", "init_from")
+_OF_SWEEPS: tuple[str, ...] = ("hydra/launcher", "hydra/sweeper")  # groups
 _RENAMED_OPTIONS = {("data", "jsonl"): "file"}
 
 
@@ -105,25 +106,31 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     words = [word.lstrip("+~").partition("=")[::2] for word in overrides]
     own = own_folders(overrides)
     groups = {group: options_of(group, own) for group in groups_of()}
-    chosen = [word for word in overrides if word.startswith("hydra.searchpath=")]
+    parts = _OF_SWEEPS
+    chosen = [w for w in overrides if w.partition("=")[0] in ("hydra.searchpath", *parts)]
     chosen += [f"{g}={o}" for g, o in words if g in groups and set(o.split(",")) <= {*groups[g]}]
     try:
         cfg = compose_config(config_name, chosen)
     except (HydraException, OmegaConfBaseException):  # a group that this program has not
+        parts = ()
         cfg = compose_config(config_name, [])
     choices = cfg.hydra.runtime.choices
     plain = OmegaConf.to_container(cfg, resolve=False)
-    keys = [key for key, _ in nodes(plain) if key.split(".")[0] != "hydra"]
+    all_keys = [key for key, _ in nodes(plain)]
+    keys = [key for key in all_keys if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
         if word == NO_PRESET:
             continue
+        part = "/".join(key.split(".")[:2])
+        if part in parts and word[0] != "+" and key not in (part, *all_keys):
+            return unknown_key(key, [k for k in all_keys if k.startswith("hydra.")], [part])
         below = [group for group in groups if group.startswith(f"{key}/")]
         if below and key not in groups:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
         unknown = [option for option in value.split(",") if option not in groups.get(key, ())]
-        parts = [f"{group}={value}" for group in below if value in groups[group]]
-        if key in groups and unknown and parts:
-            return f"{key}={value}: no such option; did you mean {' or '.join(parts)}?"
+        inner = [f"{group}={value}" for group in below if value in groups[group]]
+        if key in groups and unknown and inner:
+            return f"{key}={value}: no such option; did you mean {' or '.join(inner)}?"
         if key in groups and value and unknown:
             return _unknown_option(key, unknown[0], groups[key])
         if key in groups and key not in choices and key != "experiment":

@@ -308,6 +308,7 @@ class SearchSweeper(StudySweeper):
         return digest([config_digest(self._base_config(fixed)), texts, self.seed])[:8]
 
     def _print_plan(self) -> None:
+        assert self.config is not None
         counts = {
             "finished": len(self._trials(TrialState.COMPLETE)),
             "pruned": len(self._trials(TrialState.PRUNED)),
@@ -320,6 +321,11 @@ class SearchSweeper(StudySweeper):
         pruned = f"pruned by {self.pruner}" if self.pruner else "none is pruned"
         status.print_search(self.folder.name, self.n_trials, words, texts)
         log.info(f"sampler: {sampler}, {pruned}; storage: {self.storage}")
+        if self.config.get("fresh") and (n := len(self._trials(*_DONE))):
+            log.warning(
+                f"fresh=true repeats none of the {n} trials that are finished or pruned; for "
+                "another search add hydra.sweeper.seed=NUMBER or study=NAME"
+            )
 
 
 def _basis(config: Mapping[str, Any]) -> dict[str, Any]:
