@@ -1,6 +1,7 @@
 """Searches: the override grammar as a search space, shared and resumed trials, pruning."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ pytest.importorskip("optuna", minversion="5")
 
 import optuna
 
+from en2py.cli import main
 from en2py.errors import UserError
 from en2py.sweeps import search, trial
 from en2py.sweeps.search_space import rounded, search_space, space_text
@@ -336,6 +338,22 @@ def test_pruned_run_can_be_trained_to_its_end(
     assert not (folder / "result.json").exists()
     assert go(out="pruned") == 0 and go(out="whole") == 0
     assert_same_run(folder_of(tmp_path, "whole"), folder)
+
+
+def test_pruned_run_of_several_ranks_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_folder.Run.__new__(run_folder.Run)
+    run.folder, run.overrides = tmp_path / "none-seed1-0", []
+    monkeypatch.setenv(run_folder.SWEEP_ID, "s")
+    monkeypatch.setattr(run_folder.Run, "of_job", lambda cfg: run)
+
+    def subprocess_run(*_: Any, **__: Any) -> Any:
+        run.write_state("val/nll is too high", pruned=True)
+        return SimpleNamespace(returncode=0, stderr="a warning of a library")
+
+    monkeypatch.setattr(main.subprocess, "run", subprocess_run)
+    assert main._run_in_subprocess(SimpleNamespace(), []) == math.inf  # type: ignore[arg-type]
 
 
 def test_last_epoch_is_not_pruned() -> None:

@@ -302,6 +302,22 @@ def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
     assert not run_folder.starts_again(fresh=True)  # in a sweep
 
 
+def test_sweep_leaves_the_state_of_a_run_to_the_process_that_trains_it(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launched: list[plan.Job] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(StudySweeper, "_launch", lambda self, jobs, folder: launched.extend(jobs))
+        assert go("-m", "seed=1") == 0
+    folder = tmp_path / "out" / "adhoc" / launched[0].run
+    folder.mkdir()
+    (folder / "state.json").write_text('{"sweep": "other"}')
+    with FileLock(run_folder.lock_file(folder)):
+        go("-m", "seed=1")
+        assert "already running in another process" in capsys.readouterr().err
+    assert (folder / "state.json").read_text() == '{"sweep": "other"}'
+
+
 def test_summary_of_a_fresh_sweep_names_the_command_that_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -293,7 +293,9 @@ def _record_failure(
         file.write(f"failed: {' '.join(overrides)}: {reason}\n{trace}")
     if config_name == "train":
         with contextlib.suppress(Exception):  # an invalid config may have no run name
-            run_folder.Run.of_job(cfg).write_state(reason, failure.code)
+            run = run_folder.Run.of_job(cfg)
+            if run_folder.read_state(run.folder).status != run_folder.RUNNING:  # by another process
+                run.write_state(reason, failure.code)
 
 
 def _exit_code(stop: SystemExit) -> int:
@@ -335,13 +337,15 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
     """Train on several ranks: if one dies, Lightning exits the process of rank 0.
 
     Returns:
-        The best validation NLL.
+        The best validation NLL; infinity if a search pruned the run.
     """
     command = [sys.executable, "-m", "en2py.cli.programs", *map(unquoted, overrides)]
     done = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
-    result = run_folder.read_result(run_folder.Run.of_job(cfg).folder)
-    if done.returncode == 0 and result is not None:
+    folder = run_folder.Run.of_job(cfg).folder
+    result = run_folder.read_result(folder)
+    is_pruned = run_folder.read_state(folder).status == run_folder.PRUNED
+    if done.returncode == 0 and (result is not None or is_pruned):
         sys.stderr.write(done.stderr)
-        return float(result["best"].get("val/nll", math.inf))
+        return float(result["best"].get("val/nll", math.inf)) if result else math.inf
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     raise UserError(last) if done.returncode == 2 else Fault(last)
