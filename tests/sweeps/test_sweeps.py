@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from filelock import FileLock
 
 from en2py.cli.main import command
 from en2py.config import composition
+from en2py.console import in_job, set_job
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
 from en2py.sweeps import plan, preparation, status
@@ -386,6 +388,13 @@ def test_state_of_an_earlier_sweep_does_not_end_a_run(
     jobs = [plan.Job((f"seed={i}",), folder.name) for i, folder in enumerate(folders)]
     sweeper._launch(jobs, tmp_path)
     assert launcher.launches[1] == ["seed=0", "seed=1", "seed=2"]
+
+
+def test_lines_after_the_runs_have_no_label_of_a_run(tmp_path: Path) -> None:
+    sweeper = StudySweeper()
+    sweeper.launcher = SimpleNamespace(launch=lambda *_, **__: set_job("trial 1/2"))
+    sweeper._launch([plan.Job(("seed=1",), "none-seed1-0")], tmp_path)
+    assert not in_job()
 
 
 def candidates(run: Path) -> list[list[str]]:

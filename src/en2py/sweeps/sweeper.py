@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import discrete_values, job_of, n_at_once
+from en2py.console import set_job
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, preparation, status
 from en2py.training import run_folder
@@ -113,6 +114,8 @@ class StudySweeper(Sweeper):
                 # By the names of the errors of joblib, Ray and Dask, which are extras.
                 if not any(kind.__name__ in _LOST for kind in type(error).__mro__):
                     raise
+            finally:
+                set_job("")  # the last one that ran in this process
             left = [job for job in jobs if not _has_ended(folder / job.run)]
             n_tries = n_tries + 1 if len(left) == len(jobs) else 0
             if n_tries > _MAX_TRIES:
