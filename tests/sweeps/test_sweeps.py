@@ -286,7 +286,7 @@ def test_runs_of_a_launcher_equal_runs_in_one_process(
 
 
 def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     launched: list[plan.Job] = []
     monkeypatch.setattr(StudySweeper, "_launch", lambda self, jobs, folder: launched.extend(jobs))
@@ -300,6 +300,7 @@ def test_fresh_sweep_archives_before_it_launches_so_that_its_runs_can_resume(
         (folder / "result.json").write_text(json.dumps({"config_sha256": digest}))
     with FileLock(run_folder.lock_file(study / launched[1].run)):  # another process trains it
         assert go("-m", "seed=1,2", "fresh=true") == 0
+    assert "finished before, starts anew" in capsys.readouterr().out
     assert [(study / f"{job.run}.old1").exists() for job in launched[:2]] == [True, False]
     assert not run_folder.starts_again(fresh=True)  # in a sweep
 

@@ -21,7 +21,9 @@ from en2py.training.run_folder import (
     FAILED,
     FINISHED,
     INTERRUPTED,
+    NOT_STARTED,
     PRUNED,
+    RUNNING,
     SWEEP_ID,
     State,
     read_record,
@@ -82,17 +84,28 @@ def remaining_time(study: Path, n_parallel: int) -> str:
     )
 
 
-def print_plan(jobs: Sequence[Job], states: Sequence[State], folder: Path) -> None:
-    """Print the jobs of a sweep and their states before it starts."""
+def print_plan(
+    jobs: Sequence[Job], states: Sequence[State], fresh: Sequence[bool], folder: Path
+) -> None:
+    """Print the jobs of a sweep and their states before it starts.
+
+    Args:
+        jobs: The jobs.
+        states: Their states.
+        fresh: Whether each starts anew, by `fresh=true`.
+        folder: The study's folder.
+    """
     words = {
         FAILED: "failed before, runs again",
         INTERRUPTED: "interrupted, resumes",
         PRUNED: "pruned by a search, resumes",
     }
-    rows = [
-        ["refused" if job.reason else words.get(state.status, state.status)]
-        for job, state in zip(jobs, states, strict=True)
-    ]
+    rows = []
+    for job, state, anew in zip(jobs, states, fresh, strict=True):
+        word = words.get(state.status, state.status)
+        if anew and state.status not in (NOT_STARTED, RUNNING):
+            word = f"{state.status} before, starts anew"
+        rows.append(["refused" if job.reason else word])
     _print_jobs(folder, jobs, ["now"], rows, [job.reason for job in jobs])
 
 

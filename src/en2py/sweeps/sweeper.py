@@ -81,7 +81,8 @@ class StudySweeper(Sweeper):
         ]
         plan.write_plan(folder, jobs)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        status.print_plan(jobs, states, folder)
+        fresh = [cfg is not None and bool(cfg.fresh) for _, cfg in planned]
+        status.print_plan(jobs, states, fresh, folder)
         todo = [
             (job, cfg)
             for (job, cfg), state in zip(planned, states, strict=True)

@@ -18,7 +18,7 @@ class SampleGenerations(Callback):
     Args:
         n_samples: Number of validation descriptions, the same in each epoch.
         every_n_epochs: How often: at the first validation after each so many epochs, and at the
-            last validation.
+            last one that `trainer.max_epochs` allows.
     """
 
     def __init__(self, n_samples: PositiveInt, every_n_epochs: PositiveInt) -> None:
