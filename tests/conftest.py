@@ -1,5 +1,6 @@
 """Shared fixtures: 12 hand-written pairs, their vocabularies, small runs."""
 
+import copy
 import gc
 import os
 
@@ -8,17 +9,38 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and messages would be w
 # One thread here and in what tests start: two test processes share two cores, and sums keep their
 # order, so a run in this process equals one in its own.
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process compiles the package again
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.hydra import Hydra
 
+from en2py.config.composition import CONF
 from en2py.console import configure_logging, set_job
 from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab
 
 configure_logging()
+os.fsync = lambda fd: None  # no file of a test has to survive a power cut
+# Hydra composes a config once more to read its `hydra.mode`, which no test sets.
+Hydra.get_mode = lambda self, config_name, overrides: None
+_load_config, _known = FileConfigSource.load_config, dict[str, Any]()
+
+
+def _load_once(self: FileConfigSource, config_path: str) -> Any:
+    """Parse each file of `conf/` once."""
+    if self.path != str(CONF):
+        return _load_config(self, config_path)
+    if config_path not in _known:
+        _known[config_path] = _load_config(self, config_path)
+    return copy.deepcopy(_known[config_path])
+
+
+FileConfigSource.load_config = _load_once
 
 PAIRS = [
     ("add two numbers", "def add(a, b):\n    return a + b\n"),

@@ -9,7 +9,6 @@ from unittest import mock
 
 import pytest
 import torch
-from hydra._internal.hydra import Hydra
 from matplotlib.figure import Figure
 
 from en2py.cli.main import command
@@ -83,8 +82,6 @@ def runner(folder: Path) -> Go:
             mock.patch.object(curves, "curves_figure", return_value=Figure()),
             mock.patch.object(attention, "attention_figure", return_value=Figure()),
             mock.patch.object(Picture, "file", return_value=b"blank"),
-            # Hydra composes a config once more to read its `hydra.mode`, which no test sets.
-            mock.patch.object(Hydra, "get_mode", return_value=None),
         ):
             return command(main, program, argv=words)
 

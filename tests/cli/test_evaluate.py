@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,13 +33,16 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.decoding.grammar import compiles
 from en2py.errors import UserError
+from en2py.evaluation import aggregation
 from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.seen_descriptions import SEEN
+from en2py.evaluation.plots.figures import Picture
 from en2py.evaluation.results import Results
 from en2py.evaluation.scores import TrainingData
+from en2py.evaluation.statistics import cluster_bootstrap
 from en2py.training import build, checkpoints, initial_data, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.initial_data import n_known_to_initial_weights
@@ -51,6 +55,7 @@ SMALL = [
     *("model.n_heads=2", "trainer.accelerator=cpu", "decoding.max_len=8", "logger=csv"),
     "processes=1",
 ]
+BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 Make = Callable[..., Path]
 Score = Callable[..., int]
 
@@ -115,6 +120,14 @@ def score(folder: Path) -> Score:
         return command(main, "evaluate", argv=["evaluate.py", *kept, *words])
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save blank pictures and resample less: both take longer than the evaluation itself."""
+    monkeypatch.setattr(Picture, "_saved", lambda self, kind, **how: BLANK)
+    resample = partial(cluster_bootstrap, n_resamples=50)
+    monkeypatch.setattr(aggregation, "cluster_bootstrap", resample)
 
 
 def results_in(folder: Path) -> Results:

@@ -3,21 +3,19 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from en2py.training import loggers
 from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.module import Seq2SeqModule
+from en2py.training.run_folder import lock_file
 from training_runs import (
     EVERY_STEP,
-    ROOT,
-    SMALL,
     Go,
     Stop,
     assert_equal,
@@ -266,21 +264,23 @@ def test_second_process_with_the_same_config_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original = Seq2SeqModule.training_step
-    codes: list[int] = []
+    held: list[bool] = []
 
     def meanwhile(self: Seq2SeqModule, batch: Any, batch_idx: int) -> torch.Tensor:
-        if not codes:
-            code = "import sys; from en2py.cli.main import command; from train import main;"
-            words = ["train.py", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
-                     f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]  # fmt: skip
-            code += f"sys.exit(command(main, 'train', argv={words!r}))"
-            codes.append(subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode)
-        return original(self, batch, batch_idx)
+        lock = FileLock(lock_file(folder_of(tmp_path)), blocking=False)
+        with pytest.raises(Timeout):
+            lock.acquire()
+        held.append(True)
+        raise Stop("while it is locked")
 
-    monkeypatch.setattr(Seq2SeqModule, "training_step", meanwhile)
-    assert go() == 0
-    assert codes == [2]
+    with monkeypatch.context() as patch:
+        patch.setattr(Seq2SeqModule, "training_step", meanwhile)
+        with pytest.raises(Stop):
+            go()
+    assert held
+    with FileLock(lock_file(folder_of(tmp_path))):
+        assert go() == 2
+    assert "another process" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -355,14 +355,13 @@ def test_stop_at_the_end_of_an_epoch_leaves_out_no_kept_checkpoint(
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["embeddings=joint", "embeddings.freeze_epochs=1", "embeddings.vectors.epochs=1"],
-        ["callbacks=ema", "trainer.precision=32-true"],
-        ["loss=weighted_smoothed", "scheduler=noam", "decoding=beam", "decoding.max_len=12"],
+        ["embeddings=joint", "embeddings.freeze_epochs=1", "embeddings.vectors.epochs=1",
+         "callbacks=ema", "trainer.precision=32-true", "tokenizer/tgt=bpe",
+         "loss=weighted_smoothed", "scheduler=noam", "decoding=beam", "decoding.max_len=12"],
         ["model.norm=post", "model.positions=sinusoidal", "model.tie_embeddings=tgt",
-         "tokenizer/src=bpe", "tokenizer/tgt=bpe", "scheduler=one_cycle",
-         "trainer.precision=bf16-mixed"],
-        ["tokenizer/tgt=spacy", "augmentation=rename", "trainer.accumulate_grad_batches=2",
-         "decoding=sample", "decoding.max_len=12"],
+         "tokenizer/src=bpe", "tokenizer/tgt=spacy", "augmentation=rename",
+         "scheduler=one_cycle", "trainer.precision=bf16-mixed",
+         "trainer.accumulate_grad_batches=2", "decoding=sample", "decoding.max_len=12"],
     ],
     ids=lambda overrides: overrides[0],
 )  # fmt: skip

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from pathlib import Path
 
@@ -397,11 +398,13 @@ def test_english_is_detokenized_readably():
 
 
 def tasks_codes() -> list[str]:
-    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=3_000, seed=1)[::4]]
+    return [pair.code for pair in tasks.read_tasks(DataReport(), n_pairs=800, seed=1)]
 
 
 def stdlib_codes() -> list[str]:
-    return [pair.code for pair in corpus.read_stdlib(DataReport(), root=None)[::5]]
+    path = sysconfig.get_path("stdlib")
+    pairs = corpus.read_corpus(DataReport(), path=path, undocumented=False, max_pairs=1_000)
+    return [pair.code for pair in pairs]
 
 
 @pytest.mark.slow
@@ -417,7 +420,8 @@ def test_round_trip_on_generated_and_library_code(source):
 def english_python_codes(root: Path) -> list[str]:
     path = str(root / "english_python_data.txt")
     pairs = english_python.read_english_python(DataReport(), path=path, url="", sha256="")
-    return [textwrap.dedent(pair.code.expandtabs(4)) for pair in pairs]
+    codes = dict.fromkeys(pair.code for pair in pairs)  # a third are repeats
+    return [textwrap.dedent(code.expandtabs(4)) for code in codes]
 
 
 def mbpp_codes(root: Path) -> list[str]:

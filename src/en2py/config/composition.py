@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,7 @@ def default_options(config_name: str) -> dict[str, str]:
     return {group: option for group, option in pairs if group not in ("hydra", "experiment")}
 
 
+@cache
 def groups_of() -> list[str]:
     """List the config groups without Hydra's own."""
     folders = {path.parent.relative_to(CONF).as_posix() for path in CONF.glob("*/**/*.yaml")}

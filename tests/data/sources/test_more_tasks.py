@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from en2py.data.pairs import DataReport
-from en2py.data.sources.tasks import read_tasks
+from en2py.data.sources.tasks import generate, read_tasks
 from en2py.data.sources.tasks.classes import stateful
 from en2py.data.sources.tasks.exercises import exercise, rows
 from en2py.data.sources.tasks.forms import in_other_form
@@ -200,9 +200,10 @@ def test_the_same_seed_draws_the_same_pairs_with_any_hash_seed():
     assert len(hashes) == 1
 
 
-def test_default_families_are_the_default():
+def test_default_families_are_the_default(monkeypatch):
+    monkeypatch.setattr(generate, "CHUNK", 200)
     default, explicit, everything = (
-        read_tasks(DataReport(), n_pairs=200, seed=1, **own)
+        read_tasks(DataReport(), n_pairs=150, seed=1, **own)
         for own in ({}, {"families": "default"}, {"families": "all"})
     )
     assert default == explicit != everything

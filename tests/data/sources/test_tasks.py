@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 
 from en2py.data.pairs import DataReport
-from en2py.data.sources.tasks import read_tasks
+from en2py.data.sources.tasks import generate, read_tasks
 from en2py.data.sources.tasks.collectors import COLLECTORS
 from en2py.data.sources.tasks.inputs import arguments
 from en2py.data.sources.tasks.sources import draw_source
@@ -142,10 +142,9 @@ def test_programs_mostly_combine_several_primitives(generated):
 
 def test_the_same_seed_draws_the_same_pairs_with_any_hash_seed():
     script = (
-        "import dataclasses, hashlib, json; from en2py.data.pairs import DataReport;"
-        "from en2py.data.sources.tasks import read_tasks;"
-        "pairs = [dataclasses.asdict(p) for p in read_tasks(DataReport(), n_pairs=300, seed=3)];"
-        "print(hashlib.sha256(json.dumps(pairs).encode()).hexdigest())"
+        "import dataclasses, hashlib, json; from en2py.data.sources.tasks import generate;"
+        "generate.CHUNK = 300; pairs = map(dataclasses.asdict, generate.draw_pairs('3/0'));"
+        "print(hashlib.sha256(json.dumps([*pairs]).encode()).hexdigest())"
     )
     hashes = {
         subprocess.run(
@@ -160,12 +159,14 @@ def test_the_same_seed_draws_the_same_pairs_with_any_hash_seed():
     assert len(hashes) == 1
 
 
-def test_another_seed_draws_other_pairs():
+def test_another_seed_draws_other_pairs(monkeypatch):
+    monkeypatch.setattr(generate, "CHUNK", 30)
     one, two = (read_tasks(DataReport(), n_pairs=20, seed=seed) for seed in (1, 2))
     assert {pair.description for pair in one}.isdisjoint(pair.description for pair in two)
 
 
-def test_the_report_counts_the_generated_pairs():
+def test_the_report_counts_the_generated_pairs(monkeypatch):
+    monkeypatch.setattr(generate, "CHUNK", 70)
     report = DataReport()
     pairs = read_tasks(report, n_pairs=50, seed=1)
     assert report.steps["tasks"].read == 50
