@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from en2py.cli import evaluation_data
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
+    checkpoints_of_study,
     common_pairs,
     config_changes,
     find_checkpoints,
@@ -469,6 +470,9 @@ def test_runs_of_one_name_have_their_own_curves(make: Make, score: Score, tmp_pa
 def test_the_report_has_the_kinds_of_attention_that_are_asked_for(
     make: Make, score: Score, tmp_path: Path, kinds: list[str]
 ) -> None:
+    old = tmp_path / "attention" / "sample00099" / "decoder-layer1.png"  # of an evaluation before
+    old.parent.mkdir(parents=True)
+    old.touch()
     words = [f"ckpt_path={make('seed=1')}", "baseline=none", f"folder={tmp_path}"]
     n_maps = ["n_maps=2"] * bool(kinds)
     assert score(*words, f"attention=[{','.join(kinds)}]", *n_maps) == 0
@@ -744,6 +748,16 @@ def test_other_data_that_only_overlap_are_refused(
 def runs_of(*paths: Path) -> list[CheckpointRun]:
     changes = config_changes(compose_config("evaluate", [f"ckpt_path={paths[0]}"]))
     return find_runs(",".join(map(str, paths)), changes)
+
+
+def test_the_first_run_of_a_study_is_that_of_its_summary(make: Make) -> None:
+    files = [make(f"model.d_ff={size}", study="ordered") for size in (16, 32, 64)]
+    runs = [file.parents[1] for file in files]
+    by_name = sorted(run.name for run in runs)
+    plan = {"sweep": "1", "jobs": [{"overrides": [], "run": name} for name in by_name[:0:-1]]}
+    (runs[0].parent / "sweeps.jsonl").write_text(json.dumps(plan) + "\n")
+    order = [file.parents[1].name for file in checkpoints_of_study(runs[0].parent)]
+    assert order == by_name[::-1]
 
 
 def test_runs_with_other_batches_are_other_configurations(make: Make) -> None:

@@ -328,6 +328,11 @@ def test_only_folders_that_a_command_writes_to_are_checked(
             "add data.source.tests_field=NAME",
         ),
         (["tokenizer=pieces", f"tokenizer.path={__file__}"], "tokenizer.vocab_size=600", "keep"),
+        (
+            ["decoding=beam", "decoding.beam_size=1"],
+            "decoding.length_penalty=1.0",
+            "add decoding.beam_size=4",
+        ),
         ([], "hydra/launcher=joblib", "add -m"),
         (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),
         (
@@ -507,6 +512,11 @@ def test_a_study_is_a_folder_below_output(study: str | None) -> None:
     message = refused(composed("train"), study=study)
     assert message.startswith(f"study={study}: a study is a folder" if study and study.strip()
                               else "study is empty")  # fmt: skip
+
+
+def test_a_wrong_value_is_reported_by_the_key_that_was_typed() -> None:
+    message = refused(composed("train", "data=file", "data.path=null"))
+    assert message.startswith("data.path=null: expected a text")
 
 
 def test_a_null_argument_is_refused_in_an_evaluation_too(tmp_path: Path) -> None:

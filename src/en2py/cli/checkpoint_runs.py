@@ -31,6 +31,7 @@ from en2py.errors import UserError, did_you_mean
 from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
+from en2py.sweeps.plan import planned_order
 from en2py.training import build
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
@@ -306,8 +307,13 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def checkpoints_of_study(folder: Path) -> list[Path]:
-    """Return the best checkpoint of each finished run of a study, see `best_of`."""
+    """Return the best checkpoint of each finished run of a study, see `best_of`.
+
+    The order is that of the study's summary, whose first configuration is the reference row.
+    """
+    planned = {name: place for place, name in enumerate(planned_order(folder))}
     finished = [result.parent for result in sorted(folder.glob("*/result.json"))]
+    finished.sort(key=lambda run: planned.get(run.name, len(planned)))
     files = [best_of(run) for run in finished if not is_archived(run.name)]
     return [file for file in files if file.is_file()]
 

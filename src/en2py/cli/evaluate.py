@@ -227,7 +227,7 @@ def _default_folder(
         parts += [run.path.stem] * (run.path.stem != "best")
         place = (run.folder or run.path.parent) / "evaluate"
     elif study is not None:
-        if [run.path.resolve() for run in runs] != checkpoints_of_study(study.resolve()):
+        if {run.path.resolve() for run in runs} != {*checkpoints_of_study(study.resolve())}:
             parts.append(digest([run.sha256 for run in runs])[:8])
         place = study / "report"
     else:

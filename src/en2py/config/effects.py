@@ -83,7 +83,11 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "val" in split.get("numbers", ()) or (isinstance(path, Mapping) and "val" in path):
         for name in ("seed", "ratios"):
             yield f"split.{name}", "the source fixes this split; choose split=group for another"
-    if (config.get("decoding") or {}).get("n_samples") == 0:
+    decoding = config.get("decoding") or {}
+    if decoding.get("beam_size") == 1:
+        reason = "a beam of one hypothesis has nothing to rank; add decoding.beam_size=4"
+        yield "decoding.length_penalty", reason
+    if decoding.get("n_samples") == 0:
         for name in ("temperature", "top_k", "top_p", "seed"):
             yield f"decoding.{name}", "nothing is drawn with decoding.n_samples=0"
     hydra = HydraConfig.get()

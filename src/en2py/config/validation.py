@@ -90,7 +90,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
                 check_path(key, path, plain, several=config_name != "train")
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
-            check_arguments(key, section, is_evaluation=config_name != "train")
+            check_arguments(key, section, is_evaluation=config_name != "train", written=written)
     check_allowed(plain)
     _check_shapes(plain)
     if config_name == "train":
@@ -560,7 +560,9 @@ def _check_sweep() -> None:
         raise UserError(f"this experiment is a sweep over {', '.join(params)}: add -m to run it")
 
 
-def check_arguments(at: str, section: Section, *, is_evaluation: bool) -> None:
+def check_arguments(
+    at: str, section: Section, *, is_evaluation: bool, written: Section | None = None
+) -> None:
     """Compare a section with the signature of its target.
 
     Args:
@@ -568,6 +570,8 @@ def check_arguments(at: str, section: Section, *, is_evaluation: bool) -> None:
         section: With a `_target_`.
         is_evaluation: Accept `decoding.engine`, and null for `decoding.max_len`: the limit of each
             checkpoint.
+        written: The unresolved config: a value that is copied from another key, as
+            `data.source.path` from `data.path`, is reported by that key.
     """
     check_allowed(section, at)
     known, any_keyword = argument_types(definition(section["_target_"]))
@@ -581,7 +585,14 @@ def check_arguments(at: str, section: Section, *, is_evaluation: bool) -> None:
             raise UserError(f"{key}: {section['_target_']} has no argument {name}{near}")
         expected = known.get(name)
         if expected and not any(matches(key, known) for known in VALUES):  # compared before
-            expected.validate(key, value)
+            expected.validate(_origin(key, written or {}), value)
+
+
+def _origin(key: str, written: Section) -> str:
+    """Return the key that a value is copied from: `data.path` for `path: ${data.path}`."""
+    value = dict(nodes(written)).get(key)
+    copied = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
+    return _origin(copied[1], written) if copied else key
 
 
 def _check_shapes(config: Section) -> None:

@@ -51,6 +51,15 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
     return list(plans.items())
 
 
+def planned_order(folder: Path) -> list[str]:
+    """Return the runs of all sweeps of a study, in order: those of the largest sweep first.
+
+    Of sweeps of the same size, the first. A run of several sweeps occurs once.
+    """
+    plans = sorted(read_plans(folder), key=lambda plan: -len(plan[1]))
+    return list(dict.fromkeys(job.run for _, jobs in plans for job in jobs))
+
+
 def planned_jobs(folder: Path) -> list[Job]:
     """Return the jobs of this sweep; of a search, the trials so far."""
     return dict(read_plans(folder)).get(os.environ.get(SWEEP_ID, ""), [])

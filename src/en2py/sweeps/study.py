@@ -39,7 +39,7 @@ from en2py.evaluation.report.summary import (
 )
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import MODEL, Results
-from en2py.sweeps.plan import read_plans
+from en2py.sweeps.plan import planned_order, read_plans
 from en2py.training.run_folder import (
     FAILED,
     FINISHED,
@@ -112,9 +112,7 @@ def read_study(path: Path) -> list[StoredRun]:
     if not runs:
         n = len(list(path.glob("*/config.yaml")))
         raise UserError(f"study={path}: no finished run in it, {n} not finished")
-    # Of sweeps of the same size, the first.
-    plans = sorted(read_plans(path), key=lambda plan: -len(plan[1]))
-    planned = [job.run for _, jobs in plans for job in jobs]
+    planned = planned_order(path)
 
     def place(run: StoredRun) -> tuple[int, str, int]:
         name = run.facts["run"]

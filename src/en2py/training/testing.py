@@ -3,6 +3,7 @@
 `train.py` and `evaluate.py` both test with these functions, so they report the same values.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,6 +110,8 @@ def draw_attention(
 ) -> list[Path]:
     """Write attention maps of a few samples, a picture per kind and layer.
 
+    Maps that were drawn before, of other samples or more of them, are removed.
+
     Args:
         module: The module.
         row: Its programs.
@@ -118,6 +121,8 @@ def draw_attention(
     """
     from en2py.evaluation.plots.attention import plot_attention  # imports matplotlib
 
+    for old in folder.glob("attention/sample*"):
+        shutil.rmtree(old)
     places = [place for place, program in enumerate(row.programs) if program]
     files: list[Path] = []
     for place in places[:: max(1, len(places) // max(n_maps, 1))][:n_maps]:

@@ -107,6 +107,13 @@ def test_split_field_sets_the_official_split(write):
     assert [pair.split for pair in pairs] == ["train", "val", "test"]
 
 
+def test_two_names_of_one_split_are_refused(write):
+    file_of_pairs = write(lines({"text": "a", "code": "1"}))
+    with pytest.raises(UserError, match="'val' and 'validation' are two names of the split val"):
+        files = {"val": file_of_pairs, "validation": file_of_pairs}
+        file.read_file(DataReport(), path=files, **OPTIONS)
+
+
 def test_unknown_split_is_refused_with_its_line(write):
     path = write(lines({"text": "a", "code": "1", "s": "tets"}))
     with pytest.raises(UserError, match="line 1: unknown split 'tets'; did you mean 'test'"):

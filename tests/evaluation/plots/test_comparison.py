@@ -167,6 +167,24 @@ def test_axes_of_shares_end_at_zero_and_at_100_percent():
     assert picture.figure.axes[0].get_xlim()[0] == 0
 
 
+def test_the_bar_of_an_interval_ends_where_the_interval_ends():
+    own = {"bleu": Difference(2.0, 1.0, 3.0, "seeds", True)}
+    figures = {"bleu": figure(0.5, half=0.1)}
+    for picture in (
+        comparison.difference_plot([row("a", differences=own)], "bleu"),
+        comparison.dot_plot([row("a", figures=figures)], "bleu"),
+    ):
+        (bar,) = (line for line in picture.figure.axes[0].lines if line.get_linewidth() == 5)
+        assert bar.get_solid_capstyle() == "butt"
+
+
+def test_the_title_of_a_difference_is_not_that_of_the_metric():
+    own = {"bleu": Difference(2.0, 1.0, 3.0, "seeds", True)}
+    assert "difference in BLEU\u00a0↑" in texts(
+        difference_plot([row("a", differences=own)], "bleu")
+    )
+
+
 def test_differences_that_are_not_significant_are_hollow():
     own = [
         {"bleu": Difference(2.0, low, 3.0, "seeds", is_significant)}

@@ -1,6 +1,7 @@
 """Sentences of a report's summary."""
 
 import math
+import re
 from dataclasses import replace
 from statistics import fmean
 
@@ -154,6 +155,18 @@ def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
     )
     text = summarize(results(reference, other))[-1]
     assert "2 seeds are too few" in text and "0.000" not in text
+
+
+def test_a_detectable_difference_is_named_with_the_fewest_seeds_that_show_it():
+    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": 2.1022}]
+    paired = {"val/nll": Difference(0.0, -0.2, 0.2, "seeds", False)}
+    reference, other = (
+        row(name, validation={"nll": replace(figure(2.1), by_seed=own)}, differences=paired)
+        for name, own in zip("ab", values, strict=True)
+    )
+    text = summarize(results(reference, other))[-1]
+    sizes = re.findall(r"below ([\d.]+) with", text)
+    assert sizes and len(sizes) == len({*sizes})
 
 
 def test_summary_states_which_difference_the_seeds_detect():

@@ -117,11 +117,10 @@ def read_file(
     given = (description_field,) if isinstance(description_field, str) else (*description_field,)
     asked = Fields(given, code_field, tests_field, setup_field)
     files = (split_folders(path) or {"": path}) if isinstance(path, str) else dict(path)
+    _check_repeated([split for split in files if split])
     pairs: list[Pair] = []
     recognised: dict[str, str] = {}  # fields to the first file that has them
     for split, file in files.items():
-        if split:
-            _check_split(split, "data.path")
         records = _records(str(file), asked, report, name)
         found = _Fields(str(file), [record for _, record in records])
         fields = found.find(asked)
@@ -391,6 +390,18 @@ def _check_split(split: Any, where: str) -> str:
         near = did_you_mean(str(split), set(SPLITS.values()))
         raise UserError(f"{where}: unknown split {short(split)}{near}")
     return SPLITS[split.lower()]
+
+
+def _check_repeated(names: Sequence[str]) -> None:
+    """Refuse an unknown split of `data.path`, and two names of one split."""
+    first: dict[str, str] = {}
+    for name in names:
+        split = _check_split(name, "data.path")
+        if (other := first.setdefault(split, name)) != name:
+            raise UserError(
+                f"data.path: '{other}' and '{name}' are two names of the split {split}; join the "
+                "two files, or keep one of them"
+            )
 
 
 def _check_ids(pairs: Sequence[Pair], files: str) -> None:

@@ -185,7 +185,8 @@ def _draw_dots(
     title, write, interval = how.headline, how.write, how.interval
     bounds = how.bounds[0] * how.scale, how.bounds[1] * how.scale
     if isinstance(next(iter(shown.values())), Difference):
-        title, write, interval = how.change_head, how.change, how.change_interval
+        title = f"difference in {how.change_head}"
+        write, interval = how.change, how.change_interval
         bounds = (-math.inf, math.inf)
 
     def place(value: float) -> float:
@@ -217,7 +218,8 @@ def _draw_dots(
             seeds = [place(seed) for seed in estimate.by_seed.values()]
         bar = [place(end) for end in (estimate.low, estimate.high) if ends and end is not None]
         alpha = 0.4 if is_filled else 0.25
-        axes.plot(bar, [y] * len(bar), color=colour, lw=5, alpha=alpha, clip_on=False)
+        style: dict[str, Any] = {"lw": 5, "alpha": alpha, "solid_capstyle": "butt"}  # exact ends
+        axes.plot(bar, [y] * len(bar), color=colour, clip_on=False, **style)
         small: dict[str, Any] = {"ms": 4, "mew": 0, "alpha": 0.8, "clip_on": False}
         axes.plot(seeds, [y] * len(seeds), "o", color=colour, **small)
         dot = place(estimate.value)

@@ -265,10 +265,13 @@ def _power(models: Sequence[ResultRow], reference: ResultRow, name: str) -> list
     how = metric(name)
     size = how.write(sizes[n])
     text = f"{n} seeds are too few to show differences in {how.label} below {size} reliably"
+    fewest: dict[str, int] = {}  # seeds to show differences of a size, as written
+    for seeds in sorted(sizes):
+        fewest.setdefault(how.write(sizes[seeds]), seeds)
     more = [
-        f"below {how.write(sizes[seeds])} with {seeds}"
-        for seeds in sorted(sizes)
-        if seeds > n and how.write(sizes[seeds]) != how.write(0.0)
+        f"below {written} with {seeds}"
+        for written, seeds in fewest.items()
+        if seeds > n and written != how.write(0.0)
     ]
     return [f"{text} (power 80 %; {listed(more)})." if more else f"{text} (power 80 %)."]
 
