@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt
-FILE ?= $(firstword $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null))
 
 .DEFAULT_GOAL := help
 .PHONY: help train test lint coverage demo docs experiments clean
@@ -27,6 +26,7 @@ coverage: $(VENV)/.installed-dev  ## run the tests, report branch coverage
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
+demo: FILE ?= $(firstword $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null))
 demo: $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ckpt
 	@test -n "$(FILE)" || { echo "no checkpoint in outputs: train one, or set FILE="; exit 2; }
 	$(VENV)/bin/python demo.py $(FILE) $(ARGS)
@@ -35,6 +35,7 @@ docs: $(VENV)/.installed-docs  ## build the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
 
 experiments: $(VENV)/.installed-dev  ## repeat the experiments: FILE=english_python_data.txt
+	@test -n "$(FILE)" || { echo "name the students' file: FILE=english_python_data.txt"; exit 2; }
 	$(VENV)/bin/python experiments/run_all.py $(FILE) --two-cores $(ARGS)
 
 clean:  ## remove the environment and caches

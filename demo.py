@@ -12,10 +12,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from en2py.cli.main import refuse
+from en2py.cli.programs import in_own_words
 from en2py.console import configure_logging
 from en2py.errors import UserError
 
@@ -64,6 +66,7 @@ def main() -> int:
         help="an own package that the config of a checkpoint may name; may be repeated",
     )
     parser.add_argument("--port", type=_port, help="default: the first free one from 7860")
+    parser.add_argument("--version", action="version", version=f"en2py {version('en2py')}")
     options = parser.parse_args()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the page sends no request to another machine
@@ -86,7 +89,7 @@ def main() -> int:
                 raise
             raise UserError(f"port {options.port} is not free ({error}): take another") from None
     except UserError as error:
-        return refuse(str(error))
+        return refuse(in_own_words(str(error)))
     return 0
 
 

@@ -13,6 +13,7 @@ import torch
 
 import en2py
 from en2py.cli.generate import _programs
+from en2py.cli.programs import in_own_words
 from en2py.errors import UserError
 from en2py.training.module import Seq2SeqModule
 from training_runs import Go
@@ -127,6 +128,11 @@ def test_messages_of_generate_have_its_own_words(
     error = capsys.readouterr().err
     assert error.startswith(message)
     assert "ckpt_path" not in error and "prompt" not in error and "decoding=" not in error
+
+
+def test_a_message_names_the_option_that_allows_a_package() -> None:
+    message = "the package own_parts may not run; if you trust it, add allowed_packages=[own_parts]"
+    assert in_own_words(message).endswith("if you trust it, add --allow own_parts")
 
 
 def test_only_the_checkpoint_is_required(

@@ -18,7 +18,7 @@ import optuna
 
 from en2py.cli import main
 from en2py.errors import UserError
-from en2py.sweeps import search, trial
+from en2py.sweeps import plan, search, status, trial
 from en2py.sweeps.search_space import rounded, search_space, space_text
 from en2py.sweeps.study import _log_search
 from en2py.training import run_folder
@@ -50,6 +50,7 @@ def parsed(*words: str) -> Any:
         ("optimizer.lr=tag(log,interval(1e-4,1e-2))", "0.0001 to 0.01, logarithmic"),
         ("model.n_encoder_layers=int(interval(1,6))", "1 to 6"),
         ("model.d_model=range(64,257,64)", "64 to 256 in steps of 64"),
+        ("model.dropout=0.2,0.1,0.2", "0.2, 0.1"),
         ("model.dropout=range(0.0,0.5,0.1)", "0.0, 0.1, 0.2, 0.3, 0.4"),
     ],
 )
@@ -78,6 +79,8 @@ def test_single_value_replaces_a_searched_parameter() -> None:
         ("model.dropout=interval(0.4,0.1)", "A < B"),
         ("optimizer.lr=tag(log,interval(0,1))", "0 < A < B"),
         ("model.d_model=tag(log,range(1,9))", "only an interval"),
+        ("optimizer.lr=tag(lag,interval(0.1,1))", "no tag is named lag"),
+        ("model.dropout=0.1,0.1", "every parameter of the search is fixed"),
     ],
 )
 def test_search_space_that_cannot_be_searched_is_refused(word: str, message: str) -> None:
@@ -211,6 +214,8 @@ def test_failed_trial_is_replaced_by_a_later_command(go: Go, tmp_path: Path) -> 
         ("hydra.sweeper.pruner=worst", "hydra.sweeper.pruner=worst: expected 'median'"),
         ("hydra.sweeper.storage=nosql://there", "hydra.sweeper.storage=nosql://there cannot be"),
         ("+trainer.limit_val_batches=0", "a search needs val/nll"),
+        ("batch.max_tokens=int(interval(0,400))", "batch.max_tokens=0: expected a number above 0"),
+        ("model.norm=pre,port", "model.norm=port: expected"),
     ],
 )
 def test_wrong_setting_of_a_search_is_refused(
@@ -409,6 +414,17 @@ def test_running_trial_is_found_by_its_run(tmp_path: Path, monkeypatch: pytest.M
     callback.trial.report(5.0, 1)
     assert callback.trial.should_prune()
     assert trial.pruning_callback("other-run") == []
+
+
+def test_the_table_of_a_search_has_the_searched_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(run_folder.SWEEP_ID, "s")
+    label = "trial 1/3 optimizer.lr=0.001"
+    plan.write_plan(tmp_path, [plan.Job(("output=out", "optimizer.lr=0.001"), "run", "", label)])
+    status.print_summary(tmp_path)
+    printed = capsys.readouterr().out
+    assert "1 trial so far" in printed and "optimizer.lr" in printed and "output" not in printed
 
 
 def test_importance_of_each_parameter_is_in_the_summary(

@@ -329,7 +329,7 @@ def test_summary_of_a_fresh_sweep_names_the_command_that_resumes(
     )  # as Hydra has it
     with caplog.at_level("INFO"):
         status.print_summary(tmp_path)
-    assert "0 of 1 run are finished; the same command without fresh=true resumes" in caplog.text
+    assert "0 of 1 run finished; the same command without fresh=true resumes" in caplog.text
 
 
 def test_run_whose_group_option_lacks_a_key_is_refused_alone(

@@ -39,6 +39,9 @@ def separate(
         and not (takes_checkpoints and _is_path_with_equals(a))
     ]
     options = [a for a in arguments if a not in overrides]
+    for word in overrides:
+        if not word.partition("=")[0].strip("+~ "):
+            raise UserError(f"'{word}' is not of the form key=value, such as seed=2")
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # argparse prints its own usage and exits
     parsed, unknown = parser.parse_known_args(options)

@@ -83,11 +83,12 @@ def generate() -> int:
 
         generate.generate(cfg, read_stdin() if texts == ["-"] else None)
 
-    return command(run, "evaluate", argv=[sys.argv[0], *overrides], in_words=_in_own_words)
+    return command(run, "evaluate", argv=[sys.argv[0], *overrides], in_words=in_own_words)
 
 
-def _in_own_words(message: str) -> str:
-    """Return a message of evaluate.py with the arguments of generate.py."""
+def in_own_words(message: str) -> str:
+    """Return a message of evaluate.py with the arguments of generate.py and demo.py."""
+    message = re.sub(r"\ballowed_packages=\[(\w+)\]", r"--allow \1", message)
     message = re.sub(r"\bckpt_path=", "CHECKPOINT ", message)
     message = re.sub(r"\bckpt_path\b", "CHECKPOINT", message)
     message = re.sub(r"(?<!the )\bprompt\b", "TEXT", message)

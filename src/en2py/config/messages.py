@@ -54,6 +54,9 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
     if isinstance(error, InstantiationException):
         return _instantiation(error)
     if isinstance(error, OverrideParseException):
+        key, _, value = str(error.override).partition("=")
+        if re.fullmatch(r"[\w.@/+~]+\s+", key):
+            return f"{error.override}: no blank may be around =; {key.strip()}={value.strip()}"
         return (
             f"{error.override}: this value cannot be parsed ({one_line(error)}); a text with "
             "special characters needs quotes inside of quotes: key='\"text\"'"
@@ -108,7 +111,7 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     groups = {group: options_of(group, own) for group in groups_of()}
     parts = _OF_SWEEPS
     chosen = [w for w in overrides if w.partition("=")[0] in ("hydra.searchpath", *parts)]
-    chosen += [f"{g}={o}" for g, o in words if g in groups and set(o.split(",")) <= {*groups[g]}]
+    chosen += [f"{g}={o}" for g, o in words if g in groups and {*_options_in(o)} <= {*groups[g]}]
     try:
         cfg = compose_config(config_name, chosen)
     except (HydraException, OmegaConfBaseException):  # a group that this program has not
@@ -127,12 +130,14 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         below = [group for group in groups if group.startswith(f"{key}/")]
         if below and key not in groups:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
-        unknown = [option for option in value.split(",") if option not in groups.get(key, ())]
+        unknown = [o for o in _options_in(value) if o not in groups.get(key, ())]
         inner = [f"{group}={value}" for group in below if value in groups[group]]
         if key in groups and unknown and inner:
             return f"{key}={value}: no such option; did you mean {' or '.join(inner)}?"
         if key in groups and value and unknown:
             return _unknown_option(key, unknown[0], groups[key])
+        if word[0] == "+" and key in groups and key in choices:
+            return f"{word}: there is a {key} already; replace it without a plus, {key}={value}"
         if key in groups and key not in choices and key != "experiment":
             return not_evaluated(key)
         is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
@@ -142,6 +147,12 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
     return None
+
+
+def _options_in(value: str) -> list[str]:
+    """Return the options in a group's value: `a`, `a,b` or `choice(a, b)`."""
+    inner = re.fullmatch(r"(?:choice|shuffle)\((.*)\)", value)
+    return [option.strip() for option in (inner[1] if inner else value).split(",")]
 
 
 def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:

@@ -97,6 +97,19 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
         _check_study(plain["study"])
 
 
+def check_values(config: Section) -> None:
+    """Compare each value of a resolved training config, alone, with its type and range.
+
+    Raises:
+        UserError: With the value, the reason and the remedy.
+    """
+    allow_packages(config["allowed_packages"])
+    for key, value in nodes(config):
+        _check_value(key, value)
+        if isinstance(value, Mapping) and "_target_" in value:
+            check_arguments(key, value, is_evaluation=False)
+
+
 def _check_study(study: str | None) -> None:
     """Refuse a study that is no folder below `output`."""
     if not (study or "").strip():

@@ -78,7 +78,7 @@ def random_split(
     draft = _Draft(pairs, report, prints, unique=False)
     main, part = draft.pairs[: draft.n_main], ["train"] * len(pairs)
     order = sorted(range(len(main)), key=lambda i: random_key(main[i].id, seed))
-    sizes = _sizes(len(main), ratios)
+    sizes = _sizes(len(main), ratios, unique=False)
     slots = [name for name in SPLITS for _ in range(sizes[name])]
     for i, name in zip(order, slots, strict=True):
         part[i] = name
@@ -284,11 +284,13 @@ class _Draft:
         return Splits(**lists, leakage=leakage, held_out=held_out)
 
 
-def _sizes(n: int, ratios: Sequence[float]) -> dict[str, int]:
+def _sizes(n: int, ratios: Sequence[float], *, unique: bool = True) -> dict[str, int]:
     """Convert ratios to numbers of pairs; a split with a positive ratio gets at least one."""
     val, test = (max(1, round(n * ratio)) if ratio else 0 for ratio in ratios[1:])
     if val + test >= n:
-        raise UserError(f"{n} pairs are too few to split by {list(ratios)}; take more data")
+        count = "1 pair is" if n == 1 else f"{n} pairs are"
+        once = ", equal ones counted once" if unique else ""
+        raise UserError(f"{count} too few to split by {list(ratios)}{once}; take more data")
     return {"train": n - val - test, "val": val, "test": test}
 
 

@@ -24,6 +24,7 @@ from en2py.config.argument_types import check_settings
 from en2py.config.composition import job_of, n_at_once, without_hydra
 from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
+from en2py.config.validation import check_values
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
 from en2py.sweeps import plan, preparation, status
@@ -267,7 +268,7 @@ class SearchSweeper(StudySweeper):
         check_settings(SearchSweeper, "hydra.sweeper", settings)
 
     def _check_comparable(self, fixed: Sequence[str], space: Space) -> list[dict[str, Any]]:
-        """Refuse a parameter whose values change the tokens or the pairs of `val/nll`.
+        """Refuse values out of range, and a parameter that changes tokens or pairs of `val/nll`.
 
         Returns:
             Configs that have each value, or end of an interval, of each parameter.
@@ -280,6 +281,8 @@ class SearchSweeper(StudySweeper):
                 self._base_config([*fixed, *(f"{k}={v}" for k, v in {**start, key: value}.items())])
                 for value in own
             ]
+            for config in configs:
+                check_values(config)
             all_configs += configs
             first, *others = map(_basis, configs)
             changed = [name for other in others for name in differences(first, other)]

@@ -45,7 +45,7 @@ def search_space(overrides: Sequence[Override]) -> tuple[list[str], Space]:
             fixed[key] = key  # `~experiment`
         elif not override.is_sweep_override():
             fixed[key] = f"{key}={override.get_value_element_as_str()}"
-        elif override.is_discrete_sweep() and len(own := discrete_values(override)) == 1:
+        elif override.is_discrete_sweep() and len({*(own := discrete_values(override))}) == 1:
             fixed[key] = f"{key}={own[0]}"
         else:
             space[key] = _distribution(override)
@@ -64,7 +64,13 @@ def search_space(overrides: Sequence[Override]) -> tuple[list[str], Space]:
 
 def _distribution(override: Override) -> Any:
     value: Any = override.value()
-    log = "log" in getattr(value, "tags", ())
+    tags = getattr(value, "tags", ())
+    if unknown := sorted(tags - {"log"}):
+        raise UserError(
+            f"{override.input_line}: no tag is named {unknown[0]}; tag(log,interval(A,B)) searches "
+            "on a logarithmic scale"
+        )
+    log = "log" in tags
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
         if low is None or high is None or low >= high or (log and low <= 0):
@@ -81,7 +87,7 @@ def _distribution(override: Override) -> Any:
         step = abs(numbers[1] - numbers[0])
         if all(number.is_integer() for number in numbers):
             return IntDistribution(int(min(numbers)), int(max(numbers)), step=int(step))
-    return CategoricalDistribution(values)
+    return CategoricalDistribution(list(dict.fromkeys(values)))
 
 
 def rounded(value: Any, distribution: Any) -> Any:

@@ -158,8 +158,8 @@ def print_summary(folder: Path) -> int:
         summarize_study(folder, finished)
     if n_failed:
         log.info(f"{n_failed} of {_runs(len(jobs))} failed; {again} retries them")
-    elif n_ended + n_refused < len(jobs):
-        log.info(f"{len(finished)} of {_runs(len(jobs))} are finished; {again} resumes")
+    elif n_ended + n_refused < len(jobs) and not any(job.label for job in jobs):
+        log.info(f"{len(finished)} of {_runs(len(jobs))} finished; {again} resumes")
     if n_refused:
         log.info(f"{n_refused} of {_runs(len(jobs))} refused; correct the values named above")
     return min((state.code for state in states if state.status == FAILED), default=0)
@@ -188,14 +188,16 @@ def _print_jobs(
     reasons: Sequence[str],
 ) -> None:
     """Print a row for each job, and below the table each reason of a failure once."""
-    axes = varied([job.overrides for job in jobs])
+    searched = [w.partition("=")[0] for job in jobs for w in job.label.split() if "=" in w]
+    axes = list(dict.fromkeys(searched)) or varied([job.overrides for job in jobs])
     texts = [Column(text, numeric=False) for text in ("", *axes, columns[0])]
     lines = []
     for i, (job, row) in enumerate(zip(jobs, rows, strict=True), start=1):
         typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
         cells = [str(i), *(typed.get(axis, "") for axis in axes), *row]
         lines.append(cells + [""] * (len(texts) + len(columns) - 1 - len(cells)))
-    print_table(f"{folder.name}: {_runs(len(jobs))}", [*texts, *map(Column, columns[1:])], lines)
+    n = f"{_n(len(jobs), 'trial')} so far" if searched else _runs(len(jobs))
+    print_table(f"{folder.name}: {n}", [*texts, *map(Column, columns[1:])], lines)
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(str(i) for i, other in enumerate(reasons, start=1) if other == reason)
         log.info(f"{numbers}: {reason}")
@@ -206,4 +208,8 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
+    return _n(n, "run")
+
+
+def _n(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"

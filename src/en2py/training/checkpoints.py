@@ -104,7 +104,7 @@ def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"there is no checkpoint '{path}'")
     if path.is_dir():
-        raise UserError(f"'{path}' is a folder, not a checkpoint")
+        raise UserError(f"'{path}' is a folder, not a checkpoint; name RUN/checkpoints/best.ckpt")
     if not _has_valid_checksum(path):
         raise UserError(
             f"'{path}' has no valid checksum: it is damaged, or was not written by this version of "

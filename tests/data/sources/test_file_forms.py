@@ -84,7 +84,7 @@ def test_spreadsheet_is_refused_with_the_remedy(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header"),
+        ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header; a text that"),
         ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data; a cell that begins with"),
         ("text,code,code\na,1,2\n", "a.csv, line 1: two columns are named 'code'; rename one"),
         ("text,code\n", "needs rows below the names"),

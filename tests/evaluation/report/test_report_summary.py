@@ -144,6 +144,8 @@ def test_summary_warns_of_a_comparison_with_a_single_seed():
     assert "add seed=1,2,3 before you claim a difference" in sentence(one, two)
     assert "seed" not in sentence(one)
     assert "seed=1,2,3" not in sentence(row("a"), row("b"))
+    of_search = replace(results(one, two), search={"best": {}})
+    assert "train the best trial with -m seed=1,2,3 before" in " ".join(summarize(of_search))
 
 
 def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():

@@ -104,7 +104,8 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
             where = f"{file}, line {reader.line_num:,}"
             if None in row:
                 raise UserError(
-                    f"{where}: more cells than the {len(reader.fieldnames or ())} of the header"
+                    f"{where}: more cells than the {len(reader.fieldnames or ())} of the header; a "
+                    "text that contains the delimiter needs quotes"
                 )
             yield where, row
     except csv.Error as error:

@@ -234,7 +234,7 @@ def _search(results: Results) -> list[Block]:
     blocks = [
         Block(
             "facts",
-            facts({"trial": best["trial"], "val/nll": best["value"], **best["params"]}),
+            facts({"trial": best["trial"], "val/nll": f"{best['value']:.3f}", **best["params"]}),
             f"Best of {results.search['finished']} finished and {results.search['pruned']} pruned "
             "trials",
         )

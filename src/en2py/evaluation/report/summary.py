@@ -36,7 +36,7 @@ def summarize(results: Results) -> list[str]:
     paragraphs = [" ".join(filter(None, sentences))]
     if results.data.get("unfinished"):
         paragraphs.append(f"Runs of this study without a result: {results.data['unfinished']}.")
-    paragraphs += _limits(models)
+    paragraphs += _limits(models, is_search=bool(results.search))
     if not _have_other_pairs(models):
         paragraphs += _power(models, reference, ranked_by(results))
     return paragraphs
@@ -228,11 +228,12 @@ def _baselines_alone(rows: Sequence[ResultRow]) -> str:
     return f"{text} Best on validation: {listed(chosen)}." if chosen else text
 
 
-def _limits(models: Sequence[ResultRow]) -> list[str]:
+def _limits(models: Sequence[ResultRow], *, is_search: bool) -> list[str]:
     found = []
     if len(models) > 1 and min(len(row.runs) for row in models) < 2:
+        remedy = "train the best trial with -m seed=1,2,3" if is_search else "add seed=1,2,3"
         found.append(
-            "A row with one seed does not show how much training varies: add seed=1,2,3 before you "
+            f"A row with one seed does not show how much training varies: {remedy} before you "
             "claim a difference."
         )
     seeds = {frozenset(next((f.by_seed for f in row.figures.values()), {})) for row in models}
