@@ -54,9 +54,8 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
     if isinstance(error, InstantiationException):
         return _instantiation(error)
     if isinstance(error, OverrideParseException):
-        key, _, value = str(error.override).partition("=")
-        if re.fullmatch(r"[\w.@/+~]+\s+", key):
-            return f"{error.override}: no blank may be around =; {key.strip()}={value.strip()}"
+        if spaced := re.fullmatch(r"([\w.@/+~]+)\s+=\s*(.*)", str(error.override)):
+            return f"{error.override}: no blank may be around =; {spaced[1]}={spaced[2]}"
         return (
             f"{error.override}: this value cannot be parsed ({one_line(error)}); a text with "
             "special characters needs quotes inside of quotes: key='\"text\"'"

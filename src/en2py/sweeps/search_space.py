@@ -64,7 +64,7 @@ def search_space(overrides: Sequence[Override]) -> tuple[list[str], Space]:
 
 def _distribution(override: Override) -> Any:
     value: Any = override.value()
-    tags = getattr(value, "tags", ())
+    tags = set(getattr(value, "tags", ()))
     if unknown := sorted(tags - {"log"}):
         raise UserError(
             f"{override.input_line}: no tag is named {unknown[0]}; tag(log,interval(A,B)) searches "
