@@ -27,6 +27,11 @@ def test_a_run_with_the_defaults_says_so(capsys: Any) -> None:
     assert "differs from the defaults: nothing" in capsys.readouterr().out
 
 
+def test_a_resumed_run_says_where_its_other_settings_are_from(capsys: Any) -> None:
+    print_choices({"data": "tasks", "model": "small"}, ["ckpt_path='a.ckpt'"])
+    assert "ckpt_path=a.ckpt; all else as in the checkpoint" in capsys.readouterr().out
+
+
 def test_the_headline_metrics_have_a_small_table(capsys: Any) -> None:
     result = {
         "best": {"val/nll": 1.25, "epoch": 7, "lr": 0.1},

@@ -514,6 +514,28 @@ def test_a_study_is_a_folder_below_output(study: str | None) -> None:
                               else "study is empty")  # fmt: skip
 
 
+@pytest.mark.parametrize(("key", "name"), [("ckpt_path", "last.ckpt"), ("init_from", "best.ckpt")])
+def test_the_folder_of_a_run_names_its_checkpoint(tmp_path: Path, key: str, name: str) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / name).write_text("weights")
+    message = refused(composed("train", f"{key}={tmp_path}"))
+    assert message.endswith(f"expected a file: {key}={tmp_path / 'checkpoints' / name}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["logger=tensorboard", "+logger.tensorboard.name=x"], "name: the run sets it"),
+        (["logger=mlflow", "+logger.mlflow.run_name=x"], "run_name: the run sets it"),
+        (["logger=many", "+logger.tensorboard.flush_sec=9"], "did you mean 'flush_secs'?"),
+    ],
+)
+def test_an_argument_that_a_logger_would_not_take_is_refused(
+    words: list[str], message: str
+) -> None:
+    assert message in refused(composed("train", *words))
+
+
 def test_a_wrong_value_is_reported_by_the_key_that_was_typed() -> None:
     message = refused(composed("train", "data=file", "data.path=null"))
     assert message.startswith("data.path=null: expected a text")

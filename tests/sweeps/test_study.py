@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,15 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     path.write_text(csv_of(PLAIN))
     with pytest.raises(UserError, match="^folder: /proc/x cannot be created .*folder=FOLDER$"):
         summarize_study(path, target=Path("/proc/x"))
+
+
+def test_a_folder_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs.csv").write_text(csv_of(PLAIN))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(UserError, match="^folder: .* is not writable; use folder=FOLDER$"):
+        summarize_study(tmp_path / "runs.csv", target=tmp_path)
 
 
 def on_disk(study: Path, name: str, **record: Any) -> None:

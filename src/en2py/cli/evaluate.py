@@ -145,7 +145,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
         f"{data.facts['n_clusters']:,} clusters"
     )
-    make_folder(folder, "folder" if cfg.folder else "output")
+    make_folder(folder, "folder")
 
     rows = [
         _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)

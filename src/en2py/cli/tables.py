@@ -33,7 +33,9 @@ def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
     own = [o for o in overrides if o != NO_PRESET]
     values = [unquoted(o) for o in own if o.lstrip("+~").partition("=")[0] not in choices]
     chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]
-    log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}")
+    is_resumed = any(o.startswith("ckpt_path=") and o != "ckpt_path=null" for o in own)
+    rest = "; all else as in the checkpoint" if is_resumed else ""
+    log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}{rest}")
 
 
 def print_config(config: Mapping[str, Any]) -> None:

@@ -48,7 +48,8 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
     if isinstance(error, OSError) and is_disk_full(error):
         return f"the disk is full: {error}; free space and run the same command again"
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.EROFS, errno.ELOOP):
-        return f"{error.filename}: {error.strerror}; set other names with output= and study="
+        names = "output= and study=" if config_name == "train" else "folder="
+        return f"{error.filename}: {error.strerror}; set other names with {names}"
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing costs seconds
         return str(error)
     if isinstance(error, InstantiationException):

@@ -65,7 +65,9 @@ def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
             is_folder = name == "root" or reads_folders(key, config)
             if not is_list and path.is_dir() != is_folder and not is_either:
                 kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
-                raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}")
+                own = path / "checkpoints" / ("last.ckpt" if name == "ckpt_path" else "best.ckpt")
+                hint = f": {key}={own}" if name in CHECKPOINTS and own.is_file() else ""
+                raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}{hint}")
             is_empty = path.is_file() and path.stat().st_size == 0
             if is_empty and name not in CHECKPOINTS:  # its loader names the newest valid one
                 raise UserError(f"{key}={path}: this file is empty")

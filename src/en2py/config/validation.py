@@ -524,6 +524,16 @@ def _check_official_split(config: Section) -> None:
         )
 
 
+# Arguments of Lightning's loggers that the run sets.
+_OF_THE_RUN = {
+    "tensorboard": ("save_dir", "name", "version"),
+    "mlflow": ("experiment_name", "run_name", "run_id"),
+}
+# Of TensorBoardLogger and of the SummaryWriter that it passes all others to.
+_OF_TENSORBOARD = ("_target_", "_partial_", "default_hp_metric", "filename_suffix", "flush_secs",
+                   "log_graph", "max_queue", "prefix", "purge_step", "sub_dir")  # fmt: skip
+
+
 def _check_loggers(config: Section) -> None:
     """Refuse a logger whose package is missing, or that an evaluation would not use."""
     for name, section in (config.get("logger") or {}).items():
@@ -539,6 +549,12 @@ def _check_loggers(config: Section) -> None:
                 f"logger={name}: an evaluation is written to its folder and to W&B; take "
                 "logger=wandb or logger=csv"
             )
+        for key in section:
+            if key in _OF_THE_RUN.get(name, ()):
+                raise UserError(f"logger.{name}.{key}: the run sets it, from its name and study=")
+            if class_of(section) == "TensorBoardLogger" and key not in _OF_TENSORBOARD:
+                near = did_you_mean(key, _OF_TENSORBOARD[2:])
+                raise UserError(f"logger.{name}.{key}: TensorBoard has no such argument{near}")
         if importlib.util.find_spec(name) is None:
             raise UserError(f'logger={name}: not installed; pip install -e ".[{name}]" installs it')
 

@@ -86,7 +86,7 @@ def make_folder(folder: Path, key: str) -> None:
         key: The setting that names it, or a folder above it.
 
     Raises:
-        UserError: If it cannot be made there.
+        UserError: If it cannot be made there, or if nothing can be written into it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,6 +94,8 @@ def make_folder(folder: Path, key: str) -> None:
         raise UserError(
             f"{key}: {folder} cannot be created ({error.strerror}); use {key}=FOLDER"
         ) from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{key}: {folder} is not writable; use {key}=FOLDER")
 
 
 @contextmanager
