@@ -23,8 +23,9 @@ from en2py.data.cleaning import characters, layout, limits, pipeline
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.sources import english_python, file
 from en2py.data.syntax import ast_text_renamed, parse
-from en2py.evaluation.behaviour import behaves_like, build_oracles, count_reasons
+from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.oracle import Oracle
+from en2py.evaluation.behaviour.references import build_oracles, count_reasons
 from en2py.evaluation.execution.entry_point import entry_function
 from en2py.sandbox import Sandbox
 

@@ -1,7 +1,7 @@
 """Errors that are reported in one sentence, and suggestions for mistyped values."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -39,6 +39,13 @@ def nearest(value: str, options: Iterable[str]) -> str:
     known = {option.lower(): option for option in sorted(options)}
     similar = difflib.get_close_matches(value.lower(), known, n=1)
     return f"; did you mean '{known[similar[0]]}'?" if similar else ""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and its causes, the last one first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def one_line(error: BaseException) -> str:

@@ -8,16 +8,11 @@ from benchmarks.oracle_quality import measure, mutants
 from pydantic import TypeAdapter
 
 from en2py.errors import UserError
-from en2py.evaluation.behaviour import (
-    Oracle,
-    OracleCandidate,
-    behaves_like,
-    build_oracles,
-    count_reasons,
-)
 from en2py.evaluation.behaviour.argument_values import POOLS
+from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.inputs import choices, draw
-from en2py.evaluation.behaviour.oracle import definitions
+from en2py.evaluation.behaviour.oracle import Oracle, definitions
+from en2py.evaluation.behaviour.references import OracleCandidate, build_oracles, count_reasons
 from en2py.evaluation.execution.entry_point import entry_function
 from en2py.sandbox import Sandbox
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 pytest.importorskip("optuna", minversion="5")
 
 import optuna
 
 from en2py.cli import main
+from en2py.config.composition import compose_config, without_hydra
+from en2py.config.run_name import differences
 from en2py.errors import UserError
 from en2py.sweeps import plan, search, status, trial
 from en2py.sweeps.search_space import rounded, search_space, space_text
@@ -232,12 +235,7 @@ def test_wrong_setting_of_a_search_is_refused(
     [
         "vocab.tgt_min_freq=int(interval(1,5))",
         "tokenizer/tgt=python,bpe",
-        "split.seed=1,2,3",
-        "data.path=a.jsonl,b.jsonl",
-        "cleaning.use.autopep8=true,false",
-        "model.max_tgt_len=64,256",
         "model.max_src_len=range(64,129,64)",
-        "+trainer.limit_val_batches=1,2",
     ],
 )
 def test_parameter_that_changes_tokens_or_pairs_is_refused(
@@ -250,18 +248,30 @@ def test_parameter_that_changes_tokens_or_pairs_is_refused(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "word",
     [
-        ("model=tiny,small,wide",),
-        ("vocab.src_min_freq=1,5",),
-        ("augmentation=none,rename,word_dropout",),
-        ("loss=plain,smoothed", "batch.max_tokens=int(interval(200,400))"),
+        "split.seed=3",
+        "data.path=b.jsonl",
+        "cleaning.use.autopep8=false",
+        "model.max_tgt_len=64",
+        "+trainer.limit_val_batches=1",
     ],
 )
-def test_parameter_that_leaves_tokens_and_pairs_is_searched(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+def test_tokens_and_pairs_depend_on_a_setting(word: str) -> None:
+    one, other = (
+        OmegaConf.to_container(without_hydra(compose_config("train", words)), resolve=True)
+        for words in (["data=file", "data.path=a"], ["data=file", "data.path=a", word])
+    )
+    assert differences(search._basis(one), search._basis(other))
+
+
+def test_parameters_that_leave_tokens_and_pairs_are_searched(
+    go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search.SearchSweeper, "_run_trials", lambda self: None)
+    words = ("model=tiny,small,wide", "vocab.src_min_freq=1,5", "loss=plain,smoothed",
+             "augmentation=none,rename,word_dropout",
+             "batch.max_tokens=int(interval(200,400))")  # fmt: skip
     assert go(*SEARCH, *words) == 0
 
 

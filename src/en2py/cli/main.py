@@ -45,7 +45,7 @@ from en2py.config.composition import (
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import check_repeated, quoted, task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
-from en2py.errors import Fault, UserError
+from en2py.errors import Fault, UserError, chain
 from en2py.sweeps import plan, status
 from en2py.training import run_folder, signals
 
@@ -305,11 +305,8 @@ def _exit_code(stop: SystemExit) -> int:
     """
     if type(stop).__name__ == "SIGTERMException":  # by name: importing it takes seconds
         return 143
-    cause: BaseException | None = stop
-    while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            return 130
-        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(error, KeyboardInterrupt) for error in chain(stop)):
+        return 130
     if isinstance(stop.code, str):
         return refuse(stop.code)
     return stop.code or 0

@@ -26,7 +26,9 @@ def check_effects(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
     Raises:
         UserError: With the override, the reason and the remedy.
     """
-    refuse_typed(without_effect(config), [*overrides, *map(str, HydraConfig.get().overrides.hydra)])
+    refuse_typed(
+        dict(without_effect(config)), [*overrides, *map(str, HydraConfig.get().overrides.hydra)]
+    )
 
 
 def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
@@ -46,12 +48,8 @@ def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
                 raise UserError(f"{unquoted(word).lstrip('+')}: {reason}")
 
 
-def without_effect(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys and sections that nothing reads, with the reason and the remedy."""
-    return dict(_without_effect(config))
-
-
-def _without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the keys and sections that nothing reads, with the reason and the remedy."""
     if class_of(config.get("scheduler")) == "noam":
         reason = "scheduler=noam sets the rate itself; leave it out where noam is used, and scale"
         yield "optimizer.lr", f"{reason} that rate by scheduler.scale=FACTOR"

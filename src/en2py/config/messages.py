@@ -3,7 +3,7 @@
 import difflib
 import errno
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hydra.errors import (
@@ -25,7 +25,7 @@ from en2py.config.composition import (
     own_folders,
 )
 from en2py.data.files import is_disk_full
-from en2py.errors import Fault, UserError, did_you_mean, one_line
+from en2py.errors import Fault, UserError, chain, did_you_mean, one_line
 
 _OTHER_OF_TRAINING = ("seed", "vocab", "compute", "checkpoints", "faults", "fresh", "init_from")
 _OF_SWEEPS: tuple[str, ...] = ("hydra/launcher", "hydra/sweeper")  # groups
@@ -80,14 +80,8 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
 
 def exit_code(error: BaseException) -> int:
     """Return 1 for a fault of the machine, 2 for a mistake of the user."""
-    is_fault = any(isinstance(link, Fault) for link in _chain(error)) or is_disk_full(error)
+    is_fault = any(isinstance(link, Fault) for link in chain(error)) or is_disk_full(error)
     return 1 if is_fault else 2
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _first_line(error: BaseException) -> str:
@@ -96,7 +90,7 @@ def _first_line(error: BaseException) -> str:
 
 def _instantiation(error: InstantiationException) -> str | None:
     """Report a wrong argument; any other error inside an object is a bug."""
-    for link in _chain(error):
+    for link in chain(error):
         if isinstance(link, UserError | Fault):
             return str(link)
     cause = error.__cause__ or error.__context__

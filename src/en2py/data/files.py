@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from en2py.errors import Fault, UserError
+from en2py.errors import Fault, UserError, chain
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
@@ -135,11 +135,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Return whether an error or one of its causes is a full disk."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return any(isinstance(link, OSError) and link.errno in full for link in chain(error))
 
 
 def disk_full(path: Path, needed: int) -> Fault:

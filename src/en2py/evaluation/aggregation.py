@@ -13,9 +13,10 @@ Shape letters: N pairs, C counts of a metric.
 """
 
 import math
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -349,7 +350,7 @@ def difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
     There is no interval if one of them has a single value.
     """
     if min(len(ours), len(theirs)) < 2:
-        return Difference(_mean(ours.values()) - _mean(theirs.values()), None, None, "seeds", False)
+        return Difference(fmean(ours.values()) - fmean(theirs.values()), None, None, "seeds", False)
     if len(ours.keys() & theirs.keys()) < 2:
         interval = unpaired_over_seeds([*theirs.values()], [*ours.values()])
         return Difference(interval.value, *_ends(interval), "other seeds", interval.excludes_zero)
@@ -395,11 +396,6 @@ def _ends(interval: Interval) -> tuple[float | None, float | None]:
     return interval.low, interval.high
 
 
-def _mean(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return math.fsum(numbers) / len(numbers)
-
-
 def _mean_of(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
     shared = [key for key in tables[0] if all(key in table for table in tables)]
-    return {key: _mean([table[key] for table in tables]) for key in shared}
+    return {key: fmean(table[key] for table in tables) for key in shared}

@@ -253,5 +253,5 @@ def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats
     found = pools.candidates
     shares = found.weights(weights.coefficients, weights.temperature)
     same: NDArray[np.bool_] = agreement.between(found.places[:, :, None], found.places[:, None])
-    values = found.expected_bleu(shares) + weights.vote_weight * expected(same, shares)
+    values = expected(found.bleu, shares) + weights.vote_weight * expected(same, shares)
     return np.where(found.are_valid, values, -np.inf)

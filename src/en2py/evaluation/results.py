@@ -5,7 +5,6 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -191,12 +190,7 @@ class Results:
         if (found := record.pop("format")) != FORMAT:
             raise ValueError(f"its format is {found!r}, this version reads {FORMAT}")
         try:
-            return _adapter().validate_python(record)
+            return TypeAdapter(cls).validate_python(record)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-@cache
-def _adapter() -> TypeAdapter[Results]:
-    return TypeAdapter(Results)

@@ -99,7 +99,7 @@ class SearchSweeper(StudySweeper):
         fixed, space = search_space(parsed)
         configs = self._check_comparable(fixed, space)
         with job_of(self.config):
-            reasons = [without_effect(config) for config in configs]
+            reasons = [dict(without_effect(config)) for config in configs]
             unread = [key for key in self.params if all(key in found for found in reasons)]
             read = [word for word in params if word.partition("=")[0] not in unread]
             for config in configs:
@@ -109,16 +109,16 @@ class SearchSweeper(StudySweeper):
         fixed, space = search_space([o for o in parsed if o.get_key_element() not in unread])
         self.folder = Path(self.config.hydra.sweep.dir)
         self.fixed, self.space = fixed, space
-        max_epochs = self._base_config(fixed)["trainer"]["max_epochs"]
+        base = self._base_config(fixed)
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "storage": self.storage,
-            "study": f"{self.folder.name}-{self._digest(fixed, space)}",
+            "study": f"{self.folder.name}-{self._digest(base, space)}",
             "pruner": self.pruner,
             "n_startup_trials": self.n_startup_trials,
             "n_warmup_epochs": self.n_warmup_epochs,
-            "max_epochs": max_epochs,
+            "max_epochs": base["trainer"]["max_epochs"],
         }
         self.study = open_study(settings)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -273,19 +273,20 @@ class SearchSweeper(StudySweeper):
         Returns:
             Configs that have each value, or end of an interval, of each parameter.
         """
-        all_configs = []
         values = {key: getattr(d, "choices", None) or (d.low, d.high) for key, d in space.items()}
         start = {key: own[0] for key, own in values.items()}
+
+        def config_of(drawn: Mapping[str, Any]) -> dict[str, Any]:
+            config = self._base_config([*fixed, *(f"{k}={v}" for k, v in drawn.items())])
+            check_values(config)
+            return config
+
+        first = config_of(start)
+        all_configs = [first]
         for key, own in values.items():
-            configs = [
-                self._base_config([*fixed, *(f"{k}={v}" for k, v in {**start, key: value}.items())])
-                for value in own
-            ]
-            for config in configs:
-                check_values(config)
-            all_configs += configs
-            first, *others = map(_basis, configs)
-            changed = [name for other in others for name in differences(first, other)]
+            others = [config_of({**start, key: value}) for value in own[1:]]
+            all_configs += others
+            changed = [x for other in others for x in differences(_basis(first), _basis(other))]
             if changed:
                 raise UserError(
                     f"{key}={space_text(space[key])}: changes the tokens or the pairs of val/nll "
@@ -305,10 +306,10 @@ class SearchSweeper(StudySweeper):
             )
         return dict(plain)
 
-    def _digest(self, fixed: Sequence[str], space: Space) -> str:
+    def _digest(self, base: Mapping[str, Any], space: Space) -> str:
         """Return what tells searches of a study apart: fixed settings, search space, seed."""
         texts = {key: space_text(distribution) for key, distribution in sorted(space.items())}
-        return digest([config_digest(self._base_config(fixed)), texts, self.seed])[:8]
+        return digest([config_digest(base), texts, self.seed])[:8]
 
     def _print_plan(self) -> None:
         assert self.config is not None

@@ -19,7 +19,7 @@ from en2py.data.sources.tasks.generate import draw_tests, prints
 from en2py.data.sources.tasks.task import Task, normal_form
 from en2py.data.splits import composition_split
 from en2py.errors import UserError
-from en2py.evaluation.behaviour import behaves_like
+from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.references import build_oracles
 from en2py.evaluation.execution.unit_tests import passes_tests
 from en2py.sandbox import Sandbox

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from en2py.evaluation.behaviour import Oracle, behaves_like
-from en2py.evaluation.behaviour.oracle import Answer
+from en2py.evaluation.behaviour.comparison import behaves_like
+from en2py.evaluation.behaviour.oracle import Answer, Oracle
 from en2py.evaluation.execution.jobs import run_jobs, run_prepared
 from en2py.sandbox import Job, Outcome
 from en2py.sandbox.protocol import failed_outcome

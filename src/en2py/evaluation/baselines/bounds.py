@@ -70,10 +70,8 @@ def second_human(train: Sequence[Pair], test: Sequence[Pair]) -> list[str]:
         task.setdefault(ast_text(pair.code), pair.code)
 
     def other(pair: Pair) -> str:
-        task = core_description(pair.description)
+        task = "" if pair.family else core_description(pair.description)
         trees = written.get(task, {}) if task else {}
-        if pair.family:
-            return ""
         return next((code for tree, code in trees.items() if tree != ast_text(pair.code)), "")
 
     return [other(pair) for pair in test]

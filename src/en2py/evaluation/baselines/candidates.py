@@ -48,10 +48,6 @@ class Candidates:
         logits = self.features @ np.asarray(coefficients) / temperature
         return softmax(np.where(self.are_valid, logits, -np.inf))
 
-    def expected_bleu(self, weights: Floats) -> Floats:
-        """Return the BLEU of each candidate, averaged over all by their weights, [Q, K]."""
-        return expected(self.bleu, weights)
-
     def best_codes(self, train: Sequence[Pair], values: Floats) -> list[str]:
         """Return the program of the candidate with the highest value, the nearest of equal ones."""
         places = np.take_along_axis(self.places, values.argmax(axis=1)[:, None], axis=1)[:, 0]

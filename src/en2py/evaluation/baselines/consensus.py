@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import PositiveFloat, PositiveInt
 
 from en2py.data.pairs import Pair
-from en2py.evaluation.baselines.candidates import find_candidates
+from en2py.evaluation.baselines.candidates import expected, find_candidates
 from en2py.evaluation.baselines.similarities import characters, words
 
 
@@ -29,4 +29,4 @@ def consensus(
     """
     found = find_candidates(train, test, [words, characters], neighbours)
     weights = found.weights([0.5, 0.5], temperature)
-    return found.best_codes(train, found.expected_bleu(weights))
+    return found.best_codes(train, expected(found.bleu, weights))

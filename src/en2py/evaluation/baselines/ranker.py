@@ -14,6 +14,7 @@ from en2py.evaluation.baselines import similarities
 from en2py.evaluation.baselines.candidates import (
     Candidates,
     Floats,
+    expected,
     find_candidates,
     find_training_candidates,
 )
@@ -55,7 +56,7 @@ def ranker(
     coefficients = fit(queries.candidates, [(queries.bleu, 1.0)])
     found = find_candidates(train, test, FEATURES, neighbours)
     weights = found.weights(coefficients, temperature)
-    return found.best_codes(train, found.expected_bleu(weights))
+    return found.best_codes(train, expected(found.bleu, weights))
 
 
 def fit(candidates: Candidates, goals: Sequence[tuple[Floats, float]]) -> Floats:

@@ -82,7 +82,7 @@ def votes(
     coefficients = fit(known, [(queries.bleu, 1.0), (agrees.astype(float), AGREEMENT)])
     weights = found.weights(coefficients, temperature)
     same = agreement.between(found.places[:, :, None], found.places[:, None, :])
-    values = found.expected_bleu(weights) + vote_weight * expected(same, weights)
+    values = expected(found.bleu, weights) + vote_weight * expected(same, weights)
     return found.best_codes(train, values)
 
 

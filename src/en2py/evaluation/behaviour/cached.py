@@ -11,12 +11,8 @@ from pydantic import TypeAdapter
 
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
-from en2py.evaluation.behaviour import (
-    OracleCandidate,
-    build_oracles,
-    count_reasons,
-    equivalence_classes,
-)
+from en2py.evaluation.behaviour.equivalence import equivalence_classes
+from en2py.evaluation.behaviour.references import OracleCandidate, build_oracles, count_reasons
 from en2py.sandbox import Sandbox
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from typing import Any
 from en2py.data.cache import cached
 from en2py.data.pairs import Pair
 from en2py.errors import UserError
-from en2py.evaluation.behaviour import OracleCandidate, behaves_like
 from en2py.evaluation.behaviour.cached import execution_key, reference_oracles
+from en2py.evaluation.behaviour.comparison import behaves_like
+from en2py.evaluation.behaviour.references import OracleCandidate
 from en2py.evaluation.execution.result import FUNCTION, SCRIPT, TESTS, ExecutionResult
 from en2py.evaluation.execution.unit_tests import pass_at_k, passes_tests
 from en2py.evaluation.metrics.bleu import Counts

@@ -78,7 +78,7 @@ def bleu_counts(output: str, references: Sequence[str]) -> list[int]:
 
 
 def conala_counts(output: str, reference: str) -> list[int]:
-    """Return the row of a pair for `conala_value`: BLEU as in the papers on CoNaLa."""
+    """Return the row of a pair for unsmoothed `bleu_value`, as in the papers on CoNaLa."""
     texts = (" ".join(conala_tokens(code)).split() for code in (output, reference))
     found, wanted = ((len(tokens), ngrams(tokens)) for tokens in texts)
     return _row(*found, [wanted[0]], [wanted[1]])
@@ -131,11 +131,6 @@ def bleu_value(counts: Counts, smooth_method: str = "exp") -> float:
     correct, total = ngrams[:NGRAM_ORDER], ngrams[NGRAM_ORDER:]
     score = BLEU.compute_bleu(correct, total, length, wanted, smooth_method=smooth_method)
     return min(100.0, float(score.score))  # exp(log(100)) exceeds 100
-
-
-def conala_value(counts: Counts) -> float:
-    """Return unsmoothed BLEU, 0 to 100."""
-    return bleu_value(counts, smooth_method="none")
 
 
 def chrf_value(counts: Counts) -> float:

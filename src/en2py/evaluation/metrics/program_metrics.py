@@ -24,7 +24,6 @@ from en2py.evaluation.metrics.bleu import (
     chrf_counts,
     chrf_value,
     conala_counts,
-    conala_value,
     crystal_counts,
     signatures,
 )
@@ -255,7 +254,7 @@ JUDGED_BY_ANY = ("exact_match", "exact_match_ast", "exact_match_renamed")
 _FAMILY_VALUES: dict[str, Callable[[Counts], float]] = {
     "bleu": bleu_value,
     "bleu_any": bleu_value,
-    "bleu_conala": conala_value,
+    "bleu_conala": partial(bleu_value, smooth_method="none"),
     "chrf": chrf_value,
     "code_bleu": code_bleu.code_bleu_value,
     "crystal_bleu": bleu_value,
