@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,8 +13,10 @@ import torch
 from matplotlib.figure import Figure
 
 from en2py.cli.main import command
+from en2py.evaluation import aggregation
 from en2py.evaluation.plots import attention, curves
 from en2py.evaluation.plots.figures import Picture
+from en2py.evaluation.statistics import cluster_bootstrap
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
@@ -21,6 +24,8 @@ from en2py.training.module import Seq2SeqModule
 ROOT = Path(__file__).parents[1]
 
 
+BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'  # a picture
+FEW_RESAMPLES = partial(cluster_bootstrap, n_resamples=50)
 EVERY_STEP = "checkpoints.every_n_steps=1"
 
 
@@ -51,8 +56,8 @@ SMALL = [
 def runner(folder: Path) -> Go:
     """Return a function that runs train.py or evaluate.py; all files are in one folder.
 
-    Its data are forty small programs, so that an epoch has a few batches. Curves and attention
-    maps are blank, and so are the files of all pictures: drawing them takes longer than training.
+    Its data are forty small programs, so that an epoch has a few batches. Pictures are blank, and
+    intervals are of few resamples: both take longer than training.
     """
     data = folder / "pairs.jsonl"
     lines = [
@@ -81,7 +86,8 @@ def runner(folder: Path) -> Go:
         with (
             mock.patch.object(curves, "curves_figure", return_value=Figure()),
             mock.patch.object(attention, "attention_figure", return_value=Figure()),
-            mock.patch.object(Picture, "file", return_value=b"blank"),
+            mock.patch.object(Picture, "_saved", return_value=BLANK),
+            mock.patch.object(aggregation, "cluster_bootstrap", FEW_RESAMPLES),
         ):
             return command(main, program, argv=words)
 

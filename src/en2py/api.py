@@ -71,9 +71,8 @@ def compose(*overrides: str, **settings: Any) -> DictConfig:
     Example:
         `en2py.compose("loss=smoothed", trainer={"max_epochs": 3})`
     """
-    with _as_overrides(overrides, settings) as words:
-        with _validated(words) as cfg:
-            return cfg
+    with _as_overrides(overrides, settings) as words, _validated(words) as cfg:
+        return cfg
 
 
 def train(*overrides: str, **settings: Any) -> TrainedRun:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,12 +42,12 @@ from en2py.evaluation.metrics.seen_descriptions import SEEN
 from en2py.evaluation.plots.figures import Picture
 from en2py.evaluation.results import Results
 from en2py.evaluation.scores import TrainingData
-from en2py.evaluation.statistics import cluster_bootstrap
 from en2py.training import build, checkpoints, initial_data, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.module import Seq2SeqModule
 from fake_results import fake_results
+from training_runs import BLANK, FEW_RESAMPLES
 
 SANDBOX = {"timeout_s": 5.0, "memory_mb": 512, "workers": 1, "min_level": "process"}
 SMALL = [
@@ -56,7 +55,6 @@ SMALL = [
     *("model.n_heads=2", "trainer.accelerator=cpu", "decoding.max_len=8", "logger=csv"),
     "processes=1",
 ]
-BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 Make = Callable[..., Path]
 Score = Callable[..., int]
 
@@ -127,8 +125,7 @@ def score(folder: Path) -> Score:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save blank pictures and resample less: both take longer than the evaluation itself."""
     monkeypatch.setattr(Picture, "_saved", lambda self, kind, **how: BLANK)
-    resample = partial(cluster_bootstrap, n_resamples=50)
-    monkeypatch.setattr(aggregation, "cluster_bootstrap", resample)
+    monkeypatch.setattr(aggregation, "cluster_bootstrap", FEW_RESAMPLES)
 
 
 def results_in(folder: Path) -> Results:

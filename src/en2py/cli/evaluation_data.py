@@ -13,7 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import CheckpointRun, common_pairs
 from en2py.cli.tables import log_fields, log_warnings
-from en2py.data.duplicates import LEAKAGE, fingerprint, measure_leakage, overlapping
+from en2py.data.duplicates import (
+    LEAKAGE,
+    fingerprint,
+    group_near_duplicates,
+    measure_leakage,
+    overlapping,
+)
 from en2py.data.files import digest
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
@@ -25,7 +31,6 @@ from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.scores import (
     EvaluationRow,
     TrainingData,
-    clusters_of,
     originals,
     score_programs,
 )
@@ -155,7 +160,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     runner = ProgramRunner(
         pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
     )
-    clusters = clusters_of(pairs)
+    clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
     facts = {
         "name": config["data"]["name"],
         "part": cfg.part,

@@ -14,6 +14,8 @@ from en2py.data.renaming import ARGUMENT, FUNCTION, RESERVED, own_names, with_na
 from en2py.data.syntax import ast_text_renamed, parse
 from en2py.ranges import ProperFraction, Seed
 
+_Pool = tuple[list[str], list[int]]  # names to draw from, and their cumulative frequencies
+
 ATTEMPTS = 20  # draws of a new name before the old one is kept
 _WORD = re.compile(r"\w+")
 # A quoted string, or letters up to the next white space.
@@ -53,7 +55,10 @@ def rename(
     for names in kinds:
         for name, kind in names.items():
             counts.setdefault(kind, Counter())[name] += 1
-    pools = {kind: _Pool(counter) for kind, counter in counts.items()}
+    pools: dict[str, _Pool] = {}
+    for kind, counter in counts.items():
+        drawn = sorted(counter)
+        pools[kind] = drawn, list(accumulate(counter[name] for name in drawn))
     augmented = []
     for pair, names in zip(pairs, kinds, strict=True):
         augmented.append(pair)
@@ -120,17 +125,6 @@ def _changeable(pair: Pair, functions: bool) -> dict[str, str]:
     }
 
 
-class _Pool:
-    """Names to draw from, with their frequencies as weights."""
-
-    def __init__(self, counter: Counter[str]) -> None:
-        self.names = sorted(counter)
-        self.cumulative = list(accumulate(counter[name] for name in self.names))
-
-    def draw(self, rng: random.Random) -> str:
-        return rng.choices(self.names, cum_weights=self.cumulative)[0]
-
-
 def _tree(pair: Pair) -> str | None:
     return ast_text_renamed("\n".join([pair.code, *pair.tests]))
 
@@ -143,7 +137,8 @@ def _renamed(
     taken = {*RESERVED, *_WORD.findall("\n".join([*texts, pair.description]))}
     names = {}
     for name, kind in kinds.items():
-        drawn = (pools[kind].draw(rng) for _ in range(ATTEMPTS))
+        known, weights = pools[kind]
+        drawn = (rng.choices(known, cum_weights=weights)[0] for _ in range(ATTEMPTS))
         other = next((new for new in drawn if new not in taken), None)
         if other is not None:
             names[name] = other

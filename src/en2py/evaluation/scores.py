@@ -16,7 +16,6 @@ import numpy as np
 
 from en2py.console import progress_bar
 from en2py.data.cache import cached
-from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
@@ -233,11 +232,6 @@ def write_predictions(path: Path, row: EvaluationRow) -> None:
     write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
 
 
-def clusters_of(pairs: Sequence[Pair]) -> list[int]:
-    """Return the cluster of each pair: near-duplicates are right or wrong together."""
-    return group_near_duplicates([fingerprint(pair) for pair in pairs])
-
-
 def run_metrics(
     rows: Sequence[EvaluationRow], buckets: Sequence[Mapping[str, Sequence[int]]]
 ) -> list[RunMetrics]:
@@ -381,15 +375,11 @@ def attention_of(
     n_weights = 0
     for rank in range(max(map(len, queues), default=0)):
         for own in (queue[rank] for queue in queues if rank < len(queue)):
-            n_weights += sum(_size(weights) for weights in own.weights.values())
+            n_weights += sum(np.size(weights) for weights in own.weights.values())
             if n_weights > _MAX_WEIGHTS and found:
                 return found
             found.append(own)
     return found
-
-
-def _size(weights: Any) -> int:
-    return sum(map(_size, weights)) if isinstance(weights, list) else 1
 
 
 def _first_seeds(
