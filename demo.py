@@ -331,7 +331,7 @@ def run_program(code: str, typed: str, sandbox: Mapping[str, Any]) -> str:
         limit = f" (limit: {sandbox['timeout_s']:g} CPU seconds)"
         lines.append(f"stopped: {result.killed}{limit if result.killed == 'timeout' else ''}")
     elif result.exception:
-        lines.append(f"ended with {result.exception}: {result.message}")
+        lines.append(": ".join(filter(None, [f"ended with {result.exception}", result.message])))
     elif result is outcome.load:
         lines.append("ended without an error")
     else:
@@ -461,6 +461,7 @@ def add_model(number: int, name: str, module: Any) -> ModelColumn:
         interactive=False,
         wrap_lines=True,
         lines=4,
+        max_lines=30,
     )
     verdict = gr.HTML(elem_classes="message", elem_id=f"verdict{number}")
     choice = gr.Radio(

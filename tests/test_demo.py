@@ -142,6 +142,10 @@ def test_a_program_runs_on_typed_arguments(code, typed, result):
     assert run_program(code, typed, SANDBOX).startswith(result)
 
 
+def test_an_exception_without_a_message_is_named_alone():
+    assert run_program("def f():\n    raise ValueError", "", SANDBOX) == "ended with ValueError"
+
+
 def test_the_limit_of_time_is_named_where_it_was_reached():
     code = "import os\ndef f(n): os._exit(n)"
     assert run_program(code, "0", SANDBOX) == "stopped: left the process"
