@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -384,6 +385,22 @@ def test_mlflow_has_the_figures_of_the_metrics_file(go: Go, tmp_path: Path) -> N
     assert (file.path, file.file_size) == ("checkpoints/best.ckpt", best.stat().st_size)
     assert list((tmp_path / "out" / "mlruns").rglob("best.ckpt"))  # not in the current folder
     assert run.data.params["optimizer/lr"] and int(run.data.params["n_parameters"]) > 0
+
+
+def test_finished_configuration_without_a_validation_is_logged_to_a_wandb_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[Any] = []
+    run = MagicMock()
+    run.log = lambda values, **more: logged.append(values)
+    monkeypatch.setattr("wandb.init", lambda **settings: run)
+    choices = dict.fromkeys(("data", "model", "embeddings", "loss"), "x")
+    section = {"project": "p", "mode": "offline", "log_checkpoints": False}
+    config = {"logger": {"wandb": section}, "study": "s", "seed": 1}
+    folder = tmp_path / "run"
+    finished: Any = SimpleNamespace(folder=folder, name="run", config=config, choices=choices)
+    loggers.log_finished_run(finished, {"best": {"epoch": 1}, "test": {"bleu": 1.0}, "steps": 3})
+    assert logged[0]["test/bleu"] == 1.0 and loggers.BEST not in logged[0]
 
 
 @pytest.mark.slow

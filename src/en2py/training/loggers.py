@@ -362,7 +362,10 @@ def log_finished_run(run: Run, result: Mapping[str, Any]) -> None:
         result: Its `result.json`.
     """
     logger = _wandb_logger_of(run, run.config["logger"]["wandb"], {"choices": run.choices})
-    logger.log_metrics({**metrics_of(result), BEST: result["best"]["val/nll"]}, result["steps"])
+    metrics = metrics_of(result)
+    if "val/nll" in metrics:  # none without a validation
+        metrics[BEST] = metrics["val/nll"]
+    logger.log_metrics(metrics, result["steps"])
     finish_wandb()
 
 
