@@ -29,7 +29,7 @@ def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
         choices: The chosen option of each group.
         overrides: Those of the command line, as typed.
     """
-    default = default_options("train")
+    default = default_options()
     own = [o for o in overrides if o != NO_PRESET]
     values = [unquoted(o) for o in own if o.lstrip("+~").partition("=")[0] not in choices]
     chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]

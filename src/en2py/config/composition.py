@@ -119,9 +119,9 @@ def job_of(composed: DictConfig) -> Iterator[DictConfig]:
         hydra.cfg = earlier
 
 
-def default_options(config_name: str) -> dict[str, str]:
-    """Return the default option of each group of a primary config, without presets."""
-    entries: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml").defaults)
+def default_options() -> dict[str, str]:
+    """Return the default option of each group of a training, without presets."""
+    entries: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml").defaults)
     pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
     return {group: option for group, option in pairs if group not in ("hydra", "experiment")}
 
@@ -185,9 +185,9 @@ def own_folders(overrides: Sequence[str]) -> list[Path]:
     return folders
 
 
-def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: Any) -> Iterator[tuple[str, Any]]:
     """Yield each value that is not a section, with its dotted key; a list is one value."""
-    return ((at, leaf) for at, leaf in nodes(value, key) if not isinstance(leaf, Mapping))
+    return ((key, value) for key, value in nodes(config) if not isinstance(value, Mapping))
 
 
 def nodes(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """The types and ranges of values without a `_target_`, and of arguments of other packages."""
 
 import fnmatch
+import functools
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -173,6 +174,7 @@ REFUSED_TRAINER_ARGUMENTS = {
 }
 
 
+@functools.cache  # each key of a config is compared with all of `VALUES`
 def matches(key: str, pattern: str) -> bool:
     """Return whether a dotted key matches a pattern, name by name."""
     names, patterns = key.split("."), pattern.split(".")

@@ -24,7 +24,7 @@ from en2py.evaluation.execution.jobs import run_jobs
 from en2py.sandbox import Job, Sandbox
 from en2py.sandbox.serialization import is_comparable
 
-_N_EACH = 2  # values of each kind among the common inputs
+_N_EACH = 2  # evenly spaced values of each kind among the common inputs
 _N_MIXED = 24  # inputs of several kinds, for functions of several parameters
 _MIN_SHARED = 3  # inputs on which both functions return, with at least two different answers
 
@@ -66,7 +66,11 @@ def equivalence_classes(
 
 def common_inputs(n: int) -> list[str]:
     """Return the inputs on which all functions of `n` parameters are called; always the same."""
-    values = [value for pool in POOLS.values() for value in _spread(pool, _N_EACH)]
+    values = [
+        pool[i * len(pool) // _N_EACH]
+        for pool in POOLS.values()
+        for i in range(min(_N_EACH, len(pool)))
+    ]
     if n == 1:
         return values
     chance = random.Random(n)
@@ -77,10 +81,6 @@ def common_inputs(n: int) -> list[str]:
     ]
     mixed = [", ".join(chance.choice(values) for _ in range(n)) for _ in range(_N_MIXED)]
     return [*of_one_kind, *mixed]
-
-
-def _spread(pool: Sequence[str], n: int) -> list[str]:
-    return [pool[(place * len(pool)) // n] for place in range(min(n, len(pool)))]
 
 
 def _answers(codes: Sequence[str], n: int, sandbox: Sandbox) -> list[Answers]:
