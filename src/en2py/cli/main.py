@@ -94,6 +94,7 @@ def command(
     Returns:
         The exit code, see the head of this file.
     """
+    gc.set_threshold(10_000)  # with Python's 700, collections take a second of torch's imports
     configure_logging()
     given = list(sys.argv if argv is None else argv)
     sys.argv = [*(given[:1] or [f"{config_name}.py"])]
