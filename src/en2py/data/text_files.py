@@ -44,8 +44,6 @@ def read_text(path: str | os.PathLike[str]) -> str:
     if data.startswith(b"PK\x03\x04"):
         raise UserError(f"{file} is a ZIP archive or a spreadsheet; unpack it, or save it as CSV")
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not data.strip():
-        raise UserError(f"{file} is empty")
     if (nul := data.find(b"\0")) >= 0:
         raise UserError(
             f"{file}, line {_line_of(data, nul):,}: NUL byte; if this is not a binary file but"

@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import cache
 
 import ftfy
-from fissix.pgen2.parse import ParseError
-from fissix.pgen2.tokenize import TokenError
 from fissix.refactor import RefactoringTool, get_fixers_from_package
 
 from en2py.data.cleaning.rewriting import first_that_parses, refuse_pathological, tree_text
@@ -78,8 +76,8 @@ def repair_python2(pair: Pair) -> Pair:
     refuse_pathological(pair.code)
     try:
         code = str(_translator().refactor_string(pair.code + "\n", "<code>"))
-    except (ParseError, TokenError, IndentationError, RecursionError, ValueError, KeyError):
-        return pair  # not Python 2 either
+    except Exception:  # not Python 2 either: ParseError, TokenError, KeyError and others
+        return pair
     return first_that_parses(pair, (code.rstrip("\n"),))
 
 
@@ -88,17 +86,4 @@ def _translator() -> RefactoringTool:
     """Build the translator once per process, which takes half a second."""
     logging.getLogger("RefactoringTool").setLevel(logging.CRITICAL)
     logging.getLogger("lib2to3.driver").setLevel(logging.CRITICAL)
-    return _Quiet(sorted(get_fixers_from_package("fissix.fixes")))
-
-
-class _Quiet(RefactoringTool):  # type: ignore[misc]
-    """A translator without log output; the caller only checks whether the result parses."""
-
-    def log_error(self, msg: str, *args: object, **kwargs: object) -> None:
-        raise ParseError(msg, None, None, None)
-
-    def log_message(self, msg: str, *args: object) -> None:
-        pass
-
-    def log_debug(self, msg: str, *args: object) -> None:
-        pass
+    return RefactoringTool(sorted(get_fixers_from_package("fissix.fixes")))
