@@ -127,6 +127,7 @@ MISTAKES = [
     ("ckpt_path", "", "ckpt_path is empty"),
     ("output", __file__, "is a file, expected a folder"),
     ("output", "", "output is empty: set a value"),
+    ("logger.wandb.project", "", "logger.wandb.project=: expected a text that is not empty"),
     (
         "callbacks.early_stopping.monitor",
         "val/bleu",

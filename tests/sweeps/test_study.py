@@ -187,6 +187,20 @@ def on_disk(study: Path, name: str, **record: Any) -> None:
     (folder / "result.json").write_text(json.dumps({**result, **record}))
 
 
+def test_a_renamed_run_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "t-m-e-plain-seed1-bbbbbbbbbb"
+    on_disk(tmp_path, name, run=name)
+    (tmp_path / name).rename(tmp_path / "baseline")
+    sentence = f"baseline is left out: it is the folder of the run {name}, rename it back"
+    with pytest.raises(UserError, match=f"0 not finished; {sentence}"):
+        read_study(tmp_path)
+    on_disk(tmp_path, "t-m-e-plain-seed2-aaaaaaaaaa", seed=2)
+    summarize_study(tmp_path)
+    assert sentence in caplog.text and "interrupted" not in caplog.text
+
+
 def test_finished_runs_of_a_folder_are_read_in_planned_order(tmp_path: Path) -> None:
     first, second = "t-m-e-plain-seed1-bbbbbbbbbb", "t-m-e-plain-seed2-aaaaaaaaaa"
     on_disk(tmp_path, second, seed=2)

@@ -34,6 +34,7 @@ _WORDS = {  # of pydantic's messages, which are about JSON
     "a valid boolean": "true or false",
     "a valid string": "a text",
     "a valid number": "a number",
+    "String should have at least 1 character": "expected a text that is not empty",
     "Field required": "expected more items",
     "Value error, ": "expected ",  # of a validator of ours
 }

@@ -68,7 +68,7 @@ VALUES: dict[str, ArgumentType] = {
         "sandbox.workers": PositiveInt | None,
         "sandbox.min_level": Literal["auto", "full", "kernel", "process"],
         "logger.wandb": Section | None,
-        "logger.wandb.project": str,
+        "logger.wandb.project": Annotated[str, Field(min_length=1)],
         "logger.wandb.entity": str | None,
         "logger.wandb.tags": list[str],
         "logger.wandb.notes": str | None,

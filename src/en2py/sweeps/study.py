@@ -109,9 +109,16 @@ def read_study(path: Path) -> list[StoredRun]:
     if (path / "config.yaml").is_file():
         raise UserError(f"study={path} is the folder of one run; its study is study={path.parent}")
     runs = [run for folder in sorted(path.iterdir()) if (run := _from_folder(folder)) is not None]
+    renamed = [
+        f"{name} is left out: it is the folder of the run {run}, rename it back"
+        for name, run in _renamed(path).items()
+    ]
     if not runs:
-        n = len(list(path.glob("*/config.yaml")))
-        raise UserError(f"study={path}: no finished run in it, {n} not finished")
+        n = len(list(path.glob("*/config.yaml"))) - len(renamed)
+        why = "; ".join([f"{n} not finished", *renamed])
+        raise UserError(f"study={path}: no finished run in it, {why}")
+    for text in renamed:
+        log.warning(text)
     planned = planned_order(path)
 
     def place(run: StoredRun) -> tuple[int, str, int]:
@@ -383,6 +390,19 @@ def _from_folder(folder: Path) -> StoredRun | None:
     )
 
 
+def _renamed(study: Path) -> dict[str, str]:
+    """Return the folders of finished runs that were renamed, with the names of the runs.
+
+    The name of a run tells whether a result is that of its config.
+    """
+    found = {}
+    for file in sorted(study.glob("*/result.json")):
+        run, name = str((read_record(file) or {}).get("run", "")), file.parent.name
+        if run not in ("", name) and not is_archived(name) and read_result(file.parent) is None:
+            found[name] = run
+    return found
+
+
 def _unfinished(study: Path) -> list[State]:
     """Return the states of the started runs and of those of the last sweep, if not finished."""
     _, jobs = next(reversed(read_plans(study)), ("", []))
@@ -390,7 +410,10 @@ def _unfinished(study: Path) -> list[State]:
     started = {path.parent.name for file in ("config.yaml", "state.json")
                for path in study.glob(f"*/{file}")}  # fmt: skip
     names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *sorted(started)])
-    states = [read_state(study / name) for name in names if not is_archived(name)]
+    renamed = _renamed(study)
+    states = [
+        read_state(study / name) for name in names if not is_archived(name) and name not in renamed
+    ]
     return refused + [state for state in states if state.status != FINISHED]
 
 
