@@ -4,6 +4,7 @@ import importlib
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,6 +28,7 @@ PIECES = ["x", "=", " ", "\n", "    ", "\t", "(", ")", "'", '"', "#", "def f(a):
 PIECES += ["print 'a'", "\\", "\0", "\ud800", "\u201c", "f'{a}'", "if x:", "lambda:", "\r\n", "@"]
 CODE = st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | TEXT
 PAIRS = st.lists(st.tuples(TEXT, CODE, st.sampled_from(["train", "val", "test"])), max_size=15)
+RANDOM = partial(random_split, ratios=[0.6, 0.2, 0.2], seed=1)
 QUICK = settings(max_examples=60, deadline=None)
 
 
@@ -97,7 +99,7 @@ def test_preparation_counts_every_pair_and_survives_serialization(rows, min_freq
     assert Prepared.from_dict(json.loads(json.dumps(prepared.to_dict()))) == _like(prepared)
 
 
-def prepared_from(pairs: list[Pair], n_dropped_files: int = 0) -> Prepared:
+def prepared_from(pairs: list[Pair], n_dropped_files: int = 0, split: Any = RANDOM) -> Prepared:
     """Prepare pairs with the cleaning step `must_parse` alone."""
 
     def read(report: DataReport) -> list[Pair]:
@@ -108,7 +110,7 @@ def prepared_from(pairs: list[Pair], n_dropped_files: int = 0) -> Prepared:
     return prepare(
         read=read,
         cleaning={"must_parse": must_parse},
-        split=partial(random_split, ratios=[0.6, 0.2, 0.2], seed=1),
+        split=split,
         augment=list,
         src_tokenizer=BpeTokenizer(256),
         tgt_tokenizer=PythonTokenizer(),
@@ -145,6 +147,14 @@ def test_data_that_are_probably_not_intended_warn(n, text, code, words) -> None:
         for i in range(n)
     ]
     assert [words in warning for warning in prepared_from(pairs).report.warnings] == [True]
+
+
+def test_the_remedy_for_a_small_split_of_the_source_is_no_setting_that_it_ignores() -> None:
+    names = ["train", "train", "val", "test"]
+    pairs = [Pair(f"a/{i}", f"sum {i}", f"x = {i}", "a", split=names[i % 4]) for i in range(80)]
+    split = partial(official_split, ratios=[0.6, 0.2, 0.2], seed=1)
+    (warning,) = prepared_from(pairs, split=split).report.warnings
+    assert "take more data or split=group" in warning and "split.seed" not in warning
 
 
 def test_plain_data_do_not_warn() -> None:

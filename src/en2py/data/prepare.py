@@ -19,7 +19,7 @@ from en2py.data.duplicates import Fingerprint, fingerprint, overlapping
 from en2py.data.files import digest
 from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.data.parallel import SECONDS, ProcessPool
-from en2py.data.splits import Splits
+from en2py.data.splits import OF_THE_SOURCE, Splits
 from en2py.data.tokenizers.pieces import fit_both
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
@@ -283,6 +283,8 @@ def _warnings(
             *(["a larger share (split.ratios=[0.6,0.2,0.2])"] * (len(pairs) >= 5 * MIN_HELD_OUT)),
             "several splits (-m split.seed=1,2,3)",
         ]
+        if report.facts["held_out"] == OF_THE_SOURCE:
+            remedies = ["more data", "split=group, which splits all pairs anew"]
         found.append(
             f"{sizes_text} say little: a pass rate of 50 % on {_n_pairs(n)} has a 95 % interval of"
             f" ±{margin:.0f} points; take {', '.join(remedies[:-1])} or {remedies[-1]}"

@@ -43,6 +43,8 @@ def _shares(ratios: Sequence[float]) -> Sequence[float]:
 Ratios = Annotated[Sequence[Annotated[float, Field(gt=0, lt=1)]], AfterValidator(_shares)]
 Prints = Sequence[Fingerprint] | None
 
+OF_THE_SOURCE = "the split of the source"  # what is held out
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -183,7 +185,7 @@ def official_split(
         cut = _assign([main[i] for i in trained], groups, shares, seed)
         for i, name in zip(trained, cut, strict=True):
             part[i] = name
-    return draft.mix_in(part, SPLITS, "the split of the source")
+    return draft.mix_in(part, SPLITS, OF_THE_SOURCE)
 
 
 def numbered_split(
