@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 
 from en2py.config.composition import CONF
 from en2py.console import configure_logging, set_job
@@ -28,10 +29,12 @@ configure_logging()
 os.fsync = lambda fd: None  # no file of a test has to survive a power cut
 # Hydra composes a config once more to read its `hydra.mode`, which no test sets.
 Hydra.get_mode = lambda self, config_name, overrides: None
-_load_config, _known = FileConfigSource.load_config, dict[str, Any]()
+Plugins.instance()  # defines the source of files
+_files: Any = SourcesRegistry.instance().resolve("file")
+_load_config, _known = _files.load_config, dict[str, Any]()
 
 
-def _load_once(self: FileConfigSource, config_path: str) -> Any:
+def _load_once(self: Any, config_path: str) -> Any:
     """Parse each file of `conf/` once."""
     if self.path != str(CONF):
         return _load_config(self, config_path)
@@ -40,7 +43,7 @@ def _load_once(self: FileConfigSource, config_path: str) -> Any:
     return copy.deepcopy(_known[config_path])
 
 
-FileConfigSource.load_config = _load_once
+_files.load_config = _load_once
 
 PAIRS = [
     ("add two numbers", "def add(a, b):\n    return a + b\n"),
