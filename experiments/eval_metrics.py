@@ -27,7 +27,8 @@ from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names
 from en2py.data.syntax import ast_text_renamed, parse
-from en2py.evaluation.behaviour import behaves_like, build_oracles
+from en2py.evaluation.behaviour.comparison import behaves_like
+from en2py.evaluation.behaviour.references import build_oracles
 from en2py.evaluation.execution.unit_tests import passes_tests
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import metric_value, score

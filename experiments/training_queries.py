@@ -44,7 +44,7 @@ def values(
     near = np.array([0.5, 0.5] + [0.0] * (n - 2))
     found = {
         "retrieval": own.weights(near),
-        "consensus": own.expected_bleu(own.weights(near, settings["consensus"]["temperature"])),
+        "consensus": expected(own.bleu, own.weights(near, settings["consensus"]["temperature"])),
         "ranker": np.zeros(own.places.shape),
         "votes": np.zeros(own.places.shape),
     }
@@ -53,7 +53,7 @@ def values(
             goals = [(queries.bleu[fitted], 1.0), (agrees[fitted].astype(float), weight)]
             coefficients, half = fit(rows(own, fitted), goals), rows(own, applied)
             weights = half.weights(coefficients, settings[name]["temperature"])
-            found[name][applied] = half.expected_bleu(weights)
+            found[name][applied] = expected(half.bleu, weights)
             if name == "votes":
                 vote_weight = settings["votes"]["vote_weight"]
                 found[name][applied] += vote_weight * expected(same[applied], weights)
