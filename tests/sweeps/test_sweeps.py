@@ -123,6 +123,10 @@ def test_run_waits_for_another_process_that_reads_its_state(
     monkeypatch.setattr(time, "sleep", lambda seconds: reader.release())
     with run.lock():
         assert run_folder.read_state(run.folder).status == run_folder.RUNNING
+    run.folder.mkdir()
+    reader.acquire()
+    run_folder.archive(run.folder)
+    assert not run.folder.exists()
 
 
 def test_run_without_a_folder_is_not_started(tmp_path: Path) -> None:

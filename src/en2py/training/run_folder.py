@@ -249,8 +249,9 @@ def starts_again(fresh: bool) -> bool:
 
 def archive(folder: Path) -> None:
     """Rename the folder of an earlier attempt, unless a process is training in it."""
-    if folder.exists() and not _is_locked(folder):
-        folder.rename(archive_folder(folder))
+    if folder.exists():
+        with suppress(Timeout), FileLock(lock_file(folder), timeout=_PATIENCE):
+            folder.rename(archive_folder(folder))
 
 
 def read_state(folder: Path) -> State:
