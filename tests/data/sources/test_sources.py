@@ -114,6 +114,13 @@ def test_two_names_of_one_split_are_refused(write):
         file.read_file(DataReport(), path=files, **OPTIONS)
 
 
+def test_one_file_for_two_splits_is_refused(write):
+    file_of_pairs = write(lines({"text": "a", "code": "1"}))
+    with pytest.raises(UserError, match="train and test are one file, .*without val: a part of"):
+        files = {"train": file_of_pairs, "test": file_of_pairs}
+        file.read_file(DataReport(), path=files, **OPTIONS)
+
+
 def test_unknown_split_is_refused_with_its_line(write):
     path = write(lines({"text": "a", "code": "1", "s": "tets"}))
     with pytest.raises(UserError, match="line 1: unknown split 'tets'; did you mean 'test'"):

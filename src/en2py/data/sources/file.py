@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import os
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -117,7 +118,8 @@ def read_file(
     given = (description_field,) if isinstance(description_field, str) else (*description_field,)
     asked = Fields(given, code_field, tests_field, setup_field)
     files = (split_folders(path) or {"": path}) if isinstance(path, str) else dict(path)
-    _check_repeated([split for split in files if split])
+    if isinstance(path, Mapping):
+        _check_files(path)
     pairs: list[Pair] = []
     recognised: dict[str, str] = {}  # fields to the first file that has them
     for split, file in files.items():
@@ -392,15 +394,21 @@ def _check_split(split: Any, where: str) -> str:
     return SPLITS[split.lower()]
 
 
-def _check_repeated(names: Sequence[str]) -> None:
-    """Refuse an unknown split of `data.path`, and two names of one split."""
+def _check_files(files: Mapping[str, str]) -> None:
+    """Refuse an unknown split of `data.path`, two names of one split, and a file of two splits."""
     first: dict[str, str] = {}
-    for name in names:
+    places: dict[str, str] = {}
+    for name, file in files.items():
         split = _check_split(name, "data.path")
         if (other := first.setdefault(split, name)) != name:
             raise UserError(
                 f"data.path: '{other}' and '{name}' are two names of the split {split}; join the "
                 "two files, or keep one of them"
+            )
+        if (other := places.setdefault(os.path.realpath(file), name)) != name:
+            raise UserError(
+                f"data.path: {other} and {name} are one file, {file}; a split needs pairs of its "
+                "own (without val: a part of train is taken)"
             )
 
 
