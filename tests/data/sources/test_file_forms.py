@@ -265,7 +265,8 @@ def test_fields_of_files_that_differ_are_named_with_the_file(tmp_path):
     one = write_json(tmp_path, {"text": "add", "code": "x = 1"}, name="one.json")
     other = write_json(tmp_path, {"prompt": "add", "completion": "x = 1"}, name="other.json")
     report = DataReport()
-    paths = {"train": str(one), "val": str(one), "test": str(other)}
+    same = write_json(tmp_path, {"text": "add", "code": "x = 1"}, name="same.json")
+    paths = {"train": str(one), "val": str(same), "test": str(other)}
     read_file(report, name="own", path=paths, **AUTO)
     assert report.facts["own: fields"] == (
         f"description from 'text', code from 'code' in {one}; "
