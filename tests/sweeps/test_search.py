@@ -434,7 +434,7 @@ def test_the_table_of_a_search_has_the_searched_keys(
     plan.write_plan(tmp_path, [plan.Job(("output=out", "optimizer.lr=0.001"), "run", "", label)])
     status.print_summary(tmp_path)
     printed = capsys.readouterr().out
-    assert "1 trial so far" in printed and "optimizer.lr" in printed and "output" not in printed
+    assert ": 1 trial\n" in printed and "optimizer.lr" in printed and "output" not in printed
 
 
 def test_importance_of_each_parameter_is_in_the_summary(

@@ -196,7 +196,7 @@ def _print_jobs(
         typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
         cells = [str(i), *(typed.get(axis, "") for axis in axes), *row]
         lines.append(cells + [""] * (len(texts) + len(columns) - 1 - len(cells)))
-    n = f"{_n(len(jobs), 'trial')} so far" if searched else _runs(len(jobs))
+    n = _n(len(jobs), "trial" if searched else "run")
     print_table(f"{folder.name}: {n}", [*texts, *map(Column, columns[1:])], lines)
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(str(i) for i, other in enumerate(reasons, start=1) if other == reason)
