@@ -32,7 +32,7 @@ CHECKPOINTS = ("ckpt_path", "init_from")
 READ = (*DATA_FILES, *CHECKPOINTS, "prompts", "results")
 WRITTEN = ("output", "cache", "folder", "export")
 SWEPT = (*DATA_FILES, "init_from")  # whose comma lists are sweeps under -m
-NO_PRESET = "~experiment"  # an override that nobody typed: it comes with a typed `data=`
+NO_PRESET = "~experiment"  # the override that is added to a typed `data=`
 Config = Mapping[str, Any]
 
 

@@ -88,9 +88,10 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
         if key not in WRITTEN or key in written_keys(plain):
             for path in value if isinstance(value, list) else [value]:
                 check_path(key, path, plain, several=config_name != "train")
+    values = dict(nodes(written))
     for key, section in nodes(plain):  # in this order, for most of the libraries come last
         if isinstance(section, Mapping) and "_target_" in section:
-            check_arguments(key, section, is_evaluation=config_name != "train", written=written)
+            check_arguments(key, section, is_evaluation=config_name != "train", written=values)
     check_allowed(plain)
     _check_shapes(plain)
     if config_name == "train":
@@ -599,7 +600,7 @@ def check_arguments(
         section: With a `_target_`.
         is_evaluation: Accept `decoding.engine`, and null for `decoding.max_len`: the limit of each
             checkpoint.
-        written: The unresolved config: a value that is copied from another key, as
+        written: Dotted keys to unresolved values: a value that is copied from another key, as
             `data.source.path` from `data.path`, is reported by that key.
     """
     check_allowed(section, at)
@@ -619,7 +620,7 @@ def check_arguments(
 
 def _origin(key: str, written: Section) -> str:
     """Return the key that a value is copied from: `data.path` for `path: ${data.path}`."""
-    value = dict(nodes(written)).get(key)
+    value = written.get(key)
     copied = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
     return _origin(copied[1], written) if copied else key
 
