@@ -148,26 +148,24 @@ def test_summary_warns_of_a_comparison_with_a_single_seed():
     assert "train the best trial with -m seed=1,2,3 before" in " ".join(summarize(of_search))
 
 
-def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
-    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": 2.1004}]
+def detectable(last: float) -> str:
+    """Return the sentence on two rows of two seeds, the last value of which is given."""
+    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": last}]
     paired = {"val/nll": Difference(0.0, -0.2, 0.2, "seeds", False)}
     reference, other = (
         row(name, validation={"nll": replace(figure(2.1), by_seed=own)}, differences=paired)
         for name, own in zip("ab", values, strict=True)
     )
-    text = summarize(results(reference, other))[-1]
+    return summarize(results(reference, other))[-1]
+
+
+def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
+    text = detectable(2.1004)
     assert "2 seeds are too few" in text and "0.000" not in text
 
 
 def test_a_detectable_difference_is_named_with_the_fewest_seeds_that_show_it():
-    values = [{"1": 2.0, "2": 2.1}, {"1": 2.0, "2": 2.1022}]
-    paired = {"val/nll": Difference(0.0, -0.2, 0.2, "seeds", False)}
-    reference, other = (
-        row(name, validation={"nll": replace(figure(2.1), by_seed=own)}, differences=paired)
-        for name, own in zip("ab", values, strict=True)
-    )
-    text = summarize(results(reference, other))[-1]
-    sizes = re.findall(r"below ([\d.]+) with", text)
+    sizes = re.findall(r"below ([\d.]+) with", detectable(2.1022))
     assert sizes and len(sizes) == len({*sizes})
 
 
