@@ -4,7 +4,7 @@ VENV ?= .venv
 INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint coverage demo docs experiments clean
+.PHONY: help train test lint coverage demo docs experiments check-file clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,16 +27,19 @@ coverage: $(VENV)/.installed-dev  ## run the tests, report branch coverage
 	$(VENV)/bin/coverage report
 
 demo: FILE ?= $(firstword $(shell ls -t outputs/*/*/checkpoints/best.ckpt 2>/dev/null))
-demo: $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ckpt
-	@test -n "$(FILE)" || { echo "no checkpoint in outputs: train one, or set FILE="; exit 2; }
+demo: NO_FILE = no checkpoint in outputs: train one, or set FILE=
+demo: check-file $(VENV)/.installed-demo  ## open a web page for a checkpoint: FILE=best.ckpt
 	$(VENV)/bin/python demo.py $(FILE) $(ARGS)
 
 docs: $(VENV)/.installed-docs  ## build the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
 
-experiments: $(VENV)/.installed-dev  ## repeat the experiments: FILE=english_python_data.txt
-	@test -n "$(FILE)" || { echo "name the students' file: FILE=english_python_data.txt"; exit 2; }
+experiments: NO_FILE = name the students' file: FILE=english_python_data.txt
+experiments: check-file $(VENV)/.installed-dev  ## repeat the experiments: FILE=english_python_data.txt
 	$(VENV)/bin/python experiments/run_all.py $(FILE) --two-cores $(ARGS)
+
+check-file:
+	@test -n "$(FILE)" || { echo "$(NO_FILE)"; exit 2; }
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site

@@ -68,10 +68,15 @@ def test_a_run_without_network_or_key_is_recorded_offline(
 
 
 @pytest.mark.parametrize("value", ["true", "1", "YES"])
-def test_wandb_disabled_wins_over_the_mode(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_wandb_disabled_wins_over_the_mode_and_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_DISABLED", value)
-    assert wandb_mode() == "disabled"
+    caplog.set_level("INFO")
+    assert wandb_mode() == wandb_mode() == "disabled"
+    (message,) = caplog.messages
+    assert "logger.wandb has no effect" in message
 
 
 def test_an_empty_mode_is_no_mode(monkeypatch: pytest.MonkeyPatch) -> None:

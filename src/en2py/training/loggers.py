@@ -151,6 +151,8 @@ def wandb_mode() -> str:
     Without one, it is `online` if the user is logged in and `offline` if not; never prompt.
     """
     if mode := wandb_mode_of_environment():
+        if mode == "disabled":
+            log.info("W&B is off by WANDB_MODE or WANDB_DISABLED: logger.wandb has no effect")
         return mode
     os.environ.pop("WANDB_MODE", None)  # W&B refuses an empty one
     import wandb
