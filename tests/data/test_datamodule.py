@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -52,19 +53,41 @@ def test_a_pair_longer_than_the_budget_is_a_batch_alone() -> None:
     assert sorted(map(len, batches)) == [1, 1, 1]
 
 
-@pytest.mark.parametrize("max_tokens", [10, 500])
-def test_batches_of_one_pair_are_reported(
-    pairs: list[Pair],
-    src_vocab: Vocab,
-    tgt_vocab: Vocab,
-    caplog: pytest.LogCaptureFixture,
-    max_tokens: int,
-) -> None:
+MakeData = Callable[[int], PairDataModule]
+
+
+@pytest.fixture
+def data_with(pairs: list[Pair], src_vocab: Vocab, tgt_vocab: Vocab) -> MakeData:
+    """Return data modules by `max_tokens`."""
     train = [TokenizedPair(p, p.description.split(), p.code.split()) for p in pairs]
     prepared = Prepared({"train": train}, src_vocab, tgt_vocab, {}, {}, DataReport(), "")
-    sizes = {"max_tokens": max_tokens, "max_src_len": 99, "max_tgt_len": 99}
-    PairDataModule(prepared, **sizes, max_pairs=None, num_workers=0, seed=1).train_dataloader()
+    return lambda n: PairDataModule(
+        prepared,
+        max_tokens=n,
+        max_src_len=99,
+        max_tgt_len=99,
+        max_pairs=None,
+        num_workers=0,
+        seed=1,
+    )
+
+
+@pytest.mark.parametrize("max_tokens", [10, 500])
+def test_batches_of_one_pair_are_reported(
+    data_with: MakeData, caplog: pytest.LogCaptureFixture, max_tokens: int
+) -> None:
+    data_with(max_tokens).train_dataloader()
     assert ("batch.max_tokens=10: each batch has one pair" in caplog.text) is (max_tokens == 10)
+
+
+@pytest.mark.parametrize("n_hypotheses", [1, 2, 50])
+def test_batches_of_generation_have_a_hypothesis_per_eight_tokens(
+    data_with: MakeData, n_hypotheses: int
+) -> None:
+    data = data_with(32).for_evaluation("train", n_hypotheses)
+    sizes = [len(batch.src) for batch in data.predict_dataloader()]
+    assert max(sizes) == max(1, 32 // 8 // n_hypotheses)
+    assert sum(sizes) == len(data.examples["train"])
 
 
 def test_padding_is_a_small_share() -> None:

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.decoding.beam_search import beam
 from en2py.decoding.cpu_kernels import logsumexp, topk
 from en2py.decoding.greedy import greedy
-from en2py.decoding.hypothesis import Hypothesis
+from en2py.decoding.hypothesis import Hypothesis, hypotheses_per_source
 from en2py.decoding.sampling import sample
 from en2py.models.incremental import IncrementalDecoder
 from en2py.models.transformer import Transformer
@@ -381,3 +382,10 @@ def test_logsumexp_equals_torchs():
     torch.testing.assert_close(
         logsumexp(logits), logits.logsumexp(-1, keepdim=True), atol=1e-4, rtol=0
     )
+
+
+def test_hypotheses_per_source_are_those_of_the_search():
+    assert hypotheses_per_source(partial(greedy, max_len=9)) == 1
+    assert hypotheses_per_source(partial(beam, max_len=9, beam_size=8)) == 8
+    assert hypotheses_per_source(partial(sample, n_samples=16)) == 16
+    assert hypotheses_per_source(greedy) == 1

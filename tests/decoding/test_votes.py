@@ -5,7 +5,7 @@ import torch
 
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.hypothesis import Hypothesis
+from en2py.decoding.hypothesis import Hypothesis, hypotheses_per_source
 from en2py.decoding.votes import Votes
 from en2py.models.incremental import IncrementalDecoder
 from tiny_transformer import N_TGT, padded_ids, transformer
@@ -78,3 +78,7 @@ def test_a_pool_has_distinct_programs_and_follows_the_seed(grammar):
 def test_votes_need_the_tokenizer():
     with pytest.raises(ValueError, match="they need their tokenizer"):
         Votes(**SETTINGS)
+
+
+def test_hypotheses_per_source_are_those_of_the_larger_search():
+    assert hypotheses_per_source(Votes(**SETTINGS, tokenizer=PYTHON)) == 3

@@ -205,7 +205,8 @@ class PairDataModule(pl.LightningDataModule):
 
     Args:
         prepared: The data.
-        max_tokens: Target tokens per training batch, with padding; half of it in evaluation.
+        max_tokens: Target tokens per training batch, with padding; half of it in evaluation, and a
+            hypothesis per eight in generation.
         max_pairs: Number of training pairs, the first ones; None for all.
         num_workers: Loader processes; 0 is fastest, because the data is on the device.
         seed: Seed of the order of training batches.
@@ -232,7 +233,7 @@ class PairDataModule(pl.LightningDataModule):
         self.prepared = prepared
         self.max_tokens, self.num_workers, self.seed = max_tokens, num_workers, seed
         self.neighbours = neighbours
-        self._eval_split = "test"
+        self._eval_split, self._n_hypotheses = "test", 1
         readable = {  # one position is for EOS
             name: [e for e in self._examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
@@ -283,10 +284,10 @@ class PairDataModule(pl.LightningDataModule):
         assert self.neighbours is not None
         return self.prepared.src_vocab.encode(self.neighbours.tokens(place))
 
-    def for_evaluation(self, split: str) -> "PairDataModule":
-        """Return a copy that tests and predicts on a split."""
+    def for_evaluation(self, split: str, n_hypotheses: int = 1) -> "PairDataModule":
+        """Return a copy that tests and predicts on a split, with hypotheses per source."""
         other = copy.copy(self)
-        other._eval_split = split
+        other._eval_split, other._n_hypotheses = split, n_hypotheses
         return other
 
     def sample(self, split: str, n: int) -> list[Pair]:
@@ -353,8 +354,9 @@ class PairDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the pairs of the evaluated split with a source within the limit; no targets."""
         examples = [Example(e.index, e.src, ()) for e in self._readable[self._eval_split]]
-        lengths = [(len(e.src) + 1, len(e.src) + 1) for e in examples]
-        sampler = EpochBatches(lengths, self.max_tokens // 4, None, *self._rank_and_world())
+        least = 32 * self._n_hypotheses  # so a batch has a hypothesis per eight of `max_tokens`
+        lengths = [(n := len(e.src) + 1, max(n, least)) for e in examples]
+        sampler = EpochBatches(lengths, 4 * self.max_tokens, None, *self._rank_and_world())
         return self._loader_of(self._stored(examples), sampler)
 
     def _rank_and_world(self) -> tuple[int, int]:

@@ -53,19 +53,19 @@ class Votes:
         if tokenizer is None:
             raise ValueError("votes compile programs, so they need their tokenizer")
         self.n_retrieved, self._tokenizer = n_retrieved, tokenizer
-        self._searches = [
+        self.searches = [
             partial(
                 beam, max_len=max_len, beam_size=beam_size, length_penalty=length_penalty, **limits
             )
         ]
         if n_samples:
             drawing = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-            self._searches.append(partial(drawing, max_len=max_len, n_samples=n_samples, **limits))
+            self.searches.append(partial(drawing, max_len=max_len, n_samples=n_samples, **limits))
 
     @torch.inference_mode()
     def __call__(self, model: Model, src: Tensor, vocab: Vocab) -> list[list[Hypothesis]]:
         """Return the distinct programs that compile, all if none does, by likelihood per token."""
-        found = [search(model, src, vocab) for search in self._searches]
+        found = [search(model, src, vocab) for search in self.searches]
         return [
             self._ranked([h for own in hypotheses for h in own], vocab)
             for hypotheses in zip(*found, strict=True)

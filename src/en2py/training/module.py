@@ -19,7 +19,7 @@ from en2py.data.batch import Batch, Example, collate
 from en2py.data.neighbours import Neighbours
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab, spelling_bits
-from en2py.decoding.hypothesis import Engine, Hypothesis, Model
+from en2py.decoding.hypothesis import Engine, Hypothesis, Model, hypotheses_per_source
 from en2py.errors import UserError
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.models.attention_maps import attention_maps
@@ -29,6 +29,7 @@ from en2py.models.transformer import Transformer
 from en2py.training.losses import normalizer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
+_HYPOTHESES = 256  # of a decoding batch: fewer need more steps in all, more gain little
 Search = Callable[[Model | Engine, Tensor, Vocab], list[list[Hypothesis]]]
 
 
@@ -275,27 +276,23 @@ class Seq2SeqModule(pl.LightningModule):
 
     @overload  # a text is also an iterable of texts, and the first match counts
     def generate(  # type: ignore[overload-overlap]
-        self, descriptions: str, search: Search | None = ..., max_rows: int = ...
+        self, descriptions: str, search: Search | None = ...
     ) -> str: ...
 
     @overload
-    def generate(
-        self, descriptions: Iterable[str], search: Search | None = ..., max_rows: int = ...
-    ) -> list[str]: ...
+    def generate(self, descriptions: Iterable[str], search: Search | None = ...) -> list[str]: ...
 
     @torch.inference_mode()
     def generate(
         self,
         descriptions: str | Iterable[str],
         search: Search | None = None,
-        max_rows: int = 32,
     ) -> str | list[str]:
         """Generate a program for a description, or a list of programs for a list of descriptions.
 
         Args:
             descriptions: Tasks in English.
             search: A decoding function; None: that of the module.
-            max_rows: Descriptions per decoding batch.
 
         Raises:
             UserError: If a description is no text, is empty or too long, or has no known word; the
@@ -317,21 +314,18 @@ class Seq2SeqModule(pl.LightningModule):
                 warnings.warn(
                     f"{name} has words that the model does not know: {words}", stacklevel=3
                 )
-        programs = self.programs(texts, search, max_rows)
+        programs = self.programs(texts, search)
         return programs[0] if is_one else programs
 
-    def programs(
-        self, descriptions: Iterable[str], search: Search | None = None, max_rows: int = 32
-    ) -> list[str]:
+    def programs(self, descriptions: Iterable[str], search: Search | None = None) -> list[str]:
         """Return the best program of a search per description, whatever words the model knows."""
-        return [self.text(found[0]) for found in self.candidates(descriptions, search, max_rows)]
+        return [self.text(found[0]) for found in self.candidates(descriptions, search)]
 
     @torch.inference_mode()
     def candidates(
         self,
         descriptions: Iterable[str],
         search: Search | None = None,
-        max_rows: int = 32,
         on_progress: Callable[[int], None] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return the hypotheses of a search, best first, per description; see `generate`.
@@ -339,7 +333,6 @@ class Seq2SeqModule(pl.LightningModule):
         Args:
             descriptions: Tasks in English.
             search: A decoding function; None: that of the module.
-            max_rows: Descriptions per decoding batch.
             on_progress: Called after each batch with the number of descriptions so far.
 
         Raises:
@@ -353,12 +346,13 @@ class Seq2SeqModule(pl.LightningModule):
         ]
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
-        decoder = IncrementalDecoder(self.model)
+        search, decoder = search or self.search, IncrementalDecoder(self.model)
+        n_sources = max(1, _HYPOTHESES // hypotheses_per_source(search))
         with self._without_dropout(), self._full_precision():
-            for first in range(0, len(examples), max_rows):
-                rows = examples[first : first + max_rows]
+            for first in range(0, len(examples), n_sources):
+                rows = examples[first : first + n_sources]
                 src = collate(rows, self.tgt_vocab).src.to(self.device)
-                results = (search or self.search)(decoder, src, self.tgt_vocab)
+                results = search(decoder, src, self.tgt_vocab)
                 for example, hypotheses in zip(rows, results, strict=True):
                     found[example.index] = hypotheses
                 if on_progress is not None:

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 
 from en2py.console import Progress, progress_bar
 from en2py.data.datamodule import PairDataModule
+from en2py.decoding.hypothesis import hypotheses_per_source
 from en2py.evaluation.metrics.token_metrics import token_counts
 from en2py.evaluation.scores import EvaluationRow, Tables
 from en2py.training.distributed import all_gather
@@ -97,7 +98,8 @@ def generate_programs(
     """
     title = f"generating programs for {_PAIRS[split]}"
     with module.searching_with(search or module.search), _watched(trainer, title):
-        batches: Any = trainer.predict(module, datamodule.for_evaluation(split)) or []
+        data = datamodule.for_evaluation(split, hypotheses_per_source(module.search))
+        batches: Any = trainer.predict(module, data) or []
     candidates: list[list[str]] = [[] for _ in datamodule.prepared.splits[split]]
     for batch in all_gather(batches):
         for index, texts in batch:
