@@ -71,6 +71,7 @@ from en2py.evaluation.scores import (
 )
 from en2py.training import build
 from en2py.training.checkpoints import AtomicCheckpointIO
+from en2py.training.cpu_threads import warn_of_busy_cores
 from en2py.training.loggers import log_evaluated_run, log_results
 from en2py.training.module import Search, Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
@@ -270,6 +271,7 @@ def _score_checkpoint(
             f"({', '.join(limits)}): leave this checkpoint out, or evaluate it on shorter pairs"
         )
     trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
+    warn_of_busy_cores(trainer.strategy.root_device)
     row = _score_run(name, run, module, datamodule, trainer, data)
     extras: dict[str, Any] = {"attention": _attention(module, row, cfg.attention, cfg.n_maps)}
     if cfg.pass_at_k.n_samples:

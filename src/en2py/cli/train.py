@@ -52,6 +52,7 @@ from en2py.training.checkpoints import (
     keep_weights,
     load_checkpoint,
 )
+from en2py.training.cpu_threads import warn_of_busy_cores
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.initialization import copy_weights
@@ -172,6 +173,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     pruning = pruning_callback(run.name)
     trainer = build.trainer(config, folder, loggers, pruning)
     log.info(build.describe(module, trainer))
+    warn_of_busy_cores(trainer.strategy.root_device)
     pl.seed_everything(config["seed"], verbose=False)
     preparation = time.monotonic() - started
     build.fit(trainer, module, datamodule, path)
