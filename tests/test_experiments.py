@@ -46,7 +46,10 @@ SCRIPTED = {  # nothing is trained
     "What helps on small data",
     "Models and the retrieval baseline",
 }
-WITHOUT_PRESET = {"combinations"}  # it uses the default preset
+WITHOUT_PRESET = {
+    "behaviour_split",  # that of `tokenizers`
+    "combinations",  # the default preset
+}
 ASKED = (
     "pretrained_vectors joint_vectors keyword_weights loss_functions embedding_sources"
     " model_sizes transformer_variants schedules tokenizers eval_metrics"
