@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from en2py.data import datamodule
 from en2py.data.batch import Example, Store, collate
 from en2py.data.datamodule import EpochBatches, PairDataModule
 from en2py.data.pairs import DataReport, Pair
@@ -88,6 +89,14 @@ def test_batches_of_generation_have_a_hypothesis_per_eight_tokens(
     sizes = [len(batch.src) for batch in data.predict_dataloader()]
     assert max(sizes) == max(1, 32 // 8 // n_hypotheses)
     assert sum(sizes) == len(data.examples["train"])
+
+
+def test_batches_of_generation_are_bounded(
+    data_with: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datamodule, "HYPOTHESES", 2)
+    data = data_with(16_384).for_evaluation("train", 1)
+    assert max(len(batch.src) for batch in data.predict_dataloader()) == 2
 
 
 def test_padding_is_a_small_share() -> None:

@@ -22,6 +22,7 @@ from en2py.data.vocab import Vocab, spelling_bits
 
 log = logging.getLogger(__name__)
 
+HYPOTHESES = 256  # most of a decoding batch: fewer need more steps in all, more gain little
 _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 _TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
 
@@ -206,7 +207,7 @@ class PairDataModule(pl.LightningDataModule):
     Args:
         prepared: The data.
         max_tokens: Target tokens per training batch, with padding; half of it in evaluation, and a
-            hypothesis per eight in generation.
+            hypothesis per eight in generation, at most `HYPOTHESES`.
         max_pairs: Number of training pairs, the first ones; None for all.
         num_workers: Loader processes; 0 is fastest, because the data is on the device.
         seed: Seed of the order of training batches.
@@ -354,9 +355,10 @@ class PairDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the pairs of the evaluated split with a source within the limit; no targets."""
         examples = [Example(e.index, e.src, ()) for e in self._readable[self._eval_split]]
-        least = 32 * self._n_hypotheses  # so a batch has a hypothesis per eight of `max_tokens`
+        # So a batch has a hypothesis per eight of `max_tokens`.
+        least, budget = 32 * self._n_hypotheses, 4 * min(self.max_tokens, 8 * HYPOTHESES)
         lengths = [(n := len(e.src) + 1, max(n, least)) for e in examples]
-        sampler = EpochBatches(lengths, 4 * self.max_tokens, None, *self._rank_and_world())
+        sampler = EpochBatches(lengths, budget, None, *self._rank_and_world())
         return self._loader_of(self._stored(examples), sampler)
 
     def _rank_and_world(self) -> tuple[int, int]:

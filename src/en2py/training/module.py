@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from en2py.data.batch import Batch, Example, collate
+from en2py.data.datamodule import HYPOTHESES
 from en2py.data.neighbours import Neighbours
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab, spelling_bits
@@ -29,7 +30,6 @@ from en2py.models.transformer import Transformer
 from en2py.training.losses import normalizer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
-_HYPOTHESES = 256  # of a decoding batch: fewer need more steps in all, more gain little
 Search = Callable[[Model | Engine, Tensor, Vocab], list[list[Hypothesis]]]
 
 
@@ -347,7 +347,7 @@ class Seq2SeqModule(pl.LightningModule):
         examples.sort(key=lambda example: len(example.src))
         found: list[list[Hypothesis]] = [[] for _ in examples]
         search, decoder = search or self.search, IncrementalDecoder(self.model)
-        n_sources = max(1, _HYPOTHESES // hypotheses_per_source(search))
+        n_sources = max(1, HYPOTHESES // hypotheses_per_source(search))
         with self._without_dropout(), self._full_precision():
             for first in range(0, len(examples), n_sources):
                 rows = examples[first : first + n_sources]
