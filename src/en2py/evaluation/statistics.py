@@ -73,7 +73,8 @@ def cluster_bootstrap(
         n_resamples: R.
     """
     sums = _cluster_sums(counts, clusters)  # [G, C]
-    totals = _resampled(sums, seed, n_resamples)  # [R, C]
+    drawn = _drawn(len(sums), seed, n_resamples)
+    totals = np.concatenate([times @ sums for times in drawn])  # [R, C]
     (whole,) = values(sums.sum(axis=0, keepdims=True))
     return _percentiles(float(whole), values(totals), int(sums.any(axis=1).sum()))
 
@@ -173,14 +174,12 @@ def _cluster_sums(counts: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
     return sums
 
 
-def _resampled(sums: Floats, seed: int, n_resamples: int) -> Floats:
-    """Sum the counts of G clusters drawn with replacement, R times, `[R, C]`."""
-    return np.concatenate([times @ sums for times in _drawn(len(sums), seed, n_resamples)])
-
-
 @lru_cache(maxsize=2)  # the metrics of a table share the resamples of its clusters
 def _drawn(n: int, seed: int, n_resamples: int) -> list[NDArray[np.uint16]]:
-    """Return how often each of `n` clusters is drawn, in blocks of resamples, `[<= _BLOCK, G]`."""
+    """Return how often each of `n` clusters is drawn with replacement, in blocks of resamples.
+
+    A block is `[<= _BLOCK, G]`.
+    """
     rng = np.random.default_rng(seed)
     blocks = []
     for first in range(0, n_resamples, _BLOCK):

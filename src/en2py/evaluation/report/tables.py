@@ -231,25 +231,15 @@ def oracles_tables(oracles: Mapping[str, Any], n_pairs: int) -> list[Table]:
     return found
 
 
-def facts(record: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Return a record of any depth as labels and texts: fixed settings, hashes, versions."""
-    found: list[tuple[str, str]] = []
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            found += facts(value, f"{prefix}{key}: ")
-        else:
-            found.append((f"{prefix}{key}", _text(value)))
-    return found
+def facts(record: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return a record as labels and texts: fixed settings, hashes, versions."""
+    return [(key, _text(value)) for key, value in record.items()]
 
 
 def _text(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or MISSING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return whole(value) if isinstance(value, int) else f"{value:,.4g}"
-    return MISSING if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return whole(value) if isinstance(value, int) else str(value)
 
 
 def _place(rows: Sequence[ResultRow], row: ResultRow) -> int | None:
