@@ -118,7 +118,7 @@ def refused(kind: str, code: str) -> list[str]:
     """Return the tokens of a program up to the first one that is refused."""
     vocab, tokenizer = KINDS[kind]
     grammar = Grammar(vocab, tokenizer)
-    state, tokens = grammar.start(), tokenizer.tokenize(code)
+    state, tokens = State(), tokenizer.tokenize(code)
     for place, token_id in enumerate(vocab.encode(tokens)):
         state = grammar.extend(state, token_id, 1000)
         if state is None:
@@ -153,7 +153,7 @@ def test_tokens_of_a_program_are_allowed(kind, code):
 )
 def test_last_token_is_refused(tokens):
     grammar = Grammar(WORDS, PYTHON)
-    state = grammar.start()
+    state = State()
     *before, last = tokens.split()
     for token in before:
         state = grammar.extend(state, *WORDS.encode([token]), 1000)
@@ -200,7 +200,7 @@ def test_end_of_a_line_closes_what_is_open(search):
 
 def test_end_is_refused_inside_a_statement():
     grammar = Grammar(WORDS, PYTHON)
-    state = grammar.start()
+    state = State()
     assert grammar.extend(state, WORDS.eos_id, 0) is state  # the empty program compiles
     state = grammar.extend(state, *WORDS.encode(["if"]), 1000)
     assert grammar.extend(state, WORDS.eos_id, 1000) is None
@@ -209,7 +209,7 @@ def test_end_is_refused_inside_a_statement():
 def test_token_whose_closing_does_not_fit_is_refused():
     grammar = Grammar(WORDS, PYTHON)
     token = WORDS.encode(["("])[0]
-    state = grammar.start()
+    state = State()
     assert grammar.extend(state, token, 2) is not None  # `)` and the end
     assert grammar.extend(state, token, 1) is None
 
@@ -219,7 +219,7 @@ def test_closings_lead_to_the_end(kind):
     vocab, tokenizer = KINDS[kind]
     grammar = Grammar(vocab, tokenizer)
     for code in PROGRAMS:
-        state = grammar.start()
+        state = State()
         for token_id in vocab.encode(tokenizer.tokenize(code)[:9]):
             state = grammar.extend(state, token_id, 1000)
         ids = vocab.encode(tokenizer.tokenize(code)[:9])
@@ -231,7 +231,7 @@ def test_closings_lead_to_the_end(kind):
 
 def test_part_of_a_keyword_may_become_a_name():
     grammar = Grammar(IN_PIECES, PIECES)
-    state = grammar.start()
+    state = State()
     for piece in PIECES.tokenize("def isEven(x): pass"):
         assert piece in IN_PIECES and piece not in keyword.softkwlist
         state = grammar.extend(state, *IN_PIECES.encode([piece]), 1000)
@@ -241,7 +241,7 @@ def test_part_of_a_keyword_may_become_a_name():
 def following(text: str) -> tuple[Grammar, State]:
     """Return the grammar of pieces and its state after a text, of which the last token is open."""
     grammar = Grammar(IN_PIECES, PIECES)
-    state = grammar.start()
+    state = State()
     for piece in text.split():
         state = grammar.extend(state, IN_PIECES.tokens.index(piece), 1000)
         assert state is not None, piece

@@ -148,7 +148,7 @@ class _Followed:
         self, constraints: Constraints, grammar: Grammar, n_sources: int, width: int
     ) -> None:
         self._constraints, self._grammar, self._width = constraints, grammar, width
-        self._states = [[grammar.start()] * width for _ in range(n_sources)]
+        self._states = [[State()] * width for _ in range(n_sources)]
         self._known: dict[tuple[int, int, int], State | None] = {}  # of continuations
         self._refused: Counter[tuple[int, int]] = Counter()  # of hypotheses
 

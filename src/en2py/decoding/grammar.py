@@ -36,7 +36,7 @@ _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
 @dataclass(frozen=True)
 class State:
-    """The program so far.
+    """The program so far; without arguments the empty one.
 
     Attributes:
         done: Text of the lines that have ended.
@@ -91,10 +91,6 @@ class Grammar:
             token: _with_name(own, self._name)
             for token, own in {**_USUAL, NEWLINE: f"{INDENT} x"}.items()
         }
-
-    def start(self) -> State:
-        """Return the state of the empty program."""
-        return State()
 
     def forced(self, state: State) -> int:
         """Return the first id of the closing, or EOS."""
@@ -180,7 +176,7 @@ class Grammar:
             text = state.done + indent + (write_line(line) if line else "")
             if not _can_continue(text):
                 continue
-            suffix_ids = self._ids_of_suffix(suffix)
+            suffix_ids = self.vocab.encode(GLUE + letter for letter in letters_of(suffix))
             n_meaningless = 0
             for attempt in self._attempts(hint, token):
                 full = (*attempt, *self._handlers(replace(state, line=line), attempt))
@@ -251,9 +247,6 @@ class Grammar:
         plain = ["0"] if state.glued else ["", "0"] if is_part else [""]
         rest = [word[len(token) :] for word in keyword.kwlist if word.startswith(token)]
         return [*plain, *filter(None, rest)]
-
-    def _ids_of_suffix(self, suffix: str) -> list[int]:
-        return self.vocab.encode(GLUE + letter for letter in letters_of(suffix))
 
     def _ids(self, tokens: Sequence[str]) -> list[int] | None:
         """Return the ids of a closing, None if it cannot be spelled."""
