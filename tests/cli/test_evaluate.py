@@ -215,6 +215,38 @@ def copied(best: Path, stem: str) -> Path:
     return best.with_name(f"{stem}.ckpt")
 
 
+def with_split_hash(best: Path, split_hash: str) -> Path:
+    """Write the checkpoint of a run, as if its data had been others."""
+    content = checkpoints.load_checkpoint(best)
+    content["en2py"] = {**content["en2py"], "split_hash": split_hash}
+    path = best.with_name("other.ckpt")
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    return path
+
+
+def test_another_split_is_reported_before_the_scores_and_directly_below_the_table(
+    make: Make,
+    score: Score,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("en2py.cli.evaluate.warn_of_busy_cores", asked.append)
+    files = [make("seed=1"), *(with_split_hash(make(f"seed={seed}"), "1") for seed in (1, 2, 3))]
+    typed = f"ckpt_path={','.join(map(str, files))}"
+    assert score(typed, "baseline=none", "attention=[]", f"folder={tmp_path / 'a'}") == 0
+    assert len(asked) == 1  # busy cores are reported once, not for each checkpoint
+    messages = [record.getMessage() for record in caplog.records]
+    scoring = next(i for i, text in enumerate(messages) if text.startswith("scoring "))
+    (warning,) = (text for text in messages[:scoring] if "(another split hash)" in text)
+    assert warning.startswith("warning: ") and warning.count("-seed") == 3
+    lines = capsys.readouterr().out.splitlines()
+    table = next(i for i, line in enumerate(lines) if line.startswith("checkpoint=other "))
+    assert lines[table + 2].startswith("warning: checkpoint=other: the data or their preparation")
+
+
 def test_seeds_are_means_of_checkpoints_of_the_same_file_name(
     make: Make, score: Score, tmp_path: Path
 ) -> None:

@@ -40,6 +40,10 @@ from en2py.training.testing import predictions_key
 
 log = logging.getLogger(__name__)
 
+OTHER_SPLIT = (
+    "the data or their preparation differ from its training (another split hash), so held-out "
+    "pairs may have been trained on"
+)
 _SOURCE = Path(__file__).parents[1]
 Programs = list[list[str]]  # per pair, best first
 
@@ -139,10 +143,7 @@ class CheckpointRun:
         """Return remarks on its data for the reader of the results."""
         found = []
         if self.prepared.split_hash != self.metadata["split_hash"]:
-            found.append(
-                "the data or their preparation differ from its training (another split hash), so "
-                "test pairs may have been trained on"
-            )
+            found.append(OTHER_SPLIT)
         if limit := validation_limit(self.config["trainer"]):
             found.append(
                 f"val/nll is over all validation pairs here, and was over {limit} in training"

@@ -23,7 +23,7 @@ from en2py.cli.checkpoint_runs import (
     find_checkpoint,
     find_runs,
 )
-from en2py.cli.evaluation_data import EvaluationData, open_data
+from en2py.cli.evaluation_data import EvaluationData, is_of_leakage, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import log_own_tests, print_samples
 from en2py.cli.votes import Pool
@@ -53,7 +53,7 @@ from en2py.evaluation.behaviour.cached import count_testable
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.program_metrics import SECONDS
-from en2py.evaluation.metrics.registry import COMPARISON, figure_of, metric
+from en2py.evaluation.metrics.registry import COMPARISON, figure_of, listed, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.summary import notes_of, ranked_by
@@ -87,6 +87,7 @@ _NOT_NAMED = re.compile(
     r"|sandbox.min_level)\b"
 )
 _LONGEST = 120  # characters of a folder's name
+_LISTED = 3  # checkpoints that a warning names
 _VERSIONS = ("en2py", "torch", "pytorch-lightning", "sacrebleu", "scikit-learn", "numpy", "scipy")
 _SIGNATURES = {
     "behaves": "same results, changed arguments and output as the reference on up to 40 inputs",
@@ -147,10 +148,15 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         f"{data.facts['n_clusters']:,} clusters"
     )
     make_folder(folder, "folder")
+    remarks = [[*run.notes(), *data.notes_of(run)] for run in runs]
+    _warn_of_leakage(runs, remarks)
+    if runs:  # once, not for each checkpoint
+        warn_of_busy_cores(_trainer(cfg, runs[0]).strategy.root_device)
 
     rows = [
-        _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
-        for run, name in zip(runs, numbered([run.name for run in runs]), strict=True)
+        dataclasses.replace(row, notes=[*own, *row.notes])
+        for run, name, own in zip(runs, numbered([run.name for run in runs]), remarks, strict=True)
+        for row in [_score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)]
     ]
     if len(stems) > 1:  # seeds are compared with those of the same file name alone
         rows = [_with_checkpoint(row, run) for row, run in zip(rows, runs, strict=True)]
@@ -170,9 +176,9 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         write_report(folder, results)
     # After everything is written: a failed print loses no result.
     _print_table(results)
+    for note in sorted(notes_of(results.rows), key=is_of_leakage, reverse=True):
+        log.info(f"warning: {note}" if is_of_leakage(note) else note)
     log_own_tests(results.oracles.get("own tests", {}))
-    for note in notes_of(results.rows):
-        log.info(note)
     if len(runs) == 1:
         print_samples(rows[0].samples(3))
     label = "-".join([data.label, *map(_short, search)])
@@ -243,11 +249,23 @@ def _default_folder(
 # -- scores ---------------------------------------------------------------------------------------
 
 
-def _trainer(accelerator: str, devices: Any, config: Mapping[str, Any]) -> pl.Trainer:
+def _warn_of_leakage(runs: Sequence[CheckpointRun], remarks: Sequence[Sequence[str]]) -> None:
+    """Warn before the pairs are scored; the same remarks are printed below the table."""
+    found: dict[str, list[str]] = {}
+    for run, own in zip(runs, remarks, strict=True):
+        for note in filter(is_of_leakage, own):
+            found.setdefault(note, []).append(run.name)
+    for note, names in found.items():
+        rest = f"{len(names) - _LISTED} others"
+        shown = names if len(names) <= _LISTED + 1 else [*names[:_LISTED], rest]
+        log.warning(f"warning: {listed(shown)}: {note}")
+
+
+def _trainer(cfg: DictConfig, run: CheckpointRun) -> pl.Trainer:
     return pl.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        precision=build.precision(config["trainer"]["precision"]),
+        accelerator=cfg.trainer.accelerator,
+        devices=cfg.trainer.devices,
+        precision=build.precision(run.config["trainer"]["precision"]),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -270,8 +288,7 @@ def _score_checkpoint(
             f"none of the {len(data.pairs):,} pairs fits into the model of {run.name} "
             f"({', '.join(limits)}): leave this checkpoint out, or evaluate it on shorter pairs"
         )
-    trainer = _trainer(cfg.trainer.accelerator, cfg.trainer.devices, run.config)
-    warn_of_busy_cores(trainer.strategy.root_device)
+    trainer = _trainer(cfg, run)
     row = _score_run(name, run, module, datamodule, trainer, data)
     extras: dict[str, Any] = {"attention": _attention(module, row, cfg.attention, cfg.n_maps)}
     if cfg.pass_at_k.n_samples:
@@ -316,7 +333,7 @@ def _score_run(
         validation=validation,
         tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
         vocab=run.prepared.tgt_vocab.tokens,
-        notes=[*run.notes(), *data.notes_of(run), *origins],
+        notes=origins,
     )
 
 

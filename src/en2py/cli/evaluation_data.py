@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.checkpoint_runs import CheckpointRun, common_pairs
+from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun, common_pairs
 from en2py.cli.tables import log_fields, log_warnings
 from en2py.data.duplicates import (
     LEAKAGE,
@@ -40,6 +40,7 @@ from en2py.training.initial_data import initial_data, n_known_to_initial_weights
 log = logging.getLogger(__name__)
 
 _UNKNOWN = "the pairs that its initial weights were trained on are unknown"
+_KNOWN = "are near-duplicates of pairs of its initial weights"
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,12 @@ def _overlap_of_initial_weights(run: CheckpointRun, pairs: Sequence[Pair]) -> li
         n = n_known_to_initial_weights(run.config, run.prepared, pairs)
     except UserError as error:
         return [f"{_UNKNOWN}: {error}"]
-    text = f"{n:,} of {len(pairs):,} pairs are near-duplicates of pairs of its initial weights"
-    return [text] if n else []
+    return [f"{n:,} of {len(pairs):,} pairs {_KNOWN}"] if n else []
+
+
+def is_of_leakage(note: str) -> bool:
+    """Return whether a remark says that a run may have been trained on the evaluated pairs."""
+    return any(text in note for text in (OTHER_SPLIT, _UNKNOWN, _KNOWN))
 
 
 def _max_pairs(runs: Sequence[CheckpointRun]) -> int | None:
