@@ -310,6 +310,20 @@ def test_search_is_in_the_summary_of_its_own_runs_alone(
     assert not is_shown("", None)
 
 
+def test_the_row_of_a_search_with_one_scored_trial_has_the_searched_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "t-m-e-plain-seed1-bbbbbbbbbb"
+    on_disk(tmp_path, name, choices={"loss": "plain"})
+    best = {"trial": 1, "run": name, "value": 2.5, "params": {"loss": "plain"}}
+    record = {"sweep": "s", "finished": 1, "pruned": 0, "best": best, "importance": {}}
+    (tmp_path / "search.json").write_text(json.dumps(record))
+    results = summarize_study(tmp_path)
+    assert results.axes == ["loss"] and results.reference_row == "loss=plain"
+    assert [row.name for row in results.rows] == ["loss=plain"]
+    assert "t-m-e-plain" not in capsys.readouterr().out
+
+
 def test_a_setting_that_only_other_runs_do_not_have_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -177,10 +177,15 @@ def make_rows(
     return sorted(rows, key=rank)  # stable: baselines keep their order
 
 
-def reference_name(runs: Sequence[RunMetrics]) -> str:
-    """Return the name of the reference row; empty if there is no model."""
+def reference_name(runs: Sequence[RunMetrics], varied: Sequence[str] | None = None) -> str:
+    """Return the name of the reference row; empty if there is no model.
+
+    Args:
+        runs: See `make_rows`.
+        varied: See `make_rows`.
+    """
     groups = configurations(runs)
-    named = zip(groups, _names(groups, axes(runs)), strict=True)
+    named = zip(groups, _names(groups, axes(runs) if varied is None else varied), strict=True)
     return next((name for own, name in named if own[0].kind == MODEL), "")
 
 

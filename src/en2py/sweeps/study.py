@@ -8,7 +8,7 @@ row per run, which can be kept without the folders.
 import csv
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -149,10 +149,13 @@ def summarize_study(
     runs = read_study(folder)
     own = _runs_of_sweeps(folder, runs) if names is None else _in_order(runs, names)
     others = [run for run in runs if run not in own]
-    results = results_of(own, folder.stem, _unfinished(folder) if folder.is_dir() else ())
+    search = _search_of(folder, own, names)
+    searched = search["best"]["params"] if search else ()
+    unfinished = _unfinished(folder) if folder.is_dir() else ()
+    results = results_of(own, folder.stem, unfinished, searched=searched)
     if others:
         results = _with_others(results, own, others)
-    results = replace(results, search=_search_of(folder, own, names))
+    results = replace(results, search=search)
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     make_folder(target, "folder")
     write_report(target, results, "summary")
@@ -209,16 +212,24 @@ def _runs_of_sweeps(folder: Path, runs: Sequence[StoredRun]) -> list[StoredRun]:
     return [run for run in runs if any(_same_held_out(run, other) for other in largest)]
 
 
-def results_of(runs: Sequence[StoredRun], title: str, unfinished: Sequence[State] = ()) -> Results:
+def results_of(
+    runs: Sequence[StoredRun],
+    title: str,
+    unfinished: Sequence[State] = (),
+    searched: Iterable[str] = (),
+) -> Results:
     """Return the content of a report on runs; the configuration of the first is the reference.
 
     Args:
         runs: At least one.
         title: Title of the report.
         unfinished: The states of the other runs of the study.
+        searched: The keys of a search, which name its rows even if it has one trial so far.
     """
     first = runs[0]
     metrics = [_metrics(run, first) for run in runs]
+    varied = axes(metrics) or list(searched)
+    rank_by = "bpc" if any(m.not_comparable for m in metrics) else "nll"
     data: dict[str, Any] = {"name": first.settings.get("data", ""), "part": "test"}
     if len({run.facts["split_hash"] for run in runs}) == 1:
         data["split_hash"] = first.facts["split_hash"]
@@ -229,10 +240,10 @@ def results_of(runs: Sequence[StoredRun], title: str, unfinished: Sequence[State
     return Results(
         title=title,
         data=data,
-        axes=axes(metrics),
+        axes=varied,
         fixed=fixed(metrics),
-        rows=make_rows(metrics, rank_by="bpc" if any(m.not_comparable for m in metrics) else "nll"),
-        reference_row=reference_name(metrics),
+        rows=make_rows(metrics, rank_by=rank_by, varied=varied),
+        reference_row=reference_name(metrics, varied),
         oracles={},
         samples=[],
         attention=[],
