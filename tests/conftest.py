@@ -116,7 +116,7 @@ def no_sweep_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the preparation of the data of a sweep: its first run does it."""
-    monkeypatch.setattr("en2py.sweeps.preparation.prepare_data", lambda configs, n_parallel: None)
+    monkeypatch.setattr("en2py.sweeps.sweeper.prepare_data", lambda configs, n_parallel: None)
 
 
 @pytest.fixture

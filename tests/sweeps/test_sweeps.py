@@ -20,11 +20,10 @@ from en2py.config import composition
 from en2py.console import in_job, set_job
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.sweeps import plan, preparation, status
-from en2py.sweeps.preparation import prepare_data
+from en2py.sweeps import plan, status
 from en2py.sweeps.status import remaining_time
 from en2py.sweeps.study import read_study, results_of
-from en2py.sweeps.sweeper import StudySweeper
+from en2py.sweeps.sweeper import StudySweeper, prepare_data
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
@@ -249,7 +248,7 @@ def test_data_is_prepared_once_and_the_time_is_that_of_finished_runs(
     monkeypatch.setattr(build, "prepare", lambda **all: calls.append(1) or prepare(**all))
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
-    monkeypatch.setattr(preparation, "prepare_data", prepare_data)
+    monkeypatch.setattr("en2py.sweeps.sweeper.prepare_data", prepare_data)
     assert command(main, "train", argv=words) == 0
     printed = capsys.readouterr().out
     assert len(calls) == 1 and "data prepared once for all runs" in printed

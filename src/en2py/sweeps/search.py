@@ -27,9 +27,8 @@ from en2py.config.run_name import config_digest, data_key, differences
 from en2py.config.validation import check_values
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
-from en2py.sweeps import plan, preparation, status
+from en2py.sweeps import plan, status, sweeper
 from en2py.sweeps.search_space import Space, rounded, search_space, space_text
-from en2py.sweeps.sweeper import StudySweeper, keep_weights
 from en2py.sweeps.trial import SEARCH
 from en2py.training import run_folder
 
@@ -55,7 +54,7 @@ class RoundedTPESampler(optuna.samplers.TPESampler):  # type: ignore[misc]
         return rounded(super().sample_independent(study, trial, name, distribution), distribution)
 
 
-class SearchSweeper(StudySweeper):
+class SearchSweeper(sweeper.StudySweeper):
     """Search for the lowest `val/nll`.
 
     Args:
@@ -149,7 +148,7 @@ class SearchSweeper(StudySweeper):
             configs = [cfg for _, cfg in planned.values() if cfg is not None]
             if is_first and configs:
                 left = self.n_trials - len(self._trials(*_DONE))
-                preparation.prepare_data([configs[0]] * max(left, 1), n_parallel)
+                sweeper.prepare_data([configs[0]] * max(left, 1), n_parallel)
                 is_first = False
             for job in jobs:
                 if job.run and self.config.get("fresh"):
@@ -166,7 +165,9 @@ class SearchSweeper(StudySweeper):
             known |= {number for number, _ in batch}
         if self.config.checkpoints.keep == "weights":
             runs = {self._job(trial).run for trial in self._trials(*_DONE)} - trained
-            keep_weights(self.folder / run for run in sorted(runs) if self._is_finished(run))
+            sweeper.keep_weights(
+                self.folder / run for run in sorted(runs) if self._is_finished(run)
+            )
         others = [trial for trial in self._trials(*_DONE) if trial.number not in known]
         plan.write_plan(self.folder, [self._job(trial) for trial in others])
 
@@ -263,8 +264,8 @@ class SearchSweeper(StudySweeper):
         assert self.config is not None
         if self.config.hydra.job.config_name != "train":
             raise UserError("hydra/sweeper=search: only train.py searches")
-        sweeper = self.config.hydra.sweeper
-        settings = {key: value for key, value in sweeper.items() if key != "params"}
+        own = self.config.hydra.sweeper.items()
+        settings = {key: value for key, value in own if key != "params"}
         check_settings(SearchSweeper, "hydra.sweeper", settings)
 
     def _check_comparable(self, fixed: Sequence[str], space: Space) -> list[dict[str, Any]]:

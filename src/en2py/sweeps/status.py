@@ -79,7 +79,7 @@ def remaining_time(study: Path, n_parallel: int) -> str:
     mean = sum(seconds) / len(seconds)
     rounds = -(-n_left // n_parallel)
     return (
-        f"{len(seconds)} of {_runs(len(runs))} finished; about {duration(mean * rounds)} left "
+        f"{len(seconds)} of {_number(len(runs))} finished; about {duration(mean * rounds)} left "
         f"({duration(mean)} a run)"
     )
 
@@ -121,7 +121,7 @@ def print_search(
         parameters: Key to what is searched, in words.
     """
     done = f" ({', '.join(counts)})" if counts else ""
-    title = f"{study}: search, {n_trials} trial{'s' if n_trials > 1 else ''}{done}"
+    title = f"{study}: search, {_number(n_trials, 'trial')}{done}"
     columns = [Column("parameter", numeric=False), Column("searched", numeric=False)]
     print_table(title, columns, [[key, text] for key, text in parameters.items()])
 
@@ -157,11 +157,11 @@ def print_summary(folder: Path) -> int:
 
         summarize_study(folder, finished)
     if n_failed:
-        log.info(f"{n_failed} of {_runs(len(jobs))} failed; {again} retries them")
+        log.info(f"{n_failed} of {_number(len(jobs))} failed; {again} retries them")
     elif n_ended + n_refused < len(jobs) and not any(job.label for job in jobs):
-        log.info(f"{len(finished)} of {_runs(len(jobs))} finished; {again} resumes")
+        log.info(f"{len(finished)} of {_number(len(jobs))} finished; {again} resumes")
     if n_refused:
-        log.info(f"{n_refused} of {_runs(len(jobs))} refused; correct the values named above")
+        log.info(f"{n_refused} of {_number(len(jobs))} refused; correct the values named above")
     return min((state.code for state in states if state.status == FAILED), default=0)
 
 
@@ -196,7 +196,7 @@ def _print_jobs(
         typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
         cells = [str(i), *(typed.get(axis, "") for axis in axes), *row]
         lines.append(cells + [""] * (len(texts) + len(columns) - 1 - len(cells)))
-    n = _n(len(jobs), "trial" if searched else "run")
+    n = _number(len(jobs), "trial" if searched else "run")
     print_table(f"{folder.name}: {n}", [*texts, *map(Column, columns[1:])], lines)
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(str(i) for i, other in enumerate(reasons, start=1) if other == reason)
@@ -207,9 +207,5 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**result["best"], **result["test"]}
 
 
-def _runs(n: int) -> str:
-    return _n(n, "run")
-
-
-def _n(n: int, noun: str) -> str:
+def _number(n: int, noun: str = "run") -> str:
     return f"{n} {noun}{'s' * (n != 1)}"

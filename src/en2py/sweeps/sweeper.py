@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import discrete_values, job_of, n_at_once
-from en2py.console import set_job
+from en2py.config.run_name import data_key
+from en2py.console import duration, log_file, set_job
+from en2py.data.files import digest
 from en2py.errors import Fault, UserError
-from en2py.sweeps import plan, preparation, status
+from en2py.sweeps import plan, status
 from en2py.training import run_folder
 
 log = logging.getLogger(__name__)
@@ -99,7 +102,7 @@ class StudySweeper(Sweeper):
         )
         if todo:
             n_parallel = n_at_once(self.config.hydra.launcher)
-            preparation.prepare_data([cfg for _, cfg in todo], n_parallel)
+            prepare_data([cfg for _, cfg in todo], n_parallel)
             self._launch([job for job, _ in todo], folder)
         return []
 
@@ -140,6 +143,36 @@ class StudySweeper(Sweeper):
             if message is None:
                 raise
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
+
+
+def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
+    """Prepare the data of the runs of a sweep once, and log how long the runs will take.
+
+    That is known if this sweep has finished runs, otherwise after the first one: a measurement of
+    a few steps says nothing about validation, test and the execution of programs.
+
+    An error here is logged in one line: the run meets it again and reports it.
+
+    Args:
+        configs: Validated configs of the runs to train.
+        n_parallel: Number of runs at the same time.
+    """
+    from en2py.training import build  # torch takes seconds
+
+    plain: list[Any] = [OmegaConf.to_container(cfg, resolve=True) for cfg in configs]
+    study = Path(plain[0]["output"], plain[0]["study"])
+    started = time.monotonic()
+    try:
+        with log_file(study / "preparation.log"):
+            distinct = {digest(data_key(config)): config for config in plain}
+            if not all([build.prepare_data(config)[1] for config in distinct.values()]):
+                spent = duration(time.monotonic() - started)
+                log.info(f"data prepared once for all runs, in {spent}")
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        log.info(f"the data are not prepared: {kind}{error}")
+    todo = f"{len(plain)} to do, {min(n_parallel, len(plain))} at once"
+    log.info("; ".join(filter(None, [todo, status.remaining_time(study, n_parallel)])))
 
 
 def _has_ended(folder: Path) -> bool:
