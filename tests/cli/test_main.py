@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli import main, overrides
 from en2py.config.composition import compose_config
-from en2py.config.overrides import check_repeated, quoted
+from en2py.config.overrides import check_repeated, python_overrides, quoted, unquoted
 from en2py.errors import UserError
 from en2py.sweeps import status
 from en2py.sweeps.sweeper import combinations
@@ -65,6 +65,26 @@ def test_prompt_is_unchanged_in_the_composed_config(text: str) -> None:
 def test_notes_are_unchanged_in_the_composed_config(text: str) -> None:
     cfg = compose_config("train", [quoted(f"logger.wandb.notes={text}")])
     assert cfg.logger.wandb.notes == text
+
+
+@pytest.mark.parametrize("name", ["Lösung", "code (Python)", "code, cleaned", "0", "it's"])
+def test_names_of_fields_are_unchanged_in_the_composed_config(name: str) -> None:
+    cfg = compose_config("train", ["data=file", quoted(f"data.source.code_field={name}")])
+    assert cfg.data.source.code_field == name
+    settings = {"data": {"source": {"code_field": name}, "path": "x"}}
+    cfg = compose_config("train", python_overrides(["data=file"], settings))
+    assert cfg.data.source.code_field == name
+
+
+def test_fields_are_a_list_in_brackets_and_a_sweep_with_commas() -> None:
+    assert quoted("data.source.description_field=[a,b]") == "data.source.description_field=[a,b]"
+    assert quoted("data.source.code_field=a,b", True) == "data.source.code_field='a','b'"
+    assert unquoted("data.source.code_field='a (b)'") == "data.source.code_field=a (b)"
+
+
+def test_text_from_python_with_an_umlaut_is_quoted() -> None:
+    settings = {"logger": {"wandb": {"project": "Prüfung"}}}
+    assert compose_config("train", python_overrides([], settings)).logger.wandb.project == "Prüfung"
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])

@@ -13,11 +13,16 @@ from omegaconf import OmegaConf
 from en2py.config.composition import READ, SWEPT, WRITTEN, groups_of, options_of, own_folders, typed
 from en2py.errors import UserError, did_you_mean
 
-# Values of these keys, by their last part, are passed on as typed: Hydra's grammar would refuse or
-# change them.
+# Values of these keys, by their last part, and names of fields are passed on as typed: Hydra's
+# grammar would refuse or change them.
 TEXTS = ("prompt", "study", "baseline", "notes")
 PATHS = (*READ, *WRITTEN)
 _VALUES = ("null", "true", "false", "nan", "inf")  # words that are no text in the grammar
+
+
+def _is_literal(name: str) -> bool:
+    """Return whether the values of a key, by its last part, are passed on as typed."""
+    return name in TEXTS + PATHS or name.endswith("_field")
 
 
 def task_overrides() -> list[str]:
@@ -109,7 +114,7 @@ def _settings(section: str, settings: Mapping[str, Any]) -> list[str]:
             value = os.fspath(value)
         overrides.append(
             quoted(f"{key}={value}")
-            if isinstance(value, str) and name in TEXTS + PATHS
+            if isinstance(value, str) and _is_literal(name)
             else f"{key}={_literal(value)}"
         )
     return overrides
@@ -125,8 +130,9 @@ def _literal(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_literal, value))}]"
-    is_word = re.fullmatch(r"[A-Za-z_][\w./-]*", str(value)) and str(value).lower() not in _VALUES
-    return str(value) if is_word else _quote(str(value))
+    text = str(value)
+    is_word = re.fullmatch(r"[A-Za-z_][\w./-]*", text, re.ASCII) and text.lower() not in _VALUES
+    return text if is_word else _quote(text)
 
 
 def quoted(override: str, multirun: bool = False) -> str:
@@ -136,7 +142,7 @@ def quoted(override: str, multirun: bool = False) -> str:
     `${` starts an interpolation, and in Hydra's a quote ends the text, unless a backslash escapes
     them; both read the backslashes before that mark in pairs. Other backslashes are literal.
 
-    A mapping or a list of files, `data.path={train: A, val: B}`, is left to Hydra.
+    A mapping or a list of files or fields, `data.path={train: A, val: B}`, is left to Hydra.
 
     Args:
         override: One `key=value` of the command line, maybe with `+` or `++` in front.
@@ -150,12 +156,15 @@ def quoted(override: str, multirun: bool = False) -> str:
         return override
     key, path, text = match.groups()
     name = path.rsplit(".", 1)[-1]
-    if name not in TEXTS + PATHS or (text == "null" and name != "prompt"):
+    if not _is_literal(name) or (text == "null" and name != "prompt"):
         return override
-    if name == "path" and text[:1] + text[-1:] in ("{}", "[]") and not os.path.exists(text):
+    is_field = name.endswith("_field")
+    is_several = text[:1] + text[-1:] in ("{}", "[]") and (name == "path" or is_field)
+    if is_several and not os.path.exists(text):
         return override
     texts = [text]
-    if multirun and name in SWEPT and not os.path.exists(os.path.expanduser(text)):
+    is_swept = name in SWEPT or is_field
+    if multirun and is_swept and not os.path.exists(os.path.expanduser(text)):
         texts = [part.strip() for part in text.split(",")]
     if name in PATHS:  # the shell expands `~` only at the start of a word
         texts = [os.path.expanduser(text) for text in texts]
@@ -173,7 +182,7 @@ def unquoted(override: str) -> str:
     """Undo `quoted`."""
     key, _, _ = override.partition("=")
     name = key.lstrip("+").rsplit(".", 1)[-1]
-    if name not in TEXTS + PATHS:
+    if not _is_literal(name):
         return override
     value = OverridesParser.create().parse_override(override).value()
     return (
