@@ -284,7 +284,6 @@ def test_code_on_which_autopep8_might_hang_is_dropped(code, reason):
 
 STEPS = {
     "characters": repair_characters,
-    "off": None,
     "tabs": TABS,
     "comments": remove_comments,
     "parses": must_parse,

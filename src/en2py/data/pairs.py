@@ -45,6 +45,7 @@ class Step:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass
 class DataReport:
     """Counts of a preparation: every pair is kept, changed or dropped by a named rule.
 
@@ -52,11 +53,10 @@ class DataReport:
     `warnings` are sentences about data that are probably not what the user expects.
     """
 
-    def __init__(self) -> None:
-        self.steps: dict[str, Step] = {}
-        self.dropped_ids: dict[str, str] = {}
-        self.facts: dict[str, Any] = {}
-        self.warnings: list[str] = []
+    steps: dict[str, Step] = field(default_factory=dict)
+    dropped_ids: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def _step(self, rule: str) -> Step:
         return self.steps.setdefault(rule, Step(rule))
@@ -79,20 +79,10 @@ class DataReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, for `data_report.json`."""
         steps = [{**asdict(step), "reasons": dict(step.reasons)} for step in self.steps.values()]
-        return {
-            "steps": steps,
-            "dropped_ids": self.dropped_ids,
-            "facts": self.facts,
-            "warnings": self.warnings,
-        }
+        return {**vars(self), "steps": steps}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "DataReport":
         """Create from `to_dict`."""
-        report = cls()
-        for step in record["steps"]:
-            report.steps[step["name"]] = Step(**{**step, "reasons": Counter(step["reasons"])})
-        report.dropped_ids = dict(record["dropped_ids"])
-        report.facts = dict(record["facts"])
-        report.warnings = list(record["warnings"])
-        return report
+        rows = ({**step, "reasons": Counter(step["reasons"])} for step in record["steps"])
+        return cls(**{**record, "steps": {row["name"]: Step(**row) for row in rows}})

@@ -114,7 +114,7 @@ def _tuple(value: Any) -> Any:
 def prepare(
     *,
     read: Callable[[DataReport], list[Pair]],
-    cleaning: Mapping[str, Callable[..., Pair] | None],
+    cleaning: Mapping[str, Callable[..., Pair]],
     split: Callable[[Sequence[Pair], DataReport, Sequence[Fingerprint]], Splits],
     augment: Callable[[Sequence[Pair]], list[Pair]],
     src_tokenizer: Tokenizer,
@@ -132,7 +132,7 @@ def prepare(
 
     Args:
         read: Reads the source.
-        cleaning: Steps by name, in order; None is a step switched off.
+        cleaning: Steps by name, in order.
         split: Splits pairs into train, validation and test.
         augment: Adds variants to the training split.
         src_tokenizer: For descriptions; fitted on the training split.
@@ -186,9 +186,7 @@ def prepare(
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     report.facts["leakage"] = splits.leakage
     report.facts["held_out"] = splits.held_out
-    n_unparsable = sum(
-        report.steps[name].reasons[NOT_PARSED] for name, step in cleaning.items() if step
-    )
+    n_unparsable = sum(report.steps[name].reasons[NOT_PARSED] for name in cleaning)
     report.warnings += _warnings(total, n_unparsable, pairs, prints, report)
     return Prepared(
         splits=tokenized,
@@ -214,7 +212,7 @@ def _without_target(
     pairs: list[Pair],
     prints: list[Fingerprint],
     target: Callable[[DataReport], list[Pair]],
-    cleaning: Mapping[str, Callable[..., Pair] | None],
+    cleaning: Mapping[str, Callable[..., Pair]],
     report: DataReport,
     pool: ProcessPool,
 ) -> tuple[list[Pair], list[Fingerprint]]:

@@ -45,7 +45,7 @@ class Outcome:
 
 def clean(
     pairs: Sequence[Pair],
-    steps: Mapping[str, Step | None],
+    steps: Mapping[str, Step],
     report: DataReport,
     *,
     pool: ProcessPool | None = None,
@@ -57,8 +57,8 @@ def clean(
 
     Args:
         pairs: What a source read.
-        steps: Steps by name; None is a step switched off. For several processes they must be
-            picklable: functions of a module, or `functools.partial` of one.
+        steps: Steps by name. For several processes they must be picklable: functions of a module,
+            or `functools.partial` of one.
         report: Counts per step the pairs it read, changed and dropped, and the pairs that took too
             long.
         pool: The processes; None for this process alone.
@@ -67,12 +67,11 @@ def clean(
     Returns:
         The pairs that no step dropped, in their order.
     """
-    active = {name: step for name, step in steps.items() if step is not None}
-    for name in active:
+    for name in steps:
         report.read(name, 0)  # also list a step that no pair reaches
     pool = pool or ProcessPool(1, SECONDS)
-    _, outcomes = apply(partial(_apply, active), pairs, report, pool, progress=progress)
-    return [outcome.pair for outcome in outcomes if _count(outcome, active, report)]
+    _, outcomes = apply(partial(_apply, steps), pairs, report, pool, progress=progress)
+    return [outcome.pair for outcome in outcomes if _count(outcome, steps, report)]
 
 
 def apply(
