@@ -614,7 +614,7 @@ def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
         (["ckpt_path=x.ckpt", "attention=null"], "attention=null: expected a list"),
         (
             ["ckpt_path=x.ckpt", "pass_at_k.k=[1,3]"],
-            "pass_at_k.k=[1, 3]: pass@k needs samples; add pass_at_k.n_samples=3",
+            "pass_at_k.k=[1,3]: pass@k needs samples; add pass_at_k.n_samples=3",
         ),
         (
             ["ckpt_path=x.ckpt", "pass_at_k.n_samples=3"],

@@ -435,16 +435,14 @@ def _rounded(weights: Any) -> Any:
 
 
 def _without_effect(cfg: DictConfig) -> dict[str, str]:
-    """Return the settings that this evaluation would not read, with the reason and the remedy."""
-    reasons = {}
-    if not cfg.attention:
-        reasons["n_maps"] = "no attention map is drawn; choose attention=[cross]"
+    """Return the settings of baselines that are not scored, with the reason and the remedy."""
     chosen = _chosen_baselines(cfg)
-    for name in cfg.baselines:
-        if name not in chosen:
-            for key in cfg.baselines[name] or ():
-                reasons[f"baselines.{name}.{key}"] = f"it is not scored; add baseline={name}"
-    return reasons
+    return {
+        f"baselines.{name}.{key}": f"it is not scored; add baseline={name}"
+        for name, section in cfg.baselines.items()
+        if name not in chosen
+        for key in section or ()
+    }
 
 
 def _chosen_baselines(cfg: DictConfig) -> dict[str, Any]:

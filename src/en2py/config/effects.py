@@ -88,6 +88,13 @@ def without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if decoding.get("n_samples") == 0:
         for name in ("temperature", "top_k", "top_p", "seed"):
             yield f"decoding.{name}", "nothing is drawn with decoding.n_samples=0"
+    sampling = config.get("pass_at_k") or {}
+    if sampling and sampling["n_samples"] is None:
+        for name in ("k", "temperature", "top_p", "seed"):
+            remedy = f"add pass_at_k.n_samples={max(sampling['k'])}"
+            yield f"pass_at_k.{name}", f"pass@k needs samples; {remedy}"
+    if config.get("attention") == []:
+        yield "n_maps", "no attention map is drawn; choose attention=[cross]"
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         for name in ("launcher", "sweeper"):

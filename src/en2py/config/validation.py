@@ -286,17 +286,9 @@ def _check_one_task(config: Section) -> None:
 
 
 def _check_pass_at_k(sampling: Section) -> None:
-    """Refuse settings of pass@k that no sample or too few samples could follow."""
+    """Refuse values of k that are above the number of samples."""
     n, ks = sampling["n_samples"], sampling["k"]
-    if n is None:
-        default = _primary("evaluate")[0]["pass_at_k"]
-        for name, value in sampling.items():
-            if value != default[name]:
-                raise UserError(
-                    f"pass_at_k.{name}={typed(value)}: pass@k needs samples; add "
-                    f"pass_at_k.n_samples={max(ks)}"
-                )
-    elif above := [k for k in ks if k > n]:
+    if n is not None and (above := [k for k in ks if k > n]):
         possible = [k for k in ks if k <= n] or [n]
         raise UserError(
             f"pass_at_k.n_samples={n}: too few samples for {', '.join(f'pass@{k}' for k in above)}"
