@@ -126,8 +126,8 @@ class Seq2SeqModule(pl.LightningModule):
         return loss
 
     def _loss(self, batch: Batch) -> Tensor:
-        hidden, targets = self._hidden(batch)  # [N, D], [N]
-        loss: Tensor = self.loss(hidden, self.model.projection, targets)
+        hidden = real_hidden(self.model, batch)  # [N, D]
+        loss: Tensor = self.loss(hidden, self.model.projection, batch.targets)
         return loss
 
     def on_train_start(self) -> None:
@@ -192,10 +192,6 @@ class Seq2SeqModule(pl.LightningModule):
         for table in self._tables:
             table.weight.requires_grad_(learn)
 
-    def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return hidden states `[N, D]` and targets `[N]` at the real target positions."""
-        return real_hidden(self.model, batch), batch.targets
-
     # -- evaluation -------------------------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -216,9 +212,8 @@ class Seq2SeqModule(pl.LightningModule):
     def _score(self, batch: Batch) -> tuple[TokenScores, Tensor]:
         """Return the scores `[N]` of a batch's target tokens, and its mean loss."""
         with self._full_precision():
-            hidden, targets = self._hidden(batch)
-            weigh = partial(normalizer, self.loss)
-            return score_hidden(hidden, self.model.projection, targets, self.loss, weigh)
+            hidden, weigh = real_hidden(self.model, batch), partial(normalizer, self.loss)
+            return score_hidden(hidden, self.model.projection, batch.targets, self.loss, weigh)
 
     def _update_metrics(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
         """Update the metrics and the mean loss of a split by a batch."""
