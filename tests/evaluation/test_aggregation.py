@@ -237,6 +237,13 @@ def test_metrics_that_are_not_comparable_have_no_difference():
     assert row.figures["compiles"].value == 0.5
 
 
+def test_a_metric_that_one_seed_of_the_reference_lacks_has_no_difference():
+    reference = [run(1, 10), dataclasses.replace(run(2, 10), values={}, counts={})]
+    rows = make_rows([*reference, run(1, 20, loss="smoothed"), run(2, 20, loss="smoothed")])
+    assert "compiles" in rows[1].figures and "compiles" not in rows[0].figures
+    assert [*rows[1].differences] == ["val/nll"]
+
+
 def test_rows_are_ranked_by_validation_with_baselines_last():
     runs = [baseline(9, "b"), run(1, 39, nll=2.0), run(1, 1, nll=1.0, loss="smoothed"), baseline(1)]
     rows = make_rows(runs, CLUSTERS)

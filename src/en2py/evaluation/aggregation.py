@@ -256,7 +256,7 @@ def _row(
     differences = {
         key: _difference(key, own, reference, clusters)
         for key in tested
-        if reference and key in reference[0].values and key not in excluded
+        if reference and all(key in run.values for run in reference) and key not in excluded
     } | {
         f"val/{key}": difference_by_seed(_validation(key, own), _validation(key, reference))
         for key in validated
