@@ -794,6 +794,20 @@ def test_runs_with_other_batches_are_other_configurations(make: Make) -> None:
     assert [run.settings["batch.max_tokens"] for run in runs] == ["512", "1024"]
 
 
+def test_pairs_of_later_checkpoints_that_are_left_out_are_counted(
+    make: Make, score: Score, folder: Path, tmp_path: Path
+) -> None:
+    lines = (folder / "pairs.jsonl").read_text().splitlines()
+    (tmp_path / "half.jsonl").write_text("\n".join(lines[:20]))
+    paths = [make(f"data.path={tmp_path / 'half.jsonl'}"), make("seed=1")]
+    left_out = []
+    for order in (paths, paths[::-1]):
+        words = [f"ckpt_path={order[0]},{order[1]}", "baseline=none", "attention=[]"]
+        assert score(*words, f"folder={tmp_path}") == 0
+        left_out.append(results_in(tmp_path).data["n_left_out"])
+    assert left_out[0] == left_out[1] > 0
+
+
 def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(
     make: Make, folder: Path, tmp_path: Path
 ) -> None:
@@ -927,12 +941,21 @@ def test_sources_of_a_mixture_are_moved_by_name() -> None:
 
 
 def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(
-    make: Make, folder: Path
+    make: Make, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runs = [make("seed=1", study="t"), make("seed=2", study="t"), make("seed=3", study="t")]
+    runs = [make(f"seed={seed}", study="t") for seed in (1, 2, 3, 4)]
+    for path in runs:
+        digest = path.parents[1].name.rpartition("-")[2]
+        (path.parents[1] / "config.yaml").touch()
+        (path.parents[1] / "result.json").write_text(json.dumps({"config_sha256": digest}))
+    assert find_checkpoints(str(folder / "t")) == runs and not caplog.messages
     (runs[2].parents[1] / "result.json").unlink()
+    runs[3].unlink()
     runs[1].parents[1].rename(f"{runs[1].parents[1]}.old1")
     assert find_checkpoints(str(folder / "t")) == [runs[0]]
+    (message,) = caplog.messages
+    assert message.startswith(f"2 of 3 runs of {folder / 't'} are left out: ")
+    assert "1 interrupted" in message and "1 without a checkpoint" in message
     assert find_checkpoints(str(runs[0].parents[1])) == [runs[0]]
     with pytest.raises(UserError, match="neither the folder of a run nor that of a study"):
         find_checkpoints(str(folder / "cache"))
@@ -947,6 +970,14 @@ def test_a_run_without_a_validation_is_evaluated_with_its_study(make: Make, fold
     assert find_checkpoints(str(folder / "unvalidated")) == [runs[0]]
 
 
+def test_a_checkpoint_of_an_unfinished_run_has_a_note(make: Make) -> None:
+    (run,) = runs_of(make("seed=1", study="unfinished"))
+    assert not run.notes()
+    (run.path.parents[1] / "result.json").unlink()
+    (note,) = run.notes()
+    assert note.startswith(f"{run.name} is not finished")
+
+
 def test_training_pairs_are_those_trained_on_and_baselines_do_not_find_them(
     make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -957,7 +988,9 @@ def test_training_pairs_are_those_trained_on_and_baselines_do_not_find_them(
     assert found.data["n_pairs"] == 15 and found.data["n_left_out"] == 13
     baselines = [row.name for row in found.rows if row.kind == "baseline"]
     assert baselines == ["constant", "second_human"]
-    assert "bm25 would find the program of each pair, so it has" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "bm25 would find the program of each pair, so it has" in printed
+    assert "15 pairs in 1 clusters; 13 others are left out" in printed
 
 
 def test_stored_programs_are_used_if_checkpoint_decoding_and_descriptions_match(

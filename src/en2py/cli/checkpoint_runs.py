@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ from en2py.sweeps.plan import planned_order
 from en2py.training import build
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
-from en2py.training.run_folder import validation_limit
+from en2py.training.run_folder import FINISHED, read_state, started_runs, validation_limit
 from en2py.training.testing import predictions_key
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,8 @@ class CheckpointRun:
         found = []
         if self.prepared.split_hash != self.metadata["split_hash"]:
             found.append(OTHER_SPLIT)
+        if self.folder is not None and not (self.folder / "result.json").exists():
+            found.append(f"{self.name} is not finished: its checkpoint has a part of its training")
         if limit := validation_limit(self.config["trainer"]):
             found.append(
                 f"val/nll is over all validation pairs here, and was over {limit} in training"
@@ -303,6 +306,14 @@ def _in_folder(folder: Path) -> list[Path]:
         raise UserError(
             f"{folder} is neither the folder of a run nor that of a study with finished runs: "
             "there is no checkpoint beside a result.json"
+        )
+    scored = {file.parents[1] for file in files}
+    states = [read_state(run).status for run in started_runs(folder) if run not in scored]
+    if states:
+        counts = Counter("without a checkpoint" if s == FINISHED else s for s in states)
+        log.warning(
+            f"{len(states)} of {len(states) + len(files)} runs of {folder} are left out: "
+            + ", ".join(f"{n} {word}" for word, n in counts.items())
         )
     return files
 

@@ -139,11 +139,13 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     if runs and "source" not in cfg.data:
         config, prepared = runs[0].config, runs[0].prepared
         pairs, validation = common_pairs(runs, cfg.part), common_pairs(runs, "val")
+        n_all = len({pair.id for run in runs for pair in run.prepared.pairs(cfg.part)})
     else:
         prepared = build.prepare_data(config)[0]
         log_fields(prepared.report.to_dict())
         log_warnings(prepared.report.to_dict())
         pairs, validation = prepared.pairs(cfg.part), []
+        n_all = len(pairs)
         if runs:
             name = f"{cfg.part} split of {config['data']['name']}"
             trained, unknown = _trained_pairs(runs)
@@ -167,7 +169,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         "part": cfg.part,
         "n_pairs": len(pairs),
         "n_clusters": len(set(clusters)),
-        "n_overlapping" if overlaps else "n_left_out": len(prepared.pairs(cfg.part)) - len(pairs),
+        "n_overlapping" if overlaps else "n_left_out": n_all - len(pairs),
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }

@@ -49,6 +49,7 @@ from en2py.training.run_folder import (
     read_record,
     read_result,
     read_state,
+    started_runs,
 )
 
 log = logging.getLogger(__name__)
@@ -418,13 +419,10 @@ def _unfinished(study: Path) -> list[State]:
     """Return the states of the started runs and of those of the last sweep, if not finished."""
     _, jobs = next(reversed(read_plans(study)), ("", []))
     refused = [State(FAILED, job.reason, 2) for job in jobs if job.reason]
-    started = {path.parent.name for file in ("config.yaml", "state.json")
-               for path in study.glob(f"*/{file}")}  # fmt: skip
-    names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *sorted(started)])
+    started = [run.name for run in started_runs(study)]
+    names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *started])
     renamed = _renamed(study)
-    states = [
-        read_state(study / name) for name in names if not is_archived(name) and name not in renamed
-    ]
+    states = [read_state(study / name) for name in names if name not in renamed]
     return refused + [state for state in states if state.status != FINISHED]
 
 

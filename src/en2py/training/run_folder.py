@@ -19,7 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from en2py.config.composition import escape
 from en2py.config.instantiate import check_allowed
 from en2py.config.overrides import task_overrides
-from en2py.config.run_name import archive_folder, config_digest, has_digest, run_name
+from en2py.config.run_name import (
+    archive_folder,
+    config_digest,
+    has_digest,
+    is_archived,
+    run_name,
+)
 from en2py.data.files import make_folder, write_atomically
 from en2py.errors import UserError
 
@@ -285,6 +291,12 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return `val/...` and `train/...` of the best epoch, and `test/...` of its checkpoint."""
     found = {name: value for name, value in result["best"].items() if "/" in name}
     return found | {f"test/{name}": value for name, value in result["test"].items()}
+
+
+def started_runs(study: Path) -> list[Path]:
+    """Return the folders of the runs of a study that were started, without earlier attempts."""
+    files = (path for file in ("config.yaml", "state.json") for path in study.glob(f"*/{file}"))
+    return sorted({path.parent for path in files if not is_archived(path.parent.name)})
 
 
 def is_of_other_python(result: Mapping[str, Any]) -> bool:
