@@ -5,18 +5,13 @@ from pathlib import Path
 from en2py.data.files import read_csv
 
 
-def read_curve(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a metrics file, each without its gaps.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
-    return [{name: float(cell) for name, cell in row.items()} for row in read_csv(path)]
-
-
 def read_epochs(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a metrics file that belong to an epoch; none if it cannot be read."""
+    """Return the rows of a metrics file that belong to an epoch, each without its gaps.
+
+    There is none if the file cannot be read.
+    """
     try:
-        return [row for row in read_curve(path) if "epoch" in row]
+        rows = [{name: float(cell) for name, cell in row.items()} for row in read_csv(path)]
     except (FileNotFoundError, ValueError):
         return []
+    return [row for row in rows if "epoch" in row]

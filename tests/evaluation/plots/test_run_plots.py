@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from en2py.evaluation.learning_curve import read_curve
+from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.plots.attention import attention_figure, plot_attention
 from en2py.evaluation.plots.curves import curves_figure, plot_curves
 
@@ -55,10 +55,10 @@ def test_the_lowest_validation_nll_is_marked():
     assert mark.get_label() == "best: 2.000 in epoch 2"
 
 
-def test_values_within_an_epoch_lie_between_its_ends():
-    steps = [{"step": float(step), "epoch": 2.0, "train/loss": 1.0} for step in (14, 19)]
-    line = panels(curves_figure([*ROWS[:2], *steps, *ROWS[2:]]))["Training criterion"].lines[0]
-    assert line.get_xdata().tolist() == [1, 1.5, 2, 2]
+def test_the_last_value_of_an_epoch_is_shown():
+    inside = {"step": 14.0, "epoch": 2.0, "train/loss": 1.0}
+    line = panels(curves_figure([*ROWS[:2], inside, *ROWS[2:]]))["Training criterion"].lines[0]
+    assert line.get_xydata().tolist() == [[1, 3.5], [2, 2.5]]
 
 
 def test_epochs_without_a_validation_keep_their_place():
@@ -77,7 +77,7 @@ def test_curves_have_all_points_inside_the_axes():
 
 def test_rows_of_a_metrics_file_have_no_gaps(tmp_path):
     (tmp_path / "metrics.csv").write_text("step,epoch,val/nll,lr\n9,1,2.5,\n19,2,,0.1\n")
-    assert read_curve(tmp_path / "metrics.csv") == [
+    assert read_epochs(tmp_path / "metrics.csv") == [
         {"step": 9.0, "epoch": 1.0, "val/nll": 2.5},
         {"step": 19.0, "epoch": 2.0, "lr": 0.1},
     ]

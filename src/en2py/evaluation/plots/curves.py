@@ -1,7 +1,7 @@
 """Training and validation curves of a run."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from en2py.console import percent
-from en2py.evaluation.learning_curve import read_curve
+from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.plots.figures import Picture, figure_style
 
@@ -40,13 +40,10 @@ def plot_curves(metrics_file: Path, path: Path) -> None:
     """Plot the curves of a run as SVG, PDF and PNG.
 
     Args:
-        metrics_file: A CSV with a column `step` and one per metric, with gaps, as loggers write it.
+        metrics_file: Its `metrics.csv`.
         path: Of the pictures, without an ending.
-
-    Raises:
-        FileNotFoundError: If there is no such CSV.
     """
-    Picture(curves_figure(read_curve(metrics_file)), "Training and validation curves").write(path)
+    Picture(curves_figure(read_epochs(metrics_file)), "Training and validation curves").write(path)
 
 
 @figure_style()
@@ -54,7 +51,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     """Plot losses, NLL, accuracy and generation scores by epoch; only what was logged.
 
     Args:
-        rows: Column to value, without gaps, as `read_curve` returns them.
+        rows: Column to value, without gaps, as `read_epochs` returns them.
     """
     drawn = {column for _, _, lines in _PANELS for column in lines}
     rows = [row for row in rows if drawn & row.keys()]  # not that of the test split, after the end
@@ -67,11 +64,14 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     n_columns = min(2, len(panels))
     n_rows = math.ceil(len(panels) / n_columns)
     figure = Figure(figsize=(5 * n_columns, 3.3 * n_rows), layout="constrained")
-    epoch_of = _epoch_of_step(rows)
+    shown = [row["epoch"] for row in rows]
+    margin = 0.03 * (max(shown) - min(shown)) or 0.5  # so that no point is cut
     for i, (title, unit, lines) in enumerate(panels):
         axes = figure.add_subplot(n_rows, n_columns, i + 1)
         for column, label in lines.items():
-            epochs, values = _line(rows, column, epoch_of)
+            values_of = {row["epoch"]: row[column] for row in rows if column in row}
+            points = [(epoch, value) for epoch, value in values_of.items() if math.isfinite(value)]
+            epochs, values = [epoch for epoch, _ in points], [value for _, value in points]
             (line,) = axes.plot(epochs, values, label=label if epochs else "")
             line.set(marker="o" if len(epochs) < 30 else "", markersize=4)
             if column == "val/nll" and epochs:  # the epoch of the best checkpoint
@@ -81,7 +81,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
         axes.set_title(title)
         axes.set_ylabel(unit)
         axes.set_xlabel("epoch")
-        axes.set_xlim(*_limits(rows))
+        axes.set_xlim(min(shown) - margin, max(shown) + margin)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         if unit.startswith("share"):
             axes.set_ylim(-0.03, 1.03)
@@ -91,35 +91,3 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it is computed now, not again for each file
     return figure
-
-
-def _limits(rows: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-    """Return the first and last epoch with a margin, so that no point is cut."""
-    epochs = [row["epoch"] for row in rows if "epoch" in row]
-    first, last = min(epochs, default=1.0), max(epochs, default=1.0)
-    margin = 0.03 * (last - first) or 0.5
-    return first - margin, last + margin
-
-
-def _epoch_of_step(rows: Sequence[Mapping[str, float]]) -> Callable[[float], float]:
-    """Return a function from a step to epochs, 1.0 being the end of the first one.
-
-    Values that are logged several times within an epoch lie between its ends.
-    """
-    ends = {row["epoch"]: row["step"] for row in rows if row.keys() >= {"epoch", "step"}}
-    epochs = sorted(ends)
-    steps = [-1.0, *(ends[epoch] for epoch in epochs)]
-    shown = [epochs[0] - 1 if epochs else 0.0, *epochs]
-    return lambda step: float(np.interp(step, steps, shown))
-
-
-def _line(
-    rows: Sequence[Mapping[str, float]], column: str, epoch_of: Callable[[float], float]
-) -> tuple[list[float], list[float]]:
-    """Return epochs and finite values of a column."""
-    points = [
-        (epoch_of(row["step"]), row[column])
-        for row in rows
-        if column in row and math.isfinite(row[column])
-    ]
-    return [epoch for epoch, _ in points], [value for _, value in points]
