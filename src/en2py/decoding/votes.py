@@ -1,10 +1,10 @@
 """Beam search and sampling together: the written programs of a pool."""
 
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from en2py.data.vocab import Vocab
@@ -12,8 +12,8 @@ from en2py.decoding.beam_search import beam
 from en2py.decoding.constraints import Limits
 from en2py.decoding.grammar import compiles
 from en2py.decoding.hypothesis import Hypothesis, Model
-from en2py.decoding.sampling import sample
-from en2py.ranges import Length, PositiveFraction, Seed
+from en2py.decoding.sampling import Draws, sample
+from en2py.ranges import Length
 
 
 class Votes:
@@ -28,11 +28,7 @@ class Votes:
         beam_size: See `beam`.
         length_penalty: See `beam`.
         n_samples: Draws per source; 0: none.
-        temperature: See `sample`, as for all that follow.
-        top_k: See `sample`.
-        top_p: See `sample`.
-        seed: See `sample`.
-        **limits: What may be generated, with the tokenizer of the target side.
+        **draws: See `sample`; with the tokenizer of the target side.
     """
 
     def __init__(
@@ -43,24 +39,17 @@ class Votes:
         beam_size: PositiveInt,
         length_penalty: NonNegativeFloat,
         n_samples: NonNegativeInt,
-        temperature: PositiveFloat,
-        top_k: PositiveInt | None,
-        top_p: PositiveFraction | None,
-        seed: Seed,
-        **limits: Unpack[Limits],
+        **draws: Unpack[Draws],
     ) -> None:
-        tokenizer = limits.get("tokenizer")
+        tokenizer = draws.get("tokenizer")
         if tokenizer is None:
             raise ValueError("votes compile programs, so they need their tokenizer")
         self.n_retrieved, self._tokenizer = n_retrieved, tokenizer
-        self.searches = [
-            partial(
-                beam, max_len=max_len, beam_size=beam_size, length_penalty=length_penalty, **limits
-            )
-        ]
+        limits: Any = {name: own for name, own in draws.items() if name in Limits.__annotations__}
+        beams = partial(beam, beam_size=beam_size, length_penalty=length_penalty)
+        self.searches = [partial(beams, max_len=max_len, **limits)]
         if n_samples:
-            drawing = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-            self.searches.append(partial(drawing, max_len=max_len, n_samples=n_samples, **limits))
+            self.searches.append(partial(sample, max_len=max_len, n_samples=n_samples, **draws))
 
     @torch.inference_mode()
     def __call__(self, model: Model, src: Tensor, vocab: Vocab) -> list[list[Hypothesis]]:

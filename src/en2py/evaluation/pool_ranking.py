@@ -10,7 +10,7 @@ Shape letters: Q queries, K candidates, F features, C distinct programs.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class _Pools:
     candidates: Candidates
 
 
+@dataclass
 class PoolRanker:
     """Ranks pools of one model.
 
@@ -80,7 +81,7 @@ class PoolRanker:
     baseline `ranker`; and for either kind the log-likelihood per token and the logarithm of the
     number of tokens.
 
-    Args:
+    Attributes:
         training: The training data, of which programs are retrieved.
         n_retrieved: Retrieved programs per description.
         likelihoods: Scores programs by the model.
@@ -88,26 +89,20 @@ class PoolRanker:
         folder: The cache.
     """
 
-    def __init__(
-        self,
-        training: TrainingData,
-        n_retrieved: int,
-        likelihoods: Likelihoods,
-        *,
-        sandbox: Mapping[str, Any],
-        folder: Path,
-    ) -> None:
-        self._training, self._n_retrieved, self._likelihoods = training, n_retrieved, likelihoods
-        self._sandbox, self._folder = sandbox, folder
-        self._scored: dict[tuple[str, str], tuple[float, int]] = {}
+    training: TrainingData
+    n_retrieved: int
+    likelihoods: Likelihoods
+    sandbox: Mapping[str, Any]
+    folder: Path
+    _scored: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict, init=False)
 
     @property
     def key(self) -> dict[str, Any]:
         """Return what the ranking depends on besides model, programs and weights."""
         return {
-            "training": self._training.digest,
-            "n_retrieved": self._n_retrieved,
-            **execution_key(self._sandbox),
+            "training": self.training.digest,
+            "n_retrieved": self.n_retrieved,
+            **execution_key(self.sandbox),
             "code": [
                 file_digest(_HERE / name) for name in ("baselines", "metrics", "pool_ranking.py")
             ],
@@ -201,7 +196,7 @@ class PoolRanker:
             for code, _, _ in pool
         ]
         if new := [own for own in dict.fromkeys(scored) if own not in self._scored]:
-            self._scored.update(zip(new, self._likelihoods(*zip(*new, strict=True)), strict=True))
+            self._scored.update(zip(new, self.likelihoods(*zip(*new, strict=True)), strict=True))
         numbers: dict[str, int] = {}
         shape = (len(entries), max(map(len, entries)))
         places, features = np.zeros(shape, dtype=np.intp), np.zeros((*shape, 6))
@@ -221,16 +216,16 @@ class PoolRanker:
 
     def _retrieved(self, queries: Sequence[Pair]) -> list[list[tuple[str, float]]]:
         """Return the nearest training programs of each query with their logits of `ranker`."""
-        if not self._n_retrieved:
+        if not self.n_retrieved:
             return [[] for _ in queries]
-        train = self._training.pairs
+        train = self.training.pairs
 
         def learn() -> dict[str, Any]:
-            known = find_training_candidates(train, FEATURES, self._n_retrieved)
+            known = find_training_candidates(train, FEATURES, self.n_retrieved)
             return {"coefficients": fit(known.candidates, [(known.bleu, 1.0)]).tolist()}
 
-        coefficients = cached(self._folder, "ranker", self.key, learn)[0]["coefficients"]
-        found = find_candidates(train, queries, FEATURES, self._n_retrieved)
+        coefficients = cached(self.folder, "ranker", self.key, learn)[0]["coefficients"]
+        found = find_candidates(train, queries, FEATURES, self.n_retrieved)
         logits = found.features @ np.asarray(coefficients)
         return [
             [(train[place].code, logit) for place, logit in zip(own, row, strict=True)]
@@ -245,7 +240,7 @@ class PoolRanker:
         for q, _ in enumerate(references):
             compared[q].append(len(pools.codes) + q)
         used = sorted({place for places in compared for place in places})
-        return Agreement.of(codes, used, self._sandbox, self._folder, compared)
+        return Agreement.of(codes, used, self.sandbox, self.folder, compared)
 
 
 def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats:

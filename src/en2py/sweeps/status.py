@@ -42,12 +42,12 @@ def print_finished(result: Mapping[str, Any], study: Path, n_parallel: int) -> N
         study: The folder of the sweep.
         n_parallel: Number of runs at the same time.
     """
-    from en2py.evaluation.metrics.registry import FINISHED_RUN, format_value, metric
+    from en2py.evaluation.metrics.registry import SWEEP, format_value, metric
 
     values = _metrics(result)
     scores = ", ".join(
         f"{metric(n).label} {format_value(n, values[n])}".replace(" ", "\u00a0")
-        for n in FINISHED_RUN
+        for n in SWEEP
         if n in values
     )
     time = duration(result["seconds"] + result["test_seconds"])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric, number
+from en2py.evaluation.metrics.registry import figure_of, known_metrics, metric
 from en2py.evaluation.report.tables import (
     differences_table,
     failures_table,
@@ -17,8 +17,8 @@ from fake_results import fake_results, figure, row
 
 
 def test_numbers_have_one_format():
-    assert number(-0.0001, 2) == "0.00" and number(-1.5, 1) == "−1.5"
-    assert number(math.nan) == number(None) == "–"
+    assert metric("ppl").write(-0.0001) == "0.00" and metric("bleu").write(-1.5) == "−1.5"
+    assert metric("nll").write(math.nan) == metric("nll").write(None) == "–"
     assert metric("compiles").interval(0.95, 1.02) == "95.0–100.0"
     assert metric("nll").interval(-0.1, 0.1) == "0.000–0.100"
     assert metric("gap/nll").interval(-0.1, 0.1) == "−0.100 to 0.100"

@@ -71,8 +71,13 @@ class Metric:
         return self.headline.replace(",\u00a0%", ",\u00a0points")
 
     def write(self, value: float | None) -> str:
-        """Format a value; a missing one or NaN is a dash."""
-        return number(value, self.digits, self.scale)
+        """Format a value with a typographic minus; a missing one or NaN is a dash."""
+        if value is None or not math.isfinite(value):
+            return MISSING
+        text = f"{value * self.scale:.{self.digits}f}"
+        if not text.strip("-0."):
+            return text.lstrip("-")  # no minus before a zero
+        return text.replace("-", MINUS)
 
     def interval(self, low: float | None, high: float | None) -> str:
         """Format an interval within the bounds of the metric, empty where there is none."""
@@ -91,16 +96,6 @@ class Metric:
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
             return ""
         return f"{self.change(low)} to {self.change(high)}"
-
-
-def number(value: float | None, digits: int = 3, scale: float = 1) -> str:
-    """Format a number with a typographic minus; a missing one or NaN is a dash."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    text = f"{value * scale:.{digits}f}"
-    if not text.strip("-0."):
-        return text.lstrip("-")  # no minus before a zero
-    return text.replace("-", MINUS)
 
 
 def whole(count: float) -> str:
@@ -268,9 +263,9 @@ TABLE = tuple(
 )
 HEADLINES = tuple(entry.name for entry in _ENTRIES if entry.in_headline)
 CURVES = ("val/nll", "train/nll", "val/exact_match_renamed", "val/compiles")
-# On the terminal: an epoch, a run of a sweep, all its runs, the sweep, one run, a comparison.
+# On the terminal: an epoch, all runs of a sweep, the sweep and each of its runs, one run, a
+# comparison.
 EPOCH = ("val/nll", "train/nll", "val/exact_match_renamed")
-FINISHED_RUN = ("val/nll", "passes_tests", "behaves", "exact_match_renamed")
 SWEEP_RUNS = ("val/nll", "exact_match_renamed")
 SWEEP = ("val/nll", "passes_tests", "behaves", "exact_match_renamed")
 RESULT = ("passes_tests", "behaves", "exact_match_renamed", "compiles", "bleu", "val/nll")
