@@ -15,9 +15,8 @@ from en2py.evaluation.baselines.candidates import (
     find_training_candidates,
     softmax,
 )
-from en2py.evaluation.baselines.consensus import consensus
 from en2py.evaluation.baselines.program_bleu import log_bleu, program_ngrams
-from en2py.evaluation.baselines.ranker import FEATURES, fit, ranker
+from en2py.evaluation.baselines.ranker import FEATURES, consensus, fit, ranker
 from en2py.evaluation.baselines.retrieval import bm25, retrieval
 from en2py.evaluation.baselines.votes import Agreement, votes
 from en2py.evaluation.behaviour.equivalence import agree

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from en2py.models.positions import angles, apply_rotary
-from en2py.models.transformer import Attention, Transformer
+from en2py.models.transformer import Attention, Transformer, angles, apply_rotary
 from tiny_transformer import N_SRC, N_TGT, PAD, padded_ids, transformer
 
 

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from en2py.models.copying import CopyProjection, with_source
 from en2py.models.cpu_kernels import Dropout, scaled_dot_product_attention
 from en2py.models.packing import PADDED, Layout
-from en2py.models.positions import Positions, angles, apply_rotary, sinusoids
 from en2py.ranges import Length, ProperFraction
 
+Positions = Literal["learned", "sinusoidal", "rotary"]
 Norm = Literal["pre", "post"]
 Tying = Literal["none", "tgt"]
 N_SEGMENTS = 3  # of a source: two separators
@@ -114,6 +114,28 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, d_model: int, d_ff: int) -> None:
         super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(inplace=True), nn.Linear(d_ff, d_model))
+
+
+def angles(max_len: int, width: int) -> Tensor:
+    """Return position / 10000^(2i / width), `[max_len, width / 2]`, of section 3.5."""
+    rates = 10000.0 ** (-torch.arange(0, width, 2) / width)
+    return torch.arange(max_len)[:, None] * rates
+
+
+def sinusoids(max_len: int, d_model: int) -> Tensor:
+    """Return the fixed positions of section 3.5, `[max_len, D]`: sines in the even columns."""
+    x = angles(max_len, d_model)
+    return torch.stack([x.sin(), x.cos()], dim=-1).flatten(1)[:, :d_model]
+
+
+def apply_rotary(x: Tensor, rotary: Tensor) -> Tensor:
+    """Rotate pairs of columns of `[B, H, T, K]` by their position (Su et al., 2021, equation 34).
+
+    The product of a rotated query and a rotated key depends on their distance alone.
+    """
+    cos, sin = rotary.to(x.dtype)  # [T, K / 2]
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 class Embedding(nn.Module):

@@ -1,4 +1,6 @@
-"""A learned ranker: a log-linear model of eight similarities, a choice by expected BLEU.
+"""Choices by expected BLEU: under a fixed distribution, and under a learned one.
+
+The learned one is a log-linear model of eight similarities.
 
 Shape letters: Q queries, K candidates, F features.
 """
@@ -31,6 +33,29 @@ FEATURES = (
 )
 _DECAY = 1e-4  # of squared coefficients, which keeps them finite
 _SMALLEST = 1e-4  # added inside of logarithms
+
+
+def consensus(
+    train: Sequence[Pair],
+    test: Sequence[Pair],
+    *,
+    neighbours: PositiveInt = 50,
+    temperature: PositiveFloat = 0.2,
+) -> list[str]:
+    """Return the program with the highest expected BLEU among the nearest training programs.
+
+    Each of them is wanted with probability softmax(similarity / temperature); the similarity is
+    the mean of the two cosines of `retrieval`.
+
+    Args:
+        train: Training pairs.
+        test: Pairs with the queries.
+        neighbours: Number of nearest programs.
+        temperature: Lower values trust the nearest ones more.
+    """
+    found = find_candidates(train, test, [similarities.words, similarities.characters], neighbours)
+    weights = found.weights([0.5, 0.5], temperature)
+    return found.best_codes(train, expected(found.bleu, weights))
 
 
 def ranker(
