@@ -135,11 +135,6 @@ def set_job(label: str, *, parallel: bool = False) -> None:
     _handler.job.set(label, parallel=parallel)
 
 
-def in_job() -> bool:
-    """Return whether this process executes a job of a sweep."""
-    return bool(_handler.job.label)
-
-
 @dataclass
 class Progress:
     """A task in progress; the last one that started is shown.

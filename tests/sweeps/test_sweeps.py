@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from en2py.cli.main import command
 from en2py.config import composition
-from en2py.console import in_job, set_job
+from en2py.console import JobPrefix, set_job
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
 from en2py.sweeps import plan, status
@@ -393,11 +393,15 @@ def test_state_of_an_earlier_sweep_does_not_end_a_run(
     assert launcher.launches[1] == ["seed=0", "seed=1", "seed=2"]
 
 
-def test_lines_after_the_runs_have_no_label_of_a_run(tmp_path: Path) -> None:
+def test_lines_after_the_runs_have_no_label_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels: list[str] = []
+    monkeypatch.setattr(JobPrefix, "set", lambda self, label, **_: labels.append(label))
     sweeper = StudySweeper()
     sweeper.launcher = SimpleNamespace(launch=lambda *_, **__: set_job("trial 1/2"))
     sweeper._launch([plan.Job(("seed=1",), "none-seed1-0")], tmp_path)
-    assert not in_job()
+    assert labels == ["trial 1/2", ""]
 
 
 def candidates(run: Path) -> list[list[str]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from en2py.console import PROGRESS, duration, in_job, progress_bar
+from en2py.console import PROGRESS, duration, progress_bar
 from en2py.evaluation.metrics.registry import EPOCH, format_value, metric
 from en2py.training.callbacks.throughput import Throughput, remaining_time
+from en2py.training.run_folder import in_sweep
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class TrainingProgress(Callback):
             for name in EPOCH
             if name in metrics
         ]
-        if shown and in_job():
+        if shown and in_sweep():
             self._nll = shown[0]
         left = self._left(trainer, int(trainer.num_training_batches))
         if trainer.is_global_zero:
