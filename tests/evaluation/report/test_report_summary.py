@@ -162,6 +162,7 @@ def detectable(last: float) -> str:
 def test_no_difference_of_zero_is_named_as_one_that_more_seeds_detect():
     text = detectable(2.1004)
     assert "2 seeds are too few" in text and "0.000" not in text
+    assert "too few to show" not in detectable(2.1)  # equal differences of all seeds
 
 
 def test_a_detectable_difference_is_named_with_the_fewest_seeds_that_show_it():

@@ -261,10 +261,9 @@ def _power(models: Sequence[ResultRow], reference: ResultRow, name: str) -> list
     sizes = {
         seeds: detectable_difference(differences, seeds) for seeds in {n, 3, 5, 10} if seeds >= n
     }
-    if n < 2 or math.isnan(sizes[n]):
-        return []
     how = metric(name)
-    size = how.write(sizes[n])
+    if n < 2 or math.isnan(sizes[n]) or (size := how.write(sizes[n])) == how.write(0.0):
+        return []
     text = f"{n} seeds are too few to show differences in {how.label} below {size} reliably"
     fewest: dict[str, int] = {}  # seeds to show differences of a size, as written
     for seeds in sorted(sizes):
