@@ -50,6 +50,14 @@ def test_a_value_that_follows_from_a_choice_is_no_axis():
     assert axes(runs) == ["model"]
 
 
+def test_a_callback_that_some_runs_switch_off_is_one_axis():
+    on = {"callbacks__stop___target_": "EarlyStopping", "callbacks__stop__patience": "2"}
+    assert axes([run(1, 1), run(1, 1, **on)]) == ["callbacks.stop._target_"]
+    other = run(1, 1, **{**on, "callbacks__stop__patience": "4"})
+    both = ["callbacks.stop._target_", "callbacks.stop.patience"]
+    assert sorted(axes([run(1, 1), run(1, 1, **on), other])) == both
+
+
 def test_a_value_of_its_own_is_an_axis():
     runs = [run(1, 1), run(1, 1, model__dropout="0.3"), run(1, 1, loss="smoothed")]
     assert axes(runs) == ["loss", "model.dropout"]

@@ -103,8 +103,9 @@ def axes(runs: Sequence[RunMetrics]) -> list[str]:
     """Return the settings that vary between models, without those that follow from others.
 
     A value follows from a choice if it is constant within each choice of its group (`model.d_model`
-    within `model`), or if it equals another value in every run (`embeddings.vectors.dim`). What was
-    typed on the command line does not follow.
+    within `model`) or each class of its section (`callbacks.samples.n_samples`, of a callback that
+    some runs switch off), or if it equals another value in every run (`embeddings.vectors.dim`).
+    What was typed on the command line does not follow.
     """
     chosen = {key for run in runs for key in run.typed}
     models = [run.settings for run in runs if run.kind == MODEL]
@@ -120,8 +121,9 @@ def axes(runs: Sequence[RunMetrics]) -> list[str]:
         if key in chosen:
             found.append(key)
             continue
-        owner = next((g for g in groups if key.startswith(f"{g.replace('/', '.')}.")), None)
-        if owner is None or not _follows(column, varied[owner]):
+        owners = [g for g in groups if key.startswith(f"{g.replace('/', '.')}.")]
+        owners += [t for t in (f"{key.rpartition('.')[0]}._target_",) if t in varied and t != key]
+        if not owners or not _follows(column, varied[owners[0]]):
             found.append(key)
     return found
 
