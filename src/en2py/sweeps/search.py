@@ -25,9 +25,10 @@ from en2py.config.composition import job_of, n_at_once, without_hydra
 from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
 from en2py.config.validation import check_values
+from en2py.console import Column, print_table
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
-from en2py.sweeps import plan, status, sweeper
+from en2py.sweeps import plan, sweeper
 from en2py.sweeps.search_space import Space, rounded, search_space, space_text
 from en2py.sweeps.trial import SEARCH
 from en2py.training import run_folder
@@ -313,6 +314,7 @@ class SearchSweeper(sweeper.StudySweeper):
         return digest([config_digest(base), texts, self.seed])[:8]
 
     def _print_plan(self) -> None:
+        """Print the search space, and the number of trials in each state."""
         assert self.config is not None
         counts = {
             "finished": len(self._trials(TrialState.COMPLETE)),
@@ -321,10 +323,13 @@ class SearchSweeper(sweeper.StudySweeper):
             "interrupted or running": len(self._trials(TrialState.RUNNING)),
         }
         words = [f"{n} {word}" for word, n in counts.items() if n]
-        texts = {key: space_text(distribution) for key, distribution in self.space.items()}
+        done = f" ({', '.join(words)})" if words else ""
+        trials = f"{self.n_trials} trial{'s' * (self.n_trials > 1)}"
+        columns = [Column("parameter", numeric=False), Column("searched", numeric=False)]
+        rows = [[key, space_text(distribution)] for key, distribution in self.space.items()]
+        print_table(f"{self.folder.name}: search, {trials}{done}", columns, rows)
         sampler = {"tpe": "TPE", "random": "random"}[self.sampler]
         pruned = f"pruned by {self.pruner}" if self.pruner else "none is pruned"
-        status.print_search(self.folder.name, self.n_trials, words, texts)
         log.info(f"sampler: {sampler}, {pruned}; storage: {self.storage}")
         if self.config.get("fresh") and (n := len(self._trials(*_DONE))):
             log.warning(

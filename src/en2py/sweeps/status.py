@@ -109,23 +109,6 @@ def print_plan(
     _print_jobs(folder, jobs, ["now"], rows, [job.reason for job in jobs])
 
 
-def print_search(
-    study: str, n_trials: int, counts: Sequence[str], parameters: Mapping[str, str]
-) -> None:
-    """Print the search space of a search, and the number of trials in each state.
-
-    Args:
-        study: Its name.
-        n_trials: Number of trials at its end.
-        counts: `2 finished`, for each state.
-        parameters: Key to what is searched, in words.
-    """
-    done = f" ({', '.join(counts)})" if counts else ""
-    title = f"{study}: search, {_number(n_trials, 'trial')}{done}"
-    columns = [Column("parameter", numeric=False), Column("searched", numeric=False)]
-    print_table(title, columns, [[key, text] for key, text in parameters.items()])
-
-
 def print_summary(folder: Path) -> int:
     """Print the states of the runs of this sweep, and the summary of the finished ones.
 
