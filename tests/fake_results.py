@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import replace
 
+from en2py.evaluation.aggregation import difference_by_seed
 from en2py.evaluation.results import (
     AttentionSample,
     Difference,
@@ -13,7 +14,7 @@ from en2py.evaluation.results import (
     Sample,
     SampleOutput,
 )
-from en2py.evaluation.statistics import over_seeds, paired_over_seeds
+from en2py.evaluation.statistics import over_seeds
 
 SEEDS = ("1", "2", "3")
 SETTINGS = [
@@ -172,10 +173,10 @@ def attention(rng):
 def with_differences(row, reference):
     known = {**row.figures, "val/nll": row.validation["nll"]}
     theirs = {**reference.figures, "val/nll": reference.validation["nll"]}
-    found = {}
-    for name, figure in known.items():
-        own = paired_over_seeds(theirs[name].by_seed, figure.by_seed)
-        found[name] = Difference(own.value, own.low, own.high, "seeds", own.excludes_zero)
+    found = {
+        name: difference_by_seed(figure.by_seed, theirs[name].by_seed)
+        for name, figure in known.items()
+    }
     return replace(row, differences=found)
 
 

@@ -11,6 +11,7 @@ from en2py.evaluation.aggregation import (
     RunMetrics,
     axes,
     configurations,
+    difference_by_seed,
     fixed,
     make_rows,
     reference_name,
@@ -316,3 +317,14 @@ def test_settings_leave_out_the_seed_and_the_study(tmp_path):
     assert found.pop("data.path") == f"pairs.txt {hashlib.sha256(b'x').hexdigest()[:8]}"
     assert found == {"loss": "plain", "loss.w": "0.5", "split.ratios": "[0.8, 0.2]",
                      "split.strict": "true"}  # fmt: skip
+
+
+def test_seeds_that_only_one_row_has_are_left_out():
+    a = {1: 0.10, 2: 0.50, 3: 0.90, 4: 0.0}
+    b = {3: 0.95, 1: 0.14, 2: 0.56, 9: 1.0}
+    difference = difference_by_seed(b, a)
+    assert difference.value == pytest.approx(0.05)
+    assert difference.over == "seeds"
+    half = 4.302653 * 0.01 / math.sqrt(3)
+    assert difference.low == pytest.approx(0.05 - half)
+    assert difference.is_significant

@@ -11,7 +11,6 @@ from en2py.evaluation.statistics import (
     detectable_difference,
     means_of,
     over_seeds,
-    paired_over_seeds,
     unpaired_over_seeds,
 )
 
@@ -106,17 +105,6 @@ def test_one_seed_has_no_interval():
     interval = over_seeds([0.5])
     assert interval.value == 0.5
     assert math.isnan(interval.low) and math.isnan(interval.high)
-
-
-def test_differences_are_paired_by_seed():
-    a = {1: 0.10, 2: 0.50, 3: 0.90, 4: 0.0}
-    b = {3: 0.95, 1: 0.14, 2: 0.56, 9: 1.0}
-    difference = paired_over_seeds(a, b)
-    assert difference.value == pytest.approx(0.05)
-    assert difference.n == 3
-    half = 4.302653 * 0.01 / math.sqrt(3)
-    assert difference.low == pytest.approx(0.05 - half)
-    assert difference.excludes_zero
 
 
 def test_detectable_difference_is_detected_in_four_of_five_studies():

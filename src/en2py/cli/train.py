@@ -65,7 +65,7 @@ from en2py.training.loggers import (
     training_loggers,
 )
 from en2py.training.module import Seq2SeqModule
-from en2py.training.out_of_memory import report_out_of_memory, training_remedies
+from en2py.training.out_of_memory import report_out_of_memory
 from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.run_folder import (
     PYTHON,
@@ -324,8 +324,11 @@ def _log_data(data: dict[str, Any]) -> None:
 @contextmanager
 def _recorded(run: Run) -> Iterator[None]:
     """Log to run.log, report out of memory in one sentence, and finish W&B."""
-    accumulate = run.config["trainer"].get("accumulate_grad_batches") or 1
-    remedies = training_remedies(accumulate)
+    accumulate = 2 * (run.config["trainer"].get("accumulate_grad_batches") or 1)
+    remedies = (
+        f"with trainer.accumulate_grad_batches={accumulate}, which keeps the number of tokens per "
+        "update; or a smaller model (model=tiny, model.max_tgt_len=)"
+    )
     with log_file(run.folder / "run.log" if is_rank_zero() else Path(os.devnull)):
         try:
             with report_out_of_memory(remedies, run.config["batch"]["max_tokens"]):

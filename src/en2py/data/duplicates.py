@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from en2py.console import percent
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.syntax import trees_and_names
+from en2py.data.syntax import names, trees_and
 
 # Words that request a program without naming the task; the others are the core of a description.
 TASK_WORDS = frozenset(
@@ -70,8 +70,8 @@ class Fingerprint:
 
 def fingerprint(pair: Pair) -> Fingerprint:
     """Compute the keys of a pair; code that does not parse is compared by its words."""
-    tree, renamed, names = trees_and_names(pair.code)
-    counts = Counter(IDENTIFIER.findall(pair.code) if names is None else names)
+    tree, renamed, found = trees_and(names, pair.code)
+    counts = Counter(IDENTIFIER.findall(pair.code) if found is None else found)
     return Fingerprint(
         description=description_key(pair.description),
         core=core_description(pair.description),

@@ -103,27 +103,14 @@ def ast_text_renamed(code: str) -> str | None:
     return _attempt(lambda: _dump(_renamed(_parsed(code))))
 
 
-def trees_and_names(code: str) -> tuple[str | None, str | None, list[str] | None]:
-    """Return `ast_text`, `ast_text_renamed` and `names`, with parsing once.
+def trees_and(
+    function: Callable[[ast.Module], T | None], code: str
+) -> tuple[str | None, str | None, T | None]:
+    """Return `ast_text`, `ast_text_renamed` and a function of the tree, with parsing once.
 
     Returns:
         The three results; each is None if it cannot be computed.
     """
-    return _trees(code, lambda tree: list(names(tree)))
-
-
-def trees_and_definition(code: str) -> tuple[str | None, str | None, str | None]:
-    """Return `ast_text`, `ast_text_renamed` and the name of the first function or class.
-
-    Returns:
-        The three results, with parsing once; each is None if there is none.
-    """
-    return _trees(code, _first_definition)
-
-
-def _trees(
-    code: str, function: Callable[[ast.Module], T | None]
-) -> tuple[str | None, str | None, T | None]:
     tree = _attempt(lambda: _parsed(code))
     if tree is None:
         return None, None, None
@@ -131,7 +118,8 @@ def _trees(
     return text, _attempt(lambda: _dump(_renamed(tree))), found
 
 
-def _first_definition(tree: ast.Module) -> str | None:
+def first_definition(tree: ast.Module) -> str | None:
+    """Return the name of the first function or class, None if there is none."""
     names = (getattr(node, "name", None) for node in tree.body)
     return next((name for name in names if name), None)
 
@@ -144,12 +132,10 @@ def text_between(lines: list[str], start: tuple[int, int], end: tuple[int, int])
     return "\n".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])
 
 
-def names(tree: ast.Module) -> Iterator[str]:
-    """Yield every occurrence of a name in a program, without keywords."""
-    for node in nodes(tree):
-        for name in _NAME_FIELDS.get(type(node), ()):
-            if isinstance(value := getattr(node, name), str):
-                yield value
+def names(tree: ast.Module) -> list[str]:
+    """Return every occurrence of a name in a program, without keywords."""
+    fields = ((node, name) for node in nodes(tree) for name in _NAME_FIELDS.get(type(node), ()))
+    return [value for node, name in fields if isinstance(value := getattr(node, name), str)]
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:

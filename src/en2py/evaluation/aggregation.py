@@ -31,7 +31,6 @@ from en2py.evaluation.statistics import (
     cluster_bootstrap,
     means_of,
     over_seeds,
-    paired_over_seeds,
     unpaired_over_seeds,
     wilson,
 )
@@ -358,10 +357,11 @@ def difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
     """
     if min(len(ours), len(theirs)) < 2:
         return Difference(fmean(ours.values()) - fmean(theirs.values()), None, None, "seeds", False)
-    if len(ours.keys() & theirs.keys()) < 2:
+    shared = sorted(ours.keys() & theirs.keys())
+    if len(shared) < 2:
         interval = unpaired_over_seeds([*theirs.values()], [*ours.values()])
         return Difference(interval.value, *_ends(interval), "other seeds", interval.excludes_zero)
-    interval = paired_over_seeds(theirs, ours)
+    interval = over_seeds([ours[seed] - theirs[seed] for seed in shared])
     return Difference(interval.value, *_ends(interval), "seeds", interval.excludes_zero)
 
 

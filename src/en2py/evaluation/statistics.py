@@ -7,10 +7,9 @@ Shape letters: N pairs, G clusters, C counts of a metric, R resamples.
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,16 +100,6 @@ def over_seeds(values: Sequence[float]) -> Interval:
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
     return Interval(mean, mean - half, mean + half, n)
-
-
-def paired_over_seeds(a: Mapping[Any, float], b: Mapping[Any, float]) -> Interval:
-    """Return the mean of B - A over shared seeds, with its t interval.
-
-    Args:
-        a: Seed to value of setting A.
-        b: Seed to value of setting B; at least one seed is shared.
-    """
-    return over_seeds([b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())])
 
 
 def unpaired_over_seeds(a: Sequence[float], b: Sequence[float]) -> Interval:

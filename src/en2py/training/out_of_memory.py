@@ -10,18 +10,6 @@ from en2py.errors import Fault
 EVALUATION_REMEDIES = "decoding=greedy, or stop other programs that use memory"
 
 
-def training_remedies(accumulate: int) -> str:
-    """Return the remedies for a training run, besides smaller batches.
-
-    Args:
-        accumulate: Batches per update.
-    """
-    return (
-        f"with trainer.accumulate_grad_batches={2 * accumulate}, which keeps the number of tokens "
-        "per update; or a smaller model (model=tiny, model.max_tgt_len=)"
-    )
-
-
 @contextmanager
 def report_out_of_memory(remedies: str, max_tokens: int | None = None) -> Iterator[None]:
     """Replace an out-of-memory error of the GPU or the CPU by one sentence with remedies.

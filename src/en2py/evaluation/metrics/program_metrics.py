@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from en2py.data.parallel import Failed, ProcessPool
-from en2py.data.syntax import NOT_A_PROGRAM, trees_and_definition
+from en2py.data.syntax import NOT_A_PROGRAM, first_definition, trees_and
 from en2py.data.vocab import UNK
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import (
@@ -62,7 +62,7 @@ class Program:
 
         Each is None where there is none.
         """
-        return trees_and_definition(self.text)
+        return trees_and(first_definition, self.text)
 
 
 @lru_cache(maxsize=CACHED_PROGRAMS)
