@@ -437,6 +437,23 @@ def test_the_table_of_a_search_has_the_searched_keys(
     assert ": 1 trial\n" in printed and "optimizer.lr" in printed and "output" not in printed
 
 
+def test_the_table_of_a_search_has_the_numbers_of_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(run_folder.SWEEP_ID, "s")
+    jobs = [  # in the order of one of two processes
+        plan.Job((f"optimizer.lr=0.{n}",), "", f"refused {n}", f"trial {n}/5 optimizer.lr=0.{n}")
+        for n in (2, 4, 1)
+    ]
+    plan.write_plan(tmp_path, jobs)
+    status.print_summary(tmp_path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines if line[1:2] and line[1][:2] == "0."] == [
+        [str(n), f"0.{n}"] for n in (1, 2, 4)
+    ]
+    assert ["4:", "refused", "4"] in lines
+
+
 def test_importance_of_each_parameter_is_in_the_summary(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,6 +64,15 @@ def planned_order(folder: Path) -> list[str]:
 def planned_jobs(folder: Path) -> list[Job]:
     """Return the jobs of this sweep; of a search, the trials so far."""
     return dict(read_plans(folder)).get(os.environ.get(SWEEP_ID, ""), [])
+
+
+def numbered(jobs: Sequence[Job]) -> list[tuple[int, Job]]:
+    """Return jobs with their numbers: of a trial its own, which other processes count too."""
+    numbers = [re.match(r"trial (\d+)/", job.label) for job in jobs]
+    return [
+        (int(own[1]) if own else place, job)
+        for place, (own, job) in enumerate(zip(numbers, jobs, strict=True), start=1)
+    ]
 
 
 def varied(all_overrides: Sequence[Sequence[str]]) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from en2py.console import Column, duration, print_table, set_job
-from en2py.sweeps.plan import Job, planned_jobs, varied
+from en2py.sweeps.plan import Job, numbered, planned_jobs, varied
 from en2py.training.run_folder import (
     FAILED,
     FINISHED,
@@ -126,6 +126,7 @@ def print_summary(folder: Path) -> int:
     ]
     if not jobs:
         return 0
+    jobs = [job for _, job in sorted(numbered(jobs), key=lambda own: own[0])]
     states = [State(FAILED, j.reason, 2) if j.reason else read_state(folder / j.run) for j in jobs]
     _print_states(folder, jobs, states)
     n_refused = sum(bool(job.reason) for job in jobs)
@@ -175,14 +176,17 @@ def _print_jobs(
     axes = list(dict.fromkeys(searched)) or varied([job.overrides for job in jobs])
     texts = [Column(text, numeric=False) for text in ("", *axes, columns[0])]
     lines = []
-    for i, (job, row) in enumerate(zip(jobs, rows, strict=True), start=1):
+    places = [i for i, _ in numbered(jobs)]
+    for i, job, row in zip(places, jobs, rows, strict=True):
         typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
         cells = [str(i), *(typed.get(axis, "") for axis in axes), *row]
         lines.append(cells + [""] * (len(texts) + len(columns) - 1 - len(cells)))
     n = _number(len(jobs), "trial" if searched else "run")
     print_table(f"{folder.name}: {n}", [*texts, *map(Column, columns[1:])], lines)
     for reason in dict.fromkeys(filter(None, reasons)):
-        numbers = ", ".join(str(i) for i, other in enumerate(reasons, start=1) if other == reason)
+        numbers = ", ".join(
+            str(i) for i, other in zip(places, reasons, strict=True) if other == reason
+        )
         log.info(f"{numbers}: {reason}")
 
 
