@@ -619,26 +619,23 @@ def _origin(key: str, written: Section) -> str:
 
 def _check_shapes(config: Section) -> None:
     """Check numbers that depend on each other."""
-    for key, section in nodes(config):
-        if not isinstance(section, Mapping):
-            continue
-        d_model, n_heads = section.get("d_model"), section.get("n_heads")
-        rotary = section.get("positions") == "rotary"  # which rotate pairs of columns of a head
-        least = 2 if rotary else 1
-        if isinstance(d_model, int) and isinstance(n_heads, int) and d_model % (least * n_heads):
-            if d_model % least:
-                raise UserError(f"{key}.d_model={d_model}: rotary positions need an even number")
-            divisors = [h for h in range(1, d_model + 1) if d_model % (least * h) == 0]
-            best = min(divisors, key=lambda h: abs(h - n_heads))
-            even = " into heads of an even size, which rotary positions need" if rotary else ""
-            raise UserError(
-                f"{key}.n_heads={n_heads}: does not divide {key}.d_model={d_model}{even}; "
-                f"the nearest number of heads that does is {best}"
-            )
     model, embeddings = config.get("model") or {}, config.get("embeddings") or {}
+    d_model, n_heads = model.get("d_model"), model.get("n_heads")
+    rotary = model.get("positions") == "rotary"  # which rotate pairs of columns of a head
+    least = 2 if rotary else 1
+    if isinstance(d_model, int) and isinstance(n_heads, int) and d_model % (least * n_heads):
+        if d_model % least:
+            raise UserError(f"model.d_model={d_model}: rotary positions need an even number")
+        divisors = [h for h in range(1, d_model + 1) if d_model % (least * h) == 0]
+        best = min(divisors, key=lambda h: abs(h - n_heads))
+        even = " into heads of an even size, which rotary positions need" if rotary else ""
+        raise UserError(
+            f"model.n_heads={n_heads}: does not divide model.d_model={d_model}{even}; "
+            f"the nearest number of heads that does is {best}"
+        )
     vectors = embeddings.get("vectors") or {}
     if model.get("tie_embeddings") == "tgt" and class_of(vectors) in ("separate", "joint", "code"):
-        if vectors["dim"] != (d_model := model["d_model"]):
+        if vectors["dim"] != d_model:
             raise UserError(
                 f"embeddings.vectors.dim={vectors['dim']}: model.tie_embeddings=tgt needs vectors "
                 f"of model.d_model={d_model}; take one of these settings off the command line"

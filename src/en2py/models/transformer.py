@@ -307,8 +307,6 @@ class Transformer(nn.Module):
             raise ValueError(f"d_model ({d_model}) is not divisible by n_heads ({n_heads})")
         if positions == "rotary" and d_model // n_heads % 2:
             raise ValueError(f"positions is 'rotary', but a head has {d_model // n_heads} columns")
-        if tie_embeddings == "tgt" and (tgt_width or d_model) != d_model:
-            raise ValueError(f"tie_embeddings: tgt_width ({tgt_width}) is not d_model ({d_model})")
         sizes = Sizes(d_model, d_ff, n_heads, dropout, attention_dropout, norm)
         src_width, tgt_width = src_width or d_model, tgt_width or d_model
         self.pad_id = pad_id
