@@ -5,7 +5,6 @@ The description is the first sentence of the docstring, or is made from the name
 
 import ast
 import inspect
-import io
 import os
 import platform
 import re
@@ -180,9 +179,8 @@ def _text(file: Path) -> str | None:
     try:
         if not file.is_file() or file.stat().st_size > MAX_FILE:
             return None
-        data = file.read_bytes()
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        with tokenize.open(file) as stream:
+            return stream.read()
     except (OSError, SyntaxError, ValueError, LookupError):
         return None
 
