@@ -7,9 +7,11 @@ compressed are decompressed.
 """
 
 import gzip
+import io
 import os
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from en2py.errors import UserError
 
@@ -31,9 +33,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """
     file = find_file(path)
     try:
-        with file.open("rb") as raw:
-            is_compressed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(file) if is_compressed else file.open("rb") as stream:
+        with open_bytes(file) as stream:
             data = stream.read(MAX_FILE + 1)
     except (EOFError, zlib.error) as error:
         raise UserError(f"{file} cannot be decompressed: {error}") from None
@@ -59,6 +59,13 @@ def read_text(path: str | os.PathLike[str]) -> str:
     if not text.strip():
         raise UserError(f"{file} is empty")
     return text
+
+
+def open_bytes(file: Path) -> BinaryIO:
+    """Open a file, and decompress it if its content is gzipped, whatever its name is."""
+    with file.open("rb") as raw:
+        is_compressed = raw.read(2) == b"\x1f\x8b"
+    return io.BufferedReader(gzip.open(file)) if is_compressed else file.open("rb")
 
 
 def find_file(path: str | os.PathLike[str]) -> Path:

@@ -2,10 +2,8 @@
 
 import base64
 import gzip
-import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any, TypedDict, Unpack
@@ -15,7 +13,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from en2py.data.text_files import find_file
+from en2py.data.text_files import find_file, open_bytes
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.errors import UserError
 
@@ -248,7 +246,7 @@ def read_vectors(file: Path, words: Set[str]) -> dict[str, Any]:
     """
     vectors: dict[str, Any] = {}
     try:
-        with _open(file) as stream:
+        with open_bytes(file) as stream:
             binary, n_rows, width = _detect_format(stream)
             for word, vector in (_binary_rows if binary else _text_rows)(
                 stream, n_rows, width, words
@@ -267,17 +265,6 @@ def read_vectors(file: Path, words: Set[str]) -> dict[str, Any]:
 
 class _InvalidFile(Exception):
     """A vector file is damaged or of another kind; the message continues the file's name."""
-
-
-@contextmanager
-def _open(file: Path) -> Iterator[IO[bytes]]:
-    """Open a file, and decompress it if its content is gzipped, whatever its name is."""
-    with file.open("rb") as raw:
-        if raw.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.open(raw) as unzipped, io.BufferedReader(unzipped, 1 << 16) as stream:
-                yield stream
-        else:
-            yield raw
 
 
 def _detect_format(stream: IO[bytes]) -> tuple[bool, int | None, int]:
