@@ -139,6 +139,12 @@ def prepared_from(pairs: list[Pair], n_dropped_files: int = 0, split: Any = RAND
         ),
         (150, "write", "def f{i}(): return {i}", "150 of 150 pairs have a description"),
         (450, "sum {i}", "x = {i}{odd}", "300 of 450 programs do not parse"),
+        (
+            450,
+            "sum {i}",
+            "return x + {i}",
+            "200 of the first 200 programs parse but do not compile ('return' outside function)",
+        ),
     ],
 )
 def test_data_that_are_probably_not_intended_warn(n, text, code, words) -> None:
@@ -147,6 +153,13 @@ def test_data_that_are_probably_not_intended_warn(n, text, code, words) -> None:
         for i in range(n)
     ]
     assert [words in warning for warning in prepared_from(pairs).report.warnings] == [True]
+
+
+def test_data_without_a_program_are_refused_with_the_first_text_and_a_remedy() -> None:
+    pairs = [Pair(f"a/{i}", f"sum {i}", f"def f():\\n  return {i}", "a") for i in range(9)]
+    words = r"9 dropped by must_parse: does not parse; is the code Python.*'def f\(\):\\\\n"
+    with pytest.raises(UserError, match=words):
+        prepared_from(pairs)
 
 
 def test_the_remedy_for_a_small_split_of_the_source_is_no_setting_that_it_ignores() -> None:

@@ -20,12 +20,15 @@ from en2py.data.files import digest
 from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.data.parallel import SECONDS, ProcessPool
 from en2py.data.splits import OF_THE_SOURCE, Splits
+from en2py.data.syntax import compile_error
 from en2py.data.tokenizers.pieces import fit_both
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 
 MIN_HELD_OUT = 30  # pairs
+N_COMPILED = 200  # programs that a warning is based on
+IS_IT_CODE = "is the code Python, and in the form and the field that data= reads?"
 MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
 
 
@@ -153,15 +156,18 @@ def prepare(
     """
     report = DataReport()
     pairs = _without_fences(read(report), report)
-    total = len(pairs)
+    total, first = len(pairs), pairs[0].code if pairs else ""
     tick = (lambda done: progress(done, total)) if progress else None
     with ProcessPool(processes, seconds_per_pair) as pool:
         pairs = clean(pairs, cleaning, report, pool=pool, progress=tick)
         pairs, prints = apply(fingerprint, pairs, report, pool)
         if target is not None:
             pairs, prints = _without_target(pairs, prints, target, cleaning, report, pool)
+        n_unparsable = sum(report.steps[name].reasons[NOT_PARSED] for name in cleaning)
         if not pairs:
-            raise UserError(f"no pair is left of the {total} read: {_drop_reasons(report)}")
+            why = f"no pair is left of the {total} read: {_drop_reasons(report)}"
+            is_hint = 2 * n_unparsable > total
+            raise UserError(why + f"; {IS_IT_CODE} The first begins with {first!r:.60}" * is_hint)
         splits = split(pairs, report, prints)
         train = augment(splits.train)
         report.facts["augmented"] = len(train) - len(splits.train)
@@ -186,7 +192,6 @@ def prepare(
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     report.facts["leakage"] = splits.leakage
     report.facts["held_out"] = splits.held_out
-    n_unparsable = sum(report.steps[name].reasons[NOT_PARSED] for name in cleaning)
     report.warnings += _warnings(total, n_unparsable, pairs, prints, report)
     return Prepared(
         splits=tokenized,
@@ -257,8 +262,14 @@ def _warnings(
     found = []
     if 2 * n_unparsable > total:
         found.append(
-            f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: is the code "
-            "Python, and in the form and the field that data= reads?"
+            f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: {IS_IT_CODE}"
+        )
+    errors = [error for pair in pairs[:N_COMPILED] if (error := compile_error(pair.code))]
+    if 2 * len(errors) > (n := len(pairs[:N_COMPILED])):
+        found.append(
+            f"{len(errors):,} of the first {n:,} programs parse but do not compile "
+            f"({Counter(errors).most_common(1)[0][0]}): is the rest of each, as its first line, in "
+            "another field?"
         )
     programs: dict[str, set[str]] = defaultdict(set)
     for pair, print_ in zip(pairs, prints, strict=True):

@@ -31,6 +31,17 @@ def parse(code: str) -> ast.Module | None:
     return _attempt(lambda: ast.parse(code))
 
 
+def compile_error(code: str) -> str:
+    """Return the reason why a program does not compile; empty if it does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(code, "<code>", "exec", dont_inherit=True)
+    except NOT_A_PROGRAM as error:
+        return error.msg if isinstance(error, SyntaxError) else str(error)
+    return ""
+
+
 def has_assert(code: str) -> bool:
     """Return whether a program runs an assert: outside of definitions, or in one that it names."""
     tree = parse(code)
