@@ -179,6 +179,14 @@ def test_a_difference_of_no_pair_has_no_interval(n_right, has_interval):
     assert (difference.low is not None) == (difference.high is not None) == has_interval
 
 
+def test_a_difference_of_all_pairs_has_the_interval_of_wilson():
+    found = [make_rows([run(1, n), baseline(N - n)], CLUSTERS)[1] for n in (0, N)]
+    gain, loss = (row.differences["compiles"] for row in found)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((1.0, 0.912, 1.0), abs=1e-3)
+    assert (loss.value, loss.low, loss.high) == pytest.approx((-1.0, -1.0, -0.912), abs=1e-3)
+    assert gain.is_significant and loss.is_significant
+
+
 def test_only_clusters_to_which_a_metric_applies_are_counted():
     one = dataclasses.replace(run(1, 1), counts={"compiles": [[1.0, 1.0], *[[0.0, 0.0]] * (N - 1)]})
     figure = make_rows([one], CLUSTERS)[0].figures["compiles"]

@@ -309,8 +309,7 @@ def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable])
         # The stored value, not that of the interval, which adds the counts up in another order.
         by_seed = _known_seeds(_values(key, own))
         value, ends = own[0].values[key], _ends(interval)
-        is_mean_of_shares = metric(key).is_share or "@" in key  # pass@k
-        if is_mean_of_shares and value in (0.0, 1.0) and interval.n > 1:
+        if _is_mean_of_shares(key) and value in (0.0, 1.0) and interval.n > 1:
             ends = wilson(value, interval.n)
         found = Estimate(value, *ends, "clusters", interval.n, by_seed)
     else:
@@ -319,6 +318,10 @@ def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable])
         return found
     k, of = (math.fsum(row[i] for table in tables for row in table) for i in (0, 1))
     return replace(found, k=k, of=of)
+
+
+def _is_mean_of_shares(key: str) -> bool:
+    return metric(key).is_share or "@" in key  # pass@k
 
 
 def _over_seeds(values: BySeed) -> Estimate:
@@ -347,6 +350,8 @@ def _difference(
     low, high = _ends(interval)
     if low == high == 0:  # no pair differs: as equal seeds, that shows no spread
         low, high = None, None
+    elif _is_mean_of_shares(key) and low == high and interval.value in (-1.0, 1.0):
+        low, high = sorted(interval.value * end for end in wilson(1.0, interval.n))
     return Difference(interval.value, low, high, "clusters", interval.excludes_zero)
 
 
