@@ -355,6 +355,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}\u00a0%"
 
 
+def counted(n: int, noun: str) -> str:
+    """Format a number of things: `1 run`, `2 runs`."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Format a time: `45 s`, `12 min`, `3.5 h`."""
     if seconds < 90:

@@ -31,7 +31,7 @@ from en2py.config.effects import refuse_typed
 from en2py.config.instantiate import make
 from en2py.config.overrides import task_overrides, unquoted
 from en2py.config.validation import wandb_mode_of_environment
-from en2py.console import Column, console, print_table, progress_bar
+from en2py.console import Column, console, counted, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, make_folder, write_atomically
 from en2py.data.pairs import Pair
@@ -529,7 +529,7 @@ def _results(
     rank_by = "bpc" if any(run.not_comparable for run in metrics) else "nll"
     table = make_rows(metrics, data.clusters, rank_by=rank_by)
     n_models = sum(row.kind == MODEL for row in table)
-    title = f"{n_models} configuration{'s' * (n_models > 1)}" if n_models else "Baselines"
+    title = counted(n_models, "configuration") if n_models else "Baselines"
     # Several checkpoints of one run have one curve; runs of one name in two studies have two.
     pairs = zip((row.name for row in rows), runs, strict=False)
     named_runs = {run.folder: (name, run) for name, run in reversed([*pairs])}.values()

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from en2py.console import counted
 from en2py.data.cleaning import clean
 from en2py.data.cleaning.content import remove_fences
 from en2py.data.cleaning.limits import NOT_PARSED
@@ -285,7 +286,7 @@ def _warnings(
     if small:
         n = min(small.values())
         margin = 98 / math.sqrt(n + 3.84)  # half of Wilson's 95 % interval of a rate of 50 %
-        sizes_text = " and ".join(_n_pairs(n, f"{split} ") for split, n in small.items())
+        sizes_text = " and ".join(counted(n, f"{split} pair") for split, n in small.items())
         remedies = [
             "more data",
             # A share of 20 % of fewer pairs is too small as well.
@@ -295,14 +296,10 @@ def _warnings(
         if report.facts["held_out"] == OF_THE_SOURCE:
             remedies = ["more data", "split=group, which splits all pairs anew"]
         found.append(
-            f"{sizes_text} say little: a pass rate of 50 % on {_n_pairs(n)} has a 95 % interval of"
-            f" ±{margin:.0f} points; take {', '.join(remedies[:-1])} or {remedies[-1]}"
+            f"{sizes_text} say little: a pass rate of 50 % on {counted(n, 'pair')} has a 95 % "
+            f"interval of ±{margin:.0f} points; take {', '.join(remedies[:-1])} or {remedies[-1]}"
         )
     return found
-
-
-def _n_pairs(n: int, kind: str = "") -> str:
-    return f"{n} {kind}pair" + "s" * (n != 1)
 
 
 def _vocab(tokenizer: Tokenizer, sentences: Sequence[list[str]], min_freq: int) -> Vocab:

@@ -25,7 +25,7 @@ from en2py.config.composition import job_of, n_at_once, without_hydra
 from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
 from en2py.config.validation import check_values
-from en2py.console import Column, print_table
+from en2py.console import Column, counted, print_table
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
 from en2py.sweeps import plan, sweeper
@@ -324,7 +324,7 @@ class SearchSweeper(sweeper.StudySweeper):
         }
         words = [f"{n} {word}" for word, n in counts.items() if n]
         done = f" ({', '.join(words)})" if words else ""
-        trials = f"{self.n_trials} trial{'s' * (self.n_trials > 1)}"
+        trials = counted(self.n_trials, "trial")
         columns = [Column("parameter", numeric=False), Column("searched", numeric=False)]
         rows = [[key, space_text(distribution)] for key, distribution in self.space.items()]
         print_table(f"{self.folder.name}: search, {trials}{done}", columns, rows)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from en2py.console import Column, duration, print_table, set_job
+from en2py.console import Column, counted, duration, print_table, set_job
 from en2py.sweeps.plan import Job, numbered, planned_jobs, varied
 from en2py.training.run_folder import (
     FAILED,
@@ -79,8 +79,8 @@ def remaining_time(study: Path, n_parallel: int) -> str:
     mean = sum(seconds) / len(seconds)
     rounds = -(-n_left // n_parallel)
     return (
-        f"{len(seconds)} of {_number(len(runs))} finished; about {duration(mean * rounds)} left "
-        f"({duration(mean)} a run)"
+        f"{len(seconds)} of {counted(len(runs), 'run')} finished; about "
+        f"{duration(mean * rounds)} left ({duration(mean)} a run)"
     )
 
 
@@ -140,12 +140,13 @@ def print_summary(folder: Path) -> int:
         from en2py.sweeps.study import summarize_study  # numpy and scipy take a second
 
         summarize_study(folder, finished)
+    runs = counted(len(jobs), "run")
     if n_failed:
-        log.info(f"{n_failed} of {_number(len(jobs))} failed; {again} retries them")
+        log.info(f"{n_failed} of {runs} failed; {again} retries them")
     elif n_ended + n_refused < len(jobs) and not any(job.label for job in jobs):
-        log.info(f"{len(finished)} of {_number(len(jobs))} finished; {again} resumes")
+        log.info(f"{len(finished)} of {runs} finished; {again} resumes")
     if n_refused:
-        log.info(f"{n_refused} of {_number(len(jobs))} refused; correct the values named above")
+        log.info(f"{n_refused} of {runs} refused; correct the values named above")
     return min((state.code for state in states if state.status == FAILED), default=0)
 
 
@@ -181,7 +182,7 @@ def _print_jobs(
         typed = dict(o.split("=", 1) for o in job.overrides if "=" in o)
         cells = [str(i), *(typed.get(axis, "") for axis in axes), *row]
         lines.append(cells + [""] * (len(texts) + len(columns) - 1 - len(cells)))
-    n = _number(len(jobs), "trial" if searched else "run")
+    n = counted(len(jobs), "trial" if searched else "run")
     print_table(f"{folder.name}: {n}", [*texts, *map(Column, columns[1:])], lines)
     for reason in dict.fromkeys(filter(None, reasons)):
         numbers = ", ".join(
@@ -192,7 +193,3 @@ def _print_jobs(
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**result["best"], **result["test"]}
-
-
-def _number(n: int, noun: str = "run") -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"

@@ -4,6 +4,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from en2py.console import counted
 from en2py.training.callbacks.throughput import remaining_time
 
 
@@ -18,7 +19,7 @@ def early_stop(trainer: Trainer) -> EarlyStopping | None:
 
 def training_end(trainer: Trainer) -> str:
     """Return what ended training, for example `completed 10 epochs`."""
-    epochs = "1 epoch" if trainer.current_epoch == 1 else f"{trainer.current_epoch} epochs"
+    epochs = counted(trainer.current_epoch, "epoch")
     done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
     if trainer.current_epoch == trainer.max_epochs and done >= trainer.num_training_batches:
         return f"completed {epochs}"

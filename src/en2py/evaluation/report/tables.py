@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from en2py.console import Column
+from en2py.console import Column, counted
 from en2py.evaluation.metrics.registry import (
     MISSING,
     VALIDATION,
@@ -133,7 +133,7 @@ def figures_table(
     lines = []
     for row in rows:
         roles = {"reference row": reference, "best on validation": best}
-        small = [] if row.kind != "model" else [f"{len(row.runs)} run{'s' * (len(row.runs) != 1)}"]
+        small = [] if row.kind != "model" else [counted(len(row.runs), "run")]
         small += [role for role, name in roles.items() if row.name == name]
         marks = "".join(f"[{remarks.index(note) + 1}]" for note in row.notes)
         head = Cell(row.name, (", ".join(small),) if small else (), mark=marks)
