@@ -17,11 +17,11 @@ pytest.importorskip("optuna", minversion="5")
 
 import optuna
 
-from en2py.cli import main
+from en2py.cli import main, train
 from en2py.config.composition import compose_config, without_hydra
 from en2py.config.run_name import differences
 from en2py.errors import UserError
-from en2py.sweeps import plan, search, status, trial
+from en2py.sweeps import plan, search, status
 from en2py.sweeps.search_space import rounded, search_space, space_text
 from en2py.sweeps.study import _log_search
 from en2py.training import run_folder
@@ -419,11 +419,11 @@ def test_running_trial_is_found_by_its_run(tmp_path: Path, monkeypatch: pytest.M
     study = search.open_study(settings)
     finish_trials(study, (1.0, 1.1, 1.2, 1.3), n_epochs=1)
     study.ask().set_user_attr("run", "bad-run")
-    monkeypatch.setenv(trial.SEARCH, json.dumps(settings))
-    (callback,) = trial.pruning_callback("bad-run")
+    monkeypatch.setenv(run_folder.SEARCH, json.dumps(settings))
+    (callback,) = train.pruning_callback("bad-run")
     callback.trial.report(5.0, 1)
     assert callback.trial.should_prune()
-    assert trial.pruning_callback("other-run") == []
+    assert train.pruning_callback("other-run") == []
 
 
 def test_the_table_of_a_search_has_the_searched_keys(

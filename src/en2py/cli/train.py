@@ -43,8 +43,8 @@ from en2py.evaluation.scores import (
     write_samples,
 )
 from en2py.sweeps.status import print_finished
-from en2py.sweeps.trial import pruning_callback
 from en2py.training import build
+from en2py.training.callbacks.pruning import PruneTrial
 from en2py.training.callbacks.throughput import training_time
 from en2py.training.checkpoints import (
     checkpoint_metadata,
@@ -69,6 +69,7 @@ from en2py.training.out_of_memory import report_out_of_memory
 from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.run_folder import (
     PYTHON,
+    SEARCH,
     SWEEP_ID,
     Run,
     in_sweep,
@@ -197,6 +198,16 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         discard_training_state(best_file.parent)
     _print_end(run, result, scores, best_file)
     return result
+
+
+def pruning_callback(run: str) -> list[PruneTrial]:
+    """Return the callback that prunes the trial of a run; none outside of a search."""
+    if SEARCH not in os.environ:
+        return []
+    from en2py.sweeps.search import running_trial  # optuna takes a second
+
+    trial = running_trial(run)
+    return [] if trial is None else [PruneTrial(trial)]
 
 
 def _warn_of_known_pairs(config: dict[str, Any], prepared: Prepared) -> None:

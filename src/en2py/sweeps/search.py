@@ -30,7 +30,6 @@ from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
 from en2py.sweeps import plan, sweeper
 from en2py.sweeps.search_space import Space, rounded, search_space, space_text
-from en2py.sweeps.trial import SEARCH
 from en2py.training import run_folder
 
 log = logging.getLogger(__name__)
@@ -122,7 +121,7 @@ class SearchSweeper(sweeper.StudySweeper):
         }
         self.study = open_study(settings)
         self.folder.mkdir(parents=True, exist_ok=True)
-        os.environ[SEARCH] = json.dumps(settings)
+        os.environ[run_folder.SEARCH] = json.dumps(settings)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
         self._locks: dict[int, FileLock] = {}
         try:
@@ -130,7 +129,7 @@ class SearchSweeper(sweeper.StudySweeper):
         finally:
             for lock in self._locks.values():  # an interrupted trial is anyone's to resume
                 lock.release()
-            os.environ.pop(SEARCH, None)
+            os.environ.pop(run_folder.SEARCH, None)
             write_result(self.folder, self.study)
         return []
 
@@ -393,7 +392,7 @@ def running_trial(run: str) -> Any:
     Args:
         run: The name of the run.
     """
-    study = open_study(json.loads(os.environ[SEARCH]))
+    study = open_study(json.loads(os.environ[run_folder.SEARCH]))
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get("run") == run:
             return optuna.trial.Trial(study, trial._trial_id)

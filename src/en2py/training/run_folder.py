@@ -34,7 +34,8 @@ if TYPE_CHECKING:  # torch takes seconds
 
     from en2py.data.prepare import Prepared
 
-SWEEP_ID = "EN2PY_SWEEP"  # environment variable, inherited by the worker processes of a launcher
+# Environment variables, inherited by the worker processes of a launcher.
+SWEEP_ID, SEARCH = "EN2PY_SWEEP", "EN2PY_SEARCH"
 FINISHED, FAILED, INTERRUPTED, PRUNED = "finished", "failed", "interrupted", "pruned"
 RUNNING, NOT_STARTED = "running", "not started"
 _RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
