@@ -417,3 +417,11 @@ def test_evaluate_recomputes_the_summary(
     assert command(main, "evaluate", argv=argv) == 0
     assert "s: summary" in capsys.readouterr().out
     assert (tmp_path / "s" / "summary.html").exists()
+
+
+def test_rows_of_a_metrics_file_have_no_gaps(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll,lr\n9,1,2.5,\n19,2,,0.1\n")
+    assert run_folder.read_epochs(tmp_path / "metrics.csv") == [
+        {"step": 9.0, "epoch": 1.0, "val/nll": 2.5},
+        {"step": 19.0, "epoch": 2.0, "lr": 0.1},
+    ]

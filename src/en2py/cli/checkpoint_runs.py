@@ -29,14 +29,19 @@ from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError, did_you_mean
-from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
 from en2py.sweeps.plan import planned_order
 from en2py.training import build
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
-from en2py.training.run_folder import FINISHED, read_state, started_runs, validation_limit
+from en2py.training.run_folder import (
+    FINISHED,
+    read_epochs,
+    read_state,
+    started_runs,
+    validation_limit,
+)
 from en2py.training.testing import predictions_key
 
 log = logging.getLogger(__name__)

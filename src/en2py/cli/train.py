@@ -74,6 +74,7 @@ from en2py.training.run_folder import (
     Run,
     in_sweep,
     is_of_other_python,
+    read_epochs,
     read_result,
     starts_again,
 )
@@ -266,7 +267,7 @@ def _test(
     candidates = generate_programs(module, datamodule, trainer, "test")
     if not is_rank_zero():  # every rank tests its share of the pairs; rank 0 scores and writes
         return None
-    plot_curves(run.folder / "metrics.csv", run.folder / "curves")
+    plot_curves(read_epochs(run.folder / "metrics.csv"), run.folder / "curves")
     runner = ProgramRunner(
         prepared.pairs("test"),
         sandbox=run.config["sandbox"],

@@ -28,7 +28,6 @@ from en2py.evaluation.aggregation import (
     make_rows,
     reference_name,
 )
-from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import (
@@ -46,6 +45,7 @@ from en2py.training.run_folder import (
     SWEEP_ID,
     State,
     metrics_of,
+    read_epochs,
     read_record,
     read_result,
     read_state,

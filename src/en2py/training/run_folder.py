@@ -26,7 +26,7 @@ from en2py.config.run_name import (
     is_archived,
     run_name,
 )
-from en2py.data.files import make_folder, write_atomically
+from en2py.data.files import make_folder, read_csv, write_atomically
 from en2py.errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -319,6 +319,18 @@ def _is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def read_epochs(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a metrics file that belong to an epoch, each without its gaps.
+
+    There is none if the file cannot be read.
+    """
+    try:
+        rows = [{name: float(cell) for name, cell in row.items()} for row in read_csv(path)]
+    except (FileNotFoundError, ValueError):
+        return []
+    return [row for row in rows if "epoch" in row]
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

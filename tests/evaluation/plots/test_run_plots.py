@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.plots.attention import attention_figure, plot_attention
 from en2py.evaluation.plots.curves import curves_figure, plot_curves
 
@@ -75,17 +74,8 @@ def test_curves_have_all_points_inside_the_axes():
         assert right < 4 and points and all(left < x < right and low < y < high for x, y in points)
 
 
-def test_rows_of_a_metrics_file_have_no_gaps(tmp_path):
-    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll,lr\n9,1,2.5,\n19,2,,0.1\n")
-    assert read_epochs(tmp_path / "metrics.csv") == [
-        {"step": 9.0, "epoch": 1.0, "val/nll": 2.5},
-        {"step": 19.0, "epoch": 2.0, "lr": 0.1},
-    ]
-
-
 def test_curves_are_written_as_svg_pdf_and_png(tmp_path):
-    (tmp_path / "metrics.csv").write_text("step,epoch,val/nll\n9,0,2.5\n19,1,2.0\n")
-    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves")
+    plot_curves(ROWS, tmp_path / "curves")
     assert {path.name for path in tmp_path.glob("curves.*")} == {
         *("curves.svg", "curves.pdf", "curves.png")
     }

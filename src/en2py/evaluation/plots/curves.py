@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from en2py.console import percent
-from en2py.evaluation.learning_curve import read_epochs
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.plots.figures import Picture, figure_style
 
@@ -36,14 +35,14 @@ _PANELS = (
 _BEST = "#7a2f0b"
 
 
-def plot_curves(metrics_file: Path, path: Path) -> None:
+def plot_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Plot the curves of a run as SVG, PDF and PNG.
 
     Args:
-        metrics_file: Its `metrics.csv`.
+        rows: Of its `metrics.csv`, as `read_epochs` returns them.
         path: Of the pictures, without an ending.
     """
-    Picture(curves_figure(read_epochs(metrics_file)), "Training and validation curves").write(path)
+    Picture(curves_figure(rows), "Training and validation curves").write(path)
 
 
 @figure_style()
