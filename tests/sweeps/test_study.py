@@ -258,14 +258,17 @@ def test_summary_of_an_unfinished_study_counts_missing_runs(
     for name in (names[1], names[2], f"{names[0]}.old1"):
         (study / name).mkdir()
         (study / name / "config.yaml").write_text("seed: 1\n")
-    (study / names[2] / "state.json").write_text('{"sweep": "1", "reason": "no room", "code": 1}')
+    reason = f"no room{' and a long list' * 20}"
+    record = {"sweep": "1", "reason": reason, "code": 1}
+    (study / names[2] / "state.json").write_text(json.dumps(record))
     jobs = [{"run": name, "overrides": [], "reason": ""} for name in names[:4]]
     jobs.append({"run": "", "overrides": [], "reason": "seed=x: no number"})
     (study / "sweeps.jsonl").write_text(json.dumps({"sweep": "1", "jobs": jobs}) + "\n")
     summarize_study(study)
     printed = " ".join(capsys.readouterr().out.split())
-    missing = "1 refused (seed=x: no number), 1 interrupted, 1 failed (no room), 1 not started"
+    missing = "1 refused (seed=x: no number), 1 interrupted, 1 failed (no room and a long list"
     assert missing in printed and missing in (study / "summary.html").read_text()
+    assert "and a ...), 1 not started" in printed and reason not in printed
 
 
 def test_runs_of_other_sweeps_have_a_table_of_their_own(
@@ -322,6 +325,17 @@ def test_the_row_of_a_search_with_one_scored_trial_has_the_searched_values(
     assert results.axes == ["loss"] and results.reference_row == "loss=plain"
     assert [row.name for row in results.rows] == ["loss=plain"]
     assert "t-m-e-plain" not in capsys.readouterr().out
+
+
+def test_the_only_finished_row_of_a_sweep_has_the_varied_values_as_its_name(tmp_path: Path) -> None:
+    name = "t-m-e-plain-seed1-bbbbbbbbbb"
+    on_disk(tmp_path, name)
+    jobs = [
+        {"run": run, "overrides": ["model.d_ff=64", f"loss={loss}", f"seed={seed}"], "reason": ""}
+        for run, loss, seed in ((name, "plain", 1), ("failed", "smoothed", 2))
+    ]
+    (tmp_path / "sweeps.jsonl").write_text(json.dumps({"sweep": "s", "jobs": jobs}) + "\n")
+    assert [row.name for row in summarize_study(tmp_path).rows] == ["loss=plain"]
 
 
 def test_a_setting_that_only_other_runs_do_not_have_is_named(

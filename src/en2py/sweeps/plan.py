@@ -40,7 +40,7 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
     plans: dict[str, list[Job]] = {}
     try:
         lines = (folder / "sweeps.jsonl").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the study is a CSV file
         return []
     for line in lines:
         try:
@@ -59,6 +59,14 @@ def planned_order(folder: Path) -> list[str]:
     """
     plans = sorted(read_plans(folder), key=lambda plan: -len(plan[1]))
     return list(dict.fromkeys(job.run for _, jobs in plans for job in jobs))
+
+
+def planned_axes(folder: Path, run: str) -> list[str]:
+    """Return the keys that vary in the largest sweep of a run, whether its jobs finished or not."""
+    for _, jobs in sorted(read_plans(folder), key=lambda plan: -len(plan[1])):
+        if len(jobs) > 1 and run in (job.run for job in jobs):
+            return [key.lstrip("+") for key in varied([job.overrides for job in jobs])]
+    return []
 
 
 def planned_jobs(folder: Path) -> list[Job]:

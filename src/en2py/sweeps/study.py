@@ -8,6 +8,7 @@ row per run, which can be kept without the folders.
 import csv
 import logging
 import os
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from en2py.evaluation.report.summary import (
 )
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import MODEL, Results
-from en2py.sweeps.plan import planned_order, read_plans
+from en2py.sweeps.plan import planned_axes, planned_order, read_plans
 from en2py.training.run_folder import (
     FAILED,
     FINISHED,
@@ -58,6 +59,7 @@ _TOO_LONG = ("val_too_long", "test_too_long")  # pairs
 _FACTS = ("run", "study", "seed", "vocab", "split_hash", "held_out_hash", *_TOO_LONG, "epochs",
           "steps", "seconds", "test_seconds")  # fmt: skip
 _VERSION = "version/"
+_REASON = 100  # characters of why a run failed, which the table of its sweep prints in full
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
 _OTHER_VOCABULARY = (
     "another vocabulary than that of the first row, so loss, perplexity and accuracy per token "
@@ -151,7 +153,8 @@ def summarize_study(
     own = _runs_of_sweeps(folder, runs) if names is None else _in_order(runs, names)
     others = [run for run in runs if run not in own]
     search = _search_of(folder, own, names)
-    searched = search["best"]["params"] if search else ()
+    keys = search["best"]["params"] if search else planned_axes(folder, own[0].facts["run"])
+    searched = [key for key in keys if key in own[0].settings]
     unfinished = _unfinished(folder) if folder.is_dir() else ()
     results = results_of(own, folder.stem, unfinished, searched=searched)
     if others:
@@ -225,7 +228,7 @@ def results_of(
         runs: At least one.
         title: Title of the report.
         unfinished: The states of the other runs of the study.
-        searched: The keys of a search, which name its rows even if it has one trial so far.
+        searched: The keys of a search or a sweep, which name a row that is the only one so far.
     """
     first = runs[0]
     metrics = [_metrics(run, first) for run in runs]
@@ -445,7 +448,8 @@ def _count_states(states: Sequence[State]) -> str:
         groups.setdefault("refused" if is_refused else state.status, []).append(reason)
     parts = []
     for status, all_reasons in groups.items():
-        reasons = "; ".join(dict.fromkeys(filter(None, all_reasons)))
+        short = (textwrap.shorten(text, _REASON, placeholder=" ...") for text in all_reasons)
+        reasons = "; ".join(dict.fromkeys(filter(None, short)))
         parts.append(f"{len(all_reasons)} {status}" + (f" ({reasons})" if reasons else ""))
     return ", ".join(parts)
 
