@@ -40,7 +40,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded ids. Masks are boolean; True means the position may be attended to.
+    """Padded ids.
 
     Attributes:
         indices: Position of each pair in its split, `[B]`.
@@ -76,11 +76,6 @@ class Batch:
         return self.tgt[:, 1:]
 
     @property
-    def src_mask(self) -> Tensor:
-        """True at source tokens, False at padding, `[B, S]`."""
-        return self.src != self.pad_id
-
-    @property
     def tgt_mask(self) -> Tensor:
         """True at target tokens with EOS, False at padding, `[B, T]`."""
         return self.tgt_out != self.pad_id
@@ -88,7 +83,7 @@ class Batch:
     @property
     def src_places(self) -> Tensor:
         """Positions of the tokens (no padding) in the flattened `src`, `[M]`."""
-        return _positions(self.src_mask, self.src_lengths)
+        return _positions(self.src != self.pad_id, self.src_lengths)
 
     @property
     def tgt_places(self) -> Tensor:
