@@ -58,6 +58,10 @@ def test_pruned_trials_take_no_time_of_the_rest(
     result = {"config_sha256": "0" * 64, "seconds": 50, "test_seconds": 10}
     (folders[0] / "result.json").write_text(json.dumps(result))
     assert remaining_time(tmp_path, 1) == "1 of 3 runs finished; about 2 min left (60 s a run)"
+    assert "; about 4 min left" in remaining_time(tmp_path, 1, 4)  # of a search, not planned yet
+    earlier = {"sweep": "earlier", "reason": "no room", "code": 1}  # it is trained again
+    (folders[1] / "state.json").write_text(json.dumps(earlier))
+    assert "; about 2 min left" in remaining_time(tmp_path, 1)
     pruned = {"sweep": "s", "reason": "after epoch 1", "code": 0, "pruned": True}
     (folders[1] / "state.json").write_text(json.dumps(pruned))
     assert remaining_time(tmp_path, 1) == "1 of 3 runs finished; about 60 s left (60 s a run)"

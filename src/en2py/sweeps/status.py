@@ -26,6 +26,7 @@ from en2py.training.run_folder import (
     RUNNING,
     SWEEP_ID,
     State,
+    is_of_this_sweep,
     read_record,
     read_result,
     read_state,
@@ -56,7 +57,7 @@ def print_finished(result: Mapping[str, Any], study: Path, n_parallel: int) -> N
         log.info(left)
 
 
-def remaining_time(study: Path, n_parallel: int) -> str:
+def remaining_time(study: Path, n_parallel: int, n_left: int | None = None) -> str:
     """Return how long the rest of this sweep will take, from the mean of its finished runs.
 
     The time of a run is that of training, validation, test and the execution of programs.
@@ -64,14 +65,16 @@ def remaining_time(study: Path, n_parallel: int) -> str:
     Args:
         study: The folder of the sweep.
         n_parallel: Number of runs at the same time.
+        n_left: Number of runs to train; None: the planned ones that have not ended in this sweep.
     """
     runs = {job.run for job in planned_jobs(study) if job.run}
     results = [read_result(study / run) for run in runs]
     seconds = [r["seconds"] + r["test_seconds"] for r in results if r is not None]
-    n_left = sum(
-        result is None and read_state(study / run).status not in (FAILED, PRUNED)
-        for run, result in zip(runs, results, strict=True)
-    )
+    if n_left is None:
+        n_left = sum(
+            result is None and not has_ended(study / run)
+            for run, result in zip(runs, results, strict=True)
+        )
     if not n_left:
         return ""
     if not seconds:
@@ -82,6 +85,12 @@ def remaining_time(study: Path, n_parallel: int) -> str:
         f"{len(seconds)} of {counted(len(runs), 'run')} finished; about "
         f"{duration(mean * rounds)} left ({duration(mean)} a run)"
     )
+
+
+def has_ended(folder: Path) -> bool:
+    """Return whether this sweep finished a run; a state of an earlier sweep does not count."""
+    ended = (FINISHED, FAILED, PRUNED)
+    return is_of_this_sweep(folder) and read_state(folder).status in ended
 
 
 def print_plan(

@@ -120,7 +120,7 @@ class StudySweeper(Sweeper):
                     raise
             finally:
                 set_job("")  # the last one that ran in this process
-            left = [job for job in jobs if not _has_ended(folder / job.run)]
+            left = [job for job in jobs if not status.has_ended(folder / job.run)]
             n_tries = n_tries + 1 if len(left) == len(jobs) else 0
             if n_tries > _MAX_TRIES:
                 raise Fault(_KILLED)
@@ -172,13 +172,8 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         log.info(f"the data are not prepared: {kind}{error}")
     todo = f"{len(plain)} to do, {min(n_parallel, len(plain))} at once"
-    log.info("; ".join(filter(None, [todo, status.remaining_time(study, n_parallel)])))
-
-
-def _has_ended(folder: Path) -> bool:
-    """Return whether this sweep finished a run; a state of an earlier sweep does not count."""
-    ended = (run_folder.FINISHED, run_folder.FAILED, run_folder.PRUNED)
-    return run_folder.is_of_this_sweep(folder) and run_folder.read_state(folder).status in ended
+    time_left = status.remaining_time(study, n_parallel, len(plain))
+    log.info("; ".join(filter(None, [todo, time_left])))
 
 
 def _without_repeated(
