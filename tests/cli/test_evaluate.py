@@ -978,6 +978,15 @@ def test_a_checkpoint_of_an_unfinished_run_has_a_note(make: Make) -> None:
     assert note.startswith(f"{run.name} is not finished")
 
 
+@pytest.mark.parametrize(("part", "share"), [("test", "100.0\xa0%"), ("train", None)])
+def test_the_report_has_the_leakage_of_a_held_out_split(
+    make: Make, score: Score, tmp_path: Path, part: str, share: str | None
+) -> None:
+    words = [f"ckpt_path={make()}", "baseline=none", "behaviour=false", f"part={part}"]
+    assert score(*words, f"folder={tmp_path}") == 0
+    assert results_in(tmp_path).data.get("leakage") == share
+
+
 def test_training_pairs_are_those_trained_on_and_baselines_do_not_find_them(
     make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

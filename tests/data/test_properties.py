@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,22 @@ def test_the_remedy_for_a_small_split_of_the_source_is_no_setting_that_it_ignore
     names = ["train", "train", "val", "test"]
     pairs = [Pair(f"a/{i}", f"sum {i}", f"x = {i}", "a", split=names[i % 4]) for i in range(80)]
     split = partial(official_split, ratios=[0.6, 0.2, 0.2], seed=1)
-    (warning,) = prepared_from(pairs, split=split).report.warnings
+    warning = prepared_from(pairs, split=split).report.warnings[-1]
     assert "take more data or split=group" in warning and "split.seed" not in warning
+
+
+@pytest.mark.parametrize(("n_leaking", "is_warned"), [(8, False), (12, True)])
+def test_near_duplicates_of_training_pairs_in_a_split_of_the_source_warn(n_leaking, is_warned):
+    names = ["train", "train", "val", "test"]
+    pairs = [
+        Pair(f"a/{i}", f"sum {'x' * i}", f"a{i} + b{i} * c{i}.d{i}(e{i})", "a", split=names[i % 4])
+        for i in range(160)
+    ]
+    pairs += [replace(pairs[4 * i], id=f"b/{i}", split="test") for i in range(n_leaking)]
+    split = partial(official_split, ratios=[0.6, 0.2, 0.2], seed=1)
+    words = f"{n_leaking} of {40 + n_leaking} test pairs have a near-duplicate in train"
+    warnings = prepared_from(pairs, split=split).report.warnings
+    assert [words in warning for warning in warnings] == [True] * is_warned
 
 
 def test_plain_data_do_not_warn() -> None:

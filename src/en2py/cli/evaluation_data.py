@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun, common_pairs
 from en2py.cli.tables import log_fields, log_warnings
+from en2py.console import percent
 from en2py.data.duplicates import (
     LEAKAGE,
     fingerprint,
@@ -170,6 +171,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         "n_pairs": len(pairs),
         "n_clusters": len(set(clusters)),
         "n_overlapping" if overlaps else "n_left_out": n_all - len(pairs),
+        **({} if overlaps else _leakage(prepared, cfg.part)),
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
@@ -186,6 +188,17 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         overlaps,
         unknown,
     )
+
+
+def _leakage(prepared: Prepared, part: str) -> dict[str, str]:
+    """Return the share of a split that has a near-duplicate in train, for the report.
+
+    Nothing for a split that holds out combinations, whose programs recombine known parts.
+    """
+    facts = prepared.report.facts
+    if part == "train" or facts["held_out"] == "combinations":
+        return {}
+    return {"leakage": percent(facts["leakage"][part]["any"])}
 
 
 def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dict[str, str]]:

@@ -323,6 +323,8 @@ def _run_of_job(cfg: DictConfig) -> Run:
 
 def _log_data(data: dict[str, Any]) -> None:
     path = data.get("path") or data.get("root")
+    if isinstance(path, dict):
+        path = [f"{file} ({split})" for split, file in path.items()]
     places = ", ".join(path) if isinstance(path, list) else path
     line = f"data: {data['name']}" + (f" from {places}" if path else "")
     if data["name"] == "tasks":

@@ -29,6 +29,7 @@ from en2py.errors import UserError
 
 MIN_HELD_OUT = 30  # pairs
 N_COMPILED = 200  # programs that a warning is based on
+MAX_LEAKING = 0.2  # share of the test pairs, in the split of a source
 IS_IT_CODE = "is the code Python, and in the form and the field that data= reads?"
 MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
 
@@ -282,6 +283,13 @@ def _warnings(
             "too: a model cannot know which program is wanted; check the field of the description"
         )
     sizes = {"validation": report.facts["sizes"]["val"], "test": report.facts["sizes"]["test"]}
+    is_of_source = report.facts["held_out"] == OF_THE_SOURCE
+    if is_of_source and (share := report.facts["leakage"]["test"]["any"]) > MAX_LEAKING:
+        found.append(
+            f"{round(share * sizes['test']):,} of {sizes['test']:,} test pairs have a "
+            "near-duplicate in train, so their scores are too good for new descriptions; "
+            "split=group splits all pairs anew and keeps near-duplicates together"
+        )
     small = {split: n for split, n in sizes.items() if n < MIN_HELD_OUT}
     if small:
         n = min(small.values())
@@ -293,7 +301,7 @@ def _warnings(
             *(["a larger share (split.ratios=[0.6,0.2,0.2])"] * (len(pairs) >= 5 * MIN_HELD_OUT)),
             "several splits (-m split.seed=1,2,3)",
         ]
-        if report.facts["held_out"] == OF_THE_SOURCE:
+        if is_of_source:
             remedies = ["more data", "split=group, which splits all pairs anew"]
         found.append(
             f"{sizes_text} say little: a pass rate of 50 % on {counted(n, 'pair')} has a 95 % "

@@ -153,6 +153,7 @@ _DATA_LABELS = {
     "n_clusters": "clusters of near-duplicate pairs",
     "n_overlapping": "pairs left out as near-duplicates of training pairs of a run",
     "n_left_out": "pairs left out because some run does not have them in this split",
+    "leakage": "pairs of the split with a near-duplicate in train",
     "split_hash": "hash of the split",
     "test_hash": "hash of the texts of the pairs",
 }
