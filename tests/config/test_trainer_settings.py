@@ -1,14 +1,16 @@
 """Every argument of Lightning's Trainer acts, or is refused before training with a reason."""
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from en2py.config.composition import compose_config
+from en2py.config.composition import compose_config, without_hydra
 from en2py.config.validation import validate
 from en2py.config.value_types import REFUSED_TRAINER_ARGUMENTS
 from en2py.errors import UserError
@@ -45,10 +47,16 @@ ACCEPTED: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_config_left() -> Iterator[None]:
+    yield
+    HydraConfig.instance().cfg = None
+
+
 def config(**values: Any) -> DictConfig:
-    cfg = compose_config("train", ["trainer.accelerator=cpu"])
-    with open_dict(cfg):
-        del cfg["hydra"]
+    composed = compose_config("train", ["trainer.accelerator=cpu"])
+    HydraConfig.instance().set_config(composed)
+    cfg = without_hydra(composed)
     for key, value in values.items():
         OmegaConf.update(cfg, key if "." in key else f"trainer.{key}", value, force_add=True)
     return cfg

@@ -650,11 +650,11 @@ def test_values_without_a_target_have_a_type() -> None:
 
 def test_files_and_own_values_are_refused_before_torch_is_imported() -> None:
     code = (
-        "import sys; from en2py.config.composition import CONF, nodes, compose_config;"
-        "from en2py.config.validation import validate; cfg = compose_config('train', [{word!r}]);"
-        "cfg = cfg.__class__({{k: v for k, v in cfg.items_ex(False) if k != 'hydra'}})\n"
-        "try: validate(cfg)\n"
-        "except Exception as error: print(type(error).__name__, 'torch' in sys.modules)"
+        "import sys; from en2py.config.composition import compose_config, job_of\n"
+        "from en2py.config.validation import validate\n"
+        "with job_of(compose_config('train', [{word!r}])) as cfg:\n"
+        "    try: validate(cfg)\n"
+        "    except Exception as error: print(type(error).__name__, 'torch' in sys.modules)"
     )
     for word in ("ckpt_path=no_such.ckpt", "trainer.max_epochs=abc", "batch.max_tokens=0"):
         done = subprocess.run(

@@ -51,7 +51,7 @@ _TASKS = {
 
 
 def validate(cfg: DictConfig, config_name: str = "train") -> None:
-    """Raise an error for a mistake in a config, before anything is read or written.
+    """Raise an error for a mistake in the config of a job, before anything is read or written.
 
     The packages of `allowed_packages` may run from then on.
 
@@ -82,7 +82,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
         _check_trainer(plain)
     _check_sweep()
     is_resumed = config_name == "train" and plain["ckpt_path"]  # `resumed_config` checks that one
-    if HydraConfig.initialized() and not is_resumed:
+    if not is_resumed:
         check_effects(plain, task_overrides())
     for key, value in leaves(plain):
         if key not in WRITTEN or key in written_keys(plain):
@@ -273,7 +273,7 @@ def _check_evaluation(config: Section) -> None:
 def _check_one_task(config: Section) -> None:
     """Refuse typed keys that the task of a command would ignore."""
     given = [task for task in _TASKS if config.get(task) is not None]
-    if not given or not HydraConfig.initialized() or given == ["baseline"] and config["ckpt_path"]:
+    if not given or given == ["baseline"] and config["ckpt_path"]:
         return
     does, reads = _TASKS[given[0]]
     if "n_retrieved" in config["decoding"] and "decoding" in reads:
@@ -465,7 +465,7 @@ def _check_trainer(config: Section) -> None:
                 "gradients itself, so they cannot be clipped; add optimizer.fused=false"
             )
     n_nodes = trainer.get("num_nodes", 1)
-    launcher = HydraConfig.get().launcher if HydraConfig.initialized() else {}
+    launcher = HydraConfig.get().launcher
     is_launched = any(name in os.environ for name in _NODE_VARIABLES)
     if n_nodes > max(1, launcher.get("nodes", 1)) and not is_launched:
         raise UserError(
@@ -570,8 +570,6 @@ def wandb_mode_of_environment() -> str | None:
 
 
 def _check_sweep() -> None:
-    if not HydraConfig.initialized():
-        return
     known = ["env", *(field.name for field in dataclasses.fields(HydraConf))]
     settings: Any = HydraConfig.get()
     for name in settings:
