@@ -824,6 +824,29 @@ def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(
     assert not trained & {pair.code for pair in shared}
 
 
+def test_other_pairs_of_equal_ids_are_not_shared_and_those_cleaned_differently_are(
+    make: Make, folder: Path, tmp_path: Path
+) -> None:
+    records = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+    others = [
+        {"description": f"print the word {i} of {r['code'].split()[-1]}", "code": f"print({i}, 'x')"}
+        for i, r in enumerate(records)
+    ]
+    (tmp_path / "others.jsonl").write_text("".join(json.dumps(r) + "\n" for r in others))
+    commented = [{**r, "code": f"# {i}\n{r['code']}"} for i, r in enumerate(records)]
+    (tmp_path / "cleaned.jsonl").write_text("".join(json.dumps(r) + "\n" for r in commented))
+    first, other, cleaned = runs_of(
+        make("seed=1"),
+        make(f"data.path={tmp_path / 'others.jsonl'}"),
+        make(f"data.path={tmp_path / 'cleaned.jsonl'}", "cleaning.use.remove_comments=false"),
+    )
+    own = first.prepared.pairs("test")
+    assert {pair.id for pair in own} & {pair.id for pair in other.prepared.pairs("test")}
+    assert common_pairs([first, other], "test") == common_pairs([first, other], "train") == []
+    assert cleaned.prepared.split_hash != first.prepared.split_hash
+    assert common_pairs([first, cleaned], "test") == own
+
+
 def test_copies_are_of_the_programs_that_a_run_was_trained_on(make: Make) -> None:
     few, all_pairs = runs_of(make("batch.max_pairs=5"), make("seed=1"))
     assert TrainingData.of(few.prepared, few.max_pairs).pairs == few.prepared.pairs("train")[:5]

@@ -410,14 +410,22 @@ def _moved_source(source: Mapping[str, Any], path: Any) -> dict[str, Any]:
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     """Return the pairs in a split of every run's data, as the first run reads them.
 
-    No run was trained on a pair returned here, unless `split` is `train`: then all were. Runs of
-    other files or of another split may have trained on the same pair under another id, so ids are
-    not enough.
+    No run was trained on a pair returned here, unless `split` is `train`: then all were. In other
+    data an id may be that of another pair, and runs of other files or of another split may have
+    trained on the same pair under another id, so ids are not enough.
     """
     is_train = split == "train"
     known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
-    shared = set.intersection(*({pair.id for pair in own} for own in known))
-    pairs = [pair for pair in known[0] if pair.id in shared]
+    # Runs on the same data have equal pairs, or the first of them.
+    distinct = {
+        (run.prepared.split_hash, len(own)): own for run, own in zip(runs, known, strict=True)
+    }
+    pairs = known[0]
+    for (split_hash, _), own in distinct.items():
+        if split_hash == runs[0].prepared.split_hash:
+            pairs = pairs[: len(own)]
+        else:
+            pairs = _also_in(own, pairs)
     by_hash = {run.prepared.split_hash: run for run in runs}
     if is_train or len(by_hash) == 1:
         return pairs
@@ -434,3 +442,17 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
         for pair, own in zip(pairs, prints, strict=True)
         if (own.description, own.code) not in trained
     ]
+
+
+def _also_in(others: Sequence[Pair], pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs that are in other data too, maybe cleaned differently."""
+    by_id = {pair.id: pair for pair in others}
+
+    def is_shared(pair: Pair) -> bool:
+        if (other := by_id.get(pair.id)) is None:
+            return False
+        keys = ("description", "core", "code", "renamed")
+        own, its = fingerprint(pair), fingerprint(other)
+        return any(getattr(own, key) == getattr(its, key) != "" for key in keys)
+
+    return [pair for pair in pairs if is_shared(pair)]
