@@ -829,7 +829,10 @@ def test_other_pairs_of_equal_ids_are_not_shared_and_those_cleaned_differently_a
 ) -> None:
     records = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
     others = [
-        {"description": f"print the word {i} of {r['code'].split()[-1]}", "code": f"print({i}, 'x')"}
+        {
+            "description": f"print the word {i} of {r['code'].split()[-1]}",
+            "code": f"print({i}, 'x')",
+        }
         for i, r in enumerate(records)
     ]
     (tmp_path / "others.jsonl").write_text("".join(json.dumps(r) + "\n" for r in others))

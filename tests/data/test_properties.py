@@ -146,11 +146,22 @@ def prepared_from(pairs: list[Pair], n_dropped_files: int = 0, split: Any = RAND
             "return x + {i}",
             "200 of the first 200 programs parse but do not compile ('return' outside function)",
         ),
+        (
+            200,
+            "sum {i}",
+            "x = {i}{long}",
+            " test pairs are too long for the model: loss, perplexity, accuracy and bits ",
+        ),
     ],
 )
 def test_data_that_are_probably_not_intended_warn(n, text, code, words) -> None:
     pairs = [
-        Pair(f"a/{i}", text.format(i=i), code.format(i=i, odd=" (" * (i % 3)), "a")
+        Pair(
+            f"a/{i}",
+            text.format(i=i),
+            code.format(i=i, odd=" (" * (i % 3), long=" + x" * 40 * (i % 2)),
+            "a",
+        )
         for i in range(n)
     ]
     assert [words in warning for warning in prepared_from(pairs).report.warnings] == [True]
@@ -175,7 +186,9 @@ def test_the_remedy_for_a_small_split_of_the_source_is_no_setting_that_it_ignore
 def test_near_duplicates_of_training_pairs_in_a_split_of_the_source_warn(n_leaking, is_warned):
     names = ["train", "train", "val", "test"]
     pairs = [
-        Pair(f"a/{i}", f"sum {'x' * i}", f"a{i} + b{i} * c{i}.d{i}(e{i})", "a", split=names[i % 4])
+        Pair(
+            f"a/{i}", f"sum {letters(i)}", f"a{i} + b{i} * c{i}.d{i}(e{i})", "a", split=names[i % 4]
+        )
         for i in range(160)
     ]
     pairs += [replace(pairs[4 * i], id=f"b/{i}", split="test") for i in range(n_leaking)]
@@ -185,8 +198,12 @@ def test_near_duplicates_of_training_pairs_in_a_split_of_the_source_warn(n_leaki
     assert [words in warning for warning in warnings] == [True] * is_warned
 
 
+def letters(i: int) -> str:
+    return chr(97 + i // 26) + chr(97 + i % 26)
+
+
 def test_plain_data_do_not_warn() -> None:
-    pairs = [Pair(f"a/{i}", f"{'very ' * i} big", f"x = {i}", "a") for i in range(150)]
+    pairs = [Pair(f"a/{i}", f"sum {letters(i)}", f"x = {i}", "a") for i in range(150)]
     assert prepared_from(pairs).report.warnings == []
     assert prepared_from(pairs, n_dropped_files=150).report.warnings == []  # not programs
 

@@ -166,6 +166,8 @@ def quoted(override: str, multirun: bool = False) -> str:
     is_swept = name in SWEPT or is_field
     if multirun and is_swept and not os.path.exists(os.path.expanduser(text)):
         texts = [part.strip() for part in text.split(",")]
+    if is_field:  # without quotes where it can be, for the names of the rows of a sweep
+        return f"{key}={','.join('null' if text == 'null' else _literal(text) for text in texts)}"
     if name in PATHS:  # the shell expands `~` only at the start of a word
         texts = [os.path.expanduser(text) for text in texts]
     return f"{key}={','.join(map(_quote, texts))}"

@@ -29,6 +29,7 @@ from en2py.errors import UserError
 
 MIN_HELD_OUT = 30  # pairs
 N_COMPILED = 200  # programs that a warning is based on
+MAX_TOO_LONG = 0.1  # share of the pairs of a split
 MAX_LEAKING = 0.2  # share of the test pairs, in the split of a source
 IS_IT_CODE = "is the code Python, and in the form and the field that data= reads?"
 MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
@@ -283,6 +284,13 @@ def _warnings(
             "too: a model cannot know which program is wanted; check the field of the description"
         )
     sizes = {"validation": report.facts["sizes"]["val"], "test": report.facts["sizes"]["test"]}
+    too_long = dict(zip(sizes, map(report.facts["over_max_len"].get, SPLITS[1:]), strict=True))
+    if any(too_long[split] > MAX_TOO_LONG * n for split, n in sizes.items()):
+        counts = (f"{too_long[split]:,} of {n:,} {split} pairs" for split, n in sizes.items())
+        found.append(
+            f"{' and '.join(counts)} are too long for the model: loss, perplexity, accuracy and "
+            "bits per character leave them out; raise model.max_src_len or model.max_tgt_len"
+        )
     is_of_source = report.facts["held_out"] == OF_THE_SOURCE
     if is_of_source and (share := report.facts["leakage"]["test"]["any"]) > MAX_LEAKING:
         found.append(
