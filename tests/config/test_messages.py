@@ -36,6 +36,7 @@ MISTAKES = [
     ("loss=smothed", "loss=smothed: no such option; did you mean 'smoothed'?"),
     ("tokenizer/tgt=pyton", "tokenizer/tgt=pyton: no such option; did you mean 'python'?"),
     ("experiment=no_such", "experiment=no_such: no such option"),
+    ("data=jsonl", "data=jsonl: this option is named data=file now"),
     ("loss=5", "loss=5: no such option; choose from: plain"),
     ("loss=choice(plain,smothed)", "loss=smothed: no such option; did you mean 'smoothed'?"),
     ("+loss=smoothed", "+loss=smoothed: there is a loss already; replace it without a plus, loss="),

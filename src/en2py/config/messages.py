@@ -29,6 +29,7 @@ from en2py.errors import Fault, UserError, chain, did_you_mean, one_line
 
 _OTHER_OF_TRAINING = ("seed", "vocab", "compute", "checkpoints", "faults", "fresh", "init_from")
 _OF_SWEEPS: tuple[str, ...] = ("hydra/launcher", "hydra/sweeper")  # groups
+_RENAMED_OPTIONS = {("data", "jsonl"): "file"}
 
 
 def user_message(error: BaseException, config_name: str, overrides: Sequence[str]) -> str | None:
@@ -149,6 +150,8 @@ def _options_in(value: str) -> list[str]:
 
 
 def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:
+    if (name := _RENAMED_OPTIONS.get((group, option))) is not None:
+        return f"{group}={option}: this option is named {group}={name} now"
     return f"{group}={option}: no such option{did_you_mean(option, options)}"
 
 
