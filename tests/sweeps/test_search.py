@@ -288,6 +288,31 @@ def test_noam_needs_no_learning_rate_of_the_default_space(
 
 
 @pytest.mark.parametrize(
+    ("words", "searched"),
+    [
+        (["loss=plain,smoothed"], ["loss"]),
+        (["loss=smoothed"], ["loss.label_smoothing"]),
+        (["loss=plain,smoothed", "loss.label_smoothing=0.1,0.2"], ["loss", "loss.label_smoothing"]),
+    ],
+)
+def test_a_default_parameter_that_searched_options_set_is_not_searched(
+    go: Go,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    words: list[str],
+    searched: list[str],
+) -> None:
+    spaces: list[Any] = []
+    monkeypatch.setattr(search.SearchSweeper, "_run_trials", lambda self: spaces.append(self.space))
+    fixed = ["optimizer.lr=0.01", "model.dropout=0.2", "trainer.max_epochs=1"]
+    with caplog.at_level("INFO"):
+        assert go("-m", "hydra/sweeper=search", *fixed, *words) == 0
+    assert sorted(spaces[0]) == sorted(searched)
+    reason = "loss.label_smoothing is not searched: loss=plain,smoothed sets it"
+    assert (reason in caplog.text) == ("loss.label_smoothing" not in searched)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["scheduler=noam"], "optimizer.lr=choice(0.00001,0.01): scheduler=noam sets the rate"),

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from en2py.config.argument_types import check_settings
-from en2py.config.composition import job_of, n_at_once, without_hydra
+from en2py.config.composition import groups_of, job_of, n_at_once, without_hydra
 from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
 from en2py.config.validation import check_values
@@ -95,6 +95,11 @@ class SearchSweeper(sweeper.StudySweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params = [f"{key}={value}" for key, value in self.params.items()]
         parsed = parser.parse_overrides([*params, *arguments])
+        typed = {o.get_key_element() for o in parsed[len(params) :]}
+        for key, reason in self._set_by_options(*search_space(parsed), typed).items():
+            log.info(f"{key} is not searched: {reason}")
+            parsed = [override for override in parsed if override.get_key_element() != key]
+            params = [word for word in params if word.partition("=")[0] != key]
         fixed, space = search_space(parsed)
         configs = self._check_comparable(fixed, space)
         with job_of(self.config):
@@ -295,6 +300,30 @@ class SearchSweeper(sweeper.StudySweeper):
                     "sweep over it without hydra/sweeper=search, whose table has bits per character"
                 )
         return all_configs
+
+    def _set_by_options(
+        self, fixed: Sequence[str], space: Space, typed: Collection[str]
+    ) -> dict[str, str]:
+        """Return the default parameters that searched options set, which would have no effect.
+
+        Args:
+            fixed: The fixed overrides.
+            space: The search space.
+            typed: The keys of the command line.
+
+        Returns:
+            Parameter to the reason.
+        """
+        found = {}
+        for group in (key for key in space if key in groups_of()):
+            options = getattr(space[group], "choices", ())
+            configs = [OmegaConf.create(self._base_config([*fixed, f"{group}={own}"]))
+                       for own in options]  # fmt: skip
+            for key in self.params:
+                if key not in typed and key.startswith(f"{group.replace('/', '.')}."):
+                    if len({str(OmegaConf.select(config, key)) for config in configs}) > 1:
+                        found[key] = f"{group}={','.join(options)} sets it"
+        return found
 
     def _base_config(self, fixed: Sequence[str]) -> dict[str, Any]:
         assert self.config is not None and self.hydra_context is not None
