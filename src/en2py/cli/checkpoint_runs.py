@@ -421,11 +421,9 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
         (run.prepared.split_hash, len(own)): own for run, own in zip(runs, known, strict=True)
     }
     pairs = known[0]
-    for (split_hash, _), own in distinct.items():
-        if split_hash == runs[0].prepared.split_hash:
-            pairs = pairs[: len(own)]
-        else:
-            pairs = _also_in(own, pairs)
+    for (split_hash, n), others in distinct.items():
+        is_same = split_hash == runs[0].prepared.split_hash
+        pairs = pairs[:n] if is_same else _also_in(others, pairs)
     by_hash = {run.prepared.split_hash: run for run in runs}
     if is_train or len(by_hash) == 1:
         return pairs
