@@ -428,17 +428,17 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     if is_train or len(by_hash) == 1:
         return pairs
     wanted = {description_key(pair.description) for pair in pairs}
-    trained = {
-        (own.description, own.code)
+    known_prints = [
+        fingerprint(pair)
         for run in by_hash.values()
         for pair in run.prepared.pairs("train")
-        if description_key(pair.description) in wanted and (own := fingerprint(pair))
-    }
-    prints = map(fingerprint, pairs)
+        if description_key(pair.description) in wanted
+    ]
+    trained = {(print_.description, print_.code) for print_ in known_prints}
     return [
         pair
-        for pair, own in zip(pairs, prints, strict=True)
-        if (own.description, own.code) not in trained
+        for pair, print_ in zip(pairs, map(fingerprint, pairs), strict=True)
+        if (print_.description, print_.code) not in trained
     ]
 
 
