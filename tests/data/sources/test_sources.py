@@ -102,7 +102,8 @@ def test_one_file_per_split(write):
 
 
 def test_split_field_sets_the_official_split(write):
-    records = [{"text": "a", "code": "1", "s": split} for split in ("train", "Validation", "test")]
+    names = ("train", "Validation", " test ")
+    records = [{"text": "a", "code": "1", "s": name} for name in names]
     pairs = file.read_file(DataReport(), path=write(lines(*records)), split_field="s", **OPTIONS)
     assert [pair.split for pair in pairs] == ["train", "val", "test"]
 

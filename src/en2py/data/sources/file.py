@@ -388,10 +388,11 @@ def _statements(record: Record, field: str | None) -> list[Any]:
 
 
 def _check_split(split: Any, where: str) -> str:
-    if not isinstance(split, str) or split.lower() not in SPLITS:
+    plain = _plain(split) if isinstance(split, str) else ""
+    if plain not in SPLITS:
         near = did_you_mean(str(split), set(SPLITS.values()))
         raise UserError(f"{where}: unknown split {short(split)}{near}")
-    return SPLITS[split.lower()]
+    return SPLITS[plain]
 
 
 def _check_files(files: Mapping[str, str]) -> None:
