@@ -85,6 +85,7 @@ def test_spreadsheet_is_refused_with_the_remedy(tmp_path):
     ("text", "words"),
     [
         ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header; a text that"),
+        ("text|code\na|f(1, 2)\n", r"line 1: one column, 'text\|code': the delimiter of a table"),
         ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data; a cell that begins with"),
         ("text,code,code\na,1,2\n", "a.csv, line 1: two columns are named 'code'; rename one"),
         ("text,code\n", "needs rows below the names"),

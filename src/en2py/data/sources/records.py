@@ -102,6 +102,11 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
             raise UserError(f"{file}, line 1: two columns are named {twice!r}; rename one of them")
         for row in reader:
             where = f"{file}, line {reader.line_num:,}"
+            if None in row and len(reader.fieldnames or ()) == 1:
+                raise UserError(
+                    f"{file}, line 1: one column, {short(header)}: the delimiter of a table is a "
+                    "comma, a tab or a semicolon"
+                )
             if None in row:
                 raise UserError(
                     f"{where}: more cells than the {len(reader.fieldnames or ())} of the header; a "
