@@ -49,6 +49,7 @@ SCRIPTED = {  # nothing is trained
 WITHOUT_PRESET = {
     "behaviour_split",  # that of `tokenizers`
     "combinations",  # the default preset
+    "generated_tasks",  # those of `data_mixture` and `neighbours_and_copy`
 }
 ASKED = (
     "pretrained_vectors joint_vectors keyword_weights loss_functions embedding_sources"
