@@ -83,6 +83,11 @@ def test_duration_has_one_unit(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
 
 
+@pytest.mark.parametrize(("n", "text"), [(0, "0 pairs"), (1, "1 pair"), (2100, "2,100 pairs")])
+def test_counted_things_have_a_plural(n: int, text: str) -> None:
+    assert console.counted(n, "pair") == text
+
+
 # --------------------------------------------------------------------------- tables and progress
 
 WIDTHS = (60, 80, 100, 140, 200)

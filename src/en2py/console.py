@@ -356,8 +356,8 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """Format a number of things: `1 run`, `2 runs`."""
-    return f"{n} {noun}{'s' * (n != 1)}"
+    """Format a number of things: `1 run`, `2,100 runs`."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def duration(seconds: float) -> str:

@@ -154,6 +154,16 @@ def test_a_text_without_quotes_is_refused(
     assert "one TEXT at a time; several descriptions are lines of stdin" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [("decoding=beam", "add two"), ("add two", "decoding=beam")])
+def test_an_override_beside_the_text_is_refused_with_its_option(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        generate(monkeypatch, "a.ckpt", *words)
+    assert stop.value.code == 2
+    assert "decoding=beam: write --decoding beam\n" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_each_of_several_checkpoints_generates_a_program(
     whole: tuple[Go, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

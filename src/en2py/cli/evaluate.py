@@ -146,8 +146,8 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     n_left_out = data.facts.get("n_left_out", 0)
     left_out = f"; {n_left_out:,} others are left out: not all runs have them in this split"
     log.info(
-        f"{data.split} split of {data.facts['name']}: {data.facts['n_pairs']:,} pairs in "
-        f"{data.facts['n_clusters']:,} clusters{left_out if n_left_out else ''}"
+        f"{data.split} split of {data.facts['name']}: {counted(data.facts['n_pairs'], 'pair')} in "
+        f"{counted(data.facts['n_clusters'], 'cluster')}{left_out if n_left_out else ''}"
     )
     make_folder(folder, "folder")
     remarks = [[*run.notes(), *data.notes_of(run)] for run in runs]
