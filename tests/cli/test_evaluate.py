@@ -761,8 +761,10 @@ def test_other_data_are_scored_without_the_pairs_that_overlap_with_the_training(
     assert "trained on file, evaluated on own: 2 of 5 pairs are near-dup" in found.rows[0].notes[0]
     assert "trained on" not in found.rows[1].notes[0]
     assert found.rows[1].notes[1].startswith("baselines read the training split of own, not that")
-    output = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr()
+    output = " ".join(printed.out.split())
     assert "2 of 5 pairs are near-duplicates of training pairs of file-tiny" in output
+    assert "3 pairs of 5 are left, and say little" in " ".join(printed.err.split())
     assert "description from 'text', code from 'code', tests from 'tests'" in output
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun, common_pairs
 from en2py.cli.tables import log_fields, log_warnings
-from en2py.console import percent
+from en2py.console import counted, percent
 from en2py.data.duplicates import (
     LEAKAGE,
     fingerprint,
@@ -24,7 +24,7 @@ from en2py.data.duplicates import (
 from en2py.data.files import digest
 from en2py.data.pairs import Pair
 from en2py.data.parallel import ProcessPool
-from en2py.data.prepare import Prepared
+from en2py.data.prepare import MIN_HELD_OUT, Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.bleu import TrainingCode
@@ -152,6 +152,11 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
             trained, unknown = _trained_pairs(runs)
             pairs, overlaps = _without_overlaps(pairs, runs, trained, name)
             validation, _ = _without_overlaps(prepared.pairs("val"), runs, trained)
+            if 0 < len(pairs) < min(MIN_HELD_OUT, n_all):
+                log.warning(
+                    f"{counted(len(pairs), 'pair')} of {n_all:,} are left, and say little: take "
+                    "more data, or a larger share for this split (split.ratios)"
+                )
     if not pairs:
         names = ", ".join(dict.fromkeys(run.config["data"]["name"] for run in runs))
         raise UserError(
