@@ -1027,7 +1027,7 @@ def test_training_pairs_are_those_trained_on_and_baselines_do_not_find_them(
     assert baselines == ["constant", "second_human"]
     printed = capsys.readouterr().out
     assert "bm25 would find the program of each pair, so it has" in printed
-    assert "15 pairs in 1 clusters; 13 others are left out" in printed
+    assert "15 pairs in 1 cluster; 13 others are left out" in printed
 
 
 def test_stored_programs_are_used_if_checkpoint_decoding_and_descriptions_match(
