@@ -94,6 +94,11 @@ def test_reasons_are_counted():
     assert count_reasons(refused) == {"function: not stable": 2, "script: x": 1}
 
 
+def test_equal_hash_seeds_are_an_error(sandboxes):
+    with pytest.raises(ValueError, match="hash seed 0"):
+        build_oracles([], sandboxes[0], sandboxes[0])
+
+
 def test_oracles_are_reproducible(oracles, sandboxes):
     assert candidate(LARGER, sandboxes).oracle == oracles[LARGER]
 

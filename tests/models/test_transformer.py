@@ -257,9 +257,20 @@ def test_dropout_is_active_in_training_only(setting):
 # ------------------------------------------------------------------------- validation errors
 
 
-def test_heads_that_do_not_divide_the_width_raise():
-    with pytest.raises(ValueError, match=r"d_model \(16\) is not divisible by n_heads \(5\)"):
-        transformer(n_heads=5)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dropout": 1.0}, r"dropout \(1.0\) is not in \[0, 1\)"),
+        ({"n_heads": 5}, r"d_model \(16\) is not divisible by n_heads \(5\)"),
+        ({"norm": "mid"}, "norm is 'mid'; choose pre or post"),
+        ({"positions": "none"}, "positions is 'none'; choose learned or sinusoidal or rotary"),
+        ({"tie_embeddings": "all"}, "tie_embeddings is 'all'; choose none or tgt"),
+        ({"tie_embeddings": "tgt", "tgt_width": 8}, r"tgt_width \(8\) is not d_model \(16\)"),
+    ],
+)
+def test_invalid_settings_raise(changes, message):
+    with pytest.raises(ValueError, match=message):
+        transformer(**changes)
 
 
 def test_more_tokens_than_positions_raise(model):

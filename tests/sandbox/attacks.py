@@ -309,7 +309,7 @@ def attack(sandbox: Sandbox, targets: Targets, program: str) -> str:
 
 
 def passed(outcome: Outcome) -> bool:
-    return outcome.calls[0].value == EXPECTED
+    return outcome.finished and outcome.calls[0].value == EXPECTED
 
 
 def deny(numbers: set[int]) -> None:

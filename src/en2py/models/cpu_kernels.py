@@ -22,6 +22,8 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout ({p}) is not in [0, 1)")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

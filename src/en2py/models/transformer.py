@@ -13,7 +13,7 @@ or packed, `[N, D]` (see `Layout`); shapes below are those of padded rows.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -307,6 +307,15 @@ class Transformer(nn.Module):
             raise ValueError(f"d_model ({d_model}) is not divisible by n_heads ({n_heads})")
         if positions == "rotary" and d_model // n_heads % 2:
             raise ValueError(f"positions is 'rotary', but a head has {d_model // n_heads} columns")
+        for name, value, kind in (
+            ("positions", positions, Positions),
+            ("norm", norm, Norm),
+            ("tie_embeddings", tie_embeddings, Tying),
+        ):
+            if value not in get_args(kind):
+                raise ValueError(f"{name} is '{value}'; choose {' or '.join(get_args(kind))}")
+        if tie_embeddings == "tgt" and (tgt_width or d_model) != d_model:
+            raise ValueError(f"tie_embeddings: tgt_width ({tgt_width}) is not d_model ({d_model})")
         sizes = Sizes(d_model, d_ff, n_heads, dropout, attention_dropout, norm)
         src_width, tgt_width = src_width or d_model, tgt_width or d_model
         self.pad_id = pad_id

@@ -55,7 +55,14 @@ def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> lis
         codes: The references.
         sandbox: Executes the references.
         other: A second sandbox with another hash seed, to detect unstable behaviour.
+
+    Raises:
+        ValueError: If both sandboxes have the same hash seed.
     """
+    if sandbox.hash_seed == other.hash_seed:
+        raise ValueError(
+            f"both sandboxes have hash seed {sandbox.hash_seed}; stability needs two different ones"
+        )
     trials = {code: _Trial(code) for code in dict.fromkeys(codes)}
     active = [trial for trial in trials.values() if not trial.reason]
     for trial, probed in zip(
