@@ -276,7 +276,7 @@ def test_where_each_token_has_to_be_checked_none_is_masked():
 @pytest.mark.parametrize("text", OPEN)
 def test_other_tokens_than_pieces_are_refused_in_an_open_string_without_a_check(text, monkeypatch):
     grammar, state = following(text)
-    for name in ("_error", "parse"):
+    for name in ("compile_error", "parse"):
         monkeypatch.setattr(grammar_module, name, None)
     assert grammar.extend(state, IN_PIECES.tokens.index("x"), 1000) is None
     assert grammar.extend(state, IN_PIECES.tokens.index("<nl>"), 1000) is None
@@ -286,7 +286,7 @@ def test_string_that_cannot_be_completed_is_refused_by_itself(monkeypatch):
     grammar, state = following(f"print ( f {GLUE}' {GLUE}}}")  # `}}` is a brace
     checked = []
     monkeypatch.setattr(grammar_module, "parse", checked.append)
-    monkeypatch.setattr(grammar_module, "_error", lambda text, flags: checked.append(text))
+    monkeypatch.setattr(grammar_module, "compile_error", lambda text, flags: checked.append(text))
     assert grammar.extend(state, IN_PIECES.tokens.index(f"{GLUE}x"), 1000) is None
     assert checked and not any("print" in text for text in checked)
 

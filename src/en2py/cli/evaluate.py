@@ -156,9 +156,12 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         warn_of_busy_cores(_trainer(cfg, runs[0]).strategy.root_device)
 
     rows = [
+        _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
+        for run, name in zip(runs, numbered([run.name for run in runs]), strict=True)
+    ]
+    rows = [
         dataclasses.replace(row, notes=[*own, *row.notes])
-        for run, name, own in zip(runs, numbered([run.name for run in runs]), remarks, strict=True)
-        for row in [_score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)]
+        for row, own in zip(rows, remarks, strict=True)
     ]
     if len(stems) > 1:  # seeds are compared with those of the same file name alone
         rows = [_with_checkpoint(row, run) for row, run in zip(rows, runs, strict=True)]

@@ -15,6 +15,7 @@ from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun, common_pairs
 from en2py.cli.tables import log_fields, log_warnings
 from en2py.console import counted, percent
 from en2py.data.duplicates import (
+    COMBINATIONS,
     LEAKAGE,
     fingerprint,
     group_near_duplicates,
@@ -201,7 +202,7 @@ def _leakage(prepared: Prepared, part: str) -> dict[str, str]:
     Nothing for a split that holds out combinations, whose programs recombine known parts.
     """
     facts = prepared.report.facts
-    if part == "train" or facts["held_out"] == "combinations":
+    if part == "train" or facts["held_out"] == COMBINATIONS:
         return {}
     return {"leakage": percent(facts["leakage"][part]["any"])}
 

@@ -65,9 +65,9 @@ def generate() -> int:
     words: list[str] = options.text
     n_more = next((i for i, w in enumerate(words) if not w.endswith(".ckpt")), len(words))
     checkpoints, texts = [options.checkpoint, *words[:n_more]], words[n_more:] or ["-"]
-    for text in texts:
-        if len(texts) > 1 and (given := re.match(r"decoding[.=](?=\w)", text)):
-            parser.error(f"{text}: write --decoding {text[given.end() :]}")
+    for text in texts if len(texts) > 1 else ():
+        if re.match(r"decoding[.=]\w", text):
+            parser.error(f"{text}: write {in_own_words(text)}")
     if any(" " in text for text in texts[1:]):
         parser.error("one TEXT at a time; several descriptions are lines of stdin: "
                      f"{parser.prog} CHECKPOINT < FILE")  # fmt: skip

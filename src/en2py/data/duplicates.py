@@ -212,6 +212,8 @@ def overlapping(train: Sequence[Fingerprint], held_out: Sequence[Fingerprint]) -
     return [group < len(train) for group in groups[len(train) :]]
 
 
+COMBINATIONS = "combinations"  # what is held out
+
 # The shares of held-out pairs with a near-duplicate in train, in words for the terminal. Equal
 # descriptions that name no task ("write a function") do not make near-duplicates.
 LEAKAGE = {
@@ -263,7 +265,7 @@ def leakage_sentence(report: Mapping[str, Any]) -> str:
     shares = {
         key: f"{LEAKAGE[key]} {percent(share)}" for key, share in facts["leakage"]["test"].items()
     }
-    if facts["held_out"] != "combinations":
+    if facts["held_out"] != COMBINATIONS:
         return f"held out: {facts['held_out']}; test pairs with a match in train: " + ", ".join(
             shares.values()
         )

@@ -169,8 +169,9 @@ def prepare(
         n_unparsable = sum(report.steps[name].reasons[NOT_PARSED] for name in cleaning)
         if not pairs:
             why = f"no pair is left of the {total} read: {_drop_reasons(report)}"
-            is_hint = 2 * n_unparsable > total
-            raise UserError(why + f"; {IS_IT_CODE} The first begins with {first!r:.60}" * is_hint)
+            if 2 * n_unparsable > total:
+                why += f"; {IS_IT_CODE} The first begins with {first!r:.60}"
+            raise UserError(why)
         splits = split(pairs, report, prints)
         train = augment(splits.train)
         report.facts["augmented"] = len(train) - len(splits.train)
@@ -269,10 +270,11 @@ def _warnings(
         )
     errors = [error for pair in pairs[:N_COMPILED] if (error := compile_error(pair.code))]
     if 2 * len(errors) > (n := len(pairs[:N_COMPILED])):
+        reasons = [error.msg if isinstance(error, SyntaxError) else str(error) for error in errors]
         found.append(
             f"{len(errors):,} of the first {n:,} programs parse but do not compile "
-            f"({Counter(errors).most_common(1)[0][0]}): is the rest of each, as its first line, in "
-            "another field?"
+            f"({Counter(reasons).most_common(1)[0][0]}): is the rest of each, as its first line, "
+            "in another field?"
         )
     programs: dict[str, set[str]] = defaultdict(set)
     for pair, print_ in zip(pairs, prints, strict=True):

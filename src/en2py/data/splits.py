@@ -20,6 +20,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from en2py.data.duplicates import (
+    COMBINATIONS,
     Fingerprint,
     fingerprint,
     group_near_duplicates,
@@ -147,7 +148,7 @@ def composition_split(
     held_out = {c for c, name in zip(combinations, part, strict=True) if name != "train"}
     report.facts["combinations"] = {"n": len(set(combinations)), "held_out": len(held_out)}
     # Without train: through it nearly all pairs would be connected to a held-out pair.
-    return draft.mix_in(part, SPLITS[1:], "combinations")
+    return draft.mix_in(part, SPLITS[1:], COMBINATIONS)
 
 
 def official_split(

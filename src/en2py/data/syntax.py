@@ -31,15 +31,20 @@ def parse(code: str) -> ast.Module | None:
     return _attempt(lambda: ast.parse(code))
 
 
-def compile_error(code: str) -> str:
-    """Return the reason why a program does not compile; empty if it does."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(code, "<code>", "exec", dont_inherit=True)
-    except NOT_A_PROGRAM as error:
-        return error.msg if isinstance(error, SyntaxError) else str(error)
-    return ""
+def compile_error(code: str, flags: int = 0) -> Exception | None:
+    """Return why a program does not compile, None if it does; it is not run.
+
+    Args:
+        code: The program.
+        flags: Of `compile`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `x is 1`, invalid escapes
+        try:
+            compile(code, "<code>", "exec", flags, dont_inherit=True)
+        except NOT_A_PROGRAM as error:
+            return error
+    return None
 
 
 def has_assert(code: str) -> bool:

@@ -13,14 +13,13 @@ import functools
 import itertools
 import keyword
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from en2py.data.syntax import NOT_A_PROGRAM, parse
+from en2py.data.syntax import compile_error, parse
 from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.tokenizers.detokenize import DEDENT, INDENT, LAYOUT_TOKENS, NEWLINE, TAB, write_line
 from en2py.data.tokenizers.pieces import GLUE, PythonPieces, letters_of, split_marks, text_of
@@ -426,21 +425,10 @@ def _can_continue(text: str) -> bool:
 
     The text ends in a line continuation, so the end of the line tells the parser nothing.
     """
-    error = _error(text + " \\\n", _ALLOW_INCOMPLETE_INPUT)
+    error = compile_error(text + " \\\n", _ALLOW_INCOMPLETE_INPUT)
     return error is None or (isinstance(error, SyntaxError) and "incomplete input" in str(error))
 
 
 def compiles(text: str) -> bool:
     """Return whether a program compiles; it is not run."""
-    return _error(text, 0) is None
-
-
-def _error(text: str, flags: int) -> Exception | None:
-    """Return why a text does not compile, None if it does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `x is 1`, invalid escapes
-        try:
-            compile(text, "program", "exec", flags, dont_inherit=True)
-        except NOT_A_PROGRAM as error:
-            return error
-    return None
+    return compile_error(text) is None

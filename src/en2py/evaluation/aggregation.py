@@ -121,7 +121,8 @@ def axes(runs: Sequence[RunMetrics]) -> list[str]:
             found.append(key)
             continue
         owners = [g for g in groups if key.startswith(f"{g.replace('/', '.')}.")]
-        owners += [t for t in (f"{key.rpartition('.')[0]}._target_",) if t in varied and t != key]
+        section = f"{key.rpartition('.')[0]}._target_"
+        owners += [section] * (section in varied and section != key)
         if not owners or not _follows(column, varied[owners[0]]):
             found.append(key)
     return found

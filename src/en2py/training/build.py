@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import (  # type: ignore[attr-define
 from en2py.config.composition import Config, typed
 from en2py.config.instantiate import allow_packages, check_allowed, make
 from en2py.config.run_name import canonical, data_key, splits_by_behaviour
-from en2py.console import percent, progress_bar
+from en2py.console import counted, percent, progress_bar
 from en2py.data.cache import cached
 from en2py.data.cleaning import Drop
 from en2py.data.datamodule import PairDataModule
@@ -317,8 +317,8 @@ def check_devices(section: Config) -> None:
         missing = places not in ("auto", -1) and int(places) > found
     if missing:
         raise UserError(
-            f"trainer.devices={typed(devices)}: this machine has {found} "
-            f"{'GPU' if kind == 'cuda' else 'MPS device'}{'s' * (found > 1)}"
+            f"trainer.devices={typed(devices)}: this machine has "
+            f"{counted(found, 'GPU' if kind == 'cuda' else 'MPS device')}"
         )
 
 

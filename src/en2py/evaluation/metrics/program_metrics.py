@@ -6,13 +6,12 @@ chrF and their variants lie between 0 and 100, as in the literature; all other m
 and 1.
 """
 
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from en2py.data.parallel import Failed, ProcessPool
-from en2py.data.syntax import NOT_A_PROGRAM, first_definition, trees_and
+from en2py.data.syntax import compile_error, first_definition, trees_and
 from en2py.data.vocab import UNK
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import (
@@ -45,16 +44,11 @@ class Program:
         """Return why the text does not compile, None where it does; an empty text does not."""
         if not layout_tokens(self.text):
             return "nothing was written"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                compile(self.text, "<code>", "exec", dont_inherit=True)
-            except SyntaxError as error:
-                place = f", line {error.lineno}" if error.lineno else ""
-                return f"{type(error).__name__}: {error.msg}{place}"
-            except NOT_A_PROGRAM as error:
-                return f"{type(error).__name__}: {error}"
-        return None
+        error = compile_error(self.text)
+        if isinstance(error, SyntaxError):
+            place = f", line {error.lineno}" if error.lineno else ""
+            return f"{type(error).__name__}: {error.msg}{place}"
+        return None if error is None else f"{type(error).__name__}: {error}"
 
     @cached_property
     def parsed(self) -> tuple[str | None, str | None, str | None]:
