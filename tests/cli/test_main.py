@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli import main, overrides
-from en2py.config.composition import compose_config
+from en2py.config.composition import compose_config, job_of
 from en2py.config.overrides import check_repeated, python_overrides, quoted, unquoted
+from en2py.config.validation import validate
 from en2py.errors import UserError
 from en2py.sweeps import status
 from en2py.sweeps.sweeper import combinations
@@ -445,3 +446,11 @@ def test_validation_error_needs_no_torch_and_writes_nothing(tmp_path: Path) -> N
 def test_the_help_page_fits_into_80_columns(program: str) -> None:
     page = compose_config(program, [f"hydra/help={program}"]).hydra.help.template
     assert max(map(len, page.splitlines())) <= 80
+
+
+def test_the_help_page_offers_the_loggers_that_an_evaluation_accepts() -> None:
+    page = str(compose_config("evaluate", ["hydra/help=evaluate"]).hydra.help.template)
+    (offered,) = re.findall(r"^ *logger: (.*)$", page, flags=re.MULTILINE)
+    for option in offered.split(", "):
+        with job_of(compose_config("evaluate", ["baseline=all", f"logger={option}"])) as cfg:
+            validate(cfg, "evaluate")
