@@ -90,6 +90,8 @@ def main() -> int:
             raise UserError(f"port {options.port} is not free ({error}): take another") from None
     except UserError as error:
         return refuse(in_own_words(str(error)))
+    except KeyboardInterrupt:  # while the models are loaded; Gradio handles a later one
+        return 130
     return 0
 
 

@@ -2,8 +2,7 @@
 
 import sys
 
-from en2py.cli.main import command
-from en2py.cli.programs import run_training as main
+from en2py.cli.programs import train as main
 
 if __name__ == "__main__":
-    sys.exit(command(main, "train"))
+    sys.exit(main())

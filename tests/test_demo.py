@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import demo
 import pytest
@@ -221,6 +222,16 @@ def test_missing_gradio_is_reported_in_one_sentence():
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "pip install -e '.[demo]'" in done.stderr
+
+
+def test_ctrl_c_while_the_models_are_loaded_exits_without_a_traceback(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["demo.py", "a.ckpt"])
+    monkeypatch.setitem(sys.modules, "gradio", ModuleType("gradio"))
+    monkeypatch.setattr(demo, "load_models", interrupt)
+    assert demo.main() == 130
 
 
 @pytest.mark.slow

@@ -326,6 +326,19 @@ def test_ctrl_c_through_lightning_exits_with_130(started: Callable[..., int]) ->
     assert started(entry_point) == 130
 
 
+def test_ctrl_c_that_a_library_turns_into_its_own_error_exits_with_130(
+    started: Callable[..., int], capsys: Any
+) -> None:
+    def entry_point(cfg: DictConfig) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UserError("in an inconsistent state")
+
+    assert started(entry_point) == 130
+    assert capsys.readouterr().err.startswith("interrupted; ")
+
+
 def test_sigterm_exits_with_143(started: Callable[..., int]) -> None:
     assert started(raising(SIGTERMException())) == 143
 
@@ -431,6 +444,24 @@ def test_help_is_printed_without_torch(tmp_path: Path) -> None:
     assert done.stdout.count("    python train.py") + done.stdout.count("  python train.py") >= 5
     assert "loss: plain, smoothed, weighted, weighted_smoothed" in done.stdout
     assert "imported" not in done.stdout
+
+
+@pytest.mark.parametrize("program", ["train.py", "evaluate.py", "generate.py"])
+def test_ctrl_c_during_the_imports_exits_without_a_traceback(program: str, tmp_path: Path) -> None:
+    code = """
+import runpy, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "hydra":
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+    done = in_process(code, str(ROOT / program), folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_validation_error_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:

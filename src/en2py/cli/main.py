@@ -94,13 +94,13 @@ def command(
     Returns:
         The exit code, see the head of this file.
     """
-    gc.set_threshold(10_000)  # with Python's 700, collections take a second of torch's imports
-    configure_logging()
     given = list(sys.argv if argv is None else argv)
-    sys.argv = [*(given[:1] or [f"{config_name}.py"])]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     overrides: list[str] = []
     try:
+        gc.set_threshold(10_000)  # with Python's 700, collections take a second of torch's imports
+        configure_logging()
+        sys.argv = [*(given[:1] or [f"{config_name}.py"])]
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
         with signals.handle_signals():
             if "--version" in given[1:]:
                 print(f"en2py {metadata.version('en2py')}")
@@ -144,6 +144,8 @@ def command(
     except RunFailed as failure:
         return failure.code
     except Exception as error:
+        if _is_interrupt(error):
+            return _interrupted(given, 130)
         message = user_message(error, config_name, overrides)
         if message is None:
             raise
@@ -267,6 +269,8 @@ def _run(
         sys.argv[1:] = [*search_path, *map(unquoted, overrides)]  # for Lightning's other ranks
         return main(cfg)
     except Exception as error:
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
         message, trace = user_message(error, config_name, overrides), ""
         if not multirun:
             if message is None:
@@ -306,11 +310,19 @@ def _exit_code(stop: SystemExit) -> int:
     """
     if type(stop).__name__ == "SIGTERMException":  # by name: importing it takes seconds
         return 143
-    if any(isinstance(error, KeyboardInterrupt) for error in chain(stop)):
+    if _is_interrupt(stop):
         return 130
     if isinstance(stop.code, str):
         return refuse(stop.code)
     return stop.code or 0
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Return whether an error follows from Ctrl-C, which libraries turn into errors of their own.
+
+    An example is OmegaConf's temporary copy of a config.
+    """
+    return any(isinstance(cause, KeyboardInterrupt) for cause in chain(error))
 
 
 def _interrupted(argv: Sequence[str], code: int) -> int:

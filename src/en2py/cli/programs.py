@@ -3,18 +3,22 @@
 `train.py`, `evaluate.py` and `generate.py` of a checkout are the same programs.
 """
 
-import argparse
-import io
-import re
 import sys
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig
+try:
+    import argparse
+    import io
+    import re
+    from importlib.metadata import version
+    from pathlib import Path
+    from typing import Any
 
-from en2py.cli.main import command, refuse
-from en2py.errors import UserError
+    from omegaconf import DictConfig
+
+    from en2py.cli.main import command, refuse
+    from en2py.errors import UserError
+except KeyboardInterrupt:  # Ctrl-C in the first second
+    sys.exit(130)
 
 
 def train() -> int:
