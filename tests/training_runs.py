@@ -72,11 +72,11 @@ def runner(folder: Path) -> Go:
 
     def run(*overrides: str, program: str = "train", out: str = "out") -> int:
         if program == "train":
-            from train import main
+            from en2py.cli.programs import run_training as main
 
             fixed = [*SMALL, f"data.path={data}", f"output={folder / out}"]
         else:
-            from evaluate import main
+            from en2py.cli.programs import run_evaluation as main
 
             has_model = any(o.startswith(("ckpt_path=", "/")) for o in overrides)
             fixed = ["trainer.accelerator=cpu"] * has_model

@@ -67,7 +67,7 @@ def start(folder: Path, *words: str, out: str = "out", before: Any = None, **env
         os.dup2(log, 2)
         if before is not None:
             before()
-        from train import main
+        from en2py.cli.programs import run_training as main
 
         given = [*WORDS, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}",
                  f"output={folder / out}", *words]  # fmt: skip

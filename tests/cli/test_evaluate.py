@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from evaluate import main
 from omegaconf import OmegaConf
 
 from en2py.cli import evaluation_data
@@ -26,6 +25,7 @@ from en2py.cli.checkpoint_runs import (
 from en2py.cli.evaluate import _pass_at_k
 from en2py.cli.evaluation_data import EvaluationData
 from en2py.cli.main import command
+from en2py.cli.programs import run_evaluation as main
 from en2py.cli.train import _warn_of_known_pairs
 from en2py.config.composition import compose_config
 from en2py.config.run_name import run_name

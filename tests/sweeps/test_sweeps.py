@@ -244,8 +244,7 @@ def test_failed_runs_are_reported_at_the_end_of_the_sweep(
 def test_data_is_prepared_once_and_the_time_is_that_of_finished_runs(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from train import main
-
+    from en2py.cli.programs import run_training as main
     from en2py.training import build
 
     calls = []
