@@ -1006,6 +1006,20 @@ def test_a_checkpoint_of_an_unfinished_run_has_a_note(make: Make) -> None:
     assert note.startswith(f"{run.name} is not finished")
 
 
+def test_seeds_trained_on_other_devices_have_a_note(
+    make: Make, score: Score, tmp_path: Path
+) -> None:
+    paths = [make(f"seed={seed}", study="devices") for seed in (1, 2)]
+    machines = [("cpu", 1, "32-true"), ("cuda", 2, "bf16-mixed")]
+    for path, machine in zip(paths, machines, strict=True):
+        record = dict(zip(("device", "world_size", "precision"), machine, strict=True))
+        (path.parents[1] / "result.json").write_text(json.dumps(record))
+    typed = f"ckpt_path={','.join(map(str, paths))}"
+    assert score(typed, "baseline=[]", "attention=[]", f"folder={tmp_path}") == 0
+    note = "device and precision of the training: 2 x cuda (bf16-mixed) and cpu (32-true)"
+    assert results_in(tmp_path).rows[0].notes[-1] == note
+
+
 @pytest.mark.parametrize(("part", "share"), [("test", "100.0\xa0%"), ("train", None)])
 def test_the_report_has_the_leakage_of_a_held_out_split(
     make: Make, score: Score, tmp_path: Path, part: str, share: str | None

@@ -22,7 +22,8 @@ def stored(loss: str, seed: int, nll: float, **more: Any) -> StoredRun:
              "seed": str(seed), "vocab": more.get("vocab", "v"),
              "split_hash": more.get("split", "h"), "held_out_hash": more.get("held_out", ""),
              "val_too_long": more.get("too_long", "0"), "test_too_long": "0",
-             "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5"}  # fmt: skip
+             "epochs": "3", "steps": "30", "seconds": "1.5", "test_seconds": "0.5",
+             "machine": more.get("machine", "")}  # fmt: skip
     figures = {"val/nll": nll, "val/bpc": nll / 2, "test/nll": nll + 0.1, "test/n": 10.0,
                "test/exact_match_renamed": 0.1 * seed}  # fmt: skip
     settings = {"data": "tasks", "loss": loss, "loss.label_smoothing": "0.1", "model.d_ff": "64"}
@@ -91,6 +92,40 @@ def test_equal_numbers_of_long_pairs_are_noted_only_with_other_limits() -> None:
     unknown = replace(PLAIN[0], facts={**PLAIN[0].facts, "val_too_long": "", "test_too_long": ""})
     assert n_notes(unknown, replace(unknown, settings={"loss": "b"})) == 0
     assert n_notes(stored("plain", 1, 2.0, too_long="3"), replace(unknown, settings={})) == 0
+
+
+def test_seeds_trained_in_another_precision_are_noted_in_one_remark() -> None:
+    slow, fast = "cpu (32-true)", "2 x cuda (bf16-mixed)"
+    mixed = [stored("plain", 1, 2.0, machine=slow), stored("plain", 2, 2.1, machine=fast)]
+    other = stored("smoothed", 1, 1.9, machine=slow)
+    kind = "device and precision of the training"
+    assert notes_of(results_of([*mixed, other], "s").rows) == [
+        f"loss=smoothed: {kind}: {slow}",
+        f"loss=plain: {kind}: {fast} and {slow}",
+    ]
+    unknown = stored("weighted", 1, 1.9)
+    assert notes_of(results_of([mixed[0], other, unknown], "s").rows) == []
+
+
+def test_a_precision_that_names_the_rows_is_not_noted() -> None:
+    runs = [
+        replace(run, settings={**run.settings, "trainer.precision": name}, typed=("seed",))
+        for run, name in (
+            (stored("plain", 1, 2.0, machine="cpu (32-true)"), "32-true"),
+            (stored("plain", 1, 2.1, machine="cpu (bf16-mixed)"), "bf16-mixed"),
+        )
+    ]
+    assert notes_of(results_of(runs, "s").rows) == []
+
+
+def test_device_and_precision_of_a_run_are_kept_in_the_csv_file(tmp_path: Path) -> None:
+    machine = {"device": "cuda", "world_size": 1, "precision": "bf16-mixed"}
+    on_disk(tmp_path, "t-m-e-plain-seed1-bbbbbbbbbb", **machine)
+    on_disk(tmp_path, "t-m-e-plain-seed2-aaaaaaaaaa", seed=2)
+    runs = read_study(tmp_path)
+    assert [run.facts["machine"] for run in runs] == ["cuda (bf16-mixed)", ""]
+    (tmp_path / "table.csv").write_text(csv_of(runs))
+    assert read_study(tmp_path / "table.csv")[0].facts == runs[0].facts
 
 
 def test_numbers_of_long_pairs_are_read_from_the_data_report(tmp_path: Path) -> None:
@@ -424,7 +459,7 @@ def test_rows_with_different_seeds_are_reported(
 def test_evaluate_recomputes_the_summary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from evaluate import main
+    from en2py.cli.programs import run_evaluation as main
 
     on_disk(tmp_path / "s", "t-m-e-plain-seed1-bbbbbbbbbb")
     argv = ["evaluate.py", f"study={tmp_path / 's'}"]

@@ -37,7 +37,9 @@ from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.run_folder import (
     FINISHED,
+    machine_of,
     read_epochs,
+    read_record,
     read_state,
     started_runs,
     validation_limit,
@@ -114,6 +116,11 @@ class CheckpointRun:
         """Return the folder of the run; None if the checkpoint was copied elsewhere."""
         folder = self.path.resolve().parent.parent
         return folder if folder.name == self.name else None
+
+    @property
+    def machine(self) -> str:
+        """Return its devices and precision in training; empty if the checkpoint was copied."""
+        return machine_of((self.folder and read_record(self.folder / "result.json")) or {})
 
     def open(self, splits: Mapping[str, Sequence[Pair]]) -> tuple[Seq2SeqModule, PairDataModule]:
         """Return the module, and the data that it is evaluated on.

@@ -335,6 +335,7 @@ def _score_run(
         row,
         seed=run.seed,
         settings=run.settings,
+        machine=run.machine,
         validation=validation,
         tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
         vocab=run.prepared.tgt_vocab.tokens,

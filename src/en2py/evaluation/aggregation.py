@@ -23,7 +23,7 @@ import numpy as np
 
 from en2py.config.run_name import setting, without_seed
 from en2py.evaluation.metrics.program_metrics import metric_value
-from en2py.evaluation.metrics.registry import metric
+from en2py.evaluation.metrics.registry import listed, metric
 from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow
 from en2py.evaluation.statistics import (
     Floats,
@@ -42,6 +42,7 @@ BySeed = Mapping[Any, float]
 _RESAMPLING_SEED = 0
 # Choices that name other choices, or only say where output is written.
 _NO_AXES = ("experiment", "logger")
+_MACHINE = {"trainer.precision", "trainer.devices"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class RunMetrics:
         not_comparable: Metrics that cannot be compared with those of the reference row.
         has_other_pairs: Whether its validation and test pairs are not those of the reference row.
         typed: Settings of the command line, which are axes wherever they vary.
+        machine: Devices and precision of the training, `cuda (bf16-mixed)`; empty if unknown.
     """
 
     name: str
@@ -78,6 +80,7 @@ class RunMetrics:
     not_comparable: Collection[str] = ()
     has_other_pairs: bool = False
     typed: Collection[str] = ()
+    machine: str = ""
 
 
 def values_of(name: str, counts: Floats) -> Floats:
@@ -166,8 +169,9 @@ def make_rows(
     varied = axes(runs) if varied is None else varied
     groups = configurations(runs)
     reference = next((own for own in groups if own[0].kind == MODEL), None)
+    is_mixed = len(_machines(runs)) > 1 and _MACHINE.isdisjoint(varied)
     rows = [
-        _row(name, own, () if own is reference else reference or (), varied, clusters)
+        _row(name, own, () if own is reference else reference or (), varied, clusters, is_mixed)
         for name, own in zip(_names(groups, varied, base), groups, strict=True)
     ]
 
@@ -250,6 +254,7 @@ def _row(
     reference: Sequence[RunMetrics],
     varied: Sequence[str],
     clusters: Sequence[Hashable],
+    has_other_machines: bool,
 ) -> ResultRow:
     first = own[0]
     tested = [key for key in first.values if all(key in run.values for run in own)]
@@ -270,6 +275,9 @@ def _row(
     notes = [note for run in own for note in run.notes]
     if name == REFERENCE:  # where settings are in no name
         notes.insert(0, "has " + ", ".join(f"{key}={value}" for key, value in settings.items()))
+    machines = _machines(own)
+    if len(machines) > 1 or (machines and has_other_machines):
+        notes.append(f"device and precision of the training: {listed(machines)}")
     return ResultRow(
         name=name,
         kind=first.kind,
@@ -290,6 +298,10 @@ def _row(
         notes=list(dict.fromkeys(notes)),
         has_other_pairs=has_other_pairs,
     )
+
+
+def _machines(runs: Sequence[RunMetrics]) -> list[str]:
+    return sorted({run.machine for run in runs} - {""})
 
 
 def _values(key: str, runs: Sequence[RunMetrics]) -> BySeed:

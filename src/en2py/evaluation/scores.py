@@ -112,6 +112,7 @@ class EvaluationRow:
         vocab: The target vocabulary.
         attention: Attention maps of a few samples.
         notes: Remarks for the reader of the results.
+        machine: Devices and precision of the training; empty if unknown.
     """
 
     name: str
@@ -130,6 +131,7 @@ class EvaluationRow:
     vocab: Sequence[str] = ()
     attention: Sequence[AttentionSample] = ()
     notes: Sequence[str] = ()
+    machine: str = ""
 
     @property
     def programs(self) -> list[str]:
@@ -277,6 +279,7 @@ def run_metrics(
                     *_note_on_long_pairs(row, {"pairs": shared, "validation pairs": validated}),
                 ],
                 not_comparable=not_comparable,
+                machine=row.machine,
             )
         )
     return found

@@ -45,6 +45,7 @@ from en2py.training.run_folder import (
     FINISHED,
     SWEEP_ID,
     State,
+    machine_of,
     metrics_of,
     read_epochs,
     read_record,
@@ -57,7 +58,7 @@ log = logging.getLogger(__name__)
 
 _TOO_LONG = ("val_too_long", "test_too_long")  # pairs
 _FACTS = ("run", "study", "seed", "vocab", "split_hash", "held_out_hash", *_TOO_LONG, "epochs",
-          "steps", "seconds", "test_seconds")  # fmt: skip
+          "steps", "seconds", "test_seconds", "machine")  # fmt: skip
 _VERSION = "version/"
 _REASON = 100  # characters of why a run failed, which the table of its sweep prints in full
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
@@ -77,7 +78,7 @@ class StoredRun:
     Attributes:
         facts: Name, study, seed, digest of the Python vocabulary, hashes of the split and of its
             held-out pairs, numbers of pairs that are too long for the model (empty if unknown),
-            epochs, steps, seconds.
+            epochs, steps, seconds, devices and precision of the training.
         settings: All settings, see `run_name.settings`; from a CSV those that may vary.
         metrics: `val/nll`, `train/nll`, `test/exact_match`, ...; those of validation and training
             at the best epoch.
@@ -286,6 +287,7 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
         not_comparable=not_comparable,
         has_other_pairs=has_other_pairs,
         typed=run.typed,
+        machine=run.facts["machine"],
     )
 
 
@@ -392,6 +394,7 @@ def _from_folder(folder: Path) -> StoredRun | None:
     vocab = folder / "vocab" / "tgt.json"
     facts = {key: str(result.get(key, "")) for key in _FACTS}
     facts |= {"run": folder.name, "vocab": file_digest(vocab)[:12] if vocab.exists() else ""}
+    facts["machine"] = machine_of(result)
     report = read_record(folder / "data_report.json") or {}
     too_long = report.get("facts", {}).get("over_max_len", {})
     facts |= {f"{part}_too_long": str(n) for part, n in too_long.items() if part != "train"}

@@ -305,6 +305,14 @@ def is_of_other_python(result: Mapping[str, Any]) -> bool:
     return bool(result.get("python", PYTHON) != PYTHON)
 
 
+def machine_of(result: Mapping[str, Any]) -> str:
+    """Return what `auto` chose where a run was trained, `cuda (bf16-mixed)`; empty if unknown."""
+    if "device" not in result:
+        return ""
+    devices = f"{n} x " if (n := result["world_size"]) > 1 else ""
+    return f"{devices}{result['device']} ({result['precision']})"
+
+
 def lock_file(folder: Path) -> Path:
     """Return the file that the process of a run locks."""
     return folder.parent / f".{folder.name}.lock"
