@@ -1015,7 +1015,7 @@ def test_seeds_trained_on_other_devices_have_a_note(
         record = dict(zip(("device", "world_size", "precision"), machine, strict=True))
         (path.parents[1] / "result.json").write_text(json.dumps(record))
     typed = f"ckpt_path={','.join(map(str, paths))}"
-    assert score(typed, "baseline=[]", "attention=[]", f"folder={tmp_path}") == 0
+    assert score(typed, "baseline=none", "attention=[]", f"folder={tmp_path}") == 0
     note = "device and precision of the training: 2 x cuda (bf16-mixed) and cpu (32-true)"
     assert results_in(tmp_path).rows[0].notes[-1] == note
 
