@@ -99,6 +99,18 @@ def test_keeping_weights_applies_to_a_finished_run(
 
 
 @pytest.mark.slow
+def test_a_finished_run_is_reduced_before_its_result_is_printed(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert go("trainer.max_epochs=1") == 0
+    monkeypatch.setattr("en2py.cli.train.print_result", lambda *_: 1 / 0)  # as of a closed pipe
+    with pytest.raises(ZeroDivisionError):
+        go("trainer.max_epochs=1", "checkpoints.keep=weights")
+    (file,) = (folder_of(tmp_path) / "checkpoints").iterdir()
+    assert file.name == "best.ckpt"
+
+
+@pytest.mark.slow
 def test_a_run_without_validation_keeps_the_weights_of_its_last_checkpoint(
     go: Go, tmp_path: Path
 ) -> None:

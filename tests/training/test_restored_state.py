@@ -11,10 +11,12 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Timer
 
+from en2py.config.composition import compose_config, job_of
 from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
 from en2py.training.end_reason import training_end
 from en2py.training.loggers import MetricsFile
 from en2py.training.resume import find_checkpoint
+from en2py.training.run_folder import Run
 from training_runs import (
     EVERY_STEP,
     Go,
@@ -219,6 +221,17 @@ def test_run_resumed_without_averaging_continues_the_weights_that_were_trained(
     after = load_checkpoint(last(folder_of(tmp_path, "resumed")))["state_dict"]
     assert_equal(weights, {name: after[name] for name in weights})
     assert any(not torch.equal(before["state_dict"][name], w) for name, w in weights.items())
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_loggers_of_its_command_and_names_them(
+    whole: tuple[Go, Path], tmp_path: Path
+) -> None:
+    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", f"output={tmp_path}"]
+    with job_of(compose_config("train", words)) as cfg:
+        run = Run.of_job(cfg)
+    assert load_checkpoint(last(whole[1]))["en2py"]["choices"]["logger"] == "csv"
+    assert (run.choices["logger"], list(run.config["logger"])) == ("wandb", ["wandb"])
 
 
 @pytest.mark.slow

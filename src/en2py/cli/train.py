@@ -109,15 +109,15 @@ def train(cfg: DictConfig) -> float:
             with _recorded(run):
                 result = _train_and_test(run)
         else:
+            run.write_state()
+            if _kept(run) == "weights" and is_rank_zero():  # first, for `| head` ends the program
+                discard_training_state(run.folder / "checkpoints")
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
             if not in_sweep():
                 log.info(f"training {result.get('end', 'ended')}")
                 print_result(result)
             if "WANDB_SWEEP_ID" in os.environ and run.config["logger"].get("wandb"):
                 log_finished_run(run, result)
-            run.write_state()
-            if _kept(run) == "weights" and is_rank_zero():
-                discard_training_state(run.folder / "checkpoints")
     return float(result["best"].get("val/nll", math.inf))
 
 

@@ -47,7 +47,7 @@ def resumed_config(
     _check_whole(cfg.ckpt_path, checkpoint)
     stored = checkpoint["en2py"]
     merged = OmegaConf.create(escape(stored["config"]))
-    merged_choices = dict(stored["choices"])
+    merged_choices = {**stored["choices"], **{g: o for g, o in choices.items() if g in _OWN}}
     own = own_folders(list(HydraConfig.get().overrides.hydra))
     for override in overrides:
         group = override.lstrip("+~").split("=")[0].split("@")[0]
