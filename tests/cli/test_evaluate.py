@@ -595,6 +595,25 @@ def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
             ["ckpt_path=x", "data=tasks", "decoding=beam", "decoding.max_len=999"],
             "x does not exist",
         ),
+        (
+            [
+                "baseline=retrieval",
+                "data=english_python_tasks",
+                "data.source.sources.tasks.n_pairs=9",
+                "tokenizer=pieces",
+                "data.path=x",
+            ],
+            "data.path: x does not exist",
+        ),
+        (
+            [
+                "baseline=retrieval",
+                "data=english_python_tasks",
+                "data.source.sources.tasks.n_pairs=9",
+                "neighbours=nearest",
+            ],
+            "neighbours: cannot be",
+        ),
         (["data=tasks"], "ckpt_path is needed: add ckpt_path=FILE; without a checkpoint"),
         (["data=tasks", "split=random"], "ckpt_path is needed"),
         (["two"], "'two' is not of the form key=value"),

@@ -1,5 +1,6 @@
 """Turn exceptions of Hydra and OmegaConf into one sentence with the nearest valid name."""
 
+import contextlib
 import difflib
 import errno
 import re
@@ -111,6 +112,9 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     except (HydraException, OmegaConfBaseException):  # a group that this program has not
         parts = ()
         cfg = compose_config(config_name, [])
+        own_groups = [w for w in chosen if w.partition("=")[0] in cfg.hydra.runtime.choices]
+        with contextlib.suppress(HydraException, OmegaConfBaseException):
+            cfg = compose_config(config_name, own_groups)
     choices = cfg.hydra.runtime.choices
     plain = OmegaConf.to_container(cfg, resolve=False)
     all_keys = [key for key, _ in nodes(plain)]
