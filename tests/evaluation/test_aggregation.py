@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import math
 
 import pytest
@@ -287,6 +288,30 @@ def test_rows_that_change_few_of_many_settings_are_named_by_their_changes():
     assert three[0].name == "clean.a=true, clean.b=true, clean.c=true"
     other = run(1, 1, **base | dict.fromkeys([*base][:3], "false"))
     assert make_rows([*runs, other], CLUSTERS)[0].name.count("=") == 4
+
+
+def test_rows_that_differ_in_many_settings_have_the_fewest_that_distinguish_them_as_names():
+    many = {f"cleaning__use__{letter}": "true" for letter in "abcdef"}
+    runs = [
+        run(1, 1),
+        run(1, 2, data="other", model="small", **many),
+        run(1, 3, data="other", model="small", loss="smoothed", **many),
+    ]
+    rows = make_rows(runs, CLUSTERS)
+    assert [row.name for row in rows] == [
+        "loss=plain, data=null",
+        "loss=plain, data=other",
+        "loss=smoothed, data=other",
+    ]
+    assert rows[1].settings["model"] == "small" and rows[1].settings["data"] == "other"
+    (alone,) = make_rows(runs[2:], CLUSTERS, varied=axes(runs), base=run(1, 1, loss="smoothed").settings)
+    assert alone.name == "data=other"
+
+
+def test_a_grid_of_many_settings_keeps_all_of_them_in_its_names():
+    grid = itertools.product("12", repeat=4)
+    runs = [run(1, 1, **dict(zip(("a", "b", "c", "d"), own, strict=True))) for own in grid]
+    assert make_rows(runs, CLUSTERS)[1].name == "a=1, b=1, c=1, d=2"
 
 
 def test_a_run_without_validation_is_ranked_last():

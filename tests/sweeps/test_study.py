@@ -107,6 +107,24 @@ def test_seeds_trained_in_another_precision_are_noted_in_one_remark() -> None:
     assert notes_of(results_of([mixed[0], other, unknown], "s").rows) == []
 
 
+def test_settings_that_are_in_no_name_are_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sized(run: StoredRun, *sizes: int) -> StoredRun:
+        names = ("model.n_heads", "model.n_layers", "model.d_model")
+        more = {name: str(size) for name, size in zip(names, sizes, strict=True)}
+        return replace(run, settings={**run.settings, **more})
+
+    runs = [sized(stored("plain", 1, 2.0), 2, 1, 32), sized(stored("smoothed", 1, 1.9), 4, 3, 64)]
+    (tmp_path / "table.csv").write_text(csv_of(runs))
+    results = summarize_study(tmp_path / "table.csv")
+    assert [row.name for row in results.rows] == ["loss=smoothed", "loss=plain"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Rows also differ in model.n_heads, model.n_layers and model.d_model: see " in printed
+    page = (tmp_path / "table" / "summary.md").read_text()
+    assert "| loss=plain | plain | 2 | 1 | 32 |" in page.replace("  ", " ")
+
+
 def test_a_precision_that_names_the_rows_is_not_noted() -> None:
     runs = [
         replace(run, settings={**run.settings, "trainer.precision": name}, typed=("seed",))

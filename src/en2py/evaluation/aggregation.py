@@ -24,7 +24,7 @@ import numpy as np
 from en2py.config.run_name import setting, without_seed
 from en2py.evaluation.metrics.program_metrics import metric_value
 from en2py.evaluation.metrics.registry import listed, metric
-from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow
+from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow, Results
 from en2py.evaluation.statistics import (
     Floats,
     Interval,
@@ -42,6 +42,8 @@ BySeed = Mapping[Any, float]
 _RESAMPLING_SEED = 0
 # Choices that name other choices, or only say where output is written.
 _NO_AXES = ("experiment", "logger")
+_SHORT = 3  # settings that all stay in the names of rows
+_NAMING = ("loss", "embeddings", "model", "data")  # as in names of runs, the most telling last
 _MACHINE = {"trainer.precision", "trainer.devices"}
 
 
@@ -222,7 +224,7 @@ def _names(
     varied: Sequence[str],
     base: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Name rows by their settings on the axes, or by the changed ones if few of many are changed.
+    """Name rows by the settings of `naming`, or by the changed ones if few of many are changed.
 
     The latter is for comparisons of the reference with one change at a time, which have as many
     axes as rows. Equal names, from a repeated run, are numbered.
@@ -230,8 +232,9 @@ def _names(
     models = [own[0].settings for own in groups if own[0].kind == MODEL]
     reference = models[0] if base is None and models else base or {}
     changed = [[key for key in varied if own.get(key) != reference.get(key)] for own in models]
-    by_change = len(varied) > 3 and 2 * max(map(len, changed), default=0) <= len(varied)
-    shown = iter(changed if by_change else [varied] * len(models))
+    by_change = len(varied) > _SHORT and 2 * max(map(len, changed), default=0) <= len(varied)
+    named = naming(models if base is None else [*models, base], varied)
+    shown = iter(changed if by_change else [named] * len(models))
     names: list[str] = []
     for own in groups:
         name = own[0].name
@@ -240,6 +243,34 @@ def _names(
             name = ", ".join(chosen) or (REFERENCE if by_change else without_seed(name))
         names.append(name)
     return numbered(names)
+
+
+def naming(models: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
+    """Return the axes that name rows: up to three, else the fewest that distinguish the rows.
+
+    Args:
+        models: The settings of each row.
+        varied: All axes.
+    """
+
+    def n_distinct(keys: Sequence[str]) -> int:
+        return len({tuple(setting(own, key) for key in keys) for own in models})
+
+    def use(key: str) -> tuple[int, int]:
+        return n_distinct([*found, key]), _NAMING.index(key) if key in _NAMING else -1
+
+    found: list[str] = [] if len(varied) > _SHORT else [*varied]
+    while n_distinct(found) < n_distinct(varied):
+        found.append(max((key for key in varied if key not in found), key=use))
+    return [key for key in varied if key in found]
+
+
+def unnamed(results: Results) -> list[str]:
+    """Return the axes that are in no name of a row."""
+    if results.reference_row == REFERENCE:
+        return []
+    named = naming([row.settings for row in results.models], results.axes)
+    return [key for key in results.axes if key not in named]
 
 
 def numbered(names: Sequence[str]) -> list[str]:

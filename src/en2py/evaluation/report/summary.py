@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from en2py.evaluation.aggregation import REFERENCE, difference_by_seed
+from en2py.evaluation.aggregation import REFERENCE, difference_by_seed, unnamed
 from en2py.evaluation.baselines import RIVALS
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import MODEL, Difference, Estimate, ResultRow, Results
@@ -36,6 +36,10 @@ def summarize(results: Results) -> list[str]:
     paragraphs = [" ".join(filter(None, sentences))]
     if results.data.get("unfinished"):
         paragraphs.append(f"Runs of this study without a result: {results.data['unfinished']}.")
+    if others := unnamed(results):
+        paragraphs.append(
+            f"Rows also differ in {listed(others)}: see “Settings of the rows” in the report."
+        )
     paragraphs += _limits(models, is_search=bool(results.search))
     if not _have_other_pairs(models):
         paragraphs += _power(models, reference, ranked_by(results))

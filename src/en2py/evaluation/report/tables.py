@@ -231,6 +231,16 @@ def oracles_tables(oracles: Mapping[str, Any], n_pairs: int) -> list[Table]:
     return found
 
 
+def settings_table(rows: Sequence[ResultRow], keys: Sequence[str]) -> Table:
+    """Tabulate the settings that vary: a line per row, a column per setting."""
+    lines = [
+        Line([Cell(row.name), *(Cell(row.settings.get(key, "")) for key in keys)], row.kind)
+        for row in rows
+    ]
+    columns = [Column(name, numeric=False) for name in ("row", *keys)]
+    return Table("Settings of the rows", columns, lines)
+
+
 def facts(record: Mapping[str, object]) -> list[tuple[str, str]]:
     """Return a record as labels and texts: fixed settings, hashes, versions."""
     return [(key, _text(value)) for key, value in record.items()]
