@@ -304,7 +304,8 @@ def test_rows_that_differ_in_many_settings_have_the_fewest_that_distinguish_them
         "loss=smoothed, data=other",
     ]
     assert rows[1].settings["model"] == "small" and rows[1].settings["data"] == "other"
-    (alone,) = make_rows(runs[2:], CLUSTERS, varied=axes(runs), base=run(1, 1, loss="smoothed").settings)
+    base = run(1, 1, loss="smoothed").settings
+    (alone,) = make_rows(runs[2:], CLUSTERS, varied=axes(runs), base=base)
     assert alone.name == "data=other"
 
 
