@@ -123,3 +123,4 @@ def test_an_own_loss_and_an_own_data_source_train_from_a_wheel(
     assert record["allowed_packages"] == ["own_parts"]
     assert record["run"].startswith("arithmetic-tiny-none-focal-seed1-")
     assert "passes_tests" in record["test"]
+    assert "best.ckpt 'allowed_packages=[own_parts]'\n" in done.stdout  # the printed command

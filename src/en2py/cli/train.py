@@ -247,10 +247,11 @@ def _print_end(run: Run, result: dict[str, Any], scores: EvaluationRow, best_fil
         print_samples(scores.samples(3))
         console.print()
         log.info(f"all metrics: {run.result_file}")
-        log.info(
-            "report with samples and attention maps: python evaluate.py "
-            + shlex.quote(f"ckpt_path={best_file}")
-        )
+        words = [f"ckpt_path={best_file}"]
+        if packages := run.config["allowed_packages"]:
+            words.append(f"allowed_packages=[{','.join(packages)}]")
+        command = f"python evaluate.py {shlex.join(words)}"
+        log.info(f"report with samples and attention maps: {command}")
     log.info(f"everything is in {run.folder}")
 
 
