@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ from omegaconf import DictConfig, OmegaConf
 from configs import checked
 from en2py.cli.overrides import separate
 from en2py.config import instantiate
-from en2py.config.composition import ROOT
+from en2py.config.composition import CONF, ROOT, leaves
+from en2py.config.effects import without_effect
 from en2py.config.overrides import quoted
 from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text_renamed, parse
@@ -38,6 +40,7 @@ from en2py.models.embeddings import Vectors
 HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")
 SECTIONS = dict(part.split("\n", 1) for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:])
+PRESETS = sorted(file for home in (CONF, HERE) for file in home.glob("experiment/*.yaml"))
 SCRIPTED = {  # nothing is trained
     "eval_metrics",
     "baselines",
@@ -120,6 +123,17 @@ def test_every_configuration_of_a_command_is_accepted(name: str, existing: Path)
     for job in jobs:
         checked("train", list(job), existing)
     assert jobs or name in SCRIPTED
+
+
+@pytest.mark.parametrize("file", PRESETS, ids=lambda path: path.stem)
+def test_every_value_of_a_preset_has_an_effect(file: Path, existing: Path) -> None:
+    preset: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    config: Any = OmegaConf.to_container(
+        checked("train", [f"experiment={file.stem}"], existing), resolve=True
+    )
+    set_here = dict(leaves({key: preset[key] for key in preset.keys() - {"defaults"}}))
+    ignored = dict(without_effect(config))
+    assert not [k for k in set_here for own in ignored if f"{k}.".startswith(f"{own}.")]
 
 
 def test_joint_vectors_has_the_documented_number_of_parameters(existing: Path) -> None:
