@@ -1,12 +1,13 @@
 """Metrics of rows over the pairs that they have programs for."""
 
 import dataclasses
+import json
 
 import pytest
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import Row, Scores
-from en2py.evaluation.scores import EvaluationRow, run_metrics
+from en2py.evaluation.scores import EvaluationRow, run_metrics, write_predictions
 
 
 def scored(name, candidates):
@@ -24,6 +25,14 @@ def test_second_programs_are_not_compared_with_all_known_ones(last):
     rows = [scored(name, [["x = 1"], last]) for name in ("second_human", "retrieval")]
     found = [run.values.keys() for run in run_metrics(rows, [{}, {}])]
     assert found == [{"exact_match"}, {"exact_match", "exact_match_any"}]
+
+
+@pytest.mark.parametrize(("kind", "n"), [("baseline", 1), ("model", 2)])
+def test_predictions_of_a_baseline_have_the_pairs_that_it_has_a_program_for(kind, n, tmp_path):
+    row = dataclasses.replace(scored("second_human", [["x = 1"], []]), kind=kind)
+    write_predictions(tmp_path / "own.jsonl", row)
+    lines = (tmp_path / "own.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["x/0", "x/1"][:n]
 
 
 def test_buckets_count_the_pairs_that_are_scored():

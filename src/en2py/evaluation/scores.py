@@ -226,10 +226,12 @@ def write_samples(path: Path, row: EvaluationRow) -> None:
 
 
 def write_predictions(path: Path, row: EvaluationRow) -> None:
-    """Write a JSON line per pair: its id, its description, the verdict and the programs."""
+    """Write a JSON line per scored pair: its id, its description, the verdict and the programs."""
+    scored = zip(row.pairs, row.candidates, row.verdicts(), row.is_scored, strict=True)
     lines = [
         json.dumps({"id": p.id, "description": p.description, "verdict": verdict, "candidates": c})
-        for p, c, verdict in zip(row.pairs, row.candidates, row.verdicts(), strict=True)
+        for p, c, verdict, is_scored in scored
+        if is_scored
     ]
     write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
 
