@@ -1095,6 +1095,9 @@ def test_pass_at_k_of_sampled_programs_is_reported(
     assert score(*words, f"folder={tmp_path / 'a'}") == 0
     figures = results_in(tmp_path / "a").rows[0].figures
     assert {"behaves@1", "behaves@3"} <= figures.keys()
+    (written,) = (tmp_path / "a" / "predictions").glob("*.jsonl")
+    for line in written.read_text().splitlines():
+        assert sum(sample["n"] for sample in json.loads(line)["samples"]) == 3
     assert score(*words, "behaviour=false") == 2
     assert "pass_at_k.n_samples=3: none of the pairs has tests" in capsys.readouterr().err
 
@@ -1215,8 +1218,9 @@ def test_samples_for_a_source_that_the_model_cannot_read_are_wrong(
     module: Any = SimpleNamespace(tgt_tokenizer=None)
     data: Any = SimpleNamespace(pairs=pairs, runner=runner)
     sampling = {"k": [1], "n_samples": 2, "temperature": 1.0, "top_p": None, "seed": 1}
-    counts = _pass_at_k(run, module, lambda search: drawn, data, sampling)
+    counts, samples = _pass_at_k(run, module, lambda search: drawn, data, sampling)
     assert counts == {"pass@1": [[float(is_read), 1.0], [0.0, 1.0]]}
+    assert samples[0] == [{"code": DOUBLE if is_read else "", "n": 2, "right": is_read}]
 
 
 USES_NUMPY = "import numpy\n\n\ndef double(n):\n    return numpy.multiply(n, 2)\n"

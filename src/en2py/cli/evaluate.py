@@ -64,6 +64,7 @@ from en2py.evaluation.scores import (
     EvaluationRow,
     Tables,
     attention_of,
+    distinct_samples,
     run_metrics,
     samples_of,
     write_predictions,
@@ -299,7 +300,7 @@ def _score_checkpoint(
     if cfg.pass_at_k.n_samples:
         generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
         sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
-        extras["sampled"] = _pass_at_k(run, module, generate_with, data, sampling)
+        extras["sampled"], extras["drawn"] = _pass_at_k(run, module, generate_with, data, sampling)
     row = dataclasses.replace(row, **extras)
     if folder is not None:
         write_samples(folder / "samples.md", row)
@@ -388,8 +389,8 @@ def _pass_at_k(
     generate_with: Callable[[Search], Programs],
     data: EvaluationData,
     sampling: Mapping[str, Any],
-) -> Tables:
-    """Return the counts per pair of pass@k over sampled programs.
+) -> tuple[Tables, list[list[dict[str, Any]]]]:
+    """Return the counts per pair of pass@k over sampled programs, and these programs.
 
     The samples have the limits of the run's own search, such as the grammar.
 
@@ -415,7 +416,8 @@ def _pass_at_k(
     drawn = [programs or [""] * sampling["n_samples"] for programs in drawn]
     places = [place for place, programs in enumerate(drawn) for _ in programs]
     executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
-    return counts_at_k([[next(executed) for _ in programs] for programs in drawn], sampling["k"])
+    ran = [[next(executed) for _ in programs] for programs in drawn]
+    return counts_at_k(ran, sampling["k"]), [*map(distinct_samples, drawn, ran)]
 
 
 def _attention(

@@ -5,6 +5,7 @@ Shape letters: N pairs, C counts of a metric.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -108,6 +109,7 @@ class EvaluationRow:
         settings: All settings of the run without its seed, see `run_name.settings`.
         validation: Counts per validation pair: the token metrics of models, what selects baselines.
         sampled: Counts per pair of pass@k.
+        drawn: The programs behind pass@k, per pair, see `distinct_samples`.
         tokenizer: Digest of the target tokenizer.
         vocab: The target vocabulary.
         attention: Attention maps of a few samples.
@@ -127,6 +129,7 @@ class EvaluationRow:
     settings: Mapping[str, str] = field(default_factory=dict)
     validation: Tables = field(default_factory=dict)
     sampled: Tables = field(default_factory=dict)
+    drawn: Sequence[Sequence[Mapping[str, Any]]] = ()
     tokenizer: str = ""
     vocab: Sequence[str] = ()
     attention: Sequence[AttentionSample] = ()
@@ -227,13 +230,29 @@ def write_samples(path: Path, row: EvaluationRow) -> None:
 
 def write_predictions(path: Path, row: EvaluationRow) -> None:
     """Write a JSON line per scored pair: its id, its description, the verdict and the programs."""
-    scored = zip(row.pairs, row.candidates, row.verdicts(), row.is_scored, strict=True)
-    lines = [
-        json.dumps({"id": p.id, "description": p.description, "verdict": verdict, "candidates": c})
-        for p, c, verdict, is_scored in scored
-        if is_scored
-    ]
+    verdicts, is_scored, lines = row.verdicts(), row.is_scored, []
+    for i, pair in enumerate(row.pairs):
+        if is_scored[i]:
+            record = {"id": pair.id, "description": pair.description, "verdict": verdicts[i]}
+            samples = {"samples": row.drawn[i]} if row.drawn else {}
+            lines.append(json.dumps({**record, "candidates": row.candidates[i], **samples}))
     write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def distinct_samples(
+    programs: Sequence[str], ran: Sequence[ExecutionResult | None]
+) -> list[dict[str, Any]]:
+    """Return the distinct programs of a pair, how often each was drawn, and whether it is right.
+
+    Args:
+        programs: As drawn.
+        ran: Their results; None where the pair has neither tests nor an oracle.
+    """
+    results, n_drawn = dict(zip(programs, ran, strict=True)), Counter(programs)
+    return [
+        {"code": text, "n": n_drawn[text], "right": None if own is None else own.right}
+        for text, own in results.items()
+    ]
 
 
 def run_metrics(
