@@ -49,12 +49,19 @@ def test_home_folder_is_expanded(write, monkeypatch):
         (b"", ["is empty"]),
         (b" \r\n\t\n", ["is empty"]),
         (b"\xef\xbb\xbf\n", ["is empty"]),
-        ("# add".encode("utf-16"), ["line 1", "NUL byte", "iconv -f UTF-16"]),
+        ("# add".encode("utf-16"), ["is UTF-16 text", "iconv -f UTF-16 -t UTF-8"]),
+        ("# add".encode("utf-16-be"), ["is UTF-16BE text", "iconv -f UTF-16BE -t UTF-8"]),
+        ("# add".encode("utf-16-le"), ["is UTF-16LE text", "iconv -f UTF-16LE -t UTF-8"]),
+        ("# add".encode("utf-32"), ["is UTF-32 text", "iconv -f UTF-32 -t UTF-8"]),
         ("# add\n# naïve".encode("latin-1"), ["line 2", "0xef", "cp1252"]),
         (b"# add\r# na\xefve", ["line 2", "0xef"]),
         (b"\xef\xbb\xbf# na\xefve", ["line 1", "0xef"]),
-        (b"# add\nx = '\x00'\n", ["line 2", "NUL byte"]),
-        (bytes(range(256)) * 20, ["NUL byte", "binary file"]),
+        (
+            b"# add\nx = '\x00'\n",
+            ["is not a text file: byte 0x00 in line 2; supported: UTF-8 text"],
+        ),
+        (bytes(range(256)) * 20, ["is not a text file: byte 0x00 in line 1"]),
+        (b"\x89PNG\r\n\x1a\n\x01\x02", ["is not a text file: byte 0x01 in line 3"]),
     ],
 )
 def test_other_files_than_utf8_text_are_refused_with_the_reason(write, content, words):

@@ -1,6 +1,7 @@
 """Forms of files, and fields that are recognised."""
 
 import builtins
+import bz2
 import csv
 import gzip
 import io
@@ -72,6 +73,14 @@ def test_damaged_compressed_file_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match="a.jsonl.gz cannot be decompressed"):
         read(path)
+
+
+def test_a_binary_file_is_refused_with_the_forms_that_are_read(tmp_path):
+    path = tmp_path / "a.csv.bz2"
+    path.write_bytes(bz2.compress(table(",", ROWS).encode()))
+    with pytest.raises(UserError, match="is not a text file: .*supported: CSV, TSV, JSON") as error:
+        read(path)
+    assert "UTF-16" not in str(error.value)
 
 
 def test_spreadsheet_is_refused_with_the_remedy(tmp_path):

@@ -13,6 +13,10 @@ from en2py.errors import UserError
 
 Record = dict[str, Any]
 Located = tuple[str, Record]  # the position in the file, for messages
+_FORMS = (
+    "CSV, TSV, JSON and JSON lines, also compressed by gzip, files named *.parquet, and folders of"
+    " Hugging Face datasets"
+)
 MISSING = object()  # the value of a field that a record does not have
 
 
@@ -82,7 +86,7 @@ def read_records(
     suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"][-1:]
     if suffixes == [".parquet"]:
         return _parquet_rows(file)
-    text = read_text(file)
+    text = read_text(file, _FORMS)
     if suffixes in ([".csv"], [".tsv"]):
         return _table_rows(text, file)
     return _json_records(text, file, is_pair, count)
