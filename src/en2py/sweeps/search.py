@@ -59,7 +59,7 @@ class SearchSweeper(sweeper.StudySweeper):
 
     Args:
         n_trials: Trials of the search, those of earlier commands and of other processes included;
-            failed ones are replaced.
+            the same command again replaces failed ones.
         storage: A journal file, or a database as a URL, for example `sqlite:///search.db`.
         n_startup_trials: Random trials before the sampler uses results; before so many finished
             trials, none is pruned by the median.
