@@ -15,9 +15,10 @@ def test_the_second_call_does_not_build(tmp_path: Path) -> None:
     assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 1}, True)
 
 
-def test_another_key_is_another_entry(tmp_path: Path) -> None:
-    cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
-    assert cached(tmp_path, "x", {"a": 2}, lambda: {"v": 2}) == ({"v": 2}, False)
+@pytest.mark.parametrize("name", ["a", "code"])
+def test_another_key_is_another_entry(name: str, tmp_path: Path) -> None:
+    cached(tmp_path, "x", {name: 1}, lambda: {"v": 1})
+    assert cached(tmp_path, "x", {name: 2}, lambda: {"v": 2}) == ({"v": 2}, False)
 
 
 def test_changed_code_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

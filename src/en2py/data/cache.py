@@ -54,7 +54,7 @@ def cached(
     Raises:
         UserError: If the folder cannot be made.
     """
-    path = folder / f"{kind}-{digest({**key, 'code': code_version()})[:24]}.json"
+    path = folder / f"{kind}-{digest([key, code_version()])[:24]}.json"
     if (value := _read(path)) is not None:
         return value, True
     make_folder(folder, "cache")
