@@ -396,7 +396,8 @@ def test_pieces_of_a_file_need_a_side_that_uses_them(tmp_path: Path) -> None:
 def test_a_range_of_an_option_is_checked(
     option: str, key: str, value: float, expected: str
 ) -> None:
-    assert expected in refused(composed("train", option), **{key: value})
+    message = refused(composed("train", option), **{key: value})
+    assert message.startswith(f"{key}={value}: expected {expected}")
 
 
 def test_an_option_that_is_set_as_a_value_names_its_group() -> None:

@@ -611,8 +611,9 @@ def check_arguments(
 def _origin(key: str, written: Section) -> str:
     """Return the key that a value is copied from: `data.path` for `path: ${data.path}`."""
     value = written.get(key)
-    copied = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
-    return _origin(copied[1], written) if copied else key
+    pattern = r"\$\{(?:oc\.select:)?([\w.]+)(?:,\w+)?\}"
+    copied = re.fullmatch(pattern, value) if isinstance(value, str) else None
+    return _origin(copied[1], written) if copied and copied[1] in written else key
 
 
 def _check_shapes(config: Section) -> None:
