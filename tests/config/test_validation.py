@@ -269,7 +269,9 @@ def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
 def test_split_by_task_numbers_needs_a_field_with_them(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     data = f"data.path={tmp_path / 'a'}"
-    assert "no task numbers" in refused(composed("train", "data=file", "split=mbpp", data))
+    message = refused(composed("train", "data=file", "split=mbpp", data))
+    assert "no task numbers to split by; add data.source.id_field=FIELD" in message
+    assert "split by; choose another" in refused(composed("train", "data=tasks", "split=mbpp"))
     validate(composed("train", "data=mbpp", "split=mbpp", data))
     validate(composed("train", "data=file", "split=mbpp", data, "data.source.id_field=task"))
 

@@ -484,10 +484,12 @@ def _check_official_split(config: Section) -> None:
     """Refuse a split that needs fields the data lack, and one that ignores that of the source."""
     data, split = config["data"], config.get("split")
     target = str((split or {}).get("_target_"))
-    if target.endswith(".numbered_split") and not (data.get("source") or {}).get("id_field"):
+    fields = data.get("source") or {}
+    if target.endswith(".numbered_split") and not fields.get("id_field"):
+        named = "add data.source.id_field=FIELD if a field has them, or " * ("id_field" in fields)
         raise UserError(
-            f"split: these data ({data['name']}) have no task numbers to split by; add "
-            "data.source.id_field=FIELD if a field has them, or choose another split="
+            f"split: these data ({data['name']}) have no task numbers to split by; {named}"
+            "choose another split="
         )
     if target.endswith(".official_split"):
         source = data.get("source") or {}
