@@ -1,6 +1,7 @@
 """Every argument of Lightning's Trainer acts, or is refused before training with a reason."""
 
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,15 @@ def test_lightning_refuses_before_training(
 def test_run_without_validation(go: Go, tmp_path: Path) -> None:
     assert go("+trainer.limit_val_batches=0", "callbacks.early_stopping=null") == 0
     assert (folder_of(tmp_path) / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_a_limit_above_the_number_of_validation_batches_leaves_no_pair_out(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go("+trainer.limit_val_batches=99") == 0
+    assert json.loads((folder_of(tmp_path) / "result.json").read_text())["validation_limit"] == ""
+    assert "not over all validation pairs" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -417,6 +417,17 @@ def test_figures_of_a_part_of_the_validation_pairs_say_so(
     assert "figures are over trainer.limit_val_batches=2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("limit", "kept"), [("", "null"), ("trainer.limit_val_batches=9", "9")])
+def test_a_limit_that_leaves_no_validation_pair_out_is_no_setting(
+    tmp_path: Path, limit: str, kept: str
+) -> None:
+    name = "t-m-e-plain-seed1-bbbbbbbbbb"
+    on_disk(tmp_path, name, validation_limit=limit)
+    (tmp_path / name / "config.yaml").write_text("seed: 1\ntrainer:\n  limit_val_batches: 9\n")
+    (run,) = read_study(tmp_path)
+    assert run.settings.get("trainer.limit_val_batches", "null") == kept
+
+
 def test_runs_with_another_split_than_the_largest_sweep_are_not_compared(tmp_path: Path) -> None:
     study = tmp_path / "s"
     for name in ("t-m-e-plain-seed1-bbbbbbbbbb", "t-m-e-plain-seed2-cccccccccc"):

@@ -120,7 +120,11 @@ class CheckpointRun:
     @property
     def machine(self) -> str:
         """Return its devices and precision in training; empty if the checkpoint was copied."""
-        return machine_of((self.folder and read_record(self.folder / "result.json")) or {})
+        return machine_of(self._result)
+
+    @property
+    def _result(self) -> dict[str, Any]:
+        return (self.folder and read_record(self.folder / "result.json")) or {}
 
     def open(self, splits: Mapping[str, Sequence[Pair]]) -> tuple[Seq2SeqModule, PairDataModule]:
         """Return the module, and the data that it is evaluated on.
@@ -159,7 +163,8 @@ class CheckpointRun:
             found.append(OTHER_SPLIT)
         if self.folder is not None and not (self.folder / "result.json").exists():
             found.append(f"{self.name} is not finished: its checkpoint has a part of its training")
-        if limit := validation_limit(self.config["trainer"]):
+        limit = validation_limit(self.config["trainer"])
+        if limit := self._result.get("validation_limit", limit):
             found.append(
                 f"val/nll is over all validation pairs here, and was over {limit} in training"
             )

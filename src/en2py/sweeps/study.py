@@ -399,9 +399,12 @@ def _from_folder(folder: Path) -> StoredRun | None:
     report = read_record(folder / "data_report.json") or {}
     too_long = report.get("facts", {}).get("over_max_len", {})
     facts |= {f"{part}_too_long": str(n) for part, n in too_long.items() if part != "train"}
+    chosen = settings(config, result["choices"])
+    if result.get("validation_limit") == "" and chosen.get(_LIMIT) != "0":
+        chosen.pop(_LIMIT, None)  # the validation split has no more batches than that
     return StoredRun(
         facts=facts,
-        settings=settings(config, result["choices"]),
+        settings=chosen,
         metrics={k: float(v) for k, v in metrics_of(result).items() if isinstance(v, int | float)},
         versions=result["versions"],
         curves=read_epochs(folder / "metrics.csv"),

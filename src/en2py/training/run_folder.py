@@ -1,6 +1,7 @@
 """The folder of a run: its name, lock, inputs, state and result."""
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -178,6 +179,7 @@ class Run:
         from en2py.training.end_reason import training_end  # torch takes seconds
 
         logger: Any = trainer.loggers[0]
+        loader, _ = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
         epoch = int(best["epoch"]) + 1
         # Validations within an epoch are of other weights; the last one chose the checkpoint.
         rows = [r for r in logger.rows if r.get("val/nll") and r.get("epoch") == str(epoch)]
@@ -196,7 +198,7 @@ class Run:
             "end": training_end(trainer),
             "best": {k: float(v) for k, v in row.items() if v} | {"epoch": epoch},
             "test": dict(test),
-            "validation_limit": validation_limit(self.config["trainer"]),
+            "validation_limit": validation_limit(self.config["trainer"], len(loader)),
             "allowed_packages": self.config["allowed_packages"],
             "python": PYTHON,
             "device": trainer.strategy.root_device.type,
@@ -227,10 +229,17 @@ class State:
     other_python: bool = False
 
 
-def validation_limit(trainer: Mapping[str, Any]) -> str:
-    """Return `trainer.limit_val_batches=2` if a part of the validation pairs is left out."""
+def validation_limit(trainer: Mapping[str, Any], n_batches: float = math.inf) -> str:
+    """Return `trainer.limit_val_batches=2` if a part of the validation pairs is left out.
+
+    Args:
+        trainer: The section of the config.
+        n_batches: Of the validation split; infinity if their number is not known.
+    """
     limit = trainer.get("limit_val_batches")
-    is_whole = limit is None or (isinstance(limit, float) and limit == 1) or limit == 0
+    if limit is None or limit == 0:
+        return ""
+    is_whole = limit == 1 if isinstance(limit, float) else limit >= n_batches
     return "" if is_whole else f"trainer.limit_val_batches={limit}"
 
 
