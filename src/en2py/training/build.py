@@ -28,9 +28,7 @@ from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared, prepare
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.decoding.beam_search import beam
 from en2py.decoding.ctranslate2 import Exported
-from en2py.decoding.greedy import greedy
 from en2py.errors import UserError
 from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
 from en2py.models.embeddings import Vectors
@@ -236,7 +234,7 @@ def _cleaned(steps: Sequence[Any], description: str) -> str:
 
 
 def bound(search: Any, tokenizer: Tokenizer) -> Search:
-    """Return a search of `make` with the target tokenizer, as a plain partial; see `_exported`.
+    """Return a search of `make` with the target tokenizer, as a plain partial.
 
     One that is an object, not a function, is built.
     """
@@ -464,19 +462,6 @@ def module_of(
 def _exported(module: Seq2SeqModule, engine: str) -> Search:
     """Return the module's search, bound to an exported copy of its model."""
     search: Any = module.search
-    function = getattr(search, "func", type(search))
-    if function not in (greedy, beam):
-        raise UserError(
-            f"decoding.engine={engine} supports greedy and beam search, not "
-            f"{function.__name__.lower()}: use decoding.engine=torch"
-        )
-    neutral = {"no_repeat_ngram": None, "repetition_penalty": 1.0, "grammar": False}
-    for name, default in neutral.items():
-        if (value := search.keywords.get(name, default)) != default:
-            raise UserError(
-                f"decoding.engine={engine} does not support decoding.{name}={typed(value)}: use "
-                "decoding.engine=torch"
-            )
     arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
     exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
     return lambda model, src, vocab: search(exported, src, vocab)
