@@ -148,6 +148,15 @@ def test_existing_folder_is_not_changed(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"copy": True}, "model.copy=true is not"), ({"sep_id": SRC.bos_id}, "neighbours=nearest ca")],
+)
+def test_a_model_that_cannot_be_exported_is_refused(tmp_path: Path, changes, reason: str):
+    with pytest.raises(UserError, match=reason):
+        export(model(**changes), SRC, TGT, tmp_path / "new")
+
+
 def test_missing_extra_is_reported_with_its_remedy(monkeypatch, tmp_path: Path):
     monkeypatch.setitem(__import__("sys").modules, "ctranslate2", None)
     with pytest.raises(UserError, match=r"pip install -e '.\[ctranslate2\]'"):

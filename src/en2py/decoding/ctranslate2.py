@@ -90,11 +90,11 @@ def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Pat
     """
     if model.src_embedding.segments is not None:
         raise UserError(
-            "CTranslate2 has no embeddings of segments, which neighbours=nearest needs: use "
-            "decoding.engine=torch"
+            "CTranslate2 has no embeddings of segments, so a model with neighbours=nearest cannot "
+            "be exported"
         )
     if type(model.projection) is not nn.Linear:
-        raise UserError("CTranslate2 cannot copy (model.copy=true): use decoding.engine=torch")
+        raise UserError("CTranslate2 cannot copy, so a model with model.copy=true is not exported")
     specs = _ctranslate2().specs
     if folder.exists():
         raise UserError(f"export={folder}: exists already; choose another folder, or remove it")
