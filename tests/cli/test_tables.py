@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from en2py.cli.tables import log_warnings, print_choices, print_result, print_samples
+from en2py.cli.tables import (
+    log_fields,
+    log_warnings,
+    print_choices,
+    print_result,
+    print_samples,
+)
 from en2py.console import configure_logging
 from en2py.training.run_folder import SWEEP_ID
 
@@ -20,6 +26,14 @@ def test_only_choices_that_differ_from_the_defaults_are_printed(capsys: Any) -> 
     assert capsys.readouterr().out == (
         "differs from the defaults: model=tiny  tokenizer/src=bpe  seed=2  output=/tmp/a b\n"
     )
+
+
+def test_recognised_fields_name_the_keys_that_set_others(capsys: Any) -> None:
+    facts = {"own: fields": "code from 'a'"}
+    log_fields({"facts": facts})
+    assert "own: code from 'a'; other fields: data.source.desc" in capsys.readouterr().out
+    log_fields({"facts": {**facts, "mixture: main source": "tasks"}})
+    assert "other fields: data.source.sources.own.description_field" in capsys.readouterr().out
 
 
 def test_a_run_with_the_defaults_says_so(capsys: Any) -> None:

@@ -73,11 +73,14 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
 
 def log_fields(report: Mapping[str, Any]) -> None:
     """Log the fields that were recognised in files of records."""
-    for name, value in report["facts"].items():
-        if name.endswith(": fields"):
+    is_mixture = "mixture: main source" in report["facts"]
+    for fact, value in report["facts"].items():
+        if fact.endswith(": fields"):
+            name = fact.removesuffix(": fields")
+            place = f"data.source.sources.{name}" if is_mixture else "data.source"
             log.info(
-                f"{name.removesuffix(': fields')}: {value}; other fields: "
-                "data.source.description_field=NAME, code_field, tests_field"
+                f"{name}: {value}; other fields: {place}.description_field=NAME, code_field, "
+                "tests_field"
             )
 
 

@@ -288,6 +288,13 @@ def test_mixture_separates_ids_sources_and_counts(write):
     assert report.steps["mixture: extra"].read == 1
 
 
+def test_a_mixture_names_the_keys_of_the_source_that_is_refused(write):
+    path = write(lines({"prompt": "a", "code": "1"}), "one.jsonl")
+    source = functools.partial(file.read_file, **{**OPTIONS, "path": path, "code_field": "program"})
+    with pytest.raises(UserError, match=r"set data\.source\.sources\.extra\.\w+_field=NAME"):
+        mixture.read_mixture(DataReport(), sources={"extra": source})
+
+
 def test_empty_mixture_is_refused():
     with pytest.raises(UserError, match="data.sources is empty"):
         mixture.read_mixture(DataReport(), sources={})

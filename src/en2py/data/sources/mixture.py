@@ -27,7 +27,11 @@ def read_mixture(
     pairs: list[Pair] = []
     for name, source in sources.items():
         own = DataReport()
-        taken = source(own)
+        try:
+            taken = source(own)
+        except UserError as error:  # its remedy names a key of a source that is read alone
+            own_keys = f"data.source.sources.{name}."
+            raise UserError(str(error).replace("data.source.", own_keys)) from None
         pairs += [replace(pair, id=_own_id(name, pair.id), source=name) for pair in taken]
         _merge(report, name, own)
         report.read(f"mixture: {name}", len(taken))
