@@ -195,7 +195,16 @@ def test_the_first_two_similarities_decide_which_programs_are_near():
     assert found.features.shape == (1, 2, len(FEATURES))
 
 
-@pytest.mark.parametrize("similarity", FEATURES)
+def test_of_a_mixture_both_the_source_of_the_queries_and_the_others_have_candidates():
+    train = [*of_source("other", TRAIN), *of_source("own", TRAIN[1:])]
+    query = of_source("own", [("reverse a text", "")])
+    found = find_candidates(train, query, FEATURES, 2, ["own"])
+    assert found.places.shape == (1, 4) and found.places[0, ::2].tolist() == [5, 2]
+    for sources in ([], ["new"]):
+        assert find_candidates(train, query, FEATURES, 2, sources).places[0].tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("similarity", [own for own in FEATURES if own != similarities.same_source])
 def test_a_description_is_most_similar_to_its_own_pair(similarity):
     train = pairs([("add numbers", "add(numbers)"), ("reverse text", "reverse(text)")])
     queries, known = similarity(train, train)
@@ -206,6 +215,36 @@ def test_a_description_is_most_similar_to_its_own_pair(similarity):
 def test_a_similarity_of_texts_without_words_is_zero(similarity):
     queries, known = similarity(pairs([("?", "("), ("!", ")")]), pairs([("zzz", "")]))
     assert (queries @ known.T).shape == (1, 2)
+
+
+def of_source(source, rows):
+    return [replace(pair, source=source) for pair in pairs(rows)]
+
+
+def test_pairs_of_the_source_of_a_query_are_known():
+    train = [*of_source("a", TRAIN[:1]), *of_source("b", TRAIN[1:2])]
+    queries, known = similarities.same_source(train, of_source("b", TRAIN[2:]))
+    assert (queries @ known.T).toarray().tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("sources", "places"), [("b", [1, 3]), ("c", [0, 1, 2, 3]), ("", [0, 1, 2, 3])]
+)
+def test_of_a_mixture_queries_are_those_of_the_source_of_the_test_pairs(sources, places):
+    train = [replace(pair, source="ab"[i % 2]) for i, pair in enumerate(pairs(TRAIN))]
+    assert find_training_candidates(train, FEATURES, 2, sources).places.tolist() == places
+
+
+@pytest.mark.parametrize("baseline", [ranker, votes])
+def test_another_source_of_a_mixture_is_trusted_as_far_as_it_is_right(baseline, voted):
+    """Every description has two programs; that of the source of the test pairs is right."""
+    numbers = ("two", "three", "four", "five", "six", "seven")
+    rows = [(f"join {n} and {m}", f"{n} * {m}") for n in numbers for m in numbers[:4]]
+    other = [(text, code.replace("*", "%")) for text, code in rows]
+    train = [*of_source("other", other), *of_source("own", rows)]
+    asked = of_source("own", [(f"join {n} and nine", "") for n in numbers])
+    settings = {"sandbox": SANDBOX, "cache": str(voted[1])} if baseline is votes else {}
+    assert all("*" in code for code in baseline(train, asked, **settings))
 
 
 def test_fit_prefers_the_feature_that_tells_right_from_wrong():

@@ -36,7 +36,7 @@ def ranker(tmp_path):
     def made(n_retrieved=2, likelihoods=equal):
         train = pairs(TRAIN)
         data = TrainingData(train, TrainingCode([pair.code for pair in train]), train)
-        return PoolRanker(data, n_retrieved, likelihoods, sandbox=SANDBOX, folder=tmp_path)
+        return PoolRanker(data, "", n_retrieved, likelihoods, sandbox=SANDBOX, folder=tmp_path)
 
     return made
 

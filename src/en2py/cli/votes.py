@@ -66,7 +66,8 @@ class Pool:
             key["max_pairs"] = max_pairs
         n, folder = module.search.n_retrieved, Path(config["cache"])
         training = TrainingData.of(prepared, max_pairs)
-        ranker = PoolRanker(training, n, module.likelihoods, sandbox=sandbox, folder=folder)
+        source = next((pair.source for pair in prepared.pairs("val")), "")
+        ranker = PoolRanker(training, source, n, module.likelihoods, sandbox, folder)
         name = f"{checkpoint.stem}.votes-{digest(key)[:12]}.json"
         return cls(ranker, key, checkpoint.with_name(name))
 

@@ -83,6 +83,7 @@ class PoolRanker:
 
     Attributes:
         training: The training data, of which programs are retrieved.
+        source: The data source that descriptions are from; it tells the sources of a mixture apart.
         n_retrieved: Retrieved programs per description.
         likelihoods: Scores programs by the model.
         sandbox: Settings of the sandbox, in which candidates are called on common inputs.
@@ -90,6 +91,7 @@ class PoolRanker:
     """
 
     training: TrainingData
+    source: str
     n_retrieved: int
     likelihoods: Likelihoods
     sandbox: Mapping[str, Any]
@@ -101,6 +103,7 @@ class PoolRanker:
         """Return what the ranking depends on besides model, programs and weights."""
         return {
             "training": self.training.digest,
+            "source": self.source,
             "n_retrieved": self.n_retrieved,
             **execution_key(self.sandbox),
             "code": [
@@ -179,7 +182,7 @@ class PoolRanker:
 
         Programs that do not compile are in a pool only if none does.
         """
-        queries = [Pair("", text, "", "") for text in descriptions]
+        queries = [Pair("", text, "", self.source) for text in descriptions]
         retrieved = self._retrieved(queries)
         entries: list[list[tuple[str, float, float]]] = []  # program, is it written, its logit
         for near, programs in zip(retrieved, written, strict=True):
@@ -221,11 +224,11 @@ class PoolRanker:
         train = self.training.pairs
 
         def learn() -> dict[str, Any]:
-            known = find_training_candidates(train, FEATURES, self.n_retrieved)
+            known = find_training_candidates(train, FEATURES, self.n_retrieved, [self.source])
             return {"coefficients": fit(known.candidates, [(known.bleu, 1.0)]).tolist()}
 
         coefficients = cached(self.folder, "ranker", self.key, learn)[0]["coefficients"]
-        found = find_candidates(train, queries, FEATURES, self.n_retrieved)
+        found = find_candidates(train, queries, FEATURES, self.n_retrieved, [self.source])
         logits = found.features @ np.asarray(coefficients)
         return [
             [(train[place].code, logit) for place, logit in zip(own, row, strict=True)]

@@ -17,7 +17,7 @@ ABOUT = {
     "bm25": "the program of the nearest training description by Okapi BM25",
     "consensus": "of the {neighbours} nearest training programs the one with the highest expected "
     "BLEU",
-    "ranker": "as consensus, by a distribution learned from eight similarities",
+    "ranker": "as consensus, by a distribution learned from eight similarities and the data source",
     "votes": "as ranker, and candidates with equal behaviour support each other",
     "constant": "one training program for all descriptions",
     "nearest_by_bleu": "sees the reference and takes the training program with the highest BLEU "

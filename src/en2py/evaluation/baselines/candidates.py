@@ -8,7 +8,7 @@ them out for validation and test pairs.
 Shape letters: Q queries, K candidates, N training programs, F features.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,8 @@ class Candidates:
     """The nearest training programs of queries.
 
     Attributes:
-        places: Their positions among the training programs, nearest first, [Q, K].
+        places: Their positions among the training programs, nearest first, [Q, K]; in a mixture
+            those of the source of the queries first.
         features: Their similarities to the query, [Q, K, F].
         are_valid: False for near-duplicates of a training query, [Q, K].
         bleu: `bleu[q, r, h]`: BLEU of candidate h against candidate r, 0 to 1, [Q, K, K].
@@ -70,7 +71,11 @@ class TrainingQueries:
 
 
 def find_candidates(
-    train: Sequence[Pair], test: Sequence[Pair], similarities: Sequence[Similarity], k: int
+    train: Sequence[Pair],
+    test: Sequence[Pair],
+    similarities: Sequence[Similarity],
+    k: int,
+    sources: Collection[str] = (),
 ) -> Candidates:
     """Return the candidates of test pairs, of which only the descriptions are read.
 
@@ -79,22 +84,42 @@ def find_candidates(
         test: Test pairs.
         similarities: The features; the sum of the first two decides which pairs are near.
         k: Number of candidates.
+        sources: If given, a mixture has k candidates from these sources and k from the others.
     """
     ngrams, _ = program_ngrams([pair.code for pair in train], [])
-    return _nearest([similarity(train, test) for similarity in similarities], k, ngrams)
+    views = [similarity(train, test) for similarity in similarities]
+    return _nearest(views, k, ngrams, _parts(train, sources))
+
+
+def _parts(train: Sequence[Pair], sources: Collection[str]) -> list[Places]:
+    """Return the places of training pairs from these sources, and of the others; no empty list."""
+    are_own = np.array([pair.source in sources for pair in train])
+    return [places for own in (True, False) if len(places := np.flatnonzero(are_own == own))]
 
 
 def find_training_candidates(
-    train: Sequence[Pair], similarities: Sequence[Similarity], k: int
+    train: Sequence[Pair],
+    similarities: Sequence[Similarity],
+    k: int,
+    sources: Collection[str] = (),
 ) -> TrainingQueries:
-    """Return training pairs as queries, with the candidates that are no near-duplicates of them."""
+    """Return training pairs as queries, with the candidates that are no near-duplicates of them.
+
+    Args:
+        train: Training pairs.
+        similarities: The features, as in `find_candidates`.
+        k: Number of candidates.
+        sources: Those of the test pairs. In a mixture, queries are taken from the same ones: what
+            is right for them may be wrong for the descriptions of another source.
+    """
     ngrams, _ = program_ngrams([pair.code for pair in train], [])
-    n = min(len(train), MAX_QUERIES)
-    queries = np.arange(n) * len(train) // n
+    parts = _parts(train, sources)
+    n = min(len(parts[0]), MAX_QUERIES)
+    queries = parts[0][np.arange(n) * len(parts[0]) // n]
     groups = np.array(group_near_duplicates([fingerprint(pair) for pair in train]))
     asked = [train[place] for place in queries.tolist()]
     views = [similarity(train, asked) for similarity in similarities]
-    found = _nearest(views, k, ngrams, excluded=groups == groups[queries, None])
+    found = _nearest(views, k, ngrams, parts, excluded=groups == groups[queries, None])
     bleu = [
         np.exp(log_bleu(ngrams.rows(own), ngrams.rows([query])))[0]
         for query, own in zip(queries.tolist(), found.places, strict=True)
@@ -103,9 +128,13 @@ def find_training_candidates(
 
 
 def _nearest(
-    views: Sequence[View], k: int, ngrams: ProgramNgrams, excluded: NDArray[np.bool_] | None = None
+    views: Sequence[View],
+    k: int,
+    ngrams: ProgramNgrams,
+    parts: Sequence[Places],
+    excluded: NDArray[np.bool_] | None = None,
 ) -> Candidates:
-    """Return the nearest training programs, those that are excluded last."""
+    """Return the nearest training programs of each part, those that are excluded last."""
     places, features, are_valid = [], [], []
     for first in range(0, views[0][0].shape[0], ROWS):
         rows = slice(first, first + ROWS)
@@ -113,7 +142,13 @@ def _nearest(
         similarity = values[0] + values[1]  # [rows, N]
         if excluded is not None:
             similarity = np.where(excluded[rows], -1.0, similarity)
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+        order = np.concatenate(
+            [
+                part[np.argsort(-similarity[:, part], axis=1, kind="stable")[:, :k]]
+                for part in parts
+            ],
+            axis=1,
+        )
         places.append(order)
         features.append(np.take_along_axis(values, order[None], axis=2).transpose(1, 2, 0))
         are_valid.append(np.take_along_axis(similarity, order, axis=1) >= 0)

@@ -1,6 +1,6 @@
 """Choices by expected BLEU: under a fixed distribution, and under a learned one.
 
-The learned one is a log-linear model of eight similarities.
+The learned one is a log-linear model of eight similarities, and of the source in a mixture.
 
 Shape letters: Q queries, K candidates, F features.
 """
@@ -30,6 +30,7 @@ FEATURES = (
     similarities.topics,
     similarities.covered_by_description,
     similarities.covered_by_code,
+    similarities.same_source,
 )
 _DECAY = 1e-4  # of squared coefficients, which keeps them finite
 _SMALLEST = 1e-4  # added inside of logarithms
@@ -77,9 +78,10 @@ def ranker(
         neighbours: Number of candidates.
         temperature: Divides the linear function; values above 1 trust it less.
     """
-    queries = find_training_candidates(train, FEATURES, neighbours)
+    sources = {pair.source for pair in test}
+    queries = find_training_candidates(train, FEATURES, neighbours, sources)
     coefficients = fit(queries.candidates, [(queries.bleu, 1.0)])
-    found = find_candidates(train, test, FEATURES, neighbours)
+    found = find_candidates(train, test, FEATURES, neighbours, sources)
     weights = found.weights(coefficients, temperature)
     return found.best_codes(train, expected(found.bleu, weights))
 

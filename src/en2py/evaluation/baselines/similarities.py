@@ -74,6 +74,13 @@ def covered_by_code(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     return _coverage(_cores(queries), [_spelled(pair.code) for pair in train])
 
 
+def same_source(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
+    """Return 1 for training pairs of the query's source, which differ only in a mixture."""
+    vectorizer = CountVectorizer(analyzer=lambda pair: [pair.source], dtype=np.float64)
+    known = vectorizer.fit_transform(train)
+    return vectorizer.transform(queries).tocsr(), known.tocsr()
+
+
 def _cosine(
     text: Callable[[Sequence[Pair]], list[str]],
     train: Sequence[Pair],

@@ -71,8 +71,9 @@ def votes(
     Raises:
         UserError: If the sandbox is not available here.
     """
-    queries = find_training_candidates(train, FEATURES, neighbours)
-    found = find_candidates(train, test, FEATURES, neighbours)
+    sources = {pair.source for pair in test}
+    queries = find_training_candidates(train, FEATURES, neighbours, sources)
+    found = find_candidates(train, test, FEATURES, neighbours, sources)
     known = queries.candidates
     counts = Counter(np.concatenate([known.places, found.places]).ravel().tolist())
     used = sorted(place for place, _ in counts.most_common(max_programs))
