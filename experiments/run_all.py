@@ -29,6 +29,7 @@ from omegaconf import OmegaConf  # noqa: E402
 
 from en2py.config.composition import compose_config  # noqa: E402
 from en2py.config.run_name import run_name, settings  # noqa: E402
+from en2py.config.validation import with_floats  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
 NOT_CHOSEN = ("run", "study", "experiment", "vocab", "split_hash", "held_out_hash", "epochs",
@@ -52,9 +53,10 @@ def chosen(words: list[str]) -> tuple[str, str, dict[str, str]]:
     """Return the study of a run, its name, and its settings with its seed."""
     cfg = compose_config("train", words)
     names = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items() if k[:5] != "hydra"}
-    config: Any = OmegaConf.to_container(
+    resolved: Any = OmegaConf.to_container(
         OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=True
     )
+    config = with_floats(resolved)
     run = {**settings(config, names), "seed": str(config["seed"])}
     return config["study"], run_name(config, names), run
 

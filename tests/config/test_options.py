@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from en2py.cli.main import config_of
 from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, ROOT, compose_config, groups_of, options_of
 from en2py.config.overrides import quoted
+from en2py.config.validation import with_floats
 
 OPTIONS = [(group, option) for group in groups_of() for option in options_of(group)]
 NOT_TRAINED = [("decoding", "votes")]  # a search of evaluations alone
@@ -70,6 +72,20 @@ def test_option_is_valid_and_instantiates(group: str, option: str, existing: Pat
     for part in instantiated(OmegaConf.to_container(section, resolve=True)):
         if isinstance(part, functools.partial):
             inspect.signature(part.func).bind_partial(*part.args, **part.keywords)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [*CHOICES, *(("experiment", name) for name in EXPERIMENTS)]
+)
+def test_values_are_written_as_their_types(group: str, option: str, existing: Path) -> None:
+    """A whole number for a float would have a hash that a run does not have."""
+    words = [f"{group}={option}"]
+    for package in LOGGER_EXTRAS.get(option, ()) if group == "logger" else ():
+        pytest.importorskip(package)
+    cfg = checked("train", words + NEEDED.get(words[0], []), existing)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    del config["checkpoints"]  # in no hash
+    assert json.dumps(with_floats(config)) == json.dumps(config)
 
 
 @pytest.mark.parametrize("option", options_of("decoding"))

@@ -1,5 +1,8 @@
 """Types, ranges, files and contradictions that are refused."""
 
+import functools
+import json
+import operator
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pydantic import PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import compose_config, nodes
+from en2py.config.composition import compose_config, job_of, nodes
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.paths import expand_paths
-from en2py.config.validation import validate
+from en2py.config.validation import validate, with_floats
 from en2py.config.value_types import VALUES, matches
 from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
+from en2py.training.run_folder import Run
 
 COMPOSED: dict[tuple[str, ...], DictConfig] = {}
 
@@ -664,3 +668,34 @@ def test_files_and_own_values_are_refused_before_torch_is_imported() -> None:
             [sys.executable, "-c", code.format(word=word)], capture_output=True, text=True
         )
         assert done.stdout.split() == ["UserError", "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "expected"),
+    [
+        ("model.dropout", 0, 0.0),
+        ("optimizer.lr", 1, 1.0),
+        ("optimizer.betas", [0, 0.9], [0.0, 0.9]),
+        ("model.d_model", 64, 64),
+        ("trainer.limit_train_batches", 1, 1),
+        ("trainer.gradient_clip_val", None, None),
+        ("faults.spike", 10, 10),  # as its comment in conf/ writes it
+    ],
+)
+def test_a_whole_number_is_a_float_where_a_float_is_expected(
+    key: str, typed: Any, expected: Any
+) -> None:
+    cfg = composed("train")
+    OmegaConf.update(cfg, key, typed, force_add=True)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    value = functools.reduce(operator.getitem, key.split("."), with_floats(plain))
+    assert json.dumps(value) == json.dumps(expected)
+
+
+@pytest.mark.parametrize("typed", ["0", "0.0"])
+def test_a_run_has_one_name_however_a_float_is_typed(typed: str, tmp_path: Path) -> None:
+    with job_of(compose_config("train", [f"model.dropout={typed}"])) as cfg:
+        found = Run.of_job(cfg)
+    assert repr(found.config["model"]["dropout"]) == "0.0"
+    with job_of(compose_config("train", ["model.dropout=0.0"])) as cfg:
+        assert found.name == Run.of_job(cfg).name

@@ -71,6 +71,16 @@ class ArgumentType:
                 text += ", or null"
             raise UserError(f"{key}={typed(value)}: {text}{hint}") from None
 
+    def with_floats(self, value: Any) -> Any:
+        """Return a value with each whole number as a float where a float is expected.
+
+        A value that does not fit is returned as it is.
+        """
+        try:
+            return _with_floats(value, self._adapter.validate_json(json.dumps(value), strict=True))
+        except ValidationError:
+            return value
+
 
 @functools.cache
 def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType | None], bool]:
@@ -118,6 +128,14 @@ def check_settings(function: Callable[..., Any], at: str, settings: Mapping[str,
         if (expected := known.get(name)) is None:
             raise UserError(f"{at}.{name}: no such key{did_you_mean(name, known)}")
         expected.validate(f"{at}.{name}", value)
+
+
+def _with_floats(value: Any, expected: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_floats(*items) for items in zip(value, expected, strict=True)]
+    if isinstance(value, Mapping):
+        return {key: _with_floats(item, expected[key]) for key, item in value.items()}
+    return float(value) if type(value) is int and isinstance(expected, float) else value
 
 
 def _plain(annotation: Any) -> Any:

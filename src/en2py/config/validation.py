@@ -32,6 +32,8 @@ from en2py.config.value_types import REFUSED_TRAINER_ARGUMENTS, VALUES, Section,
 from en2py.errors import UserError, did_you_mean
 
 _NODE_VARIABLES = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
+# Floats that `conf/` or its comments write as whole numbers, which the hashes of runs contain.
+_WHOLE = ("cleaning.seconds_per_pair", "faults.spike")
 # What early stopping can monitor: figures of every validation, and which value is best.
 _STOPPING = dict.fromkeys(("val/nll", "val/loss", "val/ppl", "val/bpc"), "min")
 _STOPPING["val/accuracy"] = "max"
@@ -109,6 +111,26 @@ def check_values(config: Section) -> None:
         _check_value(key, value)
         if isinstance(value, Mapping) and "_target_" in value:
             check_arguments(key, value, is_evaluation=False)
+
+
+def with_floats(config: Section, at: str = "") -> dict[str, Any]:
+    """Return a valid config with each whole number as a float where a float is expected.
+
+    So `model.dropout=0` and `model.dropout=0.0` are one run.
+
+    Args:
+        config: The resolved config, plain containers, or a section of it.
+        at: The dotted key of the section.
+    """
+    known = argument_types(definition(config["_target_"]))[0] if "_target_" in config else {}
+    found = {}
+    for name, value in config.items():
+        key = f"{at}.{name}" if at else name
+        types = [kind for pattern, kind in VALUES.items() if matches(key, pattern)]
+        if key not in _WHOLE and (kind := next(iter(types), known.get(name))):
+            value = kind.with_floats(value)
+        found[name] = with_floats(value, key) if isinstance(value, Mapping) else value
+    return found
 
 
 def _check_study(study: str | None) -> None:

@@ -55,6 +55,8 @@ class Run:
     """
 
     def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
+        from en2py.config.validation import with_floats  # pydantic takes a moment
+
         self.checkpoint: dict[str, Any] | None = None
         self.initial: dict[str, Any] | None = None  # the checkpoint of `init_from`
         if cfg.ckpt_path:
@@ -69,6 +71,7 @@ class Run:
             self.initial = load_checkpoint(cfg.init_from, mmap=True)
         self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         check_allowed(self.config)
+        self.config = with_floats(self.config)
         self.overrides, self.choices = overrides, choices
         self.name = run_name(self.config, choices)
         self.folder = Path(self.config["output"]) / self.config["study"] / self.name
