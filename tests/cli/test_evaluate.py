@@ -33,7 +33,7 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.decoding.grammar import compiles
 from en2py.errors import UserError
-from en2py.evaluation import aggregation
+from en2py.evaluation import aggregation, pool_ranking
 from en2py.evaluation.execution.result import ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k, counts_of
 from en2py.evaluation.metrics import code_bleu
@@ -372,7 +372,11 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
 
 
 def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
-    make: Make, score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make: Make,
+    score: Score,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = make("batch.max_pairs=20", study="voting alone")
     alone = [f"ckpt_path={path}", *VOTES, "decoding.n_retrieved=0"]
@@ -394,6 +398,8 @@ def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
     assert score(*alone, f"prompts={prompts}") == 0
     record = json.loads(capsys.readouterr().out)
     assert record["code"].strip() == program and record["candidates"][0] == record["code"]
+    monkeypatch.setattr(pool_ranking, "file_digest", lambda path: "changed")
+    assert score(*alone, "prompt=add 3 to a total") == 2  # of another version of the ranking
 
 
 @pytest.mark.parametrize(

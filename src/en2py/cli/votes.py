@@ -28,7 +28,7 @@ class Pool:
 
     Attributes:
         ranker: Ranks them.
-        key: What the weights depend on: the checkpoint, its search and its data.
+        key: What the weights depend on: the checkpoint, its search, its data and the code.
         file: The weights, beside the checkpoint.
     """
 
@@ -57,17 +57,17 @@ class Pool:
         if not isinstance(module.search, Votes):
             return None
         config = module.metadata["config"]
-        key = {
-            "checkpoint": file_digest(checkpoint),
-            "decoding": config["decoding"],
-            "data": prepared.split_hash,
-        }
-        if max_pairs is not None:  # earlier files have no such key
-            key["max_pairs"] = max_pairs
         n, folder = module.search.n_retrieved, Path(config["cache"])
         training = TrainingData.of(prepared, max_pairs)
         source = next((pair.source for pair in prepared.pairs("val")), "")
         ranker = PoolRanker(training, source, n, module.likelihoods, sandbox, folder)
+        key = {
+            "checkpoint": file_digest(checkpoint),
+            "decoding": config["decoding"],
+            "data": prepared.split_hash,
+            "max_pairs": max_pairs,
+            "code": ranker.key["code"],
+        }
         name = f"{checkpoint.stem}.votes-{digest(key)[:12]}.json"
         return cls(ranker, key, checkpoint.with_name(name))
 
