@@ -981,16 +981,35 @@ def test_the_data_of_initial_weights_end_and_those_of_cleared_corpora_are_not_re
 
 
 def test_sources_of_a_mixture_are_moved_by_name() -> None:
-    sources = {"one": {"path": "a"}, "two": {"root": "b"}, "three": {"n_pairs": 5}}
+    names = {"one": "english_python.read_english_python", "two": "corpus.read_stdlib"}
+    names["three"] = "tasks.read_tasks"
+    values = {"one": {"path": "a"}, "two": {"root": "b"}, "three": {"n_pairs": 5}}
+    sources = {
+        name: {"_target_": f"en2py.data.sources.{names[name]}", **own}
+        for name, own in values.items()
+    }
     data = {"path": "a", "source": {"_target_": "x", "sources": sources}}
     both = moved(data, {"one": "c", "two": "d"})
-    assert both["path"] == "c" and both["source"]["sources"]["one"] == {"path": "c"}
-    assert both["source"]["sources"]["two"] == {"root": "d"}
+    assert both["path"] == "c" and both["source"]["sources"]["one"]["path"] == "c"
+    assert both["source"]["sources"]["two"]["root"] == "d"
     assert moved(data, "c") == moved(data, {"one": "c"})
     with pytest.raises(UserError, match="no such source; did you mean 'two'"):
         moved(data, {"tow": "c"})
-    with pytest.raises(UserError, match="the source 'three' of the mixture reads no file"):
+    with pytest.raises(UserError, match="sources.three of the training reads no file; name an"):
         moved(data, {"three": "c"})
+
+
+def test_a_source_is_moved_to_files_that_it_reads() -> None:
+    source = {"_target_": "en2py.data.sources.tasks.read_tasks", "n_pairs": 5}
+    with pytest.raises(
+        UserError, match="data.path=c: data.source of the training reads no file; leav"
+    ):
+        moved({"source": source}, "c")
+    source = {"_target_": "en2py.data.sources.english_python.read_english_python", "path": "a"}
+    with pytest.raises(UserError, match="^data.path=.*: expected a text"):
+        moved({"path": "a", "source": source}, {"train": "c"})
+    source = {"_target_": "en2py.data.sources.file.read_file", "path": {"train": "a"}}
+    assert moved({"source": source}, {"train": "c"})["source"]["path"] == {"train": "c"}
 
 
 def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(

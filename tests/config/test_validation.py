@@ -699,3 +699,13 @@ def test_a_run_has_one_name_however_a_float_is_typed(typed: str, tmp_path: Path)
     assert repr(found.config["model"]["dropout"]) == "0.0"
     with job_of(compose_config("train", ["model.dropout=0.0"])) as cfg:
         assert found.name == Run.of_job(cfg).name
+
+
+def test_an_evaluation_takes_a_file_for_each_source_or_split_that_has_moved() -> None:
+    cfg = composed("evaluate", f"ckpt_path='{__file__}'")
+    with open_dict(cfg):
+        cfg.data.path = {"mbpp": __file__, "conala": __file__}
+    validate(cfg, "evaluate")
+    assert "data.path.mbpp: gone does not exist" in refused(
+        cfg, "evaluate", **{"data.path": {"mbpp": "gone"}}
+    )

@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.argument_types import argument_types
-from en2py.config.composition import groups_of
+from en2py.config.composition import groups_of, typed
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.messages import unknown_key
 from en2py.config.paths import expand_paths
@@ -388,14 +388,15 @@ def moved(data: Mapping[str, Any], path: str | Mapping[str, str]) -> dict[str, A
 
     Args:
         data: The stored section.
-        path: The file or folder; of a mixture that of its first source, or a mapping of sources.
+        path: The file or folder, or a file per split; of a mixture that of its first source, or a
+            mapping of sources.
 
     Raises:
-        UserError: If a mixture has no such source, or the source reads no file.
+        UserError: If a mixture has no such source, or the source reads no such files.
     """
     sources = data["source"].get("sources")
     if sources is None:
-        return {**data, "path": path, "source": _moved_source(data["source"], path)}
+        return {**data, "path": path, "source": _moved_source("data.source", data["source"], path)}
     first = next(iter(sources))
     places = {first: path} if isinstance(path, str) else path
     found = dict(sources)
@@ -405,18 +406,20 @@ def moved(data: Mapping[str, Any], path: str | Mapping[str, str]) -> dict[str, A
                 f"data.path={{{name}:{place}}}: the mixture has no such source"
                 f"{did_you_mean(name, sources)}"
             )
-        if not {"path", "root"} & {*sources[name]}:
-            raise UserError(
-                f"data.path={place}: the source {name!r} of the mixture reads no file; name "
-                "another as data.path={NAME:FILE}"
-            )
-        found[name] = _moved_source(sources[name], place)
+        found[name] = _moved_source(f"data.source.sources.{name}", sources[name], place)
     top = {"path": places[first]} if first in places and "path" in data else {}
     return {**data, **top, "source": {**data["source"], "sources": found}}
 
 
-def _moved_source(source: Mapping[str, Any], path: Any) -> dict[str, Any]:
-    return {**source, "root" if "root" in source else "path": path}
+def _moved_source(at: str, source: Mapping[str, Any], path: Any) -> dict[str, Any]:
+    """Return a source whose file is elsewhere; `at` is its dotted key."""
+    key = next((key for key in ("path", "root") if key in source), None)
+    if key is None:
+        remedy = "name another as data.path={NAME:FILE}" if ".sources." in at else "leave it out"
+        raise UserError(f"data.path={typed(path)}: {at} of the training reads no file; {remedy}")
+    written = {f"{at}.{key}": "${data.path}", "data.path": path}
+    check_arguments(at, {**source, key: path}, is_evaluation=True, written=written)
+    return {**source, key: path}
 
 
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:

@@ -193,7 +193,8 @@ def _check_keys(config: Section, written: Section, config_name: str) -> None:
     primary, groups = _primary(config_name)
     keys = [*(key for key, _ in nodes(primary) if key != "hydra"), *groups]
     referenced = set(re.findall(r"\$\{([\w.]+)\}", json.dumps(written)))
-    called: tuple[str, ...] = ()  # sections with a `_target_`, or passed on whole by a reference
+    # Files by name, and sections with a `_target_`, or passed on whole by a reference.
+    called: tuple[str, ...] = ("data.path.",)
     for key, value in nodes(config):
         if key.startswith(called):
             continue
