@@ -118,7 +118,7 @@ def test_missing_training_data_are_named_in_one_sentence(
 
 
 def test_engine_without_segments_is_refused(module: Seq2SeqModule) -> None:
-    with pytest.raises(UserError, match="neighbours=nearest needs: use decoding.engine=torch"):
+    with pytest.raises(UserError, match="model with neighbours=nearest cannot be exported"):
         build._exported(module, "ctranslate2")
 
 
