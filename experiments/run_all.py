@@ -30,10 +30,10 @@ from omegaconf import OmegaConf  # noqa: E402
 from en2py.config.composition import compose_config  # noqa: E402
 from en2py.config.run_name import run_name, settings  # noqa: E402
 from en2py.config.validation import with_floats  # noqa: E402
+from en2py.sweeps.study import FACTS  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
-NOT_CHOSEN = ("run", "study", "experiment", "vocab", "split_hash", "held_out_hash", "epochs",
-              "steps", "seconds", "test_seconds")  # fmt: skip
+NOT_CHOSEN = {*FACTS, "experiment"} - {"seed"}
 
 
 def jobs(words: list[str]) -> list[list[str]]:

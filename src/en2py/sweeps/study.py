@@ -58,8 +58,8 @@ from en2py.training.run_folder import (
 log = logging.getLogger(__name__)
 
 _TOO_LONG = ("val_too_long", "test_too_long")  # pairs
-_FACTS = ("run", "study", "seed", "vocab", "split_hash", "held_out_hash", *_TOO_LONG, "epochs",
-          "steps", "seconds", "test_seconds", "machine")  # fmt: skip
+FACTS = ("run", "study", "seed", "vocab", "split_hash", "held_out_hash", *_TOO_LONG, "epochs",
+         "steps", "seconds", "test_seconds", "machine")  # fmt: skip
 _VERSION = "version/"
 _REASON = 100  # characters of why a run failed, which the table of its sweep prints in full
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
@@ -346,7 +346,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
         }
         for run in runs
     ]
-    return csv_text([*_FACTS, *chosen, *names, *(_VERSION + name for name in versions)], rows)
+    return csv_text([*FACTS, *chosen, *names, *(_VERSION + name for name in versions)], rows)
 
 
 def _from_csv(path: Path) -> list[StoredRun]:
@@ -366,7 +366,7 @@ def _from_csv(path: Path) -> list[StoredRun]:
 def _from_row(row: dict[str, str], path: Path) -> StoredRun:
     metrics, chosen = {}, {}
     for key, cell in row.items():
-        if key in _FACTS or key.startswith(_VERSION) or not cell:
+        if key in FACTS or key.startswith(_VERSION) or not cell:
             continue
         if key.startswith(("val/", "train/", "test/", "gap/")):
             try:
@@ -377,7 +377,7 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
         else:
             chosen[key] = cell
     versions = {k.removeprefix(_VERSION): v for k, v in row.items() if k.startswith(_VERSION)}
-    facts = {key: row.get(key) or "" for key in _FACTS}
+    facts = {key: row.get(key) or "" for key in FACTS}
     try:  # spreadsheets and pandas may write 1.0
         facts["seed"] = f"{int(facts['seed'].removesuffix('.0'))}"
     except ValueError:
@@ -393,7 +393,7 @@ def _from_folder(folder: Path) -> StoredRun | None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
     vocab = folder / "vocab" / "tgt.json"
-    facts = {key: str(result.get(key, "")) for key in _FACTS}
+    facts = {key: str(result.get(key, "")) for key in FACTS}
     facts |= {"run": folder.name, "vocab": file_digest(vocab)[:12] if vocab.exists() else ""}
     facts["machine"] = machine_of(result)
     report = read_record(folder / "data_report.json") or {}
