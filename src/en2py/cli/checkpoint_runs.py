@@ -163,8 +163,8 @@ class CheckpointRun:
             found.append(OTHER_SPLIT)
         if self.folder is not None and not (self.folder / "result.json").exists():
             found.append(f"{self.name} is not finished: its checkpoint has a part of its training")
-        limit = validation_limit(self.config["trainer"])
-        if limit := self._result.get("validation_limit", limit):
+        limit = self._result.get("validation_limit", validation_limit(self.config["trainer"]))
+        if limit:
             found.append(
                 f"val/nll is over all validation pairs here, and was over {limit} in training"
             )

@@ -224,7 +224,7 @@ def _names(
     varied: Sequence[str],
     base: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Name rows by the settings of `naming`, or by the changed ones if few of many are changed.
+    """Name rows by their `naming_axes`, or by the changed settings if few of many are changed.
 
     The latter is for comparisons of the reference with one change at a time, which have as many
     axes as rows. Equal names, from a repeated run, are numbered.
@@ -233,7 +233,7 @@ def _names(
     reference = models[0] if base is None and models else base or {}
     changed = [[key for key in varied if own.get(key) != reference.get(key)] for own in models]
     by_change = len(varied) > _SHORT and 2 * max(map(len, changed), default=0) <= len(varied)
-    named = naming(models if base is None else [*models, base], varied)
+    named = naming_axes(models if base is None else [*models, base], varied)
     shown = iter(changed if by_change else [named] * len(models))
     names: list[str] = []
     for own in groups:
@@ -245,7 +245,7 @@ def _names(
     return numbered(names)
 
 
-def naming(models: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
+def naming_axes(models: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
     """Return the axes that name rows: up to three, else the fewest that distinguish the rows.
 
     Args:
@@ -265,11 +265,11 @@ def naming(models: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[s
     return [key for key in varied if key in found]
 
 
-def unnamed(results: Results) -> list[str]:
+def unnamed_axes(results: Results) -> list[str]:
     """Return the axes that are in no name of a row."""
     if results.reference_row == REFERENCE:
         return []
-    named = naming([row.settings for row in results.models], results.axes)
+    named = naming_axes([row.settings for row in results.models], results.axes)
     return [key for key in results.axes if key not in named]
 
 

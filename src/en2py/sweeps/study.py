@@ -27,7 +27,7 @@ from en2py.evaluation.aggregation import (
     axes,
     fixed,
     make_rows,
-    naming,
+    naming_axes,
     reference_name,
 )
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
@@ -496,7 +496,7 @@ def _print_rows(title: str, results: Results, names: Sequence[str], ranking: str
     names = [name for name in names if any(figure_of(row, name) for row in results.rows)]
     settings = [] if results.reference_row == REFERENCE else results.axes
     if not results.search:  # whose values are what is looked for
-        settings = naming([row.settings for row in results.rows], settings)
+        settings = naming_axes([row.settings for row in results.rows], settings)
     columns = [Column(axis, numeric=False) for axis in settings or [""]] + [Column("runs")]
     for name in names:
         columns.append(Column(metric(name).head))

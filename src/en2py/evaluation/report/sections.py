@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from en2py.evaluation.aggregation import unnamed
+from en2py.evaluation.aggregation import unnamed_axes
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.metrics.registry import CURVES, TABLE, figure_of, known_metrics, metric
 from en2py.evaluation.report.samples import KEY, attention_maps, sample_views
@@ -107,7 +107,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
         Section("References that can be tested", [*_tables(*oracles), *_other_oracles(results)]),
         Section(
             "Settings of the rows",
-            _tables(settings_table(results.models, results.axes)) if unnamed(results) else [],
+            _tables(settings_table(results.models, results.axes)) if unnamed_axes(results) else [],
             "The names of the rows have only those that distinguish them.",
         ),
         Section("Fixed settings", _fixed(results), "The same in every model row."),

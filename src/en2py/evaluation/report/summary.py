@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from en2py.evaluation.aggregation import REFERENCE, difference_by_seed, unnamed
+from en2py.evaluation.aggregation import REFERENCE, difference_by_seed, unnamed_axes
 from en2py.evaluation.baselines import RIVALS
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import MODEL, Difference, Estimate, ResultRow, Results
@@ -36,7 +36,7 @@ def summarize(results: Results) -> list[str]:
     paragraphs = [" ".join(filter(None, sentences))]
     if results.data.get("unfinished"):
         paragraphs.append(f"Runs of this study without a result: {results.data['unfinished']}.")
-    if others := unnamed(results):
+    if others := unnamed_axes(results):
         paragraphs.append(
             f"Rows also differ in {listed(others)}: see “Settings of the rows” in the report."
         )
