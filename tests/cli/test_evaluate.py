@@ -995,6 +995,8 @@ def test_sources_of_a_mixture_are_moved_by_name() -> None:
     assert moved(data, "c") == moved(data, {"one": "c"})
     with pytest.raises(UserError, match="no such source; did you mean 'two'"):
         moved(data, {"tow": "c"})
+    with pytest.raises(UserError, match="^data.path=.*: expected a text"):
+        moved(data, ["c", "d"])
     with pytest.raises(UserError, match="sources.three of the training reads no file; name an"):
         moved(data, {"three": "c"})
 

@@ -383,13 +383,13 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     return changed
 
 
-def moved(data: Mapping[str, Any], path: str | Mapping[str, str]) -> dict[str, Any]:
+def moved(data: Mapping[str, Any], path: str | list[str] | Mapping[str, str]) -> dict[str, Any]:
     """Return a data section whose files are elsewhere.
 
     Args:
         data: The stored section.
-        path: The file or folder, or a file per split; of a mixture that of its first source, or a
-            mapping of sources.
+        path: The file or folder, several, or a file per split; of a mixture that of its first
+            source, or a mapping of sources.
 
     Raises:
         UserError: If a mixture has no such source, or the source reads no such files.
@@ -398,7 +398,7 @@ def moved(data: Mapping[str, Any], path: str | Mapping[str, str]) -> dict[str, A
     if sources is None:
         return {**data, "path": path, "source": _moved_source("data.source", data["source"], path)}
     first = next(iter(sources))
-    places = {first: path} if isinstance(path, str) else path
+    places = path if isinstance(path, Mapping) else {first: path}
     found = dict(sources)
     for name, place in places.items():
         if name not in sources:
