@@ -327,7 +327,7 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
     assert "learning the weights of the pools from 6 validation pairs" in capsys.readouterr().out
     [file] = path.parent.glob("best.votes-*.json")
     record = json.loads(file.read_text())
-    assert len(record["weights"]["coefficients"]) == 6 and record["n_pairs"] == 6
+    assert 0 < record["weights"]["written"] < 1 and record["n_pairs"] == 6
     assert record["decoding"]["n_retrieved"] == 50
     first = programs_in(tmp_path / "a")
     assert all(own for own in first)

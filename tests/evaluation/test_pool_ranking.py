@@ -1,5 +1,7 @@
 """Ranking of written and retrieved programs by likelihood, consensus and behaviour."""
 
+from dataclasses import replace
+
 import pytest
 
 from en2py.data.pairs import Pair
@@ -19,8 +21,7 @@ TRIPLE = [
     "def thrice(x):\n    result = x + x + x\n    return result",
     "triple = lambda value: 3 * value",
 ]
-# Of: written; the logit of `ranker`; likelihood per token and log length of written, of retrieved.
-NONE = [0.0] * 6
+EQUAL = PoolWeights(written=0.5, likelihood=0.0, temperature=1.0, vote_weight=0.0)
 
 
 def pairs(rows):
@@ -33,35 +34,38 @@ def equal(descriptions, codes):
 
 @pytest.fixture
 def ranker(tmp_path):
-    def made(n_retrieved=2, likelihoods=equal):
-        train = pairs(TRAIN)
+    def made(n_retrieved=2, likelihoods=equal, others=()):
+        train = [*pairs(TRAIN), *others]
         data = TrainingData(train, TrainingCode([pair.code for pair in train]), train)
-        return PoolRanker(data, "", n_retrieved, likelihoods, sandbox=SANDBOX, folder=tmp_path)
+        return PoolRanker(data, "x", n_retrieved, likelihoods, sandbox=SANDBOX, folder=tmp_path)
 
     return made
 
 
 def test_retrieved_programs_are_those_of_the_nearest_training_descriptions(ranker):
-    weights = PoolWeights([0, 1, 0, 0, 0, 0], 1.0, 0.0)
-    [found] = ranker().rank(["square a number"], [["x = 1"]], weights)
+    [found] = ranker().rank(["square a number"], [["x = 1"]], EQUAL)
+    assert sorted(found) == sorted(["x = 1", *(code for _, code in TRAIN[:2])])
+
+
+def test_of_a_mixture_programs_of_the_main_source_are_retrieved(ranker):
+    others = [Pair("y/1", "square a number", "def other(n):\n    return n * n", "y")]
+    [found] = ranker(others=others).rank(["square a number"], [["x = 1"]], EQUAL)
     assert sorted(found) == sorted(["x = 1", *(code for _, code in TRAIN[:2])])
 
 
 def test_a_description_that_the_model_cannot_read_has_no_program(ranker):
-    weights = PoolWeights(NONE, 1.0, 0.0)
-    found = ranker().rank(["square a number", "double a number"], [[], ["x = 1"]], weights)
+    found = ranker().rank(["square a number", "double a number"], [[], ["x = 1"]], EQUAL)
     assert found[0] == [] and len(found[1]) == 3
 
 
 def test_without_retrieved_programs_the_model_is_alone(ranker):
     written = [["x = 1", "x = 2"], ["y = 1"]]
-    found = ranker(0).rank(["double a number"] * 2, written, PoolWeights(NONE, 1.0, 0.0))
+    found = ranker(0).rank(["double a number"] * 2, written, EQUAL)
     assert [sorted(own) for own in found] == written
 
 
 def test_programs_without_a_token_are_ranked(ranker):
-    weights = PoolWeights(NONE, 1.0, 0.0)
-    [found] = ranker(0).rank(["double a number"], [["", "\n"]], weights)
+    [found] = ranker(0).rank(["double a number"], [["", "\n"]], EQUAL)
     assert found == [""]
 
 
@@ -73,13 +77,13 @@ def test_equal_syntax_trees_are_one_candidate(ranker):
         scored.extend(codes)
         return equal(descriptions, codes)
 
-    [found] = ranker(1, likelihoods).rank(["double a number"], written, PoolWeights(NONE, 1.0, 0.0))
-    assert sorted(found) == sorted(scored) == sorted([TRAIN[0][1], "x=1"])
+    [found] = ranker(1, likelihoods).rank(["double a number"], written, EQUAL)
+    assert sorted(found) == sorted([TRAIN[0][1], "x=1"]) and scored == ["x=1"]
 
 
 @pytest.mark.parametrize(("n_retrieved", "kept"), [(0, ["x ="]), (1, [TRAIN[0][1]])])
 def test_programs_that_do_not_compile_are_left_out_if_others_do(ranker, n_retrieved, kept):
-    weights = PoolWeights([9.0, 0, 0, 0, 0, 0], 1.0, 0.0)
+    weights = replace(EQUAL, written=0.9)
     [found] = ranker(n_retrieved).rank(["double a number"], [["x ="]], weights)
     assert found == kept
 
@@ -90,7 +94,7 @@ def test_the_likelihood_of_the_model_ranks(ranker):
     def likelihoods(descriptions, codes):
         return [(nll[code], 3) for code in codes]
 
-    weights = PoolWeights([0, 0, 20.0, 0, 0, 0], 1.0, 0.0)
+    weights = replace(EQUAL, likelihood=20.0)
     [found] = ranker(0, likelihoods).rank(["a task"], [list(nll)], weights)
     assert found[0] == "y = 2" and sorted(found) == sorted(nll)
 
@@ -99,7 +103,7 @@ def test_equal_behaviour_outvotes_consensus(ranker):
     odd = "def triple(n):\n    return n * 4"
     written = [[*TRIPLE, odd, odd.replace("4", "5"), odd.replace("4", "6")]]
     chosen = [
-        ranker(0).rank(["triple a number"], written, PoolWeights(NONE, 1.0, weight))[0][0]
+        ranker(0).rank(["triple a number"], written, replace(EQUAL, vote_weight=weight))[0][0]
         for weight in (0.0, 9.0)
     ]
     assert chosen[0] not in TRIPLE[1:] and chosen[1] in TRIPLE
@@ -109,11 +113,11 @@ def test_weights_prefer_the_kind_that_is_right_on_validation(ranker):
     validation = pairs([("double it", TRIPLE[0]), ("square it", TRIPLE[1])])
     own = [[pair.code] for pair in validation]
     weights, means = ranker().fit(validation, own)
-    assert weights.coefficients[0] > 0 and means == {"bleu": 1.0, "agrees": 1.0}
+    assert weights.written == 0.5 and means == {"bleu": 1.0, "agrees": 1.0}
     assert ranker().rank(["double it", "square it"], own, weights) != own  # all are ranked
     assert [r[0] for r in ranker().rank(["double it"], own[:1], weights)] == own[0]
     weights, _ = ranker().fit(pairs([("double it", TRAIN[0][1])] * 2), [["x = 1"], ["y = 2"]])
-    assert weights.coefficients[0] < 0
+    assert weights.written == 0.1
 
 
 def test_references_are_goals_and_no_candidates(ranker):
@@ -125,11 +129,11 @@ def test_references_are_goals_and_no_candidates(ranker):
         return equal(descriptions, codes)
 
     ranker(2, likelihoods).fit(validation, [["x = 1"], ["y = 2"]])
-    assert not {*scored} & {*TRIPLE} and {"x = 1", "y = 2"} < {*scored}
+    assert {*scored} == {"x = 1", "y = 2"}
 
 
 def test_the_same_pool_is_ranked_the_same_alone_and_with_others(ranker):
-    weights = PoolWeights([0.1, 1.0, 0, 0, 0, 0], 1.0, 0.3)
+    weights = replace(EQUAL, vote_weight=0.3)
     descriptions = [text for text, _ in TRAIN]
     written = [[code] for code in [*TRIPLE, "x = 1"]]
     together = ranker().rank(descriptions, written, weights)
@@ -143,9 +147,9 @@ def test_the_same_pool_is_ranked_the_same_alone_and_with_others(ranker):
 
 def test_a_long_pool_is_cut(ranker):
     written = [[f"x = {i}" for i in range(KEPT + 5)]]
-    [found] = ranker(0).rank(["count"], written, PoolWeights(NONE, 1.0, 0.0))
+    [found] = ranker(0).rank(["count"], written, EQUAL)
     assert len(found) == len({*found}) == KEPT
 
 
 def test_no_description_needs_no_program(ranker):
-    assert ranker().rank([], [], PoolWeights(NONE, 1.0, 0.0)) == []
+    assert ranker().rank([], [], EQUAL) == []

@@ -1,14 +1,14 @@
 """Rank the programs of pools: those that a model wrote, and those of near training descriptions.
 
-A pool is of one description. Its programs are ranked by the expected BLEU under a log-linear
-distribution over them, plus the share of it that behaves alike, as in the baseline `votes`. The
-weights are learned from validation pairs; nothing else here reads the program of a pair that is not
-a training pair.
+A pool is of one description. Its programs are ranked by the expected BLEU under a distribution over
+them, plus the share of it that behaves alike, as in the baseline `votes` (minimum Bayes risk; Kumar
+and Byrne, 2004). The distribution is a mixture of two: of the model over the written programs, and
+of the baseline `ranker` over the retrieved ones. The weights are chosen on validation pairs;
+nothing else here reads the program of a pair that is not a training pair.
 
-Shape letters: Q queries, K candidates, F features, C distinct programs.
+Shape letters: Q queries, K candidates, C distinct programs.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -28,17 +28,18 @@ from en2py.evaluation.baselines.candidates import (
     expected,
     find_candidates,
     find_training_candidates,
+    softmax,
 )
 from en2py.evaluation.baselines.program_bleu import log_bleu, program_ngrams
 from en2py.evaluation.baselines.ranker import FEATURES, fit
-from en2py.evaluation.baselines.votes import AGREEMENT, Agreement
+from en2py.evaluation.baselines.votes import Agreement
 from en2py.evaluation.behaviour.cached import execution_key
 from en2py.evaluation.metrics.program_metrics import Program
 from en2py.evaluation.scores import TrainingData
 
 KEPT = 10  # ranked programs that are returned per description
-_TEMPERATURES = (1.0, 1.5, 2.0)
-_VOTE_WEIGHTS = (0.1, 0.3, 1.0)
+# Of `PoolWeights`, in the order of its attributes.
+_GRID = ((0.1, 0.2, 0.3, 0.5), (0.0, 1.0, 3.0), (1.0, 1.5, 3.0), (0.1, 0.3, 1.0))
 _HERE = Path(__file__).parent
 
 # Descriptions and programs to (negative log-likelihood in nats, tokens) of each.
@@ -50,12 +51,14 @@ class PoolWeights:
     """What ranks a pool.
 
     Attributes:
-        coefficients: Of the features, [F]; see `PoolRanker`.
-        temperature: Divides their sum.
+        written: Share of the written programs in the mixture.
+        likelihood: Exponent of the model's probability per token; 0: all written ones are equal.
+        temperature: Divides the logits of `ranker`.
         vote_weight: Of the share of equal behaviour, beside the expected BLEU.
     """
 
-    coefficients: list[float]
+    written: float
+    likelihood: float
     temperature: float
     vote_weight: float
 
@@ -66,7 +69,9 @@ class _Pools:
 
     Attributes:
         codes: The distinct programs of all pools, [C].
-        candidates: Those of each query, as places among them.
+        candidates: Those of each query, as places among them. Their features: whether it is
+            written, and its score, which is the log-likelihood per token of a written program and
+            the logit of `ranker` of a retrieved one.
     """
 
     codes: list[str]
@@ -77,13 +82,10 @@ class _Pools:
 class PoolRanker:
     """Ranks pools of one model.
 
-    The features of a candidate are: whether it is written; of a retrieved one the logit of the
-    baseline `ranker`; and for either kind the log-likelihood per token and the logarithm of the
-    number of tokens.
-
     Attributes:
         training: The training data, of which programs are retrieved.
-        source: The data source that descriptions are from; it tells the sources of a mixture apart.
+        source: The data source that descriptions are from; of a mixture only its programs are
+            retrieved, the model knows the others.
         n_retrieved: Retrieved programs per description.
         likelihoods: Scores programs by the model.
         sandbox: Settings of the sandbox, in which candidates are called on common inputs.
@@ -136,11 +138,10 @@ class PoolRanker:
     def fit(
         self, validation: Sequence[Pair], written: Sequence[Sequence[str]]
     ) -> tuple[PoolWeights, dict[str, float]]:
-        """Learn the weights from validation pairs.
+        """Choose the weights on validation pairs.
 
-        The coefficients maximize the expected BLEU of a candidate against the reference, and its
-        agreement in behaviour with it, as those of the baseline `votes`. The other two weights are
-        those of a small grid with the highest sum of both means over the chosen programs.
+        They are those of a small grid with the highest sum of two means over the chosen programs:
+        BLEU against the reference, and agreement in behaviour with it.
 
         Args:
             validation: The pairs.
@@ -164,8 +165,6 @@ class PoolRanker:
         own_places = len(pools.codes) + np.arange(len(references))
         agrees = agreement.between(own_places[:, None], found.places) & found.are_valid
         is_callable = agreement.between(own_places, own_places)
-        goals = [(bleu * found.are_valid, 1.0), (agrees.astype(float), AGREEMENT)]
-        coefficients = fit(found, goals).tolist()
 
         def means(weights: PoolWeights) -> dict[str, float]:
             best = _values(pools, agreement, weights).argmax(axis=1)[:, None]
@@ -173,8 +172,9 @@ class PoolRanker:
             share = same[is_callable].mean() if is_callable.any() else 0.0
             return {"bleu": float(chosen.mean()), "agrees": float(share)}
 
-        grid = [PoolWeights(coefficients, *own) for own in product(_TEMPERATURES, _VOTE_WEIGHTS)]
-        tried = [(weights, means(weights)) for weights in grid]
+        tried = [
+            (weights, means(weights)) for weights in (PoolWeights(*w) for w in product(*_GRID))
+        ]
         return max(tried, key=lambda own: sum(own[1].values()))
 
     def _pools(self, descriptions: Sequence[str], written: Sequence[Sequence[str]]) -> _Pools:
@@ -184,11 +184,11 @@ class PoolRanker:
         """
         queries = [Pair("", text, "", self.source) for text in descriptions]
         retrieved = self._retrieved(queries)
-        entries: list[list[tuple[str, float, float]]] = []  # program, is it written, its logit
+        entries: list[list[tuple[str, bool, float]]] = []  # program, is it written, its logit
         for near, programs in zip(retrieved, written, strict=True):
-            pool = [(code, 0.0, logit) for code, logit in near]
-            pool += [(code, 1.0, 0.0) for code in programs]
-            distinct: dict[str, tuple[str, float, float]] = {}
+            pool = [(code, False, logit) for code, logit in near]
+            pool += [(code, True, 0.0) for code in programs]
+            distinct: dict[str, tuple[str, bool, float]] = {}
             valid = [entry for entry in pool if Program(entry[0]).error is None]
             for entry in valid or pool:
                 distinct.setdefault(ast_text(entry[0]) or entry[0], entry)
@@ -196,20 +196,22 @@ class PoolRanker:
         scored = [
             (text, code)
             for text, pool in zip(descriptions, entries, strict=True)
-            for code, _, _ in pool
+            for code, is_written, _ in pool
+            if is_written
         ]
         if new := [own for own in dict.fromkeys(scored) if own not in self._scored]:
             self._scored.update(zip(new, self.likelihoods(*zip(*new, strict=True)), strict=True))
         numbers: dict[str, int] = {}
         shape = (len(entries), max(map(len, entries)))
-        places, features = np.zeros(shape, dtype=np.intp), np.zeros((*shape, 6))
+        places, features = np.zeros(shape, dtype=np.intp), np.zeros((*shape, 2))
         are_valid = np.zeros(shape, dtype=bool)
         for q, pool in enumerate(entries):
-            for k, (code, is_written, logit) in enumerate(pool):
-                nll, n_tokens = self._scored[descriptions[q], code]
-                own = np.array([-nll / n_tokens, math.log(n_tokens)])
+            for k, (code, is_written, score) in enumerate(pool):
+                if is_written:
+                    nll, n_tokens = self._scored[descriptions[q], code]
+                    score = -nll / n_tokens
                 places[q, k] = numbers.setdefault(code, len(numbers))
-                features[q, k] = [is_written, logit, *own * is_written, *own * (1 - is_written)]
+                features[q, k] = is_written, score
                 are_valid[q, k] = True
         codes = list(numbers)
         ngrams, _ = program_ngrams(codes, [])
@@ -221,14 +223,15 @@ class PoolRanker:
         """Return the nearest training programs of each query with their logits of `ranker`."""
         if not self.n_retrieved:
             return [[] for _ in queries]
-        train = self.training.pairs
+        own = [pair for pair in self.training.pairs if pair.source == self.source]
+        train = own or self.training.pairs
 
         def learn() -> dict[str, Any]:
-            known = find_training_candidates(train, FEATURES, self.n_retrieved, [self.source])
+            known = find_training_candidates(train, FEATURES, self.n_retrieved)
             return {"coefficients": fit(known.candidates, [(known.bleu, 1.0)]).tolist()}
 
         coefficients = cached(self.folder, "ranker", self.key, learn)[0]["coefficients"]
-        found = find_candidates(train, queries, FEATURES, self.n_retrieved, [self.source])
+        found = find_candidates(train, queries, FEATURES, self.n_retrieved)
         logits = found.features @ np.asarray(coefficients)
         return [
             [(train[place].code, logit) for place, logit in zip(own, row, strict=True)]
@@ -249,7 +252,17 @@ class PoolRanker:
 def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats:
     """Return the value of each candidate, [Q, K]; -inf where there is none."""
     found = pools.candidates
-    shares = found.weights(weights.coefficients, weights.temperature)
+    are_written, scores = found.features[:, :, 0] == 1, found.features[:, :, 1]
+    kinds = [
+        (weights.written, are_written, scores * weights.likelihood),
+        (1 - weights.written, ~are_written, scores / weights.temperature),
+    ]
+    each = [
+        share * softmax(np.where(own & found.are_valid, logits, -np.inf))
+        for share, own, logits in kinds
+    ]
+    mixed = each[0] + each[1]
+    shares = mixed / mixed.sum(axis=1, keepdims=True)  # a pool may have one kind alone
     same: NDArray[np.bool_] = agreement.between(found.places[:, :, None], found.places[:, None])
     values = expected(found.bleu, shares) + weights.vote_weight * expected(same, shares)
     return np.where(found.are_valid, values, -np.inf)
