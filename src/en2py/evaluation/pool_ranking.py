@@ -172,9 +172,8 @@ class PoolRanker:
             share = same[is_callable].mean() if is_callable.any() else 0.0
             return {"bleu": float(chosen.mean()), "agrees": float(share)}
 
-        tried = [
-            (weights, means(weights)) for weights in (PoolWeights(*w) for w in product(*_GRID))
-        ]
+        grid = [PoolWeights(*own) for own in product(*_GRID)]
+        tried = [(weights, means(weights)) for weights in grid]
         return max(tried, key=lambda own: sum(own[1].values()))
 
     def _pools(self, descriptions: Sequence[str], written: Sequence[Sequence[str]]) -> _Pools:
