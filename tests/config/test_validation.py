@@ -589,6 +589,10 @@ def test_paths_of_a_comma_list_and_a_pattern(tmp_path: Path) -> None:
     assert expand_paths(f"{tmp_path}/c,d.ckpt") == [tmp_path / "c,d.ckpt"]
     assert expand_paths(f"{tmp_path}/[ab].ckpt") == [tmp_path / "a.ckpt", tmp_path / "b.ckpt"]
     assert expand_paths(f"{tmp_path}/a.ckpt, gone.ckpt") == [tmp_path / "a.ckpt", Path("gone.ckpt")]
+    assert expand_paths(f"[{tmp_path}/a.ckpt,'gone.ckpt']") == [
+        tmp_path / "a.ckpt",
+        Path("gone.ckpt"),
+    ]
 
 
 @pytest.mark.parametrize(

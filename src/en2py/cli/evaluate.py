@@ -29,7 +29,7 @@ from en2py.cli.tables import log_own_tests, print_samples
 from en2py.cli.votes import Pool
 from en2py.config.effects import refuse_typed
 from en2py.config.instantiate import make
-from en2py.config.overrides import task_overrides, unquoted
+from en2py.config.overrides import comma_separated, task_overrides, unquoted
 from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import Column, console, counted, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
@@ -455,7 +455,7 @@ def _without_effect(cfg: DictConfig) -> dict[str, str]:
 
 def _chosen_baselines(cfg: DictConfig) -> dict[str, Any]:
     """Return the config sections of the chosen baselines; None for one that is switched off."""
-    names = [name.strip() for name in str(cfg.baseline or "").split(",") if name.strip()]
+    names = comma_separated(cfg.baseline or "")
     if not names:
         names = [name for name in cfg.baselines if name not in LEARNED]
     elif "all" in names:

@@ -173,6 +173,13 @@ def quoted(override: str, multirun: bool = False) -> str:
     return f"{key}={','.join(map(_quote, texts))}"
 
 
+def comma_separated(text: str) -> list[str]:
+    """Return the parts of `a,b` or `[a,b]`."""
+    listed = re.fullmatch(r"\[([^][]*,[^][]*)\]", text)  # `[ab],[cd]` are two patterns
+    parts = (listed[1] if listed else text).split(",")
+    return [part.strip().strip("'\"") for part in parts if part.strip()]
+
+
 def _quote(text: str) -> str:
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)

@@ -8,6 +8,7 @@ from typing import Any
 
 from en2py.config.composition import CHECKPOINTS, READ, SWEPT, WRITTEN
 from en2py.config.instantiate import class_of
+from en2py.config.overrides import comma_separated
 from en2py.config.value_types import Section
 from en2py.errors import UserError, nearest
 
@@ -24,7 +25,7 @@ def expand_paths(text: str) -> list[Path]:
     if Path(text).exists():
         return [Path(text)]
     found: list[Path] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in comma_separated(text):
         part = os.path.expanduser(part)
         found += [Path(p) for p in sorted(glob.glob(part, recursive=True))] or [Path(part)]
     return found

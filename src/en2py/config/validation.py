@@ -26,7 +26,7 @@ from en2py.config.composition import CONF, READ, WRITTEN, leaves, nodes, typed
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import allow_packages, check_allowed, class_of, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
-from en2py.config.overrides import task_overrides, unquoted
+from en2py.config.overrides import comma_separated, task_overrides, unquoted
 from en2py.config.paths import check_path, reads_folders, written_keys
 from en2py.config.value_types import REFUSED_TRAINER_ARGUMENTS, VALUES, Section, matches
 from en2py.errors import UserError, did_you_mean
@@ -288,7 +288,7 @@ def _check_evaluation(config: Section) -> None:
     if config["data"].get("path") is None and "path" in source and "url" not in source:
         raise UserError("data.path is needed: add data.path=FILE")
     known = [*config["baselines"], "all", "none"]
-    for name in filter(None, map(str.strip, str(config.get("baseline") or "").split(","))):
+    for name in comma_separated(config.get("baseline") or ""):
         if name not in known:
             raise UserError(f"baseline={name}: no such baseline{did_you_mean(name, known)}")
 
