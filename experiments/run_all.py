@@ -18,18 +18,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from experiments.try_all import arguments, commands  # noqa: E402
 from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
 
-from en2py.config.composition import compose_config  # noqa: E402
+from en2py.config.composition import choices_of, compose_config, without_hydra  # noqa: E402
 from en2py.config.run_name import run_name, settings  # noqa: E402
-from en2py.config.validation import with_floats  # noqa: E402
+from en2py.config.validation import resolved  # noqa: E402
 from en2py.sweeps.study import FACTS  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
@@ -52,11 +50,7 @@ def jobs(words: list[str]) -> list[list[str]]:
 def chosen(words: list[str]) -> tuple[str, str, dict[str, str]]:
     """Return the study of a run, its name, and its settings with its seed."""
     cfg = compose_config("train", words)
-    names = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items() if k[:5] != "hydra"}
-    resolved: Any = OmegaConf.to_container(
-        OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), resolve=True
-    )
-    config = with_floats(resolved)
+    names, config = choices_of(cfg.hydra), resolved(without_hydra(cfg))
     run = {**settings(config, names), "seed": str(config["seed"])}
     return config["study"], run_name(config, names), run
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from en2py.cli import evaluation_data
 from en2py.cli.checkpoint_runs import (
@@ -27,8 +26,9 @@ from en2py.cli.evaluation_data import EvaluationData
 from en2py.cli.main import command
 from en2py.cli.programs import run_evaluation as main
 from en2py.cli.train import _warn_of_known_pairs
-from en2py.config.composition import compose_config
+from en2py.config.composition import choices_of, compose_config, without_hydra
 from en2py.config.run_name import run_name
+from en2py.config.validation import resolved
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.decoding.grammar import compiles
@@ -82,14 +82,7 @@ def make(folder: Path) -> Make:
     def written(*overrides: str, study: str = "s") -> Path:
         words = [*SMALL, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}"]
         cfg = compose_config("train", [*words, f"study={study}", *overrides])
-        choices = {
-            str(k): str(v)
-            for k, v in cfg.hydra.runtime.choices.items()
-            if not str(k).startswith("hydra")
-        }
-        config: Any = OmegaConf.to_container(
-            OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]), resolve=True
-        )
+        choices, config = choices_of(cfg.hydra), resolved(without_hydra(cfg))
         prepared = build.prepare_data(config)[0]
         name = run_name(config, choices)
         module = build.new_module(

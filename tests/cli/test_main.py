@@ -1,5 +1,6 @@
 """The command line: texts as typed, exit codes, sweeps whose runs fail."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -356,6 +357,16 @@ def test_a_printed_config_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: An
     printed = capsys.readouterr()
     assert "lr: .nan" in printed.out or "lr: nan" in printed.out
     assert printed.err == "optimizer.lr=nan: expected a finite number\n"
+
+
+def test_each_exit_code_is_in_the_tables_of_exit_codes() -> None:
+    source = inspect.getsource(main)
+    codes = set(re.findall(r"\b(?:return|_interrupted\(given,) (1\d\d)\b", source))
+    assert {"130", "141", "143"} <= codes
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    for text in (str(main.__doc__), page):
+        table = " ".join(re.findall(r"^\| ([\d, ]+) \|", text, flags=re.MULTILINE))
+        assert codes <= set(re.findall(r"\d+", table))
 
 
 def test_refused_run_writes_nothing(started: Callable[..., int], tmp_path: Path) -> None:

@@ -175,9 +175,10 @@ def test_key_that_nothing_reads_is_refused(program: str, key: str, expected: str
     assert expected in refused(composed(program), program, **{key: "1"})
 
 
-def test_decoding_engine_is_refused_in_training() -> None:
-    message = refused(composed("train"), **{"decoding.engine": "ctranslate2"})
-    assert "has no argument engine" in message
+@pytest.mark.parametrize("option", ["greedy", "sample"])
+def test_decoding_engine_is_refused_in_training(option: str) -> None:
+    cfg = composed("train", f"decoding={option}")
+    assert "has no argument engine" in refused(cfg, **{"decoding.engine": "ctranslate2"})
 
 
 def test_key_of_an_own_part_or_of_a_reference_is_accepted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -28,6 +28,8 @@ from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
+from en2py.decoding.ctranslate2 import import_ctranslate2
+from en2py.decoding.hypothesis import Engine
 from en2py.errors import UserError, did_you_mean
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
@@ -380,7 +382,37 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     check_arguments("decoding", decoding, is_evaluation=True)
     changed["decoding"] = decoding
     check_decoding(changed)
+    if "engine" in decoding:
+        _check_engine(changed)
     return changed
+
+
+def _check_engine(config: Mapping[str, Any]) -> None:
+    """Refuse an engine without its package, and what of a search or a model it does not support.
+
+    A search that accepts an engine in place of the model says so by the type of its argument.
+    """
+    decoding, search = config["decoding"], definition(config["decoding"]["_target_"])
+    known = argument_types(search)[0].values()
+    accepts = any(kind and Engine in get_args(kind.annotation) for kind in known)
+    neutral = {"no_repeat_ngram": None, "repetition_penalty": 1.0, "grammar": False}
+    problems = {
+        f"supports greedy and beam search, not {search.__name__.lower()}": not accepts,
+        **{
+            f"does not support decoding.{key}={typed(decoding.get(key))}": decoding.get(
+                key, default
+            )
+            != default
+            for key, default in neutral.items()
+        },
+        "does not support neighbours=nearest": config.get("neighbours"),
+        "does not support model.copy=true": config["model"].get("copy"),
+    }
+    if found := [problem for problem, is_met in problems.items() if is_met]:
+        raise UserError(
+            f"decoding.engine={decoding['engine']} {found[0]}: use decoding.engine=torch"
+        )
+    import_ctranslate2()
 
 
 def moved(data: Mapping[str, Any], path: str | list[str] | Mapping[str, str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 | 1 | a fault of the machine or of training: one sentence; or a bug: its traceback on stderr |
 | 2 | a mistake of the user: one sentence on stderr, nothing written |
 | 130, 143 | Ctrl-C, SIGTERM |
+| 141 | the reader of the output was closed, as by `head` |
 
 A sweep continues after a failed run. Its exit code is 1 if a run had a bug or a fault, else 2 if
 one was refused.

@@ -99,6 +99,12 @@ def discrete_values(override: Override) -> list[str]:
     return [text[len("choice(") : -1]] if len(values) == 1 and text[:7] == "choice(" else values
 
 
+def choices_of(hydra: Any) -> dict[str, str]:
+    """Return the chosen option of each group, without Hydra's own groups."""
+    choices = hydra.runtime.choices.items()
+    return {str(group): str(option) for group, option in choices if str(group)[:5] != "hydra"}
+
+
 def without_hydra(composed: DictConfig) -> DictConfig:
     """Return the config that a run gets: a copy without Hydra's own settings."""
     cfg = composed.copy()

@@ -113,14 +113,21 @@ def check_values(config: Section) -> None:
             check_arguments(key, value, is_evaluation=False)
 
 
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return a composed config as the plain containers that a run is named by.
+
+    Raises:
+        UserError: If its `_target_`s may not run.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_allowed(plain)
+    return with_floats(plain)
+
+
 def with_floats(config: Section, at: str = "") -> dict[str, Any]:
-    """Return a valid config with each whole number as a float where a float is expected.
+    """Return a config, or the section `at` a key, with floats where whole numbers stand for them.
 
     So `model.dropout=0` and `model.dropout=0.0` are one run.
-
-    Args:
-        config: The resolved config, plain containers, or a section of it.
-        at: The dotted key of the section.
     """
     known = argument_types(definition(config["_target_"]))[0] if "_target_" in config else {}
     found = {}
@@ -411,7 +418,7 @@ def _check_neighbours(config: Section) -> None:
 
 
 def check_decoding(config: Section) -> None:
-    """Refuse programs longer than the model's, and what its tokens or the engine do not support."""
+    """Refuse programs longer than the model's, and a grammar that its tokens do not support."""
     decoding, limit = config.get("decoding") or {}, (config.get("model") or {}).get("max_tgt_len")
     max_len = decoding.get("max_len")
     if isinstance(max_len, int) and isinstance(limit, int) and max_len > limit:
@@ -425,23 +432,6 @@ def check_decoding(config: Section) -> None:
                 "decoding.grammar=true: needs tokens of Python's tokenizer, not those of "
                 f"{tokenizer}; train with tokenizer/tgt=python or tokenizer=pieces"
             )
-    if (engine := decoding.get("engine", "torch")) != "torch":
-        if why := _not_exported(config):
-            raise UserError(f"decoding.engine={engine} {why}: use decoding.engine=torch")
-
-
-def _not_exported(config: Section) -> str:
-    """Return what of a search or a model CTranslate2 does not support; empty if it has all."""
-    decoding, search = config["decoding"], class_of(config["decoding"])
-    if search not in ("greedy", "beam"):
-        return f"supports greedy and beam search, not {search.lower()}"
-    neutral = {"no_repeat_ngram": None, "repetition_penalty": 1.0, "grammar": False}
-    for name, default in neutral.items():
-        if (value := decoding.get(name, default)) != default:
-            return f"does not support decoding.{name}={typed(value)}"
-    if config.get("neighbours"):
-        return "does not support neighbours=nearest"
-    return "does not support model.copy=true" if config["model"].get("copy") else ""
 
 
 def _uses_pieces(config: Section) -> dict[str, bool]:

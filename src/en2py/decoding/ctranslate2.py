@@ -40,7 +40,7 @@ class Exported:
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             export(model, src_vocab, tgt_vocab, Path(folder) / "model")
-            self._translator = _ctranslate2().Translator(
+            self._translator = import_ctranslate2().Translator(
                 f"{folder}/model", compute_type=arithmetic, intra_threads=torch.get_num_threads()
             )
         self._src_tokens, self._tgt_vocab = _utf8_tokens(src_vocab), tgt_vocab
@@ -95,7 +95,7 @@ def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Pat
         )
     if type(model.projection) is not nn.Linear:
         raise UserError("CTranslate2 cannot copy, so a model with model.copy=true is not exported")
-    specs = _ctranslate2().specs
+    specs = import_ctranslate2().specs
     if folder.exists():
         raise UserError(f"export={folder}: exists already; choose another folder, or remove it")
     stacks: Any = model.encoder, model.decoder  # a ModuleList does not know the type of its layers
@@ -177,8 +177,8 @@ def _utf8_tokens(vocab: Vocab) -> Sequence[str]:
     return [token.encode("utf-8", "backslashreplace").decode() for token in vocab.tokens]
 
 
-def _ctranslate2() -> Any:
-    """Import CTranslate2.
+def import_ctranslate2() -> Any:
+    """Import CTranslate2, which is an extra.
 
     Raises:
         UserError: If it is not installed.

@@ -24,7 +24,7 @@ from en2py.config.argument_types import check_settings
 from en2py.config.composition import groups_of, job_of, n_at_once, without_hydra
 from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
-from en2py.config.validation import check_values
+from en2py.config.validation import check_values, with_floats
 from en2py.console import Column, counted, print_table
 from en2py.data.files import digest, write_atomically
 from en2py.errors import UserError, one_line
@@ -113,7 +113,7 @@ class SearchSweeper(sweeper.StudySweeper):
         fixed, space = search_space([o for o in parsed if o.get_key_element() not in unread])
         self.folder = Path(self.config.hydra.sweep.dir)
         self.fixed, self.space = fixed, space
-        base = self._base_config(fixed)
+        base = with_floats(self._base_config(fixed))
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {

@@ -157,11 +157,10 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
         configs: Validated configs of the runs to train.
         n_parallel: Number of runs at the same time.
     """
-    from en2py.config.validation import with_floats
+    from en2py.config.validation import resolved
     from en2py.training import build  # torch takes seconds
 
-    resolved: list[Any] = [OmegaConf.to_container(cfg, resolve=True) for cfg in configs]
-    plain = [with_floats(config) for config in resolved]
+    plain = [resolved(cfg) for cfg in configs]
     study = Path(plain[0]["output"], plain[0]["study"])
     started = time.monotonic()
     try:

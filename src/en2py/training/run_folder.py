@@ -17,8 +17,7 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import escape
-from en2py.config.instantiate import check_allowed
+from en2py.config.composition import choices_of, escape
 from en2py.config.overrides import task_overrides
 from en2py.config.run_name import (
     archive_folder,
@@ -55,7 +54,7 @@ class Run:
     """
 
     def __init__(self, cfg: DictConfig, overrides: list[str], choices: dict[str, str]) -> None:
-        from en2py.config.validation import with_floats  # pydantic takes a moment
+        from en2py.config.validation import resolved  # pydantic takes a moment
 
         self.checkpoint: dict[str, Any] | None = None
         self.initial: dict[str, Any] | None = None  # the checkpoint of `init_from`
@@ -69,9 +68,7 @@ class Run:
             from en2py.training.checkpoints import load_checkpoint
 
             self.initial = load_checkpoint(cfg.init_from, mmap=True)
-        self.config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-        check_allowed(self.config)
-        self.config = with_floats(self.config)
+        self.config = resolved(cfg)
         self.overrides, self.choices = overrides, choices
         self.name = run_name(self.config, choices)
         self.folder = Path(self.config["output"]) / self.config["study"] / self.name
@@ -80,10 +77,7 @@ class Run:
     @classmethod
     def of_job(cls, cfg: DictConfig) -> "Run":
         """Return the run of the job that Hydra executes."""
-        choices = {
-            k: str(v) for k, v in HydraConfig.get().runtime.choices.items() if k[:5] != "hydra"
-        }
-        return cls(cfg, task_overrides(), choices)
+        return cls(cfg, task_overrides(), choices_of(HydraConfig.get()))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
