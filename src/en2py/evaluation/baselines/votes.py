@@ -165,7 +165,7 @@ def _job(code: str) -> tuple[int, Job] | None:
     entry = entry_function(tree) if tree is not None else None
     if tree is None or entry is None:
         return None
-    n = entry.n_required or len(entry.parameters)
+    n = entry.n_arguments
     if not 1 <= n <= MAX_PARAMETERS or not entry.takes(n):
         return None
     calls = tuple(f"{entry.name}({own})" for own in common_inputs(n))

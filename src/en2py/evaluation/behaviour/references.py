@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.inputs import N_CANDIDATES, N_PROBES, Kinds, choices, draw
 from en2py.evaluation.behaviour.oracle import STDIN, Answer, Oracle, definitions, finished
-from en2py.evaluation.execution.entry_point import Function, entry_function, functions
+from en2py.evaluation.execution.entry_point import Function, entry_function
 from en2py.evaluation.execution.jobs import run_jobs
+from en2py.evaluation.execution.result import FUNCTION, SCRIPT
 from en2py.sandbox import Job, Result, Sandbox
 from en2py.sandbox.serialization import encode, is_comparable, same
 
+CLASS = "class"  # a kind of reference, beside FUNCTION and SCRIPT
 MAX_INPUTS = 40
 MIN_INPUTS = 3
 MAX_PARAMETERS = 6
@@ -63,97 +65,126 @@ def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> lis
         raise ValueError(
             f"both sandboxes have hash seed {sandbox.hash_seed}; stability needs two different ones"
         )
-    trials = {code: _Trial(code) for code in dict.fromkeys(codes)}
-    active = [trial for trial in trials.values() if not trial.reason]
-    for trial, probed in zip(
-        active, run_jobs(sandbox, (trial.probes() for trial in active)), strict=True
-    ):
-        trial.rank(probed.load, probed.calls)
+    found: dict[str, OracleCandidate] = {}
+    scripts: list[str] = []
+    trials: dict[str, _Trial] = {}
+    for code in dict.fromkeys(codes):
+        tree = parse(code)
+        kind, reason = (FUNCTION, "does not parse") if tree is None else _kind(tree)
+        if tree is None or reason:
+            found[code] = OracleCandidate(kind, None, reason)
+        elif kind == SCRIPT:
+            scripts.append(code)
+        else:
+            trials[code] = _Trial(tree)
+
+    jobs = [Job(code, (), STDIN, SCRIPT_S) for code in scripts]
+    ran = zip(scripts, run_jobs(sandbox, jobs), run_jobs(other, jobs), strict=True)
+    found |= {code: _of_script(first.load, second.load) for code, first, second in ran}
+
+    active = [*trials.values()]
+    probed = run_jobs(sandbox, (trial.probes() for trial in active))
+    for trial, outcome in zip(active, probed, strict=True):
+        trial.rank(outcome.load, outcome.calls)
     for _ in range(ROUNDS):
         active = [trial for trial in active if trial.next_choice()]
         jobs = [trial.job() for trial in active]
-        for trial, first, second in zip(
-            active, run_jobs(sandbox, jobs), run_jobs(other, jobs), strict=True
-        ):
-            trial.conclude([first.load, *first.calls], [second.load, *second.calls])
-    return [trials[code].candidate() for code in codes]
+        both = run_jobs(sandbox, jobs), run_jobs(other, jobs)
+        for trial, first, second in zip(active, *both, strict=True):
+            trial.conclude(first.calls, second.calls)
+    found |= {
+        code: OracleCandidate(FUNCTION, trial.oracle, trial.reason)
+        for code, trial in trials.items()
+    }
+    return [found[code] for code in codes]
 
 
-def count_reasons(admissions: Sequence[OracleCandidate]) -> dict[str, int]:
+def count_reasons(candidates: Sequence[OracleCandidate]) -> dict[str, int]:
     """Count the reasons for having no oracle, the most frequent first."""
-    counts = Counter(f"{own.kind}: {own.reason}" for own in admissions if own.oracle is None)
+    counts = Counter(f"{own.kind}: {own.reason}" for own in candidates if own.oracle is None)
     return dict(counts.most_common())
 
 
+def _kind(tree: ast.Module) -> tuple[str, str]:
+    """Return the kind of a reference, and why it has no oracle; empty if it may have one."""
+    kind, function = FUNCTION, entry_function(tree)
+    if function is None:
+        kind = CLASS if any(isinstance(node, ast.ClassDef) for node in tree.body) else SCRIPT
+    if any(isinstance(node, ast.Attribute) and node.attr in _CLOCK for node in ast.walk(tree)):
+        return kind, "reads the clock"
+    if kind == CLASS:
+        return kind, "a class without a function"
+    return kind, "" if function is None else _parameter_problem(function)
+
+
+def _parameter_problem(function: Function) -> str:
+    if isinstance(function.node, ast.AsyncFunctionDef):
+        return "asynchronous"
+    n = function.n_arguments
+    if function.node.args.vararg is not None or not function.takes(n):
+        return "parameters that are not positional"
+    if not n:
+        return "no parameters"
+    return f"more than {MAX_PARAMETERS} parameters" if n > MAX_PARAMETERS else ""
+
+
+def _of_script(one: Result, other: Result) -> OracleCandidate:
+    """Compare the two runs of a script."""
+    for result in (one, other):
+        if not finished(result):
+            return OracleCandidate(SCRIPT, None, f"ends with {result.problem}")
+    answer = Answer.of(one)
+    if not answer.printed:
+        return OracleCandidate(SCRIPT, None, "prints nothing")
+    if answer != Answer.of(other):
+        return OracleCandidate(SCRIPT, None, "not stable")
+    return OracleCandidate(SCRIPT, Oracle(SCRIPT, ("",), (answer,), 0), "")
+
+
 class _Trial:
-    """The search for the oracle of one reference."""
+    """The search for the oracle of a function.
 
-    def __init__(self, code: str) -> None:
-        self.kind, self.reason = "function", ""
+    Attributes:
+        oracle: None as long as none is found.
+        reason: Why there is none.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        function = entry_function(tree)
+        assert function is not None
+        self.function, self.tree, self.code = function, tree, definitions(tree)
         self.oracle: Oracle | None = None
-        self.n = 0
-        self.inputs: list[str] = []
-        self.tried: list[Kinds] = []
-        self.ranked: list[Kinds] = []
-        self.is_done = False
-        self.code = code
-        self.function: Function | None = None
-        tree = parse(code)
-        if tree is None:
-            self.reason = "does not parse"
-            return
-        self.tree = tree
-        if any(isinstance(node, ast.Attribute) and node.attr in _CLOCK for node in ast.walk(tree)):
-            self.reason = "reads the clock"
-        if not functions(tree):
-            self.kind = "class" if any(isinstance(n, ast.ClassDef) for n in tree.body) else "script"
-            if self.kind == "class":
-                self.reason = self.reason or "a class without a function"
-            return
-        self.function = entry_function(tree)
-        self.code = definitions(tree)
-        self.reason = self.reason or self._parameter_problem()
+        self.reason = ""
+        self._inputs: list[str] = []
+        self._choices: list[Kinds] = []  # those left to try, the likeliest first
 
-    def _parameter_problem(self) -> str:
-        assert self.function is not None
-        if isinstance(self.function.node, ast.AsyncFunctionDef):
-            return "asynchronous"
-        self.n = self.function.n_required or len(self.function.parameters)
-        if self.function.node.args.vararg is not None or not self.function.takes(self.n):
-            return "parameters that are not positional"
-        if not self.n:
-            return "no parameters"
-        return f"more than {MAX_PARAMETERS} parameters" if self.n > MAX_PARAMETERS else ""
-
-    def _calls(self, inputs: Sequence[str]) -> tuple[str, ...]:
-        assert self.function is not None
-        return tuple(f"{self.function.name}({own})" for own in inputs)
+    def job(self) -> Job:
+        """Return the job that runs the drawn inputs."""
+        calls = tuple(f"{self.function.name}({own})" for own in self._inputs)
+        return Job(self.code, calls, "", REFERENCE_S, CALL_S)
 
     def probes(self) -> Job:
         """Return the job that tries a few inputs of each combination of kinds."""
-        if self.function is None:
-            return Job("")
-        self.tried = choices(self.function, self.n)
-        self.inputs = [
+        self._choices = choices(self.function, self.function.n_arguments)
+        self._inputs = [
             text
-            for choice in self.tried
+            for choice in self._choices
             for text in _spaced(draw(self.function, choice.kinds, 2 * N_PROBES, self.tree))
         ]
-        return Job(self.code, self._calls(self.inputs), "", REFERENCE_S, CALL_S)
+        return self.job()
 
     def rank(self, load: Result, probed: Sequence[Result]) -> None:
         """Rank the combinations of kinds by their evidence and by the results of the probes."""
-        if self.function is None:
-            return
+        tried, self._choices = self._choices, []
         if not load.finished:
-            self.reason, self.is_done = f"does not load: {load.problem}", True
+            self.reason = f"does not load: {load.problem}"
             return
         scored: list[tuple[float, Kinds]] = []
-        for place, choice in enumerate(self.tried):
+        for place, choice in enumerate(tried):
             here = slice(place * N_PROBES, (place + 1) * N_PROBES)
             good = [
                 (text, Answer.of(result))
-                for text, result in zip(self.inputs[here], probed[here], strict=True)
+                for text, result in zip(self._inputs[here], probed[here], strict=True)
                 if _is_usable(result)
             ]
             if not good:
@@ -162,7 +193,7 @@ class _Trial:
             score = choice.weight + 3 * len(good) / N_PROBES + n_different / N_PROBES
             score -= 4 * (n_different == 1)
             scored.append((score, choice))
-        self.ranked = [choice for _, choice in sorted(scored, key=lambda own: -own[0])]
+        self._choices = [choice for _, choice in sorted(scored, key=lambda own: -own[0])]
         if not scored:
             problems = Counter(
                 result.problem or "no comparable result"
@@ -173,31 +204,20 @@ class _Trial:
 
     def next_choice(self) -> bool:
         """Draw the inputs of the next combination of kinds; return False where none is left."""
-        if self.is_done or (self.function is not None and not self.ranked):
+        if not self._choices:
             return False
-        if self.function is not None:
-            self.inputs = draw(self.function, self.ranked.pop(0).kinds, N_CANDIDATES, self.tree)
+        self._inputs = draw(self.function, self._choices.pop(0).kinds, N_CANDIDATES, self.tree)
         return True
 
-    def job(self) -> Job:
-        """Return the job that runs the drawn inputs."""
-        if self.function is None:
-            return Job(self.code, (), STDIN, SCRIPT_S)
-        return Job(self.code, self._calls(self.inputs), "", REFERENCE_S, CALL_S)
-
-    def conclude(self, first: list[Result], second: list[Result]) -> None:
+    def conclude(self, first: Sequence[Result], second: Sequence[Result]) -> None:
         """Compare the two runs and keep the inputs that distinguish programs best."""
-        if self.function is None:
-            self.is_done = True
-            self._conclude_script(first[0], second[0])
-            return
         kept: list[tuple[str, Answer]] = []
-        for text, one, other in zip(self.inputs, first[1:], second[1:], strict=True):
+        for text, one, other in zip(self._inputs, first, second, strict=True):
             if not (_is_usable(one) and _is_usable(other)):
                 continue
             answer = Answer.of(one)
             if not answer.same(Answer.of(other)):
-                self.reason, self.is_done = "not stable", True
+                self.reason, self._choices = "not stable", []
                 return
             kept.append((text, answer))
         if len(kept) < MIN_INPUTS:
@@ -208,25 +228,8 @@ class _Trial:
             self.reason = self.reason or "always the same result"
             return
         inputs, answers = zip(*chosen, strict=True)
-        self.reason, self.is_done = "", True
-        self.oracle = Oracle("function", inputs, answers, self.n)
-
-    def _conclude_script(self, one: Result, other: Result) -> None:
-        for result in (one, other):
-            if not finished(result):
-                self.reason = f"ends with {result.problem}"
-                return
-        answer = Answer.of(one)
-        if not answer.printed:
-            self.reason = "prints nothing"
-        elif answer != Answer.of(other):
-            self.reason = "not stable"
-        else:
-            self.oracle = Oracle("script", ("",), (answer,), 0)
-
-    def candidate(self) -> OracleCandidate:
-        """Return the oracle, or the reason for having none."""
-        return OracleCandidate(self.kind, self.oracle, self.reason)
+        self.reason, self._choices = "", []
+        self.oracle = Oracle(FUNCTION, inputs, answers, self.function.n_arguments)
 
 
 def _spaced(inputs: list[str]) -> list[str]:

@@ -24,6 +24,11 @@ class Function:
         """Return the number of positional parameters without a default."""
         return len(self.parameters) - len(self.node.args.defaults)
 
+    @property
+    def n_arguments(self) -> int:
+        """Return the number of arguments to call it with: the required ones, else all."""
+        return self.n_required or len(self.parameters)
+
     def takes(self, n: int) -> bool:
         """Return whether a call with `n` positional arguments and no others is valid."""
         if any(default is None for default in self.node.args.kw_defaults):
