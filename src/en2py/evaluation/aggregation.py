@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from en2py.config.run_name import setting, without_seed
+from en2py.evaluation.metrics.bleu import Counts
 from en2py.evaluation.metrics.program_metrics import metric_value
 from en2py.evaluation.metrics.registry import listed, metric
 from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow, Results
@@ -36,7 +37,6 @@ from en2py.evaluation.statistics import (
 )
 
 REFERENCE = "reference"  # name of the reference row where rows are named by their changes
-Table = Sequence[Sequence[float]]  # [N, C]
 BySeed = Mapping[Any, float]
 
 _RESAMPLING_SEED = 0
@@ -74,7 +74,7 @@ class RunMetrics:
     seed: int | None
     settings: Mapping[str, str]
     values: Mapping[str, float]
-    counts: Mapping[str, Table] = field(default_factory=dict)
+    counts: Mapping[str, Sequence[Counts]] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

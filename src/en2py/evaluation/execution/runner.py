@@ -22,7 +22,6 @@ from en2py.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
-Table = list[Counts]  # [N, 2]: how many, of how many
 _SHOWN = 300  # characters of a reason
 
 
@@ -142,14 +141,14 @@ def _programs(tasks: Sequence[tuple[str, str]]) -> list[str]:
     return [program for _, program in tasks]
 
 
-def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, Table]:
-    """Return the metrics of execution, as counts per pair.
+def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, list[Counts]]:
+    """Return the metrics of execution, as counts per pair: how many, of how many, `[N, 2]`.
 
     `passes_tests` is over the pairs with tests, `behaves` over functions with an oracle,
     `script_runs` and `script_output` (it prints the same) over scripts with an oracle.
     """
 
-    def table(against: str, right: str) -> Table:
+    def table(against: str, right: str) -> list[Counts]:
         return [
             [float(getattr(own, right)), 1.0] if own and own.against == against else [0.0, 0.0]
             for own in ran
@@ -166,14 +165,14 @@ def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, Table]:
 
 def counts_at_k(
     ran: Sequence[Sequence[ExecutionResult | None]], ks: Sequence[int]
-) -> dict[str, Table]:
+) -> dict[str, list[Counts]]:
     """Return pass@k and behaves@k as counts per pair, each k up to the number of samples.
 
     Args:
         ran: The result of each sample, by pair.
         ks: The values of k.
     """
-    tables: dict[str, Table] = {}
+    tables: dict[str, list[Counts]] = {}
     for name, against in (("pass", TESTS), ("behaves", FUNCTION)):
         right = [
             [own.right for own in samples if own and own.against == against] for samples in ran
@@ -188,12 +187,12 @@ def counts_at_k(
 
 
 def failures(
-    scores: Scores, ran: Sequence[ExecutionResult | None], asked: Sequence[bool]
+    scores: Scores, ran: Sequence[ExecutionResult | None], is_scored: Sequence[bool]
 ) -> dict[str, int]:
     """Count the reasons why programs are wrong, the most frequent first."""
     reasons: Counter[str] = Counter()
-    for row, own, was_asked in zip(scores.rows, ran, asked, strict=True):
-        if not was_asked or (own is not None and own.right):
+    for row, own, counts in zip(scores.rows, ran, is_scored, strict=True):
+        if not counts or (own is not None and own.right):
             continue
         if not row.answers["compiles"]:
             nothing = "nothing was written" in row.verdict
