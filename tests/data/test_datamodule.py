@@ -7,7 +7,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from en2py.data import datamodule
 from en2py.data.batch import Example, Store, collate
-from en2py.data.datamodule import EpochBatches, PairDataModule
+from en2py.data.datamodule import PairDataModule
+from en2py.data.epoch_batches import EpochBatches
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab

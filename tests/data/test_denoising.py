@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.batch import Example
-from en2py.data.datamodule import DenoisedBatches
-from en2py.data.denoising import SHORTEST, WithDenoised, denoised, noise_size
+from en2py.data.denoising import SHORTEST, DenoisedBatches, WithDenoised, denoised, noise_size
 from en2py.data.tokenizers import EnglishPieces, PythonPieces
 from en2py.data.tokenizers.pieces import LEAST, fit_both, unused_pieces
 from en2py.data.vocab import Vocab

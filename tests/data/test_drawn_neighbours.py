@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from en2py.data.batch import Example
-from en2py.data.datamodule import DrawnNeighbours, WithNeighbours
+from en2py.data.drawn_neighbours import DrawnNeighbours, WithNeighbours
 from en2py.data.neighbours import Neighbours, TfidfIndex, nearest_of_other_groups
 from en2py.data.pairs import Pair
 from en2py.data.prepare import TokenizedPair

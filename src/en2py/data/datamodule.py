@@ -1,201 +1,29 @@
-"""Load batches in an order that depends on (seed, epoch) alone."""
+"""Data loaders of prepared data: training, validation, test and generation."""
 
 import copy
 import logging
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import cycle, islice
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from en2py.data.batch import Batch, Example, Store, collate
-from en2py.data.denoising import WithDenoised
+from en2py.data.batch import Batch, Example, Store
+from en2py.data.denoising import DenoisedBatches, WithDenoised
+from en2py.data.drawn_neighbours import DrawnNeighbours, WithNeighbours
+from en2py.data.epoch_batches import EpochBatches
 from en2py.data.neighbours import Neighbours
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.data.tokenizers.pieces import unused_pieces
-from en2py.data.vocab import Vocab, spelling_bits
+from en2py.data.vocab import spelling_bits
 
 log = logging.getLogger(__name__)
 
 HYPOTHESES = 256  # most of a decoding batch: fewer need more steps in all, more gain little
 _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
-_TGT_STEP = 8  # target lengths are rounded up to this when batches are cut
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Batches of similar length under a token budget; their order is f(seed, epoch).
-
-    Pairs are sorted by length with ties broken at random, split where a batch would exceed the
-    budget, and the batches are shuffled. The boundaries depend on the lengths alone, so every epoch
-    has the same number of batches.
-
-    Args:
-        lengths: (source, target) length of each pair, in tokens.
-        max_tokens: Maximum target tokens in a batch, with padding; a longer pair is a batch alone.
-        seed: Seed of the order; None keeps the order by length, for evaluation.
-        rank: Number of this process; the batches are distributed over the processes.
-        world: Number of processes.
-    """
-
-    def __init__(
-        self,
-        lengths: Sequence[tuple[int, int]],
-        max_tokens: int,
-        seed: int | None,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.seed, self.rank, self.world = seed, rank, world
-        self.epoch = self.skip = 0
-        # Source lengths are rounded too, so that batches differ from epoch to epoch.
-        self._keys = _rounded(lengths)
-        widths = [width for width, _ in sorted(self._keys)]
-        self._cuts = _cuts(widths, max_tokens)
-        while seed is None and len(self._cuts) <= world and max_tokens > 1:
-            max_tokens //= 2  # every rank needs a batch
-            self._cuts = _cuts(widths, max_tokens)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the order; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        n_batches = len(self._cuts) - 1
-        # In training every rank takes the same number of steps, or the others would block.
-        return -(-n_batches // self.world) if self.seed is not None else len(self._mine(n_batches))
-
-    @property
-    def are_single_pairs(self) -> bool:
-        """Whether no two pairs fit into a batch."""
-        return len(self._cuts) == len(self._keys) + 1 > 2
-
-    def _mine(self, n_batches: int) -> range:
-        return range(self.rank, n_batches, self.world)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        if self.seed is None:
-            order = sorted(range(len(self._keys)), key=lambda i: self._keys[i])
-            batches = self._cut(order)
-            yield from (batches[i] for i in self._mine(len(batches)))
-            return
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        ties = torch.randperm(len(self._keys), generator=generator).tolist()
-        batches = self._cut(sorted(ties, key=lambda i: self._keys[i]))  # sorted() is stable
-        shuffled = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-        skip, self.skip = self.skip, 0
-        first, end = self.rank + skip * self.world, len(self) * self.world
-        yield from islice(cycle(shuffled), first, end, self.world)
-
-    def _cut(self, order: list[int]) -> list[list[int]]:
-        return [order[a:b] for a, b in zip(self._cuts, self._cuts[1:], strict=False)]
-
-
-class DrawnNeighbours(EpochBatches):
-    """Batches of training pairs with a neighbour for each, drawn by f(seed, epoch).
-
-    A position is `pair * (k + 1) + rank`: the rank of its neighbour, or k for none.
-
-    Args:
-        lengths: (source, target) length of each pair with each of k neighbours, and with none.
-        omit: Share of pairs without neighbour.
-        others: Arguments of `EpochBatches` behind `lengths`.
-    """
-
-    def __init__(
-        self, lengths: Sequence[Sequence[tuple[int, int]]], omit: float, *others: Any
-    ) -> None:
-        super().__init__([own[-1] for own in lengths], *others)
-        self.lengths, self.omit = lengths, omit
-
-    def __iter__(self) -> Iterator[list[int]]:
-        draws = random.Random(f"neighbours {self.seed} {self.epoch}")
-        n = len(self.lengths[0])
-        ranks = [
-            n - 1 if draws.random() < self.omit else draws.randrange(n - 1) for _ in self.lengths
-        ]
-        self._keys = _rounded(own[rank] for own, rank in zip(self.lengths, ranks, strict=True))
-        for batch in super().__iter__():
-            yield [pair * n + ranks[pair] for pair in batch]
-
-
-class DenoisedBatches(EpochBatches):
-    """Batches of `WithDenoised`: those of an epoch have their own variants.
-
-    Args:
-        n_extra: Variants per epoch; they are behind the pairs.
-        others: Arguments of `EpochBatches`.
-    """
-
-    def __init__(self, n_extra: int, *others: Any) -> None:
-        super().__init__(*others)
-        self.n_extra = n_extra
-
-    def __iter__(self) -> Iterator[list[int]]:
-        first, step = len(self._keys) - self.n_extra, self.epoch * self.n_extra
-        for batch in super().__iter__():
-            yield [i + step if i >= first else i for i in batch]
-
-
-class WithNeighbours(Dataset[Batch]):
-    """Training pairs with drawn neighbours; an item is a batch, see `DrawnNeighbours`.
-
-    Args:
-        examples: The pairs without neighbours.
-        near: The neighbours of each, nearest first; at most k. Missing ones are none.
-        added: The ids that each neighbour adds to a source.
-        k: Most neighbours of a pair.
-        vocab: Has the special ids.
-    """
-
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        near: Sequence[Sequence[int]],
-        added: Sequence[list[int]],
-        k: int,
-        vocab: Vocab,
-    ) -> None:
-        self.examples, self.near, self.added, self.vocab = examples, near, added, vocab
-        self.n = k + 1  # positions of a pair
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, positions: list[int]) -> Batch:
-        return collate([self._example(*divmod(p, self.n)) for p in positions], self.vocab)
-
-    def lengths(self) -> list[list[tuple[int, int]]]:
-        """Return the (source, target) lengths of each pair with each neighbour, and with none."""
-        rows = ([self._example(i, rank) for rank in range(self.n)] for i in range(len(self)))
-        return [[example.lengths for example in row] for row in rows]
-
-    def _example(self, pair: int, rank: int) -> Example:
-        return _extended(self.examples[pair], self.near[pair][rank:], self.added.__getitem__)
-
-
-def _extended(example: Example, near: Sequence[int], ids: Callable[[int], list[int]]) -> Example:
-    """Return an example with the first of these neighbours in its source, if there is one."""
-    return replace(example, src=[*example.src, *ids(near[0])]) if near else example
-
-
-def _rounded(lengths: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the keys that pairs are sorted by: rounded target and source lengths."""
-    return [(-(-tgt // _TGT_STEP) * _TGT_STEP, -(-src // 4)) for src, tgt in lengths]
-
-
-def _cuts(widths: Sequence[int], max_tokens: int) -> list[int]:
-    """Return the boundaries of batches in pairs sorted by width."""
-    cuts, first = [0], 0
-    for i, width in enumerate(widths):
-        if (i + 1 - first) * width > max_tokens and i > first:
-            cuts.append(i)
-            first = i
-    return [*cuts, len(widths)]
 
 
 class PairDataModule(pl.LightningDataModule):
@@ -272,8 +100,10 @@ class PairDataModule(pl.LightningDataModule):
 
     def _with_nearest(self, split: str, examples: list[Example]) -> list[Example]:
         """Add the nearest neighbour to each source."""
-        near = self._near(split, examples)
-        return [_extended(*row, self._ids) for row in zip(examples, near, strict=True)]
+        return [
+            replace(example, src=[*example.src, *self._ids(near[0])]) if near else example
+            for example, near in zip(examples, self._near(split, examples), strict=True)
+        ]
 
     def _near(self, split: str, examples: Sequence[Example]) -> list[Sequence[int]]:
         if self.neighbours is None:

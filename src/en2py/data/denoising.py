@@ -1,11 +1,13 @@
 """Denoise code: write the spans that marks replace (T5; Raffel et al., 2020, section 3.1.4)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch.utils.data import Dataset
 
 from en2py.data.batch import Batch, Example, collate
+from en2py.data.epoch_batches import EpochBatches
 from en2py.data.vocab import Vocab
 
 NOISE = 0.15  # share of the tokens
@@ -108,3 +110,21 @@ class WithDenoised(Dataset[Batch]):
         start = rng.randint(0, max(0, len(example.tgt) - self.longest))
         src, tgt = denoised(example.tgt[start : start + self.longest], self.marks, rng)
         return Example(example.index, src, tgt)
+
+
+class DenoisedBatches(EpochBatches):
+    """Batches of `WithDenoised`: those of an epoch have their own variants.
+
+    Args:
+        n_extra: Variants per epoch; they are behind the pairs.
+        others: Arguments of `EpochBatches`.
+    """
+
+    def __init__(self, n_extra: int, *others: Any) -> None:
+        super().__init__(*others)
+        self.n_extra = n_extra
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first, step = len(self._keys) - self.n_extra, self.epoch * self.n_extra
+        for batch in super().__iter__():
+            yield [i + step if i >= first else i for i in batch]
