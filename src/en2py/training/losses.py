@@ -27,16 +27,19 @@ class CrossEntropy(nn.Module):
         label_smoothing: Share of each target spread over all tokens (Szegedy et al., 2016).
     """
 
+    weights: Tensor | None  # of each token of the vocabulary, [V]; None: all are equal
+
     def __init__(self, vocab: Vocab, *, label_smoothing: ProperFraction) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
+        self.register_buffer("weights", None, persistent=False)
 
     def forward(self, hidden: Tensor, projection: nn.Linear, targets: Tensor) -> Tensor:
-        """Return the mean over targets `[N]`, given hidden vectors `[N, D]`."""
-        return linear_cross_entropy(hidden, projection, targets, None, self.label_smoothing)
+        """Return the weighted mean over targets `[N]`, given hidden vectors `[N, D]`."""
+        return linear_cross_entropy(hidden, projection, targets, self.weights, self.label_smoothing)
 
 
-class KeywordWeightedCrossEntropy(nn.Module):
+class KeywordWeightedCrossEntropy(CrossEntropy):
     """Cross-entropy with a weight per token; the mean divides by the sum of the weights.
 
     A token of several kinds has the first weight of keyword, frequent, other.
@@ -61,20 +64,14 @@ class KeywordWeightedCrossEntropy(nn.Module):
         other_weight: PositiveFloat,
         label_smoothing: ProperFraction,
     ) -> None:
-        super().__init__()
-        self.label_smoothing = label_smoothing
+        super().__init__(vocab, label_smoothing=label_smoothing)
         n_special = len(SPECIAL_TOKENS)
         ordinary = range(n_special, len(vocab))
         weights = torch.full((len(vocab),), float(other_weight))
         by_frequency = sorted(ordinary, key=lambda i: -vocab.counts[i])  # stable: ties by id
         weights[by_frequency[:n_frequent]] = frequent_weight
         weights[[i for i in ordinary if shapes_program(vocab.tokens[i])]] = keyword_weight
-        self.weights: Tensor
         self.register_buffer("weights", weights, persistent=False)
-
-    def forward(self, hidden: Tensor, projection: nn.Linear, targets: Tensor) -> Tensor:
-        """Return the weighted mean over targets `[N]`, given hidden vectors `[N, D]`."""
-        return linear_cross_entropy(hidden, projection, targets, self.weights, self.label_smoothing)
 
 
 def normalizer(loss: nn.Module, targets: Tensor) -> Tensor:

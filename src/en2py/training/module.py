@@ -30,6 +30,7 @@ from en2py.models.transformer import Transformer
 from en2py.training.losses import normalizer
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
+_SCORED_TOKENS = 4096  # padded target tokens of a batch of `likelihoods`
 Search = Callable[[Model | Engine, Tensor, Vocab], list[list[Hypothesis]]]
 
 
@@ -104,12 +105,9 @@ class Seq2SeqModule(pl.LightningModule):
         # Not searched for NaN, for that would synchronise with the device in every step.
         self.train_loss = _WeightedMean(nan_strategy="disable")
         self.train_loss.persistent(True)
-        self.eval_metrics = nn.ModuleDict(
-            {name: TokenMetrics(tgt_vocab) for name in ("val_split", "train_split", "test_split")}
-        )
-        self.eval_losses = nn.ModuleDict(
-            {name: MeanMetric() for name in ("val_split", "train_split", "test_split")}
-        )
+        names = ("val_split", "train_split", "test_split")  # a ModuleDict refuses `train`
+        self.eval_metrics = nn.ModuleDict({name: TokenMetrics(tgt_vocab) for name in names})
+        self.eval_losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self._freeze(epoch=0)
 
     # -- training ---------------------------------------------------------------------------------
@@ -155,7 +153,7 @@ class Seq2SeqModule(pl.LightningModule):
         It is the mean over the batches, of weighted losses by the sum of their weights.
         """
         self.log("train/loss", self.train_loss.compute())
-        self._log_epoch()
+        self._log_epoch_number()
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped after each update."""
@@ -202,7 +200,7 @@ class Seq2SeqModule(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return the places of the examples in their split, and their token counts."""
         scored = self._score(batch)
-        metrics: Any = self.eval_metrics["test_split"]
+        metrics, _ = self._metrics("test")
         owners = torch.arange(len(batch.indices), device=batch.src.device)[:, None]
         owners = owners.expand_as(batch.tgt_mask)[batch.tgt_mask]  # [N]
         table = metrics.per_example(scored[0], owners, len(batch.indices))
@@ -217,19 +215,21 @@ class Seq2SeqModule(pl.LightningModule):
 
     def _update_metrics(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
         """Update the metrics and the mean loss of a split by a batch."""
-        scores, value = scored
-        metrics: Any = self.eval_metrics[f"{split}_split"]
+        (scores, value), (metrics, loss) = scored, self._metrics(split)
         metrics.update(scores, n_characters=batch.n_characters, spelling_bits=batch.spelling_bits)
-        loss: Any = self.eval_losses[f"{split}_split"]
         loss.update(value, weight=normalizer(self.loss, scores.targets))
+
+    def _metrics(self, split: str) -> tuple[Any, Any]:
+        """Return the token metrics and the mean loss of a split."""
+        return self.eval_metrics[f"{split}_split"], self.eval_losses[f"{split}_split"]
 
     def on_validation_epoch_end(self) -> None:
         """Log the same metrics for validation and training, and the generalisation gap."""
         nll = {split: self._log_split(split) for split in EVAL_SPLITS}
         self.log("gap/nll", nll["val"] - nll["train"])
-        self._log_epoch()
+        self._log_epoch_number()
 
-    def _log_epoch(self) -> None:
+    def _log_epoch_number(self) -> None:
         """Log the number of the epoch, from 1; Lightning itself would count from 0."""
         self.log("epoch", float(self.current_epoch + 1))
 
@@ -238,14 +238,13 @@ class Seq2SeqModule(pl.LightningModule):
         self._log_split("test")
 
     def _log_split(self, split: str) -> Tensor:
-        metrics: Any = self.eval_metrics[f"{split}_split"]
-        values: dict[str, Tensor] = metrics.compute()
-        metrics.reset()
+        metrics, loss = self._metrics(split)
+        values: dict[str, Tensor] = {**metrics.compute()}
+        # `train/loss` is the running mean with dropout; that of the sample is in eval mode.
+        values["eval_loss" if split == "train" else "loss"] = loss.compute()
         for name, value in values.items():
             self.log(f"{split}/{name}", value)
-        loss: Any = self.eval_losses[f"{split}_split"]
-        # `train/loss` is the running mean with dropout; that of the sample is in eval mode.
-        self.log(f"{split}/loss" if split != "train" else "train/eval_loss", loss.compute())
+        metrics.reset()
         loss.reset()
         return values["nll"]
 
@@ -356,7 +355,7 @@ class Seq2SeqModule(pl.LightningModule):
 
     @torch.inference_mode()
     def likelihoods(
-        self, descriptions: Sequence[str], codes: Sequence[str], max_tokens: int = 4096
+        self, descriptions: Sequence[str], codes: Sequence[str]
     ) -> list[tuple[float, int]]:
         """Return the negative log-likelihood in nats of programs, and their tokens with EOS.
 
@@ -366,7 +365,6 @@ class Seq2SeqModule(pl.LightningModule):
         Args:
             descriptions: The task of each program.
             codes: The programs.
-            max_tokens: Padded target tokens per batch.
         """
         distinct = list(dict.fromkeys(descriptions))
         sources = dict(
@@ -382,7 +380,7 @@ class Seq2SeqModule(pl.LightningModule):
         found = [(0.0, 1)] * len(examples)
         with self._without_dropout():
             while examples:
-                n = max(1, max_tokens // (len(examples[0].tgt) + 1))
+                n = max(1, _SCORED_TOKENS // (len(examples[0].tgt) + 1))
                 batch = collate(examples[:n], self.tgt_vocab).to(self.device)
                 nll = torch.split(self._score(batch)[0].nll, batch.tgt_lengths.tolist())
                 sums = [own.sum().item() for own in nll]

@@ -46,6 +46,22 @@ def resumed_config(
     """
     _check_whole(cfg.ckpt_path, checkpoint)
     stored = checkpoint["en2py"]
+    merged, merged_choices = _merged(cfg, overrides, choices, stored)
+    _check_callbacks(merged, choices.get("callbacks", "default"))
+    config: Any = OmegaConf.to_container(merged, resolve=True)
+    config["data"] = locate_data(config, stored.get("files", {}), cfg.ckpt_path)
+    OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
+    _check_changes(stored["config"], config, cfg.ckpt_path)
+    check_effects(config, overrides)
+    _check_optimizer(stored["config"]["optimizer"], config["optimizer"], checkpoint)
+    _check_limits(stored["config"], config, checkpoint, cfg.ckpt_path)
+    return merged, merged_choices
+
+
+def _merged(
+    cfg: DictConfig, overrides: list[str], choices: dict[str, str], stored: Mapping[str, Any]
+) -> tuple[DictConfig, dict[str, str]]:
+    """Return the stored config with what was typed and the options of this run, and its choices."""
     merged = OmegaConf.create(escape(stored["config"]))
     merged_choices = {**stored["choices"], **{g: o for g, o in choices.items() if g in _OWN}}
     own = own_folders(list(HydraConfig.get().overrides.hydra))
@@ -72,31 +88,39 @@ def resumed_config(
                 OmegaConf.update(merged, name, value, merge=False, force_add=True)
         if group in choices:
             merged_choices[group] = choices[group]
-    _check_callbacks(merged, choices.get("callbacks", "default"))
     for key in _OWN:
         OmegaConf.update(merged, key, cfg[key], merge=False, force_add=True)
-    config: Any = OmegaConf.to_container(merged, resolve=True)
-    config["data"] = locate_data(config, stored.get("files", {}), cfg.ckpt_path)
-    OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
+    return merged, merged_choices
+
+
+def _check_changes(stored: Mapping[str, Any], config: Mapping[str, Any], path: str) -> None:
+    """Raise if the weights of the checkpoint depend on a changed value."""
     changed = [
         line
         for key in config
         if key not in _CHANGEABLE
-        for line in differences({key: stored["config"].get(key)}, {key: config[key]})
+        for line in differences({key: stored.get(key)}, {key: config[key]})
         # A file may have moved; its content is compared later.
         if line.split(":")[0].split(".")[-1] not in DATA_FILES
     ]
-    trained, now = (c["trainer"].get("limit_val_batches") for c in (stored["config"], config))
+    trained, now = (c["trainer"].get("limit_val_batches") for c in (stored, config))
     if trained != now:  # the best value so far would be compared with one of other pairs
         changed.append(f"trainer.limit_val_batches: {trained}, {now}")
     if changed:
         raise UserError(
-            f"the checkpoint '{cfg.ckpt_path}' was trained with other options "
+            f"the checkpoint '{path}' was trained with other options "
             f"(checkpoint, now): {'; '.join(changed[:8])}; "
             "remove them to resume, or use init_from= to start from its weights"
         )
-    check_effects(config, overrides)
-    _check_optimizer(stored["config"]["optimizer"], config["optimizer"], checkpoint)
+
+
+def _check_limits(
+    stored: Mapping[str, Any],
+    config: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
+    path: str,
+) -> None:
+    """Raise if training is complete."""
     limits = {
         "epochs": checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
         "steps": checkpoint["global_step"],
@@ -104,15 +128,14 @@ def resumed_config(
     for unit, done in limits.items():
         limit = config["trainer"].get(f"max_{unit}") or -1
         if 0 <= limit <= done:
-            is_own = limit == stored["config"]["trainer"].get(f"max_{unit}")
+            is_own = limit == stored["trainer"].get(f"max_{unit}")
             raise UserError(
-                f"the checkpoint '{cfg.ckpt_path}' has completed {done} "
+                f"the checkpoint '{path}' has completed {done} "
                 f"{unit.removesuffix('s') if done == 1 else unit}, and "
                 f"trainer.max_{unit}={limit} ends the training there"
                 + " (settings that are not typed are those of the checkpoint)" * is_own
                 + f": type a higher number, for example trainer.max_{unit}={2 * done}"
             )
-    return merged, merged_choices
 
 
 def _check_callbacks(config: DictConfig, option: str) -> None:

@@ -31,14 +31,11 @@ def token_tables(
         (logged,) = trainer.test(module, datamodule.for_evaluation(split), verbose=False)
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
     per_example = dict(all_gather(list(watched.per_example.items())))
-    examples = {example.index: example for example in datamodule.examples[split]}
-    rows = []
-    for place in range(len(datamodule.prepared.splits[split])):
-        own = examples.get(place)
-        counts = per_example.get(place) if own else None
-        rows.append(
-            token_counts(counts, own.n_characters if own else 0, own.spelling_bits if own else 0)
-        )
+    # Pairs that are longer than the model reads or writes have no counts.
+    rows = [token_counts(None, 0, 0)] * len(datamodule.prepared.splits[split])
+    for example in datamodule.examples[split]:
+        table = per_example.get(example.index)
+        rows[example.index] = token_counts(table, example.n_characters, example.spelling_bits)
     return values, {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
 
 

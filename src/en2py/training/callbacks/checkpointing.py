@@ -32,7 +32,7 @@ class BestCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this epoch is the best."""
-        _log_epoch(trainer)
+        _write_metrics(trainer)
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None and float(value) < self.value:
             self.value, self.epoch = float(value), trainer.current_epoch
@@ -151,7 +151,7 @@ class LastCheckpoint(Checkpoint):
             signals.exit_on_signal(self._signal)
 
 
-def _log_epoch(trainer: Trainer) -> None:
+def _write_metrics(trainer: Trainer) -> None:
     """Write the metrics of an epoch to the metrics file before the checkpoint that ends the epoch.
 
     Lightning writes them afterwards: a kill in between would lose them.
