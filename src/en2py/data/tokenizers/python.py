@@ -18,17 +18,24 @@ _STRING_END = {getattr(kinds, name, -1) for name in ("FSTRING_END", "TSTRING_END
 _LAYOUT = {kinds.NEWLINE: NEWLINE, kinds.INDENT: INDENT, kinds.DEDENT: DEDENT}
 _NO_TOKEN = {kinds.COMMENT, kinds.NL, kinds.ENCODING, kinds.ENDMARKER, kinds.TYPE_COMMENT}
 
-# Lexemes of code that `tokenize` does not accept, longest operator first.
+# Patterns of lexemes, for `re.VERBOSE`, longest operator first.
+QUOTED = r"""
+    (?: \"{3}(?:[^\\]|\\.)*?\"{3} | '{3}(?:[^\\]|\\.)*?'{3}
+      | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' )"""
+NUMBER_OR_NAME = r"""
+      0[xXoObB][\da-fA-F_]+
+    | (?: \d[\d_]*(?:\.[\d_]*)? | \.\d[\d_]* ) (?: [eE][+-]?\d[\d_]* )? [jJ]?
+    | \w+"""
+OPERATOR = r"\*\*= | //= | >>= | <<= | \.\.\. | [-+*/%&|^@<>=!:]= | -> | \*\* | // | << | >>"
+
+# Lexemes of code that `tokenize` does not accept.
 _LEXEME = re.compile(
-    r"""
+    rf"""
       (?P<skip> [^\S\n]+ | \#[^\n]* | \\\n )
     | (?P<newline> \n )
-    | (?i:[rbuft]{0,2}) (?: \"{3}(?:[^\\]|\\.)*?\"{3} | '{3}(?:[^\\]|\\.)*?'{3}
-                          | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' )
-    | 0[xXoObB][\da-fA-F_]+
-    | (?: \d[\d_]*(?:\.[\d_]*)? | \.\d[\d_]* ) (?: [eE][+-]?\d[\d_]* )? [jJ]?
-    | \w+
-    | \*\*= | //= | >>= | <<= | \.\.\. | [-+*/%&|^@<>=!:]= | -> | \*\* | // | << | >> | <>
+    | (?i:[rbuft]{{0,2}}) {QUOTED}
+    | {NUMBER_OR_NAME}
+    | {OPERATOR} | <>
     | .
     """,
     re.VERBOSE | re.DOTALL,

@@ -6,34 +6,19 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from en2py.data.tokenizers.protocol import Tokenizer, encodable
+from en2py.data.tokenizers.python import NUMBER_OR_NAME, OPERATOR, QUOTED
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
     from spacy.tokens import Doc, Token
 
 # The prefixes that spaCy splits from a word between white space, one after the other.
-_LEXEME = re.compile(
-    r"""
-      0[xXoObB][\da-fA-F_]+
-    | (?: \d[\d_]*(?:\.[\d_]*)? | \.\d[\d_]* ) (?: [eE][+-]?\d[\d_]* )? [jJ]?
-    | \w+
-    | \*\*= | //= | >>= | <<= | \.\.\.
-    | [-+*/%&|^@<>=!:]= | -> | \*\* | // | << | >>
-    | [^\w\s]
-    """,
-    re.VERBOSE,
-)
+_LEXEME = re.compile(rf"{NUMBER_OR_NAME} | {OPERATOR} | [^\w\s]", re.VERBOSE)
 # Comments are matched only because a quote in a comment opens no string.
 _COMMENT_OR_STRING = re.compile(
-    r"""
-      \#[^\n]*
-    | (?P<string> (?<!\w) (?i: [rbuft]{1,2} )? (?:
-        \"{3}(?:[^\\]|\\.)*?\"{3} | '{3}(?:[^\\]|\\.)*?'{3}
-      | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' ))
-    """,
+    rf"\#[^\n]* | (?P<string> (?<!\w) (?i: [rbuft]{{1,2}} )? {QUOTED} )",
     re.VERBOSE | re.DOTALL,
 )
-
 
 # spaCy's time is at least quadratic in the length of a word: 5,000 `#` take eight seconds.
 _LONG_WORD = re.compile(r"\S{200}(?=\S)")
