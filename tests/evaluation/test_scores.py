@@ -6,7 +6,7 @@ import json
 import pytest
 
 from en2py.data.pairs import Pair
-from en2py.evaluation.metrics.program_metrics import Row, Scores
+from en2py.evaluation.metrics.program_metrics import PairScores, Scores
 from en2py.evaluation.scores import EvaluationRow, run_metrics, write_predictions
 
 
@@ -16,7 +16,7 @@ def scored(name, candidates):
     ones = [[1.0, 1.0]] * n
     tables = {"exact_match": ones, "exact_match_any": ones}
     pairs = [Pair(f"x/{i}", "task", "x = 1", "x") for i in range(n)]
-    scores = Scores({}, [Row("exact", {"compiles": True})] * n, {}, {})
+    scores = Scores({}, [PairScores("exact", {"compiles": True})] * n, {}, {})
     return EvaluationRow(name, "baseline", pairs, candidates, scores, [None] * n, tables, {})
 
 

@@ -9,6 +9,7 @@ Shape letters: N training pairs, M queries, F features.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,13 @@ from en2py.ranges import Length, ProperFraction
 
 ROWS = 256  # queries per block: bounds the memory of the similarity matrix
 WORDS = r"\w+|[^\w\s]"
+# What cosines of TF-IDF are over: words and pairs of words; 3 to 5 characters within words.
+WORD_NGRAMS: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": WORDS, "sublinear_tf": True}
+CHARACTER_NGRAMS: dict[str, Any] = {
+    "ngram_range": (3, 5),
+    "analyzer": "char_wb",
+    "sublinear_tf": True,
+}
 
 Similarities = NDArray[np.float64]
 
@@ -36,10 +44,7 @@ class TfidfIndex:
     def __init__(self, known: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._vectorizers = (
-            TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORDS, sublinear_tf=True),
-            TfidfVectorizer(ngram_range=(3, 5), analyzer="char_wb", sublinear_tf=True),
-        )
+        self._vectorizers = TfidfVectorizer(**WORD_NGRAMS), TfidfVectorizer(**CHARACTER_NGRAMS)
         features = [vectorizer.fit_transform(known) for vectorizer in self._vectorizers]
         self._known = sparse.hstack(features).tocsr()  # [N, F]
 

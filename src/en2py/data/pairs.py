@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass
-class Step:
+class RuleCounts:
     """Counts of one rule: pairs (or lines, in a parser) read, changed and dropped."""
 
     name: str
@@ -53,13 +53,13 @@ class DataReport:
     `warnings` are sentences about data that are probably not what the user expects.
     """
 
-    steps: dict[str, Step] = field(default_factory=dict)
+    steps: dict[str, RuleCounts] = field(default_factory=dict)
     dropped_ids: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def _step(self, rule: str) -> Step:
-        return self.steps.setdefault(rule, Step(rule))
+    def _step(self, rule: str) -> RuleCounts:
+        return self.steps.setdefault(rule, RuleCounts(rule))
 
     def read(self, rule: str, n: int = 1) -> None:
         """Count `n` items that a rule read."""
@@ -85,4 +85,4 @@ class DataReport:
     def from_dict(cls, record: dict[str, Any]) -> "DataReport":
         """Create from `to_dict`."""
         rows = ({**step, "reasons": Counter(step["reasons"])} for step in record["steps"])
-        return cls(**{**record, "steps": {row["name"]: Step(**row) for row in rows}})
+        return cls(**{**record, "steps": {row["name"]: RuleCounts(**row) for row in rows}})

@@ -27,7 +27,7 @@ from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics import program_metrics
 from en2py.evaluation.metrics.bleu import Counts, TrainingCode
-from en2py.evaluation.metrics.program_metrics import Row, Scores
+from en2py.evaluation.metrics.program_metrics import PairScores, Scores
 from en2py.evaluation.metrics.registry import listed, metric
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
@@ -213,7 +213,7 @@ def score_programs(
             )
 
     record, _ = cached(runner.folder, "scores", key, compute)
-    rows = [Row(**row) for row in record["rows"]]
+    rows = [PairScores(**row) for row in record["rows"]]
     scores = Scores(record["values"], rows, record["counts"], record["signatures"])
     ran = runner.run(programs)
     executed = counts_of(ran)

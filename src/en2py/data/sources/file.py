@@ -27,8 +27,8 @@ from en2py.data.syntax import has_assert, parse
 from en2py.errors import UserError, did_you_mean
 
 AUTO = "auto"  # recognise the field by its name
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
-SPLITS |= {"test": "test"}
+SPLIT_NAMES = {"train": "train", "val": "val", "test": "test"}  # in files, to ours
+SPLIT_NAMES |= dict.fromkeys(("valid", "validation", "dev"), "val")
 
 # Fields of description and program in public data sets; the first pair that a file has is taken.
 KNOWN_FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -124,16 +124,16 @@ def read_file(
     recognised: dict[str, str] = {}  # fields to the first file that has them
     for split, file in files.items():
         records = _records(str(file), asked, report, name)
-        found = _Fields(str(file), [record for _, record in records])
-        fields = found.find(asked)
-        own_id_field, own_split_field = found.own(id_field), found.own(split_field)
-        found.check({"id_field": own_id_field, "split_field": own_split_field})
+        names = _FieldNames(str(file), [record for _, record in records])
+        fields = names.find(asked)
+        own_id_field, own_split_field = names.own(id_field), names.own(split_field)
+        names.check({"id_field": own_id_field, "split_field": own_split_field})
         if fields != asked:
             recognised.setdefault(str(fields), str(file))
         for n, (where, record) in enumerate(records, start=1):
             own_id = _value(record, own_id_field)
             number = n if own_id is None else own_id
-            pair_id = f"{name}/{SPLITS[split]}/{number}" if split else f"{name}/{number}"
+            pair_id = f"{name}/{SPLIT_NAMES[split]}/{number}" if split else f"{name}/{number}"
             pair = _pair(record, pair_id, fields, report, name)
             official = _value(record, own_split_field) if own_split_field is not None else split
             if pair is not None and official:
@@ -165,8 +165,8 @@ def _records(path: str, asked: Fields, report: DataReport, name: str) -> list[Lo
     return list(read_records(path, is_pair, count))
 
 
-class _Fields:
-    """The fields of the records of a file.
+class _FieldNames:
+    """The names of the fields in the records of a file, to which settings refer.
 
     Args:
         file: Its path, for messages.
@@ -389,10 +389,10 @@ def _statements(record: Record, field: str | None) -> list[Any]:
 
 def _check_split(split: Any, where: str) -> str:
     plain = _plain(split) if isinstance(split, str) else ""
-    if plain not in SPLITS:
-        near = did_you_mean(str(split), set(SPLITS.values()))
+    if plain not in SPLIT_NAMES:
+        near = did_you_mean(str(split), set(SPLIT_NAMES.values()))
         raise UserError(f"{where}: unknown split {short(split)}{near}")
-    return SPLITS[plain]
+    return SPLIT_NAMES[plain]
 
 
 def _check_files(files: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from en2py.data.duplicates import core_description
-from en2py.data.neighbours import WORDS
+from en2py.data.neighbours import CHARACTER_NGRAMS, WORD_NGRAMS
 from en2py.data.pairs import Pair
 from en2py.evaluation.baselines.retrieval import descriptions
 
@@ -25,27 +25,27 @@ View = tuple[sparse.csr_matrix, sparse.csr_matrix]  # queries [Q, F], training p
 
 def words(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     """Compare words and pairs of words of the descriptions: cosine of TF-IDF."""
-    return _cosine(descriptions, train, queries, ngram_range=(1, 2), token_pattern=WORDS)
+    return _cosine(descriptions, train, queries, **WORD_NGRAMS)
 
 
 def characters(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     """Compare 3 to 5 characters within words of the descriptions: cosine of TF-IDF."""
-    return _cosine(descriptions, train, queries, ngram_range=(3, 5), analyzer="char_wb")
+    return _cosine(descriptions, train, queries, **CHARACTER_NGRAMS)
 
 
 def core_words(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     """Compare the words that name the task: cosine of TF-IDF."""
-    return _cosine(_cores, train, queries, token_pattern=_WORD)
+    return _cosine(_cores, train, queries, token_pattern=_WORD, sublinear_tf=True)
 
 
 def core_characters(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     """Compare characters of the words that name the task: cosine of TF-IDF."""
-    return _cosine(_cores, train, queries, ngram_range=(3, 5), analyzer="char_wb")
+    return _cosine(_cores, train, queries, **CHARACTER_NGRAMS)
 
 
 def code_characters(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     """Compare characters of the query with those of the training program: cosine of TF-IDF."""
-    vectorizer = TfidfVectorizer(ngram_range=(3, 5), analyzer="char_wb", sublinear_tf=True)
+    vectorizer = TfidfVectorizer(**CHARACTER_NGRAMS)
     codes = [_spelled(pair.code) for pair in train]
     vectorizer.fit([*descriptions(train), *codes])
     return vectorizer.transform(descriptions(queries)).tocsr(), vectorizer.transform(codes).tocsr()
@@ -87,7 +87,7 @@ def _cosine(
     queries: Sequence[Pair],
     **settings: object,
 ) -> View:
-    vectorizer = TfidfVectorizer(sublinear_tf=True, **settings)
+    vectorizer = TfidfVectorizer(**settings)
     known = vectorizer.fit_transform([*text(train), _FILLER])[:-1]
     return vectorizer.transform(text(queries)).tocsr(), known.tocsr()
 

@@ -66,7 +66,7 @@ def _program(text: str) -> Program:
 
 
 @dataclass(frozen=True)
-class Row:
+class PairScores:
     """The scores of one pair.
 
     Attributes:
@@ -92,7 +92,7 @@ class Scores:
     """
 
     values: dict[str, float]
-    rows: list[Row]
+    rows: list[PairScores]
     counts: dict[str, list[Counts]]
     signatures: dict[str, str]
 
@@ -129,7 +129,7 @@ def score(
         right = [tuple(dict.fromkeys([reference, *others])) for reference, others in own]
     common, k = (None, None) if training is None else (training.common, training.k)
     score_pair = partial(_score_pair, common, with_code_bleu)
-    rows: list[Row] = []
+    rows: list[PairScores] = []
     counts: dict[str, list[Counts]] = {}
     items = list(zip(outputs, references, right, strict=True))
     scored = map(score_pair, items) if pool is None else pool.map(score_pair, items)
@@ -158,7 +158,7 @@ def _score_pair(
     common: Collection[Ngram] | None,
     with_code_bleu: bool,
     texts: tuple[str, str, tuple[str, ...]],
-) -> tuple[Row, dict[str, Counts]]:
+) -> tuple[PairScores, dict[str, Counts]]:
     """Score a program.
 
     Args:
@@ -171,7 +171,7 @@ def _score_pair(
     """
     output, reference, known = texts
     program, wanted = _program(output), _program(reference)
-    answers = {name: judge(program, wanted) for name, judge in VERDICTS.items()}
+    answers = {name: judge(program, wanted) for name, judge in JUDGES.items()}
     bleu = bleu_counts(output, [reference])
     family: dict[str, Counts] = {
         "bleu": bleu,
@@ -183,11 +183,11 @@ def _score_pair(
     if known:
         family["bleu_any"] = bleu_counts(output, known) if len(known) > 1 else bleu
         for name in JUDGED_BY_ANY:
-            judged = any(VERDICTS[name](program, _program(text)) for text in known[1:])
+            judged = any(JUDGES[name](program, _program(text)) for text in known[1:])
             answers[f"{name}_any"] = bool(answers[name]) or judged
     if common is not None:
         family["crystal_bleu"] = crystal_counts(output, reference, common)
-    return Row(_verdict(program, wanted), answers), family
+    return PairScores(_verdict(program, wanted), answers), family
 
 
 def metric_value(name: str, counts: Counts) -> float:
@@ -233,7 +233,7 @@ def _same_name(output: Program, reference: Program) -> bool | None:
 
 
 # A new metric of single pairs is a line here and an entry of the registry.
-VERDICTS: dict[str, Callable[[Program, Program], Answer]] = {
+JUDGES: dict[str, Callable[[Program, Program], Answer]] = {
     "exact_match": lambda output, reference: output.text == reference.text,
     "exact_match_ast": lambda output, reference: _same(output.parsed[0], reference.parsed[0]),
     "exact_match_renamed": lambda output, reference: _same(output.parsed[1], reference.parsed[1]),
