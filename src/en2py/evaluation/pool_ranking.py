@@ -23,14 +23,14 @@ from en2py.data.files import file_digest
 from en2py.data.pairs import Pair
 from en2py.data.syntax import ast_text
 from en2py.evaluation.baselines.candidates import (
-    Candidates,
     Floats,
+    Places,
     expected,
     find_candidates,
     find_training_candidates,
     softmax,
 )
-from en2py.evaluation.baselines.program_bleu import log_bleu, program_ngrams
+from en2py.evaluation.baselines.program_bleu import bleu_against, bleu_among, program_ngrams
 from en2py.evaluation.baselines.ranker import FEATURES, fit
 from en2py.evaluation.baselines.votes import Agreement
 from en2py.evaluation.behaviour.cached import execution_key
@@ -65,17 +65,24 @@ class PoolWeights:
 
 @dataclass(frozen=True)
 class _Pools:
-    """The pools of queries.
+    """The pools of queries, of up to K programs.
 
     Attributes:
         codes: The distinct programs of all pools, [C].
-        candidates: Those of each query, as places among them. Their features: whether it is
-            written, and its score, which is the log-likelihood per token of a written program and
-            the logit of `ranker` of a retrieved one.
+        places: The programs of each pool, as places among them, [Q, K].
+        are_valid: False where a pool has fewer programs, [Q, K].
+        are_written: Whether the model wrote the program, [Q, K].
+        scores: The log-likelihood per token of a written program, the logit of `ranker` of a
+            retrieved one, [Q, K].
+        bleu: Of each program against each, as in `Candidates`, [Q, K, K].
     """
 
     codes: list[str]
-    candidates: Candidates
+    places: Places
+    are_valid: NDArray[np.bool_]
+    are_written: NDArray[np.bool_]
+    scores: Floats
+    bleu: Floats
 
 
 @dataclass
@@ -129,8 +136,8 @@ class PoolRanker:
             pools = self._pools([descriptions[i] for i in readable], [written[i] for i in readable])
             values = _values(pools, self._agreement(pools), weights)
             order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
-            ranked = np.take_along_axis(pools.candidates.places, order, axis=1)
-            are_valid = np.take_along_axis(pools.candidates.are_valid, order, axis=1)
+            ranked = np.take_along_axis(pools.places, order, axis=1)
+            are_valid = np.take_along_axis(pools.are_valid, order, axis=1)
             for place, own, valid in zip(readable, ranked, are_valid, strict=True):
                 found[place] = [pools.codes[i] for i in own[valid]]
         return found
@@ -154,16 +161,10 @@ class PoolRanker:
         pools = self._pools([pair.description for pair in validation], written)
         references = [pair.code for pair in validation]
         known, wanted = program_ngrams(pools.codes, references)
-        found = pools.candidates
-        bleu = np.stack(
-            [
-                np.exp(log_bleu(known.rows(own), wanted.rows([place])))[0]
-                for place, own in enumerate(found.places)
-            ]
-        )
+        bleu = bleu_against(known, pools.places, wanted)
         agreement = self._agreement(pools, references)
         own_places = len(pools.codes) + np.arange(len(references))
-        agrees = agreement.between(own_places[:, None], found.places) & found.are_valid
+        agrees = agreement.between(own_places[:, None], pools.places) & pools.are_valid
         is_callable = agreement.between(own_places, own_places)
 
         def means(weights: PoolWeights) -> dict[str, float]:
@@ -202,21 +203,18 @@ class PoolRanker:
             self._scored.update(zip(new, self.likelihoods(*zip(*new, strict=True)), strict=True))
         numbers: dict[str, int] = {}
         shape = (len(entries), max(map(len, entries)))
-        places, features = np.zeros(shape, dtype=np.intp), np.zeros((*shape, 2))
-        are_valid = np.zeros(shape, dtype=bool)
+        places, scores = np.zeros(shape, dtype=np.intp), np.zeros(shape)
+        are_valid, are_written = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         for q, pool in enumerate(entries):
             for k, (code, is_written, score) in enumerate(pool):
                 if is_written:
                     nll, n_tokens = self._scored[descriptions[q], code]
                     score = -nll / n_tokens
                 places[q, k] = numbers.setdefault(code, len(numbers))
-                features[q, k] = is_written, score
-                are_valid[q, k] = True
+                are_valid[q, k], are_written[q, k], scores[q, k] = True, is_written, score
         codes = list(numbers)
         ngrams, _ = program_ngrams(codes, [])
-        each = (ngrams.rows(own) for own in places)
-        bleu = np.stack([np.exp(log_bleu(own, own)) for own in each])
-        return _Pools(codes, Candidates(places, features, are_valid, bleu))
+        return _Pools(codes, places, are_valid, are_written, scores, bleu_among(ngrams, places))
 
     def _retrieved(self, queries: Sequence[Pair]) -> list[list[tuple[str, float]]]:
         """Return the nearest training programs of each query with their logits of `ranker`."""
@@ -239,7 +237,7 @@ class PoolRanker:
 
     def _agreement(self, pools: _Pools, references: Sequence[str] = ()) -> Agreement:
         """Return which candidates of one pool, and its reference if given, behave alike."""
-        own = zip(pools.candidates.places, pools.candidates.are_valid, strict=True)
+        own = zip(pools.places, pools.are_valid, strict=True)
         compared = [places[valid].tolist() for places, valid in own]
         codes = [*pools.codes, *references]
         for q, _ in enumerate(references):
@@ -250,18 +248,16 @@ class PoolRanker:
 
 def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats:
     """Return the value of each candidate, [Q, K]; -inf where there is none."""
-    found = pools.candidates
-    are_written, scores = found.features[:, :, 0] == 1, found.features[:, :, 1]
     kinds = [
-        (weights.written, are_written, scores * weights.likelihood),
-        (1 - weights.written, ~are_written, scores / weights.temperature),
+        (weights.written, pools.are_written, pools.scores * weights.likelihood),
+        (1 - weights.written, ~pools.are_written, pools.scores / weights.temperature),
     ]
     each = [
-        share * softmax(np.where(own & found.are_valid, logits, -np.inf))
+        share * softmax(np.where(own & pools.are_valid, logits, -np.inf))
         for share, own, logits in kinds
     ]
     mixed = each[0] + each[1]
     shares = mixed / mixed.sum(axis=1, keepdims=True)  # a pool may have one kind alone
-    same: NDArray[np.bool_] = agreement.between(found.places[:, :, None], found.places[:, None])
-    values = expected(found.bleu, shares) + weights.vote_weight * expected(same, shares)
-    return np.where(found.are_valid, values, -np.inf)
+    same: NDArray[np.bool_] = agreement.between(pools.places[:, :, None], pools.places[:, None])
+    values = expected(pools.bleu, shares) + weights.vote_weight * expected(same, shares)
+    return np.where(pools.are_valid, values, -np.inf)

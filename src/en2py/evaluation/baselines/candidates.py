@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.neighbours import ROWS
 from en2py.data.pairs import Pair
-from en2py.evaluation.baselines.program_bleu import ProgramNgrams, log_bleu, program_ngrams
+from en2py.evaluation.baselines.program_bleu import (
+    ProgramNgrams,
+    bleu_against,
+    bleu_among,
+    program_ngrams,
+)
 from en2py.evaluation.baselines.similarities import View
 
 MAX_QUERIES = 2_500  # training pairs used as queries: bounds the time on large data
@@ -120,11 +125,7 @@ def find_training_candidates(
     asked = [train[place] for place in queries.tolist()]
     views = [similarity(train, asked) for similarity in similarities]
     found = _nearest(views, k, ngrams, parts, excluded=groups == groups[queries, None])
-    bleu = [
-        np.exp(log_bleu(ngrams.rows(own), ngrams.rows([query])))[0]
-        for query, own in zip(queries.tolist(), found.places, strict=True)
-    ]
-    return TrainingQueries(queries, found, np.stack(bleu))
+    return TrainingQueries(queries, found, bleu_against(ngrams, found.places, ngrams.rows(queries)))
 
 
 def _nearest(
@@ -153,9 +154,9 @@ def _nearest(
         features.append(np.take_along_axis(values, order[None], axis=2).transpose(1, 2, 0))
         are_valid.append(np.take_along_axis(similarity, order, axis=1) >= 0)
     found = np.concatenate(places)
-    each = (ngrams.rows(own) for own in found)
-    bleu = np.stack([np.exp(log_bleu(own, own)) for own in each])
-    return Candidates(found, np.concatenate(features), np.concatenate(are_valid), bleu)
+    return Candidates(
+        found, np.concatenate(features), np.concatenate(are_valid), bleu_among(ngrams, found)
+    )
 
 
 def softmax(logits: Floats) -> Floats:

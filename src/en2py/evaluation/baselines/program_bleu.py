@@ -1,6 +1,7 @@
 """BLEU of single pairs of programs, for many pairs at once.
 
-Shape letters: H hypotheses, R references, F n-grams with their occurrences.
+Shape letters: H hypotheses, R references, F n-grams with their occurrences, Q queries, K candidates
+of a query.
 """
 
 from collections.abc import Sequence
@@ -67,6 +68,23 @@ def log_bleu(hypotheses: ProgramNgrams, references: ProgramNgrams) -> NDArray[np
         value += np.log(np.maximum(matches.toarray() + added, 1e-9) / total) / NGRAM_ORDER
     value += np.minimum(0, 1 - references.lengths[:, None] / lengths)
     return value
+
+
+def bleu_among(programs: ProgramNgrams, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return `bleu[q, r, h]`: BLEU, 0 to 1, of candidate h against candidate r, [Q, K, K].
+
+    The candidates of a query are places among the programs, [Q, K].
+    """
+    each = (programs.rows(own) for own in places)
+    return np.stack([np.exp(log_bleu(own, own)) for own in each])
+
+
+def bleu_against(
+    programs: ProgramNgrams, places: NDArray[np.intp], references: ProgramNgrams
+) -> NDArray[np.float64]:
+    """Return BLEU, 0 to 1, of each candidate against the reference of its query, [Q, K]."""
+    rows = (log_bleu(programs.rows(own), references.rows([q])) for q, own in enumerate(places))
+    return np.stack([np.exp(row)[0] for row in rows])
 
 
 def occurrences(tokens: Sequence[str]) -> list[tuple[Ngram, int]]:
