@@ -287,18 +287,18 @@ def _row(
     clusters: Sequence[Hashable],
     has_other_machines: bool,
 ) -> ResultRow:
-    first = own[0]
-    tested = [key for key in first.values if all(key in run.values for run in own)]
-    validated = [key for key in first.validation if all(key in run.validation for run in own)]
+    first, both = own[0], [*own, *reference]
+    tested = _shared([run.values for run in own])
+    validated = _shared([run.validation for run in own])
     excluded = {key for run in own for key in run.not_comparable}
     differences = {
         key: _difference(key, own, reference, clusters)
-        for key in tested
-        if reference and all(key in run.values for run in reference) and key not in excluded
+        for key in _shared([run.values for run in both])
+        if reference and key not in excluded
     } | {
         f"val/{key}": difference_by_seed(_validation(key, own), _validation(key, reference))
-        for key in validated
-        if reference and all(key in run.validation for run in reference) and key not in excluded
+        for key in _shared([run.validation for run in both])
+        if reference and key not in excluded
     }
     has_other_pairs = any(run.has_other_pairs for run in own)
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
@@ -453,5 +453,9 @@ def _ends(interval: Interval) -> tuple[float | None, float | None]:
 
 
 def _mean_of(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    shared = [key for key in tables[0] if all(key in table for table in tables)]
-    return {key: fmean(table[key] for table in tables) for key in shared}
+    return {key: fmean(table[key] for table in tables) for key in _shared(tables)}
+
+
+def _shared(tables: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the keys that all tables have, in the order of the first."""
+    return [key for key in tables[0] if all(key in table for table in tables)]
