@@ -32,15 +32,26 @@ def with_methods(methods: Sequence[Method]) -> str:
     return f"the {some} {listed([row['words'] for _, row in methods])}"
 
 
+def draw_object(rng: Random, name: str, attributes: Sequence[str]) -> str:
+    """Draw an object of a class with these attributes: `Point(3, 4)`."""
+    return f"{name}({', '.join(str(rng.randint(-2, 20)) for _ in attributes)})"
+
+
+def draw_method_call(rng: Random, method: Method, most: int = 20) -> str:
+    """Draw a call of a method: `area()`, `scale(3)`."""
+    name, row = method
+    return f"{name}({rng.randint(1, most) if 'params' in row else ''})"
+
+
 def container(rng: Random) -> Task | None:
     """Draw a container class with some methods."""
     name = rng.choice(CONTAINERS)
     chosen = rng.sample([*table("classes")["container"].items()], rng.choice((1, 2, 2)))
 
     def call(rng: Random) -> str:
-        method, row = rng.choice(chosen)
+        method = rng.choice(chosen)
         items = [rng.randint(1, 9) for _ in range(rng.randint(3, 5))]
-        return f"{name}({items}).{method}({rng.randint(1, 9) if 'params' in row else ''})"
+        return f"{name}({items}).{draw_method_call(rng, method, most=9)}"
 
     return Task(
         family="container class",
@@ -59,9 +70,8 @@ def record(rng: Random) -> Task | None:
     chosen = rng.sample([*kind["methods"].items()], rng.choice((1, 2, 2)))
 
     def call(rng: Random) -> str:
-        method, row = rng.choice(chosen)
-        given = ", ".join(str(rng.randint(-2, 20)) for _ in attributes)
-        return f"{name}({given}).{method}({rng.randint(1, 20) if 'params' in row else ''})"
+        method = rng.choice(chosen)
+        return f"{draw_object(rng, name, attributes)}.{draw_method_call(rng, method)}"
 
     return Task(
         family=f"class {name}",
@@ -129,21 +139,19 @@ def stateful(rng: Random) -> Task | None:
 
     def use(rng: Random) -> tuple[str, list[str]]:
         """Draw an object and calls of its methods."""
-        given = ", ".join(str(rng.randint(-2, 20)) for _ in kind["attributes"])
-        methods = rng.sample(chosen, 2)
-        calls = [f"{m}({rng.randint(1, 20) if 'params' in row else ''})" for m, row in methods]
-        return f"{name}({given})", calls
+        made = draw_object(rng, name, kind["attributes"])
+        return made, [draw_method_call(rng, method) for method in rng.sample(chosen, 2)]
 
     def call(rng: Random) -> str:
-        created, calls = use(rng)
-        return f"(lambda it: [{', '.join(f'it.{call}' for call in calls)}])({created})"
+        made, calls = use(rng)
+        return f"(lambda it: [{', '.join(f'it.{call}' for call in calls)}])({made})"
 
     code, end, variable = class_code(name, kind["attributes"], chosen), "", name.lower()
     if rng.random() < 0.5:
-        created, calls = use(rng)
+        made, calls = use(rng)
         shown = [f"print({variable}.{call})" for call in calls]
-        code = "\n".join([code, f"{variable} = {created}", *shown])
-        end = f", then create {created} and print {' and '.join(calls)}"
+        code = "\n".join([code, f"{variable} = {made}", *shown])
+        end = f", then create {made} and print {' and '.join(calls)}"
     what = f"{name} with {listed(kind['attributes'])} and {with_methods(chosen)}"
     parts = (f"class:{name}", "form:calls" if end else "form:class")
     return Task(

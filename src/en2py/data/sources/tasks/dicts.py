@@ -7,7 +7,7 @@ from en2py.data.sources.tasks.primitives import Check, draw_change, draw_check, 
 from en2py.data.sources.tasks.sources import Source, entries
 from en2py.data.sources.tasks.streams import HOW
 from en2py.data.sources.tasks.tables import table
-from en2py.data.sources.tasks.task import Task, block, either, function, guarded
+from en2py.data.sources.tasks.task import Task, block, either, fill, function, guarded
 
 LOOP_HOW = ("", "using a dictionary comprehension", "with a dictionary comprehension")
 
@@ -140,13 +140,13 @@ def merge(rng: Random) -> Task | None:
     on_value = rng.random() < 0.5
     check = draw_check(rng, "number" if on_value else "word")
     only = rng.random() < 0.5
-    value = expr.replace("{a}", "first[key]").replace("{b}", "second[key]")
+    value = fill(expr, a="first[key]", b="second[key]")
     test = check.on("first[key]" if on_value else "key")
     if only:
         lines = [f"return {{key: {value} for key in first if key in second and {test}}}"]
     else:
-        inner = expr.replace("{a}", "result[key]").replace("{b}", "value")
-        body = either("key in result", f"result[key] = {inner}", "result[key] = value")
+        both = fill(expr, a="result[key]", b="value")
+        body = either("key in result", f"result[key] = {both}", "result[key] = value")
         body = guarded(check.on(place(on_value)), body)
         loop = f"for key, value in second.items():\n{block([body])}"
         lines = ["result = dict(first)", loop, "return result"]

@@ -6,7 +6,7 @@ from en2py.data.sources.tasks.english import QUESTIONS, in_third_person, listed
 from en2py.data.sources.tasks.primitives import Change, draw_change, draw_check, named
 from en2py.data.sources.tasks.stages import is_trivial
 from en2py.data.sources.tasks.tables import table
-from en2py.data.sources.tasks.task import FUNCTION, Task, function
+from en2py.data.sources.tasks.task import FUNCTION, Task, fill, function
 
 COMPARISONS = {"greater", "less", "at_least", "at_most", "between", "positive", "negative"}
 LABELS = ("yes no", "pass fail", "good bad", "fizz buzz", "hit miss", "accept reject")
@@ -29,7 +29,7 @@ def arithmetic(rng: Random) -> Task | None:
     if after and after.name == "factorial":
         return None
     a, b = (change.on("a"), change.on("b")) if change else ("a", "b")
-    value = template.replace("{a}", f"({a})").replace("{b}", f"({b})")
+    value = fill(template, a=f"({a})", b=f"({b})")
     value = after.on(value) if after else check.on(value) if check else value
     code = function("check_pair" if check else "combine", "a, b", f"return {value}")
 
