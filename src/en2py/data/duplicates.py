@@ -150,15 +150,10 @@ def _is_near(one: dict[int, int], size: int, other: dict[int, int], other_size: 
 def without_duplicates(
     pairs: Sequence[Pair], prints: Sequence[Fingerprint], report: DataReport
 ) -> list[int]:
-    """Keep the first of pairs with equal descriptions and equal syntax trees.
+    """Keep the first of pairs with equal descriptions and equal syntax trees; count the others.
 
     Descriptions are compared without case, numbers and punctuation. Different descriptions of the
     same program stay: they are paraphrases.
-
-    Args:
-        pairs: All pairs.
-        prints: Their fingerprints.
-        report: Counts the dropped pairs.
 
     Returns:
         The positions of the pairs to keep.
@@ -182,9 +177,6 @@ def without_duplicates(
 
 def group_near_duplicates(prints: Sequence[Fingerprint]) -> list[int]:
     """Compute the connected components of the near-duplicate relation.
-
-    Args:
-        prints: One fingerprint per pair.
 
     Returns:
         For each pair the position of the first pair of its group.
@@ -230,10 +222,6 @@ def measure_leakage(
     train: Sequence[Fingerprint], held_out: Sequence[Fingerprint]
 ) -> dict[str, float]:
     """Measure which shares of a held-out split have a near-duplicate in train.
-
-    Args:
-        train: Training pairs.
-        held_out: Validation or test pairs.
 
     Returns:
         Shares (0 to 1) by the keys of `LEAKAGE`.

@@ -256,12 +256,8 @@ def _warnings(
 ) -> list[str]:
     """Return warnings about data that are probably not what the user expects.
 
-    Args:
-        total: Number of pairs read.
-        n_unparsable: Of these, the programs that do not parse.
-        pairs: The cleaned pairs.
-        prints: Their fingerprints.
-        report: The report, with the sizes of the splits.
+    Of `total` pairs read, the programs of `n_unparsable` do not parse; `pairs` are the cleaned
+    ones. The report has the sizes of the splits.
     """
     found = []
     if 2 * n_unparsable > total:

@@ -32,12 +32,7 @@ def parse(code: str) -> ast.Module | None:
 
 
 def compile_error(code: str, flags: int = 0) -> Exception | None:
-    """Return why a program does not compile, None if it does; it is not run.
-
-    Args:
-        code: The program.
-        flags: Of `compile`.
-    """
+    """Return why a program does not compile with these flags, None if it does; it is not run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `x is 1`, invalid escapes
         try:

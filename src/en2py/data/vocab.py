@@ -79,14 +79,10 @@ BITS_PER_BYTE = 8
 
 
 def spelling_bits(tokens: Iterable[str], vocab: Vocab) -> int:
-    """Return the cost in bits of the tokens that are not in a vocabulary.
+    """Return the cost in bits of the tokens of a program that are not in the target vocabulary.
 
     A model that predicts `<unk>` has not predicted the token. To compare models with different
     vocabularies, the spelling is added: the UTF-8 bytes and an end mark, each as one of 256.
-
-    Args:
-        tokens: The tokens of a reference program.
-        vocab: The target vocabulary.
     """
     unknown = [token for token in tokens if token not in vocab]
     return BITS_PER_BYTE * sum(len(token.encode(errors="surrogatepass")) + 1 for token in unknown)

@@ -86,15 +86,7 @@ class RunMetrics:
 
 
 def values_of(name: str, counts: Floats) -> Floats:
-    """Return a metric's values from rows of summed counts; NaN if it applies to no pair.
-
-    Args:
-        name: The metric.
-        counts: `[R, C]`.
-
-    Returns:
-        `[R]`.
-    """
+    """Return a metric `[R]` from rows of summed counts `[R, C]`; NaN if it applies to no pair."""
     if counts.shape[1] > 2:
         return np.array(
             [metric_value(name, row.tolist()) if row.any() else math.nan for row in counts]
@@ -186,12 +178,7 @@ def make_rows(
 
 
 def reference_name(runs: Sequence[RunMetrics], varied: Sequence[str] | None = None) -> str:
-    """Return the name of the reference row; empty if there is no model.
-
-    Args:
-        runs: See `make_rows`.
-        varied: See `make_rows`.
-    """
+    """Return the name of the reference row of `make_rows`; empty if there is no model."""
     groups = configurations(runs)
     named = zip(groups, _names(groups, axes(runs) if varied is None else varied), strict=True)
     return next((name for own, name in named if own[0].kind == MODEL), "")
@@ -246,12 +233,7 @@ def _names(
 
 
 def naming_axes(models: Sequence[Mapping[str, str]], varied: Sequence[str]) -> list[str]:
-    """Return the axes that name rows: up to three, else the fewest that distinguish the rows.
-
-    Args:
-        models: The settings of each row.
-        varied: All axes.
-    """
+    """Return the axes that name rows: up to three, else the fewest that distinguish the rows."""
 
     def n_distinct(keys: Sequence[str]) -> int:
         return len({tuple(setting(own, key) for key in keys) for own in models})

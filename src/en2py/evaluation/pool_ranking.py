@@ -123,13 +123,7 @@ class PoolRanker:
     def rank(
         self, descriptions: Sequence[str], written: Sequence[Sequence[str]], weights: PoolWeights
     ) -> list[list[str]]:
-        """Return the best programs per description, best first; none where the model wrote none.
-
-        Args:
-            descriptions: The descriptions.
-            written: Programs of the model for each.
-            weights: Of `fit`.
-        """
+        """Return the best programs per description, best first; none where the model wrote none."""
         found: list[list[str]] = [[] for _ in descriptions]
         readable = [place for place, own in enumerate(written) if own]
         if readable:
@@ -145,14 +139,10 @@ class PoolRanker:
     def fit(
         self, validation: Sequence[Pair], written: Sequence[Sequence[str]]
     ) -> tuple[PoolWeights, dict[str, float]]:
-        """Choose the weights on validation pairs.
+        """Choose the weights on validation pairs, given the programs of the model for each.
 
         They are those of a small grid with the highest sum of two means over the chosen programs:
         BLEU against the reference, and agreement in behaviour with it.
-
-        Args:
-            validation: The pairs.
-            written: Programs of the model for each.
 
         Returns:
             The weights; and the means: `bleu`, 0 to 1, and `agrees`, over the references that can

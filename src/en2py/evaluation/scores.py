@@ -244,9 +244,7 @@ def distinct_samples(
 ) -> list[dict[str, Any]]:
     """Return the distinct programs of a pair, how often each was drawn, and whether it is right.
 
-    Args:
-        programs: As drawn.
-        ran: Their results; None where the pair has neither tests nor an oracle.
+    None: the pair has neither tests nor an oracle.
     """
     results, n_drawn = dict(zip(programs, ran, strict=True)), Counter(programs)
     return [

@@ -106,11 +106,7 @@ def unpaired_over_seeds(a: Sequence[float], b: Sequence[float]) -> Interval:
     """Return the mean of B minus that of A over other seeds, with Welch's t interval.
 
     Welch (1947), The Generalization of "Student's" Problem when Several Different Population
-    Variances are Involved.
-
-    Args:
-        a: At least two values of setting A.
-        b: At least two values of setting B.
+    Variances are Involved. Each has at least two values.
     """
     value, n = math.fsum(b) / len(b) - math.fsum(a) / len(a), min(len(a), len(b))
     if _are_equal(a) and _are_equal(b):

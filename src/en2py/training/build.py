@@ -291,12 +291,9 @@ def precision(wanted: str, accelerator: str = "auto") -> Any:
 
 
 def check_devices(section: Config) -> None:
-    """Refuse a trainer section whose accelerator or devices this machine lacks.
+    """Refuse the section `trainer` if this machine lacks its accelerator or devices.
 
     A CPU has any number of devices: each is a process.
-
-    Args:
-        section: `trainer` of the config.
     """
     accelerator, devices = section["accelerator"], section.get("devices", 1)
     kind = "mps" if accelerator == "mps" else "cuda"
@@ -328,11 +325,8 @@ def trainer(
 ) -> pl.Trainer:
     """Return the trainer of a run; it writes `best.ckpt` and `last.ckpt` to `checkpoints/`.
 
-    Args:
-        config: Of the run.
-        folder: Of the run.
-        loggers: The first writes `metrics.csv`.
-        more_callbacks: Besides those of the config, which are part of the run's name.
+    The first logger writes `metrics.csv`. More callbacks than those of the config are no part of
+    the run's name.
     """
     saves = config["checkpoints"]
     files = folder / "checkpoints"

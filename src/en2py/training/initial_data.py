@@ -47,11 +47,6 @@ def initial_data(
 def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequence[Pair]) -> int:
     """Count the held-out pairs with a near-duplicate among the pairs of the initial weights.
 
-    Args:
-        config: The config of a run.
-        prepared: Its data.
-        pairs: Held-out pairs of these data.
-
     Raises:
         UserError: If a checkpoint cannot be read, or its data are not found.
     """

@@ -23,11 +23,7 @@ _TOKEN_ROWS = {
 
 
 def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[str]:
-    """Copy the weights of a checkpoint that have the same shape into a module.
-
-    Args:
-        checkpoint: The loaded checkpoint.
-        module: Changed in place.
+    """Copy the weights of a loaded checkpoint that have the same shape into a module, in place.
 
     Returns:
         Lines for the log: the number of copied weights, the names of the others.

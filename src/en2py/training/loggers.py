@@ -268,9 +268,7 @@ def _reason(error: Exception) -> str:
 def training_loggers(run: Run, n_parameters: int) -> list[Logger]:
     """Return the configured loggers of a training run, besides `metrics.csv`.
 
-    Args:
-        run: The run.
-        n_parameters: Of the model; part of the logged config.
+    The number of parameters is a part of the logged config.
 
     Raises:
         UserError: If TensorBoard or MLflow does not start.
@@ -296,14 +294,9 @@ def training_loggers(run: Run, n_parameters: int) -> list[Logger]:
 
 
 def log_checkpoint(logger: Logger, sections: Mapping[str, Any], path: Path) -> None:
-    """Upload the best checkpoint of a run by W&B or MLflow, if their sections ask for it.
+    """Upload the best checkpoint of a run by W&B or MLflow, if the sections of `logger` ask for it.
 
     Lightning uploads only files of its `ModelCheckpoint`: those of `keep_every_n_epochs`.
-
-    Args:
-        logger: One of `training_loggers`.
-        sections: `logger` of the config.
-        path: The file.
     """
     if isinstance(logger, FaultTolerantWandbLogger) and sections["wandb"]["log_checkpoints"]:
         logger.log_checkpoint(path)
@@ -359,9 +352,7 @@ def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
 def log_finished_run(run: Run, result: Mapping[str, Any]) -> None:
     """Log the result of a finished run to a W&B sweep, whose agent waits for it.
 
-    Args:
-        run: A run whose configuration the agent has chosen again.
-        result: Its `result.json`.
+    The agent has chosen the configuration of the run again.
     """
     logger = _wandb_logger_of(run, run.config["logger"]["wandb"], {"choices": run.choices})
     metrics = metrics_of(result)
@@ -374,13 +365,9 @@ def log_finished_run(run: Run, result: Mapping[str, Any]) -> None:
 def log_evaluated_run(
     folder: Path, study: str, values: Mapping[str, float], section: Mapping[str, Any]
 ) -> None:
-    """Log the metrics of an evaluation to the W&B run of a trained run.
+    """Log the metrics of an evaluation, by names with their split, to the W&B run of a trained run.
 
-    Args:
-        folder: The folder of the run, named after it.
-        study: The study that the run was trained in.
-        values: Metric, with its split, to value.
-        section: `logger.wandb`.
+    The folder is named after the run; it was trained in the study.
     """
     logger = wandb_logger(
         {**section, "tags": [], "notes": None},  # they would replace those of the training
@@ -403,12 +390,7 @@ def log_results(
 ) -> None:
     """Log the results of an evaluation as a W&B run of the type `evaluation`.
 
-    Args:
-        results: Results of the evaluation.
-        section: `logger.wandb`.
-        folder: Folder of the report; W&B stores offline runs in it.
-        study: The study of the evaluated runs, the group of the W&B run.
-        checkpoints: The SHA-256 of each evaluated checkpoint.
+    The study, of the evaluated runs, is the group of the W&B run; `checkpoints` are SHA-256.
     """
     name = f"{results.title}, {results.data['part']}"
     logger = wandb_logger(

@@ -361,10 +361,6 @@ class Seq2SeqModule(pl.LightningModule):
 
         Unknown tokens are charged for their spelling. Of a program that is longer than the model
         writes the beginning is scored.
-
-        Args:
-            descriptions: The task of each program.
-            codes: The programs.
         """
         distinct = list(dict.fromkeys(descriptions))
         sources = dict(
@@ -407,9 +403,7 @@ class Seq2SeqModule(pl.LightningModule):
     def tokenize_description(self, description: str, name: str) -> list[str]:
         """Return the tokens of a description, cleaned as those of the training data.
 
-        Args:
-            description: A task in English.
-            name: What the error message calls it.
+        The name is what an error message calls it.
 
         Raises:
             UserError: If it is no text, or is empty or too long.
@@ -430,10 +424,6 @@ class Seq2SeqModule(pl.LightningModule):
 
     def unknown_words(self, description: str, name: str) -> list[str]:
         """Return the words of a description that are not in the vocabulary.
-
-        Args:
-            description: A task in English.
-            name: What the error message calls it.
 
         Raises:
             UserError: If it is no text, is empty or too long, or has no known word.
@@ -468,11 +458,7 @@ class Seq2SeqModule(pl.LightningModule):
     def attention(
         self, description: str, code: str
     ) -> tuple[dict[str, tuple[list[str], list[str]]], dict[str, Tensor]]:
-        """Return the attention maps of a description and a program.
-
-        Args:
-            description: The task.
-            code: The program, a generated one or a reference.
+        """Return the attention maps of a description and a program, a generated one or a reference.
 
         Returns:
             Per kind (`cross`, `encoder`, `decoder`) the labels of rows and columns, and the weights

@@ -194,10 +194,7 @@ def find_checkpoint(
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Find the checkpoint to resume from: that of the run's own folder, else the named one.
 
-    Args:
-        run_folder: Folder of the run, with the checkpoints of an earlier process.
-        named: The checkpoint of `ckpt_path=`, loaded.
-        ckpt_path: Its file.
+    The own folder has checkpoints of an earlier process; the named one is that of `ckpt_path=`.
 
     Returns:
         The checkpoint and its file; None twice for a new run.
@@ -220,12 +217,7 @@ def find_checkpoint(
 def _copy_best(path: Path, checkpoint: Mapping[str, Any], run_folder: Path) -> None:
     """Copy the best checkpoint so far with its metrics: the resumed run may not improve on it.
 
-    A `best.ckpt` that is later than the checkpoint is the result of other settings.
-
-    Args:
-        path: The checkpoint to resume from.
-        checkpoint: Its content.
-        run_folder: Folder of the resumed run.
+    A `best.ckpt` that is later than the checkpoint to resume from is the result of other settings.
     """
     best, state = path.with_name("best.ckpt"), checkpoint["callbacks"][BestCheckpoint.__qualname__]
     if not is_valid(best) or (stored := load_checkpoint(best))["epoch"] != state["epoch"]:

@@ -166,12 +166,8 @@ class Run:
     ) -> dict[str, Any]:
         """Write `result.json`, which marks the run as finished, and return its content.
 
-        Args:
-            prepared: The data.
-            best: The content of the best checkpoint.
-            test: Its scores on the test split.
-            trainer: After training; its first logger has the rows of `metrics.csv`.
-            seconds: Time of preparation and training, and of testing.
+        It has the scores of the best checkpoint on the test split, and the seconds of preparation
+        with training and of testing. The trainer's first logger has the rows of `metrics.csv`.
         """
         from en2py.training.end_reason import training_end  # torch takes seconds
 

@@ -86,12 +86,7 @@ def generate_programs(
 ) -> list[list[str]]:
     """Return the candidate programs per pair of a split, best first.
 
-    Args:
-        module: The module.
-        datamodule: The data.
-        trainer: Sets device and precision.
-        split: `train`, `val` or `test`.
-        search: Decodes in place of the module's own search.
+    The trainer sets device and precision; `search` decodes in place of the module's own.
     """
     title = f"generating programs for {_PAIRS[split]}"
     with module.searching_with(search or module.search), _watched(trainer, title):
@@ -107,16 +102,10 @@ def generate_programs(
 def draw_attention(
     module: Seq2SeqModule, row: EvaluationRow, folder: Path, kinds: Sequence[str], n_maps: int
 ) -> list[Path]:
-    """Write attention maps of a few samples, a picture per kind and layer.
+    """Write attention maps of a few programs to `attention/`, a picture per kind and layer.
 
-    Maps that were drawn before, of other samples or more of them, are removed.
-
-    Args:
-        module: The module.
-        row: Its programs.
-        folder: The files are written to `attention/` in it.
-        kinds: Some of `cross`, `encoder`, `decoder`.
-        n_maps: Number of samples.
+    The kinds are some of `cross`, `encoder`, `decoder`. Maps that were drawn before, of other
+    samples or more of them, are removed.
     """
     from en2py.evaluation.plots.attention import plot_attention  # imports matplotlib
 

@@ -27,14 +27,7 @@ def limit_lengths(
     min_code: int,
     max_code: int | None,
 ) -> Pair:
-    """Drop pairs whose texts are too short or too long.
-
-    Args:
-        pair: The pair.
-        min_description: Minimum characters of the description.
-        max_description: Maximum characters of the description; None for no limit.
-        min_code: Minimum characters of the code.
-        max_code: Maximum characters of the code; None for no limit.
+    """Drop pairs whose texts have too few or too many characters; None is no limit.
 
     Raises:
         Drop: If a length is outside the limits.

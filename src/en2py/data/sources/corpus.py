@@ -126,12 +126,8 @@ def _mined(
 ) -> list[Pair]:
     """Return the pairs of source trees.
 
-    Args:
-        name: Of the source.
-        roots: First part of the ids to the folder.
-        report: Receives the counts of each rule.
-        undocumented: Take functions without a docstring too.
-        max_pairs: Read files in a random order until there are so many pairs.
+    The keys of `roots` are the first parts of ids. With `max_pairs`, files are read in a random
+    order until there are so many pairs.
     """
     pairs: list[Pair] = []
     counts: Counter[str] = Counter()

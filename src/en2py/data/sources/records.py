@@ -54,11 +54,7 @@ def field_names(records: Iterable[Record]) -> list[str]:
 
 
 def split_folders(path: str) -> dict[str, str]:
-    """Return the folder of each split that Hugging Face `datasets` saved; empty if there is none.
-
-    Args:
-        path: Of a folder that `DatasetDict.save_to_disk` wrote, or any other path.
-    """
+    """Return the folder per split that `DatasetDict.save_to_disk` wrote, empty for other paths."""
     folder = Path(path).expanduser()
     if not (folder / "dataset_dict.json").is_file():
         return {}

@@ -35,13 +35,7 @@ _PARTS = re.compile(
 
 
 class _Pieces(LearnedTokenizer):
-    """Pieces of the tokens of another tokenizer.
-
-    Args:
-        words: The other tokenizer.
-        vocab_size: Number of pieces; from few texts there may be fewer.
-        path: A file with learned pieces, `vocab/pieces.json` of a run; None: learn them.
-    """
+    """Pieces of the tokens of another tokenizer; the arguments are those of `EnglishPieces`."""
 
     _key = "shared_pieces"
 

@@ -18,12 +18,7 @@ _SPECIAL = ("character", "digits", "bool", "function", "none")
 
 
 def evidence(parameter: ast.arg, body: ast.AST) -> dict[str, float]:
-    """Return a weight for each kind of argument, from annotation, name and uses of a parameter.
-
-    Args:
-        parameter: The parameter.
-        body: The function.
-    """
+    """Return a weight for each kind of argument, from annotation, name and uses of a parameter."""
     weights = {kind: -rank / 100 - 1.0 * (kind in _SPECIAL) for rank, kind in enumerate(POOLS)}
     if parameter.annotation is not None:
         written = ast.unparse(parameter.annotation).removeprefix("typing.").strip("'\"")

@@ -42,11 +42,6 @@ def reference_oracles(
 ) -> dict[str, OracleCandidate]:
     """Build the oracle of each reference, or load it from the cache.
 
-    Args:
-        codes: The references.
-        sandbox: Settings of the sandbox.
-        folder: The cache.
-
     Raises:
         UserError: If the sandbox is not available here and the oracles are not in the cache.
     """
@@ -66,11 +61,6 @@ def reference_classes(
     codes: Sequence[str], *, sandbox: Mapping[str, Any], folder: Path
 ) -> dict[str, str]:
     """Return the equivalence class of each program that has an oracle.
-
-    Args:
-        codes: The programs.
-        sandbox: Settings of the sandbox.
-        folder: The cache.
 
     Raises:
         UserError: If the sandbox is not available here and the classes are not in the cache.

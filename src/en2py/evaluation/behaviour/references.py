@@ -51,12 +51,8 @@ def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> lis
     """Build the oracles of references, each distinct text once.
 
     Inputs on which the reference takes more than `CALL_S` are excluded. This depends on the
-    machine, so oracles are built once and stored with the data.
-
-    Args:
-        codes: The references.
-        sandbox: Executes the references.
-        other: A second sandbox with another hash seed, to detect unstable behaviour.
+    machine, so oracles are built once and stored with the data. The other sandbox has another hash
+    seed, to detect unstable behaviour.
 
     Raises:
         ValueError: If both sandboxes have the same hash seed.

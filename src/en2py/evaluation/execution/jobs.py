@@ -12,9 +12,7 @@ T = TypeVar("T")
 def run_jobs(sandbox: Sandbox, jobs: Iterable[Job]) -> list[Outcome]:
     """Run jobs, each distinct one in a fresh process, and return their outcomes in order.
 
-    Args:
-        sandbox: Executes the jobs.
-        jobs: If an iterator, the first ones run while it prepares the others.
+    If they are an iterator, the first ones run while it prepares the others.
     """
     wanted: list[Job] = []
     distinct: dict[Job, None] = {}
@@ -35,11 +33,7 @@ def run_jobs(sandbox: Sandbox, jobs: Iterable[Job]) -> list[Outcome]:
 def run_prepared(
     sandbox: Sandbox, prepared: Iterable[tuple[Job | None, T]]
 ) -> Iterator[tuple[Outcome | None, T]]:
-    """Run the jobs among items of a job and what its outcome is compared with.
-
-    Args:
-        sandbox: Executes the jobs.
-        prepared: If an iterator, the first jobs run while it prepares the others.
+    """Run the jobs among items of a job and what its outcome is compared with, as `run_jobs` does.
 
     Yields:
         The outcome in place of each job; None where there is no job.

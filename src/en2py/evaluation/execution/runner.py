@@ -57,11 +57,9 @@ class ProgramRunner:
     def run(
         self, programs: Sequence[str], places: Sequence[int] | None = None
     ) -> list[ExecutionResult | None]:
-        """Run programs.
+        """Run programs, each against the tests or the oracle of the pair at its place.
 
-        Args:
-            programs: Program texts.
-            places: The place of each one's pair; in order, one for each pair, where None.
+        Without places there is one program for each pair, in order.
 
         Returns:
             The result of each program; None where its pair has neither tests nor an oracle, or
@@ -168,9 +166,7 @@ def counts_at_k(
 ) -> dict[str, list[Counts]]:
     """Return pass@k and behaves@k as counts per pair, each k up to the number of samples.
 
-    Args:
-        ran: The result of each sample, by pair.
-        ks: The values of k.
+    `ran` has the results of the samples of each pair.
     """
     tables: dict[str, list[Counts]] = {}
     for name, against in (("pass", TESTS), ("behaves", FUNCTION)):

@@ -31,11 +31,6 @@ def passes_tests(
     tests call and the reference defines, its entry function is called instead. A class must have
     the expected name, which descriptions of classes contain.
 
-    Args:
-        predictions: Program texts.
-        pairs: The pair of each prediction, with tests.
-        sandbox: Executes the predictions.
-
     Raises:
         ValueError: If a pair has no assert, or a test that does not parse.
     """

@@ -37,10 +37,6 @@ class Edge(NamedTuple):
 def data_flow(root: Node, code: str) -> list[tuple[str, str, list[str]]]:
     """Return the data flow of a program, its names replaced by numbers.
 
-    Args:
-        root: The syntax tree of tree-sitter.
-        code: The program.
-
     Returns:
         Name, relation and sources of each edge; empty for a tree of an unexpected form.
     """

@@ -159,15 +159,10 @@ def _score_pair(
     with_code_bleu: bool,
     texts: tuple[str, str, tuple[str, ...]],
 ) -> tuple[PairScores, dict[str, Counts]]:
-    """Score a program.
+    """Return the scores of a pair, and its counts of the metrics of the BLEU family.
 
-    Args:
-        common: The n-grams that CrystalBLEU ignores; None: it is not computed.
-        with_code_bleu: Whether CodeBLEU is computed.
-        texts: The program, its reference, and all known programs of the description or none.
-
-    Returns:
-        Its row, and its counts of the metrics of the BLEU family.
+    The texts are the program, its reference, and all known programs of the description or none.
+    Without common n-grams, which CrystalBLEU ignores, it is not computed.
     """
     output, reference, known = texts
     program, wanted = _program(output), _program(reference)

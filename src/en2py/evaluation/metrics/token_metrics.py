@@ -104,9 +104,6 @@ class TokenMetrics(Metric):
     """NLL, perplexity, accuracy and bits per character, also per token class.
 
     Sums are accumulated per class in float64, so that the batch size makes no difference.
-
-    Args:
-        vocab: The target vocabulary.
     """
 
     full_state_update = False

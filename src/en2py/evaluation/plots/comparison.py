@@ -36,13 +36,7 @@ _STEPS = [1, 2, 2.5, 5, 10]
 def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> Picture | None:
     """Draw a metric: a dot per row, its 95 % interval as a bar, its seeds as small dots.
 
-    Args:
-        rows: Models, then baselines; rows without the metric are left out.
-        name: The metric; `val/<metric>` is that of validation.
-        reference: Name of the row whose value is drawn as a dotted line.
-
-    Returns:
-        None if no row has the metric.
+    A dotted line is drawn at the value of the reference row. None if no row has the metric.
     """
     estimates = {i: figure_of(row, name) for i, row in enumerate(rows)}
     line = next((e.value for i, e in estimates.items() if e and rows[i].name == reference), None)
@@ -53,12 +47,7 @@ def dot_plot(rows: Sequence[ResultRow], name: str, *, reference: str = "") -> Pi
 def difference_plot(rows: Sequence[ResultRow], name: str) -> Picture | None:
     """Draw the differences from the reference row, with 95 % intervals and a line at 0.
 
-    Args:
-        rows: Rows; those without such a difference are left out.
-        name: The metric.
-
-    Returns:
-        None if no row has the difference.
+    None if no row has the difference.
     """
     differences = {i: row.differences.get(name) for i, row in enumerate(rows)}
     return _draw_dots(metric(name), rows, differences, line=0.0)
@@ -68,17 +57,10 @@ def difference_plot(rows: Sequence[ResultRow], name: str) -> Picture | None:
 def learning_curves(
     rows: Sequence[ResultRow], curves: Mapping[str, Sequence[Mapping[str, float]]], column: str
 ) -> Picture | None:
-    """Draw a logged value over epochs: the mean of a row's runs, a band from lowest to highest run.
+    """Draw a logged value, as `val/nll`, by epoch: the mean of a row's runs, a band of all of them.
 
-    Where some runs of a row have already ended, the line is dotted: the mean of the others.
-
-    Args:
-        rows: Rows with the names of their `runs`; those without curves are left out.
-        curves: Run to rows of its metrics file.
-        column: As logged: `val/nll`.
-
-    Returns:
-        None if no run logged the column.
+    Where some runs of a row have already ended, the line is dotted: the mean of the others. None if
+    no run logged the value. `curves` has the rows of the metrics file of each run.
     """
     part, _, name = column.partition("/")
     how = metric(name)
@@ -120,15 +102,8 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
 
     A thin line joins the rows that differ in this setting alone: parallel lines mean the same
     effect everywhere, crossing lines an interaction. Large dots are means over the combinations of
-    the other settings that were run with every value, so that no value is favoured.
-
-    Args:
-        rows: Model rows with `settings`.
-        setting: A setting that varies.
-        name: The metric; `val/<metric>` is that of validation.
-
-    Returns:
-        None if no two rows with the metric differ in this setting alone.
+    the other settings that were run with every value, so that no value is favoured. None if no two
+    rows with the metric differ in this setting alone.
     """
     how = metric(name)
     found: dict[tuple[tuple[str, str], ...], dict[str, list[float]]] = {}  # by the other settings
@@ -171,13 +146,9 @@ def _draw_dots(
     found: Mapping[int, Estimate | None] | Mapping[int, Difference | None],
     line: float | None,
 ) -> Picture | None:
-    """Draw a dot per row, first row at the top.
+    """Draw a dot per row, first row at the top, and a dotted vertical line.
 
-    Args:
-        how: The metric.
-        rows: All rows.
-        found: Place of a row to its estimate or difference; what is not finite is left out.
-        line: Value of a dotted vertical line.
+    `found` has the estimate or difference of each place; those that are not finite are left out.
     """
     shown = {i: e for i, e in found.items() if e is not None and math.isfinite(e.value)}
     if not shown:

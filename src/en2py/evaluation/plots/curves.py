@@ -36,22 +36,13 @@ _BEST = "#7a2f0b"
 
 
 def plot_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Plot the curves of a run as SVG, PDF and PNG.
-
-    Args:
-        rows: Of its `metrics.csv`, as `read_epochs` returns them.
-        path: Of the pictures, without an ending.
-    """
+    """Plot the curves of a run, its `read_epochs`, as SVG, PDF and PNG; the path has no ending."""
     Picture(curves_figure(rows), "Training and validation curves").write(path)
 
 
 @figure_style()
 def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Plot losses, NLL, accuracy and generation scores by epoch; only what was logged.
-
-    Args:
-        rows: Column to value, without gaps, as `read_epochs` returns them.
-    """
+    """Plot losses, NLL, accuracy and generation scores by epoch; only what was logged."""
     drawn = {column for _, _, lines in _PANELS for column in lines}
     rows = [row for row in rows if drawn & row.keys()]  # not that of the test split, after the end
     logged = {column for row in rows for column in row}

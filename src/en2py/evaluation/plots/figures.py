@@ -84,11 +84,7 @@ class Picture:
         return self._svg({"facecolor": "none"}, ink="currentColor", fonts=_PAGE_FONTS)
 
     def file(self, kind: str) -> bytes:
-        """Return the content of a file, with a margin and a white background.
-
-        Args:
-            kind: One of `FORMATS`.
-        """
+        """Return the content of a file, one of `FORMATS`, with a margin and a white background."""
         with figure_style():
             inches = self.figure.get_size_inches()
             box = mpl.transforms.Bbox.from_extents(0, 0, *inches).padded(_MARGIN / 72)
@@ -100,11 +96,7 @@ class Picture:
             return self._saved(kind, dpi=_DPI, metadata=metadata, **how)
 
     def write(self, path: Path) -> None:
-        """Write a file for each of `FORMATS`.
-
-        Args:
-            path: Without its ending.
-        """
+        """Write a file for each of `FORMATS`; the path has no ending."""
         path.parent.mkdir(parents=True, exist_ok=True)
         for kind in FORMATS:
             write_atomically(path.with_name(f"{path.name}.{kind}"), self.file(kind))
@@ -117,14 +109,9 @@ class Picture:
         return buffer.getvalue()
 
     def _svg(self, how: dict[str, Any], *, ink: str, fonts: str) -> str:
-        """Return SVG with attributes instead of styles.
+        """Return SVG with attributes instead of styles, saved with these arguments.
 
         The policy of a report's page forbids inline styles, and converters differ in CSS.
-
-        Args:
-            how: Arguments of `savefig`.
-            ink: Colour of text and axes.
-            fonts: Font family.
         """
         description = visible(self.description)
         with figure_style():

@@ -13,12 +13,8 @@ from en2py.evaluation.results import Results
 def write_report(folder: Path, results: Results, name: str = "report") -> None:
     """Write `report.html`, which needs no other file and no network, `report.md` and `pictures/`.
 
-    Each picture is an SVG, a PDF and a PNG file. Equal results produce equal bytes.
-
-    Args:
-        folder: Of the files.
-        results: Of the comparison.
-        name: Of the two pages.
+    Each picture is an SVG, a PDF and a PNG file. Equal results produce equal bytes. The two pages
+    may have another name.
     """
     pictures = draw_pictures(results)
     parts = results.title, summarize(results), sections(results, pictures)

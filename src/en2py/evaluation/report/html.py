@@ -26,13 +26,7 @@ _FORMATTER: Any = HtmlFormatter(nowrap=True)
 
 
 def report_html(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
-    """Return the page of a report.
-
-    Args:
-        title: Of the page.
-        summary: Paragraphs at the top.
-        sections: In order.
-    """
+    """Return the page of a report, with the paragraphs of its summary at the top."""
     colours = "\n".join(f".s{i} {{ --own: {colour}; }}" for i, colour in enumerate(PALETTE))
     style = template_text("page.css") + colours
     script = "".join(map(template_text, ("tables.js", "samples.js", "attention.js")))

@@ -32,14 +32,9 @@ def samples_page(
     *,
     n_samples: int = 50,
 ) -> str:
-    """Return a Markdown page of samples, spread evenly over a split.
+    """Return a Markdown page of up to `n_samples` pairs and outputs, spread evenly over a split.
 
-    Args:
-        pairs: The split.
-        outputs: One program per pair, in the same order.
-        verdicts: On the outputs.
-        values: Metric to value over the split.
-        n_samples: Maximum number of pairs on the page.
+    The verdicts are on the outputs, the values of metrics over the split.
     """
     return _render(
         "samples.md.j2",

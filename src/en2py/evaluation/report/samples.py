@@ -29,10 +29,8 @@ def sample_views(
 ) -> dict[str, Any]:
     """Return what the templates show of samples.
 
-    Args:
-        samples: The pairs.
-        names: Of all rows, in the order of the tables.
-        attention: The maps of the page.
+    The names are those of all rows, in the order of the tables; `attention` has the maps of the
+    page.
     """
     maps = {(own.row, own.sample): place for place, own in enumerate(attention)}
     views: list[dict[str, Any]] = []

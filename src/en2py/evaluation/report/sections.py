@@ -59,12 +59,7 @@ class Section:
 
 
 def sections(results: Results, pictures: Pictures) -> list[Section]:
-    """Return the sections of a report in order, without empty ones.
-
-    Args:
-        results: Of the comparison.
-        pictures: As `draw_pictures` returns them.
-    """
+    """Return the sections of a report in order, without empty ones."""
     rows, reference = results.rows, results.reference_row
     differences = differences_table(rows, _ranked_first(results, TABLE), reference=reference)
     failures = failures_table(rows)

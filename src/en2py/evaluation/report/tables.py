@@ -202,12 +202,7 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str]) -> Table:
 
 
 def oracles_tables(oracles: Mapping[str, Any], n_pairs: int) -> list[Table]:
-    """Tabulate `Results.oracles`: how many references can be tested, and why not more.
-
-    Args:
-        oracles: The record.
-        n_pairs: The number of evaluated pairs.
-    """
+    """Tabulate `Results.oracles`: how many references can be tested, and why not more."""
     shares, notes = [], []
     if oracles.get("with tests"):
         shares.append(("pairs with unit tests", oracles["with tests"], n_pairs))

@@ -16,14 +16,10 @@ from en2py.training import signals
 
 
 class BestCheckpoint(Checkpoint):
-    """Save the epoch with the lowest value of a metric in `best.ckpt`.
+    """Save the epoch with the lowest value of a metric in a file, `best.ckpt`.
 
     It is saved after the epoch, so that training can resume from it too. The best value is part
     of the checkpoint. This callback precedes all that save an epoch: it writes the epoch's metrics.
-
-    Args:
-        path: The file.
-        monitor: The metric; lower is better.
     """
 
     def __init__(self, path: Path, monitor: str) -> None:

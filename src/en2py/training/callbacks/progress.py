@@ -95,11 +95,8 @@ class TrainingProgress(Callback):
     def _left(self, trainer: Trainer, done: int) -> float | None:
         """Return the seconds until the last step or `trainer.max_time`, validations included.
 
-        None where no step was timed: the run was resumed at the end of an epoch.
-
-        Args:
-            trainer: The trainer.
-            done: Number of batches done in this epoch.
+        None where no step was timed: the run was resumed at the end of an epoch. Of this epoch
+        `done` batches are done.
         """
         if not self._n_batches:
             return None

@@ -10,9 +10,6 @@ class SeedEachBatch(Callback):
     """Make dropout a function of (seed, epoch, batch).
 
     Lightning does not store the state of the random number generators.
-
-    Args:
-        seed: Of the run.
     """
 
     def __init__(self, seed: int) -> None:

@@ -88,12 +88,7 @@ class Source:
     ) -> Task:
         """Create a task from a program with one function of these elements.
 
-        Args:
-            family: The kind of task.
-            parts: The primitives after this source.
-            code: The program.
-            describe: Draws a clause.
-            **more: More attributes of the task.
+        The parts are the primitives after this source.
         """
         return Task(
             family=family,
