@@ -147,7 +147,7 @@ def is_valid(path: Path) -> bool:
 
 
 def newest_valid(folder: Path, *, whole: bool = False) -> Path | None:
-    """Return the newest valid checkpoint of a folder; if `whole`, of those with more than weights."""
+    """Return the newest valid checkpoint of a folder; `whole`: of those with more than weights."""
     for file in sorted(folder.glob("*.ckpt"), key=lambda f: f.stat().st_mtime, reverse=True):
         try:
             checkpoint = _load(file)
