@@ -5,7 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -114,19 +114,21 @@ def ast_text_renamed(code: str) -> str | None:
     return _attempt(lambda: _dump(_renamed(_parsed(code))))
 
 
-def trees_and(
-    function: Callable[[ast.Module], T | None], code: str
-) -> tuple[str | None, str | None, T | None]:
-    """Return `ast_text`, `ast_text_renamed` and a function of the tree, with parsing once.
+class Trees(NamedTuple, Generic[T]):
+    """The result of `trees_and`; a part is None if it cannot be computed."""
 
-    Returns:
-        The three results; each is None if it cannot be computed.
-    """
+    text: str | None
+    renamed: str | None
+    found: T | None
+
+
+def trees_and(function: Callable[[ast.Module], T | None], code: str) -> Trees[T]:
+    """Return `ast_text`, `ast_text_renamed` and a function of the tree, with parsing once."""
     tree = _attempt(lambda: _parsed(code))
     if tree is None:
-        return None, None, None
+        return Trees(None, None, None)
     found, text = _attempt(lambda: function(tree)), _attempt(lambda: _dump(tree))
-    return text, _attempt(lambda: _dump(_renamed(tree))), found
+    return Trees(text, _attempt(lambda: _dump(_renamed(tree))), found)
 
 
 def first_definition(tree: ast.Module) -> str | None:

@@ -270,16 +270,9 @@ def run_metrics(
         tables = {**row.tables, **row.sampled}
         if row.name == SECOND_HUMAN:  # its programs are themselves among the known ones
             tables = {name: counts for name, counts in tables.items() if not name.endswith("_any")}
-        tables = {
-            name: _masked(_masked(counts, row.is_scored), shared)
-            if metric(name).from_logits
-            else _masked(counts, row.is_scored)
-            for name, counts in tables.items()
-        }
-        validation = {
-            name: _masked(counts, validated) if metric(name).from_logits else counts
-            for name, counts in row.validation.items()
-        }
+        tables = {name: _masked(counts, row.is_scored) for name, counts in tables.items()}
+        tables |= _masked_from_logits(tables, shared)
+        validation = {**row.validation, **_masked_from_logits(row.validation, validated)}
         not_comparable, reasons = _not_comparable(row, models[0] if models else row)
         found.append(
             RunMetrics(
@@ -312,6 +305,12 @@ def _readable(tables: Iterable[Tables]) -> list[bool]:
 
 def _masked(rows: Sequence[Counts], kept: Sequence[bool]) -> list[Counts]:
     return [row if keep else [0.0] * len(row) for row, keep in zip(rows, kept, strict=True)]
+
+
+def _masked_from_logits(tables: Tables, kept: Sequence[bool]) -> Tables:
+    return {
+        name: _masked(counts, kept) for name, counts in tables.items() if metric(name).from_logits
+    }
 
 
 def _values(tables: Tables) -> dict[str, float]:
@@ -359,9 +358,10 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
     return [], []
 
 
-def _note_on_long_pairs(row: EvaluationRow, shared: Mapping[str, Sequence[bool]]) -> list[str]:
-    left = {f"{len(own) - sum(own)} of {len(own)} {what}": all(own) for what, own in shared.items()}
-    counts = [text for text, is_none in left.items() if not is_none]
+def _note_on_long_pairs(row: EvaluationRow, shared: Mapping[str, list[bool]]) -> list[str]:
+    counts = [
+        f"{own.count(False)} of {len(own)} {what}" for what, own in shared.items() if not all(own)
+    ]
     if row.kind == BASELINE or not counts:
         return []
     return [

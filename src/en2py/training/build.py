@@ -145,11 +145,10 @@ def word_vectors(config: Config, prepared: Prepared) -> Vectors:
 
     def build() -> dict[str, Any]:
         sentences = [(item.src, item.tgt) for item in prepared.splits["train"]]
-        vectors = make(settings)(
+        vectors: Vectors = make(settings)(
             sentences, prepared.src_vocab, prepared.tgt_vocab, seed=config["seed"]
         )
-        content: dict[str, Any] = vectors.to_dict()
-        return content
+        return vectors.to_dict()
 
     record, _ = cached(Path(config["cache"]), "vectors", key, build)
     return Vectors.from_dict(record)
@@ -174,7 +173,7 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
         "frozen": list(widths),
         "coverage": vectors.coverage,
     }
-    module = module_from(config, prepared.src_vocab, prepared.tgt_vocab, metadata)
+    module = _module_of_config(config, prepared.src_vocab, prepared.tgt_vocab, metadata)
     module.neighbours = neighbours(config, prepared)
     fill_embeddings(module.model, vectors)
     return module
@@ -192,7 +191,7 @@ def compile_model(module: Seq2SeqModule, mode: str | None) -> None:
         module.model.compile(mode=mode, dynamic=True if mode == "default" else None)
 
 
-def module_from(
+def _module_of_config(
     config: Config, src_vocab: Vocab, tgt_vocab: Vocab, metadata: dict[str, Any]
 ) -> Seq2SeqModule:
     """Return the module that a config describes, for new weights or those of a checkpoint."""
@@ -437,7 +436,7 @@ def module_of(
     """
     metadata = checkpoint["en2py"]
     src_vocab, tgt_vocab = (Vocab.from_dict(metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
-    module = module_from(metadata["config"], src_vocab, tgt_vocab, metadata)
+    module = _module_of_config(metadata["config"], src_vocab, tgt_vocab, metadata)
     module.load_state_dict(checkpoint["state_dict"])
     if (config := metadata["config"]).get("neighbours"):
         remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"

@@ -282,7 +282,8 @@ def training_loggers(run: Run, n_parameters: int) -> list[Logger]:
             found.append(_wandb_logger_of(run, section, config))
             continue
         try:
-            logger = _make_logger(name, section, run)
+            make_logger = _tensorboard_logger if name == "tensorboard" else _mlflow_logger
+            logger = make_logger(section, run)
             logger.log_hyperparams(config)
         except Exception as error:
             raise UserError(
@@ -319,15 +320,14 @@ def _wandb_logger_of(run: Run, section: Mapping[str, Any], config: dict[str, Any
     )
 
 
-def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
-    """Return Lightning's logger of a section; a resumed run continues its record."""
-    if name == "tensorboard":
-        n = n_archived(run.folder)  # an attempt has curves of its own
-        version = f"{run.name}.attempt{n + 1}" if n else run.name
-        logger: Logger = make(section)(
-            save_dir=str(run.folder.parent / "tensorboard"), name="", version=version
-        )
-        return logger
+def _tensorboard_logger(section: Mapping[str, Any], run: Run) -> Any:
+    n = n_archived(run.folder)  # an attempt has curves of its own
+    version = f"{run.name}.attempt{n + 1}" if n else run.name
+    return make(section)(save_dir=str(run.folder.parent / "tensorboard"), name="", version=version)
+
+
+def _mlflow_logger(section: Mapping[str, Any], run: Run) -> Any:
+    """Return the logger of a section; a resumed run continues its record."""
     from mlflow import MlflowClient
 
     uri = section.get("tracking_uri")
@@ -339,14 +339,13 @@ def _make_logger(name: str, section: Mapping[str, Any], run: Run) -> Logger:
     attempt = str(n_archived(run.folder))
     same = f"attributes.run_name = '{run.name}' and tags.attempt = '{attempt}'"
     earlier = experiment and client.search_runs([experiment.experiment_id], same, max_results=1)
-    logger = make(section)(
+    return make(section)(
         experiment_name=run.config["study"],
         run_name=run.name,
         run_id=earlier[0].info.run_id if earlier else None,
         tags={**(section.get("tags") or {}), "attempt": attempt},
         **place,
     )
-    return logger
 
 
 def log_finished_run(run: Run, result: Mapping[str, Any]) -> None:

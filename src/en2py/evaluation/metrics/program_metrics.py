@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from en2py.data.parallel import Failed, ProcessPool
-from en2py.data.syntax import compile_error, first_definition, trees_and
+from en2py.data.syntax import Trees, compile_error, first_definition, trees_and
 from en2py.data.vocab import UNK
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import (
@@ -51,11 +51,8 @@ class Program:
         return None if error is None else f"{type(error).__name__}: {error}"
 
     @cached_property
-    def parsed(self) -> tuple[str | None, str | None, str | None]:
-        """Return the syntax tree as text, the same up to names, and the first definition's name.
-
-        Each is None where there is none.
-        """
+    def trees(self) -> Trees[str]:
+        """Return the syntax tree as text, the same up to names, and the first definition's name."""
         return trees_and(first_definition, self.text)
 
 
@@ -210,10 +207,9 @@ def edit_similarity(a: str, b: str) -> float:
 def _verdict(output: Program, reference: Program) -> str:
     if output.text == reference.text:
         return "exact"
-    (tree, renamed, _), (wanted, wanted_renamed, _) = output.parsed, reference.parsed
-    if _same(tree, wanted):
+    if _same(output.trees.text, reference.trees.text):
         return "exact up to layout"
-    if _same(renamed, wanted_renamed):
+    if _same(output.trees.renamed, reference.trees.renamed):
         return "same up to names"
     return "compiles" if output.error is None else f"does not compile ({output.error})"
 
@@ -223,15 +219,17 @@ def _same(tree: str | None, wanted: str | None) -> bool:
 
 
 def _same_name(output: Program, reference: Program) -> bool | None:
-    wanted = reference.parsed[2]
-    return None if wanted is None else output.parsed[2] == wanted
+    wanted = reference.trees.found
+    return None if wanted is None else output.trees.found == wanted
 
 
 # A new metric of single pairs is a line here and an entry of the registry.
 JUDGES: dict[str, Callable[[Program, Program], Answer]] = {
     "exact_match": lambda output, reference: output.text == reference.text,
-    "exact_match_ast": lambda output, reference: _same(output.parsed[0], reference.parsed[0]),
-    "exact_match_renamed": lambda output, reference: _same(output.parsed[1], reference.parsed[1]),
+    "exact_match_ast": lambda output, reference: _same(output.trees.text, reference.trees.text),
+    "exact_match_renamed": lambda output, reference: _same(
+        output.trees.renamed, reference.trees.renamed
+    ),
     "compiles": lambda output, reference: output.error is None,
     "edit_similarity": lambda output, reference: edit_similarity(output.text, reference.text),
     "function_name": _same_name,
