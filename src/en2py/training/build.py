@@ -43,15 +43,7 @@ from en2py.training.checkpoints import AtomicCheckpointIO, best_of, load_checkpo
 from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
 
-
-def tokenizers(
-    config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
-) -> tuple[Tokenizer, Tokenizer]:
-    """Return the English and the Python tokenizer, with their learned states if given."""
-    src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
-    for tokenizer, state in zip((src, tgt), states or (), strict=False):
-        tokenizer.load_state_dict(state)
-    return src, tgt
+# -- data ----------------------------------------------------------------------------------------
 
 
 def prepare_data(config: Config) -> tuple[Prepared, bool]:
@@ -88,6 +80,27 @@ def _data_key(config: Config) -> dict[str, Any]:
     return {**data_key(config), **running}
 
 
+def tokenizers(
+    config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
+) -> tuple[Tokenizer, Tokenizer]:
+    """Return the English and the Python tokenizer, with their learned states if given."""
+    src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
+    for tokenizer, state in zip((src, tgt), states or (), strict=False):
+        tokenizer.load_state_dict(state)
+    return src, tgt
+
+
+def cleaning_steps(section: Config) -> dict[str, Any]:
+    """Return the enabled cleaning steps, in order.
+
+    They are plain partials: those of Hydra check their target at each call, which took a fifth of
+    the time of cleaning.
+    """
+    used = [name for name, use in section["use"].items() if use]
+    steps = {name: make(section["steps"][name]) for name in used}
+    return {name: partial(step.func, **step.keywords) for name, step in steps.items()}
+
+
 def _split(config: Config) -> Any:
     """Return the split function; that by behaviour executes programs in the sandbox."""
     split = make(config["split"])
@@ -96,6 +109,22 @@ def _split(config: Config) -> Any:
 
 def _classes(config: Config) -> Any:
     return partial(reference_classes, sandbox=config["sandbox"], folder=Path(config["cache"]))
+
+
+def check_lengths(prepared: Prepared, model: Config) -> None:
+    """Refuse data without a pair to validate or test on that the model can read and write.
+
+    Raises:
+        UserError: If all pairs of a split are longer than its limits.
+    """
+    sizes, too_long = (prepared.report.facts[name] for name in ("sizes", "over_max_len"))
+    limits = ", ".join(f"model.{key}={model[key]}" for key in ("max_src_len", "max_tgt_len"))
+    for split in ("val", "test"):
+        if too_long[split] == sizes[split]:
+            raise UserError(
+                f"none of the {sizes[split]:,} {split} pairs fits into the model ({limits}): raise"
+                " these limits, or take shorter pairs"
+            )
 
 
 def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
@@ -121,37 +150,21 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
     return made
 
 
-def cleaning_steps(section: Config) -> dict[str, Any]:
-    """Return the enabled cleaning steps, in order.
+def datamodule(
+    config: Config, prepared: Prepared, neighbours: Neighbours | None = None
+) -> PairDataModule:
+    """Return the data module of prepared data, and of neighbours of the training data."""
+    return PairDataModule(
+        prepared,
+        **config["batch"],
+        seed=config["seed"],
+        max_src_len=config["model"]["max_src_len"],
+        max_tgt_len=config["model"]["max_tgt_len"],
+        neighbours=neighbours,
+    )
 
-    They are plain partials: those of Hydra check their target at each call, which took a fifth of
-    the time of cleaning.
-    """
-    used = [name for name, use in section["use"].items() if use]
-    steps = {name: make(section["steps"][name]) for name in used}
-    return {name: partial(step.func, **step.keywords) for name, step in steps.items()}
 
-
-def word_vectors(config: Config, prepared: Prepared) -> Vectors:
-    """Return the word vectors that initialise the token tables, from the cache if possible."""
-    settings = config["embeddings"]["vectors"]
-    key = {
-        "sentences": digest([[item.src, item.tgt] for item in prepared.splits["train"]]),
-        "vocab": [prepared.src_vocab.tokens, prepared.tgt_vocab.tokens],
-        "tokenizer": canonical(config["tokenizer"]),
-        "embeddings": canonical(settings),
-        "seed": config["seed"],
-    }
-
-    def build() -> dict[str, Any]:
-        sentences = [(item.src, item.tgt) for item in prepared.splits["train"]]
-        vectors: Vectors = make(settings)(
-            sentences, prepared.src_vocab, prepared.tgt_vocab, seed=config["seed"]
-        )
-        return vectors.to_dict()
-
-    record, _ = cached(Path(config["cache"]), "vectors", key, build)
-    return Vectors.from_dict(record)
+# -- module --------------------------------------------------------------------------------------
 
 
 def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> Seq2SeqModule:
@@ -179,16 +192,83 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
     return module
 
 
-def compile_model(module: Seq2SeqModule, mode: str | None) -> None:
-    """Compile the forward pass of training and validation; generation is not compiled.
+def word_vectors(config: Config, prepared: Prepared) -> Vectors:
+    """Return the word vectors that initialise the token tables, from the cache if possible."""
+    settings = config["embeddings"]["vectors"]
+    key = {
+        "sentences": digest([[item.src, item.tgt] for item in prepared.splits["train"]]),
+        "vocab": [prepared.src_vocab.tokens, prepared.tgt_vocab.tokens],
+        "tokenizer": canonical(config["tokenizer"]),
+        "embeddings": canonical(settings),
+        "seed": config["seed"],
+    }
+
+    def build() -> dict[str, Any]:
+        sentences = [(item.src, item.tgt) for item in prepared.splits["train"]]
+        vectors: Vectors = make(settings)(
+            sentences, prepared.src_vocab, prepared.tgt_vocab, seed=config["seed"]
+        )
+        return vectors.to_dict()
+
+    record, _ = cached(Path(config["cache"]), "vectors", key, build)
+    return Vectors.from_dict(record)
+
+
+def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModule:
+    """Load the module of a checkpoint, ready to generate.
 
     Args:
-        module: Its state keeps its names.
-        mode: Of `torch.compile`; None: none. `default` compiles once for all shapes of a batch, the
-            others once for each.
+        path: The file.
+        allowed_packages: Own packages whose functions and classes its config may name; they stay
+            allowed in this process.
+
+    Raises:
+        UserError: If the file is missing or damaged, or its config names other code.
+
+    Example:
+        `en2py.load("best.ckpt").generate("write a function that adds two numbers")`
     """
-    if mode:
-        module.model.compile(mode=mode, dynamic=True if mode == "default" else None)
+    allow_packages(allowed_packages)
+    return module_of(load_checkpoint(best_of(path)))
+
+
+def module_of(
+    checkpoint: Mapping[str, Any], prepared: Prepared | None = None, accelerator: str = "auto"
+) -> Seq2SeqModule:
+    """Return the module of a loaded checkpoint, with its weights, in eval mode.
+
+    Args:
+        checkpoint: The checkpoint.
+        prepared: The data of its training; None: they are prepared, if there are neighbours.
+        accelerator: Its device, one that `check_devices` accepts.
+
+    Raises:
+        UserError: If the data of its neighbours are missing.
+    """
+    metadata = checkpoint["en2py"]
+    src_vocab, tgt_vocab = (Vocab.from_dict(metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
+    module = _module_of_config(metadata["config"], src_vocab, tgt_vocab, metadata)
+    module.load_state_dict(checkpoint["state_dict"])
+    if (config := metadata["config"]).get("neighbours"):
+        remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"
+        data = locate_data(config, metadata["files"], metadata["run"], remedy)
+        config = {**config, "data": data}
+        module.neighbours = neighbours(config, prepared or prepare_data(config)[0])
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(accelerator if accelerator in ("cpu", "mps") else default)
+    module = module.to(device).eval()
+    engine = metadata["config"]["decoding"].get("engine", "torch")
+    if engine != "torch":
+        module.search = _exported(module, engine)
+    return module
+
+
+def _exported(module: Seq2SeqModule, engine: str) -> Search:
+    """Return the module's search, bound to an exported copy of its model."""
+    search: Any = module.search
+    arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
+    exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
+    return lambda model, src, vocab: search(exported, src, vocab)
 
 
 def _module_of_config(
@@ -220,6 +300,16 @@ def _module_of_config(
     )
 
 
+def bound(search: Any, tokenizer: Tokenizer) -> Search:
+    """Return a search of `make` with the target tokenizer, as a plain partial.
+
+    One that is an object, not a function, is built.
+    """
+    if isinstance(search.func, type):
+        return search(tokenizer=tokenizer)  # type: ignore[no-any-return]
+    return partial(search.func, **search.keywords, tokenizer=tokenizer)
+
+
 def _cleaned(steps: Sequence[Any], description: str) -> str:
     """Return a description as the cleaning steps of pairs leave it beside an empty program.
 
@@ -232,61 +322,34 @@ def _cleaned(steps: Sequence[Any], description: str) -> str:
     return pair.description or description
 
 
-def bound(search: Any, tokenizer: Tokenizer) -> Search:
-    """Return a search of `make` with the target tokenizer, as a plain partial.
+def compile_model(module: Seq2SeqModule, mode: str | None) -> None:
+    """Compile the forward pass of training and validation; generation is not compiled.
 
-    One that is an object, not a function, is built.
+    Args:
+        module: Its state keeps its names.
+        mode: Of `torch.compile`; None: none. `default` compiles once for all shapes of a batch, the
+            others once for each.
     """
-    if isinstance(search.func, type):
-        return search(tokenizer=tokenizer)  # type: ignore[no-any-return]
-    return partial(search.func, **search.keywords, tokenizer=tokenizer)
+    if mode:
+        module.model.compile(mode=mode, dynamic=True if mode == "default" else None)
 
 
-def datamodule(
-    config: Config, prepared: Prepared, neighbours: Neighbours | None = None
-) -> PairDataModule:
-    """Return the data module of prepared data, and of neighbours of the training data."""
-    return PairDataModule(
-        prepared,
-        **config["batch"],
-        seed=config["seed"],
-        max_src_len=config["model"]["max_src_len"],
-        max_tgt_len=config["model"]["max_tgt_len"],
-        neighbours=neighbours,
+def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
+    """Return one line with the numbers of parameters, the device and the precision."""
+    sizes = [(p.numel(), p.requires_grad) for p in module.model.parameters()]
+    coverage = "".join(
+        f"; {percent(share)} of the {'English' if side == 'src' else 'Python'} vocabulary has "
+        "a vector"
+        for side, share in module.metadata.get("coverage", {}).items()
+    )
+    total, trained = (sum(n for n, learn in sizes if learn or of_all) for of_all in (1, 0))
+    return (
+        f"parameters: {total:,}{f' ({trained:,} trainable)' if trained < total else ''}{coverage}; "
+        f"device: {trainer.strategy.root_device}, precision: {trainer.precision}"
     )
 
 
-def check_lengths(prepared: Prepared, model: Config) -> None:
-    """Refuse data without a pair to validate or test on that the model can read and write.
-
-    Raises:
-        UserError: If all pairs of a split are longer than its limits.
-    """
-    sizes, too_long = (prepared.report.facts[name] for name in ("sizes", "over_max_len"))
-    limits = ", ".join(f"model.{key}={model[key]}" for key in ("max_src_len", "max_tgt_len"))
-    for split in ("val", "test"):
-        if too_long[split] == sizes[split]:
-            raise UserError(
-                f"none of the {sizes[split]:,} {split} pairs fits into the model ({limits}): raise"
-                " these limits, or take shorter pairs"
-            )
-
-
-def precision(wanted: str, accelerator: str = "auto") -> Any:
-    """Resolve the precision `auto`: bf16 if the hardware multiplies it fast, else fp32.
-
-    It depends on the capabilities of the hardware and not on a measurement, which could choose
-    another precision on a busy machine.
-    """
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available() and accelerator != "cpu":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
-        get = getattr(torch.cpu, "get_capabilities", None)  # missing in torch 2.10
-        capabilities: dict[str, Any] = get() if get else {}
-        fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return "bf16-mixed" if fast else "32-true"
+# -- trainer -------------------------------------------------------------------------------------
 
 
 def check_devices(section: Config) -> None:
@@ -378,6 +441,23 @@ def trainer(
     return built
 
 
+def precision(wanted: str, accelerator: str = "auto") -> Any:
+    """Resolve the precision `auto`: bf16 if the hardware multiplies it fast, else fp32.
+
+    It depends on the capabilities of the hardware and not on a measurement, which could choose
+    another precision on a busy machine.
+    """
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available() and accelerator != "cpu":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
+        get = getattr(torch.cpu, "get_capabilities", None)  # missing in torch 2.10
+        capabilities: dict[str, Any] = get() if get else {}
+        fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bf16-mixed" if fast else "32-true"
+
+
 def fit(
     trainer: pl.Trainer, module: Seq2SeqModule, data: PairDataModule, checkpoint: str | None
 ) -> None:
@@ -386,75 +466,3 @@ def fit(
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:  # for example a share of less than one batch
         raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
-
-
-def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
-    """Return one line with the numbers of parameters, the device and the precision."""
-    sizes = [(p.numel(), p.requires_grad) for p in module.model.parameters()]
-    coverage = "".join(
-        f"; {percent(share)} of the {'English' if side == 'src' else 'Python'} vocabulary has "
-        "a vector"
-        for side, share in module.metadata.get("coverage", {}).items()
-    )
-    total, trained = (sum(n for n, learn in sizes if learn or of_all) for of_all in (1, 0))
-    return (
-        f"parameters: {total:,}{f' ({trained:,} trainable)' if trained < total else ''}{coverage}; "
-        f"device: {trainer.strategy.root_device}, precision: {trainer.precision}"
-    )
-
-
-def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModule:
-    """Load the module of a checkpoint, ready to generate.
-
-    Args:
-        path: The file.
-        allowed_packages: Own packages whose functions and classes its config may name; they stay
-            allowed in this process.
-
-    Raises:
-        UserError: If the file is missing or damaged, or its config names other code.
-
-    Example:
-        `en2py.load("best.ckpt").generate("write a function that adds two numbers")`
-    """
-    allow_packages(allowed_packages)
-    return module_of(load_checkpoint(best_of(path)))
-
-
-def module_of(
-    checkpoint: Mapping[str, Any], prepared: Prepared | None = None, accelerator: str = "auto"
-) -> Seq2SeqModule:
-    """Return the module of a loaded checkpoint, with its weights, in eval mode.
-
-    Args:
-        checkpoint: The checkpoint.
-        prepared: The data of its training; None: they are prepared, if there are neighbours.
-        accelerator: Its device, one that `check_devices` accepts.
-
-    Raises:
-        UserError: If the data of its neighbours are missing.
-    """
-    metadata = checkpoint["en2py"]
-    src_vocab, tgt_vocab = (Vocab.from_dict(metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
-    module = _module_of_config(metadata["config"], src_vocab, tgt_vocab, metadata)
-    module.load_state_dict(checkpoint["state_dict"])
-    if (config := metadata["config"]).get("neighbours"):
-        remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"
-        data = locate_data(config, metadata["files"], metadata["run"], remedy)
-        config = {**config, "data": data}
-        module.neighbours = neighbours(config, prepared or prepare_data(config)[0])
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(accelerator if accelerator in ("cpu", "mps") else default)
-    module = module.to(device).eval()
-    engine = metadata["config"]["decoding"].get("engine", "torch")
-    if engine != "torch":
-        module.search = _exported(module, engine)
-    return module
-
-
-def _exported(module: Seq2SeqModule, engine: str) -> Search:
-    """Return the module's search, bound to an exported copy of its model."""
-    search: Any = module.search
-    arithmetic: Any = {"ctranslate2": "float32", "ctranslate2_int8": "int8"}[engine]
-    exported = Exported(module.model, module.src_vocab, module.tgt_vocab, arithmetic)
-    return lambda model, src, vocab: search(exported, src, vocab)
