@@ -309,7 +309,8 @@ def attack(sandbox: Sandbox, targets: Targets, program: str) -> str:
 
 
 def passed(outcome: Outcome) -> bool:
-    return outcome.finished and outcome.calls[0].value == EXPECTED
+    are_finished = all(result.finished for result in (outcome.load, *outcome.calls))
+    return are_finished and outcome.calls[0].value == EXPECTED
 
 
 def deny(numbers: set[int]) -> None:

@@ -19,13 +19,9 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x8, 0x4000, 0
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_NO_NEW_PRIVS = 1, 4, 38
 
 
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def call_libc(name: str, *arguments: object) -> int:
     """Call a libc function that returns -1 on failure."""
-    returned = int(getattr(_libc(), name)(*arguments))
+    returned = int(getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments))
     if returned < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
@@ -113,17 +109,13 @@ _ON_FILES = _EXECUTE | _WRITE | _READ | 1 << 14 | 1 << 15  # truncate and ioctl 
 _NET_BIND_CONNECT, _SCOPE_SOCKETS_SIGNALS = 3, 3
 
 
-def landlock_version() -> int:
-    """Return the version of the kernel's Landlock ABI."""
-    return call_libc("syscall", ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), 1)
-
-
 def restrict_files(readable: list[str], own: str) -> None:
     """Deny all access to files, except reading `readable` and everything in the folder `own`.
 
     Also denies TCP (ABI 4), and signals and abstract sockets to other processes (ABI 6).
     """
-    version = landlock_version()
+    create = ctypes.c_long(_LANDLOCK_CREATE)
+    version = call_libc("syscall", create, None, ctypes.c_size_t(0), 1)  # of the kernel's ABI
     rights = max(mask for since, mask in _FILE_RIGHTS.items() if since <= version)
     attributes = struct.pack(
         "=QQQ",
@@ -131,9 +123,7 @@ def restrict_files(readable: list[str], own: str) -> None:
         _NET_BIND_CONNECT if version >= 4 else 0,
         _SCOPE_SOCKETS_SIGNALS if version >= 6 else 0,
     )[: 24 if version >= 6 else 16 if version >= 4 else 8]
-    ruleset = call_libc(
-        "syscall", ctypes.c_long(_LANDLOCK_CREATE), attributes, ctypes.c_size_t(len(attributes)), 0
-    )
+    ruleset = call_libc("syscall", create, attributes, ctypes.c_size_t(len(attributes)), 0)
     rules = [(path, _READ | _EXECUTE | _LIST) for path in readable] + [(own, rights)]
     for path, allowed in rules:
         try:

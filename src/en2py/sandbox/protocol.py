@@ -78,11 +78,6 @@ class Outcome:
     load: Result
     calls: tuple[Result, ...]
 
-    @property
-    def finished(self) -> bool:
-        """Return whether the program loaded and each call returned."""
-        return self.load.finished and all(call.finished for call in self.calls)
-
 
 def failed_outcome(job: Job, reason: str) -> Outcome:
     """Return the outcome of a job without an answer."""

@@ -142,7 +142,7 @@ _CONTAINERS: dict[str, Callable[[list[Any]], object]] = {
 class Opaque:
     """A value without its content; equal to nothing, not even itself."""
 
-    def __init__(self, kind: str, content: str = "") -> None:
+    def __init__(self, kind: str, content: str) -> None:
         self.kind, self.content = kind, content
 
     def __eq__(self, other: object) -> bool:
