@@ -188,6 +188,13 @@ def test_a_difference_of_all_pairs_has_the_interval_of_wilson():
     assert gain.is_significant and loss.is_significant
 
 
+def test_a_difference_of_all_pairs_of_one_cluster_has_no_interval():
+    difference = make_rows([run(1, 0), run(1, N, loss="smoothed")], [0] * N)[1].differences
+    found = difference["compiles"]
+    assert (found.value, found.low, found.high) == (1.0, None, None)
+    assert not found.is_significant
+
+
 def test_only_clusters_to_which_a_metric_applies_are_counted():
     one = dataclasses.replace(run(1, 1), counts={"compiles": [[1.0, 1.0], *[[0.0, 0.0]] * (N - 1)]})
     figure = make_rows([one], CLUSTERS)[0].figures["compiles"]

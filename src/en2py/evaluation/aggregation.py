@@ -376,7 +376,7 @@ def _difference(
     low, high = _ends(interval)
     if low == high == 0:  # no pair differs: as equal seeds, that shows no spread
         low, high = None, None
-    elif _is_mean_of_shares(key) and low == high and interval.value in (-1.0, 1.0):
+    elif _is_mean_of_shares(key) and low == high and low in (-1.0, 1.0):
         low, high = sorted(interval.value * end for end in wilson(1.0, interval.n))
     return Difference(interval.value, low, high, "clusters", interval.excludes_zero)
 
