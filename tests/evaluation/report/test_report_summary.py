@@ -105,6 +105,7 @@ SMOOTHED = of_seeds(1.500, 1.512, 1.521)
 FOCAL = of_seeds(1.501, 1.511, 1.522)  # as smoothed
 OTHER_SEEDS = of_seeds(1.501, 1.511, 1.522, first=4)
 LOWER = of_seeds(1.40, 1.411, 1.422, first=4)
+WORSE = of_seeds(2.1, 2.1111, 1.0, 1.0)  # in the mean better than those of the first two seeds
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,7 @@ LOWER = of_seeds(1.40, 1.411, 1.422, first=4)
         ([SMOOTHED, OTHER_SEEDS], ""),
         ([SMOOTHED, LOWER, PLAIN], "b"),
         ([PLAIN, of_seeds(1.5)], ""),
+        ([of_seeds(2.00, 2.01), WORSE], ""),
         ([of_seeds(math.nan, math.nan), SMOOTHED, PLAIN], ""),
     ],
 )

@@ -90,17 +90,18 @@ def best_row(results: Results) -> ResultRow | None:
 def best_if_significant(results: Results) -> str:
     """Return the name of the row to be marked as best on validation, empty if there is none.
 
-    Its difference from each other row must be significant, on the same pairs.
+    Its difference from each other row must be significant, on the same pairs. Over the seeds that
+    two rows share, it may have the other sign than that of the means, which are over all seeds.
     """
     best, name = best_row(results), ranked_by(results)
     others = [figure_of(row, name) for row in results.models if row is not best]
     own = None if best is None else figure_of(best, name)
     if best is None or own is None or not others or _have_other_pairs(results.models):
         return ""
-    is_best = all(
-        other is not None and difference_by_seed(own.by_seed, other.by_seed).is_significant
-        for other in others
-    )
+    if any(other is None for other in others):
+        return ""
+    leads = [difference_by_seed(own.by_seed, other.by_seed) for other in others if other]
+    is_best = all(lead.is_significant and lead.value < 0 for lead in leads)
     return best.name if is_best else ""
 
 
