@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from en2py.config.composition import compose_config, job_of, without_preset
+from en2py.config.contradictions import starts_ranks
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import python_overrides
-from en2py.config.validation import starts_ranks, validate
+from en2py.config.validation import validate
 from en2py.console import configure_logging
 from en2py.errors import Fault, UserError
 from en2py.training.run_folder import Run, metrics_of, read_result

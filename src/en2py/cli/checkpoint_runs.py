@@ -14,13 +14,14 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from en2py.config import contradictions
 from en2py.config.argument_types import argument_types
 from en2py.config.composition import groups_of, typed
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.messages import unknown_key
 from en2py.config.paths import expand_paths
 from en2py.config.run_name import data_key, is_archived, settings
-from en2py.config.validation import check_arguments, check_decoding
+from en2py.config.validation import check_arguments
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import description_key, fingerprint
@@ -200,14 +201,7 @@ class CheckpointRun:
         generate: Callable[[], Programs],
         task: str = "generating",
     ) -> Programs:
-        """Return the programs of a search from the cache; generate them if they are not there.
-
-        Args:
-            pairs: The pairs.
-            search: The decoding section of the config.
-            generate: Returns the programs per pair.
-            task: What it does, for the log.
-        """
+        """Return the programs of a search from the cache; generate them if they are not there."""
         key = {
             "checkpoint": self.sha256,
             "search": dict(search),
@@ -231,13 +225,7 @@ class CheckpointRun:
         trainer: pl.Trainer,
         compute: Callable[[], tuple[dict[str, float], Tables]],
     ) -> tuple[dict[str, float], Tables]:
-        """Return the token metrics of pairs from the cache; compute them if they are not there.
-
-        Args:
-            pairs: The pairs.
-            trainer: Its device and precision can change the last digits.
-            compute: Returns the values, and the counts per pair.
-        """
+        """Return the token metrics of pairs from the cache; compute them if they are not there."""
         key = {
             "checkpoint": self.sha256,
             "pairs": [[pair.id, pair.description, pair.code] for pair in pairs],
@@ -257,11 +245,6 @@ class CheckpointRun:
 
 def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[CheckpointRun]:
     """Load the named checkpoints and their data.
-
-    Args:
-        paths: As typed, see `find_checkpoints`.
-        changes: Sections of the config that the evaluation changes, see `evaluation_config`.
-        remedy: See `locate_data`.
 
     Raises:
         UserError: If a checkpoint cannot be read or its data are not found.
@@ -303,10 +286,6 @@ def find_checkpoints(text: str) -> list[Path]:
 
 def find_checkpoint(text: str, purpose: str) -> Path:
     """Find the one checkpoint that is named as for an evaluation.
-
-    Args:
-        text: See `find_checkpoints`.
-        purpose: The key that needs one, for the message.
 
     Raises:
         UserError: If there are several, or a folder has none.
@@ -359,12 +338,7 @@ def config_changes(cfg: DictConfig) -> dict[str, Any]:
 
 
 def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a checkpoint with the changes of an evaluation.
-
-    Args:
-        config: The stored config.
-        changes: See `config_changes`.
-    """
+    """Return the config of a checkpoint with the changes of an evaluation."""
     changed = {**config, **{key: changes[key] for key in ("cache", "processes", "batch")}}
     if (path := changes["data"]["path"]) is not None:
         changed["data"] = moved(config["data"], path)
@@ -381,7 +355,7 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         decoding["max_len"] = config["model"]["max_tgt_len"]
     check_arguments("decoding", decoding, is_evaluation=True)
     changed["decoding"] = decoding
-    check_decoding(changed)
+    contradictions.refuse(changed, contradictions.decoding)
     if "engine" in decoding:
         _check_engine(changed)
     return changed

@@ -27,10 +27,10 @@ from en2py.cli.evaluation_data import EvaluationData, is_of_leakage, open_data
 from en2py.cli.generate import generate
 from en2py.cli.tables import log_own_tests, print_samples
 from en2py.cli.votes import Pool
+from en2py.config.contradictions import wandb_mode_of_environment
 from en2py.config.effects import refuse_typed
 from en2py.config.instantiate import make
 from en2py.config.overrides import comma_separated, task_overrides, unquoted
-from en2py.config.validation import wandb_mode_of_environment
 from en2py.console import Column, console, counted, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, make_folder, write_atomically
@@ -393,13 +393,6 @@ def _pass_at_k(
     """Return the counts per pair of pass@k over sampled programs, and these programs.
 
     The samples have the limits of the run's own search, such as the grammar.
-
-    Args:
-        run: The checkpoint.
-        module: Its module.
-        generate_with: Generates programs with a search.
-        data: The pairs.
-        sampling: The values of `k`, and the arguments of `sample`.
     """
     own = run.config["decoding"]
     search = {

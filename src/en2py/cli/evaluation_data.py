@@ -127,11 +127,6 @@ class EvaluationData:
 def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool) -> EvaluationData:
     """Return the pairs to score: shared by the runs, or those that `data=` names.
 
-    Args:
-        cfg: The config of the evaluation.
-        runs: The checkpoints.
-        pool: Processes that share the scoring.
-
     Raises:
         UserError: If no pair is left.
     """

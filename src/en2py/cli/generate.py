@@ -36,10 +36,6 @@ def generate(cfg: DictConfig, lines: str | None = None) -> None:
     length limit cuts has `cut`. Of several checkpoints
     each generates a program, below a comment with its run, or records that name it.
 
-    Args:
-        cfg: The config of evaluate.py, with `ckpt_path`.
-        lines: Descriptions, one a line, instead of those of the config.
-
     Raises:
         UserError: If the checkpoint cannot be read, or the model cannot read `prompt`.
         Fault: After all programs, if a line, or one of several checkpoints, has no program; if

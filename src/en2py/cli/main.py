@@ -67,10 +67,6 @@ class RunFailed(Exception):
 
     It replaces the original error, which may not survive pickling between two processes, and whose
     frames would keep the model in memory while the next run trains.
-
-    Args:
-        reason: One sentence.
-        code: The exit code of the run.
     """
 
     def __init__(self, reason: str, code: int) -> None:
@@ -169,10 +165,6 @@ def _parsed(words: Sequence[str], program: str) -> tuple[list[str], list[str]]:
 def config_of(program: str, overrides: Sequence[str]) -> str:
     """Return the primary config: an evaluation on data of its own needs a config with data.
 
-    Args:
-        program: The entry point, the name of its usual config.
-        overrides: The command line's `key=value` words.
-
     Raises:
         UserError: If something is chosen that the checkpoint brings.
     """
@@ -260,7 +252,8 @@ def _run(
         label = plan.job_label(Path(str(hydra.sweep.dir)), overrides)
         set_job(label, parallel="n_jobs" in hydra.launcher)
     try:
-        from en2py.config.validation import starts_ranks, validate
+        from en2py.config.contradictions import starts_ranks
+        from en2py.config.validation import validate
 
         validate(cfg, config_name)
         # On SLURM, `srun` starts the ranks.

@@ -23,12 +23,7 @@ _SHOWN_LINES = 12  # of a program on the terminal; samples.md has all
 
 
 def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
-    """Print the options and values of a run that differ from the defaults.
-
-    Args:
-        choices: The chosen option of each group.
-        overrides: Those of the command line, as typed.
-    """
+    """Print the options and values of a run that differ from the defaults."""
     default = default_options()
     own = [o for o in overrides if o != NO_PRESET]
     values = [unquoted(o) for o in own if o.lstrip("+~").partition("=")[0] not in choices]
@@ -117,11 +112,7 @@ def log_own_tests(found: Mapping[str, Any]) -> None:
 
 
 def print_result(result: Mapping[str, Any]) -> None:
-    """Print the headline metrics of a finished run.
-
-    Args:
-        result: The content of `result.json`.
-    """
+    """Print the headline metrics of a finished run."""
     values = {**result["best"], **result["test"]}
     epoch = f" of epoch {result['best']['epoch']:.0f}" if "epoch" in result["best"] else ""
     kind = "best" if "val/nll" in result["best"] else "last"  # without a validation

@@ -45,15 +45,7 @@ class Pool:
         max_pairs: int | None,
         sandbox: dict[str, Any],
     ) -> "Pool | None":
-        """Return the pools of a module that decodes with `votes`, None if it does not.
-
-        Args:
-            checkpoint: The file.
-            module: Its module.
-            prepared: The data of its training.
-            max_pairs: `batch.max_pairs` of its training.
-            sandbox: Settings of the sandbox.
-        """
+        """Return the pools of a module that decodes with `votes`, None if it does not."""
         if not isinstance(module.search, Votes):
             return None
         config = module.metadata["config"]

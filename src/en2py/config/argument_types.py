@@ -113,11 +113,6 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
 def check_settings(function: Callable[..., Any], at: str, settings: Mapping[str, Any]) -> None:
     """Compare settings with the arguments of a function or constructor of ours.
 
-    Args:
-        function: Has no other keywords.
-        at: The dotted key of the settings.
-        settings: Argument to value; a `_target_` is ignored.
-
     Raises:
         UserError: With key, value and expectation.
     """

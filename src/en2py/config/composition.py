@@ -37,15 +37,7 @@ Config = Mapping[str, Any]
 
 
 def without_preset(config_name: str, overrides: Sequence[str]) -> list[str]:
-    """Drop the default preset, `experiment: tasks` in train.yaml, where data are chosen.
-
-    Args:
-        config_name: The primary config.
-        overrides: The command line's `key=value` words.
-
-    Returns:
-        The overrides, with `~experiment` appended if `data=` is given and no `experiment=`.
-    """
+    """Drop the default preset, `experiment: tasks` in train.yaml, where data are chosen."""
     groups = {override.lstrip("+~").partition("=")[0] for override in overrides}
     replaced = config_name != "evaluate" and "data" in groups and "experiment" not in groups
     return [*overrides, *([NO_PRESET] if replaced else [])]
@@ -65,15 +57,7 @@ def with_presets(overrides: Sequence[str]) -> list[str]:
 
 
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose the config of a command line; of a sweep, with the first value of each axis.
-
-    Args:
-        config_name: The file of `conf/` without its suffix.
-        overrides: The command line's `key=value` words.
-
-    Returns:
-        The config, Hydra's own settings under `hydra`.
-    """
+    """Compose the config of a command line; of a sweep, with the first value of each axis."""
     words = with_presets(without_preset(config_name, overrides))
     parser = OverridesParser.create()
     first = []
@@ -140,24 +124,13 @@ def groups_of() -> list[str]:
 
 
 def options_of(group: str, own: Sequence[Path] = ()) -> list[str]:
-    """List the options of a config group, such as `tokenizer/src`, as Hydra searches them.
-
-    Args:
-        group: The group.
-        own: Folders of the user, see `own_folders`.
-    """
+    """List the options of a config group, such as `tokenizer/src`, as Hydra searches them."""
     folders = (CONF, PRESETS, *own)
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def keys_of_option(group: str, option: str, own: Sequence[Path] = ()) -> list[str]:
-    """List the keys that an option of `@package _global_` sets, beside those of its `defaults`.
-
-    Args:
-        group: The group.
-        option: Its option; that of another package has no such keys.
-        own: Folders of the user, see `own_folders`.
-    """
+    """List the keys that an option of `@package _global_` sets, beside those of its `defaults`."""
     for folder in (CONF, PRESETS, *own):
         file = folder / group / f"{option}.yaml"
         if file.is_file() and "# @package _global_" in file.read_text(encoding="utf-8"):
@@ -206,6 +179,13 @@ def nodes(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     for inner in value if isinstance(value, list) else ():
         if isinstance(inner, Mapping):
             yield from nodes(inner, key)
+
+
+def value_at(config: Any, key: str, default: Any = None) -> Any:
+    """Return the value of a dotted key; the default where it, or a section of it, is null."""
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return default if config is None else config
 
 
 def typed(value: Any) -> str:

@@ -17,15 +17,7 @@ _NO_VECTORS = "without word vectors this has no effect; choose embeddings=joint 
 
 
 def check_effects(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Refuse an override that has no effect.
-
-    Args:
-        config: The resolved config, plain containers.
-        overrides: As typed; those of Hydra's own settings are known to Hydra.
-
-    Raises:
-        UserError: With the override, the reason and the remedy.
-    """
+    """Refuse an override that has no effect."""
     refuse_typed(
         dict(without_effect(config)), [*overrides, *map(str, HydraConfig.get().overrides.hydra)]
     )
@@ -33,10 +25,6 @@ def check_effects(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
 
 def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
     """Refuse the first override of a key that has no effect.
-
-    Args:
-        reasons: Keys and sections without effect, with the reason and the remedy.
-        overrides: As typed.
 
     Raises:
         UserError: With the override, the reason and the remedy.

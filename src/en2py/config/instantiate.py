@@ -51,9 +51,6 @@ def allow_packages(names: Sequence[str] | None) -> None:
 
     Only a setting of the user may call this, never the config of a checkpoint.
 
-    Args:
-        names: Importable packages or modules.
-
     Raises:
         UserError: If a name is none of a package, or of Python's standard library.
     """
@@ -84,10 +81,6 @@ def make(section: Any) -> Any:
 def check_allowed(config: Mapping[str, Any], at: str = "") -> None:
     """Refuse a config that would call a function or class that is not listed.
 
-    Args:
-        config: Plain containers; a checkpoint's stored config as well as a new one.
-        at: The dotted key of the config, where it is a section of another.
-
     Raises:
         UserError: If a `_target_` is outside of the allowed modules, private, or imported there.
     """
@@ -113,9 +106,6 @@ def definition(target: str) -> Callable[..., Any]:
     """Import the function or class that an allowed target names.
 
     Hydra itself follows any attribute, so `package.module.os.system` would be found too.
-
-    Args:
-        target: Its full public path.
 
     Raises:
         UserError: If there is none, or if it is private or defined in a module not listed.

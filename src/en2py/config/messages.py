@@ -34,16 +34,7 @@ _RENAMED_OPTIONS = {("data", "jsonl"): "file"}
 
 
 def user_message(error: BaseException, config_name: str, overrides: Sequence[str]) -> str | None:
-    """Return the sentence that reports a mistake of the user or a fault of the machine.
-
-    Args:
-        error: Raised while the config was composed or a run was made from it.
-        config_name: The config that was composed.
-        overrides: The command line's `key=value` words.
-
-    Returns:
-        The sentence; None if the error is a bug, which keeps its traceback.
-    """
+    """Return the sentence that reports a mistake of the user or a fault of the machine."""
     if isinstance(error, UserError | Fault | PermissionError | NotADirectoryError):
         return str(error)
     if isinstance(error, OSError) and is_disk_full(error):
@@ -160,12 +151,7 @@ def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:
 
 
 def is_of_training(key: str, present: Iterable[Any]) -> bool:
-    """Return whether a key belongs to a group that train.py has and this program has not.
-
-    Args:
-        key: As typed.
-        present: The groups or keys of this program.
-    """
+    """Return whether a key belongs to a group that train.py has and this program has not."""
     tops = {str(name).partition("/")[0] for name in present}
     top = re.split(r"[./]", key)[0]
     known = {*(group.partition("/")[0] for group in groups_of()), *_OTHER_OF_TRAINING}

@@ -32,14 +32,7 @@ def task_overrides() -> list[str]:
 
 
 def check_repeated(overrides: Sequence[str]) -> None:
-    """Refuse a key with two different values, of which Hydra would use the last.
-
-    Args:
-        overrides: `key=value` words, as typed.
-
-    Raises:
-        UserError: With both values.
-    """
+    """Refuse a key with two different values, of which Hydra would use the last."""
     typed: dict[str, str] = {}
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
@@ -52,14 +45,7 @@ def check_repeated(overrides: Sequence[str]) -> None:
 
 
 def check_options(overrides: Iterable[Override]) -> None:
-    """Refuse a list or a mapping for a group: Hydra would merge it, and no run could be named.
-
-    Args:
-        overrides: The parsed words of a command line.
-
-    Raises:
-        UserError: With the options of the group.
-    """
+    """Refuse a list or a mapping for a group: Hydra would merge it, and no run could be named."""
     overrides = list(overrides)
     for override in overrides:
         group, value = override.get_key_element().lstrip("+~").partition("@")[0], override.value()
@@ -73,10 +59,6 @@ def check_options(overrides: Iterable[Override]) -> None:
 
 def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
     """Return the overrides of a call from Python.
-
-    Args:
-        words: `key=value`, as on the command line.
-        settings: Values by key; sections are mappings: `{"trainer": {"max_epochs": 3}}`.
 
     Raises:
         UserError: If a word is none, or if a key has several values.

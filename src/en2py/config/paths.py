@@ -34,12 +34,6 @@ def expand_paths(text: str) -> list[Path]:
 def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
     """Check a path that is read or written to.
 
-    Args:
-        key: Its dotted key.
-        value: As typed.
-        config: The whole config.
-        several: Whether `ckpt_path` may be a list of files and folders.
-
     Raises:
         UserError: If it does not exist, is of the wrong kind, is empty or not writable.
     """

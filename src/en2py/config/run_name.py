@@ -64,10 +64,6 @@ _ARCHIVED = re.compile(r"\.old\d+$")
 def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
     """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
 
-    Args:
-        config: The resolved config, plain containers.
-        choices: The option chosen in each group.
-
     Raises:
         UserError: If an experiment file chooses a list of options for one of these groups.
     """
@@ -139,10 +135,6 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     """Return all choices of a run except its seed: groups as `loss`, values as `model.d_ff`.
 
     Runs with equal settings are the same configuration.
-
-    Args:
-        config: The resolved config, plain containers.
-        choices: The option chosen in each group.
     """
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):

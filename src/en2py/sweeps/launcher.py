@@ -142,9 +142,6 @@ class JoblibLauncher(Launcher):
 def check_launcher(section: Mapping[str, Any]) -> None:
     """Refuse settings of the launcher that have a wrong type or could not act.
 
-    Args:
-        section: `hydra.launcher`.
-
     Raises:
         UserError: With key, value and remedy.
     """

@@ -304,16 +304,7 @@ class SearchSweeper(sweeper.StudySweeper):
     def _set_by_options(
         self, fixed: Sequence[str], space: Space, typed: Collection[str]
     ) -> dict[str, str]:
-        """Return the default parameters that searched options set, which would have no effect.
-
-        Args:
-            fixed: The fixed overrides.
-            space: The search space.
-            typed: The keys of the command line.
-
-        Returns:
-            Parameter to the reason.
-        """
+        """Return the default parameters that searched options set, which would have no effect."""
         found = {}
         for group in (key for key in space if key in groups_of()):
             options = getattr(space[group], "choices", ())
@@ -379,9 +370,6 @@ def _basis(config: Mapping[str, Any]) -> dict[str, Any]:
 def open_study(settings: Mapping[str, Any]) -> Any:
     """Open the Optuna study of a search, or create it.
 
-    Args:
-        settings: Name, storage, and what the pruner needs; plain values.
-
     Raises:
         UserError: If the storage cannot be opened.
     """
@@ -416,11 +404,7 @@ def _storage(text: str) -> Any:
 
 
 def running_trial(run: str) -> Any:
-    """Return the running trial of a run, for its reports; None if there is none.
-
-    Args:
-        run: The name of the run.
-    """
+    """Return the running trial of a run, for its reports; None if there is none."""
     study = open_study(json.loads(os.environ[run_folder.SEARCH]))
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get("run") == run:

@@ -26,9 +26,6 @@ _DIGITS = 3  # of a number that is drawn from an interval
 def search_space(overrides: Sequence[Override]) -> tuple[list[str], Space]:
     """Separate the fixed overrides of a search from the searched keys.
 
-    Args:
-        overrides: Parsed; a later one replaces an earlier one of the same key.
-
     Returns:
         The fixed overrides as texts, and the distribution of each searched key.
 

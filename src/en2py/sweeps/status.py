@@ -36,13 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def print_finished(result: Mapping[str, Any], study: Path, n_parallel: int) -> None:
-    """Print what a sweep's run has reached, and how long the rest of the sweep will take.
-
-    Args:
-        result: Its result.
-        study: The folder of the sweep.
-        n_parallel: Number of runs at the same time.
-    """
+    """Print what a sweep's run has reached, and how long the rest of the sweep will take."""
     from en2py.evaluation.metrics.registry import SWEEP, format_value, metric
 
     values = _metrics(result)
@@ -96,14 +90,7 @@ def has_ended(folder: Path) -> bool:
 def print_plan(
     jobs: Sequence[Job], states: Sequence[State], fresh: Sequence[bool], folder: Path
 ) -> None:
-    """Print the jobs of a sweep and their states before it starts.
-
-    Args:
-        jobs: The jobs.
-        states: Their states.
-        fresh: Whether each starts anew, by `fresh=true`.
-        folder: The study's folder.
-    """
+    """Print the jobs of a sweep and their states before it starts."""
     words = {
         FAILED: "failed before, runs again",
         INTERRUPTED: "interrupted, resumes",
@@ -120,9 +107,6 @@ def print_plan(
 
 def print_summary(folder: Path) -> int:
     """Print the states of the runs of this sweep, and the summary of the finished ones.
-
-    Args:
-        folder: The study's folder.
 
     Returns:
         The exit code: 1 if a run had a bug or a fault, else 2 if one was refused, else 0.

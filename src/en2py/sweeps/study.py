@@ -224,14 +224,7 @@ def results_of(
     unfinished: Sequence[State] = (),
     searched: Iterable[str] = (),
 ) -> Results:
-    """Return the content of a report on runs; the configuration of the first is the reference.
-
-    Args:
-        runs: At least one.
-        title: Title of the report.
-        unfinished: The states of the other runs of the study.
-        searched: The keys of a search or a sweep, which name a row that is the only one so far.
-    """
+    """Return the content of a report on runs; the configuration of the first is the reference."""
     first = runs[0]
     metrics = [_metrics(run, first) for run in runs]
     varied = axes(metrics) or list(searched)

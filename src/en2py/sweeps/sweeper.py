@@ -33,11 +33,7 @@ _KILLED = (
 
 
 def keep_weights(finished: Iterable[Path]) -> None:
-    """Keep the weights alone of runs that are not trained again; those that are do it themselves.
-
-    Args:
-        finished: The folders of the runs.
-    """
+    """Keep the weights alone of runs that are not trained again; others do it when they end."""
     for folder in finished:
         from en2py.training.checkpoints import discard_training_state  # torch takes seconds
 
@@ -152,10 +148,6 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
     a few steps says nothing about validation, test and the execution of programs.
 
     An error here is logged in one line: the run meets it again and reports it.
-
-    Args:
-        configs: Validated configs of the runs to train.
-        n_parallel: Number of runs at the same time.
     """
     from en2py.config.validation import resolved
     from en2py.training import build  # torch takes seconds

@@ -15,9 +15,9 @@ from pytorch_lightning.loggers import MLFlowLogger, WandbLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from en2py.config.contradictions import wandb_mode_of_environment
 from en2py.config.instantiate import make
 from en2py.config.run_name import n_archived, wandb_id
-from en2py.config.validation import wandb_mode_of_environment
 from en2py.data.files import csv_text, digest, read_csv, write_atomically
 from en2py.errors import Fault, UserError
 from en2py.evaluation.results import Results
