@@ -21,7 +21,7 @@ from en2py.cli.checkpoint_runs import (
     find_runs,
     moved,
 )
-from en2py.cli.evaluate import _pass_at_k
+from en2py.cli.evaluate import _Scored
 from en2py.cli.evaluation_data import EvaluationData
 from en2py.cli.main import command
 from en2py.cli.programs import run_evaluation as main
@@ -1238,7 +1238,9 @@ def test_samples_for_a_source_that_the_model_cannot_read_are_wrong(
     module: Any = SimpleNamespace(tgt_tokenizer=None)
     data: Any = SimpleNamespace(pairs=pairs, runner=runner)
     sampling = {"k": [1], "n_samples": 2, "temperature": 1.0, "top_p": None, "seed": 1}
-    counts, samples = _pass_at_k(run, module, lambda search: drawn, data, sampling)
+    monkeypatch.setattr(_Scored, "generate", lambda self, search: drawn)
+    scored = _Scored(run, module, data=data, datamodule=None, trainer=None)  # type: ignore[arg-type]
+    counts, samples = scored.pass_at_k(sampling)
     assert counts == {"pass@1": [[float(is_read), 1.0], [0.0, 1.0]]}
     assert samples[0] == [{"code": DOUBLE if is_read else "", "n": 2, "right": is_read}]
 

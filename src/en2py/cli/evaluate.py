@@ -5,8 +5,8 @@ import logging
 import platform
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -156,16 +156,13 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     if runs:  # once, not for each checkpoint
         warn_of_busy_cores(_trainer(cfg, runs[0]).strategy.root_device)
 
-    rows = [
-        _score_checkpoint(cfg, name, run, data, folder if len(runs) == 1 else None)
-        for run, name in zip(runs, numbered([run.name for run in runs]), strict=True)
-    ]
-    rows = [
-        dataclasses.replace(row, notes=[*own, *row.notes])
-        for row, own in zip(rows, remarks, strict=True)
-    ]
-    if len(stems) > 1:  # seeds are compared with those of the same file name alone
-        rows = [_with_checkpoint(row, run) for row, run in zip(rows, runs, strict=True)]
+    rows = []
+    for name, run, notes in zip(numbered([run.name for run in runs]), runs, remarks, strict=True):
+        # Seeds are compared with those of the same file name alone; a copy has a name of the user.
+        has_name = len(stems) > 1 and run.folder is not None
+        settings = {"checkpoint": run.path.stem} if has_name else {}
+        target = folder if len(runs) == 1 else None
+        rows.append(_score_checkpoint(cfg, name, run, data, notes, settings, target))
     rows += _score_baselines(_chosen_baselines(cfg), data, is_named=bool(cfg.baseline))
     if not rows:
         raise UserError("there is no row: name a checkpoint, or a baseline that has programs")
@@ -196,13 +193,6 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
     if others := [name for name in others if runs and name != folder.name]:
         log.info(f"other evaluations are kept beside it: {', '.join(others)}")
     return results
-
-
-def _with_checkpoint(row: EvaluationRow, run: CheckpointRun) -> EvaluationRow:
-    """Return the row with the name of its file among its settings; not for a copy of the user."""
-    if run.folder is None:
-        return row
-    return dataclasses.replace(row, settings={**row.settings, "checkpoint": run.path.stem})
 
 
 def _changes(runs: Sequence[CheckpointRun]) -> list[str]:
@@ -280,13 +270,107 @@ def _trainer(cfg: DictConfig, run: CheckpointRun) -> pl.Trainer:
     )
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """A checkpoint that is scored: its module, and the shared pairs in its tokens."""
+
+    run: CheckpointRun
+    module: Seq2SeqModule
+    datamodule: PairDataModule
+    trainer: pl.Trainer
+    data: EvaluationData
+
+    def generate(self, search: Search | None = None) -> Programs:
+        """Return programs per pair, of the own search if none is given."""
+        return generate_programs(
+            self.module, self.datamodule, self.trainer, self.data.split, search
+        )
+
+    def tables(self, split: str, pairs: Sequence[Pair]) -> tuple[dict[str, float], Tables]:
+        """Return the token metrics of a split: their values, and their counts per pair."""
+        compute = partial(token_tables, self.module, self.datamodule, self.trainer, split)
+        return self.run.cached_tables(pairs, self.trainer, compute)
+
+    def programs(self) -> tuple[Programs, list[str]]:
+        """Return the programs of the run per pair, and remarks on their origin."""
+        run, data, search = self.run, self.data, self.run.config["decoding"]
+        pool = Pool.of(run.path, self.module, run.prepared, run.max_pairs, data.runner.sandbox)
+        if pool is None:
+            stored = run.stored_programs(data.pairs)
+            return stored or run.cached_programs(data.pairs, search, self.generate), []
+        written_by = {name: value for name, value in search.items() if name != "n_retrieved"}
+
+        def write(pairs: list[Pair]) -> Programs:
+            opened = run.open({"val": pairs})[1]
+            own = partial(generate_programs, self.module, opened, self.trainer, "val")
+            return run.cached_programs(pairs, written_by, own)
+
+        weights = pool.stored_weights() or pool.learn_weights(run.prepared.pairs("val"), write)
+        written = run.cached_programs(data.pairs, written_by, self.generate)
+        descriptions = [pair.description for pair in data.pairs]
+        programs = run.cached_programs(
+            data.pairs,
+            {**pool.key, "weights": asdict(weights), **pool.ranker.key},
+            lambda: pool.ranker.rank(descriptions, written, weights),
+            task="ranking",
+        )
+        known = {pair.code for pair in run.prepared.pairs("train")}
+        chosen = [own[0] for own in programs if own]
+        n = sum(code in known for code in chosen)
+        notes = [
+            f"{n:,} of {len(chosen):,} programs are training programs, the model wrote the others"
+        ]
+        if data.split == "val" and not data.overlaps:
+            notes.append(
+                "the weights of the pools were learned from validation pairs, whose figures they "
+                "fit"
+            )
+        return programs, notes
+
+    def pass_at_k(self, sampling: Mapping[str, Any]) -> tuple[Tables, list[list[dict[str, Any]]]]:
+        """Return the counts per pair of pass@k over sampled programs, and these programs.
+
+        The samples have the limits of the run's own search, such as the grammar.
+
+        Args:
+            sampling: The values of `k`, and the arguments of `sample`.
+        """
+        own, runner = self.run.config["decoding"], self.data.runner
+        search = {
+            "_target_": "en2py.decoding.sampling.sample",
+            "_partial_": True,
+            "top_k": None,
+            "allow_unk": False,
+            **{key: own[key] for key in ("max_len", *Limits.__annotations__) if key in own},
+            **{key: value for key, value in sampling.items() if key != "k"},
+        }
+        draw = build.bound(make(search), self.module.tgt_tokenizer)
+        drawn = self.run.cached_programs(
+            self.data.pairs, search, lambda: self.generate(draw), task="sampling"
+        )
+        # Without a program, as where the source is too long for the model, all samples are wrong.
+        drawn = [programs or [""] * sampling["n_samples"] for programs in drawn]
+        places = [place for place, programs in enumerate(drawn) for _ in programs]
+        executed = iter(runner.run([text for programs in drawn for text in programs], places))
+        ran = [[next(executed) for _ in programs] for programs in drawn]
+        return counts_at_k(ran, sampling["k"]), [*map(distinct_samples, drawn, ran)]
+
+
 def _score_checkpoint(
-    cfg: DictConfig, name: str, run: CheckpointRun, data: EvaluationData, folder: Path | None
+    cfg: DictConfig,
+    name: str,
+    run: CheckpointRun,
+    data: EvaluationData,
+    notes: Sequence[str],
+    settings: Mapping[str, str],
+    folder: Path | None,
 ) -> EvaluationRow:
     """Score a checkpoint, and write its programs, samples and attention maps to a folder."""
     log.info(f"scoring {run.name}")
-    module, datamodule = run.open({"val": data.validation, data.split: data.pairs})
-    if not datamodule.examples[data.split]:
+    opened = run.open({"val": data.validation, data.split: data.pairs})
+    own = _Scored(run, *opened, _trainer(cfg, run), data)
+    examples = own.datamodule.examples
+    if not examples[data.split]:
         limits = [
             f"model.{key}={run.config['model'][key]}" for key in ("max_src_len", "max_tgt_len")
         ]
@@ -294,123 +378,34 @@ def _score_checkpoint(
             f"none of the {len(data.pairs):,} pairs fits into the model of {run.name} "
             f"({', '.join(limits)}): leave this checkpoint out, or evaluate it on shorter pairs"
         )
-    trainer = _trainer(cfg, run)
-    row = _score_run(name, run, module, datamodule, trainer, data)
-    extras: dict[str, Any] = {"attention": _attention(module, row, cfg.attention, cfg.n_maps)}
-    if cfg.pass_at_k.n_samples:
-        generate_with = partial(generate_programs, module, datamodule, trainer, data.split)
-        sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
-        extras["sampled"], extras["drawn"] = _pass_at_k(run, module, generate_with, data, sampling)
-    row = dataclasses.replace(row, **extras)
+    validation = own.tables("val", data.validation)[1] if examples["val"] else {}
+    programs, origins = own.programs()
+    values, tables = own.tables(data.split, data.pairs)
+    training = data.training_of(run)
+    row = data.score(
+        name, programs, data.runner, training, token_values=values, token_tables=tables
+    )
+    sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
+    sampled, drawn = own.pass_at_k(sampling) if sampling["n_samples"] else ({}, [])
+    row = dataclasses.replace(
+        row,
+        seed=run.seed,
+        settings={**run.settings, **settings},
+        machine=run.machine,
+        validation=validation,
+        sampled=sampled,
+        drawn=drawn,
+        tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
+        vocab=run.prepared.tgt_vocab.tokens,
+        attention=_attention(own.module, row, cfg.attention, cfg.n_maps),
+        notes=[*notes, *origins],
+    )
     if folder is not None:
         write_samples(folder / "samples.md", row)
         write_predictions(folder / "predictions.jsonl", row)
         with progress_bar("drawing attention maps"):
-            draw_attention(module, row, folder, list(cfg.attention), cfg.n_maps)
+            draw_attention(own.module, row, folder, list(cfg.attention), cfg.n_maps)
     return row
-
-
-def _score_run(
-    name: str,
-    run: CheckpointRun,
-    module: Seq2SeqModule,
-    datamodule: PairDataModule,
-    trainer: pl.Trainer,
-    data: EvaluationData,
-) -> EvaluationRow:
-    compute = partial(token_tables, module, datamodule, trainer)
-    validation: Tables = {}
-    if datamodule.examples["val"]:
-        validation = run.cached_tables(data.validation, trainer, partial(compute, "val"))[1]
-    programs, origins = _programs(run, module, datamodule, trainer, data)
-    token_values, tables = run.cached_tables(data.pairs, trainer, partial(compute, data.split))
-    row = data.score(
-        name,
-        programs,
-        data.runner,
-        data.training_of(run),
-        token_values=token_values,
-        token_tables=tables,
-    )
-    return dataclasses.replace(
-        row,
-        seed=run.seed,
-        settings=run.settings,
-        machine=run.machine,
-        validation=validation,
-        tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
-        vocab=run.prepared.tgt_vocab.tokens,
-        notes=origins,
-    )
-
-
-def _programs(
-    run: CheckpointRun,
-    module: Seq2SeqModule,
-    datamodule: PairDataModule,
-    trainer: pl.Trainer,
-    data: EvaluationData,
-) -> tuple[Programs, list[str]]:
-    """Return the programs of a run per pair, and remarks on their origin."""
-    own_search = partial(generate_programs, module, datamodule, trainer, data.split)
-    sandbox, search = data.runner.sandbox, run.config["decoding"]
-    pool = Pool.of(run.path, module, run.prepared, run.max_pairs, sandbox)
-    if pool is None:
-        stored = run.stored_programs(data.pairs)
-        return stored or run.cached_programs(data.pairs, search, own_search), []
-    written_by = {name: value for name, value in search.items() if name != "n_retrieved"}
-
-    def write(pairs: list[Pair]) -> Programs:
-        own = partial(generate_programs, module, run.open({"val": pairs})[1], trainer, "val")
-        return run.cached_programs(pairs, written_by, own)
-
-    weights = pool.stored_weights() or pool.learn_weights(run.prepared.pairs("val"), write)
-    written = run.cached_programs(data.pairs, written_by, own_search)
-    descriptions = [pair.description for pair in data.pairs]
-    programs = run.cached_programs(
-        data.pairs,
-        {**pool.key, "weights": asdict(weights), **pool.ranker.key},
-        lambda: pool.ranker.rank(descriptions, written, weights),
-        task="ranking",
-    )
-    known = {pair.code for pair in run.prepared.pairs("train")}
-    chosen = [own[0] for own in programs if own]
-    n = sum(code in known for code in chosen)
-    learned = "the weights of the pools were learned from validation pairs, whose figures they fit"
-    return programs, [
-        f"{n:,} of {len(chosen):,} programs are training programs, the model wrote the others",
-        *([learned] if data.split == "val" and not data.overlaps else []),
-    ]
-
-
-def _pass_at_k(
-    run: CheckpointRun,
-    module: Seq2SeqModule,
-    generate_with: Callable[[Search], Programs],
-    data: EvaluationData,
-    sampling: Mapping[str, Any],
-) -> tuple[Tables, list[list[dict[str, Any]]]]:
-    """Return the counts per pair of pass@k over sampled programs, and these programs.
-
-    The samples have the limits of the run's own search, such as the grammar.
-    """
-    own = run.config["decoding"]
-    search = {
-        "_target_": "en2py.decoding.sampling.sample",
-        "_partial_": True,
-        "top_k": None,
-        "allow_unk": False,
-        **{key: own[key] for key in ("max_len", *Limits.__annotations__) if key in own},
-        **{key: value for key, value in sampling.items() if key != "k"},
-    }
-    draw = build.bound(make(search), module.tgt_tokenizer)
-    drawn = run.cached_programs(data.pairs, search, lambda: generate_with(draw), task="sampling")
-    # Without a program, as where the source is too long for the model, all samples are wrong.
-    drawn = [programs or [""] * sampling["n_samples"] for programs in drawn]
-    places = [place for place, programs in enumerate(drawn) for _ in programs]
-    executed = iter(data.runner.run([text for programs in drawn for text in programs], places))
-    ran = [[next(executed) for _ in programs] for programs in drawn]
-    return counts_at_k(ran, sampling["k"]), [*map(distinct_samples, drawn, ran)]
 
 
 def _attention(
