@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 
 import optuna
 from filelock import FileLock, Timeout
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -90,35 +89,15 @@ class SearchSweeper(sweeper.StudySweeper):
 
     def sweep(self, arguments: list[str]) -> list[Any]:
         """Print the plan, prepare the data, and run trials until there are `n_trials`."""
-        assert self.config is not None and self.hydra_context is not None
         self._check()
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        params = [f"{key}={value}" for key, value in self.params.items()]
-        parsed = parser.parse_overrides([*params, *arguments])
-        typed = {o.get_key_element() for o in parsed[len(params) :]}
-        for key, reason in self._set_by_options(*search_space(parsed), typed).items():
-            log.info(f"{key} is not searched: {reason}")
-            parsed = [override for override in parsed if override.get_key_element() != key]
-            params = [word for word in params if word.partition("=")[0] != key]
-        fixed, space = search_space(parsed)
-        configs = self._check_comparable(fixed, space)
-        with job_of(self.config):
-            reasons = [dict(without_effect(config)) for config in configs]
-            unread = [key for key in self.params if all(key in found for found in reasons)]
-            read = [word for word in params if word.partition("=")[0] not in unread]
-            for config in configs:
-                check_effects(config, [*arguments, *read])
-        for key in unread:
-            log.info(f"{key} is not searched: {reasons[0][key]}")
-        fixed, space = search_space([o for o in parsed if o.get_key_element() not in unread])
+        self.fixed, self.space = self._search_space(arguments)
         self.folder = Path(self.config.hydra.sweep.dir)
-        self.fixed, self.space = fixed, space
-        base = with_floats(self._base_config(fixed))
+        base = with_floats(self._base_config(self.fixed))
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "storage": self.storage,
-            "study": f"{self.folder.name}-{self._digest(base, space)}",
+            "study": f"{self.folder.name}-{self._digest(base)}",
             "pruner": self.pruner,
             "n_startup_trials": self.n_startup_trials,
             "n_warmup_epochs": self.n_warmup_epochs,
@@ -138,8 +117,29 @@ class SearchSweeper(sweeper.StudySweeper):
             write_result(self.folder, self.study)
         return []
 
+    def _search_space(self, arguments: Sequence[str]) -> tuple[list[str], Space]:
+        """Return the fixed overrides and the search space, without parameters that nothing reads.
+
+        A typed parameter without effect is refused; one of `params` is left out.
+        """
+        parsed = self._parsed(arguments)
+        typed = {override.get_key_element() for override in parsed[len(self.params) :]}
+        left_out = self._set_by_options(*search_space(parsed), typed)
+        read = [o for o in parsed if o.get_key_element() not in left_out]
+        configs = self._check_comparable(*search_space(read))
+        with job_of(self.config):
+            reasons = [dict(without_effect(config)) for config in configs]
+            for key in self.params:
+                if all(key in found for found in reasons):
+                    left_out.setdefault(key, reasons[0][key])
+            own = [f"{key}={value}" for key, value in self.params.items() if key not in left_out]
+            for config in configs:
+                check_effects(config, [*arguments, *own])
+        for key, reason in left_out.items():
+            log.info(f"{key} is not searched: {reason}")
+        return search_space([o for o in read if o.get_key_element() not in left_out])
+
     def _run_trials(self) -> None:
-        assert self.config is not None
         n_parallel = n_at_once(self.config.hydra.launcher)
         known = {trial.number for trial in self._trials(*_DONE)}
         plan.write_plan(self.folder, [self._job(trial) for trial in self._trials(*_DONE)])
@@ -266,7 +266,6 @@ class SearchSweeper(sweeper.StudySweeper):
 
     def _check(self) -> None:
         """Compare the settings with the types of the constructor's arguments."""
-        assert self.config is not None
         if self.config.hydra.job.config_name != "train":
             raise UserError("hydra/sweeper=search: only train.py searches")
         own = self.config.hydra.sweeper.items()
@@ -317,9 +316,7 @@ class SearchSweeper(sweeper.StudySweeper):
         return found
 
     def _base_config(self, fixed: Sequence[str]) -> dict[str, Any]:
-        assert self.config is not None and self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-        cfg = without_hydra(loader.load_sweep_config(self.config, list(fixed)))
+        cfg = without_hydra(self._composed(fixed))
         plain: Any = OmegaConf.to_container(cfg, resolve=True)
         if plain["trainer"].get("limit_val_batches") == 0:
             raise UserError(
@@ -327,14 +324,13 @@ class SearchSweeper(sweeper.StudySweeper):
             )
         return dict(plain)
 
-    def _digest(self, base: Mapping[str, Any], space: Space) -> str:
+    def _digest(self, base: Mapping[str, Any]) -> str:
         """Return what tells searches of a study apart: fixed settings, search space, seed."""
-        texts = {key: space_text(distribution) for key, distribution in sorted(space.items())}
+        texts = {key: space_text(distribution) for key, distribution in sorted(self.space.items())}
         return digest([config_digest(base), texts, self.seed])[:8]
 
     def _print_plan(self) -> None:
         """Print the search space, and the number of trials in each state."""
-        assert self.config is not None
         counts = {
             "finished": len(self._trials(TrialState.COMPLETE)),
             "pruned": len(self._trials(TrialState.PRUNED)),

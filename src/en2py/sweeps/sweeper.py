@@ -53,6 +53,9 @@ class StudySweeper(Sweeper):
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         self.params = params or {}
 
+    config: DictConfig
+    hydra_context: HydraContext
+
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
@@ -64,10 +67,8 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan the jobs, print the plan, prepare the data and launch the jobs."""
-        assert self.config is not None and self.hydra_context is not None and self.launcher
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        params = [f"{key}={value}" for key, value in self.params.items()]
-        batch = combinations(parser.parse_overrides([*params, *arguments]))
+        assert self.launcher is not None
+        batch = combinations(self._parsed(arguments))
         if self.config.hydra.job.config_name != "train":
             returns = self.launcher.launch(batch, initial_job_idx=0)
             return [returned.return_value for returned in returns]  # raises the error of a job
@@ -82,25 +83,33 @@ class StudySweeper(Sweeper):
         OmegaConf.save(self.config, folder / "multirun.yaml")
         fresh = [cfg is not None and bool(cfg.fresh) for _, cfg in planned]
         status.print_plan(jobs, states, fresh, folder)
-        todo = [
-            (job, cfg)
-            for (job, cfg), state in zip(planned, states, strict=True)
-            if cfg is not None
-            and (state.status != run_folder.FINISHED or cfg.fresh or state.other_python)
-        ]
-        for job, own in todo:
-            if own.fresh:  # here, so that the sweep without fresh=true resumes exactly this one
-                run_folder.archive(folder / job.run)
-        keep_weights(
-            folder / job.run
-            for job, cfg in planned
-            if cfg is not None and cfg.checkpoints.keep == "weights" and (job, cfg) not in todo
-        )
+        todo, finished = [], []
+        for (job, cfg), state in zip(planned, states, strict=True):
+            if cfg is None:
+                continue
+            if state.status != run_folder.FINISHED or cfg.fresh or state.other_python:
+                todo.append((job, cfg))
+                if cfg.fresh:  # here, so that the sweep without fresh=true resumes exactly this one
+                    run_folder.archive(folder / job.run)
+            elif cfg.checkpoints.keep == "weights":
+                finished.append(folder / job.run)
+        keep_weights(finished)
         if todo:
             n_parallel = n_at_once(self.config.hydra.launcher)
             prepare_data([cfg for _, cfg in todo], n_parallel)
             self._launch([job for job, _ in todo], folder)
         return []
+
+    def _parsed(self, arguments: Sequence[str]) -> list[Override]:
+        """Return the parsed `params` and overrides of the command line, which come last."""
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        params = [f"{key}={value}" for key, value in self.params.items()]
+        return parser.parse_overrides([*params, *arguments])
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the config of a job, with Hydra's own settings."""
+        loader = self.hydra_context.config_loader
+        return loader.load_sweep_config(self.config, list(overrides))
 
     def _launch(self, jobs: list[plan.Job], folder: Path) -> None:
         """Launch jobs; after the death of a worker process, launch again those that did not end."""
@@ -127,11 +136,8 @@ class StudySweeper(Sweeper):
         from en2py.config.messages import user_message
         from en2py.config.validation import validate
 
-        assert self.config is not None and self.hydra_context is not None
-        loader = self.hydra_context.config_loader
         try:
-            composed = loader.load_sweep_config(self.config, list(overrides))
-            with job_of(composed) as cfg:
+            with job_of(self._composed(overrides)) as cfg:
                 validate(cfg, "train")
                 return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
         except Exception as error:
