@@ -15,8 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from configs import checked
-from en2py.cli.main import config_of
-from en2py.cli.overrides import separate
+from en2py.cli.overrides import config_of, separate
 from en2py.config.composition import CONF, ROOT, compose_config, groups_of, options_of
 from en2py.config.overrides import quoted
 from en2py.config.validation import with_floats

@@ -98,7 +98,7 @@ def test_a_signal_that_a_library_suppresses_exits_at_the_end(
 def test_signals_are_handled_before_the_config_is_read(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("en2py.cli.main.separate", lambda words, **_: signal.raise_signal(number))
+    monkeypatch.setattr("en2py.cli.main.parse", lambda *_: signal.raise_signal(number))
     assert command(lambda cfg: None, "train", argv=["train.py"]) == 143
 
 

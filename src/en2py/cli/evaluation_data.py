@@ -93,9 +93,7 @@ class EvaluationData:
     def buckets_of(self, rows: Sequence[EvaluationRow], runs: Sequence[CheckpointRun]) -> list[Any]:
         """Return per row the pairs by whether its training has a description of the same task.
 
-        Args:
-            rows: First those of the runs, then those of baselines, which read `training`.
-            runs: The checkpoints.
+        The first rows are those of the runs; those of baselines read `training`.
         """
         found: dict[str, dict[str, list[int]]] = {}  # runs often share their training pairs
         trained = [originals(run.trained_pairs) for run in runs]
@@ -114,7 +112,11 @@ class EvaluationData:
     def notes_of(self, run: CheckpointRun) -> list[str]:
         """Return remarks on overlaps with training pairs, of its initial weights too."""
         if run.sha256 not in self.overlaps:
-            return _overlap_of_initial_weights(run, self.pairs)
+            try:
+                n = n_known_to_initial_weights(run.config, run.prepared, self.pairs)
+            except UserError as error:
+                return [f"{_UNKNOWN}: {error}"]
+            return [f"{n:,} of {len(self.pairs):,} pairs {_KNOWN}"] if n else []
         total = self.facts["n_pairs"] + self.facts["n_overlapping"]
         return [
             f"trained on {run.config['data']['name']}, evaluated on {self.facts['name']}: "
@@ -166,13 +168,20 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
     )
     clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
+    # The programs of a split that holds out combinations recombine known parts.
+    known, leakage = prepared.report.facts, {}
+    if not overlaps and cfg.part != "train" and known["held_out"] != COMBINATIONS:
+        leakage = {"leakage": percent(known["leakage"][cfg.part]["any"])}
+    # Baselines read as many training pairs as the run with most of them.
+    limits = [None] if "source" in cfg.data else [run.max_pairs for run in runs]
+    max_pairs = None if None in limits else max(filter(None, limits), default=None)
     facts = {
         "name": config["data"]["name"],
         "part": cfg.part,
         "n_pairs": len(pairs),
         "n_clusters": len(set(clusters)),
         "n_overlapping" if overlaps else "n_left_out": n_all - len(pairs),
-        **({} if overlaps else _leakage(prepared, cfg.part)),
+        **leakage,
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
@@ -182,7 +191,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs,
         clusters,
         validation,
-        TrainingData.of(prepared, None if "source" in cfg.data else _max_pairs(runs)),
+        TrainingData.of(prepared, max_pairs),
         runner,
         partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
         facts,
@@ -191,23 +200,10 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     )
 
 
-def _leakage(prepared: Prepared, part: str) -> dict[str, str]:
-    """Return the share of a split that has a near-duplicate in train, for the report.
-
-    Nothing for a split that holds out combinations, whose programs recombine known parts.
-    """
-    facts = prepared.report.facts
-    if part == "train" or facts["held_out"] == COMBINATIONS:
-        return {}
-    return {"leakage": percent(facts["leakage"][part]["any"])}
-
-
 def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dict[str, str]]:
     """Return per run the pairs that it and its initial weights were trained on.
 
-    Returns:
-        The pairs, and for the digest of each checkpoint why those of its initial weights are not
-        known.
+    Beside them, why those of its initial weights are not known, by the digest of the checkpoint.
     """
     initial: dict[str | None, list[Pair]] = {}  # by `init_from`, which seeds often share
     unknown: dict[str | None, str] = {}
@@ -225,23 +221,9 @@ def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dic
     return pairs, {sha256: unknown[own] for sha256, own in starts.items() if own in unknown}
 
 
-def _overlap_of_initial_weights(run: CheckpointRun, pairs: Sequence[Pair]) -> list[str]:
-    try:
-        n = n_known_to_initial_weights(run.config, run.prepared, pairs)
-    except UserError as error:
-        return [f"{_UNKNOWN}: {error}"]
-    return [f"{n:,} of {len(pairs):,} pairs {_KNOWN}"] if n else []
-
-
 def is_of_leakage(note: str) -> bool:
     """Return whether a remark says that a run may have been trained on the evaluated pairs."""
     return any(text in note for text in (OTHER_SPLIT, _UNKNOWN, _KNOWN))
-
-
-def _max_pairs(runs: Sequence[CheckpointRun]) -> int | None:
-    """Return how many training pairs baselines read: as many as the run with most of them."""
-    limits = [run.max_pairs for run in runs if run.max_pairs is not None]
-    return max(limits) if limits and len(limits) == len(runs) else None
 
 
 def _without_overlaps(
@@ -255,7 +237,7 @@ def _without_overlaps(
     Args:
         pairs: Pairs of data that the runs were not trained on.
         runs: The checkpoints.
-        trained_pairs: Per run, see `_trained_pairs`.
+        trained_pairs: Per run.
         name: Of the pairs, for a line on the terminal; empty for none.
 
     Returns:

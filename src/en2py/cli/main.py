@@ -35,16 +35,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from en2py.cli.overrides import is_sweep, prints_config, separate, sweep_values
-from en2py.config.composition import (
-    CONF,
-    compose_config,
-    job_of,
-    with_presets,
-    without_preset,
-)
+from en2py.cli.overrides import parse
+from en2py.config.composition import CONF, compose_config, job_of
 from en2py.config.messages import exit_code, user_message
-from en2py.config.overrides import check_repeated, quoted, task_overrides, unquoted
+from en2py.config.overrides import task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
 from en2py.errors import Fault, UserError, chain
 from en2py.sweeps import plan, status
@@ -53,17 +47,12 @@ from en2py.training import run_folder, signals
 log = logging.getLogger(__name__)
 
 _NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
-# An evaluation follows the first: it writes the record of its sweep there.
-_NOT_FOLLOWED = ("hydra.sweep.", "hydra.run.", "hydra.output_subdir", "hydra.job.chdir")
 # The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
-_OF_THE_CHECKPOINT = ("tokenizer", "model", "augmentation", "vocab", "optimizer", "trainer",
-                      "experiment")  # fmt: skip
-_OF_THE_EVALUATION = ("trainer.accelerator", "trainer.devices")
 
 
 class RunFailed(Exception):
-    """A run of a sweep failed.
+    """A run of a sweep failed: one sentence, and the exit code of the run.
 
     It replaces the original error, which may not survive pickling between two processes, and whose
     frames would keep the model in memory while the next run trains.
@@ -102,16 +91,14 @@ def command(
             if "--version" in given[1:]:
                 print(f"en2py {metadata.version('en2py')}")
                 return 0
-            options, overrides = _parsed(given[1:], config_name)
-            page = f"hydra/help={config_name}"
-            config_name = config_of(config_name, overrides)
-            overrides = with_presets(without_preset(config_name, overrides))
-            if {"--help", "-h"} & set(options):  # Hydra's own --help takes a second
+            line, page = parse(given[1:], config_name), f"hydra/help={config_name}"
+            config_name, overrides = line.config_name, line.overrides
+            if {"--help", "-h"} & set(line.options):  # Hydra's own --help takes a second
                 page = compose_config(config_name, [*overrides, page]).hydra.help.template
                 print(as_installed(str(page)))
                 return 0
-            sys.argv += options + overrides
-            folder = _check_sweep(config_name, overrides) if is_sweep(options) else None
+            sys.argv += line.options + overrides
+            folder = _check_sweep(config_name, overrides) if line.is_sweep else None
             if folder is not None:
                 run_folder.begin_sweep()
             job: Any = functools.partial(_run, main, config_name, in_words)
@@ -124,7 +111,7 @@ def command(
             finally:
                 if config_name == "train" and folder is not None and folder.is_dir():
                     code = status.print_summary(folder)
-            if config_name == "train" and prints_config(options):  # Hydra has printed it
+            if config_name == "train" and line.prints_config:  # Hydra has printed it
                 from en2py.config.validation import validate
 
                 with job_of(compose_config(config_name, overrides)) as cfg:
@@ -149,66 +136,10 @@ def command(
         return refuse(in_words(message), exit_code(error))
 
 
-def _parsed(words: Sequence[str], program: str) -> tuple[list[str], list[str]]:
-    """Return the options and the overrides of a command line, as Hydra gets them."""
-    if "--verbose" in words and program != "train":
-        raise UserError("--verbose is an option of train.py; --cfg job prints the config")
-    words = ["show_config=true" if word == "--verbose" else word for word in words]
-    options, overrides = separate(words, takes_checkpoints=program == "evaluate")
-    check_repeated(overrides)
-    multirun = is_sweep(options)
-    overrides = sweep_values([quoted(override, multirun) for override in overrides], multirun)
-    _check_hydra(program, overrides)
-    return options, as_trained(overrides) if program == "evaluate" else overrides
-
-
-def config_of(program: str, overrides: Sequence[str]) -> str:
-    """Return the primary config: an evaluation on data of its own needs a config with data.
-
-    Raises:
-        UserError: If something is chosen that the checkpoint brings.
-    """
-    given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    if "ckpt_path" in given:
-        has_data = "data" in given
-    else:
-        has_data = bool(given & {"data", "baseline"}) and not given & {"results", "study"}
-    if program != "evaluate" or not has_data:
-        return program
-    for key in given - set(_OF_THE_EVALUATION) if "ckpt_path" in given else ():
-        if re.split(r"[./]", key)[0] in _OF_THE_CHECKPOINT:
-            raise UserError(
-                f"{key}: a checkpoint brings its own; with data= only data, split and cleaning are"
-                " chosen"
-            )
-    return "evaluate_data"
-
-
-def as_trained(overrides: Sequence[str]) -> list[str]:
-    """Add a plus to values of the search of a checkpoint, which its config brings later."""
-    given = {override.partition("=")[0] for override in overrides}
-    if "ckpt_path" not in given or "decoding" in given:
-        return [*overrides]
-    return [f"+{o}" if re.match(r"decoding\.(?!engine=)", o) else o for o in overrides]
-
-
 def refuse(reason: str, code: int = 2) -> int:
     """Print a mistake or a fault on stderr, in one line of a file, and return its exit code."""
     print_error(" ".join(reason.split()))
     return code
-
-
-def _check_hydra(program: str, overrides: Sequence[str]) -> None:
-    """Refuse settings of Hydra that a job does not follow; Lightning sets some for its ranks."""
-    if "LOCAL_RANK" in os.environ:
-        return
-    refused = _NOT_FOLLOWED[program == "evaluate" :]
-    why = "results are stored beside the checkpoint, or in folder=FOLDER"
-    if program == "train":
-        why = "runs are stored in output/study/RUN; set output=FOLDER or study=NAME"
-    for override in overrides:
-        if override.lstrip("+~").startswith(refused):
-            raise UserError(f"{override}: {why}")
 
 
 def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
@@ -329,7 +260,7 @@ def _interrupted(argv: Sequence[str], code: int) -> int:
     does = "starts again and takes the finished parts from the cache"
     if "train" in program:
         does = "resumes it"
-        if is_sweep([word for word in words if word[:1] == "-" and "=" not in word]):
+        if any(re.match("--?m", word) for word in words):
             does = "keeps the finished runs and resumes the others"
     command = command.replace(" ", "\u00a0")  # it is copied: not wrapped
     same = "the same command" + (" without fresh=true" if len(words) < len(argv[1:]) else "")
