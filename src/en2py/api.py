@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from en2py.config.composition import compose_config, job_of, without_preset
+from en2py.config.composition import compose_config, job_of
 from en2py.config.contradictions import starts_ranks
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import python_overrides
@@ -114,7 +114,7 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
 @contextmanager
 def _validated(words: list[str]) -> Iterator[DictConfig]:
     """Yield the validated config of a run as that of Hydra's job."""
-    with job_of(compose_config("train", without_preset("train", words))) as cfg:
+    with job_of(compose_config("train", words)) as cfg:
         validate(cfg)
         yield cfg
 

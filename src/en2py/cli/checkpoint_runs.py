@@ -40,7 +40,6 @@ from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.run_folder import (
     FINISHED,
-    machine_of,
     read_epochs,
     read_record,
     read_state,
@@ -81,18 +80,12 @@ class CheckpointRun:
     @property
     def metadata(self) -> dict[str, Any]:
         """Return the stored metadata, see `checkpoints.checkpoint_metadata`."""
-        metadata: dict[str, Any] = self.checkpoint["en2py"]
-        return metadata
+        return self.checkpoint["en2py"]  # type: ignore[no-any-return]
 
     @property
     def name(self) -> str:
         """Return the name of the run."""
         return str(self.metadata["run"])
-
-    @property
-    def seed(self) -> int:
-        """Return the seed of the run."""
-        return int(self.config["seed"])
 
     @property
     def settings(self) -> dict[str, str]:
@@ -106,8 +99,7 @@ class CheckpointRun:
     @property
     def max_pairs(self) -> int | None:
         """Return how many of the training pairs it was trained on; None: all."""
-        limit: int | None = self.metadata["config"]["batch"]["max_pairs"]
-        return limit
+        return self.metadata["config"]["batch"]["max_pairs"]  # type: ignore[no-any-return]
 
     @property
     def trained_pairs(self) -> list[Pair]:
@@ -121,12 +113,8 @@ class CheckpointRun:
         return folder if folder.name == self.name else None
 
     @property
-    def machine(self) -> str:
-        """Return its devices and precision in training; empty if the checkpoint was copied."""
-        return machine_of(self._result)
-
-    @property
-    def _result(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
+        """Return the content of `result.json`; empty if the checkpoint was copied."""
         return (self.folder and read_record(self.folder / "result.json")) or {}
 
     def open(self, splits: Mapping[str, Sequence[Pair]]) -> tuple[Seq2SeqModule, PairDataModule]:
@@ -166,7 +154,7 @@ class CheckpointRun:
             found.append(OTHER_SPLIT)
         if self.folder is not None and not (self.folder / "result.json").exists():
             found.append(f"{self.name} is not finished: its checkpoint has a part of its training")
-        limit = self._result.get("validation_limit", validation_limit(self.config["trainer"]))
+        limit = self.result.get("validation_limit", validation_limit(self.config["trainer"]))
         if limit:
             found.append(
                 f"val/nll is over all validation pairs here, and was over {limit} in training"
@@ -174,10 +162,9 @@ class CheckpointRun:
         return found
 
     def stored_programs(self, pairs: Sequence[Pair]) -> Programs | None:
-        """Return the programs that the run itself generated for these descriptions.
+        """Return the programs per pair that the run itself generated for these descriptions.
 
-        Returns:
-            Programs per pair; None if they are not of this checkpoint and this decoding.
+        None if they are not of this checkpoint and this decoding.
         """
         if self.folder is None:
             return None
@@ -216,8 +203,7 @@ class CheckpointRun:
             return {"candidates": generate()}
 
         record, _ = cached(Path(self.config["cache"]), "predictions", key, make)
-        programs: Programs = record["candidates"]
-        return programs
+        return record["candidates"]  # type: ignore[no-any-return]
 
     def cached_tables(
         self,
@@ -231,6 +217,7 @@ class CheckpointRun:
             "pairs": [[pair.id, pair.description, pair.code] for pair in pairs],
             "training": self.prepared.split_hash,
             "batch": self.config["batch"],
+            # Device and precision can change the last digits.
             "machine": [type(trainer.accelerator).__name__, trainer.num_devices, trainer.precision],
             "code": [file_digest(_SOURCE / name) for name in ("models", "training", "evaluation")],
             "torch": torch.__version__,
@@ -270,10 +257,7 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
 
 
 def find_checkpoints(text: str) -> list[Path]:
-    """Find the named checkpoints.
-
-    Args:
-        text: Files, patterns, run folders or study folders, separated by commas.
+    """Find the checkpoints of files, patterns, run and study folders, separated by commas.
 
     Raises:
         UserError: If a folder has no checkpoint.

@@ -76,6 +76,7 @@ from en2py.training.cpu_threads import warn_of_busy_cores
 from en2py.training.loggers import log_evaluated_run, log_results
 from en2py.training.module import Search, Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
+from en2py.training.run_folder import machine_of
 from en2py.training.testing import draw_attention, generate_programs, token_tables
 
 log = logging.getLogger(__name__)
@@ -101,11 +102,7 @@ _SIGNATURES = {
 
 
 def evaluate(cfg: DictConfig) -> Results | None:
-    """Run `evaluate.py`: score, or export a model, generate for prompts, render a report again.
-
-    Raises:
-        UserError: If the user can correct the cause.
-    """
+    """Run `evaluate.py`: score, or export a model, generate for prompts, render a report again."""
     if cfg.results is not None:
         return _render_again(Path(cfg.results), cfg.folder)
     with report_out_of_memory(f"or {EVALUATION_REMEDIES}", cfg.batch.max_tokens):
@@ -389,9 +386,9 @@ def _score_checkpoint(
     sampled, drawn = own.pass_at_k(sampling) if sampling["n_samples"] else ({}, [])
     row = dataclasses.replace(
         row,
-        seed=run.seed,
+        seed=int(run.config["seed"]),
         settings={**run.settings, **settings},
-        machine=run.machine,
+        machine=machine_of(run.result),
         validation=validation,
         sampled=sampled,
         drawn=drawn,
@@ -457,12 +454,7 @@ def _score_baselines(
     """Score baselines with the same code as the programs of a model.
 
     If a learned one is among them, those that a model has to beat are scored on validation too,
-    which selects the best of them.
-
-    Args:
-        sections: Name to config section; None for `none` and for a baseline that is switched off.
-        data: The data.
-        is_named: Whether the user named them; then one without a program is reported.
+    which selects the best of them. One without a program is reported if the user named it.
     """
     everything = data.prepared.pairs(data.split)
     selects = data.split != "val" and any(sections.get(name) for name in LEARNED)
@@ -560,11 +552,7 @@ def _oracles(runner: ProgramRunner) -> dict[str, Any]:
 
 
 def _render_again(path: Path, folder: str | None) -> Results:
-    """Render the report of stored results.
-
-    Raises:
-        UserError: If the file is not a whole results.json of this version.
-    """
+    """Render the report of stored results; refuse what is no whole results.json of this version."""
     try:
         results = Results.from_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -581,9 +569,10 @@ def _render_again(path: Path, folder: str | None) -> Results:
 
 def _print_table(results: Results) -> None:
     """Print the main metrics of each row with their 95 % intervals; the first ranks the rows."""
-    sampled = sorted({n for row in results.rows for n in row.figures if "@" in n}, key=_place)
-    names = [ranked_by(results) if name == "val/nll" else name for name in (*COMPARISON, *sampled)]
-    shown = [name for name in names if any(figure_of(row, name) for row in results.rows)]
+    names = {tuple(n.split("@")) for row in results.rows for n in row.figures if "@" in n}
+    sampled = [f"{verb}@{k}" for verb, k in sorted(names, key=lambda own: (own[0], int(own[1])))]
+    metrics = [ranked_by(results) if n == "val/nll" else n for n in (*COMPARISON, *sampled)]
+    shown = [name for name in metrics if any(figure_of(row, name) for row in results.rows)]
     rows = [
         [row.name, *(figure_cell(name, figure_of(row, name)).lines for name in shown)]
         for row in results.rows
@@ -592,20 +581,13 @@ def _print_table(results: Results) -> None:
     print_table(f"{results.title}, {results.data['part']} split", columns, rows)
 
 
-def _place(name: str) -> tuple[str, int]:
-    verb, _, k = name.partition("@")
-    return verb, int(k)
-
-
 def _wandb_sections(
     logger: Mapping[str, Any] | None, runs: Sequence[CheckpointRun]
 ) -> list[Mapping[str, Any] | None]:
     """Return `logger.wandb` of each run and, last, of the results; None: not logged to W&B.
 
-    Without a logger section of the evaluation, each run's own section applies.
-
-    Raises:
-        UserError: If `WANDB_MODE` is wrong, before anything is computed.
+    Without a logger section of the evaluation, each run's own section applies. A wrong
+    `WANDB_MODE` is refused before anything is computed.
     """
     own = [(run.config["logger"] if logger is None else logger).get("wandb") for run in runs]
     used = [section for section in [(logger or {}).get("wandb"), *own] if section]

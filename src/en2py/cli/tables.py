@@ -94,11 +94,7 @@ def _warn_once(warning: str, sweep: str) -> None:
 
 
 def log_own_tests(found: Mapping[str, Any]) -> None:
-    """Log how many references pass their own tests; warn if more than one in ten does not.
-
-    Args:
-        found: As `ProgramRunner.check_references` returns it.
-    """
+    """Log the result of `check_references`; warn if more than one in ten fails its own tests."""
     if not found:
         return
     passing, of = found["passing"], found["of"]

@@ -72,11 +72,7 @@ class Pool:
     def learn_weights(
         self, validation: Sequence[Pair], write: Callable[[list[Pair]], list[list[str]]]
     ) -> PoolWeights:
-        """Learn the weights and store them.
-
-        Args:
-            validation: All validation pairs of the checkpoint's own data.
-            write: Returns the programs that the model writes for some of them.
+        """Learn the weights from programs that the model writes, and store them.
 
         Raises:
             UserError: If there is no validation pair.

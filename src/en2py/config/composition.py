@@ -57,7 +57,10 @@ def with_presets(overrides: Sequence[str]) -> list[str]:
 
 
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose the config of a command line; of a sweep, with the first value of each axis."""
+    """Compose the config of a command line, Hydra's own settings under `hydra`.
+
+    A sweep is composed with the first value of each axis.
+    """
     words = with_presets(without_preset(config_name, overrides))
     parser = OverridesParser.create()
     first = []
@@ -124,7 +127,7 @@ def groups_of() -> list[str]:
 
 
 def options_of(group: str, own: Sequence[Path] = ()) -> list[str]:
-    """List the options of a config group, such as `tokenizer/src`, as Hydra searches them."""
+    """List the options of a group, such as `tokenizer/src`; `own` are folders of the user."""
     folders = (CONF, PRESETS, *own)
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 

@@ -3,12 +3,13 @@
 Presets and defaults may set them: `embeddings.freeze_epochs` of a preset waits for other vectors.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from en2py.config.composition import Config, value_at
 from en2py.config.instantiate import class_of
 from en2py.config.overrides import unquoted
 from en2py.errors import UserError
@@ -16,15 +17,14 @@ from en2py.errors import UserError
 _NO_VECTORS = "without word vectors this has no effect; choose embeddings=joint or another option"
 
 
-def check_effects(config: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Refuse an override that has no effect."""
-    refuse_typed(
-        dict(without_effect(config)), [*overrides, *map(str, HydraConfig.get().overrides.hydra)]
-    )
+def check_effects(config: Config, overrides: Sequence[str]) -> None:
+    """Refuse a typed override, or one of Hydra's own settings, that has no effect."""
+    of_hydra = map(str, HydraConfig.get().overrides.hydra)
+    refuse_typed(dict(without_effect(config)), [*overrides, *of_hydra])
 
 
 def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
-    """Refuse the first override of a key that has no effect.
+    """Refuse the first override of a key, or of a section, that has no effect for a reason.
 
     Raises:
         UserError: With the override, the reason and the remedy.
@@ -36,52 +36,52 @@ def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
                 raise UserError(f"{unquoted(word).lstrip('+')}: {reason}")
 
 
-def without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     """Yield the keys and sections that nothing reads, with the reason and the remedy."""
-    if class_of(config.get("scheduler")) == "noam":
-        reason = "scheduler=noam sets the rate itself; leave it out where noam is used, and scale"
-        yield "optimizer.lr", f"{reason} that rate by scheduler.scale=FACTOR"
-    if class_of((config.get("embeddings") or {}).get("vectors")) == "none":
+    at = functools.partial(value_at, config)
+    if class_of(at("scheduler")) == "noam":
+        yield (
+            "optimizer.lr",
+            "scheduler=noam sets the rate itself; leave it out where noam is used, and scale that "
+            "rate by scheduler.scale=FACTOR",
+        )
+    if class_of(at("embeddings.vectors")) == "none":
         yield "embeddings.freeze_epochs", _NO_VECTORS
         yield "embeddings.vectors", _NO_VECTORS
-    if class_of(config.get("augmentation")) == "none":
+    if class_of(at("augmentation")) == "none":
         yield "augmentation.seed", "nothing is drawn; choose augmentation=rename or word_dropout"
-    cleaning = config.get("cleaning") or {}
-    for step in cleaning.get("steps", ()):
-        if not (cleaning.get("use") or {}).get(step):
+    for step in at("cleaning.steps", ()):
+        if not at(f"cleaning.use.{step}"):
             yield f"cleaning.steps.{step}", f"this step is off; add cleaning.use.{step}=true"
-    if not (config.get("trainer") or {}).get("gradient_clip_val"):
+    if not at("trainer.gradient_clip_val"):
         reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
         yield "trainer.gradient_clip_algorithm", reason
     for side in ("src", "tgt"):
-        tokenizer = (config.get("tokenizer") or {}).get(side) or {}
-        if class_of(tokenizer).endswith("Pieces") and (path := tokenizer.get("path")):
+        is_pieces = class_of(at(f"tokenizer.{side}")).endswith("Pieces")
+        if is_pieces and (file := at(f"tokenizer.{side}.path")):
             for key in ("tokenizer.vocab_size", f"tokenizer.{side}.vocab_size"):
-                yield key, f"the pieces of {path} are taken as they are; keep one of the two"
-    data, split = config.get("data") or {}, config.get("split") or {}
-    if isinstance(path := data.get("path"), str):
+                yield key, f"the pieces of {file} are taken as they are; keep one of the two"
+    if isinstance(path := at("data.path"), str):
         for name in ("url", "sha256"):
             yield f"data.source.{name}", f"data.path={path} is read instead; keep one of the two"
-    source = data.get("source") or {}
+    source = at("data.source", {})
     if "tests_field" in source and source["tests_field"] is None and source.get("setup_field"):
         yield "data.source.setup_field", "no test is read; add data.source.tests_field=NAME"
     # Without pairs for validation, the seed and the ratios would choose some.
-    if "val" in split.get("numbers", ()) or (isinstance(path, Mapping) and "val" in path):
+    if "val" in at("split.numbers", ()) or (isinstance(path, Mapping) and "val" in path):
         for name in ("seed", "ratios"):
             yield f"split.{name}", "the source fixes this split; choose split=group for another"
-    decoding = config.get("decoding") or {}
-    if decoding.get("beam_size") == 1:
+    if at("decoding.beam_size") == 1:
         reason = "a beam of one hypothesis has nothing to rank; add decoding.beam_size=4"
         yield "decoding.length_penalty", reason
-    if decoding.get("n_samples") == 0:
+    if at("decoding.n_samples") == 0:
         for name in ("temperature", "top_k", "top_p", "seed"):
             yield f"decoding.{name}", "nothing is drawn with decoding.n_samples=0"
-    sampling = config.get("pass_at_k") or {}
-    if sampling and sampling["n_samples"] is None:
+    if "pass_at_k" in config and at("pass_at_k.n_samples") is None:
+        remedy = f"add pass_at_k.n_samples={max(at('pass_at_k.k'))}"
         for name in ("k", "temperature", "top_p", "seed"):
-            remedy = f"add pass_at_k.n_samples={max(sampling['k'])}"
             yield f"pass_at_k.{name}", f"pass@k needs samples; {remedy}"
-    if config.get("attention") == []:
+    if at("attention") == []:
         yield "n_maps", "no attention map is drawn; choose attention=[cross]"
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:

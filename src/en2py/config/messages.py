@@ -34,7 +34,7 @@ _RENAMED_OPTIONS = {("data", "jsonl"): "file"}
 
 
 def user_message(error: BaseException, config_name: str, overrides: Sequence[str]) -> str | None:
-    """Return the sentence that reports a mistake of the user or a fault of the machine."""
+    """Return the sentence on a mistake of the user or a fault of the machine; None for a bug."""
     if isinstance(error, UserError | Fault | PermissionError | NotADirectoryError):
         return str(error)
     if isinstance(error, OSError) and is_disk_full(error):

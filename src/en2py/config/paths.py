@@ -16,11 +16,8 @@ from en2py.errors import UserError, nearest
 def expand_paths(text: str) -> list[Path]:
     """Return the files that a path, a comma list or a glob pattern names.
 
-    Args:
-        text: As typed; a file of exactly this name comes first.
-
-    Returns:
-        The files in the order given, those of a pattern sorted; a missing one as it was written.
+    A file of exactly this name comes first; else they are in the order given, those of a pattern
+    sorted, and a missing one as it was written.
     """
     if Path(text).exists():
         return [Path(text)]

@@ -275,8 +275,7 @@ class SearchSweeper(sweeper.StudySweeper):
     def _check_comparable(self, fixed: Sequence[str], space: Space) -> list[dict[str, Any]]:
         """Refuse values out of range, and a parameter that changes tokens or pairs of `val/nll`.
 
-        Returns:
-            Configs that have each value, or end of an interval, of each parameter.
+        Return configs that have each value, or end of an interval, of each parameter.
         """
         values = {key: getattr(d, "choices", None) or (d.low, d.high) for key, d in space.items()}
         start = {key: own[0] for key, own in values.items()}
