@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import resources
@@ -210,13 +210,18 @@ def n_at_once(launcher: Mapping[str, Any]) -> int:
     return int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
 
 
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain containers with each text in them changed."""
+    if isinstance(value, Mapping):
+        return {key: mapped(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [mapped(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
 def escape(value: Any) -> Any:
     """Keep OmegaConf from reading `${` in a stored text as a reference."""
-    if isinstance(value, dict):
-        return {key: escape(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [escape(item) for item in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value
+    return mapped(value, lambda text: text.replace("${", "\\${"))
 
 
 def _options_text(group: str) -> str:

@@ -62,10 +62,9 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
             return _unknown_option(group, option, error.options)
         if isinstance(error, MissingMandatoryValue):
             return f"{error.full_key} is needed: add {error.full_key}=VALUE"
-        key = getattr(error, "full_key", None)
-        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+        key, cause = getattr(error, "full_key", None), error.__cause__
         text = f"{key}: {_first_line(error)}" if key else one_line(error)
-        reason = _first_line(cause) if cause else ""
+        reason = _first_line(cause) if isinstance(cause, OmegaConfBaseException) else ""
         return text if reason in text else f"{text}: {reason}"  # equal under a debugger
     return None
 
@@ -107,33 +106,34 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             cfg = compose_config(config_name, own_groups)
     choices = cfg.hydra.runtime.choices
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    all_keys = [key for key, _ in nodes(plain)]
+    all_keys = [key for key, _ in nodes(OmegaConf.to_container(cfg, resolve=False))]
     keys = [key for key in all_keys if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
         if word == NO_PRESET:
             continue
-        part = "/".join(key.split(".")[:2])
-        if part in parts and word[0] != "+" and key not in (part, *all_keys):
+        is_added, part = word[0] == "+", "/".join(key.split(".")[:2])
+        if part in parts and not is_added and key not in (part, *all_keys):
             return unknown_key(key, [k for k in all_keys if k.startswith("hydra.")], [part])
         below = [group for group in groups if group.startswith(f"{key}/")]
-        if below and key not in groups:
+        if key in groups:
+            unknown = [o for o in _options_in(value) if o not in groups[key]]
+            inner = [f"{group}={value}" for group in below if value in groups[group]]
+            if unknown and inner:
+                return f"{key}={value}: no such option; did you mean {' or '.join(inner)}?"
+            if value and unknown:
+                return _unknown_option(key, unknown[0], groups[key])
+            if is_added and key in choices:
+                return f"{word}: there is a {key} already; replace it without a plus, {key}={value}"
+            if key not in choices and key != "experiment":
+                return not_evaluated(key)
+        elif below:
             return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
-        unknown = [o for o in _options_in(value) if o not in groups.get(key, ())]
-        inner = [f"{group}={value}" for group in below if value in groups[group]]
-        if key in groups and unknown and inner:
-            return f"{key}={value}: no such option; did you mean {' or '.join(inner)}?"
-        if key in groups and value and unknown:
-            return _unknown_option(key, unknown[0], groups[key])
-        if word[0] == "+" and key in groups and key in choices:
-            return f"{word}: there is a {key} already; replace it without a plus, {key}={value}"
-        if key in groups and key not in choices and key != "experiment":
-            return not_evaluated(key)
+        if is_added:
+            continue
         is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
-        is_evaluation = config_name != "train"
-        if word[0] != "+" and is_evaluation and not is_typo and is_of_training(key, choices):
+        if config_name != "train" and not is_typo and is_of_training(key, choices):
             return not_evaluated(key)
-        if word[0] != "+" and key not in (*keys, *groups) and not key.startswith("hydra"):
+        if key not in (*keys, *groups) and not key.startswith("hydra"):
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
     return None
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, typed
+from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, mapped, typed
 from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
 from en2py.errors import UserError
@@ -191,11 +191,7 @@ def canonical(value: Any, key: str = "") -> Any:
 
 def with_current_names(value: Any) -> Any:
     """Replace each `_target_` of a stored config that has been renamed since."""
-    if isinstance(value, Mapping):
-        return {k: with_current_names(item) for k, item in value.items()}
-    if isinstance(value, list):
-        return [with_current_names(item) for item in value]
-    return _RENAMED.get(value, value) if isinstance(value, str) else value
+    return mapped(value, lambda text: _RENAMED.get(text, text))
 
 
 def _own_code(target: str) -> str:
