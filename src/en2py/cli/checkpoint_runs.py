@@ -339,7 +339,7 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
         decoding["max_len"] = config["model"]["max_tgt_len"]
     check_arguments("decoding", decoding, is_evaluation=True)
     changed["decoding"] = decoding
-    contradictions.refuse(changed, contradictions.decoding)
+    contradictions.refuse(changed, contradictions.check_decoding)
     if "engine" in decoding:
         _check_engine(changed)
     return changed

@@ -59,7 +59,7 @@ def refuse(config: Config, *groups: Rules) -> None:
             raise UserError(sentence)
 
 
-def parts(config: Config) -> Iterator[str]:
+def check_parts(config: Config) -> Iterator[str]:
     """Refuse a cleaning step in use that does not exist, and what is no callback."""
     steps = value_at(config, "cleaning.steps", {})
     for name in value_at(config, "cleaning.use", {}):
@@ -83,7 +83,7 @@ def _callback_names() -> set[str]:
     return {str(name) for option in options for name in option} - {"defaults"}
 
 
-def evaluation(config: Config) -> Iterator[str]:
+def check_evaluation(config: Config) -> Iterator[str]:
     """Refuse an evaluation without anything to score, and typed keys that its task ignores."""
     if "baselines" not in config:
         return
@@ -126,7 +126,7 @@ def evaluation(config: Config) -> Iterator[str]:
             yield f"baseline={name}: no such baseline{did_you_mean(name, known)}"
 
 
-def starts(config: Config) -> Iterator[str]:
+def check_starts(config: Config) -> Iterator[str]:
     """Refuse several ways to start a run."""
     if config.get("ckpt_path") and config.get("init_from"):
         yield (
@@ -140,7 +140,7 @@ def starts(config: Config) -> Iterator[str]:
         )
 
 
-def pieces(config: Config) -> Iterator[str]:
+def check_pieces(config: Config) -> Iterator[str]:
     """Refuse pieces on one side, or words, where both need one vocabulary, and the reverse."""
     at = functools.partial(value_at, config)
     has_pieces = {s: class_of(at(f"tokenizer.{s}")).endswith("Pieces") for s in ("src", "tgt")}
@@ -184,7 +184,7 @@ def pieces(config: Config) -> Iterator[str]:
         )
 
 
-def decoding(config: Config) -> Iterator[str]:
+def check_decoding(config: Config) -> Iterator[str]:
     """Refuse programs longer than the model's, and a grammar that its tokens do not support."""
     max_len = value_at(config, "decoding.max_len")
     limit = value_at(config, "model.max_tgt_len")
@@ -201,10 +201,10 @@ def decoding(config: Config) -> Iterator[str]:
             )
 
 
-def search(config: Config) -> Iterator[str]:
+def check_search(config: Config) -> Iterator[str]:
     """Refuse a search that a run, or the split of an evaluation, cannot follow."""
     if "baselines" not in config:  # else each checkpoint has its own limits
-        yield from decoding(config)
+        yield from check_decoding(config)
     votes = config.get("decoding") or {}
     if "n_retrieved" in votes and "optimizer" in config:
         yield (
@@ -225,7 +225,7 @@ def starts_ranks(trainer: Config) -> bool:
     return several or trainer.get("strategy") == "ddp" or trainer.get("num_nodes", 1) > 1
 
 
-def training(config: Config) -> Iterator[str]:
+def check_trainer(config: Config) -> Iterator[str]:
     """Refuse settings of the trainer that could not act, or without which it cannot train."""
     if "_target_" not in (trainer := config.get("trainer") or {}):
         return
@@ -288,7 +288,7 @@ def training(config: Config) -> Iterator[str]:
         )
 
 
-def split(config: Config) -> Iterator[str]:
+def check_split(config: Config) -> Iterator[str]:
     """Refuse a split that needs fields the data lack, and one that ignores that of the source."""
     data, section = config["data"], config.get("split")
     source, path = data.get("source") or {}, data.get("path")
@@ -320,7 +320,7 @@ def split(config: Config) -> Iterator[str]:
             yield f"data.source.split_field={field}: no other split reads it; add split=official"
 
 
-def loggers(config: Config) -> Iterator[str]:
+def check_loggers(config: Config) -> Iterator[str]:
     """Refuse a logger whose package is missing, or that an evaluation would not use."""
     if value_at(config, "logger.wandb"):
         wandb_mode_of_environment()
@@ -365,7 +365,7 @@ def wandb_mode_of_environment() -> str | None:
     return mode
 
 
-def sweep(config: Config) -> Iterator[str]:
+def check_sweep(config: Config) -> Iterator[str]:
     """Refuse settings that Hydra lacks, and an experiment that is a sweep without `-m`."""
     settings: Any = HydraConfig.get()
     known = ["env", *(field.name for field in dataclasses.fields(HydraConf))]
@@ -377,7 +377,7 @@ def sweep(config: Config) -> Iterator[str]:
         yield f"this experiment is a sweep over {', '.join(params)}: add -m to run it"
 
 
-def sizes(config: Config) -> Iterator[str]:
+def check_sizes(config: Config) -> Iterator[str]:
     """Refuse numbers that do not fit together; their types are known to be right."""
     at = functools.partial(value_at, config)
     d_model, n_heads = at("model.d_model"), at("model.n_heads")
@@ -402,7 +402,7 @@ def sizes(config: Config) -> Iterator[str]:
             )
 
 
-def study(config: Config) -> Iterator[str]:
+def check_study(config: Config) -> Iterator[str]:
     """Refuse a study of a training that is no folder below `output`."""
     if "baselines" in config:
         return
@@ -412,7 +412,6 @@ def study(config: Config) -> Iterator[str]:
         yield f"study={name}: a study is a folder below output; another place is output=FOLDER"
 
 
-FIRST: tuple[Rules, ...] = (
-    *(parts, evaluation, starts, pieces, search, split, loggers, training, sweep),
-)
-LAST: tuple[Rules, ...] = (sizes, study)  # for values whose types are right
+FIRST = (check_parts, check_evaluation, check_starts, check_pieces, check_search, check_split,
+         check_loggers, check_trainer, check_sweep)  # fmt: skip
+LAST = (check_sizes, check_study)  # for values whose types are right
