@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf, open_dict
 from pydantic import PositiveFloat, PositiveInt
 
+from configs import composed, refused
 from en2py.config.argument_types import ArgumentType, argument_types
 from en2py.config.composition import compose_config, job_of, nodes
 from en2py.config.instantiate import check_allowed, definition
@@ -24,34 +25,11 @@ from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
 from en2py.training.run_folder import Run
 
-COMPOSED: dict[tuple[str, ...], DictConfig] = {}
-
 
 @pytest.fixture(autouse=True)
 def _no_config_left() -> Iterator[None]:
     yield
     HydraConfig.instance().cfg = None
-
-
-def composed(config_name: str, *choices: str) -> DictConfig:
-    """Compose a config once and return a copy that a test may change."""
-    key = (config_name, *choices)
-    if key not in COMPOSED:
-        COMPOSED[key] = compose_config(config_name, choices)
-    cfg = COMPOSED[key].copy()
-    HydraConfig.instance().set_config(cfg)
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
-
-
-def refused(cfg: DictConfig, config_name: str = "train", **values: Any) -> str:
-    for key, value in values.items():
-        OmegaConf.update(cfg, key, value, force_add=True)
-    with pytest.raises(UserError) as caught:
-        validate(cfg, config_name)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("config_name", ["train", "evaluate"])
@@ -190,19 +168,6 @@ def test_key_of_an_own_part_or_of_a_reference_is_accepted(tmp_path: Path) -> Non
     validate(cfg)
 
 
-def test_callback_switched_off_must_exist() -> None:
-    message = refused(composed("train"), **{"callbacks.early_stoping": None})
-    assert "no such callback; did you mean 'early_stopping'?" in message
-
-
-def test_ckpt_path_and_init_from_exclude_each_other() -> None:
-    assert "exclude" in refused(composed("train"), ckpt_path="a", init_from="b")
-
-
-def test_fresh_excludes_a_checkpoint() -> None:
-    assert "init_from=FILE" in refused(composed("train"), ckpt_path="a", fresh=True)
-
-
 def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_text("x")
     message = refused(composed("train"), ckpt_path=str(tmp_path / "lost.ckpt"))
@@ -242,43 +207,6 @@ def test_data_path_must_exist() -> None:
 )
 def test_data_path_that_is_no_file(path: str, expected: str) -> None:
     assert expected in refused(composed("train", "data=file"), **{"data.path": path})
-
-
-@pytest.mark.parametrize("data", ["tasks", "stdlib", "english_python"])
-def test_official_split_needs_data_that_have_one(data: str) -> None:
-    words = f"split=official: these data ({data}) have no split of their own"
-    assert words in refused(composed("train", f"data={data}", "split=official"))
-
-
-def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("{}")
-    cfg = composed("train", "data=file", "split=official")
-    files = {"train": str(tmp_path / "a"), "val": str(tmp_path / "a")}
-    OmegaConf.update(cfg, "data.path", files)
-    validate(cfg)
-    OmegaConf.update(cfg, "data.path.val", str(tmp_path / "b"))
-    assert refused(cfg).startswith(f"data.path.val: {tmp_path / 'b'} does not exist")
-    OmegaConf.update(cfg, "split._target_", "en2py.data.splits.group_split")
-    assert "one file per split needs split=official" in refused(cfg)
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "dataset_dict.json").write_text("{}")
-    saved = {"data.path": str(tmp_path / "saved")}
-    validate(composed("train", "data=file", "split=official", f"data.path={saved['data.path']}"))
-    assert "needs split=official; name one of them" in refused(
-        composed("train", "data=file"), **saved
-    )
-    cfg = composed("train", "data=file", f"data.path={tmp_path / 'a'}")
-    assert "add split=official" in refused(cfg, **{"data.source.split_field": "part"})
-
-
-def test_split_by_task_numbers_needs_a_field_with_them(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("x")
-    data = f"data.path={tmp_path / 'a'}"
-    message = refused(composed("train", "data=file", "split=mbpp", data))
-    assert "no task numbers to split by; add data.source.id_field=FIELD" in message
-    assert "split by; choose another" in refused(composed("train", "data=tasks", "split=mbpp"))
-    validate(composed("train", "data=mbpp", "split=mbpp", data))
-    validate(composed("train", "data=file", "split=mbpp", data, "data.source.id_field=task"))
 
 
 @pytest.mark.parametrize(
@@ -376,22 +304,6 @@ def test_setting_of_a_preset_or_with_an_effect_is_accepted(words: list[str]) -> 
     validate(composed("train", *words))
 
 
-@pytest.mark.parametrize("key", ["vocab_size=3001", f"path={__file__}"])
-def test_pieces_of_both_sides_are_one_vocabulary(key: str) -> None:
-    message = refused(composed("train", "tokenizer=pieces", f"tokenizer.tgt.{key}"))
-    name = key.partition("=")[0]
-    assert message.startswith(f"tokenizer.tgt.{key}: both sides have one vocabulary of pieces")
-    assert message.endswith(f"set tokenizer.{name}= alone")
-    validate(composed("train", "tokenizer=pieces", f"tokenizer.{key}"))
-
-
-def test_pieces_of_a_file_need_a_side_that_uses_them(tmp_path: Path) -> None:
-    (tmp_path / "pieces.json").write_text("{}")
-    assert "no side uses pieces; add tokenizer=pieces" in refused(
-        composed("train"), **{"tokenizer.path": str(tmp_path / "pieces.json")}
-    )
-
-
 @pytest.mark.parametrize(
     ("option", "key", "value", "expected"),
     [
@@ -413,11 +325,6 @@ def test_an_option_that_is_set_as_a_value_names_its_group() -> None:
     assert "tokenizer/src=NAME" in message
 
 
-def test_denoising_needs_one_vocabulary() -> None:
-    message = refused(composed("train"), **{"batch.denoising": 1.0})
-    assert message.startswith("batch.denoising=1.0: needs one vocabulary for both sides")
-
-
 def test_list_of_paths_is_not_empty() -> None:
     cfg = composed("train", "data=english_python")
     assert "data.path=[]: expected" in refused(cfg, **{"data.path": []})
@@ -428,72 +335,9 @@ def test_file_of_pieces_must_exist() -> None:
     assert "tokenizer.src.path: no.json does not exist" in message
 
 
-def test_grammar_needs_tokens_of_python() -> None:
-    cfg = composed("train", "tokenizer/tgt=bpe")
-    message = refused(cfg, **{"decoding.grammar": True})
-    assert "needs tokens of Python's tokenizer, not those of BpeTokenizer" in message
-
-
-def test_neighbours_need_one_vocabulary() -> None:
-    message = refused(composed("train", "neighbours=nearest", "tokenizer/src=pieces"))
-    assert "both sides need one vocabulary; add tokenizer=pieces" in message
-
-
-def test_copies_need_one_vocabulary() -> None:
-    message = refused(composed("train"), **{"model.copy": True})
-    assert message.startswith("model.copy=true: both sides need one vocabulary")
-
-
-def test_neighbours_are_not_of_a_part_of_the_training_split() -> None:
-    cfg = composed("train", "neighbours=nearest", "tokenizer=pieces")
-    message = refused(cfg, **{"batch.max_pairs": 100})
-    assert message.startswith("batch.max_pairs=100: with neighbours=nearest")
-
-
-def test_pieces_have_no_rare_tokens() -> None:
-    message = refused(composed("train", "tokenizer=pieces"), **{"vocab.tgt_min_freq": 2})
-    assert message.startswith("vocab.tgt_min_freq=2: a vocabulary of pieces has no rare tokens")
-
-
-def test_positions_that_are_not_rotary_allow_heads_of_an_odd_size() -> None:
-    cfg = composed("train", "model.positions=learned", "model.d_model=100")
-    validate(cfg)
-    assert "=7: does not divide model.d_model=100; the nearest" in refused(
-        cfg, **{"model.n_heads": 7}
-    )
-
-
-@pytest.mark.parametrize("option", ["separate", "joint", "code"])
-def test_a_table_that_is_the_projection_too_has_the_width_of_the_model(option: str) -> None:
-    cfg = composed("train", f"embeddings={option}", "model.tie_embeddings=tgt")
-    validate(cfg)
-    message = refused(cfg, **{"embeddings.vectors.dim": 64})
-    assert message.startswith(
-        "embeddings.vectors.dim=64: model.tie_embeddings=tgt needs vectors of"
-    )
-
-
 def test_beam_size_of_zero() -> None:
     message = refused(composed("train", "decoding=beam"), **{"decoding.beam_size": 0})
     assert "decoding.beam_size=0: expected a number above 0" in message
-
-
-def test_votes_are_no_search_of_a_training() -> None:
-    message = refused(composed("train", "decoding=votes"))
-    assert message.startswith("decoding=votes: its weights are learned for a trained model")
-
-
-def test_sweep_in_an_experiment_needs_multirun() -> None:
-    cfg = composed("train")
-    OmegaConf.set_readonly(HydraConfig.instance().cfg, False)
-    OmegaConf.set_readonly(HydraConfig.get(), False)
-    HydraConfig.get().sweeper.params = {"seed": "1,2"}
-    assert "add -m" in refused(cfg)
-
-
-def test_frozen_tables_on_several_devices() -> None:
-    cfg = composed("train", "trainer=ddp", "embeddings=joint", "embeddings.freeze_epochs=2")
-    assert "embeddings.freeze_epochs=2: tables" in refused(cfg)
 
 
 def test_deleted_group() -> None:
@@ -516,33 +360,12 @@ def test_empty_prompt(key: str, value: str, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("study", [None, "", " ", "..", "a/../../b", "/tmp/a"])
-def test_a_study_is_a_folder_below_output(study: str | None) -> None:
-    message = refused(composed("train"), study=study)
-    assert message.startswith(f"study={study}: a study is a folder" if study and study.strip()
-                              else "study is empty")  # fmt: skip
-
-
 @pytest.mark.parametrize(("key", "name"), [("ckpt_path", "last.ckpt"), ("init_from", "best.ckpt")])
 def test_the_folder_of_a_run_names_its_checkpoint(tmp_path: Path, key: str, name: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / name).write_text("weights")
     message = refused(composed("train", f"{key}={tmp_path}"))
     assert message.endswith(f"expected a file: {key}={tmp_path / 'checkpoints' / name}")
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["logger=tensorboard", "+logger.tensorboard.name=x"], "name: the run sets it"),
-        (["logger=mlflow", "+logger.mlflow.run_name=x"], "run_name: the run sets it"),
-        (["logger=many", "+logger.tensorboard.flush_sec=9"], "did you mean 'flush_secs'?"),
-    ],
-)
-def test_an_argument_that_a_logger_would_not_take_is_refused(
-    words: list[str], message: str
-) -> None:
-    assert message in refused(composed("train", *words))
 
 
 def test_a_wrong_value_is_reported_by_the_key_that_was_typed() -> None:
@@ -560,17 +383,6 @@ def test_a_null_argument_is_refused_in_an_evaluation_too(tmp_path: Path) -> None
     assert "decoding.beam_size=null: expected" in refused(
         cfg, "evaluate", **{"decoding.beam_size": None}
     )
-
-
-def test_an_evaluation_scores_a_whole_split() -> None:
-    message = refused(composed("evaluate"), "evaluate", **{"baseline": "all", "batch.max_pairs": 9})
-    assert message.startswith("batch.max_pairs=9 limits the training pairs")
-
-
-def test_evaluation_needs_a_checkpoint() -> None:
-    message = refused(composed("evaluate"), "evaluate")
-    assert message.startswith("ckpt_path is needed: add ckpt_path=FILE")
-    assert "study=FOLDER" in message and "baseline=NAME" in message
 
 
 @pytest.mark.parametrize("target", ["os.system", "en2pyx.y", "builtins.eval", "torch.load"])
