@@ -29,6 +29,7 @@ from en2py.config.composition import choices_of, compose_config, without_hydra  
 from en2py.config.run_name import run_name, settings  # noqa: E402
 from en2py.config.validation import resolved  # noqa: E402
 from en2py.sweeps.study import FACTS  # noqa: E402
+from en2py.sweeps.sweeper import combinations  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
 NOT_CHOSEN = {*FACTS, "experiment"} - {"seed"}
@@ -36,14 +37,7 @@ NOT_CHOSEN = {*FACTS, "experiment"} - {"seed"}
 
 def jobs(words: list[str]) -> list[list[str]]:
     """Return the runs of a sweep's command line, ordered by seed."""
-    axes = []
-    for override in OverridesParser.create().parse_overrides(words):
-        values = [str(override.input_line)]
-        if override.is_sweep_override():
-            key = override.get_key_element()
-            values = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        axes.append(values)
-    found = [list(job) for job in itertools.product(*axes)]
+    found = combinations(OverridesParser.create().parse_overrides(words))
     return sorted(found, key=lambda job: [word for word in job if word.startswith("seed=")])
 
 

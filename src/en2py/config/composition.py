@@ -62,15 +62,10 @@ def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
     A sweep is composed with the first value of each axis.
     """
     words = with_presets(without_preset(config_name, overrides))
-    parser = OverridesParser.create()
     first = []
-    for override in parser.parse_overrides(words):
-        line = str(override.input_line)
-        if override.is_sweep_override():
-            if not override.is_discrete_sweep():
-                continue  # an interval has no first value
-            line = f"{override.get_key_element()}={discrete_values(override)[0]}"
-        first.append(line)
+    for override in OverridesParser.create().parse_overrides(words):
+        is_sweep, line = override.is_sweep_override(), str(override.input_line)
+        first += words_of(override)[:1] if is_sweep else [line]  # an interval has no first value
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job's, if any
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name=config_name):
@@ -84,6 +79,17 @@ def discrete_values(override: Override) -> list[str]:
     values = list(override.sweep_string_iterator())
     text = str(override.input_line).partition("=")[2]
     return [text[len("choice(") : -1]] if len(values) == 1 and text[:7] == "choice(" else values
+
+
+def words_of(override: Override) -> list[str]:
+    """Return an override as a word for each of its values; none for an interval."""
+    key = override.get_key_element()
+    if override.is_delete() and override.value() is None:
+        return [key]  # `~experiment`
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    is_discrete = override.is_discrete_sweep()
+    return [f"{key}={value}" for value in discrete_values(override)] if is_discrete else []
 
 
 def choices_of(hydra: Any) -> dict[str, str]:
@@ -112,11 +118,13 @@ def job_of(composed: DictConfig) -> Iterator[DictConfig]:
         hydra.cfg = earlier
 
 
-def default_options() -> dict[str, str]:
-    """Return the default option of each group of a training, without presets."""
-    entries: Any = OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml").defaults)
-    pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
-    return {group: option for group, option in pairs if group not in ("hydra", "experiment")}
+def default_options(config_name: str = "train") -> dict[str, str | None]:
+    """Return the default option of each group of a primary config, without presets."""
+    found: dict[str, str | None] = {}
+    for entry in OmegaConf.load(CONF / f"{config_name}.yaml").defaults:
+        if entry != "_self_":  # evaluate_data.yaml extends evaluate.yaml
+            found |= default_options(entry) if isinstance(entry, str) else entry
+    return {group: found[group] for group in found if group not in ("hydra", "experiment")}
 
 
 @cache

@@ -16,7 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config import contradictions
 from en2py.config.argument_types import argument_types
-from en2py.config.composition import CONF, READ, WRITTEN, leaves, nodes, typed
+from en2py.config.composition import (
+    CONF,
+    READ,
+    WRITTEN,
+    default_options,
+    leaves,
+    nodes,
+    typed,
+)
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import allow_packages, check_allowed, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key
@@ -130,16 +138,14 @@ def _check_sections(config: Section, config_name: str) -> None:
 def _primary(config_name: str) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Return the keys of a primary config, and its groups with their default options."""
     keys: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{config_name}.yaml"))
-    groups: dict[str, str | None] = {}
     for entry in keys.pop("defaults"):
-        if isinstance(entry, dict):
-            for group, option in entry.items():
-                top = group.partition("/")[0]
-                groups[top] = option or groups.get(top)
-        elif entry != "_self_":  # baseline.yaml extends evaluate.yaml
-            inherited = _primary(entry)
-            keys, groups = inherited[0] | keys, inherited[1] | groups
-    return keys, {group: groups[group] for group in groups if group not in ("hydra", "experiment")}
+        if isinstance(entry, str) and entry != "_self_":
+            keys = _primary(entry)[0] | keys
+    groups: dict[str, str | None] = {}
+    for group, option in default_options(config_name).items():
+        top = group.partition("/")[0]
+        groups[top] = option or groups.get(top)
+    return keys, groups
 
 
 def _check_keys(config: Section, written: Section, config_name: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from en2py.config.composition import discrete_values
+from en2py.config.composition import discrete_values, words_of
 from en2py.errors import UserError
 
 Space = dict[str, Any]  # key to distribution
@@ -38,12 +38,9 @@ def search_space(overrides: Sequence[Override]) -> tuple[list[str], Space]:
         key = override.get_key_element()
         fixed.pop(key, None)
         space.pop(key, None)
-        if override.is_delete() and override.value() is None:
-            fixed[key] = key  # `~experiment`
-        elif not override.is_sweep_override():
-            fixed[key] = f"{key}={override.get_value_element_as_str()}"
-        elif override.is_discrete_sweep() and len({*(own := discrete_values(override))}) == 1:
-            fixed[key] = f"{key}={own[0]}"
+        words = words_of(override)
+        if len({*words}) == 1:
+            fixed[key] = words[0]
         else:
             space[key] = _distribution(override)
     if "seed" in space:

@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import discrete_values, job_of, n_at_once
+from en2py.config.composition import job_of, n_at_once, words_of
 from en2py.config.run_name import data_key
 from en2py.console import duration, log_file, set_job
 from en2py.data.files import digest
@@ -196,13 +196,8 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     values: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
-        if override.is_delete() and override.value() is None:
-            values[key] = [key]  # `~experiment`
-        elif not override.is_sweep_override():
-            values[key] = [f"{key}={override.get_value_element_as_str()}"]
-        elif override.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in discrete_values(override)]
-        else:
+        values[key] = words_of(override)
+        if not values[key]:
             raise UserError(
                 f"{override.input_line}: an interval needs hydra/sweeper=search; "
                 f"list values for a sweep, as in {key}=1,2"
