@@ -56,6 +56,8 @@ def test_losses_over_vocabularies_with_unknown_validation_tokens_are_not_compare
     )
     other = run_metrics([first, second], [{}, {}])[1]
     assert set(other.not_comparable) == {"nll", "unk_targets"}
+    first, second = (dataclasses.replace(first, vocab=v) for v in (["a", "b"], ["b", "a"]))
+    assert not run_metrics([first, second], [{}, {}])[1].not_comparable
 
 
 def test_validation_pairs_that_are_too_long_are_noted():

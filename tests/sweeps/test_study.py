@@ -155,6 +155,16 @@ def test_numbers_of_long_pairs_are_read_from_the_data_report(tmp_path: Path) -> 
     assert (run.facts["val_too_long"], run.facts["test_too_long"]) == ("3", "4")
 
 
+def test_other_counts_of_the_same_tokens_are_no_other_vocabulary(tmp_path: Path) -> None:
+    names = [f"t-m-e-plain-seed{seed}-{10 * str(seed)}" for seed in (1, 2, 3)]
+    for name, tokens in zip(names, ({"x": 3, "y": 1}, {"y": 2, "x": 1}, {"x": 3}), strict=True):
+        on_disk(tmp_path, name)
+        (tmp_path / name / "vocab").mkdir()
+        (tmp_path / name / "vocab" / "tgt.json").write_text(json.dumps(tokens))
+    one, same, other = (run.facts["vocab"] for run in read_study(tmp_path))
+    assert one == same != other
+
+
 def test_csv_file_has_the_same_summary(tmp_path: Path) -> None:
     runs = [*PLAIN, *BETTER]
     path = tmp_path / "loss_functions.csv"

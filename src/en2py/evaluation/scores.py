@@ -353,7 +353,7 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
         return names, [f"other tokens of programs than those of the first row, {ending} can"]
     tables = (split for own in (row, reference) for split in (own.tables, own.validation))
     has_unknown = any(counts[0] for own in tables for counts in own.get("unk_targets", ()))
-    if has_unknown and list(row.vocab) != list(reference.vocab):
+    if has_unknown and set(row.vocab) != set(reference.vocab):  # their order is that of counts
         return names, [f"another vocabulary, and not every token is in both, {ending} can"]
     return [], []
 

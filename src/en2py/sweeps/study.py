@@ -19,7 +19,7 @@ from rich.filesize import decimal
 
 from en2py.config.run_name import is_archived, setting, settings, without_seed
 from en2py.console import Column, print_table
-from en2py.data.files import csv_text, file_digest, folder_size, make_folder, write_atomically
+from en2py.data.files import csv_text, digest, folder_size, make_folder, write_atomically
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import (
     REFERENCE,
@@ -77,7 +77,7 @@ class StoredRun:
     """The stored result of a finished run.
 
     Attributes:
-        facts: Name, study, seed, digest of the Python vocabulary, hashes of the split and of its
+        facts: Name, study, seed, digest of the Python tokens, hashes of the split and of its
             held-out pairs, numbers of pairs that are too long for the model (empty if unknown),
             epochs, steps, seconds, devices and precision of the training.
         settings: All settings, see `run_name.settings`; from a CSV those that may vary.
@@ -385,9 +385,9 @@ def _from_folder(folder: Path) -> StoredRun | None:
     if result is None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-    vocab = folder / "vocab" / "tgt.json"
+    vocab = read_record(folder / "vocab" / "tgt.json")  # token to count, which augmentation changes
     facts = {key: str(result.get(key, "")) for key in FACTS}
-    facts |= {"run": folder.name, "vocab": file_digest(vocab)[:12] if vocab.exists() else ""}
+    facts |= {"run": folder.name, "vocab": "" if vocab is None else digest(sorted(vocab))[:12]}
     facts["machine"] = machine_of(result)
     report = read_record(folder / "data_report.json") or {}
     too_long = report.get("facts", {}).get("over_max_len", {})
