@@ -188,6 +188,14 @@ def test_a_difference_of_all_pairs_has_the_interval_of_wilson():
     assert gain.is_significant and loss.is_significant
 
 
+def test_equal_resamples_have_no_interval():
+    runs = [run(1, 0), run(1, N // 2, loss="smoothed")]  # half of the pairs of each cluster
+    row = make_rows(runs, [*range(N // 2), *range(N // 2)])[1]
+    found = [row.figures["compiles"], row.differences["compiles"]]
+    assert [(own.value, own.low, own.high) for own in found] == [(0.5, None, None)] * 2
+    assert not row.differences["compiles"].is_significant
+
+
 def test_a_difference_of_all_pairs_of_one_cluster_has_no_interval():
     difference = make_rows([run(1, 0), run(1, N, loss="smoothed")], [0] * N)[1].differences
     found = difference["compiles"]

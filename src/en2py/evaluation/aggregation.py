@@ -374,11 +374,10 @@ def _difference(
     if math.isnan(interval.value):
         return None
     low, high = _ends(interval)
-    if low == high == 0:  # no pair differs: as equal seeds, that shows no spread
-        low, high = None, None
-    elif _is_mean_of_shares(key) and low == high and low in (-1.0, 1.0):
+    if _is_mean_of_shares(key) and interval.low == interval.high and interval.low in (-1.0, 1.0):
         low, high = sorted(interval.value * end for end in wilson(1.0, interval.n))
-    return Difference(interval.value, low, high, "clusters", interval.excludes_zero)
+    is_significant = low is not None and interval.excludes_zero
+    return Difference(interval.value, low, high, "clusters", is_significant)
 
 
 def difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
@@ -428,8 +427,11 @@ def _difference_by_clusters(
 
 
 def _ends(interval: Interval) -> tuple[float | None, float | None]:
-    """Return the ends of an interval; None for NaN, which JSON cannot store."""
-    if math.isnan(interval.low) or math.isnan(interval.high):
+    """Return the ends of an interval.
+
+    They are None for NaN, which JSON cannot store, and for equal resamples, which show no spread.
+    """
+    if math.isnan(interval.low) or math.isnan(interval.high) or interval.low == interval.high:
         return None, None
     return interval.low, interval.high
 
