@@ -210,8 +210,8 @@ class Seq2SeqModule(pl.LightningModule):
     def _score(self, batch: Batch) -> tuple[TokenScores, Tensor]:
         """Return the scores `[N]` of a batch's target tokens, and its mean loss."""
         with self._full_precision():
-            hidden, weigh = real_hidden(self.model, batch), partial(normalizer, self.loss)
-            return score_hidden(hidden, self.model.projection, batch.targets, self.loss, weigh)
+            hidden, divisor = real_hidden(self.model, batch), partial(normalizer, self.loss)
+            return score_hidden(hidden, self.model.projection, batch.targets, self.loss, divisor)
 
     def _update_metrics(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
         """Update the metrics and the mean loss of a split by a batch."""

@@ -27,10 +27,10 @@ def token_tables(
     module: Seq2SeqModule, datamodule: PairDataModule, trainer: pl.Trainer, split: str
 ) -> tuple[dict[str, float], Tables]:
     """Return the token metrics of a split: their values, and their counts per pair."""
-    with _watched(trainer, f"scoring {_PAIRS[split]}") as watched:
+    with _test_progress(trainer, f"scoring {_PAIRS[split]}") as progress:
         (logged,) = trainer.test(module, datamodule.for_evaluation(split), verbose=False)
     values = {name.removeprefix("test/"): float(value) for name, value in logged.items()}
-    per_example = dict(all_gather(list(watched.per_example.items())))
+    per_example = dict(all_gather(list(progress.per_example.items())))
     # Pairs that are longer than the model reads or writes have no counts.
     rows = [token_counts(None, 0, 0)] * len(datamodule.prepared.splits[split])
     for example in datamodule.examples[split]:
@@ -39,7 +39,7 @@ def token_tables(
     return values, {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
 
 
-class _Watched(Callback):
+class _TestProgress(Callback):
     """Show the progress of a test or of a generation, and collect what a test returns.
 
     Attributes:
@@ -67,14 +67,14 @@ class _Watched(Callback):
 
 
 @contextmanager
-def _watched(trainer: pl.Trainer, title: str) -> Iterator[_Watched]:
+def _test_progress(trainer: pl.Trainer, title: str) -> Iterator[_TestProgress]:
     with progress_bar(title) as bar:
-        watched = _Watched(bar)
-        trainer.callbacks.append(watched)  # type: ignore[attr-defined]
+        callback = _TestProgress(bar)
+        trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         try:
-            yield watched
+            yield callback
         finally:
-            trainer.callbacks.remove(watched)  # type: ignore[attr-defined]
+            trainer.callbacks.remove(callback)  # type: ignore[attr-defined]
 
 
 def generate_programs(
@@ -89,7 +89,7 @@ def generate_programs(
     The trainer sets device and precision; `search` decodes in place of the module's own.
     """
     title = f"generating programs for {_PAIRS[split]}"
-    with module.searching_with(search or module.search), _watched(trainer, title):
+    with module.searching_with(search or module.search), _test_progress(trainer, title):
         data = datamodule.for_evaluation(split, hypotheses_per_source(module.search))
         batches: Any = trainer.predict(module, data) or []
     candidates: list[list[str]] = [[] for _ in datamodule.prepared.splits[split]]

@@ -58,7 +58,11 @@ def code_bleu_counts(output: str, reference: str) -> list[float]:
     matches, totals = counts[:4], [max(1, n) for n in counts[4:]]
     of_reference = [max(1, n) for n in bleu_counts(reference, [reference])[6:]]
     weight, full_weight = _weighted_words(layout_tokens(output), layout_tokens(reference))
-    trees, flows = (_matches(output, reference, find) for find in (_subtrees, _data_flow))
+    there, wanted = _stripped(output), _stripped(reference)
+    known = {*_subtrees(there)}  # a subtree may match several times, as in the package
+    trees = sum(tree in known for tree in _subtrees(wanted)), len(_subtrees(wanted))
+    flow = _data_flow(wanted)
+    flows = (Counter(_data_flow(there)) & Counter(flow)).total(), len(flow)
     weighted = [weight, *matches[1:], full_weight, *of_reference[1:]]
     return [1, length, n_wanted, *matches, *totals, *weighted, *trees, *flows]
 
@@ -94,15 +98,6 @@ def _weighted_words(output: Sequence[str], reference: Sequence[str]) -> tuple[fl
     # In the order of the reference: sums of floats depend on it.
     matched = Counter({word: min(count, found[word]) for word, count in wanted.items()})
     return weight(matched), max(1, weight(wanted))
-
-
-def _matches(output: str, reference: str, find: Any) -> tuple[int, int]:
-    """Return how many items of the reference are in the output too, and the number of items."""
-    there, wanted = find(_stripped(output)), find(_stripped(reference))
-    if find is _subtrees:  # a subtree may match several times, as in the package
-        known = set(there)
-        return sum(item in known for item in wanted), len(wanted)
-    return (Counter(there) & Counter(wanted)).total(), len(wanted)
 
 
 @lru_cache(maxsize=CACHED_PROGRAMS)

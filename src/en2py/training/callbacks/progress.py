@@ -43,7 +43,9 @@ class TrainingProgress(Callback):
         """Show the steps of the epoch."""
         self._n_batches += 1
         speed = f"{self._throughput.tokens_per_second:,.0f} tokens/s"
-        self._show(trainer, "", batch_idx + 1, trainer.num_training_batches, self._nll or speed)
+        done, left = batch_idx + 1, self._left(trainer, batch_idx + 1)
+        self._bar.title = _epoch(trainer)
+        self._bar.update(done, trainer.num_training_batches, self._nll or speed, left)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the batches of a validation."""
@@ -56,7 +58,9 @@ class TrainingProgress(Callback):
         self._validated += 1
         if trainer.sanity_checking:  # before the training starts
             return
-        self._show(trainer, " validation", self._validated, sum(trainer.num_val_batches), "")
+        left = self._left(trainer, int(trainer.num_training_batches))
+        self._bar.title = f"{_epoch(trainer)} validation"
+        self._bar.update(self._validated, sum(trainer.num_val_batches), "", left)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the line of the epoch."""
@@ -86,11 +90,6 @@ class TrainingProgress(Callback):
     ) -> None:
         """Remove the bar."""
         self._open.close()
-
-    def _show(self, trainer: Trainer, what: str, done: int, total: float, note: str) -> None:
-        self._bar.title = _epoch(trainer) + what
-        done_in_epoch = int(trainer.num_training_batches) if what else done
-        self._bar.update(done, total, note, self._left(trainer, done_in_epoch))
 
     def _left(self, trainer: Trainer, done: int) -> float | None:
         """Return the seconds until the last step or `trainer.max_time`, validations included.
