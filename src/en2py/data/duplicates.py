@@ -244,11 +244,7 @@ def measure_leakage(
 
 
 def leakage_sentence(report: Mapping[str, Any]) -> str:
-    """Describe what is held out and how alike test and train are.
-
-    Args:
-        report: `DataReport.to_dict()` of prepared data.
-    """
+    """Describe what is held out and how alike test and train are, by a `DataReport.to_dict()`."""
     facts = report["facts"]
     shares = {
         key: f"{LEAKAGE[key]} {percent(share)}" for key, share in facts["leakage"]["test"].items()

@@ -79,11 +79,7 @@ def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def make_folder(folder: Path, key: str) -> None:
-    """Make a folder and its parents.
-
-    Args:
-        folder: The folder; it may exist.
-        key: The setting that names it, or a folder above it.
+    """Make a folder, which the setting `key` names, and its parents.
 
     Raises:
         UserError: If it cannot be made there, or if nothing can be written into it.
@@ -149,11 +145,6 @@ def disk_full(path: Path, needed: int) -> Fault:
 
 
 def remove_leftovers(folder: Path, of: str = "*") -> None:
-    """Delete temporary files of killed writers in a folder; no other process may write there.
-
-    Args:
-        folder: The folder.
-        of: Pattern of the final names.
-    """
+    """Delete temporary files of killed writers of `of`, a pattern; no other process may write."""
     for file in folder.glob(f".{of}.*.tmp"):
         file.unlink(missing_ok=True)

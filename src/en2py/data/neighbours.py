@@ -35,11 +35,7 @@ Similarities = NDArray[np.float64]
 
 
 class TfidfIndex:
-    """Similarity of descriptions: cosines over n-grams of words, and of characters within words.
-
-    Args:
-        known: The descriptions to compare queries with.
-    """
+    """Similarity of descriptions: cosines over n-grams of words, and of characters within words."""
 
     def __init__(self, known: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -65,10 +61,7 @@ def nearest_of_other_groups(
 ) -> list[list[int]]:
     """Return the places of the k nearest pairs of each training pair, nearest first.
 
-    Args:
-        train: The training pairs.
-        groups: The group of near-duplicates of each: pairs of one are no neighbours.
-        k: Number of neighbours; fewer where there are fewer pairs of other groups.
+    Pairs of one group of near-duplicates are no neighbours, so a pair may have fewer.
     """
     texts, group_of = [pair.description for pair in train], np.array(groups)
     found: list[list[int]] = []

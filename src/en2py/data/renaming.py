@@ -38,8 +38,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 def own_names(program: str) -> dict[str, str]:
     """Find the names that can be changed without changing the behaviour.
 
-    Args:
-        program: The code, with its tests if they will be renamed too.
+    The program contains its tests if they will be renamed too.
 
     Returns:
         The kind of each such name: `function`, `argument` (of some function) or `variable`. Never a

@@ -220,11 +220,7 @@ def numbered_split(
 class _Draft:
     """Pairs to split: first those of the first source, `n_main` of them, then those of the others.
 
-    Args:
-        pairs: All pairs.
-        report: Names the first source of a mixture; counts what is dropped.
-        prints: The fingerprints where they are known.
-        unique: Whether to remove duplicates.
+    The report names the first source of a mixture, and counts the duplicates that `unique` drops.
     """
 
     def __init__(
@@ -259,10 +255,7 @@ class _Draft:
     def mix_in(self, part: Sequence[str], linked: Sequence[str], held_out: str) -> Splits:
         """Add other sources to train, without the pairs in a group with a held-out pair.
 
-        Args:
-            part: The split of each pair of the first source.
-            linked: The splits of the first source that may connect pairs to a group.
-            held_out: The unit of the split.
+        Only pairs of the `linked` splits of the first source may connect pairs to a group.
         """
         n = len(self.pairs)
         parts, leaking = [*part, *["train"] * (n - self.n_main)], set[int]()
@@ -334,12 +327,7 @@ def hold_out_combinations(
 ) -> list[str]:
     """Choose combinations for validation and test while train keeps every primitive.
 
-    Args:
-        combinations: The primitives of each pair.
-        programs: The program of each pair up to its names; combinations that share one stay
-            together.
-        sizes: Pairs of each split.
-        seed: Decides which combinations are held out.
+    Combinations that share a program, up to its names, stay together.
 
     Returns:
         The split of each pair.

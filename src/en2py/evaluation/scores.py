@@ -172,18 +172,10 @@ def score_programs(
     token_tables: Tables | None = None,
     with_code_bleu: bool = False,
 ) -> EvaluationRow:
-    """Score generated programs, or load their scores from the cache.
+    """Score programs, best first, of the pairs of a runner, or load their scores from its cache.
 
-    Args:
-        name: Name of the run or the baseline.
-        candidates: Programs per pair of the runner, best first.
-        runner: Runs the programs; its cache is used.
-        training: The training data: copies, and all known programs of a description.
-        pool: Processes that share the work.
-        kind: `model` or `baseline`.
-        token_values: Values of the token metrics, of models alone.
-        token_tables: Counts per pair of the token metrics.
-        with_code_bleu: Whether CodeBLEU is among the metrics.
+    Programs may be copies of the training data, which also have all known programs of a
+    description. Token metrics, as values and as counts per pair, are of models alone.
     """
     pairs = runner.pairs
     programs = [own[0] if own else "" for own in candidates]
@@ -258,9 +250,8 @@ def run_metrics(
 ) -> list[RunMetrics]:
     """Return the metrics of each row, over the pairs that can be compared.
 
-    Args:
-        rows: Scores on the same pairs; the first model is the reference.
-        buckets: Per row, name to the indices of its pairs.
+    The rows are of the same pairs; the first model is the reference. A bucket has the places of its
+    pairs.
     """
     models = [row for row in rows if row.kind == MODEL]
     shared = _readable(row.tables for row in models)

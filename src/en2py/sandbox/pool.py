@@ -114,11 +114,9 @@ class Sandbox:
     ) -> list[Outcome]:
         """Run jobs, each in a fresh process, and return their outcomes in order.
 
-        The sandbox closes on an exception: pending answers could be assigned to a wrong job.
-
-        Args:
-            jobs: The programs and their calls; the first ones run while others are generated.
-            progress: Called after each job with the number of finished jobs.
+        The first ones run while others are generated; `progress` is called with the number of
+        finished jobs. The sandbox closes on an exception: pending answers could be assigned to a
+        wrong job.
 
         Raises:
             RuntimeError: If the sandbox is closed, or a worker cannot be restarted.

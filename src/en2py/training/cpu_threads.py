@@ -17,10 +17,7 @@ def warn_of_busy_cores(device: torch.device) -> None:
     """Warn if a step's threads would wait for each other, because there is no core for each.
 
     Two runs at once with two threads each on two cores were four times slower than with one thread
-    each (docs/scaling.md).
-
-    Args:
-        device: On which the model computes; other devices than CPUs need few threads.
+    each (docs/scaling.md). Other devices than CPUs need few threads.
     """
     n_threads, n_cores = torch.get_num_threads(), os.cpu_count() or 1
     if device.type != "cpu" or n_threads == 1 or not _LOADS.exists():

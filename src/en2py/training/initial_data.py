@@ -21,9 +21,7 @@ def initial_data(
 ) -> Iterator[tuple[Prepared, list[Pair]]]:
     """Yield the data of the checkpoint in `init_from`, then those of its own, and so on.
 
-    Args:
-        config: The config of a run; its cache is used.
-        is_skipped: Returns whether the data of a stored config are left out.
+    The cache of the config is used. Data whose stored config `is_skipped` are left out.
 
     Yields:
         The data, and the pairs of them that the checkpoint was trained on.

@@ -184,18 +184,8 @@ def wandb_logger(
     """Return a started W&B logger; the same run id continues the same W&B run.
 
     If W&B is not reachable, the run is recorded offline; if that fails too, the logger is disabled.
-    In a W&B sweep the agent has set the id of the run.
-
-    Args:
-        section: `logger.wandb`.
-        folder: W&B stores offline runs in it.
-        name: Of the run.
-        run_id: Of the run.
-        group: Of the run: the study.
-        job_type: `training` or `evaluation`.
-        tags: In addition to those of the section.
-        config: What W&B shows as the config of the run.
-        log_checkpoints: Whether W&B stores the checkpoints.
+    In a W&B sweep the agent has set the id of the run. Offline runs are stored in the folder; the
+    group is the study; tags are added to those of the section, `logger.wandb`.
     """
     import wandb
 

@@ -324,10 +324,7 @@ class Seq2SeqModule(pl.LightningModule):
     ) -> list[list[Hypothesis]]:
         """Return the hypotheses of a search, best first, per description; see `generate`.
 
-        Args:
-            descriptions: Tasks in English.
-            search: A decoding function; None: that of the module.
-            on_progress: Called after each batch with the number of descriptions so far.
+        After each batch `on_progress` is called with the number of descriptions so far.
 
         Raises:
             UserError: If a single text is given, whose characters would be the descriptions.

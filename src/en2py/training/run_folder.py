@@ -126,12 +126,8 @@ class Run:
     def write_state(self, reason: str = "", code: int = 0, *, pruned: bool = False) -> None:
         """Write to `state.json` that this sweep executed the run, and how it failed if it did.
 
-        Outside of a sweep, write nothing.
-
-        Args:
-            reason: Why it failed or was pruned, one sentence.
-            code: Its exit code.
-            pruned: Whether a search stopped it early.
+        Outside of a sweep, write nothing. The reason is why it failed, or why a search pruned it,
+        in one sentence; the code is that of its exit.
         """
         if not in_sweep():
             return
@@ -225,9 +221,7 @@ class State:
 def validation_limit(trainer: Mapping[str, Any], n_batches: float = math.inf) -> str:
     """Return `trainer.limit_val_batches=2` if a part of the validation pairs is left out.
 
-    Args:
-        trainer: The section of the config.
-        n_batches: Of the validation split; infinity if their number is not known.
+    The number of their batches is infinity if it is not known.
     """
     limit = trainer.get("limit_val_batches")
     if limit is None or limit == 0:

@@ -81,11 +81,7 @@ def handle_signals() -> Iterator[None]:
 
 @functools.cache
 def exit_with_parent(parent: int) -> None:
-    """Save and exit when the parent process dies.
-
-    Args:
-        parent: Its process id; nothing happens if this process has another parent.
-    """
+    """Save and exit when the parent process dies; do nothing if this process has another one."""
     if os.getppid() != parent:
         return
 

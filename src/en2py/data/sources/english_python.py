@@ -290,10 +290,6 @@ def fetch(url: str, sha256: str) -> Path:
 
     The copy is kept in `$EN2PY_CACHE`, by default `en2py` in the user's cache folder.
 
-    Args:
-        url: An http or https address.
-        sha256: Checksum that the content must have, in hexadecimal.
-
     Raises:
         UserError: If the download fails, its checksum is another one, or the cache folder cannot be
             written.

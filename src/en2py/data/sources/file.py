@@ -166,12 +166,7 @@ def _records(path: str, asked: Fields, report: DataReport, name: str) -> list[Lo
 
 
 class _FieldNames:
-    """The names of the fields in the records of a file, to which settings refer.
-
-    Args:
-        file: Its path, for messages.
-        records: Its records.
-    """
+    """The names of the fields in the records of a file, to which settings refer."""
 
     def __init__(self, file: str, records: Sequence[Record]) -> None:
         if not any(records):

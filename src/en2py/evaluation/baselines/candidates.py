@@ -84,12 +84,8 @@ def find_candidates(
 ) -> Candidates:
     """Return the candidates of test pairs, of which only the descriptions are read.
 
-    Args:
-        train: Training pairs.
-        test: Test pairs.
-        similarities: The features; the sum of the first two decides which pairs are near.
-        k: Number of candidates.
-        sources: If given, a mixture has k candidates from these sources and k from the others.
+    The sum of the first two similarities decides which pairs are near. If sources are given, a
+    mixture has k candidates from these and k from the others.
     """
     ngrams, _ = program_ngrams([pair.code for pair in train], [])
     views = [similarity(train, test) for similarity in similarities]
@@ -110,12 +106,8 @@ def find_training_candidates(
 ) -> TrainingQueries:
     """Return training pairs as queries, with the candidates that are no near-duplicates of them.
 
-    Args:
-        train: Training pairs.
-        similarities: The features, as in `find_candidates`.
-        k: Number of candidates.
-        sources: Those of the test pairs. In a mixture, queries are taken from the same ones: what
-            is right for them may be wrong for the descriptions of another source.
+    The sources are those of the test pairs. In a mixture, queries are taken from the same ones:
+    what is right for them may be wrong for the descriptions of another source.
     """
     ngrams, _ = program_ngrams([pair.code for pair in train], [])
     parts = _parts(train, sources)

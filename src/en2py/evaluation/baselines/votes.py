@@ -111,12 +111,7 @@ class Agreement:
     ) -> "Agreement":
         """Call programs on common inputs, or load the result from the cache.
 
-        Args:
-            codes: All programs.
-            used: Positions of those that may be executed.
-            sandbox: Settings of the sandbox.
-            folder: The cache.
-            pools: Positions of programs that are compared with each other; None: all are.
+        Only those at the `used` places are executed; of pools, only programs in one are compared.
         """
         key = {
             "codes": [codes[place] for place in used],

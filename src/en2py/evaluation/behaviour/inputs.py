@@ -46,11 +46,8 @@ def choices(function: Function, n: int) -> list[Kinds]:
 def draw(function: Function, kinds: tuple[str, ...], n_inputs: int, program: ast.AST) -> list[str]:
     """Draw distinct inputs of the given kinds, as texts (`[1, 2], 3`); the same on every call.
 
-    Args:
-        function: The function; parameters that are named as lengths or bounds get fitting values.
-        kinds: The kind of each argument.
-        n_inputs: Number of inputs; fewer are returned where the pool is smaller.
-        program: The program, whose constants are added to the pools.
+    Parameters that are named as lengths or bounds get fitting values, the program's constants are
+    added to the pools. Fewer than `n_inputs` are returned where the pool is smaller.
     """
     own = constants(program)
     pools = [[*dict.fromkeys([*own.get(kind, []), *POOLS[kind]])] for kind in kinds]

@@ -60,12 +60,8 @@ def _functions(tree: ast.Module) -> Iterator[Function]:
 def entry_function(tree: ast.Module, n_arguments: int | None = None) -> Function | None:
     """Return the last function that no other function calls, None where there is no function.
 
-    If all functions are called by others, it is the last one.
-
-    Args:
-        tree: The program.
-        n_arguments: Only functions that take so many arguments are considered, if there are any;
-            None: not known.
+    If all functions are called by others, it is the last one. Where the number of arguments is
+    known, only functions that take so many are considered, if there are any.
     """
     known = functions(tree)
     called = {  # by any function, also by one that takes another number of arguments

@@ -108,9 +108,7 @@ def chrf_counts(output: str, reference: str) -> list[int]:
 def signatures(n_known: Collection[int] = (), k: int | None = None) -> dict[str, str]:
     """Return how each metric is computed, which begins with the name of the tokenizer.
 
-    Args:
-        n_known: The numbers of known programs; adds `bleu_any` unless empty.
-        k: Number of ignored n-grams; adds `crystal_bleu` unless None.
+    The numbers of known programs add `bleu_any`, the number of ignored n-grams `crystal_bleu`.
     """
     layout = BLEU(tokenize="none")
     bleu = _signature(layout, LAYOUT_NAME, [1])

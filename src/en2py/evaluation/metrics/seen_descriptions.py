@@ -14,10 +14,6 @@ def seen_and_new(train: Sequence[Pair], test: Sequence[Pair]) -> dict[str, list[
     Tasks are compared by `duplicates.core_description`: without case, numbers and stop words. In a
     group split no description is seen.
 
-    Args:
-        train: The training pairs, with or without augmented variants.
-        test: The pairs to group.
-
     Returns:
         Bucket to positions in `test`; a bucket may be empty.
     """
@@ -31,9 +27,7 @@ def seen_and_new(train: Sequence[Pair], test: Sequence[Pair]) -> dict[str, list[
 def known_codes(train: Sequence[Pair], test: Sequence[Pair]) -> list[list[str]]:
     """Return for each test pair the distinct programs of all pairs of the same task, its own first.
 
-    Args:
-        train: The training pairs without augmented variants.
-        test: The pairs to score.
+    The training pairs are without augmented variants.
     """
     codes: dict[str, dict[str, None]] = {}
     for pair in (*test, *train):

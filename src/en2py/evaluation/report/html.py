@@ -54,12 +54,10 @@ def breakable(text: str) -> Markup:
 
 
 def environment(escape: Callable[[str], str], **filters: Callable[[str], str]) -> Environment:
-    """Return an environment of the templates folder.
+    """Return an environment of the templates folder, with these filters.
 
-    Args:
-        escape: Applied to every text that a template writes, before HTML is escaped; Markup is
-            written as it is.
-        **filters: Of the templates.
+    Every text that a template writes is changed by `escape`, before HTML is escaped; Markup is
+    written as it is.
     """
     found = Environment(
         loader=FunctionLoader(template_text),

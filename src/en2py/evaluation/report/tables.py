@@ -120,13 +120,8 @@ def figures_table(
 ) -> Table:
     """Tabulate figures with their intervals, a line per row, a column per metric.
 
-    Args:
-        rows: Models, then baselines.
-        metrics: Columns; `val/<metric>` is that of validation. A metric that no row has is left
-            out.
-        caption: Of the table.
-        reference: Name of the reference row, which is marked.
-        best: Name of the row that is marked as best on validation.
+    `val/<metric>` is that of validation; a metric that no row has is left out. Two rows are marked
+    by their names: the reference row, and the best on validation.
     """
     shown = [name for name in metrics if any(figure_of(row, name) for row in rows)]
     remarks = list(dict.fromkeys(note for row in rows for note in row.notes))

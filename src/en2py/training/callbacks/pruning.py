@@ -20,10 +20,8 @@ class Trial(Protocol):
 class PruneTrial(Callback):
     """Report `val/nll` of each epoch to a trial, and stop training when it is to be pruned.
 
-    The last checkpoint of a pruned run is that of a completed epoch, so the run can be resumed.
-
-    Args:
-        trial: The trial; rank 0 decides for all ranks.
+    Rank 0 decides for all ranks. The last checkpoint of a pruned run is that of a completed epoch,
+    so the run can be resumed.
     """
 
     def __init__(self, trial: Trial) -> None:
