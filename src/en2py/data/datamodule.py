@@ -161,7 +161,7 @@ class PairDataModule(pl.LightningDataModule):
             extra, lengths = len(self._denoised.extra), self._denoised.lengths()
             return self._denoised, DenoisedBatches(extra, lengths, *settings)
         if self.neighbours is None:
-            return self._stored(examples), self._batches("train", self.seed)
+            return self._stored(examples), EpochBatches([e.lengths for e in examples], *settings)
         src, train = self.prepared.src_vocab.encode, self.prepared.splits["train"]
         alone = [replace(example, src=src(train[example.index].src)) for example in examples]
         added = [self._ids(place) for place in range(len(train))]
@@ -200,14 +200,14 @@ class PairDataModule(pl.LightningDataModule):
             return None
         return self.trainer.strategy.root_device
 
-    def _batches(self, split: str, seed: int | None = None) -> EpochBatches:
-        lengths = [example.lengths for example in self.examples[split]]
+    def _loader(self, split: str) -> DataLoader[Batch]:
+        """Return the examples of a split in the order of their length, for evaluation."""
+        examples = self.examples[split]
+        lengths = [example.lengths for example in examples]
         # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
         max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
-        return EpochBatches(lengths, max_tokens, seed, *self._rank_and_world())
-
-    def _loader(self, split: str) -> DataLoader[Batch]:
-        return self._loader_of(self._stored(self.examples[split]), self._batches(split))
+        batches = EpochBatches(lengths, max_tokens, None, *self._rank_and_world())
+        return self._loader_of(self._stored(examples), batches)
 
     def _stored(self, examples: Sequence[Example]) -> Store:
         return Store(examples, self.prepared.tgt_vocab, self._device())
