@@ -92,6 +92,12 @@ def test_batches_of_generation_have_a_hypothesis_per_eight_tokens(
     assert sum(sizes) == len(data.examples["train"])
 
 
+def test_the_training_split_too_is_scored_with_half_of_the_tokens(data_with: MakeData) -> None:
+    width = max(example.lengths[1] for example in data_with(32).examples["train"])
+    for batch in data_with(4 * width).for_evaluation("train").test_dataloader():
+        assert batch.tgt_out.numel() <= 2 * width
+
+
 def test_batches_of_generation_are_bounded(
     data_with: MakeData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

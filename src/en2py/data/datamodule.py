@@ -205,8 +205,7 @@ class PairDataModule(pl.LightningDataModule):
         examples = self.examples[split]
         lengths = [example.lengths for example in examples]
         # Training computes its loss in chunks; evaluation needs all logits [N, V] of a batch.
-        max_tokens = self.max_tokens if split == "train" else -(-self.max_tokens // 2)
-        batches = EpochBatches(lengths, max_tokens, None, *self._rank_and_world())
+        batches = EpochBatches(lengths, -(-self.max_tokens // 2), None, *self._rank_and_world())
         return self._loader_of(self._stored(examples), batches)
 
     def _stored(self, examples: Sequence[Example]) -> Store:
