@@ -18,6 +18,7 @@ from en2py.evaluation.results import Difference, Estimate, ResultRow
 
 _WITH_COUNTS = ("passes_tests", "behaves")
 _MAX_REASONS = 15
+_ROW = Column("row", numeric=False)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def figures_table(
         place = _place(rows, row) if reference else None  # other runs are in no picture
         lines.append(Line([head, *cells], row.kind, place))
     numbered = [f"[{i}] {note}" for i, note in enumerate(remarks, start=1)]
-    columns = [Column("row", numeric=False), *_columns(shown)]
+    columns = [_ROW, *_columns(shown)]
     notes = [*_intervals_note(rows, shown), *numbered]
     return Table(caption, columns, lines, notes, n_fixed=_n_fixed(shown))
 
@@ -147,7 +148,7 @@ def differences_table(
     """Tabulate the differences of each row from the reference row; significant ones are marked."""
     others = [row for row in rows if row.name != reference and row.differences]
     shown = [name for name in metrics if any(name in row.differences for row in others)]
-    columns = [Column(metric(name).change_head, metric(name).about) for name in shown]
+    columns = [_ROW, *(Column(metric(n).change_head, metric(n).about) for n in shown)]
     lines = [
         Line(
             [Cell(row.name), *(difference_cell(n, row.differences.get(n)) for n in shown)],
@@ -159,7 +160,6 @@ def differences_table(
     notes = [
         "▲ ▼ mark significant differences: the 95 % interval excludes 0; grey is not significant."
     ]
-    columns = [Column("row", numeric=False), *columns]
     return Table("Differences", columns, lines, notes, n_fixed=_n_fixed(shown))
 
 
@@ -184,7 +184,7 @@ def groups_table(rows: Sequence[ResultRow], metrics: Sequence[str]) -> Table:
     """Tabulate the figures of each bucket of pairs: a line per row and bucket."""
     groups = [of for row in rows for of in row.groups.values()]
     shown = [name for name in metrics if any(name in of for of in groups)]
-    columns = [Column("row", numeric=False), Column("pairs", numeric=False), Column("n")]
+    columns = [_ROW, Column("pairs", numeric=False), Column("n")]
     lines = []
     for row in rows:
         for j, (bucket, of) in enumerate(row.groups.items()):
@@ -227,7 +227,7 @@ def settings_table(rows: Sequence[ResultRow], keys: Sequence[str]) -> Table:
         Line([Cell(row.name), *(Cell(row.settings.get(key, "")) for key in keys)], row.kind)
         for row in rows
     ]
-    columns = [Column(name, numeric=False) for name in ("row", *keys)]
+    columns = [_ROW, *(Column(key, numeric=False) for key in keys)]
     return Table("Settings of the rows", columns, lines)
 
 
