@@ -74,6 +74,14 @@ def data_with(pairs: list[Pair], src_vocab: Vocab, tgt_vocab: Vocab) -> MakeData
     )
 
 
+def test_a_sample_of_most_pairs_covers_the_whole_split(
+    data_with: MakeData, pairs: list[Pair]
+) -> None:
+    places = [pairs.index(pair) for pair in data_with(500).sample("train", 8)]
+    assert places == [0, 1, 3, 4, 6, 7, 9, 10]
+    assert len(data_with(500).sample("train", 99)) == len(pairs)
+
+
 @pytest.mark.parametrize("max_tokens", [10, 500])
 def test_batches_of_one_pair_are_reported(
     data_with: MakeData, caplog: pytest.LogCaptureFixture, max_tokens: int

@@ -122,10 +122,11 @@ class PairDataModule(pl.LightningDataModule):
         return other
 
     def sample(self, split: str, n: int) -> list[Pair]:
-        """Return `n` pairs spread evenly over a split, always the same ones."""
+        """Return up to `n` pairs spread evenly over a split, always the same ones."""
         examples = self._readable[split]
-        step = max(1, len(examples) // max(n, 1))
-        return [self.prepared.splits[split][e.index].pair for e in examples[::step][:n]]
+        n = min(n, len(examples))
+        chosen = (examples[i * len(examples) // n] for i in range(n))
+        return [self.prepared.splits[split][e.index].pair for e in chosen]
 
     def resume_from(self, checkpoint: dict[str, Any]) -> None:
         """Resume after the last batch of a checkpoint.

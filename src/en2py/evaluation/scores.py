@@ -155,9 +155,11 @@ class EvaluationRow:
 
     def samples(self, n: int) -> list[tuple[str, str, str, str]]:
         """Return (description, reference, program, verdict) of `n` evenly spaced pairs."""
-        step = max(1, len(self.pairs) // n)
-        chosen = list(zip(self.pairs, self.programs, self.verdicts(), strict=True))[::step][:n]
-        return [(p.description, p.code, program, verdict) for p, program, verdict in chosen]
+        programs, verdicts = self.programs, self.verdicts()
+        return [
+            (self.pairs[i].description, self.pairs[i].code, programs[i], verdicts[i])
+            for i in evenly_spaced(len(self.pairs), n)
+        ]
 
 
 def score_programs(
