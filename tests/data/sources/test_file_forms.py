@@ -303,12 +303,24 @@ def test_dotted_paths_lead_into_sections_and_lists(tmp_path):
         ({"text": "a", "code": 3}, r"no field with text ..code. holds 3. has a known name of the"),
         ({"text": "a", "program": "1"}, r"code; .*: set data.source.code_field=NAME$"),
         ({"question": "a", "answer": {"code": "1"}}, "the fields are 'question', 'answer.code'"),
-        ({"question": "a", "snippet": "1"}, "description_field=NAME and data.source.code_field"),
+        ({"question": "a", "snippet": "1"}, "no two fields .*description_field=NAME and data.so"),
     ],
 )
 def test_unknown_fields_are_refused_with_those_of_the_file(tmp_path, record, words):
     with pytest.raises(UserError, match=words):
         read(write_json(tmp_path, record))
+
+
+def test_a_field_is_not_both_description_and_code(tmp_path):
+    file = write_json(tmp_path, {"description": "a", "code": "1"})
+    with pytest.raises(UserError, match="no two fields are known .* the fields are 'description'"):
+        read(file, description_field="code")
+
+
+def test_a_field_of_sections_is_refused_with_the_fields_inside(tmp_path):
+    file = write_json(tmp_path, {"task": {"text": "a"}, "code": "1"})
+    with pytest.raises(UserError, match=r"description is not text \(1\); .* 'task.text', 'code'"):
+        read(file, description_field="task")
 
 
 def test_chosen_description_leaves_the_code_recognised(tmp_path):

@@ -140,7 +140,10 @@ def read_file(
                 pair = replace(pair, split=_check_split(official, where))
             pairs += [] if pair is None else [pair]
     if not pairs:
-        raise UserError(f"{_named(files)} holds no pair: {_reasons(report, name)}")
+        raise UserError(
+            f"{_named(files)} holds no pair: {_reasons(report, name)}; {names.listed()}: set "
+            "data.source.description_field=NAME and data.source.code_field=NAME"
+        )
     _check_ids(pairs, _named(files))
     if recognised:
         texts = [text + f" in {file}" * (len(recognised) > 1) for text, file in recognised.items()]
@@ -223,7 +226,7 @@ class _FieldNames:
                 needed = setting in ("description_field", "code_field")
                 raise UserError(
                     f"{self.file}: no record has a field {' or '.join(map(repr, names))};"
-                    f" {self._names(*names)}: set data.source.{setting}=NAME"
+                    f" {self.listed(*names)}: set data.source.{setting}=NAME"
                     + ("" if needed else ", or null if there is none")
                 )
 
@@ -257,10 +260,10 @@ class _FieldNames:
         named = next(filter(self._has, names), None)
         value = next((_value(record, named) for record in self.records), None)
         what = "has" if named is None else f"with text ({named!r} holds {short(value)}) has"
-        raise UserError(
-            f"{self.file}: no field {what} a known name of the {' and the '.join(sides)};"
-            f" {self._names()}: set {settings}"
-        )
+        why = f"no field {what} a known name of the {' and the '.join(sides)}"
+        if not any(unknown.values()):  # both are there, and the same or of two kinds of files
+            why = "no two fields are known to be the description and the code of one file"
+        raise UserError(f"{self.file}: {why}; {self.listed()}: set {settings}")
 
     def _has(self, field: str) -> bool:
         return any(value_of(record, field) is not MISSING for record in self.records)
@@ -269,7 +272,7 @@ class _FieldNames:
         found = (item for record in self.records for item in _statements(record, field))
         return any(isinstance(item, str) and "assert" in item for item in found)
 
-    def _names(self, *near: str) -> str:
+    def listed(self, *near: str) -> str:
         """List the fields, those with the most similar names first."""
         names = self._all_names
         similar = [name for word in near for name in difflib.get_close_matches(word, names, n=2)]
@@ -427,4 +430,4 @@ def _reasons(report: DataReport, name: str) -> str:
     step = report.steps.get(f"{name}: records")
     if step is None:
         return "no record"
-    return ", ".join(f"{n:,} records with {reason}" for reason, n in step.reasons.most_common())
+    return ", ".join(f"{reason} ({n:,})" for reason, n in step.reasons.most_common())
