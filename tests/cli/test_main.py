@@ -249,6 +249,14 @@ def test_key_with_two_values_is_refused() -> None:
         check_repeated(["loss=plain", "seed=1", "loss=smoothed"])
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_part_of_a_section_beside_its_null_is_refused(order: int) -> None:
+    words = ["callbacks.samples=null", "callbacks.samples.n_samples=3"]
+    with pytest.raises(UserError, match="=null callbacks.samples.n_samples=3: null leaves out all"):
+        check_repeated(words[::order])
+    check_repeated(["tokenizer=null", "tokenizer.vocab_size=900"])  # a group, refused by its name
+
+
 def test_key_may_be_repeated_with_the_same_value() -> None:
     check_repeated(["loss=plain", "++loss=plain", "~logger", "loss.label_smoothing=0"])
 

@@ -72,6 +72,7 @@ MISTAKES = [
     ("seed=[1", "seed=[1: this value cannot be parsed"),
     ("zzz=1", "zzz: no such key; the config has: "),
     ("model.zzz=1", "model.zzz: no such key; model has: "),
+    ("model.z.zz=1", "model.z.zz: no such key; model has: "),
 ]
 
 
@@ -82,6 +83,11 @@ def test_mistake_is_reported(word: str, sentence: str) -> None:
 
 def test_first_of_two_mistakes_is_reported() -> None:
     assert message_of("optimizer.l=1", "model.heads=2").startswith("optimizer.l: no such key")
+
+
+def test_part_of_a_section_that_a_preset_leaves_out() -> None:
+    message = message_of("trainer=overfit", "callbacks.early_stopping.patience=3")
+    assert "the chosen options set callbacks.early_stopping=null, so there is no pat" in message
 
 
 def test_interpolation_of_nothing() -> None:

@@ -134,6 +134,11 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if config_name != "train" and not is_typo and is_of_training(key, choices):
             return not_evaluated(key)
         if key not in (*keys, *groups) and not key.startswith("hydra"):
+            for name in (k for k, v in nodes(plain) if v is None and key.startswith(f"{k}.")):
+                return (
+                    f"{key}: the chosen options set {name}=null, so there is no "
+                    f"{key.removeprefix(f'{name}.')}; leave it out, or choose others"
+                )
             return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
     return None
 
@@ -202,6 +207,9 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
     if best >= 0.8:
         near = [key for key in keys if score(key) == best]
         return f"; did you mean {' or '.join(near[:3])}?"
-    siblings = [key.rpartition(".")[2] for key in keys if section == key.rpartition(".")[0]]
+    siblings: list[str] = []
+    while not siblings:  # an unknown section has none
+        siblings = [key.rpartition(".")[2] for key in keys if section == key.rpartition(".")[0]]
+        found, section = section, section.rpartition(".")[0]
     siblings = [name for name in siblings if name not in ("_target_", "_partial_")]
-    return f"; {section or 'the config'} has: {', '.join(siblings)}"
+    return f"; {found or 'the config'} has: {', '.join(siblings)}"

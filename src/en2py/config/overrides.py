@@ -32,10 +32,13 @@ def task_overrides() -> list[str]:
 
 
 def check_repeated(overrides: Sequence[str]) -> None:
-    """Refuse a key with two different values, of which Hydra would use the last."""
+    """Refuse a key with two different values, or with a part beside null: one would be lost."""
     typed: dict[str, str] = {}
     for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
+        key, _, value = override.lstrip("+").partition("=")
+        if value == "null" and key not in groups_of():
+            for other in (word for word in overrides if word.startswith(f"{key}.")):
+                raise UserError(f"{override} {other}: null leaves out all of {key}; keep one")
         first = typed.setdefault(key, override)
         if "=" in override and override.lstrip("+") != first.lstrip("+"):
             both = "name both, joined" if key == "ckpt_path" else "sweep over both with -m, joined"
