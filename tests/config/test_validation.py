@@ -32,6 +32,29 @@ def _no_config_left() -> Iterator[None]:
     HydraConfig.instance().cfg = None
 
 
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("scheduler.warmup", "scheduler.warmup is needed: en2py.training.schedulers.cosine has no"),
+        ("data.source.seed", "data.source.seed is needed: "),
+        ("data.name", "data.name is needed, and no option of this config sets it"),
+        ("vocab.src_min_freq", "vocab.src_min_freq is needed, and no option"),
+        ("sandbox.timeout_s", "sandbox.timeout_s is needed, and no option"),
+    ],
+)
+def test_own_option_without_a_needed_key_is_refused(key: str, sentence: str) -> None:
+    cfg = composed("train")
+    section, _, name = key.rpartition(".")
+    with open_dict(cfg):
+        del OmegaConf.select(cfg, section)[name]
+    assert refused(cfg).startswith(sentence)
+
+
+@pytest.mark.parametrize("key", ["scheduler.total_steps", "model.sep_id", "split.signatures"])
+def test_argument_that_the_run_sets_is_refused(key: str) -> None:
+    assert "has no argument" in refused(composed("train", "split=behaviour"), **{key: 3})
+
+
 @pytest.mark.parametrize("config_name", ["train", "evaluate"])
 def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
     cfg = composed(config_name)
@@ -268,6 +291,13 @@ def test_only_folders_that_a_command_writes_to_are_checked(
             ["decoding=beam", "decoding.beam_size=1"],
             "decoding.length_penalty=1.0",
             "add decoding.beam_size=4",
+        ),
+        (["decoding=sample", "decoding.top_k=1"], "decoding.temperature=2.0", "set a higher one"),
+        (["trainer.max_epochs=3"], "checkpoints.keep_every_n_epochs=5", "one of at most 3"),
+        (
+            ["+trainer.limit_val_batches=0", "callbacks.early_stopping=null"],
+            "callbacks.samples.n_samples=4",
+            "leave out trainer.limit_val_batches=0",
         ),
         ([], "hydra/launcher=joblib", "add -m"),
         (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),

@@ -110,6 +110,18 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
     return known, False
 
 
+@functools.cache
+def required_keywords(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the keyword-only arguments without a default, those of a `TypedDict` included."""
+    found = set[str]()
+    for p in inspect.signature(function).parameters.values():
+        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is inspect.Parameter.empty:
+            found.add(p.name)
+        elif get_origin(p.annotation) is typing.Unpack:
+            found |= get_args(p.annotation)[0].__required_keys__
+    return frozenset(found)
+
+
 def check_settings(function: Callable[..., Any], at: str, settings: Mapping[str, Any]) -> None:
     """Compare settings with the arguments of a function or constructor of ours.
 

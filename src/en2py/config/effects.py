@@ -53,6 +53,14 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     for step in at("cleaning.steps", ()):
         if not at(f"cleaning.use.{step}"):
             yield f"cleaning.steps.{step}", f"this step is off; add cleaning.use.{step}=true"
+    every = at("checkpoints.keep_every_n_epochs", 0)
+    if -1 != (n_epochs := at("trainer.max_epochs", -1)) < every:
+        reason = f"trainer.max_epochs={n_epochs} ends the run before; set one of at most {n_epochs}"
+        yield "checkpoints.keep_every_n_epochs", reason
+    if at("trainer.limit_val_batches") == 0:
+        for name in ("n_samples", "every_n_epochs"):
+            reason = "samples are written after a validation; leave out trainer.limit_val_batches=0"
+            yield f"callbacks.samples.{name}", reason
     if not at("trainer.gradient_clip_val"):
         reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
         yield "trainer.gradient_clip_algorithm", reason
@@ -77,6 +85,10 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     if at("decoding.n_samples") == 0:
         for name in ("temperature", "top_k", "top_p", "seed"):
             yield f"decoding.{name}", "nothing is drawn with decoding.n_samples=0"
+    if at("decoding.top_k") == 1:
+        for name in ("temperature", "top_p", "seed"):
+            reason = "decoding.top_k=1 leaves one token to draw; set a higher one"
+            yield f"decoding.{name}", reason
     if "pass_at_k" in config and at("pass_at_k.n_samples") is None:
         remedy = f"add pass_at_k.n_samples={max(at('pass_at_k.k'))}"
         for name in ("k", "temperature", "top_p", "seed"):

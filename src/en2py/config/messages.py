@@ -106,7 +106,8 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             cfg = compose_config(config_name, own_groups)
     choices = cfg.hydra.runtime.choices
-    all_keys = [key for key, _ in nodes(OmegaConf.to_container(cfg, resolve=False))]
+    values = dict(nodes(OmegaConf.to_container(cfg, resolve=False)))
+    all_keys = [*values]
     keys = [key for key in all_keys if key.split(".")[0] != "hydra"]
     for word, (key, value) in zip(overrides, words, strict=True):
         if word == NO_PRESET:
@@ -134,7 +135,7 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         if config_name != "train" and not is_typo and is_of_training(key, choices):
             return not_evaluated(key)
         if key not in (*keys, *groups) and not key.startswith("hydra"):
-            for name in (k for k, v in nodes(plain) if v is None and key.startswith(f"{k}.")):
+            for name in (k for k, v in values.items() if v is None and key.startswith(f"{k}.")):
                 return (
                     f"{key}: the chosen options set {name}=null, so there is no "
                     f"{key.removeprefix(f'{name}.')}; leave it out, or choose others"

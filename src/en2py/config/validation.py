@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config import contradictions
-from en2py.config.argument_types import argument_types
+from en2py.config.argument_types import argument_types, required_keywords
 from en2py.config.composition import (
     CONF,
     READ,
@@ -35,6 +35,15 @@ from en2py.errors import UserError, did_you_mean
 
 # Floats that `conf/` or its comments write as whole numbers, which the hashes of runs contain.
 _WHOLE = ("cleaning.seconds_per_pair", "faults.spike")
+# Arguments of parts that the run sets.
+_OF_RUN = ("scheduler.total_steps", "embeddings.vectors.seed", "decoding.tokenizer",
+           "split.signatures", "model.sep_id", "model.src_width", "model.tgt_width")  # fmt: skip
+# Keys of options that every run reads, besides the arguments of a `_target_`.
+_NEEDED = (
+    *("data.name", "data.source", "cleaning.use", "cleaning.steps", "cleaning.seconds_per_pair"),
+    *("tokenizer.src", "tokenizer.tgt", "embeddings.freeze_epochs", "embeddings.vectors"),
+    *(key for key in VALUES if key.startswith("sandbox.")),
+)
 
 
 def validate(cfg: DictConfig, config_name: str = "train") -> None:
@@ -132,6 +141,10 @@ def _check_sections(config: Section, config_name: str) -> None:
             raise UserError(
                 f"{key}={typed(config[key])}: expected a section of keys; set one of {inner}"
             )
+    present = dict(nodes(config))
+    for key in (*dict(nodes(primary)), *_NEEDED) if config_name == "train" else ():
+        if key not in present and key.partition(".")[0] in config:
+            raise UserError(f"{key} is needed, and no option of this config sets it")
 
 
 @functools.cache
@@ -219,6 +232,10 @@ def check_arguments(
     """
     check_allowed(section, at)
     known, any_keyword = argument_types(definition(section["_target_"]))
+    known = {name: kind for name, kind in known.items() if f"{at}.{name}" not in _OF_RUN}
+    for name in required_keywords(definition(section["_target_"])) - {*section}:
+        if f"{at}.{name}" not in _OF_RUN:
+            raise UserError(f"{at}.{name} is needed: {section['_target_']} has no default for it")
     for name, value in section.items():
         key = f"{at}.{name}"
         set_later = key == "decoding.engine" or (key == "decoding.max_len" and value is None)
