@@ -782,7 +782,7 @@ def test_other_data_are_scored_without_the_pairs_that_overlap_with_the_training(
     printed = capsys.readouterr()
     output = " ".join(printed.out.split())
     assert "2 of 5 pairs are near-duplicates of training pairs of file-tiny" in output
-    assert "3 pairs of 5 are left, and say little" in " ".join(printed.err.split())
+    assert "3 pairs of 5 left, which says little" in " ".join(printed.err.split())
     assert "description from 'text', code from 'code', tests from 'tests'" in output
 
 

@@ -152,7 +152,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
             validation, _ = _without_overlaps(prepared.pairs("val"), runs, trained)
             if 0 < len(pairs) < min(MIN_HELD_OUT, n_all):
                 log.warning(
-                    f"{counted(len(pairs), 'pair')} of {n_all:,} are left, and say little: take "
+                    f"{counted(len(pairs), 'pair')} of {n_all:,} left, which says little: take "
                     "more data, or a larger share for this split (split.ratios)"
                 )
     if not pairs:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from en2py.config.composition import NO_PRESET, default_options, escape
 from en2py.config.overrides import unquoted
-from en2py.console import Column, console, has_width, percent, print_table, wrapped
+from en2py.console import Column, console, counted, has_width, percent, print_table, wrapped
 from en2py.data.duplicates import leakage_sentence
 from en2py.evaluation.metrics.registry import RESULT, metric
 from en2py.training.run_folder import SWEEP_ID, in_sweep
@@ -114,7 +114,7 @@ def print_result(result: Mapping[str, Any]) -> None:
     kind = "best" if "val/nll" in result["best"] else "last"  # without a validation
     rows = [[metric(n).head, metric(n).write(values[n])] for n in RESULT if n in values]
     columns = [Column("metric", numeric=False), Column("value")]
-    n_pairs = f" on {result['test']['n']:,} test pairs" if "n" in result["test"] else ""
+    n_pairs = f" on {counted(result['test']['n'], 'test pair')}" if "n" in result["test"] else ""
     print_table(f"{kind} checkpoint{epoch}{n_pairs}", columns, rows)
     if limit := result.get("validation_limit"):
         log.info(f"val/nll is over {limit}, not over all validation pairs as in evaluate.py")

@@ -309,8 +309,9 @@ def _warnings(
         ]
         if is_of_source:
             remedies = ["more data", "split=group, which splits all pairs anew"]
+        say = "says" if sum(small.values()) == 1 else "say"
         found.append(
-            f"{sizes_text} say little: a pass rate of 50 % on {counted(n, 'pair')} has a 95 % "
+            f"{sizes_text} {say} little: a pass rate of 50 % on {counted(n, 'pair')} has a 95 % "
             f"interval of ±{margin:.0f} points; take {', '.join(remedies[:-1])} or {remedies[-1]}"
         )
     return found

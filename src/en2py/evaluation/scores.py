@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from en2py.console import progress_bar
+from en2py.console import counted, progress_bar
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
@@ -193,7 +193,7 @@ def score_programs(
     }
 
     def compute() -> dict[str, Any]:
-        with progress_bar(f"comparing {len(programs):,} programs with their references"):
+        with progress_bar(f"comparing {counted(len(programs), 'program')} with the references"):
             known = known_codes(training.known, pairs)
             return asdict(
                 program_metrics.score(
