@@ -16,10 +16,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from en2py.cli.main import refuse
-from en2py.cli.programs import in_own_words
-from en2py.console import configure_logging
-from en2py.errors import UserError
+try:
+    from en2py.cli.main import refuse
+    from en2py.cli.programs import in_own_words
+    from en2py.console import configure_logging
+    from en2py.errors import UserError
+except ModuleNotFoundError as error:
+    if error.name != "en2py":
+        raise
+    print(f"{error}; first: make train, source .venv/bin/activate", file=sys.stderr)
+    sys.exit(2)
 
 log = logging.getLogger("en2py.demo")
 

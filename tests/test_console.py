@@ -232,6 +232,26 @@ def test_the_inner_task_is_shown(terminal: Callable[..., Console]) -> None:
     assert not console.has_bar()
 
 
+def test_a_checkout_in_another_folder_is_named_with_its_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "same:\npython\u00a0train.py seed=2; python evaluate.py x; train.py; python my/train.py"
+    monkeypatch.setattr(console.sys, "argv", ["train.py"])
+    assert console.as_installed(text) == text
+    monkeypatch.setattr(console.sys, "argv", ["/my code/train.py"])
+    found = console.as_installed(text).replace("\u00a0", " ")
+    assert found.startswith(
+        "same:\npython '/my code/train.py' seed=2; python '/my code/evaluate.py' "
+    )
+    assert found.endswith("; train.py; python my/train.py")
+    monkeypatch.setattr(console.sys, "argv", ["../c/train.py"])
+    command = "python evaluate.py ckpt_path=" + "x" * 99
+    assert (
+        console.wrapped(console.as_installed(command), True)
+        == f"python ../c/evaluate.py ckpt_path={'x' * 99}"
+    )
+
+
 def test_a_wheel_names_its_own_commands_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'python evaluate.py x; train.py; my/train.py; pip install -e ".[sweeps]"'
     assert console.as_installed(text) == text

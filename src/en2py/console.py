@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import re
+import shlex
 import sys
 import textwrap
 import time
@@ -30,10 +31,12 @@ _BAR_WIDTH = 30
 _WITH_HANDLERS = ("pytorch_lightning", "lightning_fabric")  # loggers that write to stderr
 _NOISE = "`weights_only` was not set"  # Lightning, at each checkpoint that it writes
 _COMMAND = re.compile(  # with its options, and a word in capitals or quotes in their place
-    r"(?:python )?(?<![\w-])(?:(?:train|evaluate|generate|demo)\.py|en2py-\w+)"
+    r"(?:python )?(?<![\w-])(?:(?:\S*/)?(?:train|evaluate|generate|demo)\.py|en2py-\w+)"
     r"(?: (?:--?\w\S*|[~+\w./]+=\S+|[A-Z]+\b|\"[^\"]*\"|'[^']*'))+"
     r"|wandb sync \S+|pip install (?:-e )?(?P<quote>[\"']).*?(?P=quote)"
 )
+
+_PROGRAMS = ("train.py", "evaluate.py", "generate.py", "demo.py")
 
 IS_CHECKOUT = not (Path(__file__).parent / "conf").is_dir()  # a wheel holds the configs
 
@@ -99,9 +102,21 @@ _handler = TerminalHandler(JobPrefix())
 
 
 def as_installed(text: str) -> str:
-    """Return a text with the commands and extras of a wheel, if en2py runs from one."""
+    """Return a text with its commands as they are typed here.
+
+    Those of a checkout have the path of the running program; a wheel has commands and extras of its
+    own.
+    """
     if IS_CHECKOUT:
-        return text
+        folder, program = os.path.split(sys.argv[0])
+        if not folder or program not in _PROGRAMS:
+            return text
+        known = "|".join(map(re.escape, _PROGRAMS))
+        return re.sub(
+            rf"(?<=\bpython[ \u00a0])(?:{known})\b",
+            lambda found: shlex.quote(os.path.join(folder, found[0])),
+            text,
+        )
     text = re.sub(r"(?<![\w./-])(python )?(train|evaluate|generate)\.py\b", r"en2py-\2", text)
     return re.sub(r"""pip install -e (["'])\.\[""", r"pip install \1en2py[", text)
 

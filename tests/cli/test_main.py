@@ -483,6 +483,14 @@ runpy.run_path(sys.argv[1], run_name="__main__")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize("program", ["train.py", "evaluate.py", "generate.py", "demo.py"])
+def test_python_without_the_environment_is_reported(program: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-ES", str(ROOT / program)]  # no packages
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("'en2py'; first: make train, source .venv/bin/activate\n")
+
+
 def test_validation_error_needs_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     arguments = ("trainer.max_epochs=abc", f"output={tmp_path / 'outputs'}")
     done = in_process(WITHOUT_TORCH, *arguments, folder=tmp_path)
