@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import io
 import pickle
 import random
 from pathlib import Path
@@ -125,6 +127,26 @@ def test_a_failed_write_keeps_the_earlier_file(good: Path, monkeypatch: pytest.M
     assert str(good) in str(caught.value)
     assert load_checkpoint(good)["state_dict"]["w"][0, 0] == 1.0
     assert list(good.parent.iterdir()) == [good]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "the disk is full: .* are free; .* free some space"),
+        (errno.EDQUOT, "the disk quota of this account is used up: .* bytes; .* free some space"),
+        (errno.EFBIG, "this shell limits the size of a file: .* raise the limit .ulimit -f"),
+    ],
+)
+def test_what_keeps_a_file_from_growing_is_named(
+    code: int, words: str, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, data: bytes) -> int:
+        raise OSError(code, "refused")
+
+    writer = type("Writer", (io.BytesIO,), {"write": refuse})
+    monkeypatch.setattr("os.fdopen", lambda *_: writer())
+    with pytest.raises(Fault, match=words):
+        AtomicCheckpointIO().save_checkpoint(content(2.0), good)
 
 
 def test_the_newest_valid_checkpoint_is_found_and_leftovers_are_deleted(good: Path) -> None:

@@ -253,7 +253,7 @@ def test_a_failed_write_of_metrics_does_not_hide_the_error_of_the_run(
 ) -> None:
     logger = MetricsFile(tmp_path / "metrics.csv", None)
     logger.log_metrics({"a": 1.0}, step=1)
-    full = disk_full(logger.path, 10)
+    full = disk_full(logger.path, 10, OSError(28, "full"))
     monkeypatch.setattr(loggers, "write_atomically", raising(full))
     logger.finalize("failed")
     with pytest.raises(Fault):

@@ -25,7 +25,7 @@ from en2py.config.composition import (
     options_of,
     own_folders,
 )
-from en2py.data.files import is_disk_full
+from en2py.data.files import FULL, is_disk_full
 from en2py.errors import Fault, UserError, chain, did_you_mean, one_line
 
 _OTHER_OF_TRAINING = ("seed", "vocab", "compute", "checkpoints", "faults", "fresh", "init_from")
@@ -37,8 +37,8 @@ def user_message(error: BaseException, config_name: str, overrides: Sequence[str
     """Return the sentence on a mistake of the user or a fault of the machine; None for a bug."""
     if isinstance(error, UserError | Fault | PermissionError | NotADirectoryError):
         return str(error)
-    if isinstance(error, OSError) and is_disk_full(error):
-        return f"the disk is full: {error}; free space and run the same command again"
+    if isinstance(error, OSError) and (full := FULL.get(error.errno or 0)):
+        return f"{full[0]}: {error}; {full[1]} and run the same command again"
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.EROFS, errno.ELOOP):
         names = "output= and study=" if config_name == "train" else "folder="
         return f"{error.filename}: {error.strerror}; set other names with {names}"

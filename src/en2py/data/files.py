@@ -126,21 +126,30 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         if not is_disk_full(error):
             raise
-        raise disk_full(path, len(content)) from error
+        raise disk_full(path, len(content), error) from error
+
+
+# Why a file cannot grow, and the remedy.
+FULL = {
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("the disk quota of this account is used up", "free some space"),
+    errno.EFBIG: ("this shell limits the size of a file", "raise the limit (ulimit -f)"),
+}
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether an error or one of its causes is a full disk."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    return any(isinstance(link, OSError) and link.errno in full for link in chain(error))
+    """Return whether an error or one of its causes is a full disk, a quota or a limit of files."""
+    return any(isinstance(link, OSError) and link.errno in FULL for link in chain(error))
 
 
-def disk_full(path: Path, needed: int) -> Fault:
-    """Return the error of a file that needs more bytes than the disk has."""
-    free = shutil.disk_usage(path.parent).free
+def disk_full(path: Path, needed: int, error: BaseException) -> Fault:
+    """Return the error of a file that needs more bytes than it may have, with its cause."""
+    code = next((link.errno for link in chain(error) if isinstance(link, OSError)), None)
+    why, remedy = FULL.get(code or errno.ENOSPC, FULL[errno.ENOSPC])
+    free = f" and {shutil.disk_usage(path.parent).free:,} are free" * (why == "the disk is full")
     return Fault(
-        f"the disk is full: '{path}' needs at least {needed:,} bytes and {free:,} are free; files "
-        "written before are complete, so free some space and run the same command again"
+        f"{why}: '{path}' needs at least {needed:,} bytes{free}; files written before are "
+        f"complete, so {remedy} and run the same command again"
     )
 
 

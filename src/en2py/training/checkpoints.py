@@ -61,7 +61,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             if not is_disk_full(error):
                 raise
             tensors = [leaf for leaf in tree_leaves(checkpoint) if isinstance(leaf, Tensor)]
-            raise disk_full(path, sum(tensor.nbytes for tensor in tensors)) from error
+            raise disk_full(path, sum(tensor.nbytes for tensor in tensors), error) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, **_: Any) -> dict[str, Any]:  # type: ignore[override]
         """Validate and load a checkpoint."""
