@@ -1,6 +1,7 @@
 """Search by Python's grammar: every output compiles; real programs are allowed."""
 
 import keyword
+import random
 from collections import Counter
 
 import pytest
@@ -227,6 +228,32 @@ def test_closings_lead_to_the_end(kind):
             state = grammar.extend(state, token_id, len(state.closing))
             ids.append(token_id)
         assert compiles(tokenizer.detokenize(vocab.decode(ids)))
+
+
+def test_closings_of_nonsense_lead_to_the_end_too():
+    grammar = Grammar(IN_PIECES, PIECES)
+    frequent = [IN_PIECES.tokens.index(token) for token in (f"{GLUE}#", *"#([{,:", "<nl>", "try")]
+    n_words = 0
+    for seed in range(12):
+        chance, state, ids = random.Random(seed), State(), list[int]()
+        for _ in range(120):
+            one_of = frequent if chance.random() < 0.5 else range(4, len(IN_PIECES))
+            ids.append(chance.choice(one_of))
+            longer = grammar.extend(state, ids[-1], 1000)
+            if longer is None:
+                ids.pop()
+                continue
+            state, closed = longer, longer
+            while (token_id := grammar.forced(closed)) != IN_PIECES.eos_id:
+                closed = grammar.extend(closed, token_id, len(closed.closing))
+                assert closed is not None, PIECES.detokenize(IN_PIECES.decode(ids))
+            n_words += 1
+    assert n_words > 100
+
+
+def test_comment_in_open_brackets_is_refused():  # only a new line would end it
+    grammar, state = following("print ( x ,")
+    assert grammar.extend(state, IN_PIECES.tokens.index(f"{GLUE}#"), 1000) is None
 
 
 def test_part_of_a_keyword_may_become_a_name():

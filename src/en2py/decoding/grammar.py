@@ -182,6 +182,8 @@ class Grammar:
                 ids = self._ids(full)
                 if ids is None or len(suffix_ids) + len(ids) > room:
                     continue
+                if not _may_follow(replace(state, line=line), full):
+                    continue
                 program = _render(state.done, state.depth, line, full)
                 if parse(program) is None:
                     continue
@@ -362,6 +364,24 @@ def _ended(state: State, token: str) -> State | None:
     if not allowed or any(at >= state.depth for at in state.tries):
         return None
     return replace(state, depth=state.depth - 1, layout=DEDENT)
+
+
+def _may_follow(state: State, tokens: Tokens) -> bool:
+    """Return whether layout tokens stand where `extend` allows them.
+
+    `_render` starts a new line for each, and so ends a comment within brackets, which nothing ends.
+    """
+    for token in tokens:
+        if token in LAYOUT_TOKENS:
+            ended = _ended(state, token)
+            if ended is None:
+                return False
+            state = ended
+        elif state.opens and state.layout == NEWLINE:
+            return False
+        else:
+            state = replace(state, line=(*state.line, token), layout="", opens=False)
+    return True
 
 
 def _tries_with(state: State) -> tuple[int, ...]:
