@@ -1026,6 +1026,11 @@ def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(
     assert find_checkpoints(str(runs[0].parents[1])) == [runs[0]]
     with pytest.raises(UserError, match="neither the folder of a run nor that of a study"):
         find_checkpoints(str(folder / "cache"))
+    with pytest.raises(UserError, match=f"name one of the studies in it, such as {folder}/"):
+        find_checkpoints(str(folder))
+    (runs[0].parents[1] / "result.json").unlink()
+    with pytest.raises(UserError, match=f"finish its runs, or name .* such as {folder}/t/.*.ckpt"):
+        find_checkpoints(str(folder / "t"))
 
 
 def test_a_run_without_a_validation_is_evaluated_with_its_study(make: Make, folder: Path) -> None:

@@ -285,9 +285,14 @@ def _in_folder(folder: Path) -> list[Path]:
     if (own := best_of(folder)) != folder:
         return [own]
     if not (files := checkpoints_of_study(folder)):
+        reason = "there is no checkpoint beside a result.json"
+        if unfinished := sorted(folder.glob("*/checkpoints/*.ckpt")):
+            reason = f"finish its runs, or name a checkpoint of them, such as {unfinished[0]}"
+        elif inner := sorted(folder.glob("*/*/result.json")):
+            reason = f"name one of the studies in it, such as {inner[0].parents[1]}"
         raise UserError(
             f"{folder} is neither the folder of a run nor that of a study with finished runs: "
-            "there is no checkpoint beside a result.json"
+            f"{reason}"
         )
     scored = {file.parents[1] for file in files}
     states = [read_state(run).status for run in started_runs(folder) if run not in scored]
