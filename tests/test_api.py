@@ -113,6 +113,7 @@ def test_compose_equals_the_composition_of_train() -> None:
         ([], {"los": "plain"}, "los: no such key; did you mean loss?"),
         ([], {"model": {"n_heads": 7}}, "model.n_heads=7: does not divide"),
         (["loss=plain,smoothed"], {}, "a sweep; the command line runs one: python train.py -m"),
+        (["optimizer.lr=interval(0.1,0.2)"], {}, "train.py -m hydra/sweeper=search optimizer.lr"),
         (["loss.label_smoothing=[0"], {}, "loss.label_smoothing=[0: this value cannot be parsed"),
         (["-m"], {}, "'-m' is not of the form 'key=value'"),
         ([None], {}, "None is not of the form 'key=value'"),

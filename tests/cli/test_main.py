@@ -145,6 +145,12 @@ def test_discrete_values_are_the_jobs_of_a_sweep(word: str) -> None:
         overrides.sweep_values([word], multirun=False)
 
 
+@pytest.mark.parametrize("value", ["interval(0.1,0.2)", "tag(log,interval(0.1,0.2))"])
+def test_an_interval_without_a_search_is_refused_with_the_options_of_one(value: str) -> None:
+    with pytest.raises(UserError, match="a search draws numbers: add -m hydra/sweeper=search"):
+        overrides.sweep_values([f"optimizer.lr={value}"], multirun=False)
+
+
 @pytest.mark.parametrize(
     ("word", "reason"),
     [

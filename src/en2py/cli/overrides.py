@@ -183,6 +183,8 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
     for word, override in zip(overrides, parsed, strict=True):
         key, value = override.get_key_element(), override.value()
         if override.is_sweep_override() and not multirun:
+            if not override.is_discrete_sweep():
+                raise UserError(f"{word}: only a search draws numbers: add -m hydra/sweeper=search")
             raise UserError(
                 f"{word}: several values are a sweep: add -m; a list is written in brackets, "
                 f"{key}=[A,B]"

@@ -374,7 +374,7 @@ def check_sweep(config: Config) -> Iterator[str]:
             yield f"hydra.{name}: no such key{did_you_mean(str(name), known)}"
     params = HydraConfig.get().sweeper.get("params")
     if HydraConfig.get().mode != RunMode.MULTIRUN and params:
-        yield f"this experiment is a sweep over {', '.join(params)}: add -m to run it"
+        yield f"the chosen options are a sweep over {', '.join(params)}: add -m to run it"
 
 
 def check_sizes(config: Config) -> Iterator[str]:

@@ -78,9 +78,10 @@ def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[
             if not override.get_key_element().endswith("hydra.searchpath"):
                 raise UserError(f"{override.input_line}: only the command line follows this key")
         if override.is_sweep_override():
+            search = "" if override.is_discrete_sweep() else "hydra/sweeper=search "
             raise UserError(
                 f"{override.input_line}: several values are a sweep; the command line runs one: "
-                f"python train.py -m {override.input_line}"
+                f"python train.py -m {search}{override.input_line}"
             )
     return overrides
 
