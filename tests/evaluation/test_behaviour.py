@@ -80,11 +80,17 @@ def test_functions_and_scripts_have_oracles(oracles):
         ("x = 1", "prints nothing"),
         ("print(1 / 0)", "ends with ZeroDivisionError"),
         ("print(id(object()) % 7, {'a', 'b', 'c', 'd'})", "not stable"),
+        ("import random\nprint(random.choice([1, 1]))", "draws random numbers"),
+        ("from random import *\nprint(randint(1, 1))", "draws random numbers"),
     ],
 )
 def test_a_reference_without_oracle_has_a_reason(code, reason, sandboxes):
     found = candidate(code, sandboxes)
     assert (found.oracle, found.reason) == (None, reason)
+
+
+def test_a_script_that_sets_a_seed_has_an_oracle(sandboxes):
+    assert candidate("import random\nrandom.seed(1)\nprint(random.random())", sandboxes).oracle
 
 
 def test_reasons_are_counted():

@@ -30,6 +30,8 @@ SCRIPT_S = 2.0  # for a whole script
 ROUNDS = 3  # combinations of argument kinds that are tried, the likeliest first
 # Programs that read the clock are excluded: two runs a moment apart would agree by chance.
 _CLOCK = {"now", "today", "utcnow", "ctime", "localtime", "gmtime", "asctime", "perf_counter"}
+# So are scripts that draw random numbers: they answer once, and may agree by chance.
+_RANDOM = {"random", "secrets", "uuid"}
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,25 @@ def _kind(tree: ast.Module) -> tuple[str, str]:
         kind = CLASS if any(isinstance(node, ast.ClassDef) for node in tree.body) else SCRIPT
     if any(isinstance(node, ast.Attribute) and node.attr in _CLOCK for node in ast.walk(tree)):
         return kind, "reads the clock"
+    if kind == SCRIPT and _draws(tree):
+        return kind, "draws random numbers"
     if kind == CLASS:
         return kind, "a class without a function"
     return kind, "" if function is None else _parameter_problem(function)
+
+
+def _draws(tree: ast.Module) -> bool:
+    """Return whether a program imports random numbers and sets no seed."""
+    imported, named = set[str](), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+            named.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            named.add(node.attr)
+    return bool(imported & _RANDOM) and "seed" not in named
 
 
 def _parameter_problem(function: Function) -> str:
