@@ -35,17 +35,9 @@ from en2py.errors import UserError, did_you_mean
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
 from en2py.sweeps.plan import planned_order
-from en2py.training import build
+from en2py.training import build, run_folder
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
-from en2py.training.run_folder import (
-    FINISHED,
-    read_epochs,
-    read_record,
-    read_state,
-    started_runs,
-    validation_limit,
-)
 from en2py.training.testing import predictions_key
 
 log = logging.getLogger(__name__)
@@ -115,7 +107,7 @@ class CheckpointRun:
     @property
     def result(self) -> dict[str, Any]:
         """Return the content of `result.json`; empty if the checkpoint was copied."""
-        return (self.folder and read_record(self.folder / "result.json")) or {}
+        return (self.folder and run_folder.read_record(self.folder / "result.json")) or {}
 
     def open(self, splits: Mapping[str, Sequence[Pair]]) -> tuple[Seq2SeqModule, PairDataModule]:
         """Return the module, and the data that it is evaluated on.
@@ -142,7 +134,7 @@ class CheckpointRun:
 
         A diverged run has values that are not finite, which `results.json` cannot hold.
         """
-        rows = [] if self.folder is None else read_epochs(self.folder / "metrics.csv")
+        rows = [] if self.folder is None else run_folder.read_epochs(self.folder / "metrics.csv")
         shown = ("epoch", *CURVES)
         curve = [{n: row[n] for n in shown if math.isfinite(row.get(n, math.nan))} for row in rows]
         return [row for row in curve if len(row) > 1]
@@ -154,8 +146,8 @@ class CheckpointRun:
             found.append(OTHER_SPLIT)
         if self.folder is not None and not (self.folder / "result.json").exists():
             found.append(f"{self.name} is not finished: its checkpoint has a part of its training")
-        limit = self.result.get("validation_limit", validation_limit(self.config["trainer"]))
-        if limit:
+        known = run_folder.validation_limit(self.config["trainer"])
+        if limit := self.result.get("validation_limit", known):
             found.append(
                 f"val/nll is over all validation pairs here, and was over {limit} in training"
             )
@@ -295,9 +287,10 @@ def _in_folder(folder: Path) -> list[Path]:
             f"{reason}"
         )
     scored = {file.parents[1] for file in files}
-    states = [read_state(run).status for run in started_runs(folder) if run not in scored]
+    others = [run for run in run_folder.started_runs(folder) if run not in scored]
+    states = [run_folder.read_state(run).status for run in others]
     if states:
-        counts = Counter("without a checkpoint" if s == FINISHED else s for s in states)
+        counts = Counter("without a checkpoint" if s == run_folder.FINISHED else s for s in states)
         log.warning(
             f"{len(states)} of {len(states) + len(files)} runs of {folder} are left out: "
             + ", ".join(f"{n} {word}" for word, n in counts.items())

@@ -43,7 +43,7 @@ from en2py.evaluation.scores import (
     write_samples,
 )
 from en2py.sweeps.status import print_finished
-from en2py.training import build
+from en2py.training import build, run_folder
 from en2py.training.callbacks.pruning import PruneTrial
 from en2py.training.callbacks.throughput import training_time
 from en2py.training.checkpoints import (
@@ -67,17 +67,6 @@ from en2py.training.loggers import (
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory
 from en2py.training.resume import check_same_data, find_checkpoint
-from en2py.training.run_folder import (
-    PYTHON,
-    SEARCH,
-    SWEEP_ID,
-    Run,
-    in_sweep,
-    is_of_other_python,
-    read_epochs,
-    read_result,
-    starts_again,
-)
 from en2py.training.signals import exit_with_parent, handle_signals
 from en2py.training.testing import (
     draw_attention,
@@ -101,7 +90,8 @@ def train(cfg: DictConfig) -> float:
     run = _run_of_job(cfg)
     build.check_devices(run.config["trainer"])
     with handle_signals(), run.lock(), cleanup_process_group():
-        stored, fresh = read_result(run.folder), starts_again(run.config["fresh"])
+        stored = run_folder.read_result(run.folder)
+        fresh = run_folder.starts_again(run.config["fresh"])
         result = None if fresh or _has_other_data(run, stored) else stored
         if result is None:
             if is_rank_zero():
@@ -113,7 +103,7 @@ def train(cfg: DictConfig) -> float:
             if _kept(run) == "weights" and is_rank_zero():  # first, for `| head` ends the program
                 discard_training_state(run.folder / "checkpoints")
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
-            if not in_sweep():
+            if not run_folder.in_sweep():
                 log.info(f"training {result.get('end', 'ended')}")
                 print_result(result)
             if "WANDB_SWEEP_ID" in os.environ and run.config["logger"].get("wandb"):
@@ -121,33 +111,33 @@ def train(cfg: DictConfig) -> float:
     return float(result["best"].get("val/nll", math.inf))
 
 
-def _kept(run: Run) -> str:
+def _kept(run: run_folder.Run) -> str:
     """Return `checkpoints.keep`; a run resumed from a checkpoint of an earlier version has none."""
     return str(run.config["checkpoints"].get("keep", "last"))
 
 
-def _has_other_data(run: Run, result: dict[str, Any] | None) -> bool:
+def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
     """Return whether another version of Python made a result, whose splits differ."""
-    if result is None or not is_of_other_python(result):
+    if result is None or not run_folder.is_of_other_python(result):
         return False
     if build.prepare_data(run.config)[0].split_hash == result["split_hash"]:
         return False
     log.warning(
-        f"{run.folder} is finished by Python {result['python']}; Python {PYTHON} parses a "
-        "different set of programs, so the splits differ and the run is trained again (the result "
-        "is kept in .oldN)"
+        f"{run.folder} is finished by Python {result['python']}; Python {run_folder.PYTHON} parses "
+        "a different set of programs, so the splits differ and the run is trained again (the "
+        "result is kept in .oldN)"
     )
     return True
 
 
-def _train_and_test(run: Run) -> dict[str, Any]:
+def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
     config, folder, started = run.config, run.folder, time.monotonic()
-    if not in_sweep():
+    if not run_folder.in_sweep():
         print_choices(run.choices, run.overrides)
     if config.get("show_config"):
         print_config(config)
     prepared, from_cache = build.prepare_data(config)
-    if not in_sweep():
+    if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
     log_warnings(prepared.report.to_dict())
     build.check_lengths(prepared, config["model"])
@@ -203,7 +193,7 @@ def _train_and_test(run: Run) -> dict[str, Any]:
 
 def pruning_callback(run: str) -> list[PruneTrial]:
     """Return the callback that prunes the trial of a run; none outside of a search."""
-    if SEARCH not in os.environ:
+    if run_folder.SEARCH not in os.environ:
         return []
     from en2py.sweeps.search import running_trial  # optuna takes a second
 
@@ -227,7 +217,7 @@ def _warn_of_known_pairs(config: dict[str, Any], prepared: Prepared) -> None:
         )
 
 
-def _best_file(run: Run) -> Path:
+def _best_file(run: run_folder.Run) -> Path:
     """Return the best checkpoint, reduced to its weights; the last one without a validation."""
     folder: Path = run.folder / "checkpoints"
     if not (folder / "best.ckpt").exists():
@@ -237,9 +227,11 @@ def _best_file(run: Run) -> Path:
     return folder / "best.ckpt"
 
 
-def _print_end(run: Run, result: dict[str, Any], scores: EvaluationRow, best_file: Path) -> None:
+def _print_end(
+    run: run_folder.Run, result: dict[str, Any], scores: EvaluationRow, best_file: Path
+) -> None:
     """Print what ended training, the scores and a few samples; of a sweep's run one line."""
-    if in_sweep():
+    if run_folder.in_sweep():
         print_finished(result, run.folder.parent, n_at_once(HydraConfig.get().launcher))
     else:
         log.info(f"training {result['end']}")
@@ -256,7 +248,7 @@ def _print_end(run: Run, result: dict[str, Any], scores: EvaluationRow, best_fil
 
 
 def _test(
-    run: Run,
+    run: run_folder.Run,
     best_file: Path,
     module: Seq2SeqModule,
     datamodule: PairDataModule,
@@ -268,7 +260,7 @@ def _test(
     candidates = generate_programs(module, datamodule, trainer, "test")
     if not is_rank_zero():  # every rank tests its share of the pairs; rank 0 scores and writes
         return None
-    plot_curves(read_epochs(run.folder / "metrics.csv"), run.folder / "curves")
+    plot_curves(run_folder.read_epochs(run.folder / "metrics.csv"), run.folder / "curves")
     runner = ProgramRunner(
         prepared.pairs("test"),
         sandbox=run.config["sandbox"],
@@ -304,21 +296,21 @@ def _test(
     return scores
 
 
-def _run_of_job(cfg: DictConfig) -> Run:
+def _run_of_job(cfg: DictConfig) -> run_folder.Run:
     """Return the run of Hydra's job; limit its cores if others run beside it."""
-    run = Run.of_job(cfg)
+    run = run_folder.Run.of_job(cfg)
     console.quiet = not is_rank_zero()
     if not is_rank_zero():
         exit_with_parent(os.getppid())  # Lightning on rank 0, or the program of the cluster
     launcher = HydraConfig.get().launcher
-    if not in_sweep():
+    if not run_folder.in_sweep():
         _log_data(run.config["data"])
     elif "n_jobs" in launcher:
         cores = share_of(launcher)
         torch.set_num_threads(min(cores, torch.get_num_threads()))
         run.config["processes"] = run.config["processes"] or cores
         run.config["sandbox"]["workers"] = run.config["sandbox"]["workers"] or cores
-        exit_with_parent(int(os.environ[SWEEP_ID].split("-")[0]))
+        exit_with_parent(int(os.environ[run_folder.SWEEP_ID].split("-")[0]))
     return run
 
 
@@ -337,7 +329,7 @@ def _log_data(data: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _recorded(run: Run) -> Iterator[None]:
+def _recorded(run: run_folder.Run) -> Iterator[None]:
     """Log to run.log, report out of memory in one sentence, and finish W&B."""
     accumulate = 2 * (run.config["trainer"].get("accumulate_grad_batches") or 1)
     remedies = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from en2py.training.run_folder import SWEEP_ID
+from en2py.training.run_folder import FAILED, SWEEP_ID, State, read_state
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Job:
     run: str
     reason: str = ""
     label: str = ""
+
+    def state(self, study: Path) -> State:
+        """Return the state of its run; a refused one has failed."""
+        return read_state(study / self.run) if self.run else State(FAILED, self.reason, 2)
 
 
 def write_plan(folder: Path, jobs: Sequence[Job]) -> None:

@@ -240,10 +240,7 @@ class SearchSweeper(sweeper.StudySweeper):
         return plan.Job(overrides, run, reason, label)
 
     def _tell(self, number: int, job: plan.Job) -> None:
-        state = run_folder.State(run_folder.FAILED, job.reason)
-        if job.run:
-            state = run_folder.read_state(self.folder / job.run)
-        value = None
+        state, value = job.state(self.folder), None
         if state.status == run_folder.FINISHED:
             result: Any = run_folder.read_result(self.folder / job.run)
             value = result["best"].get("val/nll")

@@ -17,20 +17,7 @@ from typing import Any
 
 from en2py.console import Column, counted, duration, print_table, set_job
 from en2py.sweeps.plan import Job, numbered, planned_jobs, varied
-from en2py.training.run_folder import (
-    FAILED,
-    FINISHED,
-    INTERRUPTED,
-    NOT_STARTED,
-    PRUNED,
-    RUNNING,
-    SWEEP_ID,
-    State,
-    is_of_this_sweep,
-    read_record,
-    read_result,
-    read_state,
-)
+from en2py.training import run_folder
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +49,7 @@ def remaining_time(study: Path, n_parallel: int, n_left: int | None = None) -> s
         n_left: Number of runs to train; None: the planned ones that have not ended in this sweep.
     """
     runs = {job.run for job in planned_jobs(study) if job.run}
-    results = [read_result(study / run) for run in runs]
+    results = [run_folder.read_result(study / run) for run in runs]
     seconds = [r["seconds"] + r["test_seconds"] for r in results if r is not None]
     if n_left is None:
         n_left = sum(
@@ -83,23 +70,23 @@ def remaining_time(study: Path, n_parallel: int, n_left: int | None = None) -> s
 
 def has_ended(folder: Path) -> bool:
     """Return whether this sweep finished a run; a state of an earlier sweep does not count."""
-    ended = (FINISHED, FAILED, PRUNED)
-    return is_of_this_sweep(folder) and read_state(folder).status in ended
+    ended = (run_folder.FINISHED, run_folder.FAILED, run_folder.PRUNED)
+    return run_folder.is_of_this_sweep(folder) and run_folder.read_state(folder).status in ended
 
 
 def print_plan(
-    jobs: Sequence[Job], states: Sequence[State], fresh: Sequence[bool], folder: Path
+    jobs: Sequence[Job], states: Sequence[run_folder.State], fresh: Sequence[bool], folder: Path
 ) -> None:
     """Print the jobs of a sweep and their states before it starts."""
     words = {
-        FAILED: "failed before, runs again",
-        INTERRUPTED: "interrupted, resumes",
-        PRUNED: "pruned by a search, resumes",
+        run_folder.FAILED: "failed before, runs again",
+        run_folder.INTERRUPTED: "interrupted, resumes",
+        run_folder.PRUNED: "pruned by a search, resumes",
     }
     rows = []
     for job, state, anew in zip(jobs, states, fresh, strict=True):
         word = words.get(state.status, state.status)
-        if anew and state.status not in (NOT_STARTED, RUNNING):
+        if anew and state.status not in (run_folder.NOT_STARTED, run_folder.RUNNING):
             word = f"{state.status} before, starts anew"
         rows.append(["refused" if job.reason else word])
     _print_jobs(folder, jobs, ["now"], rows, [job.reason for job in jobs])
@@ -112,23 +99,25 @@ def print_summary(folder: Path) -> int:
         The exit code: 1 if a run had a bug or a fault, else 2 if one was refused, else 0.
     """
     set_job("")
+    sweep = os.environ.get(run_folder.SWEEP_ID)
     jobs = planned_jobs(folder) or [
         Job(tuple(record["overrides"]), path.parent.name)
         for path in sorted(folder.glob("*/state.json"))
-        if (record := read_record(path)) and record["sweep"] == os.environ.get(SWEEP_ID)
+        if (record := run_folder.read_record(path)) and record["sweep"] == sweep
     ]
     if not jobs:
         return 0
     jobs = [job for _, job in sorted(numbered(jobs), key=lambda own: own[0])]
-    states = [State(FAILED, j.reason, 2) if j.reason else read_state(folder / j.run) for j in jobs]
+    states = [job.state(folder) for job in jobs]
     _print_states(folder, jobs, states)
     n_refused = sum(bool(job.reason) for job in jobs)
-    n_failed = sum(state.status == FAILED for state in states) - n_refused
-    finished = [j.run for j, state in zip(jobs, states, strict=True) if state.status == FINISHED]
+    n_failed = sum(state.status == run_folder.FAILED for state in states) - n_refused
+    done = [state.status == run_folder.FINISHED for state in states]
+    finished = [job.run for job, is_done in zip(jobs, done, strict=True) if is_done]
     again = "the same command"
     if any(override.startswith("fresh=") for job in jobs for override in job.overrides):
         again += " without fresh=true"
-    n_ended = len(finished) + sum(state.status == PRUNED for state in states)
+    n_ended = len(finished) + sum(state.status == run_folder.PRUNED for state in states)
     if finished:
         from en2py.sweeps.study import summarize_study  # numpy and scipy take a second
 
@@ -140,16 +129,16 @@ def print_summary(folder: Path) -> int:
         log.info(f"{len(finished)} of {runs} finished; {again} resumes")
     if n_refused:
         log.info(f"{n_refused} of {runs} refused; correct the values named above")
-    return min((state.code for state in states if state.status == FAILED), default=0)
+    return min((state.code for state in states if state.status == run_folder.FAILED), default=0)
 
 
-def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[State]) -> None:
+def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[run_folder.State]) -> None:
     from en2py.evaluation.metrics.registry import SWEEP_RUNS, metric
 
     rows = []
     for job, state in zip(jobs, states, strict=True):
         row = ["refused" if job.reason else state.status]
-        if job.run and (result := read_result(folder / job.run)) is not None:
+        if job.run and (result := run_folder.read_result(folder / job.run)) is not None:
             values = _metrics(result)
             row += [metric(n).write(values[n]) if n in values else "" for n in SWEEP_RUNS]
             row.append(duration(result["seconds"] + result["test_seconds"]))

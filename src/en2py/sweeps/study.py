@@ -41,19 +41,7 @@ from en2py.evaluation.report.summary import (
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import MODEL, Results
 from en2py.sweeps.plan import planned_axes, planned_order, read_plans
-from en2py.training.run_folder import (
-    FAILED,
-    FINISHED,
-    SWEEP_ID,
-    State,
-    machine_of,
-    metrics_of,
-    read_epochs,
-    read_record,
-    read_result,
-    read_state,
-    started_runs,
-)
+from en2py.training import run_folder
 
 log = logging.getLogger(__name__)
 
@@ -184,11 +172,11 @@ def _search_of(
     The summary of a sweep (`names`) is, if the sweep is the search; that of all runs is, if it
     contains the search's best run.
     """
-    record = read_record(folder / "search.json") or {}
+    record = run_folder.read_record(folder / "search.json") or {}
     if names is None:
         is_own = record.get("best", {}).get("run") in {run.facts["run"] for run in own}
     else:
-        is_own = record.get("sweep") == os.environ.get(SWEEP_ID)
+        is_own = record.get("sweep") == os.environ.get(run_folder.SWEEP_ID)
     return record if is_own else {}
 
 
@@ -221,7 +209,7 @@ def _runs_of_sweeps(folder: Path, runs: Sequence[StoredRun]) -> list[StoredRun]:
 def results_of(
     runs: Sequence[StoredRun],
     title: str,
-    unfinished: Sequence[State] = (),
+    unfinished: Sequence[run_folder.State] = (),
     searched: Iterable[str] = (),
 ) -> Results:
     """Return the content of a report on runs; the configuration of the first is the reference."""
@@ -381,15 +369,16 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
 
 
 def _from_folder(folder: Path) -> StoredRun | None:
-    result = read_result(folder)
+    result = run_folder.read_result(folder)
     if result is None:
         return None
     config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-    vocab = read_record(folder / "vocab" / "tgt.json")  # token to count, which augmentation changes
+    # Token to count, which augmentation changes.
+    vocab = run_folder.read_record(folder / "vocab" / "tgt.json")
     facts = {key: str(result.get(key, "")) for key in FACTS}
     facts |= {"run": folder.name, "vocab": "" if vocab is None else digest(sorted(vocab))[:12]}
-    facts["machine"] = machine_of(result)
-    report = read_record(folder / "data_report.json") or {}
+    facts["machine"] = run_folder.machine_of(result)
+    report = run_folder.read_record(folder / "data_report.json") or {}
     too_long = report.get("facts", {}).get("over_max_len", {})
     facts |= {f"{part}_too_long": str(n) for part, n in too_long.items() if part != "train"}
     chosen = settings(config, result["choices"])
@@ -398,9 +387,13 @@ def _from_folder(folder: Path) -> StoredRun | None:
     return StoredRun(
         facts=facts,
         settings=chosen,
-        metrics={k: float(v) for k, v in metrics_of(result).items() if isinstance(v, int | float)},
+        metrics={
+            k: float(v)
+            for k, v in run_folder.metrics_of(result).items()
+            if isinstance(v, int | float)
+        },
         versions=result["versions"],
-        curves=read_epochs(folder / "metrics.csv"),
+        curves=run_folder.read_epochs(folder / "metrics.csv"),
         typed=tuple(o.lstrip("+").split("=")[0] for o in result["overrides"]),
     )
 
@@ -412,21 +405,22 @@ def _renamed(study: Path) -> dict[str, str]:
     """
     found = {}
     for file in sorted(study.glob("*/result.json")):
-        run, name = str((read_record(file) or {}).get("run", "")), file.parent.name
-        if run not in ("", name) and not is_archived(name) and read_result(file.parent) is None:
-            found[name] = run
+        record, name = run_folder.read_record(file) or {}, file.parent.name
+        is_other = (record.get("run") or name) != name and not is_archived(name)
+        if is_other and run_folder.read_result(file.parent) is None:
+            found[name] = str(record["run"])
     return found
 
 
-def _unfinished(study: Path) -> list[State]:
+def _unfinished(study: Path) -> list[run_folder.State]:
     """Return the states of the started runs and of those of the last sweep, if not finished."""
     _, jobs = next(reversed(read_plans(study)), ("", []))
-    refused = [State(FAILED, job.reason, 2) for job in jobs if job.reason]
-    started = [run.name for run in started_runs(study)]
+    refused = [run_folder.State(run_folder.FAILED, job.reason, 2) for job in jobs if job.reason]
+    started = [run.name for run in run_folder.started_runs(study)]
     names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *started])
     renamed = _renamed(study)
-    states = [read_state(study / name) for name in names if name not in renamed]
-    return refused + [state for state in states if state.status != FINISHED]
+    states = [run_folder.read_state(study / name) for name in names if name not in renamed]
+    return refused + [state for state in states if state.status != run_folder.FINISHED]
 
 
 def _size(study: Path) -> str:
@@ -439,12 +433,12 @@ def _size(study: Path) -> str:
     return text
 
 
-def _count_states(states: Sequence[State]) -> str:
+def _count_states(states: Sequence[run_folder.State]) -> str:
     """Return `2 failed (out of memory), 1 refused (seed=x: no number), 1 interrupted`."""
     groups: dict[str, list[str]] = {}
     for state in states:
-        is_refused = state.status == FAILED and state.code == 2
-        reason = state.reason if state.status == FAILED else ""
+        is_refused = state.status == run_folder.FAILED and state.code == 2
+        reason = state.reason if state.status == run_folder.FAILED else ""
         groups.setdefault("refused" if is_refused else state.status, []).append(reason)
     parts = []
     for status, all_reasons in groups.items():

@@ -75,10 +75,7 @@ class StudySweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         planned = _without_repeated([self._plan(overrides) for overrides in batch])
         jobs = [job for job, _ in planned]
-        states = [
-            run_folder.read_state(folder / job.run) if job.run else run_folder.State("")
-            for job in jobs
-        ]
+        states = [job.state(folder) for job in jobs]
         plan.write_plan(folder, jobs)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         fresh = [cfg is not None and bool(cfg.fresh) for _, cfg in planned]
