@@ -234,7 +234,7 @@ def check_arguments(
     known, any_keyword = argument_types(definition(section["_target_"]))
     known = {name: kind for name, kind in known.items() if f"{at}.{name}" not in _OF_RUN}
     for name in required_keywords(definition(section["_target_"])) - {*section}:
-        if f"{at}.{name}" not in _OF_RUN:
+        if not is_evaluation and f"{at}.{name}" not in _OF_RUN:
             raise UserError(f"{at}.{name} is needed: {section['_target_']} has no default for it")
     for name, value in section.items():
         key = f"{at}.{name}"
