@@ -13,6 +13,7 @@ from en2py.errors import UserError
 
 GREEDY = "en2py.decoding.greedy.greedy"
 SAMPLE = "en2py.decoding.sampling.sample"
+DRAWS = {"temperature": 1.0, "top_k": None, "top_p": None, "n_samples": 1, "seed": 1}
 OF_TORCH = f"{__name__}.greedy"
 OF_ENGINES = f"{__name__}.shortest"
 
@@ -42,7 +43,10 @@ def evaluated(engine: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"decoding": {"_target_": SAMPLE}}, "supports greedy and beam search, not sample"),
+        (
+            {"decoding": {"_target_": SAMPLE, **DRAWS}},
+            "supports greedy and beam search, not sample",
+        ),
         ({"decoding": {"_target_": OF_TORCH}}, "supports greedy and beam search, not greedy"),
         ({"decoding": {"grammar": True}}, "does not support decoding.grammar=true"),
         ({"decoding": {"no_repeat_ngram": 4}}, "does not support decoding.no_repeat_ngram=4"),
