@@ -294,11 +294,6 @@ def test_only_folders_that_a_command_writes_to_are_checked(
         ),
         (["decoding=sample", "decoding.top_k=1"], "decoding.temperature=2.0", "set a higher one"),
         (["trainer.max_epochs=3"], "checkpoints.keep_every_n_epochs=5", "one of at most 3"),
-        (
-            ["+trainer.limit_val_batches=0", "callbacks.early_stopping=null"],
-            "callbacks.samples.n_samples=4",
-            "leave out trainer.limit_val_batches=0",
-        ),
         ([], "hydra/launcher=joblib", "add -m"),
         (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),
         (

@@ -57,10 +57,6 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     if -1 != (n_epochs := at("trainer.max_epochs", -1)) < every:
         reason = f"trainer.max_epochs={n_epochs} ends the run before; set one of at most {n_epochs}"
         yield "checkpoints.keep_every_n_epochs", reason
-    if at("trainer.limit_val_batches") == 0:
-        for name in ("n_samples", "every_n_epochs"):
-            reason = "samples are written after a validation; leave out trainer.limit_val_batches=0"
-            yield f"callbacks.samples.{name}", reason
     if not at("trainer.gradient_clip_val"):
         reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
         yield "trainer.gradient_clip_algorithm", reason
