@@ -211,9 +211,10 @@ def test_init_from_copies_shared_tokens_and_lists_the_others(
     other.write_text(
         (tmp_path / "pairs.jsonl").read_text().replace("adds", "sums").replace("add(", "sum_up(")
     )
-    assert go(f"init_from={best}", f"data.path={other}", out="warm") == 0
+    assert go(f"init_from={best}", f"data.path={other}", "embeddings=joint", out="warm") == 0
     out = capsys.readouterr().out
     assert "0 newly initialised" in out and "tokens are in both vocabularies" in out
+    assert "instead of vectors of embeddings=joint" in out
 
 
 @pytest.mark.slow

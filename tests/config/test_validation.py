@@ -50,7 +50,9 @@ def test_own_option_without_a_needed_key_is_refused(key: str, sentence: str) -> 
     assert refused(cfg).startswith(sentence)
 
 
-@pytest.mark.parametrize("key", ["scheduler.total_steps", "model.sep_id", "split.signatures"])
+@pytest.mark.parametrize(
+    "key", ["scheduler.total_steps", "model.sep_id", "model.n_src", "split.signatures"]
+)
 def test_argument_that_the_run_sets_is_refused(key: str) -> None:
     assert "has no argument" in refused(composed("train", "split=behaviour"), **{key: 3})
 

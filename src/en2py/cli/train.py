@@ -153,7 +153,10 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
         datamodule.resume_from(resumed)
         log.info(f"resuming from {path} (step {resumed['global_step']:,})")
     elif run.initial is not None:
-        log.info("\n".join(copy_weights(run.initial, module)))
+        lines = copy_weights(run.initial, module)
+        if (vectors := run.choices["embeddings"]) != "none":
+            lines.append(f"  instead of vectors of embeddings={vectors}, where a table was copied")
+        log.info("\n".join(lines))
         if is_rank_zero():
             _warn_of_known_pairs(config, prepared)
 

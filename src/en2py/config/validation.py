@@ -36,8 +36,10 @@ from en2py.errors import UserError, did_you_mean
 # Floats that `conf/` or its comments write as whole numbers, which the hashes of runs contain.
 _WHOLE = ("cleaning.seconds_per_pair", "faults.spike")
 # Arguments of parts that the run sets.
-_OF_RUN = ("scheduler.total_steps", "embeddings.vectors.seed", "decoding.tokenizer",
-           "split.signatures", "model.sep_id", "model.src_width", "model.tgt_width")  # fmt: skip
+_OF_RUN = (
+    *("scheduler.total_steps", "embeddings.vectors.seed", "decoding.tokenizer", "split.signatures"),
+    *(f"model.{name}" for name in ("n_src", "n_tgt", "pad_id", "sep_id", "src_width", "tgt_width")),
+)
 # Keys of options that every run reads, besides the arguments of a `_target_`.
 _NEEDED = (
     *("data.name", "data.source", "cleaning.use", "cleaning.steps", "cleaning.seconds_per_pair"),
