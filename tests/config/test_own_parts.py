@@ -70,6 +70,12 @@ def test_a_missing_module_is_named_with_the_remedy() -> None:
         check_allowed({"loss": {"_target_": "own_code.loss.Own"}})
 
 
+@pytest.mark.parametrize("names", [5, "own_code", {"own_code": 1}])
+def test_packages_are_a_list(names: Any) -> None:
+    with pytest.raises(UserError, match="expected a list in brackets"):
+        allow_packages(names)
+
+
 def test_a_checkpoint_cannot_allow_its_own_code(tmp_path: Path) -> None:
     config = {"loss": OWN, "allowed_packages": ["own_code"]}
     vocab: Mapping[str, Any] = {"tokens": list(SPECIAL_TOKENS), "counts": [0] * 4}

@@ -54,7 +54,9 @@ def allow_packages(names: Sequence[str] | None) -> None:
     Raises:
         UserError: If a name is none of a package, or of Python's standard library.
     """
-    for name in names or ():
+    if not isinstance(names or [], Sequence) or isinstance(names, str):  # as typed for a search
+        raise UserError(f"allowed_packages={names}: expected a list in brackets")
+    for name in map(str, names or ()):
         if not re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", name):
             raise UserError(f"allowed_packages={name}: not the name of a package")
         if name.partition(".")[0] in sys.stdlib_module_names:
