@@ -326,6 +326,14 @@ def test_combinations_with_a_common_program_are_held_out_together():
         assert len(sides) == 1
 
 
+@pytest.mark.parametrize(("ratios", "n_warnings"), [(RATIOS, 0), ((0.1, 0.4, 0.5), 1)])
+def test_composition_warns_if_it_holds_out_fewer_pairs_than_asked_for(ratios, n_warnings):
+    report = DataReport()
+    splits = composition_split(composed(), report, ratios=ratios, seed=1)
+    assert len(report.warnings) == n_warnings
+    assert all(f"holds out {len(splits.val)} pairs for val" in text for text in report.warnings)
+
+
 def test_composition_needs_combinations():
     with pytest.raises(UserError, match="'a/0' of source 'a' names none; use split=group"):
         composition_split(corpus(), DataReport(), ratios=RATIOS, seed=0)

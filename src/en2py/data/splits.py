@@ -45,6 +45,7 @@ Ratios = Annotated[Sequence[Annotated[float, Field(gt=0, lt=1)]], AfterValidator
 Prints = Sequence[Fingerprint] | None
 
 OF_THE_SOURCE = "the split of the source"  # what is held out
+_MOSTLY = 0.75  # of the pairs asked for are held out, or a warning says so
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ def composition_split(
             raise UserError(
                 f"split=composition finds no combination to hold out for {name} among "
                 f"{len(set(combinations))} in {len(main)} pairs; take more pairs or split=group"
+            )
+        if (n := part.count(name)) < _MOSTLY * sizes[name]:
+            report.warnings.append(
+                f"split=composition holds out {n:,} pairs for {name}, split.ratios={list(ratios)} "
+                f"asks for {sizes[name]:,}: train keeps each primitive; take lower ratios"
             )
     held_out = {c for c, name in zip(combinations, part, strict=True) if name != "train"}
     report.facts["combinations"] = {"n": len(set(combinations)), "held_out": len(held_out)}
