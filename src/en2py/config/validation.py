@@ -105,7 +105,7 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
 
 
 def with_floats(config: Section, at: str = "") -> dict[str, Any]:
-    """Return a config, or the section `at` a key, with floats where whole numbers stand for them.
+    """Convert whole numbers of a config, or its section `at` a key, to floats where they are meant.
 
     So `model.dropout=0` and `model.dropout=0.0` are one run.
     """

@@ -111,15 +111,13 @@ def _follow_grammar(
     for place, (row, own) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
         attempt, token_id = 0, own
         while (state := grammar.extend(states[row], token_id, room)) is None:
+            assert states[row].closing[:1] != (token_id,), f"a closing is refused: {states[row]}"
             attempt += 1
             constraints.refuse(logits[place], token_id, states[row], room)
-            if attempt < MOST_REFUSED and logits[place].isfinite().any():
+            if attempt == MOST_REFUSED or not logits[place].isfinite().any():
+                token_id = grammar.forced(states[row])
+                constraints.force(logits[place], token_id, norms[place].item())
+            else:
                 last = slice(place, place + 1)
                 token_id = int(choose(logits[last], rows[last], t, attempt))
-                continue
-            token_id = grammar.forced(states[row])
-            constraints.force(logits[place], token_id, norms[place].item())
-            state = grammar.extend(states[row], token_id, room)
-            assert state is not None, f"a closing that does not fit: {states[row]}"
-            break
         states[row], ids[place] = state, token_id
