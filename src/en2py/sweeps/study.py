@@ -415,7 +415,7 @@ def _renamed(study: Path) -> dict[str, str]:
 def _unfinished(study: Path) -> list[run_folder.State]:
     """Return the states of the started runs and of those of the last sweep, if not finished."""
     _, jobs = next(reversed(read_plans(study)), ("", []))
-    refused = [run_folder.State(run_folder.FAILED, job.reason, 2) for job in jobs if job.reason]
+    refused = [job.state(study) for job in jobs if job.reason]
     started = [run.name for run in run_folder.started_runs(study)]
     names = dict.fromkeys([*(job.run for job in jobs if not job.reason), *started])
     renamed = _renamed(study)
