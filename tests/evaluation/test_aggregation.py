@@ -275,6 +275,20 @@ def test_a_metric_that_one_seed_of_the_reference_lacks_has_no_difference():
     rows = make_rows([*reference, run(1, 20, loss="smoothed"), run(2, 20, loss="smoothed")])
     assert "compiles" in rows[1].figures and "compiles" not in rows[0].figures
     assert [*rows[1].differences] == ["val/nll"]
+    assert rows[0].notes == ["no compiles, which the result of seed 2 lacks"]
+
+
+def test_many_metrics_that_a_seed_lacks_are_one_short_remark():
+    names = ("val/nll", "passes_tests", "behaves", "compiles", "bleu", "copied")
+    whole = [dataclasses.replace(run(k, 1), values=dict.fromkeys(names[1:], 0.5)) for k in (1, 2)]
+    lacking = dataclasses.replace(run(3, 1), values={}, validation={})
+    other = dataclasses.replace(run(4, 1), values=lacking.values)
+    (row,) = make_rows([*whole, lacking, other])
+    assert row.figures == {} and row.validation == {}
+    assert row.notes == [
+        "no passes, behaves, compiles, BLEU and others, which the result of seed 3 and 4 lacks",
+        "no val/nll, which the result of seed 3 lacks",
+    ]
 
 
 def test_rows_are_ranked_by_validation_with_baselines_last():

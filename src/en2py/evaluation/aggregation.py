@@ -16,6 +16,7 @@ import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 from en2py.config.run_name import setting, without_seed
 from en2py.evaluation.metrics.bleu import Counts
 from en2py.evaluation.metrics.program_metrics import metric_value
-from en2py.evaluation.metrics.registry import listed, metric
+from en2py.evaluation.metrics.registry import listed, metric, order_of
 from en2py.evaluation.results import BASELINE, MODEL, Difference, Estimate, ResultRow, Results
 from en2py.evaluation.statistics import (
     Floats,
@@ -44,6 +45,7 @@ _RESAMPLING_SEED = 0
 _NO_AXES = ("experiment", "logger")
 _SHORT = 3  # settings that all stay in the names of rows
 _NAMING = ("loss", "embeddings", "model", "data")  # as in names of runs, the most telling last
+_LISTED = 4  # metrics in a remark
 _MACHINE = {"trainer.precision", "trainer.devices"}
 
 
@@ -288,6 +290,7 @@ def _row(
     notes = [note for run in own for note in run.notes]
     if name == REFERENCE:  # where settings are in no name
         notes.insert(0, "has " + ", ".join(f"{key}={value}" for key, value in settings.items()))
+    notes += _missing(own)
     machines = _machines(own)
     if len(machines) > 1 or (machines and has_other_machines):
         notes.append(f"device and precision of the training: {listed(machines)}")
@@ -311,6 +314,21 @@ def _row(
         notes=list(dict.fromkeys(notes)),
         has_other_pairs=has_other_pairs,
     )
+
+
+def _missing(own: Sequence[RunMetrics]) -> list[str]:
+    """Return notes on the metrics that a row has not, because some of its runs lack them."""
+    tables = [{*run.values, *(f"val/{key}" for key in run.validation)} for run in own]
+    labels: dict[str, list[str]] = {}
+    for key in sorted({*chain.from_iterable(tables)}, key=order_of):
+        lacking = [str(run.seed) for run, has in zip(own, tables, strict=True) if key not in has]
+        if lacking:
+            labels.setdefault(listed(lacking), []).append(metric(key).label)
+    return [
+        f"no {listed(names if len(names) <= _LISTED else [*names[:_LISTED], 'others'])}, "
+        f"which the result of seed {seeds} lacks"
+        for seeds, names in labels.items()
+    ]
 
 
 def _machines(runs: Sequence[RunMetrics]) -> list[str]:

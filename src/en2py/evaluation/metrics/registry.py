@@ -166,9 +166,13 @@ def figure_of(row: ResultRow, name: str) -> Estimate | None:
 
 def known_metrics(rows: Iterable[ResultRow], *, but: Iterable[str] = ()) -> list[str]:
     """Return the metrics of all rows, those of the registry first, in its order."""
-    found = {name for row in rows for name in row.figures} - set(but)
-    order = list(METRICS)
-    return sorted(found, key=lambda n: (order.index(_family(n)) if _family(n) in order else 99, n))
+    return sorted({name for row in rows for name in row.figures} - set(but), key=order_of)
+
+
+def order_of(name: str) -> tuple[int, str]:
+    """Return the place of a metric among others, by which to sort: that of the registry first."""
+    order, family = list(METRICS), _family(name.removeprefix(VALIDATION))
+    return order.index(family) if family in order else 99, name
 
 
 def _family(name: str) -> str:
