@@ -875,7 +875,7 @@ def test_copies_are_of_the_programs_that_a_run_was_trained_on(make: Make) -> Non
     assert TrainingData.of(few.prepared, few.max_pairs).pairs == few.prepared.pairs("train")[:5]
     data: Any = SimpleNamespace(training=TrainingData.of(all_pairs.prepared, all_pairs.max_pairs))
     train = all_pairs.prepared.splits["train"]
-    pair = dataclasses.replace(train[0].pair, id=f"{train[0].pair.id}/1", code="print(1)")
+    pair = dataclasses.replace(train[0].pair, id=f"{train[0].pair.id}/rename1", code="print(1)")
     splits = {"train": [*train, dataclasses.replace(train[0], pair=pair)]}  # a variant
     prepared = dataclasses.replace(all_pairs.prepared, splits=splits)
     variants = dataclasses.replace(all_pairs, prepared=prepared)
@@ -892,7 +892,7 @@ def test_runs_on_a_part_of_the_data_or_on_variants_are_scored_like_those_on_all(
     (run,) = runs_of(make("seed=1"))
     everything = TrainingData.of(run.prepared, None)
     train = run.prepared.splits["train"]
-    pair = dataclasses.replace(train[0].pair, id=f"{train[0].pair.id}/1", code="print(1)")
+    pair = dataclasses.replace(train[0].pair, id=f"{train[0].pair.id}/rename1", code="print(1)")
     splits = {"train": [*train, dataclasses.replace(train[0], pair=pair)]}  # a variant
     found = TrainingData.of(dataclasses.replace(run.prepared, splits=splits), max_pairs)
     assert found.code.common == everything.code.common

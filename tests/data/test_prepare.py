@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from en2py.data.augmentation import none
+from en2py.data.augmentation import none, rename
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import prepare
-from en2py.data.splits import group_split, random_split
+from en2py.data.splits import Splits, group_split, random_split
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
 from en2py.errors import UserError
 
@@ -55,6 +55,31 @@ def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
             split=partial(group_split, ratios=[0.8, 0.1, 0.1], seed=1),
             **SETTINGS,
         )
+
+
+@pytest.mark.parametrize("augment", [none, partial(rename, n_variants=1, functions=True)])
+def test_leakage_is_that_of_the_pairs_that_the_model_is_trained_on(augment: Any) -> None:
+    long = f"def add(x):\n    return {' + '.join('x' * 30)}"  # more than 50 tokens
+    short = "def double(x):\n    return 2 * x"
+    pairs = [
+        Pair(f"s/q{i}", f"task {word}", code, "s")
+        for i, (word, code) in enumerate([("one", long), ("two", short)] * 20)
+    ]
+
+    def split(pairs: list[Pair], report: DataReport, prints: Any) -> Splits:
+        found = random_split(pairs, report, prints, ratios=[0.8, 0.1, 0.1], seed=1)
+        assert found.leakage()["test"]["any"] == 1.0
+        return found
+
+    prepared = prepare(
+        read=lambda report: pairs,
+        split=split,
+        **{**SETTINGS, "augment": partial(augment, seed=1)},
+    )
+    test = prepared.pairs("test")
+    leaking = sum(pair.code == short for pair in test)
+    assert 0 < leaking < len(test)
+    assert prepared.report.facts["leakage"]["test"]["any"] == leaking / len(test)
 
 
 def test_length_limits_below_all_training_pairs_are_named(pairs: list[Pair]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from en2py.data.pairs import Pair
 from en2py.evaluation.metrics.program_metrics import PairScores, Scores
-from en2py.evaluation.scores import EvaluationRow, run_metrics, write_predictions
+from en2py.evaluation.scores import EvaluationRow, originals, run_metrics, write_predictions
 
 
 def scored(name, candidates):
@@ -69,3 +69,10 @@ def test_validation_pairs_that_are_too_long_are_noted():
     row.tables["nll"] = [[1.0, 2.0], [0.0, 0.0]]
     (run,) = run_metrics([dataclasses.replace(row, validation=token)], [{}])
     assert "leave out 1 of 2 pairs and 2 of 3 validation pairs" in run.notes[0]
+
+
+def test_a_pair_below_the_id_of_another_is_no_variant():
+    ids = ("x/sum", "x/sum/rename1", "x/sum/words2", "x/sum/1", "x/sum/loop", "y/q1")
+    pairs = [Pair(own, "task", "x = 1", "x") for own in ids]
+    kept = [pair.id for pair in originals(pairs)]
+    assert kept == ["x/sum", "x/sum/1", "x/sum/loop", "y/q1"]

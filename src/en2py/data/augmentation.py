@@ -1,4 +1,7 @@
-"""Augment the training pairs; validation and test stay unchanged."""
+"""Augment the training pairs; validation and test stay unchanged.
+
+The id of a variant is that of its pair, a slash, and a word with a number: `source/7/rename1`.
+"""
 
 import random
 import re
@@ -17,6 +20,7 @@ from en2py.ranges import ProperFraction, Seed
 _Pool = tuple[list[str], list[int]]  # names to draw from, and their cumulative frequencies
 
 ATTEMPTS = 20  # draws of a new name before the old one is kept
+_VARIANT = re.compile(r"/[a-z]+\d+$")
 _WORD = re.compile(r"\w+")
 # A quoted string, or letters up to the next white space.
 _PIECE = re.compile(r"\"[^\"]*\"\S*|`[^`]*`\S*|(?<!\w)'[^']*'\S*|\S+")
@@ -24,6 +28,11 @@ _PIECE = re.compile(r"\"[^\"]*\"\S*|`[^`]*`\S*|(?<!\w)'[^']*'\S*|\S+")
 _PIVOTAL = frozenset(
     "no not n't never without except unless don't doesn't isn't aren't cannot".split()
 )
+
+
+def original_id(pair_id: str) -> str:
+    """Return the id of the pair that a variant was made of, if this is the id of a variant."""
+    return _VARIANT.sub("", pair_id)
 
 
 def none(pairs: Sequence[Pair], *, seed: Seed) -> list[Pair]:

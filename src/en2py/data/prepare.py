@@ -12,6 +12,7 @@ from itertools import chain, islice
 from typing import Any
 
 from en2py.console import counted
+from en2py.data.augmentation import original_id
 from en2py.data.cleaning import clean
 from en2py.data.cleaning.content import remove_fences
 from en2py.data.cleaning.limits import NOT_PARSED
@@ -194,7 +195,8 @@ def prepare(
     src_vocab = _vocab(src_tokenizer, [item.src for item in tokenized["train"]], src_min_freq)
     tgt_vocab = _vocab(tgt_tokenizer, [item.tgt for item in tokenized["train"]], tgt_min_freq)
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
-    report.facts["leakage"] = splits.leakage
+    trained = {item.pair.id for item in tokenized["train"]}
+    report.facts["leakage"] = splits.leakage(trained | {*map(original_id, trained)})
     report.facts["held_out"] = splits.held_out
     report.warnings += _warnings(total, n_unparsable, pairs, prints, report)
     return Prepared(

@@ -13,7 +13,7 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -56,15 +56,28 @@ class Splits:
         train: Pairs to learn from.
         val: Pairs to choose the best checkpoint by.
         test: Pairs for the final score.
-        leakage: For `val` and `test` the shares of `duplicates.measure_leakage`.
+        prints: The fingerprints of the pairs of each split.
         held_out: The unit of the split: no unit is in train and in a held-out split.
     """
 
     train: list[Pair]
     val: list[Pair]
     test: list[Pair]
-    leakage: dict[str, dict[str, float]]
+    prints: dict[str, list[Fingerprint]]
     held_out: str
+
+    def leakage(self, trained: Collection[str] | None = None) -> dict[str, dict[str, float]]:
+        """Return for `val` and `test` the shares of `duplicates.measure_leakage`.
+
+        Args:
+            trained: Ids of the training pairs that count; None: all.
+        """
+        prints = [
+            own
+            for pair, own in zip(self.train, self.prints["train"], strict=True)
+            if trained is None or pair.id in trained
+        ]
+        return {name: measure_leakage(prints, self.prints[name]) for name in SPLITS[1:]}
 
     @property
     def hash(self) -> str:
@@ -255,7 +268,8 @@ class _Draft:
         sizes = Counter(groups).values()
         self.report.facts["groups"] = {"n": len(sizes), "largest": max(sizes)}
         splits = self.mix_in(part, SPLITS, "groups of near-duplicates")
-        assert not any(shares["any"] for shares in splits.leakage.values()), splits.leakage
+        leakage = splits.leakage()
+        assert not any(shares["any"] for shares in leakage.values()), leakage
         return splits
 
     def mix_in(self, part: Sequence[str], linked: Sequence[str], held_out: str) -> Splits:
@@ -278,12 +292,11 @@ class _Draft:
         return self.split([i for i in range(n) if i not in leaking], parts, held_out)
 
     def split(self, kept: Iterable[int], part: Sequence[str], held_out: str) -> Splits:
-        """Collect the kept pairs of each split and measure their leakage."""
+        """Collect the kept pairs of each split."""
         own = {name: [i for i in kept if part[i] == name] for name in SPLITS}
         prints = {name: [self.prints[i] for i in own[name]] for name in SPLITS}
-        leakage = {name: measure_leakage(prints["train"], prints[name]) for name in SPLITS[1:]}
         lists = {name: [self.pairs[i] for i in own[name]] for name in SPLITS}
-        return Splits(**lists, leakage=leakage, held_out=held_out)
+        return Splits(**lists, prints=prints, held_out=held_out)
 
 
 def _sizes(n: int, ratios: Sequence[float], *, unique: bool = True) -> dict[str, int]:

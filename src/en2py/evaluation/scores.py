@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from en2py.console import counted, progress_bar
+from en2py.data.augmentation import original_id
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair
@@ -87,7 +88,7 @@ class TrainingData:
 def originals(pairs: Sequence[Pair]) -> list[Pair]:
     """Return training pairs without the augmented variants of others."""
     ids = {pair.id for pair in pairs}
-    return [pair for pair in pairs if pair.id.rpartition("/")[0] not in ids]
+    return [pair for pair in pairs if (own := original_id(pair.id)) == pair.id or own not in ids]
 
 
 @dataclass(frozen=True)
