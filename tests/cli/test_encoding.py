@@ -102,3 +102,6 @@ def test_stdin_is_utf8_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "stdin", stream)
     with pytest.raises(UserError, match="byte 0xf6 is not UTF-8"):
         read_stdin()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" \n"))
+    with pytest.raises(UserError, match="stdin is empty: it needs one description a line"):
+        read_stdin()

@@ -69,6 +69,10 @@ MISTAKES = [
     ("checkpoints.save_top_k=3", "no such key; checkpoints has: keep, every_n_minutes"),
     ("+seed=3", "An item is already at 'seed'"),
     ("~sed", "sed: no such key; did you mean seed?"),
+    ("~batch.max_pairs", "~batch.max_pairs: batch.max_pairs is null, so there is nothing to take"),
+    ("--verbos", "--verbos: no such option; did you mean --verbose?"),
+    ("--lr=3", "--lr=3: no such option; values are set as lr=VALUE"),
+    ("model.dim=1", "did you mean embeddings.vectors.dim? model has: d_model, d_ff, n_heads"),
     ("seed=[1", "seed=[1: this value cannot be parsed"),
     ("zzz=1", "zzz: no such key; the config has: "),
     ("model.zzz=1", "model.zzz: no such key; model has: "),
@@ -79,6 +83,11 @@ MISTAKES = [
 @pytest.mark.parametrize(("word", "sentence"), MISTAKES)
 def test_mistake_is_reported(word: str, sentence: str) -> None:
     assert sentence in message_of(word)
+
+
+def test_abbreviated_word_of_a_key() -> None:
+    message = message_of("data=file", "data.source.desc_field=x")
+    assert message.endswith("no such key; did you mean data.source.description_field?")
 
 
 def test_first_of_two_mistakes_is_reported() -> None:

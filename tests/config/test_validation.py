@@ -295,6 +295,8 @@ def test_only_folders_that_a_command_writes_to_are_checked(
             "add decoding.beam_size=4",
         ),
         (["decoding=sample", "decoding.top_k=1"], "decoding.temperature=2.0", "set a higher one"),
+        (["callbacks.early_stopping=null"], "+trainer.min_epochs=2", "before trainer.max_epochs"),
+        (["callbacks.early_stopping=null"], "+trainer.min_steps=2", "before trainer.max_steps"),
         (["trainer.max_epochs=3"], "checkpoints.keep_every_n_epochs=5", "one of at most 3"),
         ([], "hydra/launcher=joblib", "add -m"),
         (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),
@@ -324,6 +326,8 @@ def test_typed_setting_without_effect_is_refused(
         ["tokenizer=pieces", "tokenizer/tgt=bpe", "tokenizer.tgt.vocab_size=300",
          f"tokenizer.src.path={__file__}"],
         ["split=group", "split.seed=2"],
+        ["callbacks=default", "+trainer.min_epochs=2"],
+        ["callbacks.early_stopping=null", "+trainer.min_epochs=2", "+trainer.max_time=00:01:00:00"],
         ["hydra.mode=MULTIRUN", "hydra/launcher=joblib", "hydra.launcher.n_jobs=4"],
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Parse the command line: options, overrides as Hydra reads them, the primary config."""
 
+import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -135,7 +136,11 @@ def separate(
     parser.error = _refuse  # type: ignore[method-assign]  # argparse prints its own usage and exits
     parsed, unknown = parser.parse_known_args(options)
     for option in unknown:
-        name = option.lstrip("-").split("=")[0].replace("-", "_")
+        typed = option.split("=")[0]
+        known = [name for name in (*parser._option_string_actions, "--verbose") if len(name) > 2]
+        if near := difflib.get_close_matches(typed, known, n=1, cutoff=0.75):
+            raise UserError(f"{option}: no such option; did you mean {near[0]}?")
+        name = typed.lstrip("-").replace("-", "_")
         raise UserError(f"{option}: no such option; values are set as {name}=VALUE, see --help")
     chosen = [mode for name, mode in _MODES.items() if getattr(parsed, name)]
     if len(chosen) > 1:

@@ -107,12 +107,15 @@ def read_stdin() -> str:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     try:
-        return sys.stdin.read()
+        text = sys.stdin.read()
     except UnicodeDecodeError as error:
         raise UserError(
             f"stdin: byte 0x{error.object[error.start]:02x} is not UTF-8; if it is Latin-1 or "
             "Windows text, convert it first: iconv -f cp1252 -t UTF-8 FILE"
         ) from None
+    if not text.strip():
+        raise UserError("stdin is empty: it needs one description a line; or type a TEXT in quotes")
+    return text
 
 
 if __name__ == "__main__":  # a run of a sweep that trains on several devices

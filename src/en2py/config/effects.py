@@ -15,6 +15,7 @@ from en2py.config.overrides import unquoted
 from en2py.errors import UserError
 
 _NO_VECTORS = "without word vectors this has no effect; choose embeddings=joint or another option"
+_NEVER_STOPPING = {"SampleGenerations", "EMAWeightAveraging"}  # of our callbacks
 
 
 def check_effects(config: Config, overrides: Sequence[str]) -> None:
@@ -57,6 +58,11 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     if -1 != (n_epochs := at("trainer.max_epochs", -1)) < every:
         reason = f"trainer.max_epochs={n_epochs} ends the run before; set one of at most {n_epochs}"
         yield "checkpoints.keep_every_n_epochs", reason
+    may_stop = {*map(class_of, filter(None, at("callbacks", {}).values()))} - _NEVER_STOPPING
+    if not (may_stop or at("trainer.max_time") or HydraConfig.get().sweeper.get("pruner")):
+        for name in ("epochs", "steps"):
+            reason = f"without early stopping nothing ends a run before trainer.max_{name}; leave it out"
+            yield f"trainer.min_{name}", reason
     if not at("trainer.gradient_clip_val"):
         reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
         yield "trainer.gradient_clip_algorithm", reason

@@ -134,6 +134,8 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
         is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
         if config_name != "train" and not is_typo and is_of_training(key, choices):
             return not_evaluated(key)
+        if word[0] == "~" and values.get(key, "") is None:  # Hydra says that it does not exist
+            return f"{word}: {key} is null, so there is nothing to take out; leave it out"
         if key not in (*keys, *groups) and not key.startswith("hydra"):
             for name in (k for k, v in values.items() if v is None and key.startswith(f"{k}.")):
                 return (
@@ -202,15 +204,25 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
 
     def score(key: str) -> float:
         other, _, last = key.rpartition(".")
-        return difflib.SequenceMatcher(None, name, last).ratio() + 0.2 * (other == section)
+        similar = difflib.SequenceMatcher(None, name, last).ratio()
+        return max(similar, _is_abbreviation(name, last)) + 0.2 * (other == section)
 
-    best = max(map(score, keys))
-    if best >= 0.8:
-        near = [key for key in keys if score(key) == best]
-        return f"; did you mean {' or '.join(near[:3])}?"
-    siblings: list[str] = []
+    found, siblings = section, []
     while not siblings:  # an unknown section has none
-        siblings = [key.rpartition(".")[2] for key in keys if section == key.rpartition(".")[0]]
-        found, section = section, section.rpartition(".")[0]
+        siblings = [key.rpartition(".")[2] for key in keys if found == key.rpartition(".")[0]]
+        found = found if siblings else found.rpartition(".")[0]
     siblings = [name for name in siblings if name not in ("_target_", "_partial_")]
-    return f"; {found or 'the config'} has: {', '.join(siblings)}"
+    listed = f"{found or 'the config'} has: {', '.join(siblings)}"
+    best = max(map(score, keys))
+    if best < 0.8:
+        return f"; {listed}"
+    near = [key for key in keys if score(key) == best]
+    # A key of another section may not be what is meant: `model.dim` is not that of word vectors.
+    is_elsewhere = section == found != "" and all(key.rpartition(".")[0] != section for key in near)
+    return f"; did you mean {' or '.join(near[:3])}?" + f" {listed}" * is_elsewhere
+
+
+def _is_abbreviation(name: str, key: str) -> bool:
+    """Return whether each word of a name begins the same word of a key: `desc_field`."""
+    words, others = name.split("_"), key.split("_")
+    return len(words) == len(others) > 1 and all(map(str.startswith, others, words))
