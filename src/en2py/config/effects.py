@@ -61,8 +61,8 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     may_stop = {*map(class_of, filter(None, at("callbacks", {}).values()))} - _NEVER_STOPPING
     if not (may_stop or at("trainer.max_time") or HydraConfig.get().sweeper.get("pruner")):
         for name in ("epochs", "steps"):
-            reason = f"without early stopping nothing ends a run before trainer.max_{name}; leave it out"
-            yield f"trainer.min_{name}", reason
+            reason = f"without early stopping nothing ends a run before trainer.max_{name}"
+            yield f"trainer.min_{name}", f"{reason}; leave it out"
     if not at("trainer.gradient_clip_val"):
         reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
         yield "trainer.gradient_clip_algorithm", reason
