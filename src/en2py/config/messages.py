@@ -207,7 +207,7 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
         similar = difflib.SequenceMatcher(None, name, last).ratio()
         return max(similar, _is_abbreviation(name, last)) + 0.2 * (other == section)
 
-    found, siblings = section, []
+    found, siblings = section, list[str]()
     while not siblings:  # an unknown section has none
         siblings = [key.rpartition(".")[2] for key in keys if found == key.rpartition(".")[0]]
         found = found if siblings else found.rpartition(".")[0]
