@@ -66,11 +66,11 @@ def test_without_a_validation_the_last_checkpoint_is_named(capsys: Any) -> None:
 def test_a_warning_of_the_data_is_printed_once_per_sweep(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report = {"warnings": ["few pairs"]}
+    warnings = ["few pairs"]
     with caplog.at_level("WARNING"):
         for sweep in ("first", "first", "second"):
             monkeypatch.setenv(SWEEP_ID, sweep)
-            log_warnings(report)
+            log_warnings(warnings)
     assert caplog.messages == ["warning: few pairs"] * 2
 
 

@@ -142,7 +142,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
     else:
         prepared = build.prepare_data(config)[0]
         log_fields(prepared.report.to_dict())
-        log_warnings(prepared.report.to_dict())
+        log_warnings(prepared.report.warnings)
         pairs, validation = prepared.pairs(cfg.part), []
         n_all = len(pairs)
         if runs:

@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -79,9 +79,9 @@ def log_fields(report: Mapping[str, Any]) -> None:
             )
 
 
-def log_warnings(report: Mapping[str, Any]) -> None:
-    """Log the warnings of a data report; in a sweep, each once per process."""
-    for warning in report["warnings"]:
+def log_warnings(warnings: Iterable[str]) -> None:
+    """Log warnings about data; in a sweep, each once per process."""
+    for warning in warnings:
         if in_sweep():
             _warn_once(warning, os.environ[SWEEP_ID])
         else:

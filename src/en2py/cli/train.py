@@ -139,7 +139,7 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
     prepared, from_cache = build.prepare_data(config)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
-    log_warnings(prepared.report.to_dict())
+    log_warnings([*prepared.report.warnings, *build.unused_limit(prepared, config["batch"])])
     build.check_lengths(prepared, config["model"])
     if is_rank_zero():
         run.write_inputs(prepared)

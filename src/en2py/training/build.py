@@ -1,6 +1,6 @@
 """Build data, module and trainer from a plain config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -125,6 +125,12 @@ def check_lengths(prepared: Prepared, model: Config) -> None:
                 f"none of the {sizes[split]:,} {split} pairs fits into the model ({limits}): raise"
                 " these limits, or take shorter pairs"
             )
+
+
+def unused_limit(prepared: Prepared, batch: Config) -> Iterator[str]:
+    """Yield a warning if `batch.max_pairs` limits nothing."""
+    if (limit := batch["max_pairs"]) and limit > (n := len(prepared.splits["train"])):
+        yield f"batch.max_pairs={limit}: the training split has {n:,} pairs, and all of them are used"
 
 
 def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:

@@ -129,6 +129,15 @@ def test_tests_without_an_assert_or_that_do_not_parse_are_left_out(tmp_path, wri
     left_out = "own: tests without an assert, or that do not parse, left out"
     steps = [step["name"] for step in report.to_dict()["steps"]]
     assert (left_out in steps) == (len(tests) == 0 or "print" in written)
+    assert len(report.warnings) == (not tests)
+    if not tests:
+        assert report.warnings[0].startswith(
+            "tests of 1 pairs are left out, and 0 pairs have tests"
+        )
+        with pytest.raises(
+            UserError, match="own.jsonl: no text in 'test_list' is a test; a test is"
+        ):
+            read(path, tests_field="test_list")
 
 
 def test_list_of_tests_in_a_cell_becomes_single_tests(tmp_path):

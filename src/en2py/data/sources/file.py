@@ -145,6 +145,7 @@ def read_file(
             "data.source.description_field=NAME and data.source.code_field=NAME"
         )
     _check_ids(pairs, _named(files))
+    _check_tests(pairs, tests_field, _named(files), report, name)
     if recognised:
         texts = [text + f" in {file}" * (len(recognised) > 1) for text, file in recognised.items()]
         report.facts[f"{name}: fields"] = "; ".join(texts)
@@ -311,9 +312,8 @@ def _pair(
     tests = _tests(record, fields)
     usable = tuple(test for test in tests if has_assert(test))
     if usable != tests:
-        rule = f"{name}: tests without an assert, or that do not parse, left out"
-        report.read(rule)
-        report.changed(rule)
+        report.read(_left_out(name))
+        report.changed(_left_out(name))
     return Pair(pair_id, description, code, name, tests=usable)
 
 
@@ -420,6 +420,28 @@ def _check_ids(pairs: Sequence[Pair], files: str) -> None:
                 " data.source.id_field=null counts the records instead"
             )
         seen.add(pair.id)
+
+
+def _check_tests(
+    pairs: Sequence[Pair], field: str | None, files: str, report: DataReport, name: str
+) -> None:
+    """Warn if most tests were left out; refuse a typed field without a test."""
+    n, step = sum(bool(pair.tests) for pair in pairs), report.steps.get(_left_out(name))
+    is_a_test = "a test is code that runs an assert: outside of a function, or in one that it calls"
+    if n == 0 and field not in (AUTO, None):
+        raise UserError(
+            f"{files}: no text in {field!r} is a test; {is_a_test}; set "
+            "data.source.tests_field=NAME, or null if there is none"
+        )
+    if step is not None and step.changed > n:
+        report.warnings.append(
+            f"tests of {step.changed:,} pairs are left out, and {n:,} pairs have tests: {is_a_test}"
+        )
+
+
+def _left_out(name: str) -> str:
+    """Return the name of the step that leaves out texts that are no tests."""
+    return f"{name}: tests without an assert, or that do not parse, left out"
 
 
 def _named(files: Mapping[str, str]) -> str:
