@@ -55,9 +55,7 @@ def test_present_devices_are_accepted(
 def test_limit_above_the_number_of_training_pairs_warns(limit: int | None, n: int) -> None:
     prepared: Any = SimpleNamespace(splits={"train": [1, 2]})
     found = list(build.unused_limit(prepared, {"max_pairs": limit}))
-    assert (
-        found == ["batch.max_pairs=3: the training split has 2 pairs, and all of them are used"][:n]
-    )
+    assert found == ["batch.max_pairs=3: the training split has 2 pairs, all of them used"][:n]
 
 
 def test_own_vectors_of_another_width_than_a_tied_table_are_refused() -> None:

@@ -130,7 +130,7 @@ def check_lengths(prepared: Prepared, model: Config) -> None:
 def unused_limit(prepared: Prepared, batch: Config) -> Iterator[str]:
     """Yield a warning if `batch.max_pairs` limits nothing."""
     if (limit := batch["max_pairs"]) and limit > (n := len(prepared.splits["train"])):
-        yield f"batch.max_pairs={limit}: the training split has {n:,} pairs, and all of them are used"
+        yield f"batch.max_pairs={limit}: the training split has {n:,} pairs, all of them used"
 
 
 def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
