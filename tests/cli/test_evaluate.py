@@ -929,6 +929,18 @@ def test_held_out_pairs_that_the_initial_weights_know_are_counted(
         n_known_to_initial_weights({**same.config, "init_from": "gone.ckpt"}, same.prepared, [])
 
 
+def test_known_pairs_are_those_of_the_trained_pairs_not_of_their_number(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, earlier = runs_of(make("seed=1"), make("split.seed=2"))
+    pairs = run.prepared.pairs("test")[:1]
+    other = [dataclasses.replace(pairs[0], description="sing", code="sing = song(1, 2, 3)")]
+    for trained, n in ((other, 0), (pairs, 1)):
+        data = [(earlier.prepared, trained)]
+        monkeypatch.setattr(initial_data, "initial_data", lambda *_, data=data: data)
+        assert n_known_to_initial_weights(run.config, run.prepared, pairs) == n
+
+
 def test_data_of_initial_weights_that_seeds_share_are_read_once(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

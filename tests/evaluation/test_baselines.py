@@ -300,6 +300,9 @@ def test_agreement_comes_from_running_the_programs(voted):
     same = found.between(np.arange(6)[:, None], np.arange(6)[None])
     assert same[0].tolist() == [True, True, True, False, False, False]
     assert same[5].tolist() == [False] * 6  # a script cannot be called
+    unused = Agreement.of(["x = 1", *codes], range(1, 7), SANDBOX, voted[1])
+    moved = unused.between(np.arange(1, 7)[:, None], np.arange(1, 7)[None])
+    assert moved.tolist() == same.tolist()  # the stored places are of other training programs
 
 
 def test_equal_behaviour_outvotes_the_nearest_program(voted):

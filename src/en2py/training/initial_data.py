@@ -54,7 +54,6 @@ def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequen
         target = stored["data"].get("target")
         return bool(target) and canonical(target["source"]) == source
 
-    held_out = [[pair.description, pair.code] for pair in pairs]
     known: set[int] = set()
     for earlier, trained in initial_data(config, is_cleared):
         if earlier.split_hash == prepared.split_hash:
@@ -64,6 +63,7 @@ def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequen
             prints = [[fingerprint(pair) for pair in own] for own in (trained, pairs)]
             return {"known": [i for i, own in enumerate(overlapping(*prints)) if own]}
 
-        key = {"earlier": earlier.split_hash, "n": len(trained), "held_out": digest(held_out)}
+        lists = {"trained": trained, "held_out": pairs}
+        key = {name: digest([[p.description, p.code] for p in own]) for name, own in lists.items()}
         known.update(cached(Path(config["cache"]), "known", key, find)[0]["known"])
     return len(known)

@@ -114,7 +114,7 @@ class Agreement:
         Only those at the `used` places are executed; of pools, only programs in one are compared.
         """
         key = {
-            "codes": [codes[place] for place in used],
+            "codes": [[place, codes[place]] for place in used],
             "pools": pools,
             **execution_key(sandbox),
             "rules": file_digest(Path(__file__)),
