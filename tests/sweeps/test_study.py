@@ -69,6 +69,34 @@ def test_other_vocabularies_are_compared_only_by_bits_per_character() -> None:
     assert "val/bpc" in row.differences and "vocabulary" in row.notes[0]
 
 
+def test_losses_over_a_vocabulary_that_is_not_known_have_a_remark() -> None:
+    unknown = [stored(loss, 1, 1.0, vocab="") for loss in ("plain", "smoothed")]
+    note = "its vocabulary or that of the first row is not known: only if they are equal"
+    (row,) = (row for row in results_of(unknown, "s").rows if row.name == "loss=smoothed")
+    assert row.notes[0].startswith(note) and "val/nll" in row.differences
+    (row,) = (r for r in results_of([PLAIN[0], unknown[1]], "s").rows if r.name == "loss=smoothed")
+    assert row.notes[0].startswith(note) and "val/nll" not in row.differences
+    assert all(row.notes == [] for row in results_of(unknown[:1], "s").rows)
+
+
+def test_versions_of_all_runs_are_listed() -> None:
+    other = replace(BETTER[0], versions={"torch": "3", "en2py": "1"})
+    assert results_of([*PLAIN, other], "s").versions == {"torch": "2 and 3", "en2py": "1"}
+
+
+def test_a_csv_file_keeps_which_keys_were_typed(tmp_path: Path) -> None:
+    def wide(run: StoredRun) -> StoredRun:
+        more = {"loss.label_smoothing": "0.2", "model.d_ff": "128"}
+        return replace(run, settings={**run.settings, **more}, typed=("loss", "model.d_ff"))
+
+    runs = [*PLAIN, *map(wide, BETTER)]
+    (tmp_path / "runs.csv").write_text(csv_of(runs))
+    names = [row.name for row in results_of(runs, "s").rows]
+    assert names == ["loss=smoothed, model.d_ff=128", "loss=plain, model.d_ff=64"]
+    read = read_study(tmp_path / "runs.csv")
+    assert [row.name for row in results_of(read, "s").rows] == names
+
+
 def test_row_over_other_pairs_is_noted_with_their_numbers() -> None:
     other = [stored("smoothed", seed, 1.0, too_long="7") for seed in (1, 2, 3)]
     results = results_of([*PLAIN, *other], "s")

@@ -30,7 +30,7 @@ from en2py.evaluation.aggregation import (
     naming_axes,
     reference_name,
 )
-from en2py.evaluation.metrics.registry import SWEEP, figure_of, metric
+from en2py.evaluation.metrics.registry import SWEEP, figure_of, listed, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import (
     best_if_significant,
@@ -55,7 +55,12 @@ _OTHER_VOCABULARY = (
     "another vocabulary than that of the first row, so loss, perplexity and accuracy per token "
     "cannot be compared; bits per character can"
 )
+_UNKNOWN_VOCABULARY = (
+    "its vocabulary or that of the first row is not known: only if they are equal, loss, "
+    "perplexity and accuracy per token can be compared"
+)
 _LIMIT = "trainer.limit_val_batches"
+_TYPED = "typed"  # column of a CSV file with the typed keys
 _OTHER_TRAINING = "other training pairs than the first row"
 _OTHER_PAIRS = "other validation and test pairs than the first row, so lower need not be better"
 
@@ -236,15 +241,26 @@ def results_of(
         attention=[],
         curves={run.facts["run"]: run.curves for run in runs if run.curves},
         signatures={},
-        versions=first.versions,
+        versions=_versions(runs),
     )
+
+
+def _versions(runs: Sequence[StoredRun]) -> dict[str, str]:
+    """Return the version of each package, all of them where runs differ."""
+    names = dict.fromkeys(name for run in runs for name in run.versions)
+    found = {name: {run.versions.get(name, "") for run in runs} - {""} for name in names}
+    return {name: listed(sorted(own)) for name, own in found.items() if own}
 
 
 def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     test, validation = run.of("test"), run.of("val")
     notes, not_comparable = [], []
-    if run.facts["vocab"] != first.facts["vocab"]:
+    own, others = run.facts["vocab"], first.facts["vocab"]
+    if run is not first and not (own and others):
+        notes.append(_UNKNOWN_VOCABULARY)
+    elif own != others:
         notes.append(_OTHER_VOCABULARY)
+    if own != others:
         not_comparable = [name for name in {*test, *validation} if metric(name).per_token]
     limit = run.settings.get(_LIMIT, "1.0")
     if limit not in ("0", "1.0"):
@@ -321,13 +337,14 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
     rows = [
         {
             **run.facts,
+            _TYPED: " ".join(run.typed),
             **{key: run.settings.get(key, "") for key in chosen},
             **{name: repr(value) for name, value in run.metrics.items()},
             **{_VERSION + name: version for name, version in run.versions.items()},
         }
         for run in runs
     ]
-    return csv_text([*FACTS, *chosen, *names, *(_VERSION + name for name in versions)], rows)
+    return csv_text([*FACTS, _TYPED, *chosen, *names, *(_VERSION + name for name in versions)], rows)
 
 
 def _from_csv(path: Path) -> list[StoredRun]:
@@ -347,7 +364,7 @@ def _from_csv(path: Path) -> list[StoredRun]:
 def _from_row(row: dict[str, str], path: Path) -> StoredRun:
     metrics, chosen = {}, {}
     for key, cell in row.items():
-        if key in FACTS or key.startswith(_VERSION) or not cell:
+        if key in (*FACTS, _TYPED) or key.startswith(_VERSION) or not cell:
             continue
         if key.startswith(("val/", "train/", "test/", "gap/")):
             try:
@@ -365,7 +382,8 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
         raise UserError(
             f"study={path}: seed of {row['run']} is not a whole number: {facts['seed']!r}"
         ) from None
-    return StoredRun(facts, chosen, metrics, versions)
+    typed = tuple((row.get(_TYPED) or "").split())
+    return StoredRun(facts, chosen, metrics, versions, typed=typed)
 
 
 def _from_folder(folder: Path) -> StoredRun | None:
