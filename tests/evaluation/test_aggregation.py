@@ -279,10 +279,17 @@ def test_a_metric_that_one_seed_of_the_reference_lacks_has_no_difference():
 
 
 def test_many_metrics_that_a_seed_lacks_are_one_short_remark():
-    names = ("val/nll", "passes_tests", "behaves", "compiles", "bleu", "copied")
-    whole = [dataclasses.replace(run(k, 1), values=dict.fromkeys(names[1:], 0.5)) for k in (1, 2)]
+    names = ("passes_tests", "behaves", "compiles", "bleu", "copied")
+    whole = [
+        dataclasses.replace(
+            run(seed, 1),
+            values=dict.fromkeys(names, 0.5),
+            validation={"nll": 1.0, "compiles": 0.5},  # of the samples of an epoch
+        )
+        for seed in (1, 2)
+    ]
     lacking = dataclasses.replace(run(3, 1), values={}, validation={})
-    other = dataclasses.replace(run(4, 1), values=lacking.values)
+    other = dataclasses.replace(run(4, 1), values={})
     (row,) = make_rows([*whole, lacking, other])
     assert row.figures == {} and row.validation == {}
     assert row.notes == [

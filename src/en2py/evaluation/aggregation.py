@@ -317,8 +317,14 @@ def _row(
 
 
 def _missing(own: Sequence[RunMetrics]) -> list[str]:
-    """Return notes on the metrics that a row has not, because some of its runs lack them."""
-    tables = [{*run.values, *(f"val/{key}" for key in run.validation)} for run in own]
+    """Return notes on the metrics that a row has not, because some of its runs lack them.
+
+    Programs are generated for validation descriptions in some epochs only, which is no fault.
+    """
+    tables = [
+        {*run.values, *(f"val/{key}" for key in run.validation if metric(key).from_logits)}
+        for run in own
+    ]
     labels: dict[str, list[str]] = {}
     for key in sorted({*chain.from_iterable(tables)}, key=order_of):
         lacking = [str(run.seed) for run, has in zip(own, tables, strict=True) if key not in has]
