@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,18 @@ def test_neighbours_of_all_splits_are_training_pairs_of_other_groups(
             tokens = [neighbour.tokens[i] for i in example.src[len(own.src) :]]
             code = tuple(tokens[len(tokens) - tokens[::-1].index("<bos>") :])
             assert code in trained and code != tuple(own.tgt)
+
+
+def test_held_out_pairs_have_the_neighbour_of_their_description_also_if_they_are_in_train(
+    module: Seq2SeqModule,
+) -> None:
+    config = module.metadata["config"]
+    prepared = build.prepare_data(config)[0]
+    leaking = replace(prepared, splits={**prepared.splits, "test": prepared.splits["train"]})
+    data = build.datamodule(config, leaking, module.neighbours)
+    texts = [leaking.splits["test"][e.index].pair.description for e in data.examples["test"]]
+    expected = map(module.src_vocab.encode, module._sources(texts))
+    assert [list(example.src) for example in data.examples["test"]] == list(map(list, expected))
 
 
 def test_a_loaded_model_generates_with_the_neighbours_of_its_training(

@@ -108,7 +108,11 @@ class PairDataModule(pl.LightningDataModule):
     def _near(self, split: str, examples: Sequence[Example]) -> list[Sequence[int]]:
         if self.neighbours is None:
             return [()] * len(examples)
-        return self.neighbours.near([self.prepared.splits[split][e.index].pair for e in examples])
+        pairs = [self.prepared.splits[split][e.index].pair for e in examples]
+        if split == "train":
+            return self.neighbours.near(pairs)
+        # As for a description without a pair, also if it is one of a training pair.
+        return [[place] for place in self.neighbours.nearest([p.description for p in pairs])]
 
     def _ids(self, place: int) -> list[int]:
         """Return the ids that a neighbour adds to a source."""
