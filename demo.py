@@ -177,7 +177,7 @@ def example_descriptions(path: Path, module: Any) -> list[str]:
         else:
             config = dict(metadata["config"])
             config["data"] = locate_data(config, metadata.get("files", {}), path)
-            found = [pair.description for pair in build.prepare_data(config)[0].pairs("test")]
+            found = [pair.description for pair in build.prepare_data(config).pairs("test")]
     except UserError as error:
         log.info(f"the page has no examples: {error}")
         return []

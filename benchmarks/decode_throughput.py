@@ -88,7 +88,7 @@ def trained(path: str, cache: str | None) -> tuple[Transformer, Vocab, Vocab, li
     module = build.module_of(checkpoint)
     if cache:
         config = {**config, "cache": cache}
-    prepared, _ = build.prepare_data(config)
+    prepared = build.prepare_data(config)
     max_src_len = config["model"]["max_src_len"]
     ids = [module.src_vocab.encode(item.src) for item in prepared.splits["test"]]
     ids = [row for row in ids if len(row) < max_src_len]

@@ -84,7 +84,7 @@ class Work:
             ]
         )
         config = self.config
-        self.prepared, _ = build.prepare_data(config)
+        self.prepared = build.prepare_data(config)
         self.prepared = replace(
             self.prepared,
             src_vocab=widened(self.prepared.src_vocab, n_src),

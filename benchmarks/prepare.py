@@ -106,7 +106,8 @@ def run(overrides: list[str]) -> Row:
     from en2py.training import build
 
     clock = Clock()
-    prepared, cached = build.prepare_data(config)
+    cached = build.is_prepared(config)
+    prepared = build.prepare_data(config)
     build.word_vectors(config, prepared)
     sizes = prepared.report.facts["sizes"]
     return {**clock.read(), **peak(), "cached": cached, "pairs": sum(sizes.values()),

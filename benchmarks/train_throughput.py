@@ -277,7 +277,7 @@ def epoch_ms(data: PairDataModule) -> tuple[float, int]:
 def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
     """Measure one size, print and return the figures."""
     config = configured(options, size)
-    prepared, _ = build.prepare_data(config)
+    prepared = build.prepare_data(config)
     STATES.update(src_state=prepared.src_state, tgt_state=prepared.tgt_state)
     _, n_src, n_tgt = SIZES[size]
     prepared = replace(

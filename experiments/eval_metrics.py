@@ -118,7 +118,7 @@ def read(overrides: list[str]) -> tuple[str, list[Pair]]:
     with open_dict(cfg):
         del cfg["hydra"]
     config = OmegaConf.to_container(cfg, resolve=True)
-    prepared, _ = build.prepare_data(config)
+    prepared = build.prepare_data(config)
     return config["data"]["name"], [p for part in prepared.splits for p in prepared.pairs(part)]
 
 

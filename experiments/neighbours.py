@@ -134,7 +134,7 @@ def main() -> None:
         config["cache"] = options.cache
     if options.path:
         config["data"]["path"] = config["data"]["source"]["path"] = options.path
-    prepared, _ = build.prepare_data(config)
+    prepared = build.prepare_data(config)
     print(f"{stored['run']}: embeddings={stored['choices']['embeddings']}")
     if prepared.split_hash != stored["split_hash"]:
         print(

@@ -74,7 +74,7 @@ def main() -> None:
     with open_dict(cfg):
         del cfg["hydra"]
     config = OmegaConf.to_container(cfg, resolve=True)
-    train = TrainingData.of(build.prepare_data(config)[0], None).pairs
+    train = TrainingData.of(build.prepare_data(config), None).pairs
     codes = [pair.code for pair in train]
     queries = find_training_candidates(train, FEATURES, config["baselines"]["votes"]["neighbours"])
     everything = range(len(codes))

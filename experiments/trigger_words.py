@@ -142,7 +142,7 @@ def main() -> None:
         config["cache"] = options.cache
     if options.path:
         config["data"]["path"] = config["data"]["source"]["path"] = options.path
-    prepared, _ = build.prepare_data(config)
+    prepared = build.prepare_data(config)
     module = build.module_of(checkpoint)
     room = config["model"]["max_src_len"] - 1
     readable = [item for item in prepared.splits["test"] if 0 < len(item.src) <= room]

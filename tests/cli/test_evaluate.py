@@ -83,7 +83,7 @@ def make(folder: Path) -> Make:
         words = [*SMALL, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}"]
         cfg = compose_config("train", [*words, f"study={study}", *overrides])
         choices, config = choices_of(cfg.hydra), resolved(without_hydra(cfg))
-        prepared = build.prepare_data(config)[0]
+        prepared = build.prepare_data(config)
         name = run_name(config, choices)
         module = build.new_module(
             config, prepared, checkpoints.checkpoint_metadata(config, choices, prepared, name)
@@ -334,7 +334,7 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
     run: list[str] = []
 
     def poisoned(config: Any) -> Any:
-        prepared, known = prepare(config)
+        prepared = prepare(config)
         splits = {
             split: [
                 dataclasses.replace(
@@ -348,7 +348,7 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
             else items
             for split, items in prepared.splits.items()
         }
-        return dataclasses.replace(prepared, splits=splits), known
+        return dataclasses.replace(prepared, splits=splits)
 
     monkeypatch.setattr(build, "prepare_data", poisoned)
     for place, (splits, is_relearned) in enumerate(((["test"], True), (["test", "val"], False))):

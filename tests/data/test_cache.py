@@ -5,33 +5,40 @@ from pathlib import Path
 import pytest
 
 from en2py.data import cache
-from en2py.data.cache import cached
+from en2py.data.cache import cached, entry
 from en2py.data.files import digest, file_digest, write_atomically
 from en2py.errors import Fault, UserError
 
 
 def test_the_second_call_does_not_build(tmp_path: Path) -> None:
-    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == ({"v": 1}, False)
-    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 1}, True)
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == {"v": 1}
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == {"v": 1}
 
 
 @pytest.mark.parametrize("name", ["a", "code"])
 def test_another_key_is_another_entry(name: str, tmp_path: Path) -> None:
     cached(tmp_path, "x", {name: 1}, lambda: {"v": 1})
-    assert cached(tmp_path, "x", {name: 2}, lambda: {"v": 2}) == ({"v": 2}, False)
+    assert cached(tmp_path, "x", {name: 2}, lambda: {"v": 2}) == {"v": 2}
 
 
 def test_changed_code_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
     monkeypatch.setattr(cache, "code_version", lambda: "other rules")
-    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == ({"v": 2}, False)
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == {"v": 2}
 
 
 def test_a_damaged_entry_is_built_again(tmp_path: Path) -> None:
     cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1})
-    (entry,) = tmp_path.glob("x-*.json")
-    entry.write_bytes(entry.read_bytes()[:-2])
-    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == ({"v": 1}, False)
+    (file,) = tmp_path.glob("x-*.json")
+    file.write_bytes(file.read_bytes()[:-2])
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == {"v": 2}
+
+
+def test_the_file_of_an_entry_is_known_before_it_is_built(tmp_path: Path) -> None:
+    file = entry(tmp_path, "x", {"a": 1})
+    assert not file.exists()
+    cached(tmp_path, "x", {"a": 1}, lambda: [1])
+    assert [*tmp_path.glob("*.json")] == [file]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody may write to")
@@ -57,7 +64,7 @@ def _slow_build(folder: str, log: str) -> None:
         time.sleep(0.2)  # long enough that the others arrive meanwhile
         return {"v": 1}
 
-    assert cached(Path(folder), "x", {"a": 1}, build)[0] == {"v": 1}
+    assert cached(Path(folder), "x", {"a": 1}, build) == {"v": 1}
 
 
 def test_concurrent_processes_build_an_entry_once(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_neighbours_of_all_splits_are_training_pairs_of_other_groups(
     module: Seq2SeqModule,
 ) -> None:
     config = module.metadata["config"]
-    prepared = build.prepare_data(config)[0]
+    prepared = build.prepare_data(config)
     data = build.datamodule(config, prepared, module.neighbours)
     trained = {tuple(item.tgt) for item in prepared.splits["train"]}
     for split in ("train", "val", "test"):

@@ -190,12 +190,11 @@ class CheckpointRun:
             "decoding": file_digest(_SOURCE / "decoding"),
         }
 
-        def make() -> dict[str, Any]:
+        def make() -> Programs:
             log.info(f"{self.name}: {task} programs for {len(pairs):,} descriptions")
-            return {"candidates": generate()}
+            return generate()
 
-        record, _ = cached(Path(self.config["cache"]), "predictions", key, make)
-        return record["candidates"]  # type: ignore[no-any-return]
+        return cached(Path(self.config["cache"]), "predictions", key, make)
 
     def cached_tables(
         self,
@@ -214,12 +213,7 @@ class CheckpointRun:
             "code": [file_digest(_SOURCE / name) for name in ("models", "training", "evaluation")],
             "torch": torch.__version__,
         }
-
-        def make() -> dict[str, Any]:
-            return dict(zip(("values", "tables"), compute(), strict=True))
-
-        record, _ = cached(Path(self.config["cache"]), "tokens", key, make)
-        return record["values"], record["tables"]
+        return cached(Path(self.config["cache"]), "tokens", key, compute)
 
 
 def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[CheckpointRun]:
@@ -238,7 +232,7 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
         config["data"] = locate_data(config, metadata.get("files", {}), path, remedy)
         key = digest(data_key(config))
         if key not in known:
-            known[key] = build.prepare_data(config)[0]
+            known[key] = build.prepare_data(config)
         prepared = dataclasses.replace(
             known[key],
             src_vocab=Vocab.from_dict(metadata["src_vocab"]),

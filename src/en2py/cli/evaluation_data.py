@@ -140,7 +140,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs, validation = common_pairs(runs, cfg.part), common_pairs(runs, "val")
         n_all = len({pair.id for run in runs for pair in run.prepared.pairs(cfg.part)})
     else:
-        prepared = build.prepare_data(config)[0]
+        prepared = build.prepare_data(config)
         log_fields(prepared.report.to_dict())
         log_warnings(prepared.report.warnings)
         pairs, validation = prepared.pairs(cfg.part), []

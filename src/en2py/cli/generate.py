@@ -71,7 +71,7 @@ def _open(path: Path, cfg: DictConfig) -> tuple[Seq2SeqModule, Rank | None]:
         return module_of(checkpoint, accelerator=cfg.trainer.accelerator), None
     config["data"] = locate_data(config, metadata.get("files", {}), path)
     with redirect_stdout(sys.stderr):
-        prepared = prepare_data(config)[0]
+        prepared = prepare_data(config)
     module = module_of(checkpoint, prepared, cfg.trainer.accelerator)
     sandbox: Any = OmegaConf.to_container(cfg.sandbox, resolve=True)
     pool = Pool.of(path, module, prepared, max_pairs, sandbox)

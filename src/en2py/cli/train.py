@@ -120,7 +120,7 @@ def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
     """Return whether another version of Python made a result, whose splits differ."""
     if result is None or not run_folder.is_of_other_python(result):
         return False
-    if build.prepare_data(run.config)[0].split_hash == result["split_hash"]:
+    if build.prepare_data(run.config).split_hash == result["split_hash"]:
         return False
     log.warning(
         f"{run.folder} is finished by Python {result['python']}; Python {run_folder.PYTHON} parses "
@@ -136,7 +136,8 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
         print_choices(run.choices, run.overrides)
     if config.get("show_config"):
         print_config(config)
-    prepared, from_cache = build.prepare_data(config)
+    from_cache = build.is_prepared(config)
+    prepared = build.prepare_data(config)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
     log_warnings([*prepared.report.warnings, *build.unused_limit(prepared, config["batch"])])

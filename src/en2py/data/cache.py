@@ -11,11 +11,13 @@ from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
 from en2py.data.files import digest, file_digest, make_folder, remove_leftovers, write_atomically
+
+T = TypeVar("T")
 
 # Libraries that change the prepared data: a new version makes a new key.
 _LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
@@ -37,38 +39,41 @@ def code_version() -> str:
     )
 
 
-def cached(
-    folder: Path, kind: str, key: dict[str, Any], build: Callable[[], dict[str, Any]]
-) -> tuple[dict[str, Any], bool]:
-    """Return the entry of a key; build it if it does not exist.
+def entry(folder: Path, kind: str, key: dict[str, Any]) -> Path:
+    """Return the file of a key; the first word of its name is the kind of the value."""
+    return folder / f"{kind}-{digest([key, code_version()])[:24]}.json"
+
+
+def cached(folder: Path, kind: str, key: dict[str, Any], build: Callable[[], T]) -> T:
+    """Return the value of a key; build it if it is not in the cache.
 
     Args:
         folder: The folder of the cache.
         kind: First word of the file name.
         key: All that the value depends on, as plain containers.
-        build: Builds the value, plain containers.
-
-    Returns:
-        The value, and whether it came from the cache.
+        build: Builds the value, plain containers and never None; from the cache its tuples are
+            lists.
 
     Raises:
         UserError: If the folder cannot be made.
     """
-    path = folder / f"{kind}-{digest([key, code_version()])[:24]}.json"
-    if (value := _read(path)) is not None:
-        return value, True
+    path = entry(folder, kind, key)
+    stored: T | None = _read(path)
+    if stored is not None:
+        return stored
     make_folder(folder, "cache")
     with FileLock(path.with_suffix(".lock")):  # released by the system if its holder is killed
-        if (value := _read(path)) is not None:
-            return value, True
+        stored = _read(path)
+        if stored is not None:
+            return stored
         remove_leftovers(folder, path.name)
         value = build()
         text = json.dumps(value, ensure_ascii=True).encode()
         write_atomically(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-        return value, False
+        return value
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     """Read an entry, a line of checksum and one of JSON; None if it is missing or damaged."""
     try:
         checksum, _, text = path.read_bytes().partition(b"\n")
@@ -76,5 +81,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     if hashlib.sha256(text).hexdigest().encode() != checksum:
         return None
-    value = json.loads(text)
-    return value if isinstance(value, dict) else None
+    return json.loads(text)

@@ -213,11 +213,12 @@ class PoolRanker:
         own = [pair for pair in self.training.pairs if pair.source == self.source]
         train = own or self.training.pairs
 
-        def learn() -> dict[str, Any]:
+        def learn() -> list[float]:
             known = find_training_candidates(train, FEATURES, self.n_retrieved)
-            return {"coefficients": fit(known.candidates, [(known.bleu, 1.0)]).tolist()}
+            coefficients: list[float] = fit(known.candidates, [(known.bleu, 1.0)]).tolist()
+            return coefficients
 
-        coefficients = cached(self.folder, "ranker", self.key, learn)[0]["coefficients"]
+        coefficients = cached(self.folder, "ranker", self.key, learn)
         found = find_candidates(train, queries, FEATURES, self.n_retrieved)
         logits = found.features @ np.asarray(coefficients)
         return [

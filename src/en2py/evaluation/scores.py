@@ -207,7 +207,7 @@ def score_programs(
                 )
             )
 
-    record, _ = cached(runner.folder, "scores", key, compute)
+    record = cached(runner.folder, "scores", key, compute)
     rows = [PairScores(**row) for row in record["rows"]]
     scores = Scores(record["values"], rows, record["counts"], record["signatures"])
     ran = runner.run(programs)

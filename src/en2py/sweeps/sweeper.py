@@ -161,7 +161,10 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
     try:
         with log_file(study / "preparation.log"):
             distinct = {digest(data_key(config)): config for config in plain}
-            if not all([build.prepare_data(config)[1] for config in distinct.values()]):
+            new = [config for config in distinct.values() if not build.is_prepared(config)]
+            for config in new:
+                build.prepare_data(config)
+            if new:
                 spent = duration(time.monotonic() - started)
                 log.info(f"data prepared once for all runs, in {spent}")
     except Exception as error:

@@ -18,7 +18,7 @@ from en2py.config.composition import Config, typed
 from en2py.config.instantiate import allow_packages, check_allowed, make
 from en2py.config.run_name import canonical, data_key, splits_by_behaviour
 from en2py.console import counted, percent, progress_bar
-from en2py.data.cache import cached
+from en2py.data.cache import cached, entry
 from en2py.data.cleaning import Drop
 from en2py.data.datamodule import PairDataModule
 from en2py.data.duplicates import fingerprint, group_near_duplicates
@@ -46,8 +46,8 @@ from en2py.training.module import Search, Seq2SeqModule
 # -- data ----------------------------------------------------------------------------------------
 
 
-def prepare_data(config: Config) -> tuple[Prepared, bool]:
-    """Return the prepared data, and whether they were in the cache."""
+def prepare_data(config: Config) -> Prepared:
+    """Return the prepared data, from the cache if they are there."""
     lengths = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
 
     def build() -> dict[str, Any]:
@@ -70,8 +70,13 @@ def prepare_data(config: Config) -> tuple[Prepared, bool]:
             )
         return prepared.to_dict()
 
-    record, from_cache = cached(Path(config["cache"]), "data", _data_key(config), build)
-    return Prepared.from_dict(record), from_cache
+    record = cached(Path(config["cache"]), "data", _data_key(config), build)
+    return Prepared.from_dict(record)
+
+
+def is_prepared(config: Config) -> bool:
+    """Return whether the prepared data are in the cache."""
+    return entry(Path(config["cache"]), "data", _data_key(config)).exists()
 
 
 def _data_key(config: Config) -> dict[str, Any]:
@@ -140,7 +145,7 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
     make_neighbours, train = make(config["neighbours"]), prepared.splits["train"]
     k = make_neighbours.keywords["k"]
 
-    def build() -> dict[str, Any]:
+    def build() -> list[list[int]]:
         pairs = prepared.pairs("train")
         prints = [fingerprint(pair) for pair in pairs]
         if splits_by_behaviour(config):
@@ -148,11 +153,11 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
             texts = [known.get(pair.code, "") for pair in pairs]
             prints = [replace(own, behaviour=text) for own, text in zip(prints, texts, strict=True)]
         with progress_bar("finding neighbours"):
-            return {"near": nearest_of_other_groups(pairs, group_near_duplicates(prints), k)}
+            return nearest_of_other_groups(pairs, group_near_duplicates(prints), k)
 
     key = {**_data_key(config), "k": k}
-    record, _ = cached(Path(config["cache"]), "neighbours", key, build)
-    made: Neighbours = make_neighbours(train, record["near"])
+    near = cached(Path(config["cache"]), "neighbours", key, build)
+    made: Neighbours = make_neighbours(train, near)
     return made
 
 
@@ -216,8 +221,7 @@ def word_vectors(config: Config, prepared: Prepared) -> Vectors:
         )
         return vectors.to_dict()
 
-    record, _ = cached(Path(config["cache"]), "vectors", key, build)
-    return Vectors.from_dict(record)
+    return Vectors.from_dict(cached(Path(config["cache"]), "vectors", key, build))
 
 
 def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModule:
@@ -259,7 +263,7 @@ def module_of(
         remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"
         data = locate_data(config, metadata["files"], metadata["run"], remedy)
         config = {**config, "data": data}
-        module.neighbours = neighbours(config, prepared or prepare_data(config)[0])
+        module.neighbours = neighbours(config, prepared or prepare_data(config))
     default = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(accelerator if accelerator in ("cpu", "mps") else default)
     module = module.to(device).eval()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from en2py.config.composition import Config
 from en2py.config.instantiate import check_allowed
@@ -38,7 +37,7 @@ def initial_data(
             continue
         check_allowed(config)
         config["data"] = locate_data(config, metadata.get("files", {}), path)
-        prepared = build.prepare_data(config)[0]
+        prepared = build.prepare_data(config)
         yield prepared, prepared.pairs("train")[: config["batch"]["max_pairs"]]
 
 
@@ -59,11 +58,11 @@ def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequen
         if earlier.split_hash == prepared.split_hash:
             continue
 
-        def find(trained: Sequence[Pair] = trained) -> dict[str, Any]:
+        def find(trained: Sequence[Pair] = trained) -> list[int]:
             prints = [[fingerprint(pair) for pair in own] for own in (trained, pairs)]
-            return {"known": [i for i, own in enumerate(overlapping(*prints)) if own]}
+            return [i for i, own in enumerate(overlapping(*prints)) if own]
 
         lists = {"trained": trained, "held_out": pairs}
         key = {name: digest([[p.description, p.code] for p in own]) for name, own in lists.items()}
-        known.update(cached(Path(config["cache"]), "known", key, find)[0]["known"])
+        known.update(cached(Path(config["cache"]), "known", key, find))
     return len(known)

@@ -41,9 +41,4 @@ def baseline_programs(
         "code": [file_digest(folder) for folder in (_HERE, _HERE.parent / "metrics")],
         "libraries": [metadata.version(name) for name in _LIBRARIES],
     }
-
-    def find() -> dict[str, Any]:
-        return {"programs": baseline(training.pairs, pairs)}
-
-    programs: list[str] = cached(runner.folder, "baseline", key, find)[0]["programs"]
-    return programs
+    return cached(runner.folder, "baseline", key, lambda: baseline(training.pairs, pairs))

@@ -140,7 +140,7 @@ class Agreement:
             ]
             return {"callable": list(jobs), "links": links}
 
-        record, _ = cached(folder, "agreement", key, build)
+        record = cached(folder, "agreement", key, build)
         numbers = np.full(len(codes), len(record["callable"]))
         numbers[record["callable"]] = np.arange(len(record["callable"]))
         agrees = np.zeros((len(record["callable"]) + 1,) * 2, dtype=bool)

@@ -48,13 +48,13 @@ def reference_oracles(
     distinct = sorted(set(codes))
     key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": execution_digest()}
 
-    def build() -> dict[str, Any]:
+    def build() -> list[dict[str, Any]]:
         log.info(f"running {len(distinct):,} references on generated inputs, once for this data")
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
-            return {"found": [asdict(own) for own in build_oracles(distinct, one, other)]}
+            return [asdict(own) for own in build_oracles(distinct, one, other)]
 
-    record, _ = cached(folder, "oracles", key, build)
-    return dict(zip(distinct, _CANDIDATES.validate_python(record["found"]), strict=True))
+    found = _CANDIDATES.validate_python(cached(folder, "oracles", key, build))
+    return dict(zip(distinct, found, strict=True))
 
 
 def reference_classes(
@@ -68,14 +68,12 @@ def reference_classes(
     candidates = reference_oracles(codes, sandbox=sandbox, folder=folder)
     key = {"references": sorted(candidates), **execution_key(sandbox)}
 
-    def build() -> dict[str, Any]:
+    def build() -> dict[str, str]:
         log.info("comparing the behaviour of the references, once for this data")
         with Sandbox(**sandbox) as one:
-            return {"found": equivalence_classes(candidates, one)}
+            return equivalence_classes(candidates, one)
 
-    record, _ = cached(folder, "equivalence-classes", key, build)
-    found: dict[str, str] = record["found"]
-    return found
+    return cached(folder, "equivalence-classes", key, build)
 
 
 def count_testable(candidates: Sequence[OracleCandidate]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class ProgramRunner:
         order = sorted(tasks)
         key = {"tasks": order, **execution_key(self.sandbox)}
 
-        def build() -> dict[str, Any]:
+        def build() -> list[dict[str, Any]]:
             pairs = {task: self.pairs[tasks[task]] for task in order}
             tested = [task for task in order if pairs[task].tests]
             compared = [task for task in order if not pairs[task].tests]
@@ -128,10 +128,10 @@ class ProgramRunner:
                 passes = passes_tests(_programs(tested), [pairs[t] for t in tested], sandbox)
                 behaves = behaves_like(_programs(compared), oracles, sandbox)
             found = dict(zip([*tested, *compared], [*passes, *behaves], strict=True))
-            return {"ran": [asdict(found[task]) for task in order]}
+            return [asdict(found[task]) for task in order]
 
-        record, _ = cached(self.folder, "verdicts", key, build)
-        results = (ExecutionResult(**own) for own in record["ran"])
+        records = cached(self.folder, "verdicts", key, build)
+        results = (ExecutionResult(**own) for own in records)
         return dict(zip(order, results, strict=True))
 
 
