@@ -34,7 +34,7 @@ from en2py.config.overrides import comma_separated, task_overrides, unquoted
 from en2py.console import Column, console, counted, print_table, progress_bar
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, make_folder, write_atomically
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.data.parallel import ProcessPool
 from en2py.decoding.constraints import Limits
 from en2py.decoding.ctranslate2 import export
@@ -55,7 +55,6 @@ from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.program_metrics import SECONDS
 from en2py.evaluation.metrics.registry import COMPARISON, figure_of, listed, metric
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.summary import notes_of, ranked_by
 from en2py.evaluation.report.tables import figure_cell
 from en2py.evaluation.results import BASELINE, MODEL, AttentionSample, Results

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from en2py.data.files import digest, file_digest, write_atomically
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.data.prepare import Prepared
 from en2py.decoding.votes import Votes
 from en2py.errors import UserError
 from en2py.evaluation.pool_ranking import PoolRanker, PoolWeights
-from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.scores import TrainingData
 from en2py.training.module import Seq2SeqModule
 

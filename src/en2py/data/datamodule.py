@@ -15,7 +15,7 @@ from en2py.data.denoising import DenoisedBatches, WithDenoised
 from en2py.data.drawn_neighbours import DrawnNeighbours, WithNeighbours
 from en2py.data.epoch_batches import EpochBatches
 from en2py.data.neighbours import Neighbours
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.data.prepare import Prepared
 from en2py.data.tokenizers.pieces import unused_pieces
 from en2py.data.vocab import spelling_bits
@@ -127,10 +127,8 @@ class PairDataModule(pl.LightningDataModule):
 
     def sample(self, split: str, n: int) -> list[Pair]:
         """Return up to `n` pairs spread evenly over a split, always the same ones."""
-        examples = self._readable[split]
-        n = min(n, len(examples))
-        chosen = (examples[i * len(examples) // n] for i in range(n))
-        return [self.prepared.splits[split][e.index].pair for e in chosen]
+        examples, items = self._readable[split], self.prepared.splits[split]
+        return [items[examples[i].index].pair for i in evenly_spaced(len(examples), n)]
 
     def resume_from(self, checkpoint: dict[str, Any]) -> None:
         """Resume after the last batch of a checkpoint.

@@ -191,8 +191,13 @@ def group_near_duplicates(prints: Sequence[Fingerprint]) -> list[int]:
         if first.get(("names", p.identifiers)) == i:
             edges += [(i, j) for j in index.near(p.identifiers)]
             index.add(i, p.identifiers)
+    return first_of_components(len(prints), edges)
+
+
+def first_of_components(n: int, edges: Sequence[tuple[int, int]]) -> list[int]:
+    """Return for each of `n` nodes the first one that edges connect it to, maybe itself."""
     rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(prints),) * 2)
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(n, n))
     labels = connected_components(graph, directed=False)[1]
     _, firsts = np.unique(labels, return_index=True)
     return [int(i) for i in firsts[labels]]

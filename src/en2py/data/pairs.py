@@ -34,6 +34,12 @@ class Pair:
     split: str = ""
 
 
+def evenly_spaced(n: int, n_samples: int) -> list[int]:
+    """Return up to `n_samples` indices below `n`, evenly spaced, starting at 0."""
+    n_samples = min(n, n_samples)
+    return [i * n // n_samples for i in range(n_samples)]
+
+
 @dataclass
 class RuleCounts:
     """Counts of one rule: pairs (or lines, in a parser) read, changed and dropped."""
@@ -61,13 +67,15 @@ class DataReport:
     def _step(self, rule: str) -> RuleCounts:
         return self.steps.setdefault(rule, RuleCounts(rule))
 
-    def read(self, rule: str, n: int = 1) -> None:
-        """Count `n` items that a rule read."""
-        self._step(rule).read += n
+    def read(self, rule: str, n: int = 1, *, changed: int = 0) -> None:
+        """Count `n` items that a rule read, and how many of them it changed."""
+        step = self._step(rule)
+        step.read += n
+        step.changed += changed
 
-    def changed(self, rule: str, n: int = 1) -> None:
-        """Count `n` items that a rule changed."""
-        self._step(rule).changed += n
+    def changed(self, rule: str) -> None:
+        """Count an item that a rule changed."""
+        self._step(rule).changed += 1
 
     def dropped(self, rule: str, pair_id: str, reason: str) -> None:
         """Count a pair that a rule dropped, and the reason."""

@@ -214,8 +214,7 @@ def _without_fences(pairs: list[Pair], report: DataReport) -> list[Pair]:
     """Take code out of Markdown fences; list the step only if a pair has them."""
     unfenced = [remove_fences(pair) for pair in pairs]
     if n := sum(before is not after for before, after in zip(pairs, unfenced, strict=True)):
-        report.read("markdown fences", len(pairs))
-        report.changed("markdown fences", n)
+        report.read("markdown fences", len(pairs), changed=n)
     return unfenced
 
 

@@ -19,7 +19,7 @@ from en2py.console import counted, progress_bar
 from en2py.data.augmentation import original_id
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest, write_atomically
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
 from en2py.evaluation.aggregation import RunMetrics, values_of
@@ -32,7 +32,6 @@ from en2py.evaluation.metrics.program_metrics import PairScores, Scores
 from en2py.evaluation.metrics.registry import listed, metric
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
-from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.results import (
     BASELINE,
     MODEL,

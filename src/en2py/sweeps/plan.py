@@ -56,18 +56,19 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
     return list(plans.items())
 
 
-def planned_order(folder: Path) -> list[str]:
-    """Return the runs of all sweeps of a study, in order: those of the largest sweep first.
+def sweeps_by_size(folder: Path) -> list[list[Job]]:
+    """Return the jobs of each sweep of a study, largest first; those of equal size as started."""
+    return sorted((jobs for _, jobs in read_plans(folder)), key=len, reverse=True)  # stable
 
-    Of sweeps of the same size, the first. A run of several sweeps occurs once.
-    """
-    plans = sorted(read_plans(folder), key=lambda plan: -len(plan[1]))
-    return list(dict.fromkeys(job.run for _, jobs in plans for job in jobs))
+
+def planned_order(folder: Path) -> list[str]:
+    """Return the runs of `sweeps_by_size`; a run of several sweeps occurs once."""
+    return list(dict.fromkeys(job.run for jobs in sweeps_by_size(folder) for job in jobs))
 
 
 def planned_axes(folder: Path, run: str) -> list[str]:
     """Return the keys that vary in the largest sweep of a run, whether its jobs finished or not."""
-    for _, jobs in sorted(read_plans(folder), key=lambda plan: -len(plan[1])):
+    for jobs in sweeps_by_size(folder):
         if len(jobs) > 1 and run in (job.run for job in jobs):
             return [key.lstrip("+") for key in varied([job.overrides for job in jobs])]
     return []

@@ -40,7 +40,7 @@ from en2py.evaluation.report.summary import (
 )
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import MODEL, Results
-from en2py.sweeps.plan import planned_axes, planned_order, read_plans
+from en2py.sweeps.plan import planned_axes, planned_order, read_plans, sweeps_by_size
 from en2py.training import run_folder
 
 log = logging.getLogger(__name__)
@@ -205,8 +205,7 @@ def _in_order(runs: Sequence[StoredRun], names: Sequence[str]) -> list[StoredRun
 
 def _runs_of_sweeps(folder: Path, runs: Sequence[StoredRun]) -> list[StoredRun]:
     """Return the runs with the held-out pairs of the largest sweep; all without a sweep."""
-    plans = sorted(read_plans(folder), key=lambda plan: -len(plan[1])) if folder.is_dir() else []
-    planned = [_in_order(runs, [job.run for job in jobs]) for _, jobs in plans]
+    planned = [_in_order(runs, [job.run for job in jobs]) for jobs in sweeps_by_size(folder)]
     largest = next(filter(None, planned), runs)
     return [run for run in runs if any(_same_held_out(run, other) for other in largest)]
 

@@ -115,6 +115,11 @@ def test_two_names_of_one_split_are_refused(write):
         file.read_file(DataReport(), path=files, **OPTIONS)
 
 
+def test_an_empty_mapping_of_files_is_refused():
+    with pytest.raises(UserError, match="^data.path={}: no file is named; name one per split, "):
+        file.read_file(DataReport(), path={}, **OPTIONS)
+
+
 def test_one_file_for_two_splits_is_refused(write):
     file_of_pairs = write(lines({"text": "a", "code": "1"}))
     with pytest.raises(UserError, match="train and test are one file, .*without val: a part of"):

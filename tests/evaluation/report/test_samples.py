@@ -2,10 +2,9 @@ import re
 
 import pytest
 
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.evaluation.metrics.program_metrics import score
 from en2py.evaluation.report.markdown import escaped, fenced, samples_page
-from en2py.evaluation.report.samples import evenly_spaced
 
 ADD = "def add(a, b):\n    return a + b"
 

@@ -1,13 +1,12 @@
 """Cleaning steps that remove code: comments, docstrings, driver code."""
 
 import ast
-import io
 import re
 import tokenize
 from collections.abc import Iterable
 from dataclasses import replace
 
-from en2py.data.cleaning.rewriting import tree_text, with_same_tree
+from en2py.data.cleaning.rewriting import tokens_of, tree_text, with_same_tree
 from en2py.data.pairs import Pair
 from en2py.data.syntax import NOT_A_PROGRAM, parse
 
@@ -39,12 +38,8 @@ def remove_comments(pair: Pair) -> Pair:
     """Remove comments, and lines with nothing but a comment."""
     if "#" not in pair.code or tree_text(pair.code) is None:
         return pair
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(pair.code).readline))
-    except (tokenize.TokenError, *NOT_A_PROGRAM):
-        return pair
     lines: list[str | None] = [*pair.code.split("\n")]
-    for token in tokens:
+    for token in tokens_of(pair.code):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = token.line[:column].rstrip() or None

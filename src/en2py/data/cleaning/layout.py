@@ -1,7 +1,6 @@
 """Cleaning steps that change white space and keep the syntax tree of code that parses."""
 
 import ast
-import io
 import re
 import textwrap
 import tokenize
@@ -13,6 +12,7 @@ from autopep8 import fix_code
 from en2py.data.cleaning.rewriting import (
     first_that_parses,
     refuse_pathological,
+    tokens_of,
     tree_text,
     with_same_tree,
 )
@@ -116,14 +116,10 @@ def unparse(pair: Pair) -> Pair:
 
 def space_brackets(pair: Pair) -> Pair:
     """Put spaces around brackets (documented in the seed experiments); use it after autopep8."""
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(pair.code).readline))
-    except (tokenize.TokenError, *NOT_A_PROGRAM):
-        return pair
     lines = pair.code.split("\n")
     inside_f_string = 0  # several tokens from Python 3.12 on; a space would change the string
     places: set[tuple[int, int]] = set()
-    for token in tokens:
+    for token in tokens_of(pair.code):
         name = tokenize.tok_name[token.type]
         inside_f_string += (name == "FSTRING_START") - (name == "FSTRING_END")
         if token.type == tokenize.OP and token.string in "()[]{}" and not inside_f_string:

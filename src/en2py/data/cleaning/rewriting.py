@@ -1,12 +1,14 @@
 """Shared by the cleaning steps: conditions to replace code, and limits of its size."""
 
+import io
+import tokenize
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
 from en2py.data.cleaning.pipeline import Drop
 from en2py.data.pairs import Pair
-from en2py.data.syntax import ast_text
+from en2py.data.syntax import NOT_A_PROGRAM, ast_text
 
 # Several steps in a row need the tree of the same code.
 tree_text = lru_cache(maxsize=64)(ast_text)
@@ -16,6 +18,14 @@ tree_text = lru_cache(maxsize=64)(ast_text)
 MAX_CHARACTERS = 10_000
 MAX_LINE = 1_000
 MAX_NESTING = 40
+
+
+def tokens_of(code: str) -> list[tokenize.TokenInfo]:
+    """Return the tokens of the standard library; none where it refuses the code."""
+    try:
+        return list(tokenize.generate_tokens(io.StringIO(code).readline))
+    except (tokenize.TokenError, *NOT_A_PROGRAM):
+        return []
 
 
 def with_same_tree(pair: Pair, code: str) -> Pair:

@@ -122,8 +122,8 @@ def parse_pairs(lines: Sequence[str], report: DataReport) -> list[Pair]:
     for role in (MARKER, CODING, NUMBER):
         _drop_lines([i for i, r in enumerate(roles) if r == role], role, len(lines), report)
     remarks = [i for i, role in enumerate(roles) if role == COMMENT and lines[i].startswith("#")]
-    report.read(f"{NAME}: comments at the margin kept in the code", len(lines))
-    report.changed(f"{NAME}: comments at the margin kept in the code", len(remarks))
+    rule = f"{NAME}: comments at the margin kept in the code"
+    report.read(rule, len(lines), changed=len(remarks))
     blocks = _blocks(lines, roles, report)
     blocks = _join_comments(blocks, lines, report)
     return _pairs(blocks, lines, report)
@@ -218,8 +218,7 @@ def _blocks(lines: Sequence[str], roles: Sequence[str], report: DataReport) -> l
         ("descriptions of several lines", n_continued),
         ("indented descriptions", n_indented),
     ):
-        report.read(f"{NAME}: {rule}", len(blocks))
-        report.changed(f"{NAME}: {rule}", n_changed)
+        report.read(f"{NAME}: {rule}", len(blocks), changed=n_changed)
     return blocks
 
 

@@ -141,11 +141,11 @@ def read_file(
             pairs += [] if pair is None else [pair]
     if not pairs:
         raise UserError(
-            f"{_named(files)} holds no pair: {_reasons(report, name)}; {names.listed()}: set "
+            f"{_listed(files)} holds no pair: {_reasons(report, name)}; {names.listed()}: set "
             "data.source.description_field=NAME and data.source.code_field=NAME"
         )
-    _check_ids(pairs, _named(files))
-    _check_tests(pairs, tests_field, _named(files), report, name)
+    _check_ids(pairs, _listed(files))
+    _check_tests(pairs, tests_field, _listed(files), report, name)
     if recognised:
         texts = [text + f" in {file}" * (len(recognised) > 1) for text, file in recognised.items()]
         report.facts[f"{name}: fields"] = "; ".join(texts)
@@ -292,28 +292,24 @@ def _pair(
 ) -> Pair | None:
     """Return the pair of a record without its split; None if it is none, which is counted."""
     code = _value(record, fields.code)
-    report.read(f"{name}: records")
-    if isinstance(code, list) and all(isinstance(line, str) for line in code):
+    is_lines = isinstance(code, list) and all(isinstance(line, str) for line in code)
+    report.read(f"{name}: records", changed=is_lines)
+    if is_lines:
         code = "\n".join(line.removesuffix("\n") for line in code)
-        report.changed(f"{name}: records")
     if reason := _invalid(record, pair_id, fields, code):
         report.dropped(f"{name}: records", pair_id, reason)
         return None
     text = next(t for field in fields.description if _is_text(t := _value(record, field)))
     if fields.input is not None:
-        more = _value(record, fields.input)
-        report.read(f"{name}: {fields.input!r} appended to the description")
-        if _is_text(more):
-            report.changed(f"{name}: {fields.input!r} appended to the description")
-            text = f"{text} {more}"
+        has_more = _is_text(more := _value(record, fields.input))
+        report.read(f"{name}: {fields.input!r} appended to the description", changed=has_more)
+        text = f"{text} {more}" if has_more else text
     description = " ".join(text.split())
-    report.read(f"{name}: descriptions on one line")
-    report.changed(f"{name}: descriptions on one line", int(description != text))
+    report.read(f"{name}: descriptions on one line", changed=description != text)
     tests = _tests(record, fields)
     usable = tuple(test for test in tests if has_assert(test))
     if usable != tests:
-        report.read(_left_out(name))
-        report.changed(_left_out(name))
+        report.read(_left_out(name), changed=1)
     return Pair(pair_id, description, code, name, tests=usable)
 
 
@@ -394,7 +390,11 @@ def _check_split(split: Any, where: str) -> str:
 
 
 def _check_files(files: Mapping[str, str]) -> None:
-    """Refuse an unknown split of `data.path`, two names of one split, and a file of two splits."""
+    """Refuse no file, an unknown split, two names of one split, and a file of two splits."""
+    if not files:
+        raise UserError(
+            "data.path={}: no file is named; name one per split, data.path={train:FILE,test:FILE}"
+        )
     first: dict[str, str] = {}
     places: dict[str, str] = {}
     for name, file in files.items():
@@ -444,12 +444,10 @@ def _left_out(name: str) -> str:
     return f"{name}: tests without an assert, or that do not parse, left out"
 
 
-def _named(files: Mapping[str, str]) -> str:
-    return ", ".join(map(str, files.values())) or "path={}"
+def _listed(files: Mapping[str, str]) -> str:
+    return ", ".join(map(str, files.values()))
 
 
 def _reasons(report: DataReport, name: str) -> str:
-    step = report.steps.get(f"{name}: records")
-    if step is None:
-        return "no record"
-    return ", ".join(f"{reason} ({n:,})" for reason, n in step.reasons.most_common())
+    reasons = report.steps[f"{name}: records"].reasons
+    return ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())

@@ -48,8 +48,7 @@ def _merge(report: DataReport, name: str, own: DataReport) -> None:
     """Add the counts of one source, under names that start with the source."""
     for rule, step in own.steps.items():
         rule = _own_rule(name, rule)
-        report.read(rule, step.read)
-        report.changed(rule, step.changed)
+        report.read(rule, step.read, changed=step.changed)
         taken = report.steps[rule]
         taken.dropped += step.dropped
         taken.reasons.update(step.reasons)

@@ -81,7 +81,8 @@ def read_records(
     file = find_file(path)
     suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"][-1:]
     if suffixes == [".parquet"]:
-        return _parquet_rows(file)
+        parquet = _pyarrow("pyarrow.parquet", file)
+        return _rows(file, lambda: parquet.ParquetFile(file).read())
     text = read_text(file, _FORMS)
     if suffixes in ([".csv"], [".tsv"]):
         return _table_rows(text, file)
@@ -118,11 +119,6 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
             f"{file}, line {reader.reader.line_num:,}: {error}; a cell that begins with a "
             'quotation mark ends with one, and those inside are doubled ("")'
         ) from None
-
-
-def _parquet_rows(file: Path) -> Iterator[Located]:
-    parquet = _pyarrow("pyarrow.parquet", file)
-    return _rows(file, lambda: parquet.ParquetFile(file).read())
 
 
 def _arrow_rows(folder: Path) -> Iterator[Located]:

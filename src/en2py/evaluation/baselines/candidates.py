@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.neighbours import ROWS
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.evaluation.baselines.program_bleu import (
     ProgramNgrams,
     bleu_against,
@@ -111,8 +111,7 @@ def find_training_candidates(
     """
     ngrams, _ = program_ngrams([pair.code for pair in train], [])
     parts = _parts(train, sources)
-    n = min(len(parts[0]), MAX_QUERIES)
-    queries = parts[0][np.arange(n) * len(parts[0]) // n]
+    queries = parts[0][evenly_spaced(len(parts[0]), MAX_QUERIES)]
     groups = np.array(group_near_duplicates([fingerprint(pair) for pair in train]))
     asked = [train[place] for place in queries.tolist()]
     views = [similarity(train, asked) for similarity in similarities]

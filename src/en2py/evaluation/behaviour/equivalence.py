@@ -10,9 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
+from en2py.data.duplicates import first_of_components
 from en2py.data.files import digest
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.argument_values import POOLS
@@ -142,8 +140,5 @@ def _keys_of_components(codes: Sequence[str], pairs: Sequence[tuple[str, str]]) 
     """Return for each program the key of the first one, by spelling, that it is linked to."""
     ordered = sorted(codes)
     place = {code: i for i, code in enumerate(ordered)}
-    ends = [place[a] for a, _ in pairs], [place[b] for _, b in pairs]
-    links = coo_array(([1.0] * len(pairs), ends), shape=(len(codes), len(codes)))
-    labels = connected_components(links, directed=False)[1].tolist()
-    first = dict(zip(reversed(labels), reversed(ordered), strict=True))
-    return {code: digest(f"function {first[labels[place[code]]]}") for code in codes}
+    firsts = first_of_components(len(codes), [(place[a], place[b]) for a, b in pairs])
+    return {code: digest(f"function {ordered[firsts[place[code]]]}") for code in codes}

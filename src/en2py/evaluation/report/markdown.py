@@ -8,11 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from en2py.data.pairs import Pair
+from en2py.data.pairs import Pair, evenly_spaced
 from en2py.evaluation.metrics.registry import SAMPLES, metric
 from en2py.evaluation.plots.style import visible
 from en2py.evaluation.report.html import environment
-from en2py.evaluation.report.samples import evenly_spaced
 from en2py.evaluation.report.sections import Section
 
 # What Markdown would read as a mark, a tag or an entity in running text.

@@ -74,12 +74,6 @@ def attention_maps(
     ]
 
 
-def evenly_spaced(n: int, n_samples: int) -> list[int]:
-    """Return up to `n_samples` indices below `n`, evenly spaced, starting at 0."""
-    n_samples = min(n, n_samples)
-    return [i * n // n_samples for i in range(n_samples)]
-
-
 def _output_view(name: str, output: SampleOutput, map_number: int | None) -> dict[str, Any]:
     tone = _TONES.get(output.verdict, "fair")
     own = {"code": output.code, "verdict": output.verdict, "detail": output.detail}
