@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from en2py.cli.checkpoint_runs import evaluation_config
+from en2py.cli.evaluation_config import evaluation_config
 from en2py.config import instantiate
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model
 from en2py.errors import UserError
@@ -66,7 +66,7 @@ def test_an_engine_refuses_what_it_does_not_support(changes: dict[str, Any], rea
 def test_an_own_search_that_accepts_engines_is_none_by_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("en2py.cli.checkpoint_runs.import_ctranslate2", lambda: None)
+    monkeypatch.setattr("en2py.cli.evaluation_config.import_ctranslate2", lambda: None)
     config = evaluated("ctranslate2", decoding={"_target_": OF_ENGINES})
     assert config["decoding"]["engine"] == "ctranslate2"
 

@@ -15,16 +15,14 @@ from en2py.cli import evaluation_data
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     checkpoints_of_study,
-    common_pairs,
-    config_changes,
     find_checkpoints,
     find_runs,
-    moved,
 )
-from en2py.cli.evaluate import _Scored
-from en2py.cli.evaluation_data import EvaluationData
+from en2py.cli.evaluation_config import config_changes, moved
+from en2py.cli.evaluation_data import EvaluationData, common_pairs
 from en2py.cli.main import command
 from en2py.cli.programs import run_evaluation as main
+from en2py.cli.scoring import Scored
 from en2py.cli.train import _warn_of_known_pairs
 from en2py.config.composition import choices_of, compose_config, without_hydra
 from en2py.config.run_name import run_name
@@ -1255,8 +1253,8 @@ def test_samples_for_a_source_that_the_model_cannot_read_are_wrong(
     module: Any = SimpleNamespace(tgt_tokenizer=None)
     data: Any = SimpleNamespace(pairs=pairs, runner=runner)
     sampling = {"k": [1], "n_samples": 2, "temperature": 1.0, "top_p": None, "seed": 1}
-    monkeypatch.setattr(_Scored, "generate", lambda self, search: drawn)
-    scored = _Scored(run, module, data=data, datamodule=None, trainer=None)  # type: ignore[arg-type]
+    monkeypatch.setattr(Scored, "generate", lambda self, search: drawn)
+    scored = Scored(run, module, data=data, datamodule=None, trainer=None)  # type: ignore[arg-type]
     counts, samples = scored.pass_at_k(sampling)
     assert counts == {"pass@1": [[float(is_read), 1.0], [0.0, 1.0]]}
     assert samples[0] == [{"code": DOUBLE if is_read else "", "n": 2, "right": is_read}]

@@ -8,30 +8,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from en2py.config import contradictions
-from en2py.config.argument_types import argument_types
-from en2py.config.composition import groups_of, typed
-from en2py.config.instantiate import check_allowed, definition
-from en2py.config.messages import unknown_key
+from en2py.cli.evaluation_config import evaluation_config
+from en2py.config.instantiate import check_allowed
 from en2py.config.paths import expand_paths
 from en2py.config.run_name import data_key, is_archived, settings
-from en2py.config.validation import check_arguments
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
-from en2py.data.duplicates import description_key, fingerprint
 from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
-from en2py.decoding.ctranslate2 import import_ctranslate2
-from en2py.decoding.hypothesis import Engine
-from en2py.errors import UserError, did_you_mean
+from en2py.errors import UserError
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
 from en2py.sweeps.plan import planned_order
@@ -302,152 +294,3 @@ def checkpoints_of_study(folder: Path) -> list[Path]:
     finished.sort(key=lambda run: planned.get(run.name, len(planned)))
     files = [best_of(run) for run in finished if not is_archived(run.name)]
     return [file for file in files if file.is_file()]
-
-
-def config_changes(cfg: DictConfig) -> dict[str, Any]:
-    """Return the sections of a checkpoint's config that an evaluation changes."""
-    keys = ["cache", "processes", "batch", "decoding", "data"]
-    changes: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, keys), resolve=True)
-    if "source" in changes["data"]:  # data of the evaluation, not of the training
-        changes["data"] = {"path": None}
-    return dict(changes)
-
-
-def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a checkpoint with the changes of an evaluation."""
-    changed = {**config, **{key: changes[key] for key in ("cache", "processes", "batch")}}
-    if (path := changes["data"]["path"]) is not None:
-        changed["data"] = moved(config["data"], path)
-    decoding = dict(changes["decoding"])
-    if decoding["engine"] == "torch":
-        del decoding["engine"]
-    if "_target_" not in decoding:  # as trained
-        known, _ = argument_types(definition(config["decoding"]["_target_"]))
-        for name in decoding:
-            if name not in (*known, "engine"):
-                raise UserError(unknown_key(f"decoding.{name}", [*known], groups_of()))
-        decoding = {**config["decoding"], **decoding}
-    if decoding.get("max_len", 0) is None:
-        decoding["max_len"] = config["model"]["max_tgt_len"]
-    check_arguments("decoding", decoding, is_evaluation=True)
-    changed["decoding"] = decoding
-    contradictions.refuse(changed, contradictions.check_decoding)
-    if "engine" in decoding:
-        _check_engine(changed)
-    return changed
-
-
-def _check_engine(config: Mapping[str, Any]) -> None:
-    """Refuse an engine without its package, and what of a search or a model it does not support.
-
-    A search that accepts an engine in place of the model says so by the type of its argument.
-    """
-    decoding, search = config["decoding"], definition(config["decoding"]["_target_"])
-    known = argument_types(search)[0].values()
-    accepts = any(kind and Engine in get_args(kind.annotation) for kind in known)
-    neutral = {"no_repeat_ngram": None, "repetition_penalty": 1.0, "grammar": False}
-    problems = {
-        f"supports greedy and beam search, not {search.__name__.lower()}": not accepts,
-        **{
-            f"does not support decoding.{key}={typed(decoding.get(key))}": decoding.get(
-                key, default
-            )
-            != default
-            for key, default in neutral.items()
-        },
-        "does not support neighbours=nearest": config.get("neighbours"),
-        "does not support model.copy=true": config["model"].get("copy"),
-    }
-    if found := [problem for problem, is_met in problems.items() if is_met]:
-        raise UserError(
-            f"decoding.engine={decoding['engine']} {found[0]}: use decoding.engine=torch"
-        )
-    import_ctranslate2()
-
-
-def moved(data: Mapping[str, Any], path: str | list[str] | Mapping[str, str]) -> dict[str, Any]:
-    """Return a data section whose files are elsewhere.
-
-    Args:
-        data: The stored section.
-        path: The file or folder, several, or a file per split; of a mixture that of its first
-            source, or a mapping of sources.
-
-    Raises:
-        UserError: If a mixture has no such source, or the source reads no such files.
-    """
-    sources = data["source"].get("sources")
-    if sources is None:
-        return {**data, "path": path, "source": _moved_source("data.source", data["source"], path)}
-    first = next(iter(sources))
-    places = path if isinstance(path, Mapping) else {first: path}
-    found = dict(sources)
-    for name, place in places.items():
-        if name not in sources:
-            raise UserError(
-                f"data.path={{{name}:{place}}}: the mixture has no such source"
-                f"{did_you_mean(name, sources)}"
-            )
-        found[name] = _moved_source(f"data.source.sources.{name}", sources[name], place)
-    top = {"path": places[first]} if first in places and "path" in data else {}
-    return {**data, **top, "source": {**data["source"], "sources": found}}
-
-
-def _moved_source(at: str, source: Mapping[str, Any], path: Any) -> dict[str, Any]:
-    """Return a source whose file is elsewhere; `at` is its dotted key."""
-    key = next((key for key in ("path", "root") if key in source), None)
-    if key is None:
-        remedy = "name another as data.path={NAME:FILE}" if ".sources." in at else "leave it out"
-        raise UserError(f"data.path={typed(path)}: {at} of the training reads no file; {remedy}")
-    written = {f"{at}.{key}": "${data.path}", "data.path": path}
-    check_arguments(at, {**source, key: path}, is_evaluation=True, written=written)
-    return {**source, key: path}
-
-
-def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
-    """Return the pairs in a split of every run's data, as the first run reads them.
-
-    No run was trained on a pair returned here, unless `split` is `train`: then all were. In other
-    data an id may be that of another pair, and runs of other files or of another split may have
-    trained on the same pair under another id, so ids are not enough.
-    """
-    is_train = split == "train"
-    known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
-    # Runs on the same data have equal pairs, or the first of them.
-    distinct = {
-        (run.prepared.split_hash, len(own)): own for run, own in zip(runs, known, strict=True)
-    }
-    pairs = known[0]
-    for (split_hash, n), others in distinct.items():
-        is_same = split_hash == runs[0].prepared.split_hash
-        pairs = pairs[:n] if is_same else _also_in(others, pairs)
-    by_hash = {run.prepared.split_hash: run for run in runs}
-    if is_train or len(by_hash) == 1:
-        return pairs
-    wanted = {description_key(pair.description) for pair in pairs}
-    known_prints = [
-        fingerprint(pair)
-        for run in by_hash.values()
-        for pair in run.prepared.pairs("train")
-        if description_key(pair.description) in wanted
-    ]
-    trained = {(print_.description, print_.code) for print_ in known_prints}
-    return [
-        pair
-        for pair, print_ in zip(pairs, map(fingerprint, pairs), strict=True)
-        if (print_.description, print_.code) not in trained
-    ]
-
-
-def _also_in(others: Sequence[Pair], pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs that are in other data too, maybe cleaned differently."""
-    by_id = {pair.id: pair for pair in others}
-
-    def is_shared(pair: Pair) -> bool:
-        if (other := by_id.get(pair.id)) is None:
-            return False
-        keys = ("description", "core", "code", "renamed")
-        own, its = fingerprint(pair), fingerprint(other)
-        return any(getattr(own, key) == getattr(its, key) != "" for key in keys)
-
-    return [pair for pair in pairs if is_shared(pair)]

@@ -11,12 +11,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun, common_pairs
+from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun
 from en2py.cli.tables import log_fields, log_warnings
 from en2py.console import counted, percent
 from en2py.data.duplicates import (
     COMBINATIONS,
     LEAKAGE,
+    description_key,
     fingerprint,
     group_near_duplicates,
     measure_leakage,
@@ -186,18 +187,67 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
     return EvaluationData(
-        cfg.part,
-        prepared,
-        pairs,
-        clusters,
-        validation,
-        TrainingData.of(prepared, max_pairs),
-        runner,
-        partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
-        facts,
-        overlaps,
-        unknown,
+        split=cfg.part,
+        prepared=prepared,
+        pairs=pairs,
+        clusters=clusters,
+        validation=validation,
+        training=TrainingData.of(prepared, max_pairs),
+        runner=runner,
+        score=partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
+        facts=facts,
+        overlaps=overlaps,
+        unknown=unknown,
     )
+
+
+def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
+    """Return the pairs in a split of every run's data, as the first run reads them.
+
+    No run was trained on a pair returned here, unless `split` is `train`: then all were. In other
+    data an id may be that of another pair, and runs of other files or of another split may have
+    trained on the same pair under another id, so ids are not enough.
+    """
+    is_train = split == "train"
+    known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
+    # Runs on the same data have equal pairs, or the first of them.
+    distinct = {
+        (run.prepared.split_hash, len(own)): own for run, own in zip(runs, known, strict=True)
+    }
+    pairs = known[0]
+    for (split_hash, n), others in distinct.items():
+        is_same = split_hash == runs[0].prepared.split_hash
+        pairs = pairs[:n] if is_same else _also_in(others, pairs)
+    by_hash = {run.prepared.split_hash: run for run in runs}
+    if is_train or len(by_hash) == 1:
+        return pairs
+    wanted = {description_key(pair.description) for pair in pairs}
+    known_prints = [
+        fingerprint(pair)
+        for run in by_hash.values()
+        for pair in run.prepared.pairs("train")
+        if description_key(pair.description) in wanted
+    ]
+    trained = {(print_.description, print_.code) for print_ in known_prints}
+    return [
+        pair
+        for pair, print_ in zip(pairs, map(fingerprint, pairs), strict=True)
+        if (print_.description, print_.code) not in trained
+    ]
+
+
+def _also_in(others: Sequence[Pair], pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs that are in other data too, maybe cleaned differently."""
+    by_id = {pair.id: pair for pair in others}
+
+    def is_shared(pair: Pair) -> bool:
+        if (other := by_id.get(pair.id)) is None:
+            return False
+        keys = ("description", "core", "code", "renamed")
+        own, its = fingerprint(pair), fingerprint(other)
+        return any(getattr(own, key) == getattr(its, key) != "" for key in keys)
+
+    return [pair for pair in pairs if is_shared(pair)]
 
 
 def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dict[str, str]]:

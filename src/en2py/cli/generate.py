@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.cli.checkpoint_runs import config_changes, evaluation_config, find_checkpoints
+from en2py.cli.checkpoint_runs import find_checkpoints
+from en2py.cli.evaluation_config import config_changes, evaluation_config
 from en2py.cli.votes import Pool
 from en2py.console import duration
 from en2py.data.text_files import read_text
