@@ -208,6 +208,7 @@ def test_an_equivalent_program_behaves(prediction, reference, oracles, sandboxes
         ("print(1)", FACTORIAL, "no function"),
         ("def f(x): return sorted(x)", SORT, "another value"),
         ("def f(x): sorted(x)", SORT, "other arguments"),
+        ("def f(x): x.sort(); x.append(print)", SORT, "other arguments"),
         ("def f(name): print('Hello, ' + name)", GREET, "another output"),
         ("def f(name): return 'hello, ' + name", GREET, "another value"),
         ("raise ValueError", FACTORIAL, "no function"),

@@ -23,13 +23,13 @@ class Answer:
         return cls(result.value, result.arguments, plain(result.printed))
 
     def same(self, other: "Answer") -> bool:
-        """Compare two answers; arguments that cannot be compared are ignored."""
+        """Compare two answers; an argument that cannot be compared in either is ignored."""
         return (
             self.printed == other.printed
             and same(self.value, other.value)
             and len(self.arguments) == len(other.arguments)
             and all(
-                same(own, its) or not is_comparable(own)
+                same(own, its) or not (is_comparable(own) or is_comparable(its))
                 for own, its in zip(self.arguments, other.arguments, strict=True)
             )
         )
