@@ -374,6 +374,9 @@ def test_runs_of_other_sweeps_have_a_table_of_their_own(
     assert [row.runs for row in results.others] == [[run.facts["run"] for run in NOISY]]
     with open(tmp_path / "s" / "summary.csv", newline="") as file:
         assert [row["best"] for row in csv.DictReader(file)] == ["yes", "", ""]
+    summarize_study(path, [run.facts["run"] for run in PLAIN])
+    with open(tmp_path / "s" / "summary.csv", newline="") as file:
+        assert not any(row.get("val/nll difference") for row in csv.DictReader(file))
     printed = capsys.readouterr().out
     assert "Of 2 configurations" in printed and "s: other runs, not compared" in printed
     assert "Other runs of this study" in (tmp_path / "s" / "summary.html").read_text()

@@ -188,14 +188,17 @@ def _search_of(
 def _with_others(
     results: Results, own: Sequence[StoredRun], others: Sequence[StoredRun]
 ) -> Results:
-    """Add rows of other runs, and name the settings in which all own runs differ from them."""
+    """Add rows of other runs, and name the settings in which all own runs differ from them.
+
+    They have no differences, which would be those from the first of them.
+    """
     metrics = [_metrics(run, own[0]) for run in (*own, *others)]
     varied = axes(metrics)
     rows = make_rows(metrics[len(own) :], varied=varied, base=own[0].settings)
     missing = [key for key in varied if key not in results.axes]
     shared = [f"{key}={setting(own[0].settings, key)}" for key in missing]
     data = {**results.data, **({_SHARED: ", ".join(shared)} if shared else {})}
-    return replace(results, others=rows, data=data)
+    return replace(results, others=[replace(row, differences={}) for row in rows], data=data)
 
 
 def _in_order(runs: Sequence[StoredRun], names: Sequence[str]) -> list[StoredRun]:
