@@ -68,6 +68,8 @@ def test_functions_and_scripts_have_oracles(oracles):
         ("async def f(a):\n    return a", "asynchronous"),
         ("def f(a):\n    return 1", "always the same result"),
         ("import random\ndef f(a):\n    return random.random() + a", "not stable"),
+        ("def f(a, found=[]):\n    found.append(a)\n    return found", "not stable"),
+        ("n = 0\ndef f(a):\n    global n\n    n += 1\n    return n * a", "not stable"),
         ("def f(a):\n    return ''.join({'a', 'b', 'c', 'd', 'e', str(a)})", "not stable"),
         (
             "import datetime\ndef f(a):\n    return datetime.date.today().year - a",
@@ -87,6 +89,11 @@ def test_functions_and_scripts_have_oracles(oracles):
 def test_a_reference_without_oracle_has_a_reason(code, reason, sandboxes):
     found = candidate(code, sandboxes)
     assert (found.oracle, found.reason) == (None, reason)
+
+
+def test_a_function_that_remembers_answers_has_an_oracle(sandboxes):
+    code = "known = {}\ndef f(a):\n    return known.setdefault(a, 2 * a)"
+    assert candidate(code, sandboxes).oracle
 
 
 def test_a_script_that_sets_a_seed_has_an_oracle(sandboxes):

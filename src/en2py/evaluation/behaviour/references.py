@@ -1,7 +1,8 @@
 """Build oracles from references.
 
 A function becomes an oracle if it is an entry function with one to six positional parameters,
-behaves equally in two processes with different hash seeds, and has at least two different results.
+behaves equally in two processes with different hash seeds, which call it on the inputs in opposite
+orders, and has at least two different results.
 A reference without functions becomes one as a script if it ends without an exception and prints the
 same text twice.
 """
@@ -9,7 +10,7 @@ same text twice.
 import ast
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from en2py.data.syntax import parse
 from en2py.evaluation.behaviour.inputs import N_CANDIDATES, N_PROBES, Kinds, choices, draw
@@ -87,9 +88,11 @@ def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> lis
     for _ in range(ROUNDS):
         active = [trial for trial in active if trial.next_choice()]
         jobs = [trial.job() for trial in active]
-        both = run_jobs(sandbox, jobs), run_jobs(other, jobs)
+        # So a function that counts its calls, or collects their arguments, is not stable.
+        reversed_jobs = [replace(job, calls=job.calls[::-1]) for job in jobs]
+        both = run_jobs(sandbox, jobs), run_jobs(other, reversed_jobs)
         for trial, first, second in zip(active, *both, strict=True):
-            trial.conclude(first.calls, second.calls)
+            trial.conclude(first.calls, second.calls[::-1])
     found |= {
         code: OracleCandidate(FUNCTION, trial.oracle, trial.reason)
         for code, trial in trials.items()
