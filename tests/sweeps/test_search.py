@@ -275,7 +275,7 @@ def test_parameters_that_leave_tokens_and_pairs_are_searched(
     assert go(*SEARCH, *words) == 0
 
 
-def test_a_search_is_the_same_however_a_fixed_float_is_typed(
+def test_a_search_is_the_same_however_a_float_is_typed(
     go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names: list[str] = []
@@ -283,9 +283,10 @@ def test_a_search_is_the_same_however_a_fixed_float_is_typed(
         search.SearchSweeper, "_run_trials", lambda self: names.append(self.study.study_name)
     )
     words = [word for word in SEARCH if not word.startswith("model.dropout")]
-    for typed in ("0", "0.0", "0.1"):
+    for typed in ("0", "0.0", "0.1", "0,0.1", "0.0,0.1", "0.1,0"):
         assert go(*words, f"model.dropout={typed}") == 0
     assert names[0] == names[1] != names[2]
+    assert names[3] == names[4] != names[5]
 
 
 def test_noam_needs_no_learning_rate_of_the_default_space(

@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal
 import optuna
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from en2py.config.argument_types import check_settings
-from en2py.config.composition import groups_of, job_of, n_at_once, without_hydra
+from en2py.config.composition import groups_of, job_of, n_at_once, value_at, without_hydra
 from en2py.config.effects import check_effects, without_effect
 from en2py.config.run_name import config_digest, data_key, differences
 from en2py.config.validation import check_values, with_floats
@@ -137,7 +138,21 @@ class SearchSweeper(sweeper.StudySweeper):
                 check_effects(config, [*arguments, *own])
         for key, reason in left_out.items():
             log.info(f"{key} is not searched: {reason}")
-        return search_space([o for o in read if o.get_key_element() not in left_out])
+        fixed, space = search_space([o for o in read if o.get_key_element() not in left_out])
+        return fixed, {key: self._with_floats(key, own, fixed) for key, own in space.items()}
+
+    def _with_floats(self, key: str, distribution: Any, fixed: Sequence[str]) -> Any:
+        """Write whole numbers among the choices of a fraction as such: `0,0.1` is `0.0,0.1`."""
+        texts = getattr(distribution, "choices", ())
+        if not any(text.isdecimal() for text in texts):
+            return distribution
+        configs = (with_floats(self._base_config([*fixed, f"{key}={text}"])) for text in texts)
+        values = [value_at(config, key) for config in configs]
+        found = [
+            str(value) if text.isdecimal() and isinstance(value, float) else text
+            for text, value in zip(texts, values, strict=True)
+        ]
+        return CategoricalDistribution(list(dict.fromkeys(found)))
 
     def _run_trials(self) -> None:
         n_parallel = n_at_once(self.config.hydra.launcher)
