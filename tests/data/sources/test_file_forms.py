@@ -95,6 +95,8 @@ def test_spreadsheet_is_refused_with_the_remedy(tmp_path):
     [
         ("text,code\na,1,2\n", "a.csv, line 2: more cells than the 2 of the header; a text that"),
         ("text|code\na|f(1, 2)\n", r"line 1: one column, 'text\|code': the delimiter of a table"),
+        ('text|code\n"a"|"f(1, 2)"\n', r"line 1: one column, 'text\|code'"),
+        ("\n\ntext,code\na,1,2\n", "a.csv, line 4: more cells than the 2 of the header"),
         ('text,code\na,"1\n', "a.csv, line 2: unexpected end of data; a cell that begins with"),
         ("text,code,code\na,1,2\n", "a.csv, line 1: two columns are named 'code'; rename one"),
         ("text,code\n", "needs rows below the names"),
@@ -162,6 +164,15 @@ def test_parquet_is_read(tmp_path):
     assert pairs[0].tests == ("assert True",)
 
 
+def test_a_repeated_column_of_parquet_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"names": ["text", "code", "code"]}
+    parquet.write_table(pyarrow.table([["add"], ["1"], ["2"]], **columns), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="a.parquet: two columns are named 'code'; rename one"):
+        read(tmp_path / "a.parquet")
+
+
 def test_damaged_parquet_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
@@ -210,6 +221,15 @@ def test_folder_with_one_data_set_per_split_brings_the_official_split(tmp_path):
         ("own/train/2", "train"),
         ("own/val/1", "val"),
     ]
+
+
+def test_splits_of_a_saved_folder_that_are_none_of_ours_are_refused(tmp_path):
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "prompt"]}')
+    with pytest.raises(UserError, match="'prompt' is none of train, val and test; name the parts"):
+        read(tmp_path)
+    (tmp_path / "dataset_dict.json").write_text("[]")
+    with pytest.raises(UserError, match="dataset_dict.json cannot be read: it needs"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(

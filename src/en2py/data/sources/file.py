@@ -117,7 +117,7 @@ def read_file(
     """
     given = (description_field,) if isinstance(description_field, str) else (*description_field,)
     asked = Fields(given, code_field, tests_field, setup_field)
-    files = (split_folders(path) or {"": path}) if isinstance(path, str) else dict(path)
+    files = (_saved_splits(path) or {"": path}) if isinstance(path, str) else dict(path)
     if isinstance(path, Mapping):
         _check_files(path)
     pairs: list[Pair] = []
@@ -387,6 +387,19 @@ def _check_split(split: Any, where: str) -> str:
         near = did_you_mean(str(split), set(SPLIT_NAMES.values()))
         raise UserError(f"{where}: unknown split {short(split)}{near}")
     return SPLIT_NAMES[plain]
+
+
+def _saved_splits(path: str) -> dict[str, str]:
+    """Return the folder per split of a saved `DatasetDict`, and refuse other names of splits."""
+    folders = split_folders(path)
+    for name, folder in folders.items():
+        if _plain(name) not in SPLIT_NAMES:
+            raise UserError(
+                f"{path}: {name!r} is none of train, val and test; name the parts to read, "
+                f"data.path={folder} or split=official data.path={{train:FOLDER,test:FOLDER}}"
+            )
+    _check_files(folders)
+    return {SPLIT_NAMES[_plain(name)]: folder for name, folder in folders.items()}
 
 
 def _check_files(files: Mapping[str, str]) -> None:

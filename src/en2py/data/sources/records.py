@@ -4,7 +4,7 @@ import csv
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,23 @@ def field_names(records: Iterable[Record]) -> list[str]:
 
 
 def split_folders(path: str) -> dict[str, str]:
-    """Return the folder per split that `DatasetDict.save_to_disk` wrote, empty for other paths."""
+    """Return the folder per split that `DatasetDict.save_to_disk` wrote, empty for other paths.
+
+    Raises:
+        UserError: If its list of splits cannot be read.
+    """
     folder = Path(path).expanduser()
-    if not (folder / "dataset_dict.json").is_file():
+    file = folder / "dataset_dict.json"
+    if not file.is_file():
         return {}
-    names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
-    return {str(name): str(folder / str(name)) for name in names}
+    try:
+        names = [str(name) for name in json.loads(file.read_text(encoding="utf-8"))["splits"]]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f'{file} cannot be read: it needs {{"splits": ["train", ...]}}; save the data again '
+            "with DatasetDict.save_to_disk"
+        ) from None
+    return {name: str(folder / name) for name in names}
 
 
 def read_records(
@@ -94,20 +105,23 @@ def read_records(
 
 def _table_rows(text: str, file: Path) -> Iterator[Located]:
     """Yield the rows below a header; the delimiter is the most frequent one of the header."""
+    n_blank = len(text) - len(text := text.lstrip("\n"))  # lines above the header
     header = text.partition("\n")[0]
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.DictReader(io.StringIO(text), delimiter=max(",\t;", key=header.count), strict=True)
     try:
         names = [name for name in reader.fieldnames or () if name.strip()]
-        if twice := next((name for name in names if names.count(name) > 1), ""):
-            raise UserError(f"{file}, line 1: two columns are named {twice!r}; rename one of them")
+        if twice := _repeated(names):
+            raise UserError(
+                f"{file}, line {n_blank + 1:,}: two columns are named {twice!r}; rename one of them"
+            )
+        if len(names) == 1:
+            raise UserError(
+                f"{file}, line {n_blank + 1:,}: one column, {short(header)}: the delimiter of a "
+                "table is a comma, a tab or a semicolon"
+            )
         for row in reader:
-            where = f"{file}, line {reader.line_num:,}"
-            if None in row and len(reader.fieldnames or ()) == 1:
-                raise UserError(
-                    f"{file}, line 1: one column, {short(header)}: the delimiter of a table is a "
-                    "comma, a tab or a semicolon"
-                )
+            where = f"{file}, line {n_blank + reader.line_num:,}"
             if None in row:
                 raise UserError(
                     f"{where}: more cells than the {len(reader.fieldnames or ())} of the header; a "
@@ -116,9 +130,13 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
             yield where, row
     except csv.Error as error:
         raise UserError(
-            f"{file}, line {reader.reader.line_num:,}: {error}; a cell that begins with a "
+            f"{file}, line {n_blank + reader.reader.line_num:,}: {error}; a cell that begins with a "
             'quotation mark ends with one, and those inside are doubled ("")'
         ) from None
+
+
+def _repeated(names: Sequence[str]) -> str:
+    return next((name for name in names if names.count(name) > 1), "")
 
 
 def _arrow_rows(folder: Path) -> Iterator[Located]:
@@ -136,7 +154,10 @@ def _arrow_rows(folder: Path) -> Iterator[Located]:
 
 def _rows(path: Path, read: Callable[[], Any]) -> Iterator[Located]:
     try:
-        rows = read().to_pylist()
+        table = read()
+        if twice := _repeated(table.column_names):
+            raise UserError(f"{path}: two columns are named {twice!r}; rename one of them")
+        rows = table.to_pylist()
     except (ValueError, OSError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     return ((f"{path}, row {number:,}", row) for number, row in enumerate(rows, start=1))
