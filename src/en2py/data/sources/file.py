@@ -398,7 +398,8 @@ def _saved_splits(path: str) -> dict[str, str]:
                 f"{path}: {name!r} is none of train, val and test; name the parts to read, "
                 f"data.path={folder} or split=official data.path={{train:FOLDER,test:FOLDER}}"
             )
-    _check_files(folders)
+    if folders:
+        _check_files(folders)
     return {SPLIT_NAMES[_plain(name)]: folder for name, folder in folders.items()}
 
 

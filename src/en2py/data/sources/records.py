@@ -130,8 +130,8 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
             yield where, row
     except csv.Error as error:
         raise UserError(
-            f"{file}, line {n_blank + reader.reader.line_num:,}: {error}; a cell that begins with a "
-            'quotation mark ends with one, and those inside are doubled ("")'
+            f"{file}, line {n_blank + reader.reader.line_num:,}: {error}; a cell that begins with "
+            'a quotation mark ends with one, and those inside are doubled ("")'
         ) from None
 
 
