@@ -28,11 +28,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa:
 from en2py.config.composition import choices_of, compose_config, without_hydra  # noqa: E402
 from en2py.config.run_name import run_name, settings  # noqa: E402
 from en2py.config.validation import resolved  # noqa: E402
-from en2py.sweeps.study import FACTS  # noqa: E402
+from en2py.sweeps.study import FACTS, TYPED  # noqa: E402
 from en2py.sweeps.sweeper import combinations  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")
-NOT_CHOSEN = {*FACTS, "experiment"} - {"seed"}
+NOT_CHOSEN = {*FACTS, TYPED, "experiment"} - {"seed"}
 
 
 def jobs(words: list[str]) -> list[list[str]]:

@@ -36,7 +36,7 @@ from en2py.evaluation.baselines.ranker import FEATURES
 from en2py.evaluation.baselines.votes import Agreement
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.models.embeddings import Vectors
-from en2py.sweeps.study import FACTS
+from en2py.sweeps.study import FACTS, TYPED
 
 HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")
@@ -290,7 +290,7 @@ def test_committed_rows_are_found_again_and_no_others(existing: Path) -> None:
         return sum(run_all.is_row_of(row, run, [*words, *more]) for row in table)
 
     assert found() == 1
-    table = [{**row, **{fact: "x" for fact in FACTS if fact not in row}} for row in table]
+    table = [{**row, **{fact: "x" for fact in (*FACTS, TYPED) if fact not in row}} for row in table]
     assert found() == 1
     assert found("seed=4") == found("model=small") == found("model.dropout=0.3") == 0
 

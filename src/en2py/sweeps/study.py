@@ -60,7 +60,7 @@ _UNKNOWN_VOCABULARY = (
     "perplexity and accuracy per token can be compared"
 )
 _LIMIT = "trainer.limit_val_batches"
-_TYPED = "typed"  # column of a CSV file with the typed keys
+TYPED = "typed"  # column of a CSV file with the typed keys
 _OTHER_TRAINING = "other training pairs than the first row"
 _OTHER_PAIRS = "other validation and test pairs than the first row, so lower need not be better"
 
@@ -339,7 +339,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
     rows = [
         {
             **run.facts,
-            _TYPED: " ".join(run.typed),
+            TYPED: " ".join(run.typed),
             **{key: run.settings.get(key, "") for key in chosen},
             **{name: repr(value) for name, value in run.metrics.items()},
             **{_VERSION + name: version for name, version in run.versions.items()},
@@ -347,7 +347,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
         for run in runs
     ]
     return csv_text(
-        [*FACTS, _TYPED, *chosen, *names, *(_VERSION + name for name in versions)], rows
+        [*FACTS, TYPED, *chosen, *names, *(_VERSION + name for name in versions)], rows
     )
 
 
@@ -368,7 +368,7 @@ def _from_csv(path: Path) -> list[StoredRun]:
 def _from_row(row: dict[str, str], path: Path) -> StoredRun:
     metrics, chosen = {}, {}
     for key, cell in row.items():
-        if key in (*FACTS, _TYPED) or key.startswith(_VERSION) or not cell:
+        if key in (*FACTS, TYPED) or key.startswith(_VERSION) or not cell:
             continue
         if key.startswith(("val/", "train/", "test/", "gap/")):
             try:
@@ -386,7 +386,7 @@ def _from_row(row: dict[str, str], path: Path) -> StoredRun:
         raise UserError(
             f"study={path}: seed of {row['run']} is not a whole number: {facts['seed']!r}"
         ) from None
-    typed = tuple((row.get(_TYPED) or "").split())
+    typed = tuple((row.get(TYPED) or "").split())
     return StoredRun(facts, chosen, metrics, versions, typed=typed)
 
 
