@@ -346,9 +346,7 @@ def csv_of(runs: Sequence[StoredRun]) -> str:
         }
         for run in runs
     ]
-    return csv_text(
-        [*FACTS, TYPED, *chosen, *names, *(_VERSION + name for name in versions)], rows
-    )
+    return csv_text([*FACTS, TYPED, *chosen, *names, *(_VERSION + name for name in versions)], rows)
 
 
 def _from_csv(path: Path) -> list[StoredRun]:
