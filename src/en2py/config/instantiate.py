@@ -33,6 +33,7 @@ ALLOWED = (
     "en2py.evaluation.baselines.",
     "en2py.training.losses.",
     "en2py.models.transformer.",
+    "en2py.training.optimizers.",
     "en2py.training.schedulers.",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.",

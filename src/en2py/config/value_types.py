@@ -100,6 +100,7 @@ VALUES: dict[str, ArgumentType] = {
         "optimizer.eps": PositiveFloat,
         "optimizer.betas": tuple[ProperFraction, ProperFraction],
         "optimizer.weight_decay": NonNegativeFloat,
+        "optimizer.momentum": ProperFraction,
         "decoding.engine": Literal["torch", "ctranslate2", "ctranslate2_int8"],
         "callbacks.*": Any,
         "callbacks.*.patience": PositiveInt,

@@ -31,6 +31,7 @@ from en2py.data.vocab import Vocab
 from en2py.decoding.ctranslate2 import Exported
 from en2py.errors import UserError
 from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
+from en2py.models.cpu_kernels import multiplies_bf16_fast
 from en2py.models.embeddings import Vectors
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
@@ -459,12 +460,8 @@ def precision(wanted: str, accelerator: str = "auto") -> Any:
     """
     if wanted != "auto":
         return wanted
-    if torch.cuda.is_available() and accelerator != "cpu":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:  # products of two bf16 numbers in hardware: twice as fast as fp32 and more
-        get = getattr(torch.cpu, "get_capabilities", None)  # missing in torch 2.10
-        capabilities: dict[str, Any] = get() if get else {}
-        fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
+    fast = multiplies_bf16_fast(torch.device("cuda" if on_gpu else "cpu"))
     return "bf16-mixed" if fast else "32-true"
 
 

@@ -61,7 +61,7 @@ class Seq2SeqModule(pl.LightningModule):
     Args:
         model: The Transformer.
         loss: Called with hidden states `[N, D]`, the output projection and targets `[N]`.
-        optimizer: Called with the parameters.
+        optimizer: Called with the named parameters.
         scheduler: Called with the optimiser and `total_steps`.
         search: A decoding function, called with model, source ids and the target vocabulary.
         src_tokenizer: For descriptions.
@@ -80,7 +80,7 @@ class Seq2SeqModule(pl.LightningModule):
         *,
         model: Transformer,
         loss: nn.Module,
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer],
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
         search: Search,
         src_tokenizer: Tokenizer,
@@ -157,7 +157,7 @@ class Seq2SeqModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped after each update."""
-        optimizer = self._optimizer(self.parameters())
+        optimizer = self._optimizer(self.named_parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self._scheduler(optimizer, total_steps=total_steps)
         return {

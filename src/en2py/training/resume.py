@@ -174,7 +174,7 @@ def _check_optimizer(
     if config == stored:
         return
     weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
-    optimizer = make(config)(weights)
+    optimizer = make(config)([(f"weight{w.ndim}", w) for w in weights])
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     optimizer.step(lambda: torch.zeros(()))

@@ -1,0 +1,113 @@
+"""Muon, an optimiser for the weight matrices inside the layers.
+
+Shape letters: G matrices of one shape, R rows, C columns.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from en2py.models.cpu_kernels import multiplies_bf16_fast
+
+_COEFFICIENTS = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # of Jordan et al. (2024): singular values tend to 0.7-1.2
+_STEPS = 5
+_OUTSIDE = ("embedding", "projection")  # tables, whose rows are learned one by one: AdamW
+
+
+class Muon(Optimizer):
+    """Muon (Jordan et al., 2024) for the matrices inside the layers, AdamW for all else.
+
+    Muon moves a matrix along its momentum with all singular values made about equal, so that
+    directions with small gradients are learned too. The movement is scaled by
+    0.2 sqrt(max(R, C)), which gives it the root mean square of one of AdamW: both share a learning
+    rate and a weight decay (Liu et al., 2025, section 2.2).
+
+    Args:
+        named_parameters: Those of a module, with their names.
+        lr: Learning rate.
+        momentum: Of Muon, with Nesterov's look-ahead.
+        betas: Of AdamW.
+        eps: Of AdamW.
+        weight_decay: Decoupled, times the learning rate.
+        fused: AdamW in one kernel.
+    """
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        lr: float,
+        momentum: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        fused: bool = True,
+    ) -> None:
+        matrices: list[tuple[str, nn.Parameter]] = []
+        others: list[tuple[str, nn.Parameter]] = []
+        for name, parameter in named_parameters:
+            inside = parameter.ndim == 2 and not any(part in name for part in _OUTSIDE)
+            (matrices if inside else others).append((name, parameter))
+        self._adamw = AdamW(
+            others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
+        )
+        group = {"params": matrices, "momentum": momentum}
+        defaults = {"lr": lr, "weight_decay": weight_decay}
+        super().__init__([*self._adamw.param_groups, group], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient; return the result of the closure."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        # Loading a state replaces both, and a schedule changes the groups of this optimiser.
+        self._adamw.param_groups, self._adamw.state = self.param_groups[:1], self.state
+        self._adamw.step()
+        self._move_matrices(self.param_groups[1])
+        return loss
+
+    def _move_matrices(self, group: dict[str, Any]) -> None:
+        by_shape = defaultdict(list)
+        for weight in group["params"]:
+            if weight.grad is not None:  # it is None if the update is skipped
+                by_shape[weight.shape].append(weight)
+        for weights in by_shape.values():
+            momenta = [self._momentum(w, w.grad, group["momentum"]) for w in weights]
+            updates = orthogonalised(torch.stack(momenta))
+            scale = group["lr"] * 0.2 * max(weights[0].shape) ** 0.5
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_sub_(weights, updates.unbind(), alpha=scale)
+
+    def _momentum(self, weight: Tensor, gradient: Tensor, momentum: float) -> Tensor:
+        """Update the mean gradient of a weight; return it after a further step of Nesterov."""
+        state = self.state[weight]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(weight)
+        average: Tensor = state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(average, momentum)
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Return matrices `[G, R, C]` with singular values of about 1, by Newton and Schulz.
+
+    Each step is a polynomial in the singular values, so no decomposition is needed. A matrix of
+    zeros stays one.
+    """
+    a, b, c = _COEFFICIENTS
+    x = matrices.bfloat16() if multiplies_bf16_fast(matrices.device) else matrices
+    is_tall = x.shape[1] > x.shape[2]
+    x = x.mT if is_tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if is_tall else x).to(matrices.dtype)
