@@ -5,6 +5,7 @@ import difflib
 import errno
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.errors import (
@@ -89,61 +90,108 @@ def _instantiation(error: InstantiationException) -> str | None:
     return one_line(error) if is_argument else None
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What a command line of a program may name.
+
+    Attributes:
+        program: Name of its primary config.
+        groups: The options of each group, those of the other programs too.
+        sweep_groups: The groups of Hydra's parts; empty if they cannot be read.
+        choices: The groups of this program.
+        values: The values of its keys, those of Hydra too.
+    """
+
+    program: str
+    groups: dict[str, list[str]]
+    sweep_groups: tuple[str, ...]
+    choices: tuple[str, ...]
+    values: dict[str, Any]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the config, without those of Hydra."""
+        return [key for key in self.values if key.split(".")[0] != "hydra"]
+
+
 def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
     """Report the first word of a command line whose group, option or key does not exist."""
-    words = [word.lstrip("+~").partition("=")[::2] for word in overrides]
+    names = _names(config_name, overrides)
+    typed = (word for word in overrides if word != NO_PRESET)
+    return next((text for word in typed if (text := _mistake(word, names)) is not None), None)
+
+
+def _names(config_name: str, overrides: Sequence[str]) -> _Names:
+    """Return what these words may name: the keys are those of the options that they choose."""
     own = own_folders(overrides)
     groups = {group: options_of(group, own) for group in groups_of()}
-    parts = _OF_SWEEPS
-    chosen = [w for w in overrides if w.partition("=")[0] in ("hydra.searchpath", *parts)]
-    chosen += [f"{g}={o}" for g, o in words if g in groups and {*_options_in(o)} <= {*groups[g]}]
+    sweep_groups = _OF_SWEEPS
+    chosen = [w for w in overrides if w.partition("=")[0] in ("hydra.searchpath", *sweep_groups)]
+    for group, _, value in (word.lstrip("+~").partition("=") for word in overrides):
+        if group in groups and {*_options_in(value)} <= {*groups[group]}:
+            chosen.append(f"{group}={value}")
     try:
         cfg = compose_config(config_name, chosen)
     except (HydraException, OmegaConfBaseException):  # a group that this program has not
-        parts = ()
+        sweep_groups = ()
         cfg = compose_config(config_name, [])
         own_groups = [w for w in chosen if w.partition("=")[0] in cfg.hydra.runtime.choices]
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             cfg = compose_config(config_name, own_groups)
-    choices = cfg.hydra.runtime.choices
     values = dict(nodes(OmegaConf.to_container(cfg, resolve=False)))
-    all_keys = [*values]
-    keys = [key for key in all_keys if key.split(".")[0] != "hydra"]
-    for word, (key, value) in zip(overrides, words, strict=True):
-        if word == NO_PRESET:
-            continue
-        is_added, part = word[0] == "+", "/".join(key.split(".")[:2])
-        if part in parts and not is_added and key not in (part, *all_keys):
-            return unknown_key(key, [k for k in all_keys if k.startswith("hydra.")], [part])
-        below = [group for group in groups if group.startswith(f"{key}/")]
-        if key in groups:
-            unknown = [o for o in _options_in(value) if o not in groups[key]]
-            inner = [f"{group}={value}" for group in below if value in groups[group]]
-            if unknown and inner:
-                return f"{key}={value}: no such option; did you mean {' or '.join(inner)}?"
-            if value and unknown:
-                return _unknown_option(key, unknown[0], groups[key])
-            if is_added and key in choices:
-                return f"{word}: there is a {key} already; replace it without a plus, {key}={value}"
-            if key not in choices and key != "experiment":
-                return not_evaluated(key)
-        elif below:
-            return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
-        if is_added:
-            continue
-        is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
-        if config_name != "train" and not is_typo and is_of_training(key, choices):
-            return not_evaluated(key)
-        if word[0] == "~" and values.get(key, "") is None:  # Hydra says that it does not exist
-            return f"{word}: {key} is null, so there is nothing to take out; leave it out"
-        if key not in (*keys, *groups) and not key.startswith("hydra"):
-            for name in (k for k, v in values.items() if v is None and key.startswith(f"{k}.")):
-                return (
-                    f"{key}: the chosen options set {name}=null, so there is no "
-                    f"{key.removeprefix(f'{name}.')}; leave it out, or choose others"
-                )
-            return unknown_key(key, list(dict.fromkeys([*keys, *groups])), groups)
+    return _Names(config_name, groups, sweep_groups, tuple(cfg.hydra.runtime.choices), values)
+
+
+def _mistake(word: str, names: _Names) -> str | None:
+    """Return what is wrong with a word of the command line; None if nothing is."""
+    key, _, value = word.lstrip("+~").partition("=")
+    is_added, part = word[0] == "+", "/".join(key.split(".")[:2])
+    if part in names.sweep_groups and not is_added and key not in (part, *names.values):
+        return unknown_key(key, [k for k in names.values if k.startswith("hydra.")], [part])
+    below = [group for group in names.groups if group.startswith(f"{key}/")]
+    if key in names.groups:
+        if (text := _wrong_option(word, key, value, below, names)) is not None:
+            return text
+    elif below:
+        return f"{key}: not a group itself; did you mean {' or '.join(below)}?"
+    return None if is_added else _wrong_key(word, key, names)
+
+
+def _wrong_option(
+    word: str, group: str, value: str, below: Sequence[str], names: _Names
+) -> str | None:
+    """Return what is wrong with the chosen option of a group that exists."""
+    options = names.groups[group]
+    unknown = [option for option in _options_in(value) if option not in options]
+    inner = [f"{own}={value}" for own in below if value in names.groups[own]]
+    if unknown and inner:
+        return f"{group}={value}: no such option; did you mean {' or '.join(inner)}?"
+    if value and unknown:
+        return _unknown_option(group, unknown[0], options)
+    if word[0] == "+" and group in names.choices:
+        return f"{word}: there is a {group} already; replace it without a plus, {group}={value}"
+    if group not in names.choices and group != "experiment":
+        return not_evaluated(group)
     return None
+
+
+def _wrong_key(word: str, key: str, names: _Names) -> str | None:
+    """Return what is wrong with a key that is set or taken out."""
+    keys = names.keys
+    is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
+    if names.program != "train" and not is_typo and is_of_training(key, names.choices):
+        return not_evaluated(key)
+    if word[0] == "~" and names.values.get(key, "") is None:  # Hydra says that it does not exist
+        return f"{word}: {key} is null, so there is nothing to take out; leave it out"
+    if key in (*keys, *names.groups) or key.startswith("hydra"):
+        return None
+    above = (k for k, v in names.values.items() if v is None and key.startswith(f"{k}."))
+    if (name := next(above, None)) is not None:
+        return (
+            f"{key}: the chosen options set {name}=null, so there is no "
+            f"{key.removeprefix(f'{name}.')}; leave it out, or choose others"
+        )
+    return unknown_key(key, list(dict.fromkeys([*keys, *names.groups])), names.groups)
 
 
 def _options_in(value: str) -> list[str]:
