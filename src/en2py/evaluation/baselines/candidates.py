@@ -8,7 +8,7 @@ them out for validation and test pairs.
 Shape letters: Q queries, K candidates, N training programs, F features.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +23,12 @@ from en2py.evaluation.baselines.program_bleu import (
     bleu_among,
     program_ngrams,
 )
-from en2py.evaluation.baselines.similarities import View
+from en2py.evaluation.baselines.similarities import Similarity, View
 
 MAX_QUERIES = 2_500  # training pairs used as queries: bounds the time on large data
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
-Similarity = Callable[[Sequence[Pair], Sequence[Pair]], View]
 
 
 @dataclass(frozen=True)

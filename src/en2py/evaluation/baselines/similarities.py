@@ -5,6 +5,7 @@ Shape letters: Q queries, N training pairs, F features.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -19,28 +20,35 @@ from en2py.evaluation.baselines.retrieval import descriptions
 
 N_TOPICS = 200  # dimensions of latent semantic analysis
 _WORD = r"[^\W\d_]+"
+_FILLER = "placeholder"  # no vocabulary may be empty
 
 View = tuple[sparse.csr_matrix, sparse.csr_matrix]  # queries [Q, F], training pairs [N, F]
+Similarity = Callable[[Sequence[Pair], Sequence[Pair]], View]  # of training pairs and queries
 
 
-def words(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
-    """Compare words and pairs of words of the descriptions: cosine of TF-IDF."""
-    return _cosine(descriptions, train, queries, **WORD_NGRAMS)
+def _cores(pairs: Sequence[Pair]) -> list[str]:
+    return [core_description(pair.description) for pair in pairs]
 
 
-def characters(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
-    """Compare 3 to 5 characters within words of the descriptions: cosine of TF-IDF."""
-    return _cosine(descriptions, train, queries, **CHARACTER_NGRAMS)
+def _cosine(
+    text: Callable[[Sequence[Pair]], list[str]],
+    train: Sequence[Pair],
+    queries: Sequence[Pair],
+    **settings: object,
+) -> View:
+    """Compare texts of two lists of pairs: cosine of TF-IDF."""
+    vectorizer = TfidfVectorizer(**settings)
+    known = vectorizer.fit_transform([*text(train), _FILLER])[:-1]
+    return vectorizer.transform(text(queries)).tocsr(), known.tocsr()
 
 
-def core_words(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
-    """Compare the words that name the task: cosine of TF-IDF."""
-    return _cosine(_cores, train, queries, token_pattern=_WORD, sublinear_tf=True)
+# Words and pairs of words of the descriptions; 3 to 5 characters within their words.
+words: Similarity = partial(_cosine, descriptions, **WORD_NGRAMS)
+characters: Similarity = partial(_cosine, descriptions, **CHARACTER_NGRAMS)
 
-
-def core_characters(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
-    """Compare characters of the words that name the task: cosine of TF-IDF."""
-    return _cosine(_cores, train, queries, **CHARACTER_NGRAMS)
+# The same of the words that name the task.
+core_words: Similarity = partial(_cosine, _cores, token_pattern=_WORD, sublinear_tf=True)
+core_characters: Similarity = partial(_cosine, _cores, **CHARACTER_NGRAMS)
 
 
 def code_characters(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
@@ -81,30 +89,12 @@ def same_source(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     return vectorizer.transform(queries).tocsr(), known.tocsr()
 
 
-def _cosine(
-    text: Callable[[Sequence[Pair]], list[str]],
-    train: Sequence[Pair],
-    queries: Sequence[Pair],
-    **settings: object,
-) -> View:
-    vectorizer = TfidfVectorizer(**settings)
-    known = vectorizer.fit_transform([*text(train), _FILLER])[:-1]
-    return vectorizer.transform(text(queries)).tocsr(), known.tocsr()
-
-
 def _coverage(queried: Sequence[str], known: Sequence[str]) -> View:
     vectorizer = CountVectorizer(binary=True, token_pattern=_WORD, dtype=np.float64)
     having = vectorizer.fit_transform([*known, _FILLER])[:-1]
     n_words = [max(1, len(set(re.findall(_WORD, text)))) for text in queried]
     shares = sparse.diags(1 / np.array(n_words, dtype=float))
     return (shares @ vectorizer.transform(queried)).tocsr(), having.tocsr()
-
-
-_FILLER = "placeholder"  # no vocabulary may be empty
-
-
-def _cores(pairs: Sequence[Pair]) -> list[str]:
-    return [core_description(pair.description) for pair in pairs]
 
 
 def _spelled(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -131,15 +132,10 @@ def number_list(rng: Random) -> Source:
     return with_words("list", measured, noun=noun, inputs=kind, **words)
 
 
-def first_numbers(rng: Random, name: str = "first_part") -> Source:
-    """Draw the first elements of a list of numbers, or with `last_part` the last ones."""
+def part_of_numbers(rng: Random, name: str) -> Source:
+    """Draw the first elements of a list of numbers, or the last ones."""
     noun, n = rng.choice(NUMBER_NOUNS), rng.choice([*COUNTS])
     return with_words(name, noun=noun, n=n, count=COUNTS[n])
-
-
-def last_numbers(rng: Random) -> Source:
-    """Draw the last elements of a list of numbers."""
-    return first_numbers(rng, "last_part")
 
 
 def word_list(rng: Random) -> Source:
@@ -147,24 +143,16 @@ def word_list(rng: Random) -> Source:
     return with_words("words", noun=rng.choice(WORD_NOUNS))
 
 
-def amounts(rng: Random) -> Source:
-    """Draw the values of a dictionary."""
-    return dictionary(rng, "dict_values")
-
-
-def entries(rng: Random) -> Source:
-    """Draw the entries of a dictionary."""
-    return dictionary(rng, "dict")
-
-
-def dictionary(rng: Random, name: str) -> Source:
-    """Draw a dictionary of names and prices, or of keys and values."""
+def entries(rng: Random, name: str = "dict") -> Source:
+    """Draw the entries of a dictionary of names and prices, or of keys and values."""
     if rng.random() < 0.5:
         noun = rng.choice(MEASURED_NOUNS)
         words = {"noun": noun, "key": "name", "params": f"{noun}s", "of": f" of {noun}s"}
         return with_words(name, measured=True, inputs="prices", **words)
     return with_words(name, noun="value", key="key", params="data", of="", inputs="amounts")
 
+
+amounts = partial(entries, name="dict_values")  # the values of a dictionary
 
 _ROWS = {name: {"weight": 1, **row} for name, row in table("sources").items()}
 _WEIGHTS = {name: row.pop("weight") for name, row in _ROWS.items()}
@@ -178,7 +166,9 @@ def draw_fixed(rng: Random) -> Source:
 
 
 DRAWERS: tuple[Callable[[Random], Source], ...] = (
-    *(number_list, number_list, number_list, first_numbers, last_numbers, amounts),
+    *(number_list, number_list, number_list),
+    *(partial(part_of_numbers, name=name) for name in ("first_part", "last_part")),
+    amounts,
     *(word_list, word_list, *(draw_fixed for _ in _OFTEN)),
 )
 
