@@ -235,6 +235,20 @@ def check_trainer(config: Config) -> Iterator[str]:
     for name, reason in REFUSED_TRAINER_ARGUMENTS.items():
         if trainer.get(name) is not None:
             yield f"trainer.{name}={typed(trainer[name])} is not supported: {reason}"
+    yield from _check_length(trainer)
+    if stopping := value_at(config, "callbacks.early_stopping"):
+        yield from _check_stopping(stopping, trainer)
+    is_clipped = trainer.get("gradient_clip_val") and value_at(config, "optimizer.fused")
+    if trainer["precision"] in ("16-mixed", "16", 16) and is_clipped:
+        yield (
+            f"trainer.precision={trainer['precision']}: a fused optimizer unscales fp16 "
+            "gradients itself, so they cannot be clipped; add optimizer.fused=false"
+        )
+    yield from _check_processes(trainer, value_at(config, "embeddings.freeze_epochs", 0))
+
+
+def _check_length(trainer: Config) -> Iterator[str]:
+    """Refuse a run of unknown length, and epochs or steps that come after its end."""
     if trainer["max_epochs"] == -1 and trainer.get("max_steps", -1) == -1:
         yield (
             "trainer.max_epochs=-1: the learning rate schedule needs a number of epochs or steps; "
@@ -251,28 +265,29 @@ def check_trainer(config: Config) -> Iterator[str]:
             f"{trainer['max_epochs']}, so there is no validation; +trainer.limit_val_batches=0 "
             "trains without one"
         )
-    if stopping := value_at(config, "callbacks.early_stopping"):
-        if trainer.get("limit_val_batches") == 0:
-            yield (
-                "trainer.limit_val_batches=0: early stopping needs a validation; add "
-                "callbacks.early_stopping=null"
-            )
-        if (monitor := stopping.get("monitor")) not in _STOPPING:
-            yield (
-                f"callbacks.early_stopping.monitor={monitor}: not measured in every validation; "
-                f"choose from: {', '.join(_STOPPING)}"
-            )
-        elif stopping.get("mode", "min") != (mode := _STOPPING[monitor]):
-            yield (
-                f"callbacks.early_stopping.monitor={monitor}: its best value is the {mode}imum; "
-                f"add +callbacks.early_stopping.mode={mode}"
-            )
-    is_clipped = trainer.get("gradient_clip_val") and value_at(config, "optimizer.fused")
-    if trainer["precision"] in ("16-mixed", "16", 16) and is_clipped:
+
+
+def _check_stopping(stopping: Config, trainer: Config) -> Iterator[str]:
+    """Refuse early stopping without a validation, and by a metric that it does not measure."""
+    if trainer.get("limit_val_batches") == 0:
         yield (
-            f"trainer.precision={trainer['precision']}: a fused optimizer unscales fp16 "
-            "gradients itself, so they cannot be clipped; add optimizer.fused=false"
+            "trainer.limit_val_batches=0: early stopping needs a validation; add "
+            "callbacks.early_stopping=null"
         )
+    if (monitor := stopping.get("monitor")) not in _STOPPING:
+        yield (
+            f"callbacks.early_stopping.monitor={monitor}: not measured in every validation; "
+            f"choose from: {', '.join(_STOPPING)}"
+        )
+    elif stopping.get("mode", "min") != (mode := _STOPPING[monitor]):
+        yield (
+            f"callbacks.early_stopping.monitor={monitor}: its best value is the {mode}imum; "
+            f"add +callbacks.early_stopping.mode={mode}"
+        )
+
+
+def _check_processes(trainer: Config, frozen: int) -> Iterator[str]:
+    """Refuse nodes that nothing starts, and tables that would differ between processes."""
     n_nodes = trainer.get("num_nodes", 1)
     is_launched = any(name in os.environ for name in _NODE_VARIABLES)
     if n_nodes > max(1, HydraConfig.get().launcher.get("nodes", 1)) and not is_launched:
@@ -280,7 +295,6 @@ def check_trainer(config: Config) -> Iterator[str]:
             f"trainer.num_nodes={n_nodes}: no launcher starts processes on other nodes; use srun, "
             f"torchrun, or -m hydra/launcher=submitit_slurm hydra.launcher.nodes={n_nodes}"
         )
-    frozen = value_at(config, "embeddings.freeze_epochs", 0)
     if frozen > 0 and starts_ranks(trainer):
         yield (
             f"embeddings.freeze_epochs={frozen}: tables that start to learn later would differ "

@@ -4,7 +4,8 @@ Presets and defaults may set them: `embeddings.freeze_epochs` of a preset waits 
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -13,6 +14,8 @@ from en2py.config.composition import Config, value_at
 from en2py.config.instantiate import class_of
 from en2py.config.overrides import unquoted
 from en2py.errors import UserError
+
+Reasons = Iterator[tuple[str, str]]  # a key or a section that nothing reads, and why
 
 _NO_VECTORS = "without word vectors this has no effect; choose embeddings=joint or another option"
 _NEVER_STOPPING = {"SampleGenerations", "EMAWeightAveraging"}  # of our callbacks
@@ -37,9 +40,20 @@ def refuse_typed(reasons: Mapping[str, str], overrides: Sequence[str]) -> None:
                 raise UserError(f"{unquoted(word).lstrip('+')}: {reason}")
 
 
-def without_effect(config: Config) -> Iterator[tuple[str, str]]:
+def without_effect(config: Config) -> Reasons:
     """Yield the keys and sections that nothing reads, with the reason and the remedy."""
     at = functools.partial(value_at, config)
+    for part in (_of_training, _of_data, _of_decoding, _of_evaluation, _of_sweep):
+        yield from part(at)
+
+
+def _each(section: str, names: Sequence[str], reason: str) -> Reasons:
+    """Yield keys of a section that have no effect for the same reason."""
+    for name in names:
+        yield f"{section}.{name}", reason
+
+
+def _of_training(at: Callable[..., Any]) -> Reasons:
     if class_of(at("scheduler")) == "noam":
         yield (
             "optimizer.lr",
@@ -47,13 +61,7 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
             "rate by scheduler.scale=FACTOR",
         )
     if class_of(at("embeddings.vectors")) == "none":
-        yield "embeddings.freeze_epochs", _NO_VECTORS
-        yield "embeddings.vectors", _NO_VECTORS
-    if class_of(at("augmentation")) == "none":
-        yield "augmentation.seed", "nothing is drawn; choose augmentation=rename or word_dropout"
-    for step in at("cleaning.steps", ()):
-        if not at(f"cleaning.use.{step}"):
-            yield f"cleaning.steps.{step}", f"this step is off; add cleaning.use.{step}=true"
+        yield from _each("embeddings", ("freeze_epochs", "vectors"), _NO_VECTORS)
     every = at("checkpoints.keep_every_n_epochs", 0)
     if -1 != (n_epochs := at("trainer.max_epochs", -1)) < every:
         reason = f"trainer.max_epochs={n_epochs} ends the run before; set one of at most {n_epochs}"
@@ -66,41 +74,55 @@ def without_effect(config: Config) -> Iterator[tuple[str, str]]:
     if not at("trainer.gradient_clip_val"):
         reason = "no gradient is clipped; add trainer.gradient_clip_val=VALUE"
         yield "trainer.gradient_clip_algorithm", reason
+
+
+def _of_data(at: Callable[..., Any]) -> Reasons:
+    if class_of(at("augmentation")) == "none":
+        yield "augmentation.seed", "nothing is drawn; choose augmentation=rename or word_dropout"
+    for step in at("cleaning.steps", ()):
+        if not at(f"cleaning.use.{step}"):
+            yield f"cleaning.steps.{step}", f"this step is off; add cleaning.use.{step}=true"
     for side in ("src", "tgt"):
         is_pieces = class_of(at(f"tokenizer.{side}")).endswith("Pieces")
         if is_pieces and (file := at(f"tokenizer.{side}.path")):
             for key in ("tokenizer.vocab_size", f"tokenizer.{side}.vocab_size"):
                 yield key, f"the pieces of {file} are taken as they are; keep one of the two"
     if isinstance(path := at("data.path"), str):
-        for name in ("url", "sha256"):
-            yield f"data.source.{name}", f"data.path={path} is read instead; keep one of the two"
+        reason = f"data.path={path} is read instead; keep one of the two"
+        yield from _each("data.source", ("url", "sha256"), reason)
     source = at("data.source", {})
     if "tests_field" in source and source["tests_field"] is None and source.get("setup_field"):
         yield "data.source.setup_field", "no test is read; add data.source.tests_field=NAME"
     # Without pairs for validation, the seed and the ratios would choose some.
     if "val" in at("split.numbers", ()) or (isinstance(path, Mapping) and "val" in path):
-        for name in ("seed", "ratios"):
-            yield f"split.{name}", "the source fixes this split; choose split=group for another"
+        reason = "the source fixes this split; choose split=group for another"
+        yield from _each("split", ("seed", "ratios"), reason)
+
+
+def _of_decoding(at: Callable[..., Any]) -> Reasons:
     if at("decoding.beam_size") == 1:
         reason = "a beam of one hypothesis has nothing to rank; add decoding.beam_size=4"
         yield "decoding.length_penalty", reason
     if at("decoding.n_samples") == 0:
-        for name in ("temperature", "top_k", "top_p", "seed"):
-            yield f"decoding.{name}", "nothing is drawn with decoding.n_samples=0"
+        reason = "nothing is drawn with decoding.n_samples=0"
+        yield from _each("decoding", ("temperature", "top_k", "top_p", "seed"), reason)
     if at("decoding.top_k") == 1:
-        for name in ("temperature", "top_p", "seed"):
-            reason = "decoding.top_k=1 leaves one token to draw; set a higher one"
-            yield f"decoding.{name}", reason
-    if "pass_at_k" in config and at("pass_at_k.n_samples") is None:
-        remedy = f"add pass_at_k.n_samples={max(at('pass_at_k.k'))}"
-        for name in ("k", "temperature", "top_p", "seed"):
-            yield f"pass_at_k.{name}", f"pass@k needs samples; {remedy}"
+        reason = "decoding.top_k=1 leaves one token to draw; set a higher one"
+        yield from _each("decoding", ("temperature", "top_p", "seed"), reason)
+
+
+def _of_evaluation(at: Callable[..., Any]) -> Reasons:
+    if at("pass_at_k") and at("pass_at_k.n_samples") is None:
+        reason = f"pass@k needs samples; add pass_at_k.n_samples={max(at('pass_at_k.k'))}"
+        yield from _each("pass_at_k", ("k", "temperature", "top_p", "seed"), reason)
     if at("attention") == []:
         yield "n_maps", "no attention map is drawn; choose attention=[cross]"
+
+
+def _of_sweep(at: Callable[..., Any]) -> Reasons:
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
-        for name in ("launcher", "sweeper"):
-            yield f"hydra.{name}", "only a sweep uses it; add -m"
+        yield from _each("hydra", ("launcher", "sweeper"), "only a sweep uses it; add -m")
     elif hydra.sweeper.get("pruner") != "median":
         reason = "only the median waits for these epochs; use hydra.sweeper.pruner=median"
         yield "hydra.sweeper.n_warmup_epochs", reason
