@@ -165,27 +165,20 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
             else f"these checkpoints have no {cfg.part} pair in common (their data: {names}): "
             "compare runs on the same data with the same split"
         )
-    runner = ProgramRunner(
-        pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
-    )
     clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
-    # The programs of a split that holds out combinations recombine known parts.
-    known, leakage = prepared.report.facts, {}
-    if not overlaps and cfg.part != "train" and known["held_out"] != COMBINATIONS:
-        leakage = {"leakage": percent(known["leakage"][cfg.part]["any"])}
-    # Baselines read as many training pairs as the run with most of them.
-    limits = [None] if "source" in cfg.data else [run.max_pairs for run in runs]
-    max_pairs = None if None in limits else max(filter(None, limits), default=None)
     facts = {
         "name": config["data"]["name"],
         "part": cfg.part,
         "n_pairs": len(pairs),
         "n_clusters": len(set(clusters)),
         "n_overlapping" if overlaps else "n_left_out": n_all - len(pairs),
-        **leakage,
+        **({} if overlaps else _leakage(prepared, cfg.part)),
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
+    # Baselines read as many training pairs as the run with most of them.
+    limits = [None] if "source" in cfg.data else [run.max_pairs for run in runs]
+    max_pairs = None if None in limits else max(filter(None, limits), default=None)
     return EvaluationData(
         split=cfg.part,
         prepared=prepared,
@@ -193,12 +186,22 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         clusters=clusters,
         validation=validation,
         training=TrainingData.of(prepared, max_pairs),
-        runner=runner,
+        runner=ProgramRunner(
+            pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
+        ),
         score=partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
         facts=facts,
         overlaps=overlaps,
         unknown=unknown,
     )
+
+
+def _leakage(prepared: Prepared, split: str) -> dict[str, str]:
+    """Return the share of pairs with a near-duplicate in train, if a split was to have none."""
+    facts = prepared.report.facts
+    if split == "train" or facts["held_out"] == COMBINATIONS:  # which recombine known parts
+        return {}
+    return {"leakage": percent(facts["leakage"][split]["any"])}
 
 
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:

@@ -5,7 +5,7 @@ The result is plain data, for training, checkpoints and the cache.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain, islice
@@ -198,7 +198,8 @@ def prepare(
     trained = {item.pair.id for item in tokenized["train"]}
     report.facts["leakage"] = splits.leakage(trained | {*map(original_id, trained)})
     report.facts["held_out"] = splits.held_out
-    report.warnings += _warnings(total, n_unparsable, pairs, prints, report)
+    report.warnings += _unexpected_pairs(total, n_unparsable, pairs, prints)
+    report.warnings += _weak_splits(report.facts, len(pairs))
     return Prepared(
         splits=tokenized,
         src_vocab=src_vocab,
@@ -248,27 +249,20 @@ def _without_target(
     return [pairs[i] for i in kept], [prints[i] for i in kept]
 
 
-def _warnings(
-    total: int,
-    n_unparsable: int,
-    pairs: Sequence[Pair],
-    prints: Sequence[Fingerprint],
-    report: DataReport,
-) -> list[str]:
-    """Return warnings about data that are probably not what the user expects.
+def _unexpected_pairs(
+    total: int, n_unparsable: int, pairs: Sequence[Pair], prints: Sequence[Fingerprint]
+) -> Iterator[str]:
+    """Yield warnings about pairs that are probably not what the user expects.
 
     Of `total` pairs read, the programs of `n_unparsable` do not parse; `pairs` are the cleaned
-    ones. The report has the sizes of the splits.
+    ones.
     """
-    found = []
     if 2 * n_unparsable > total:
-        found.append(
-            f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: {IS_IT_CODE}"
-        )
+        yield f"{n_unparsable:,} of {total:,} programs do not parse and are dropped: {IS_IT_CODE}"
     errors = [error for pair in pairs[:N_COMPILED] if (error := compile_error(pair.code))]
     if 2 * len(errors) > (n := len(pairs[:N_COMPILED])):
         reasons = [error.msg if isinstance(error, SyntaxError) else str(error) for error in errors]
-        found.append(
+        yield (
             f"{len(errors):,} of the first {n:,} programs parse but do not compile "
             f"({Counter(reasons).most_common(1)[0][0]}): is the rest of each, as its first line, "
             "in another field?"
@@ -278,21 +272,25 @@ def _warnings(
         programs[pair.description].add(print_.renamed)
     n_shared = sum(len(programs[pair.description]) > 1 for pair in pairs)
     if 2 * n_shared > len(pairs):
-        found.append(
+        yield (
             f"{n_shared:,} of {len(pairs):,} pairs have a description that other programs have "
             "too: a model cannot know which program is wanted; check the field of the description"
         )
-    sizes = {"validation": report.facts["sizes"]["val"], "test": report.facts["sizes"]["test"]}
-    too_long = dict(zip(sizes, map(report.facts["over_max_len"].get, SPLITS[1:]), strict=True))
+
+
+def _weak_splits(facts: Mapping[str, Any], n_pairs: int) -> Iterator[str]:
+    """Yield warnings about held-out splits, by the facts of a report, that say little."""
+    sizes = {"validation": facts["sizes"]["val"], "test": facts["sizes"]["test"]}
+    too_long = dict(zip(sizes, map(facts["over_max_len"].get, SPLITS[1:]), strict=True))
     if any(too_long[split] > MAX_TOO_LONG * n for split, n in sizes.items()):
         counts = (f"{too_long[split]:,} of {n:,} {split} pairs" for split, n in sizes.items())
-        found.append(
+        yield (
             f"{' and '.join(counts)} are too long for the model: loss, perplexity, accuracy and "
             "bits per character leave them out; raise model.max_src_len or model.max_tgt_len"
         )
-    is_of_source = report.facts["held_out"] == OF_THE_SOURCE
-    if is_of_source and (share := report.facts["leakage"]["test"]["any"]) > MAX_LEAKING:
-        found.append(
+    is_of_source = facts["held_out"] == OF_THE_SOURCE
+    if is_of_source and (share := facts["leakage"]["test"]["any"]) > MAX_LEAKING:
+        yield (
             f"{round(share * sizes['test']):,} of {sizes['test']:,} test pairs have a "
             "near-duplicate in train, so their scores are too good for new descriptions; "
             "split=group splits all pairs anew and keeps near-duplicates together"
@@ -305,17 +303,16 @@ def _warnings(
         remedies = [
             "more data",
             # A share of 20 % of fewer pairs is too small as well.
-            *(["a larger share (split.ratios=[0.6,0.2,0.2])"] * (len(pairs) >= 5 * MIN_HELD_OUT)),
+            *(["a larger share (split.ratios=[0.6,0.2,0.2])"] * (n_pairs >= 5 * MIN_HELD_OUT)),
             "several splits (-m split.seed=1,2,3)",
         ]
         if is_of_source:
             remedies = ["more data", "split=group, which splits all pairs anew"]
         say = "says" if sum(small.values()) == 1 else "say"
-        found.append(
+        yield (
             f"{sizes_text} {say} little: a pass rate of 50 % on {counted(n, 'pair')} has a 95 % "
             f"interval of ±{margin:.0f} points; take {', '.join(remedies[:-1])} or {remedies[-1]}"
         )
-    return found
 
 
 def _vocab(tokenizer: Tokenizer, sentences: Sequence[list[str]], min_freq: int) -> Vocab:
