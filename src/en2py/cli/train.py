@@ -131,43 +131,21 @@ def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
 
 
 def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
-    config, folder, started = run.config, run.folder, time.monotonic()
-    if not run_folder.in_sweep():
-        print_choices(run.choices, run.overrides)
-    if config.get("show_config"):
-        print_config(config)
-    from_cache = build.is_prepared(config)
-    prepared = build.prepare_data(config)
-    if not run_folder.in_sweep():
-        print_data(prepared.report.to_dict(), from_cache)
-    log_warnings([*prepared.report.warnings, *build.unused_limit(prepared, config["batch"])])
-    build.check_lengths(prepared, config["model"])
-    if is_rank_zero():
-        run.write_inputs(prepared)
-
-    metadata = checkpoint_metadata(config, run.choices, prepared, run.name)
-    module = build.new_module(config, prepared, metadata)
+    """Return the result of a run; one without figures if it is pruned, or of another rank."""
+    config, started = run.config, time.monotonic()
+    prepared = _prepare(run)
+    module = build.new_module(
+        config, prepared, checkpoint_metadata(config, run.choices, prepared, run.name)
+    )
     datamodule = build.datamodule(config, prepared, module.neighbours)
-    resumed, path = find_checkpoint(folder, run.checkpoint, config["ckpt_path"])
-    if resumed is not None:
-        check_same_data(resumed, prepared)
-        datamodule.resume_from(resumed)
-        log.info(f"resuming from {path} (step {resumed['global_step']:,})")
-    elif run.initial is not None:
-        lines = copy_weights(run.initial, module)
-        if (vectors := run.choices["embeddings"]) != "none":
-            lines.append(f"  instead of vectors of embeddings={vectors}, where a table was copied")
-        log.info("\n".join(lines))
-        if is_rank_zero():
-            _warn_of_known_pairs(config, prepared)
+    path, step = _resume_or_copy_weights(run, prepared, module, datamodule)
 
-    until = resumed["global_step"] if resumed else None
-    loggers: list[Any] = [MetricsFile(folder / "metrics.csv", until)]
+    loggers: list[Any] = [MetricsFile(run.folder / "metrics.csv", step)]
     if is_rank_zero():
         loggers += training_loggers(run, sum(p.numel() for p in module.model.parameters()))
     build.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
-    trainer = build.trainer(config, folder, loggers, pruning)
+    trainer = build.trainer(config, run.folder, loggers, pruning)
     log.info(build.describe(module, trainer))
     warn_of_busy_cores(trainer.strategy.root_device)
     pl.seed_everything(config["seed"], verbose=False)
@@ -193,6 +171,44 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
         discard_training_state(best_file.parent)
     _print_end(run, result, scores, best_file)
     return result
+
+
+def _prepare(run: run_folder.Run) -> Prepared:
+    """Return the data of a run; print what is known before training."""
+    config = run.config
+    if not run_folder.in_sweep():
+        print_choices(run.choices, run.overrides)
+    if config.get("show_config"):
+        print_config(config)
+    from_cache = build.is_prepared(config)
+    prepared = build.prepare_data(config)
+    if not run_folder.in_sweep():
+        print_data(prepared.report.to_dict(), from_cache)
+    log_warnings([*prepared.report.warnings, *build.unused_limit(prepared, config["batch"])])
+    build.check_lengths(prepared, config["model"])
+    if is_rank_zero():
+        run.write_inputs(prepared)
+    return prepared
+
+
+def _resume_or_copy_weights(
+    run: run_folder.Run, prepared: Prepared, module: Seq2SeqModule, datamodule: PairDataModule
+) -> tuple[str | None, int | None]:
+    """Return the checkpoint that training resumes from, and its step; else copy `init_from`."""
+    resumed, path = find_checkpoint(run.folder, run.checkpoint, run.config["ckpt_path"])
+    if resumed is not None:
+        check_same_data(resumed, prepared)
+        datamodule.resume_from(resumed)
+        log.info(f"resuming from {path} (step {resumed['global_step']:,})")
+        return path, resumed["global_step"]
+    if run.initial is not None:
+        lines = copy_weights(run.initial, module)
+        if (vectors := run.choices["embeddings"]) != "none":
+            lines.append(f"  instead of vectors of embeddings={vectors}, where a table was copied")
+        log.info("\n".join(lines))
+        if is_rank_zero():
+            _warn_of_known_pairs(run.config, prepared)
+    return None, None
 
 
 def pruning_callback(run: str) -> list[PruneTrial]:
