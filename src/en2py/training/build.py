@@ -401,34 +401,6 @@ def trainer(
     The first logger writes `metrics.csv`. More callbacks than those of the config are no part of
     the run's name.
     """
-    saves = config["checkpoints"]
-    files = folder / "checkpoints"
-    configured = {name: make(part) for name, part in config["callbacks"].items() if part}
-    throughput = Throughput()
-    callbacks: list[Callback] = [
-        RestoredState(configured),
-        SeedEachBatch(config["seed"]),
-        GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
-        StepMetrics(),
-        throughput,
-        TrainingProgress(throughput),
-        *configured.values(),
-        *more_callbacks,
-        BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
-    ]
-    if saves["keep_every_n_epochs"]:
-        callbacks.append(
-            ModelCheckpoint(
-                files,
-                filename="epoch{epoch:03d}",
-                auto_insert_metric_name=False,
-                save_top_k=-1,
-                every_n_epochs=saves["keep_every_n_epochs"],
-                save_on_train_epoch_end=True,
-            )
-        )
-    # Last, for a resumed run starts after the epoch that it saved.
-    last = LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"])
     # Lightning sets these two for the process, which may do other runs of a sweep.
     settings = {"deterministic": False, "benchmark": False, **config["trainer"]}
     if settings.get("devices") == -1:  # Lightning refuses it for CPUs
@@ -437,7 +409,7 @@ def trainer(
     max_time = settings.pop("max_time", None)
     try:
         built: pl.Trainer = make(settings)(
-            callbacks=[*callbacks, last, TrainingTime(max_time)],
+            callbacks=[*_callbacks(config, folder, more_callbacks), TrainingTime(max_time)],
             logger=loggers,
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,
@@ -450,6 +422,39 @@ def trainer(
             f"trainer.precision={settings['precision']} needs a GPU: use bf16-mixed or 32-true"
         )
     return built
+
+
+def _callbacks(config: Config, folder: Path, more: Sequence[Callback]) -> list[Callback]:
+    """Return the callbacks of a run in the order in which they act; `last.ckpt` is written last."""
+    configured = {name: make(part) for name, part in config["callbacks"].items() if part}
+    throughput = Throughput()
+    saves, files = config["checkpoints"], folder / "checkpoints"
+    of_epochs: list[Callback] = []
+    if saves["keep_every_n_epochs"]:
+        of_epochs.append(
+            ModelCheckpoint(
+                files,
+                filename="epoch{epoch:03d}",
+                auto_insert_metric_name=False,
+                save_top_k=-1,
+                every_n_epochs=saves["keep_every_n_epochs"],
+                save_on_train_epoch_end=True,
+            )
+        )
+    return [
+        RestoredState(configured),
+        SeedEachBatch(config["seed"]),
+        GradientGuard(config["faults"]["skip_batches"], config["faults"]["spike"]),
+        StepMetrics(),
+        throughput,
+        TrainingProgress(throughput),
+        *configured.values(),
+        *more,
+        BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
+        *of_epochs,
+        # Last, for a resumed run starts after the epoch that it saved.
+        LastCheckpoint(files / "last.ckpt", saves["every_n_minutes"], saves["every_n_steps"]),
+    ]
 
 
 def precision(wanted: str, accelerator: str = "auto") -> Any:

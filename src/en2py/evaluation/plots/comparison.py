@@ -105,30 +105,22 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
     the other settings that were run with every value, so that no value is favoured. None if no two
     rows with the metric differ in this setting alone.
     """
-    how = metric(name)
-    found: dict[tuple[tuple[str, str], ...], dict[str, list[float]]] = {}  # by the other settings
-    for row in rows:
-        figure = figure_of(row, name)
-        if setting in row.settings and figure is not None and math.isfinite(figure.value):
-            others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
-            own = found.setdefault(others, {}).setdefault(row.settings[setting], [])
-            own.append(figure.value * how.scale)  # several, of a repeated run
-    lines = {o: {value: fmean(own) for value, own in line.items()} for o, line in found.items()}
-    if max(map(len, lines.values()), default=0) < 2:
+    how, lines = metric(name), _lines_by_setting(rows, setting, name)
+    if max(map(len, lines), default=0) < 2:
         return None
-    values = list(dict.fromkeys(value for line in lines.values() for value in line))
+    values = list(dict.fromkeys(value for line in lines for value in line))
     with contextlib.suppress(ValueError):  # not all are numbers
         values.sort(key=float)
     picture, axes = _figure(f"{how.headline} by {setting}", 232, left=_LEFT, bottom=44)
-    for _, line in sorted(lines.items()):
+    for line in lines:
         places = [i for i, value in enumerate(values) if value in line]
         heights = [line[values[i]] for i in places]
         axes.plot(places, heights, color=NEUTRAL, lw=1, alpha=0.7, marker="o", ms=3.5)
-    complete = [line for line in lines.values() if len(line) == len(values)]
+    complete = [line for line in lines if len(line) == len(values)]
     means = [fmean(line[value] for line in complete) for value in values] if complete else []
     axes.plot(range(len(means)), means, color=PALETTE[0], lw=2, marker="o", ms=9)
     texts = [how.write(mean / how.scale) for mean in means]
-    axes.set_ylim(*_padded([height for line in lines.values() for height in line.values()], 0.2))
+    axes.set_ylim(*_padded([height for line in lines for height in line.values()], 0.2))
     axes.set_xlim(-0.5, len(values) - 0.5)
     length = int((_WIDTH - _LEFT - _MARGIN) / len(values) / _CHAR)
     names = [visible(shortened(value, length)) for value in values]
@@ -138,6 +130,19 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
     axes.grid(visible=False, axis="x")
     shown = "; ".join(f"{value} {text}" for value, text in zip(values, texts, strict=False))
     return Picture(picture, f"{how.head} by {setting}. {shown or 'No combination is complete'}")
+
+
+def _lines_by_setting(rows: Sequence[ResultRow], setting: str, name: str) -> list[dict[str, float]]:
+    """Return, for all combinations of the other settings, a metric by the value of one setting."""
+    scale = metric(name).scale
+    found: dict[tuple[tuple[str, str], ...], dict[str, list[float]]] = {}  # by the other settings
+    for row in rows:
+        figure = figure_of(row, name)
+        if setting in row.settings and figure is not None and math.isfinite(figure.value):
+            others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
+            own = found.setdefault(others, {}).setdefault(row.settings[setting], [])
+            own.append(figure.value * scale)  # several, of a repeated run
+    return [{value: fmean(own) for value, own in line.items()} for line in found.values()]
 
 
 def _draw_dots(
