@@ -271,20 +271,9 @@ def _row(
     clusters: Sequence[Hashable],
     has_other_machines: bool,
 ) -> ResultRow:
-    first, both = own[0], [*own, *reference]
+    first = own[0]
     tested = _shared([run.values for run in own])
     validated = _shared([run.validation for run in own])
-    excluded = {key for run in own for key in run.not_comparable}
-    differences = {
-        key: _difference(key, own, reference, clusters)
-        for key in _shared([run.values for run in both])
-        if reference and key not in excluded
-    } | {
-        f"val/{key}": difference_by_seed(_validation(key, own), _validation(key, reference))
-        for key in _shared([run.validation for run in both])
-        if reference and key not in excluded
-    }
-    has_other_pairs = any(run.has_other_pairs for run in own)
     buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
     settings = {key: setting(first.settings, key) for key in varied if first.kind == MODEL}
     notes = [note for run in own for note in run.notes]
@@ -301,18 +290,14 @@ def _row(
         runs=[run.name for run in own if run.kind == MODEL],
         figures={key: _estimate(key, own, clusters) for key in tested},
         validation={key: _over_seeds(_validation(key, own)) for key in validated},
-        differences={
-            key: replace(found, is_significant=found.is_significant and not has_other_pairs)
-            for key, found in differences.items()
-            if found is not None
-        },
+        differences=_differences(own, reference, clusters) if reference else {},
         failures=dict(first.failures),
         groups={
             bucket: _mean_of([run.groups[bucket] for run in own if bucket in run.groups])
             for bucket in buckets
         },
         notes=list(dict.fromkeys(notes)),
-        has_other_pairs=has_other_pairs,
+        has_other_pairs=any(run.has_other_pairs for run in own),
     )
 
 
@@ -381,6 +366,26 @@ def _over_seeds(values: BySeed) -> Estimate:
 
 def _known_seeds(values: BySeed) -> dict[str, float]:
     return {str(seed): value for seed, value in values.items() if seed is not None}
+
+
+def _differences(
+    own: Sequence[RunMetrics], reference: Sequence[RunMetrics], clusters: Sequence[Hashable]
+) -> dict[str, Difference]:
+    """Compare the metrics that two configurations share; on other pairs none is significant."""
+    both = [*own, *reference]
+    excluded = {key for run in own for key in run.not_comparable}
+    tested = [key for key in _shared([run.values for run in both]) if key not in excluded]
+    validated = [key for key in _shared([run.validation for run in both]) if key not in excluded]
+    found = {key: _difference(key, own, reference, clusters) for key in tested} | {
+        f"val/{key}": difference_by_seed(_validation(key, own), _validation(key, reference))
+        for key in validated
+    }
+    has_other_pairs = any(run.has_other_pairs for run in own)
+    return {
+        key: replace(difference, is_significant=difference.is_significant and not has_other_pairs)
+        for key, difference in found.items()
+        if difference is not None
+    }
 
 
 def _difference(
