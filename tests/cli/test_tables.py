@@ -4,13 +4,7 @@ from typing import Any
 
 import pytest
 
-from en2py.cli.tables import (
-    log_fields,
-    log_warnings,
-    print_choices,
-    print_result,
-    print_samples,
-)
+from en2py.cli.tables import log_fields, log_warnings, print_choices, print_result, print_samples
 from en2py.console import configure_logging
 from en2py.training.run_folder import SWEEP_ID
 

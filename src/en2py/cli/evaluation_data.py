@@ -31,12 +31,7 @@ from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
-from en2py.evaluation.scores import (
-    EvaluationRow,
-    TrainingData,
-    originals,
-    score_programs,
-)
+from en2py.evaluation.scores import EvaluationRow, TrainingData, originals, score_programs
 from en2py.training import build
 from en2py.training.initial_data import initial_data, n_known_to_initial_weights
 

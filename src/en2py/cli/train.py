@@ -68,12 +68,7 @@ from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory
 from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.signals import exit_with_parent, handle_signals
-from en2py.training.testing import (
-    draw_attention,
-    generate_programs,
-    predictions_key,
-    token_tables,
-)
+from en2py.training.testing import draw_attention, generate_programs, predictions_key, token_tables
 
 log = logging.getLogger(__name__)
 

@@ -16,15 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config import contradictions
 from en2py.config.argument_types import argument_types, required_keywords
-from en2py.config.composition import (
-    CONF,
-    READ,
-    WRITTEN,
-    default_options,
-    leaves,
-    nodes,
-    typed,
-)
+from en2py.config.composition import CONF, READ, WRITTEN, default_options, leaves, nodes, typed
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import allow_packages, check_allowed, definition
 from en2py.config.messages import is_of_training, not_evaluated, unknown_key

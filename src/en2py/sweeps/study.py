@@ -32,12 +32,7 @@ from en2py.evaluation.aggregation import (
 )
 from en2py.evaluation.metrics.registry import SWEEP, figure_of, listed, metric
 from en2py.evaluation.report import write_report
-from en2py.evaluation.report.summary import (
-    best_if_significant,
-    notes_of,
-    ranked_by,
-    summarize,
-)
+from en2py.evaluation.report.summary import best_if_significant, notes_of, ranked_by, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import MODEL, Results
 from en2py.sweeps.plan import planned_axes, planned_order, read_plans, sweeps_by_size

@@ -19,13 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import choices_of, escape
 from en2py.config.overrides import task_overrides
-from en2py.config.run_name import (
-    archive_folder,
-    config_digest,
-    has_digest,
-    is_archived,
-    run_name,
-)
+from en2py.config.run_name import archive_folder, config_digest, has_digest, is_archived, run_name
 from en2py.data.files import make_folder, read_csv, write_atomically
 from en2py.errors import UserError
 

@@ -12,15 +12,7 @@ from random import Random
 from en2py.data.sources.tasks.families import draw_task
 from en2py.data.sources.tasks.inputs import draw_argument
 from en2py.data.sources.tasks.tables import table
-from en2py.data.sources.tasks.task import (
-    FUNCTION,
-    HELPERS,
-    PROGRAM,
-    Task,
-    either,
-    fill,
-    function,
-)
+from en2py.data.sources.tasks.task import FUNCTION, HELPERS, PROGRAM, Task, either, fill, function
 
 FOUND = re.compile(r"\[(find|get|compute|calculate)\] ")
 
