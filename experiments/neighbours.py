@@ -142,7 +142,7 @@ def main() -> None:
         )
     start, sides = build.word_vectors(config, prepared), (prepared.src_vocab, prepared.tgt_vocab)
     show("before training", start, *sides, options.words)
-    own = Vocab.from_dict(stored["src_vocab"]), Vocab.from_dict(stored["tgt_vocab"])
+    own = Vocab(**stored["src_vocab"]), Vocab(**stored["tgt_vocab"])
     show("after training", learned(checkpoint["state_dict"], *own), *own, options.words)
 
 

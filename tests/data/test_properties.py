@@ -236,7 +236,7 @@ def _like(prepared: Prepared) -> Prepared:
 @given(st.lists(st.lists(TEXT, max_size=6), max_size=6), st.integers(1, 3))
 def test_a_vocabulary_decodes_what_it_encodes(sentences, min_freq) -> None:
     vocab = Vocab.build(sentences, min_freq)
-    again = Vocab.from_dict(json.loads(json.dumps(vocab.to_dict())))
+    again = Vocab(**json.loads(json.dumps(vocab.to_dict())))
     assert again.tokens == vocab.tokens and again.counts == vocab.counts
     for sentence in sentences:
         known = [t if t in vocab and t not in SPECIAL_TOKENS else "<unk>" for t in sentence]

@@ -227,8 +227,8 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
             known[key] = build.prepare_data(config)
         prepared = dataclasses.replace(
             known[key],
-            src_vocab=Vocab.from_dict(metadata["src_vocab"]),
-            tgt_vocab=Vocab.from_dict(metadata["tgt_vocab"]),
+            src_vocab=Vocab(**metadata["src_vocab"]),
+            tgt_vocab=Vocab(**metadata["tgt_vocab"]),
         )
         runs.append(CheckpointRun(path, file_digest(path), checkpoint, config, prepared))
     return runs

@@ -105,8 +105,8 @@ class Prepared:
         items = map(TokenizedPair, pairs, *sides)
         return cls(
             splits={name: list(islice(items, n)) for name, n in record["sizes"].items()},
-            src_vocab=Vocab.from_dict(record["src_vocab"]),
-            tgt_vocab=Vocab.from_dict(record["tgt_vocab"]),
+            src_vocab=Vocab(**record["src_vocab"]),
+            tgt_vocab=Vocab(**record["tgt_vocab"]),
             src_state=record["src_state"],
             tgt_state=record["tgt_state"],
             report=DataReport.from_dict(record["report"]),

@@ -66,13 +66,8 @@ class Vocab:
         return tokens
 
     def to_dict(self) -> dict[str, list[str] | list[int]]:
-        """Return plain containers, for a checkpoint or a JSON file."""
+        """Return the arguments that create it, for a checkpoint or a JSON file."""
         return {"tokens": list(self.tokens), "counts": list(self.counts)}
-
-    @classmethod
-    def from_dict(cls, record: dict[str, list]) -> "Vocab":  # type: ignore[type-arg]
-        """Create from `to_dict`."""
-        return cls(record["tokens"], record["counts"])
 
 
 BITS_PER_BYTE = 8

@@ -255,7 +255,7 @@ def module_of(
         UserError: If the data of its neighbours are missing.
     """
     metadata = checkpoint["en2py"]
-    src_vocab, tgt_vocab = (Vocab.from_dict(metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
+    src_vocab, tgt_vocab = (Vocab(**metadata[f"{side}_vocab"]) for side in ("src", "tgt"))
     module = _module_of_config(metadata["config"], src_vocab, tgt_vocab, metadata)
     module.load_state_dict(checkpoint["state_dict"])
     if (config := metadata["config"]).get("neighbours"):

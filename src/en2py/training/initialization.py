@@ -34,7 +34,7 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
     source: Mapping[str, Tensor] = checkpoint["state_dict"]
     stored = checkpoint["en2py"]
     vocabs = {
-        side: (Vocab.from_dict(stored[f"{side}_vocab"]), getattr(module, f"{side}_vocab"))
+        side: (Vocab(**stored[f"{side}_vocab"]), getattr(module, f"{side}_vocab"))
         for side in ("src", "tgt")
     }
     skipped, n_copied = [], 0

@@ -127,13 +127,7 @@ class TokenMetrics(Metric):
         self.unk_id = vocab.unk_id
         self.register_buffer("_classes", F.one_hot(classes, len(TOKEN_CLASSES)), persistent=False)
 
-    def update(
-        self,
-        scores: TokenScores,
-        *,
-        n_characters: int,
-        spelling_bits: int = 0,
-    ) -> None:
+    def update(self, scores: TokenScores, *, n_characters: int, spelling_bits: int = 0) -> None:
         """Add a batch.
 
         Args:
