@@ -7,6 +7,7 @@ untrusted file can be damaged or wrong, but it cannot run code.
 import hashlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from en2py.config.composition import DATA_FILES, Config, leaves
+from en2py.config.composition import DATA_FILES, Config, leaves, mapped
 from en2py.config.run_name import with_current_names
 from en2py.data.files import atomic_file, disk_full, file_digest, is_disk_full
 from en2py.data.prepare import Prepared
@@ -222,31 +223,29 @@ def locate_data(
         UserError: If there is no file.
     """
 
-    def located(value: Any, is_path: bool = False, option: str = "FILE", key: str = "") -> Any:
-        if isinstance(value, Mapping):
-            return {
-                name: located(
-                    item,
-                    is_path or name in DATA_FILES,
-                    f"{{{name}:FILE}}" if key == "sources" else option,
-                    name,
-                )
-                for name, item in value.items()
-            }
-        if isinstance(value, list):
-            return [located(item, is_path, option, key) for item in value]
-        if not isinstance(value, str) or not is_path:
-            return value
-        absolute, sha256 = files.get(value, ("", ""))
-        found = [path for path in (value, absolute) if path and Path(path).expanduser().exists()]
-        same = [path for path in found if file_digest(Path(path).expanduser()) == sha256]
+    def present(option: str, path: str) -> str:
+        absolute, sha256 = files.get(path, ("", ""))
+        found = [place for place in (path, absolute) if place and Path(place).expanduser().exists()]
+        same = [place for place in found if file_digest(Path(place).expanduser()) == sha256]
         if not found:
-            before = f", which was {absolute}" if absolute not in ("", value) else ""
+            before = f", which was {absolute}" if absolute not in ("", path) else ""
             raise UserError(
-                f"{value} does not exist: it is the training data of '{checkpoint}'{before}; "
+                f"{path} does not exist: it is the training data of '{checkpoint}'{before}; "
                 f"{remedy or f'data.path={option} names its present place'}"
             )
         return (same or found)[0]
+
+    def located(section: Any, option: str = "FILE", are_sources: bool = False) -> Any:
+        if not isinstance(section, Mapping):
+            return section
+        found = {}
+        for name, value in section.items():
+            own = f"{{{name}:FILE}}" if are_sources else option
+            if name in DATA_FILES:  # a file, several, or one per split
+                found[name] = mapped(value, partial(present, own))
+            else:
+                found[name] = located(value, own, are_sources=name == "sources")
+        return found
 
     data: dict[str, Any] = located(config["data"])
     return data
