@@ -248,7 +248,6 @@ def score_baselines(
     If a learned one is among them, those that a model has to beat are scored on validation too,
     which selects the best of them. One without a program is reported if the user named it.
     """
-    everything = data.prepared.pairs(data.split)
     selects = data.split != "val" and any(sections.get(name) for name in LEARNED)
     validator = ProgramRunner(
         data.prepared.pairs("val") if selects else [],
@@ -263,31 +262,41 @@ def score_baselines(
         if data.split == "train" and name in FINDERS:
             log.info(f"part=train: {name} would find the program of each pair, so it has no row")
             continue
-        validated = validator.pairs if name in RIVALS else []
-        with progress_bar(f"baseline {name}"):
-            settings: Any = OmegaConf.to_container(section, resolve=True)
-            programs = baseline_programs(
-                make(section), settings, data.training, [*everything, *validated], data.runner
-            )
-        by_id = dict(zip((pair.id for pair in everything), programs, strict=False))
-        candidates = [[text] if (text := by_id[pair.id]) else [] for pair in data.pairs]
-        n, total = sum(map(bool, candidates)), len(candidates)
-        if not n:
-            if is_named:
-                log.info(f"{name} has a program for none of the pairs, so it has no row")
-            continue
-        row = data.score(name, candidates, data.runner, data.training, kind=BASELINE)
-        validation: Tables = {}
-        if validated:
-            own = [[text] for text in programs[len(everything) :]]
-            tables = data.score(name, own, validator, data.training, kind=BASELINE).tables
-            validation = {key: tables[key] for key in SELECTING if key in tables}
-        notes = [f"{name}: {ABOUT[name].format(**settings)}"] if name in ABOUT else []
-        if data.overlaps:
-            notes.append(
-                f"baselines read the training split of {data.facts['name']}, not that of the models"
-            )
-        if n < total:
-            notes.append(f"has a program for {n:,} of {total:,} pairs and is scored on these")
-        rows.append(dataclasses.replace(row, notes=notes, validation=validation))
+        row = _score_baseline(name, section, data, validator)
+        if row is not None:
+            rows.append(row)
+        elif is_named:
+            log.info(f"{name} has a program for none of the pairs, so it has no row")
     return rows
+
+
+def _score_baseline(
+    name: str, section: Mapping[str, Any], data: EvaluationData, validator: ProgramRunner
+) -> EvaluationRow | None:
+    """Score a baseline, a rival of models on the validator's pairs too; None without a program."""
+    everything = data.prepared.pairs(data.split)
+    validated = validator.pairs if name in RIVALS else []
+    with progress_bar(f"baseline {name}"):
+        settings: Any = OmegaConf.to_container(section, resolve=True)
+        programs = baseline_programs(
+            make(section), settings, data.training, [*everything, *validated], data.runner
+        )
+    by_id = dict(zip((pair.id for pair in everything), programs, strict=False))
+    candidates = [[text] if (text := by_id[pair.id]) else [] for pair in data.pairs]
+    n, total = sum(map(bool, candidates)), len(candidates)
+    if not n:
+        return None
+    row = data.score(name, candidates, data.runner, data.training, kind=BASELINE)
+    validation: Tables = {}
+    if validated:
+        own = [[text] for text in programs[len(everything) :]]
+        tables = data.score(name, own, validator, data.training, kind=BASELINE).tables
+        validation = {key: tables[key] for key in SELECTING if key in tables}
+    notes = [f"{name}: {ABOUT[name].format(**settings)}"] if name in ABOUT else []
+    if data.overlaps:
+        notes.append(
+            f"baselines read the training split of {data.facts['name']}, not that of the models"
+        )
+    if n < total:
+        notes.append(f"has a program for {n:,} of {total:,} pairs and is scored on these")
+    return dataclasses.replace(row, notes=notes, validation=validation)
