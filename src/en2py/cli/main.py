@@ -35,7 +35,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from en2py.cli.overrides import parse
+from en2py.cli.overrides import CommandLine, parse
 from en2py.config.composition import CONF, compose_config, job_of
 from en2py.config.messages import exit_code, user_message
 from en2py.config.overrides import task_overrides, unquoted
@@ -97,26 +97,7 @@ def command(
                 page = compose_config(config_name, [*overrides, page]).hydra.help.template
                 print(as_installed(str(page)))
                 return 0
-            sys.argv += line.options + overrides
-            folder = _check_sweep(config_name, overrides) if line.is_sweep else None
-            if folder is not None:
-                run_folder.begin_sweep()
-            job: Any = functools.partial(_run, main, config_name, in_words)
-            job.__module__ = config_name  # the name of the job
-            # An absolute path: the program may be started from another folder.
-            run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
-            code = 0
-            try:
-                run(job)()
-            finally:
-                if config_name == "train" and folder is not None and folder.is_dir():
-                    code = status.print_summary(folder)
-            if config_name == "train" and line.prints_config:  # Hydra has printed it
-                from en2py.config.validation import validate
-
-                with job_of(compose_config(config_name, overrides)) as cfg:
-                    validate(cfg, config_name)
-            return code
+            return _start(main, line, in_words)
     except KeyboardInterrupt:
         return _interrupted(given, 130)
     except BrokenPipeError:  # `| head` closed stdout
@@ -134,6 +115,33 @@ def command(
         if message is None:
             raise
         return refuse(in_words(message), exit_code(error))
+
+
+def _start(
+    main: Callable[[DictConfig], Any], line: CommandLine, in_words: Callable[[str], str]
+) -> int:
+    """Start Hydra with a command line, and print the summary of a sweep; return the exit code."""
+    config_name, overrides = line.config_name, line.overrides
+    sys.argv += line.options + overrides
+    folder = _check_sweep(config_name, overrides) if line.is_sweep else None
+    if folder is not None:
+        run_folder.begin_sweep()
+    job: Any = functools.partial(_run, main, config_name, in_words)
+    job.__module__ = config_name  # the name of the job
+    # An absolute path: the program may be started from another folder.
+    run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+    code = 0
+    try:
+        run(job)()
+    finally:
+        if config_name == "train" and folder is not None and folder.is_dir():
+            code = status.print_summary(folder)
+    if config_name == "train" and line.prints_config:  # Hydra has printed it
+        from en2py.config.validation import validate
+
+        with job_of(compose_config(config_name, overrides)) as cfg:
+            validate(cfg, config_name)
+    return code
 
 
 def refuse(reason: str, code: int = 2) -> int:
