@@ -28,7 +28,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa:
 from en2py.config.composition import choices_of, compose_config, without_hydra  # noqa: E402
 from en2py.config.run_name import run_name, settings  # noqa: E402
 from en2py.config.validation import resolved  # noqa: E402
-from en2py.sweeps.study import FACTS, TYPED  # noqa: E402
+from en2py.sweeps.stored_runs import FACTS, TYPED  # noqa: E402
 from en2py.sweeps.sweeper import combinations  # noqa: E402
 
 METRICS = ("val/", "train/", "test/", "gap/")

@@ -17,7 +17,8 @@ from en2py.errors import UserError
 from en2py.evaluation.metrics.registry import metric
 from en2py.evaluation.plots.comparison import difference_plot
 from en2py.evaluation.results import Difference, ResultRow, Results
-from en2py.sweeps.study import read_study, results_of
+from en2py.sweeps.stored_runs import read_study
+from en2py.sweeps.study import results_of
 
 RESULTS = Path(__file__).resolve().parent / "results"
 RANKED_BY = "val/bpc"

@@ -36,7 +36,7 @@ from en2py.evaluation.baselines.ranker import FEATURES
 from en2py.evaluation.baselines.votes import Agreement
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.models.embeddings import Vectors
-from en2py.sweeps.study import FACTS, TYPED
+from en2py.sweeps.stored_runs import FACTS, TYPED
 
 HERE = ROOT / "experiments"
 README = (HERE / "README.md").read_text(encoding="utf-8")

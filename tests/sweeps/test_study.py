@@ -12,7 +12,8 @@ import pytest
 from en2py.cli.main import command
 from en2py.errors import UserError
 from en2py.evaluation.report.summary import best_if_significant, notes_of, summarize
-from en2py.sweeps.study import StoredRun, csv_of, read_study, results_of, summarize_study
+from en2py.sweeps.stored_runs import StoredRun, csv_of, read_study
+from en2py.sweeps.study import results_of, summarize_study
 from en2py.training import run_folder
 
 

@@ -22,7 +22,8 @@ from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
 from en2py.sweeps import plan, status
 from en2py.sweeps.status import remaining_time
-from en2py.sweeps.study import read_study, results_of
+from en2py.sweeps.stored_runs import read_study
+from en2py.sweeps.study import results_of
 from en2py.sweeps.sweeper import StudySweeper, prepare_data
 from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
