@@ -45,7 +45,7 @@ from train_throughput import SIZES, padded_loss, widened
 from en2py.config.composition import compose_config
 from en2py.data.batch import Batch
 from en2py.models.incremental import IncrementalDecoder
-from en2py.training import build
+from en2py.training import build, fitting
 from en2py.training.checkpoints import checkpoint_metadata, load_checkpoint
 from en2py.training.module import Seq2SeqModule
 
@@ -221,13 +221,13 @@ def resumed(work: Work) -> float:
         path = str(Path(root) / "third.ckpt")
         for checkpoint in (None, path):
             module, data = work.module(), build.datamodule(config, work.prepared)
-            trainer = build.trainer(config, Path(root), [], interactive=False)
+            trainer = fitting.trainer(config, Path(root), [])
             if checkpoint is None:
                 trainer.callbacks.append(SaveThird(path))
             else:
                 data.resume_from(load_checkpoint(checkpoint))
             with contextlib.redirect_stdout(io.StringIO()):
-                build.fit(trainer, module, data, checkpoint)
+                fitting.fit(trainer, module, data, checkpoint)
             weights.append([p.detach().cpu() for p in module.model.parameters()])
     return max(float((a - b).abs().max()) for a, b in zip(*weights, strict=True))
 
@@ -284,7 +284,7 @@ def by_lightning(work: Work) -> float:
     config["trainer"] |= {"limit_train_batches": n_warm + work.n_batches, "precision": "bf16-mixed"}
     clock = Clock(work, n_warm)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        trainer = build.trainer(config, Path(folder), [], interactive=False)
+        trainer = fitting.trainer(config, Path(folder), [])
         trainer.callbacks.append(clock)
         trainer.fit(work.module(), build.datamodule(config, work.prepared))
     return clock.tokens / clock.seconds

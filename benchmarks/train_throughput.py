@@ -47,7 +47,7 @@ from en2py.data.batch import Batch, collate
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import Vocab
-from en2py.training import build
+from en2py.training import build, fitting
 from en2py.training.loggers import MetricsFile
 from en2py.training.module import Seq2SeqModule
 
@@ -124,7 +124,7 @@ def by_trainer(
         )
         with tempfile.TemporaryDirectory() as folder:
             record = MetricsFile(Path(folder) / "metrics.csv", None)
-            trainer = build.trainer(config, Path(folder), [record])
+            trainer = fitting.trainer(config, Path(folder), [record])
             clock = Clock()
             trainer.callbacks.append(clock)
             with contextlib.redirect_stdout(io.StringIO()):
@@ -285,7 +285,7 @@ def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
         src_vocab=widened(prepared.src_vocab, n_src),
         tgt_vocab=widened(prepared.tgt_vocab, n_tgt),
     )
-    vocab, best = prepared.tgt_vocab, build.precision("auto")
+    vocab, best = prepared.tgt_vocab, fitting.precision("auto")
     data = build.datamodule(config, prepared)
     batches = [
         batch

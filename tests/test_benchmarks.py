@@ -1,5 +1,8 @@
-"""Scripts have a help text; the peers of the benchmarks compute what our model computes."""
+"""Scripts have a help text and call what there is; the peers compute what our model computes."""
 
+import ast
+import inspect
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -27,6 +30,28 @@ def test_script_explains_itself(script, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(script), run_name="__main__")
     assert end.value.code == 0 and capsys.readouterr().out.startswith("usage:")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_script_calls_our_functions_with_arguments_that_they_have(script, monkeypatch):
+    monkeypatch.syspath_prepend(script.parent)
+    names = runpy.run_path(str(script), run_name="imported")
+    for call in ast.walk(ast.parse(script.read_text())):
+        function = _ours(call, names)
+        keywords = {keyword.arg: keyword for keyword in getattr(call, "keywords", ())}
+        if function and None not in keywords and ast.Starred not in map(type, call.args):
+            inspect.signature(function).bind(*call.args, **keywords)  # raises a TypeError
+
+
+def _ours(call, names):
+    """Return the function of en2py that a node of a syntax tree calls, by the names of a script."""
+    if not isinstance(call, ast.Call) or not re.fullmatch(r"[\w.]+", ast.unparse(call.func)):
+        return None
+    name, *attributes = ast.unparse(call.func).split(".")
+    function = names.get(name)
+    for attribute in attributes:
+        function = getattr(function, attribute, None)
+    return function if str(getattr(function, "__module__", "")).startswith("en2py.") else None
 
 
 @pytest.mark.parametrize("peer", [Tutorial, TorchLayers, Marian])

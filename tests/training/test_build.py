@@ -14,41 +14,7 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.errors import UserError
 from en2py.models.embeddings import Vectors
 from en2py.training import build
-from en2py.training.build import check_devices, check_lengths, new_module
-
-
-@pytest.mark.parametrize(
-    ("section", "n_gpus", "message"),
-    [
-        ({"accelerator": "gpu"}, 0, "trainer.accelerator=gpu: this machine has no such device"),
-        ({"accelerator": "auto", "devices": 4}, 1, "trainer.devices=4: this machine has 1 GPU"),
-        ({"accelerator": "gpu", "devices": "0,2"}, 2, "trainer.devices=0,2: .* has 2 GPUs"),
-        ({"accelerator": "cuda", "devices": [3]}, 2, "has 2 GPUs"),
-    ],
-)
-def test_missing_devices_are_refused(
-    section: dict[str, Any], n_gpus: int, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
-    with pytest.raises(UserError, match=message):
-        check_devices(section)
-
-
-@pytest.mark.parametrize(
-    ("section", "n_gpus"),
-    [
-        ({"accelerator": "auto", "devices": 4}, 0),  # four processes on the CPU
-        ({"accelerator": "cpu", "devices": 4}, 1),
-        ({"accelerator": "auto", "devices": "auto"}, 2),
-        ({"accelerator": "gpu", "devices": -1}, 2),
-        ({"accelerator": "gpu", "devices": "2"}, 2),
-    ],
-)
-def test_present_devices_are_accepted(
-    section: dict[str, Any], n_gpus: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
-    check_devices(section)
+from en2py.training.build import check_lengths, new_module
 
 
 @pytest.mark.parametrize(("limit", "n"), [(None, 0), (2, 0), (3, 1)])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from en2py.training.build import compile_model
+from en2py.training.fitting import compile_model
 from tiny_transformer import N_SRC, N_TGT, padded_ids, transformer
 
 

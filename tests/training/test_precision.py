@@ -6,7 +6,7 @@ import torch
 from en2py.data.batch import Batch, Example, collate
 from en2py.data.vocab import Vocab
 from en2py.models.cpu_kernels import Dropout
-from en2py.training import build
+from en2py.training import fitting
 from en2py.training.losses import CrossEntropy
 from en2py.training.module import Seq2SeqModule
 from tiny_transformer import module_of
@@ -23,18 +23,18 @@ from tiny_transformer import module_of
 )
 def test_auto_is_bf16_if_the_processor_supports_it(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert build.precision("auto", "cpu") == expected
+    assert fitting.precision("auto", "cpu") == expected
 
 
 @pytest.mark.parametrize(("fast", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_auto_depends_on_the_gpu_if_there_is_one(monkeypatch, fast, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
-    assert build.precision("auto") == expected
+    assert fitting.precision("auto") == expected
 
 
 def test_explicit_precision_is_used():
-    assert build.precision("64-true") == "64-true"
+    assert fitting.precision("64-true") == "64-true"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from en2py.evaluation.scores import (
     write_predictions,
     write_samples,
 )
-from en2py.training import build
+from en2py.training import build, fitting
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.module import Search, Seq2SeqModule
 from en2py.training.run_folder import machine_of
@@ -50,7 +50,7 @@ def trainer_of(cfg: DictConfig, run: CheckpointRun) -> pl.Trainer:
     return pl.Trainer(
         accelerator=cfg.trainer.accelerator,
         devices=cfg.trainer.devices,
-        precision=build.precision(run.config["trainer"]["precision"]),
+        precision=fitting.precision(run.config["trainer"]["precision"]),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

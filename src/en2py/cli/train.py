@@ -43,7 +43,7 @@ from en2py.evaluation.scores import (
     write_samples,
 )
 from en2py.sweeps.status import print_finished
-from en2py.training import build, run_folder
+from en2py.training import build, fitting, run_folder
 from en2py.training.callbacks.pruning import PruneTrial
 from en2py.training.callbacks.throughput import training_time
 from en2py.training.checkpoints import (
@@ -83,7 +83,7 @@ def train(cfg: DictConfig) -> float:
         UserError: For a mistake in the config or in a file that it names.
     """
     run = _run_of_job(cfg)
-    build.check_devices(run.config["trainer"])
+    fitting.check_devices(run.config["trainer"])
     with handle_signals(), run.lock(), cleanup_process_group():
         stored = run_folder.read_result(run.folder)
         fresh = run_folder.starts_again(run.config["fresh"])
@@ -138,14 +138,14 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
     loggers: list[Any] = [MetricsFile(run.folder / "metrics.csv", step)]
     if is_rank_zero():
         loggers += training_loggers(run, sum(p.numel() for p in module.model.parameters()))
-    build.compile_model(module, config["compute"]["compile"])
+    fitting.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
-    trainer = build.trainer(config, run.folder, loggers, pruning)
-    log.info(build.describe(module, trainer))
+    trainer = fitting.trainer(config, run.folder, loggers, pruning)
+    log.info(fitting.describe(module, trainer))
     warn_of_busy_cores(trainer.strategy.root_device)
     pl.seed_everything(config["seed"], verbose=False)
     preparation = time.monotonic() - started
-    build.fit(trainer, module, datamodule, path)
+    fitting.fit(trainer, module, datamodule, path)
     trained = time.monotonic()
     if any(callback.reason for callback in pruning):
         reason = pruning[0].reason
