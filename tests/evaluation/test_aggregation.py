@@ -8,15 +8,8 @@ import math
 import pytest
 
 from en2py.config.run_name import settings
-from en2py.evaluation.aggregation import (
-    RunMetrics,
-    axes,
-    configurations,
-    difference_by_seed,
-    fixed,
-    make_rows,
-    reference_name,
-)
+from en2py.evaluation.aggregation import difference_by_seed, make_rows
+from en2py.evaluation.configurations import RunMetrics, axes, configurations, fixed, reference_name
 
 N = 40
 

@@ -36,15 +36,9 @@ from en2py.data.files import digest, make_folder, write_atomically
 from en2py.data.parallel import ProcessPool
 from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
-from en2py.evaluation.aggregation import (
-    RunMetrics,
-    axes,
-    fixed,
-    make_rows,
-    numbered,
-    reference_name,
-)
+from en2py.evaluation.aggregation import make_rows
 from en2py.evaluation.behaviour.cached import count_testable
+from en2py.evaluation.configurations import RunMetrics, axes, fixed, numbered, reference_name
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.program_metrics import SECONDS

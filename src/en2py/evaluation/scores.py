@@ -22,8 +22,9 @@ from en2py.data.files import digest, file_digest, write_atomically
 from en2py.data.pairs import Pair, evenly_spaced
 from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
-from en2py.evaluation.aggregation import RunMetrics, values_of
+from en2py.evaluation.aggregation import values_of
 from en2py.evaluation.baselines import SECOND_HUMAN
+from en2py.evaluation.configurations import RunMetrics
 from en2py.evaluation.execution.result import TESTS, ExecutionResult
 from en2py.evaluation.execution.runner import ProgramRunner, counts_of, failures
 from en2py.evaluation.metrics import program_metrics

@@ -18,12 +18,12 @@ from rich.filesize import decimal
 from en2py.config.run_name import setting
 from en2py.console import Column, print_table
 from en2py.data.files import csv_text, folder_size, make_folder, write_atomically
-from en2py.evaluation.aggregation import (
+from en2py.evaluation.aggregation import make_rows
+from en2py.evaluation.configurations import (
     REFERENCE,
     RunMetrics,
     axes,
     fixed,
-    make_rows,
     naming_axes,
     reference_name,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from en2py.evaluation.aggregation import unnamed_axes
+from en2py.evaluation.configurations import unnamed_axes
 from en2py.evaluation.metrics.code_tokens import TOKEN_CLASSES
 from en2py.evaluation.metrics.registry import CURVES, TABLE, figure_of, known_metrics, metric
 from en2py.evaluation.report.samples import KEY, attention_maps, sample_views

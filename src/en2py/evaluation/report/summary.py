@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from en2py.evaluation.aggregation import REFERENCE, difference_by_seed, unnamed_axes
+from en2py.evaluation.aggregation import difference_by_seed
 from en2py.evaluation.baselines import RIVALS
+from en2py.evaluation.configurations import REFERENCE, unnamed_axes
 from en2py.evaluation.metrics.registry import HEADLINES, Metric, count_of, figure_of, listed, metric
 from en2py.evaluation.results import MODEL, Difference, Estimate, ResultRow, Results
 from en2py.evaluation.statistics import detectable_difference
