@@ -797,6 +797,28 @@ def runs_of(*paths: Path) -> list[CheckpointRun]:
     return find_runs(",".join(map(str, paths)), changes)
 
 
+@pytest.mark.parametrize("tokenizer", ["tokenizer/tgt=bpe", "tokenizer=pieces"])
+def test_pairs_of_data_that_have_changed_are_in_the_tokens_of_the_run(
+    make: Make, folder: Path, tmp_path: Path, tokenizer: str
+) -> None:
+    data = tmp_path / "pairs.jsonl"
+    data.write_bytes((folder / "pairs.jsonl").read_bytes())
+    path = make(f"data.path={data}", tokenizer)
+    others = [
+        {"description": f"describe {i} keywords", "code": f"def describe(*keywords, size={i}): ..."}
+        for i in range(40)
+    ]
+    data.write_text("".join(f"{json.dumps(other)}\n" for other in others) + data.read_text())
+    (run,) = runs_of(path)
+    assert run.prepared.split_hash != run.metadata["split_hash"]
+    module, opened = run.open({"test": run.prepared.pairs("test")})
+    assert opened.prepared.splits["test"]
+    for items in (opened.prepared.splits["test"], run.prepared.splits["train"]):
+        assert [item.tgt for item in items] == [
+            module.tgt_tokenizer.tokenize(item.pair.code) for item in items
+        ]
+
+
 def test_the_first_run_of_a_study_is_that_of_its_summary(make: Make) -> None:
     files = [make(f"model.d_ff={size}", study="ordered") for size in (16, 32, 64)]
     runs = [file.parents[1] for file in files]

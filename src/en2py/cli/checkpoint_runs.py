@@ -22,7 +22,6 @@ from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, file_digest
 from en2py.data.pairs import SPLITS, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
-from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
@@ -52,7 +51,7 @@ class CheckpointRun:
         checkpoint: Its content. Tensors are mapped from the file, not read, so that all checkpoints
             of a study fit into memory.
         config: The stored config with the changes of the evaluation.
-        prepared: The data as they are prepared today, with the stored vocabularies.
+        prepared: The data as they are prepared today, in the tokens of the run.
     """
 
     path: Path
@@ -225,11 +224,7 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
         key = digest(data_key(config))
         if key not in known:
             known[key] = build.prepare_data(config)
-        prepared = dataclasses.replace(
-            known[key],
-            src_vocab=Vocab(**metadata["src_vocab"]),
-            tgt_vocab=Vocab(**metadata["tgt_vocab"]),
-        )
+        prepared = build.in_tokens_of(metadata, known[key])
         runs.append(CheckpointRun(path, file_digest(path), checkpoint, config, prepared))
     return runs
 

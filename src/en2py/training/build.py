@@ -21,7 +21,7 @@ from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import digest
 from en2py.data.neighbours import Neighbours, nearest_of_other_groups
 from en2py.data.pairs import Pair
-from en2py.data.prepare import Prepared, prepare
+from en2py.data.prepare import Prepared, TokenizedPair, prepare
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.ctranslate2 import Exported
@@ -252,7 +252,8 @@ def module_of(
         remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"
         data = locate_data(config, metadata["files"], metadata["run"], remedy)
         config = {**config, "data": data}
-        module.neighbours = neighbours(config, prepared or prepare_data(config))
+        prepared = in_tokens_of(metadata, prepared or prepare_data(config))
+        module.neighbours = neighbours(config, prepared)
     default = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(accelerator if accelerator in ("cpu", "mps") else default)
     module = module.to(device).eval()
@@ -260,6 +261,32 @@ def module_of(
     if engine != "torch":
         module.search = _exported(module, engine)
     return module
+
+
+def in_tokens_of(metadata: Mapping[str, Any], prepared: Prepared) -> Prepared:
+    """Return data in the tokens of a checkpoint, with its vocabularies.
+
+    Tokenizers that learn have learned others if the data have changed since.
+    """
+    states = metadata["src_state"], metadata["tgt_state"]
+    splits = prepared.splits
+    if digest(states) != digest([prepared.src_state, prepared.tgt_state]):
+        src, tgt = tokenizers(metadata["config"], states)
+        splits = {
+            name: [
+                TokenizedPair(p, src.tokenize(p.description), tgt.tokenize(p.code))
+                for p in prepared.pairs(name)
+            ]
+            for name in splits
+        }
+    return replace(
+        prepared,
+        splits=splits,
+        src_vocab=Vocab(**metadata["src_vocab"]),
+        tgt_vocab=Vocab(**metadata["tgt_vocab"]),
+        src_state=states[0],
+        tgt_state=states[1],
+    )
 
 
 def _exported(module: Seq2SeqModule, engine: str) -> Search:
