@@ -72,7 +72,7 @@ def test_other_vocabularies_are_compared_only_by_bits_per_character() -> None:
 
 def test_losses_over_a_vocabulary_that_is_not_known_have_a_remark() -> None:
     unknown = [stored(loss, 1, 1.0, vocab="") for loss in ("plain", "smoothed")]
-    note = "its vocabulary or that of the first row is not known: only if they are equal"
+    note = "its vocabulary or that of the reference row is not known: only if they are equal"
     (row,) = (row for row in results_of(unknown, "s").rows if row.name == "loss=smoothed")
     assert row.notes[0].startswith(note) and "val/nll" in row.differences
     (row,) = (r for r in results_of([PLAIN[0], unknown[1]], "s").rows if r.name == "loss=smoothed")
@@ -103,7 +103,7 @@ def test_row_over_other_pairs_is_noted_with_their_numbers() -> None:
     results = results_of([*PLAIN, *other], "s")
     (note,) = notes_of(results.rows)
     assert note.startswith("loss=smoothed: loss, perplexity, accuracy and bits per character leave")
-    assert "7 of validation and 0 of test, in the first row 0 and 0: evaluate.py" in note
+    assert "7 of validation and 0 of test, in the reference row 0 and 0: evaluate.py" in note
     assert "val/bpc" in results.rows[0].differences  # it is still shown
 
 
@@ -514,7 +514,7 @@ def test_rows_with_other_training_pairs_alone_are_ranked() -> None:
     more = [stored("more", seed, 1 + seed / 100, split="m", held_out="p") for seed in (1, 2, 3)]
     results = results_of([*same, *more], "s")
     assert best_if_significant(results) == "loss=more"
-    assert notes_of(results.rows) == ["loss=more: other training pairs than the first row"]
+    assert notes_of(results.rows) == ["loss=more: other training pairs than the reference row"]
 
 
 def test_rows_with_different_seeds_are_reported(

@@ -344,7 +344,7 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
     names = [name for name in row.tables if metric(name).per_token]
     ending = "so loss, perplexity and accuracy per token cannot be compared; bits per character"
     if row.tokenizer != reference.tokenizer:
-        return names, [f"other tokens of programs than those of the first row, {ending} can"]
+        return names, [f"other tokens of programs than those of the reference row, {ending} can"]
     tables = (split for own in (row, reference) for split in (own.tables, own.validation))
     has_unknown = any(counts[0] for own in tables for counts in own.get("unk_targets", ()))
     if has_unknown and set(row.vocab) != set(reference.vocab):  # their order is that of counts

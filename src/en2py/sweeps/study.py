@@ -1,8 +1,8 @@
 """Summarize the finished runs of a study in one table, from their stored results.
 
 Runs that differ only in the seed form one row: means with 95 % t-intervals, differences from the
-first row paired by seed, ranked by validation. A study is a folder of runs, or a CSV file with one
-row per run, which can be kept without the folders.
+reference row paired by seed, ranked by validation. A study is a folder of runs, or a CSV file with
+one row per run, which can be kept without the folders.
 """
 
 import logging
@@ -48,15 +48,15 @@ log = logging.getLogger(__name__)
 _REASON = 100  # characters of why a run failed, which the table of its sweep prints in full
 _SHARED = "these runs"  # label of the settings that other runs of the study do not have
 _OTHER_VOCABULARY = (
-    "another vocabulary than that of the first row, so loss, perplexity and accuracy per token "
+    "another vocabulary than that of the reference row, so loss, perplexity and accuracy per token "
     "cannot be compared; bits per character can"
 )
 _UNKNOWN_VOCABULARY = (
-    "its vocabulary or that of the first row is not known: only if they are equal, loss, "
+    "its vocabulary or that of the reference row is not known: only if they are equal, loss, "
     "perplexity and accuracy per token can be compared"
 )
-_OTHER_TRAINING = "other training pairs than the first row"
-_OTHER_PAIRS = "other validation and test pairs than the first row, so lower need not be better"
+_OTHER_TRAINING = "other training pairs than the reference row"
+_OTHER_PAIRS = "other validation and test pairs than the reference row, so lower need not be better"
 
 
 def summarize_study(
@@ -240,7 +240,7 @@ def _leaves_out_others(run: StoredRun, first: StoredRun) -> bool:
 
 
 def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
-    """Return a note if token metrics leave out other pairs than those of the first row.
+    """Return a note if token metrics leave out other pairs than those of the reference row.
 
     Equal numbers may be other pairs, if the tokens or the limits of the model are others.
     """
@@ -252,8 +252,8 @@ def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
         return []
     return [
         "loss, perplexity, accuracy and bits per character leave out pairs that are too long for "
-        f"the model, {own[0]} of validation and {own[1]} of test, in the first row {others[0]} and "
-        f"{others[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every model can read"
+        f"the model, {own[0]} of validation and {own[1]} of test, in the reference row {others[0]} "
+        f"and {others[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every model reads"
     ]
 
 

@@ -155,7 +155,7 @@ class TokenMetrics(Metric):
 
         Returns:
             Tokens, NLL and correct tokens of each pair and class, `[B, 3, C + 1]`; the last column
-            of the first row counts `<unk>` targets.
+            of the reference row counts `<unk>` targets.
         """
         classes = self._classes[scores.targets].to(self.nll.dtype)  # [N, C]
         nll, right = (part[:, None].to(classes.dtype) for part in scores[1:])
