@@ -73,6 +73,7 @@ class Work:
         self.config, choices = settings(
             [
                 "experiment=tasks",
+                "optimizer=adamw_fast",  # that of the peers
                 f"data.source.n_pairs={n_pairs}",
                 f"model={model}",
                 "model.norm=post",  # the only norm of the peers

@@ -62,7 +62,7 @@ Measurement = Callable[[], tuple[float, int]]  # trains some batches: processor 
 
 def configured(options: argparse.Namespace, size: str) -> dict[str, Any]:
     """Return the config of an ordinary run on the selected data."""
-    data = ["experiment=tasks"]
+    data = ["experiment=tasks", "optimizer=adamw_fast"]  # that of the peers
     if options.path:
         data = ["~experiment", "data=english_python", f"data.path='{options.path}'"]
     with initialize_config_dir(str(CONF), version_base="1.3"):

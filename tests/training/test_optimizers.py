@@ -14,7 +14,9 @@ ADAMW = {"lr": 0.01, "betas": (0.9, 0.98), "eps": 1e-9, "weight_decay": 0.1}
 
 
 def muon(module: nn.Module, **changes) -> Muon:
-    return Muon(module.named_parameters(), **{**ADAMW, "momentum": 0.95, **changes})
+    return Muon(
+        module.named_parameters(), **{**ADAMW, "momentum": 0.95, "iterations": 5, **changes}
+    )
 
 
 def layers() -> nn.Sequential:
@@ -41,7 +43,7 @@ def bf16(request, monkeypatch) -> bool:
 def test_orthogonalised_matrices_have_singular_values_of_about_one(bf16, shape):
     torch.manual_seed(1)
     matrices = torch.randn(3, *shape) * torch.tensor([1e-4, 1.0, 1e4])[:, None, None]
-    result = orthogonalised(matrices)
+    result = orthogonalised(matrices, 5)
     values = torch.linalg.svdvals(result)
     assert result.dtype == matrices.dtype
     assert values.min() > 0.3 and values.max() < 1.3
@@ -53,7 +55,7 @@ def test_orthogonalised_matrices_have_singular_values_of_about_one(bf16, shape):
 
 
 def test_a_matrix_of_zeros_stays_one():
-    assert torch.equal(orthogonalised(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4))
+    assert torch.equal(orthogonalised(torch.zeros(2, 3, 4), 5), torch.zeros(2, 3, 4))
 
 
 def test_matrices_are_updated_as_by_muon_of_torch(monkeypatch):
@@ -72,6 +74,22 @@ def test_matrices_are_updated_as_by_muon_of_torch(monkeypatch):
     for mine, yours, old in zip(ours, theirs, before, strict=True):
         moved = (yours.weight - old.weight).norm()
         assert (mine.weight - yours.weight).norm() < 0.05 * moved
+
+
+def test_queries_keys_and_values_are_three_matrices():
+    torch.manual_seed(0)
+    stacked = nn.ModuleDict({"qkv": nn.Linear(6, 18)})
+    apart = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+    for part, rows, bias in zip(apart, *(p.chunk(3) for p in stacked.parameters()), strict=True):
+        part.load_state_dict({"weight": rows, "bias": bias})
+    gradient = torch.randn(18, 6) * torch.tensor([1.0, 10.0, 100.0]).repeat_interleave(6)[:, None]
+    stacked["qkv"].weight.grad = gradient
+    for part, rows in zip(apart, gradient.chunk(3), strict=True):
+        part.weight.grad = rows
+    muon(stacked).step()
+    muon(apart).step()
+    together = torch.cat([part.weight for part in apart])
+    torch.testing.assert_close(stacked["qkv"].weight, together)
 
 
 def test_all_else_is_updated_as_by_adamw():

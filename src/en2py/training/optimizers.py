@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from en2py.models.cpu_kernels import multiplies_bf16_fast
 
-_COEFFICIENTS = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # of Jordan et al. (2024): singular values tend to 0.7-1.2
-_STEPS = 5
+# Of Jordan et al. (2024): small singular values grow fastest, all tend to 0.7 to 1.2.
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _OUTSIDE = ("embedding", "projection")  # tables, whose rows are learned one by one: AdamW
 
 
@@ -34,6 +31,7 @@ class Muon(Optimizer):
         named_parameters: Those of a module, with their names.
         lr: Learning rate.
         momentum: Of Muon, with Nesterov's look-ahead.
+        iterations: Of Newton and Schulz; more bring the singular values nearer to each other.
         betas: Of AdamW.
         eps: Of AdamW.
         weight_decay: Decoupled, times the learning rate.
@@ -45,6 +43,7 @@ class Muon(Optimizer):
         named_parameters: Iterable[tuple[str, nn.Parameter]],
         lr: float,
         momentum: float,
+        iterations: PositiveInt,
         betas: tuple[float, float],
         eps: float,
         weight_decay: float,
@@ -58,7 +57,7 @@ class Muon(Optimizer):
         self._adamw = AdamW(
             others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
         )
-        group = {"params": matrices, "momentum": momentum}
+        group = {"params": matrices, "momentum": momentum, "iterations": iterations}
         defaults = {"lr": lr, "weight_decay": weight_decay}
         super().__init__([*self._adamw.param_groups, group], defaults)
 
@@ -77,15 +76,18 @@ class Muon(Optimizer):
 
     def _move_matrices(self, group: dict[str, Any]) -> None:
         by_shape = defaultdict(list)
-        for weight in group["params"]:
-            if weight.grad is not None:  # it is None if the update is skipped
-                by_shape[weight.shape].append(weight)
-        for weights in by_shape.values():
-            momenta = [self._momentum(w, w.grad, group["momentum"]) for w in weights]
-            updates = orthogonalised(torch.stack(momenta))
-            scale = group["lr"] * 0.2 * max(weights[0].shape) ** 0.5
+        for name, weight in zip(group["param_names"], group["params"], strict=True):
+            if weight.grad is None:  # frozen, or the update is skipped
+                continue
+            momentum = self._momentum(weight, weight.grad, group["momentum"])
+            n_maps = 3 if name.endswith("qkv.weight") else 1  # queries, keys and values
+            for pair in zip(weight.chunk(n_maps), momentum.chunk(n_maps), strict=True):
+                by_shape[pair[0].shape].append(pair)
+        for shape, pairs in by_shape.items():
+            weights, momenta = zip(*pairs, strict=True)
+            movements = orthogonalised(torch.stack(momenta), group["iterations"]).unbind()
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_sub_(weights, updates.unbind(), alpha=scale)
+            torch._foreach_sub_(weights, movements, alpha=group["lr"] * 0.2 * max(shape) ** 0.5)
 
     def _momentum(self, weight: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         """Update the mean gradient of a weight; return it after a further step of Nesterov."""
@@ -96,18 +98,18 @@ class Muon(Optimizer):
         return gradient.lerp(average, momentum)
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
+def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
     """Return matrices `[G, R, C]` with singular values of about 1, by Newton and Schulz.
 
-    Each step is a polynomial in the singular values, so no decomposition is needed. A matrix of
-    zeros stays one.
+    Each iteration is a polynomial in the singular values, so no decomposition is needed. A matrix
+    of zeros stays one.
     """
     a, b, c = _COEFFICIENTS
     x = matrices.bfloat16() if multiplies_bf16_fast(matrices.device) else matrices
     is_tall = x.shape[1] > x.shape[2]
     x = x.mT if is_tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for _ in range(_STEPS):
+    for _ in range(iterations):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if is_tall else x).to(matrices.dtype)
