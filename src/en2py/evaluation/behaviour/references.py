@@ -87,12 +87,11 @@ def build_oracles(codes: Sequence[str], sandbox: Sandbox, other: Sandbox) -> lis
         trial.rank(outcome.load, outcome.calls)
     for _ in range(ROUNDS):
         active = [trial for trial in active if trial.next_choice()]
-        jobs = [trial.job() for trial in active]
-        # So a function that counts its calls, or collects their arguments, is not stable.
-        reversed_jobs = [replace(job, calls=job.calls[::-1]) for job in jobs]
-        both = run_jobs(sandbox, jobs), run_jobs(other, reversed_jobs)
-        for trial, first, second in zip(active, *both, strict=True):
-            trial.conclude(first.calls, second.calls[::-1])
+        called = run_jobs(sandbox, [trial.job() for trial in active])
+        first = [outcome.calls for outcome in called]
+        jobs = [trial.repetition(calls) for trial, calls in zip(active, first, strict=True)]
+        for trial, calls, again in zip(active, first, run_jobs(other, jobs), strict=True):
+            trial.conclude(calls, again.calls)
     found |= {
         code: OracleCandidate(FUNCTION, trial.oracle, trial.reason)
         for code, trial in trials.items()
@@ -180,6 +179,15 @@ class _Trial:
         calls = tuple(f"{self.function.name}({own})" for own in self._inputs)
         return Job(self.code, calls, "", REFERENCE_S, CALL_S)
 
+    def repetition(self, first: Sequence[Result]) -> Job:
+        """Return the job that repeats the calls with a usable result, the last one first.
+
+        So a function that counts its calls, or collects their arguments, is not stable.
+        """
+        job = self.job()
+        usable = [call for call, one in zip(job.calls, first, strict=True) if _is_usable(one)]
+        return replace(job, calls=tuple(reversed(usable)))
+
     def probes(self) -> Job:
         """Return the job that tries a few inputs of each combination of kinds."""
         self._choices = choices(self.function, self.function.n_arguments)
@@ -227,10 +235,11 @@ class _Trial:
         return True
 
     def conclude(self, first: Sequence[Result], second: Sequence[Result]) -> None:
-        """Compare the two runs and keep the inputs that distinguish programs best."""
+        """Compare both runs, see `repetition`; keep the inputs that distinguish programs best."""
         kept: list[tuple[str, Answer]] = []
-        for text, one, other in zip(self._inputs, first, second, strict=True):
-            if not (_is_usable(one) and _is_usable(other)):
+        usable = [own for own in zip(self._inputs, first, strict=True) if _is_usable(own[1])]
+        for (text, one), other in zip(usable, reversed(second), strict=True):
+            if not _is_usable(other):
                 continue
             answer = Answer.of(one)
             if not answer.same(Answer.of(other)):
