@@ -34,35 +34,57 @@ def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
     Raises:
         UserError: If it does not exist, is of the wrong kind, is empty or not writable.
     """
-    name = "path" if key.startswith("data.path.") else key.rpartition(".")[2]  # one per split
     if not isinstance(value, str):
         return
+    name = "path" if key.startswith("data.path.") else key.rpartition(".")[2]  # one per split
     if name in WRITTEN and "." not in key:
-        path = Path(value)
-        while not path.exists():
-            path = path.parent
-        if not path.is_dir():
-            raise UserError(f"{key}: {path} is a file, expected a folder")
-        if not os.access(path, os.W_OK):
-            raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
+        _check_written(key, Path(value))
     elif name in READ:
-        is_list = several and name == "ckpt_path"  # of files and folders
         if re.match(r"\w+://", value):
             raise UserError(f"{key}={value}: a URL; download it, and name the file: {key}=FILE")
-        if "," in value and not is_list and not Path(value).exists():
+        if several and name == "ckpt_path":  # files and folders
+            for path in expand_paths(value):
+                _check_exists(key, path)
+            return
+        if "," in value and not Path(value).exists():
             raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
-        for path in expand_paths(value) if is_list else [Path(value)]:
-            _check_exists(key, path)
-            is_either = _is_dataset(key, path) or (several and key.startswith("data."))
-            is_folder = name == "root" or reads_folders(key, config)
-            if not is_list and path.is_dir() != is_folder and not is_either:
-                kinds = ("folder", "file") if path.is_dir() else ("file", "folder")
-                own = path / "checkpoints" / ("last.ckpt" if name == "ckpt_path" else "best.ckpt")
-                hint = f": {key}={own}" if name in CHECKPOINTS and own.is_file() else ""
-                raise UserError(f"{key}={path}: this is a {kinds[0]}, expected a {kinds[1]}{hint}")
-            is_empty = path.is_file() and path.stat().st_size == 0
-            if is_empty and name not in CHECKPOINTS:  # its loader names the newest valid one
-                raise UserError(f"{key}={path}: this file is empty")
+        _check_exists(key, path := Path(value))
+        if not (_is_dataset(key, path) or (several and key.startswith("data."))):
+            _check_kind(key, name, path, is_folder=name == "root" or reads_folders(key, config))
+        is_empty = path.is_file() and path.stat().st_size == 0
+        if is_empty and name not in CHECKPOINTS:  # its loader names the newest valid one
+            raise UserError(f"{key}={path}: this file is empty")
+
+
+def _check_written(key: str, path: Path) -> None:
+    """Refuse a folder that cannot be made or written to."""
+    while not path.exists():
+        path = path.parent
+    if not path.is_dir():
+        raise UserError(f"{key}: {path} is a file, expected a folder")
+    if not os.access(path, os.W_OK):
+        raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
+
+
+def _check_exists(key: str, path: Path) -> None:
+    if path.exists():
+        return
+    while not path.parent.exists():
+        path = path.parent
+    if path.parent.is_file():
+        raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
+    hint = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
+    raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")
+
+
+def _check_kind(key: str, name: str, path: Path, *, is_folder: bool) -> None:
+    """Refuse a folder in place of a file, and the reverse."""
+    if path.is_dir() == is_folder:
+        return
+    found, expected = ("file", "folder") if is_folder else ("folder", "file")
+    own = path / "checkpoints" / ("last.ckpt" if name == "ckpt_path" else "best.ckpt")
+    hint = f": {key}={own}" if name in CHECKPOINTS and own.is_file() else ""
+    raise UserError(f"{key}={path}: this is a {found}, expected a {expected}{hint}")
 
 
 def reads_folders(key: str, config: Section) -> bool:
@@ -102,14 +124,3 @@ def written_keys(config: Section) -> tuple[str, ...]:
     # One checkpoint is evaluated beside itself.
     beside = "baselines" in config and Path(str(config.get("ckpt_path"))).is_file()
     return ("cache", "folder") if beside or config.get("folder") else WRITTEN
-
-
-def _check_exists(key: str, path: Path) -> None:
-    if path.exists():
-        return
-    while not path.parent.exists():
-        path = path.parent
-    if path.parent.is_file():
-        raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
-    hint = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
-    raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")
