@@ -164,21 +164,25 @@ def _check_keys(config: Section, written: Section, config_name: str) -> None:
     primary, groups = _primary(config_name)
     keys = [*(key for key, _ in nodes(primary) if key != "hydra"), *groups]
     referenced = set(re.findall(r"\$\{([\w.]+)\}", json.dumps(written)))
+
+    def is_read(key: str, value: Any) -> bool:
+        top, _, name = key.partition(".")
+        if config_name != "train" and top == "decoding":
+            return True  # its option is merged with that of the checkpoint, and checked there
+        if key in referenced:
+            return True
+        is_path = top in groups and name in ("path", "root") and value is not None
+        if is_path and top != "tokenizer":  # `check_pieces` compares that one
+            return config_name == "evaluate"
+        patterns = VALUES if top in groups else ("baselines.*",) if value is not None else ()
+        return key in keys or (top in keys and any(matches(key, known) for known in patterns))
+
     # Files by name, and sections with a `_target_`, or passed on whole by a reference.
     called: tuple[str, ...] = ("data.path.",)
     for key, value in nodes(config):
         if key.startswith(called):
             continue
-        top, _, name = key.partition(".")
-        is_path = top in groups and name in ("path", "root") and value is not None
-        if is_path and top != "tokenizer":  # `_check_pieces` compares that one
-            read = key in referenced or config_name == "evaluate"
-        else:
-            patterns = VALUES if top in groups else ("baselines.*",) if value is not None else ()
-            named = any(matches(key, pattern) for pattern in patterns)
-            read = key in keys or key in referenced or (named and top in keys)
-        # An option of `decoding` is merged with that of the checkpoint, and checked there.
-        if not read and not (config_name != "train" and top == "decoding"):
+        if not is_read(key, value):
             if config_name != "train" and is_of_training(key, (*primary, *groups)):
                 raise UserError(not_evaluated(key))
             known = [k for k in VALUES if "*" not in k and k.partition(".")[0] in groups]
