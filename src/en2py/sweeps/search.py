@@ -160,29 +160,18 @@ class SearchSweeper(sweeper.StudySweeper):
         plan.write_plan(self.folder, [self._job(trial) for trial in self._trials(*_DONE)])
         self._print_plan()
         self._failed: set[int] = set()
-        is_first, trained = True, set[str]()
+        is_prepared, trained = False, set[str]()
         while batch := self._claim(n_parallel):
             planned = {number: self._plan(self._overrides(trial)) for number, trial in batch}
-            jobs = [self._job(trial, planned[number][0]) for number, trial in batch]
-            plan.write_plan(self.folder, jobs)
+            jobs = {number: self._job(trial, planned[number][0]) for number, trial in batch}
+            plan.write_plan(self.folder, list(jobs.values()))
             configs = [cfg for _, cfg in planned.values() if cfg is not None]
-            if is_first and configs:
+            if configs and not is_prepared:
                 left = self.n_trials - len(self._trials(*_DONE))
                 sweeper.prepare_data([configs[0]] * max(left, 1), n_parallel)
-                is_first = False
-            for job in jobs:
-                if job.run and self.config.get("fresh"):
-                    run_folder.archive(self.folder / job.run)
-            todo = {job.run: job for job in jobs if job.run and not self._is_finished(job.run)}
-            if todo:
-                self._launch(list(todo.values()), self.folder)
-            trained |= todo.keys()
-            for (number, _), job in zip(batch, jobs, strict=True):
-                if job.run not in todo and job.run:
-                    log.info(f"{job.label}: this run is finished: {self.folder / job.run}")
-                self._tell(number, job)
-                self._locks.pop(number).release()
-            known |= {number for number, _ in batch}
+                is_prepared = True
+            trained |= self._run_batch(jobs)
+            known |= jobs.keys()
         if self.config.checkpoints.keep == "weights":
             runs = {self._job(trial).run for trial in self._trials(*_DONE)} - trained
             sweeper.keep_weights(
@@ -190,6 +179,21 @@ class SearchSweeper(sweeper.StudySweeper):
             )
         others = [trial for trial in self._trials(*_DONE) if trial.number not in known]
         plan.write_plan(self.folder, [self._job(trial) for trial in others])
+
+    def _run_batch(self, jobs: Mapping[int, plan.Job]) -> set[str]:
+        """Launch the jobs of trials, tell the results, and return the runs that were trained."""
+        for job in jobs.values():
+            if job.run and self.config.get("fresh"):
+                run_folder.archive(self.folder / job.run)
+        todo = {j.run: j for j in jobs.values() if j.run and not self._is_finished(j.run)}
+        if todo:
+            self._launch(list(todo.values()), self.folder)
+        for number, job in jobs.items():
+            if job.run not in todo and job.run:
+                log.info(f"{job.label}: this run is finished: {self.folder / job.run}")
+            self._tell(number, job)
+            self._locks.pop(number).release()
+        return set(todo)
 
     # -- trials -----------------------------------------------------------------------------------
 
