@@ -98,6 +98,24 @@ def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Pat
     specs = import_ctranslate2().specs
     if folder.exists():
         raise UserError(f"export={folder}: exists already; choose another folder, or remove it")
+    spec = _spec_of(model, specs)
+    spec.register_source_vocabulary(_utf8_tokens(src_vocab))
+    spec.register_target_vocabulary(_utf8_tokens(tgt_vocab))
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = UNK, BOS, EOS
+    spec.config.decoder_start_token = BOS
+    spec.config.add_source_eos = True
+    spec.validate()
+    spec.optimize()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:  # appears whole or not at all
+        written = Path(beside) / "model"
+        written.mkdir()
+        spec.save(str(written))
+        os.replace(written, folder)
+
+
+def _spec_of(model: "Transformer", specs: Any) -> Any:
+    """Return the sizes and weights of a model in the form of CTranslate2."""
     stacks: Any = model.encoder, model.decoder  # a ModuleList does not know the type of its layers
     encoder, decoder = map(list, stacks)
     pre: bool = encoder[0].residuals[0].pre
@@ -126,20 +144,8 @@ def export(model: "Transformer", src_vocab: Vocab, tgt_vocab: Vocab, folder: Pat
     _copy_embedding(spec.encoder, spec.encoder.embeddings[0], model.src_embedding)
     _copy_embedding(spec.decoder, spec.decoder.embeddings, model.tgt_embedding)
     _copy_linear(spec.decoder.projection, model.projection)
-    spec.register_source_vocabulary(_utf8_tokens(src_vocab))
-    spec.register_target_vocabulary(_utf8_tokens(tgt_vocab))
-    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = UNK, BOS, EOS
-    spec.config.decoder_start_token = BOS
-    spec.config.add_source_eos = True
     spec.config.layer_norm_epsilon = encoder[0].residuals[0].norm.eps
-    spec.validate()
-    spec.optimize()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:  # appears whole or not at all
-        written = Path(beside) / "model"
-        written.mkdir()
-        spec.save(str(written))
-        os.replace(written, folder)
+    return spec
 
 
 def _copy_linear(target: Any, linear: nn.Linear) -> None:
