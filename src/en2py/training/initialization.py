@@ -37,24 +37,11 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
         side: (Vocab(**stored[f"{side}_vocab"]), getattr(module, f"{side}_vocab"))
         for side in ("src", "tgt")
     }
-    skipped, n_copied = [], 0
-    with torch.no_grad():
-        for name, weight in module.named_parameters():
-            old = source.get(name)
-            if old is None or old.shape[1:] != weight.shape[1:]:
-                skipped.append(name)
-            elif name in _TOKEN_ROWS:
-                old_vocab, new_vocab = vocabs[_TOKEN_ROWS[name]]
-                places = {token: i for i, token in enumerate(old_vocab.tokens)}
-                rows = [(i, places[t]) for i, t in enumerate(new_vocab.tokens) if t in places]
-                new_rows, old_rows = (torch.tensor(column) for column in zip(*rows, strict=True))
-                weight[new_rows.to(weight.device)] = old[old_rows].to(weight)
-                n_copied += 1
-            elif old.shape == weight.shape:
-                weight.copy_(old)
-                n_copied += 1
-            else:
-                skipped.append(name)
+    copied = {
+        name: _copy(name, weight, source.get(name), vocabs)
+        for name, weight in module.named_parameters()
+    }
+    skipped, n_copied = [name for name in copied if not copied[name]], sum(copied.values())
     if not n_copied:
         raise UserError(
             f"init_from: no weight of run '{stored['run']}' has the shape of this model's; use the "
@@ -72,6 +59,26 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
         shared = sum(token in old_vocab for token in new_vocab.tokens)
         lines.append(f"  {side}: {shared:,} of {len(new_vocab):,} tokens are in both vocabularies")
     return lines
+
+
+@torch.no_grad()
+def _copy(
+    name: str, weight: Tensor, old: Tensor | None, vocabs: Mapping[str, tuple[Vocab, Vocab]]
+) -> bool:
+    """Copy a weight in place, of a table the rows of shared tokens; False if the shapes differ."""
+    if old is None or old.shape[1:] != weight.shape[1:]:
+        return False
+    if name in _TOKEN_ROWS:
+        old_vocab, new_vocab = vocabs[_TOKEN_ROWS[name]]
+        places = {token: i for i, token in enumerate(old_vocab.tokens)}
+        rows = [(i, places[t]) for i, t in enumerate(new_vocab.tokens) if t in places]
+        new_rows, old_rows = (torch.tensor(column) for column in zip(*rows, strict=True))
+        weight[new_rows.to(weight.device)] = old[old_rows].to(weight)
+    elif old.shape == weight.shape:
+        weight.copy_(old)
+    else:
+        return False
+    return True
 
 
 def fill_embeddings(model: Transformer, vectors: Vectors) -> None:
