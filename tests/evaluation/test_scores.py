@@ -6,8 +6,9 @@ import json
 import pytest
 
 from en2py.data.pairs import Pair
+from en2py.evaluation.comparison import run_metrics
 from en2py.evaluation.metrics.program_metrics import PairScores, Scores
-from en2py.evaluation.scores import EvaluationRow, originals, run_metrics, write_predictions
+from en2py.evaluation.scores import EvaluationRow, originals, write_predictions
 
 
 def scored(name, candidates):

@@ -38,6 +38,7 @@ from en2py.decoding.ctranslate2 import export
 from en2py.errors import UserError
 from en2py.evaluation.aggregation import make_rows
 from en2py.evaluation.behaviour.cached import count_testable
+from en2py.evaluation.comparison import attention_of, run_metrics, samples_of
 from en2py.evaluation.configurations import RunMetrics, axes, fixed, numbered, reference_name
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics import code_bleu
@@ -47,13 +48,7 @@ from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import notes_of, ranked_by
 from en2py.evaluation.report.tables import figure_cell
 from en2py.evaluation.results import MODEL, Results
-from en2py.evaluation.scores import (
-    EvaluationRow,
-    attention_of,
-    run_metrics,
-    samples_of,
-    write_predictions,
-)
+from en2py.evaluation.scores import EvaluationRow, write_predictions
 from en2py.training import build
 from en2py.training.cpu_threads import warn_of_busy_cores
 from en2py.training.loggers import log_evaluated_run, log_results

@@ -24,10 +24,10 @@ from en2py.decoding.constraints import Limits
 from en2py.errors import UserError
 from en2py.evaluation.baselines import ABOUT, FINDERS, LEARNED, RIVALS
 from en2py.evaluation.baselines.cached import baseline_programs
+from en2py.evaluation.comparison import N_SAMPLES
 from en2py.evaluation.execution.runner import ProgramRunner, counts_at_k
 from en2py.evaluation.results import BASELINE, AttentionSample
 from en2py.evaluation.scores import (
-    N_SAMPLES,
     EvaluationRow,
     Tables,
     distinct_samples,
