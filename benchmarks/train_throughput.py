@@ -48,7 +48,7 @@ from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import Vocab
 from en2py.training import build, fitting
-from en2py.training.loggers import MetricsFile
+from en2py.training.metrics_file import MetricsFile
 from en2py.training.module import Seq2SeqModule
 
 SIZES = {

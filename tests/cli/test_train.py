@@ -10,7 +10,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from en2py.training import loggers
+from en2py.training import wandb_logger
 from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from en2py.training.run_folder import lock_file
@@ -292,7 +292,7 @@ def test_sweep_logs_separate_wandb_runs_and_ends_with_a_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    loggers.wandb_mode.cache_clear()
+    wandb_logger.wandb_mode.cache_clear()
     assert go("-m", "logger=wandb", "loss=plain,smoothed", "trainer.max_epochs=1") == 0
     study = tmp_path / "out" / "adhoc"
     assert len(list(study.glob("wandb/offline-run-*"))) == 2

@@ -14,12 +14,13 @@ import wandb
 
 from en2py.data.files import disk_full, read_csv
 from en2py.errors import Fault
-from en2py.training import loggers
-from en2py.training.loggers import (
+from en2py.training import loggers, metrics_file
+from en2py.training import wandb_logger as of_wandb
+from en2py.training.loggers import log_evaluated_run
+from en2py.training.metrics_file import MetricsFile
+from en2py.training.wandb_logger import (
     FaultTolerantWandbLogger,
-    MetricsFile,
     finish_wandb,
-    log_evaluated_run,
     wandb_logger,
     wandb_mode,
 )
@@ -118,7 +119,7 @@ def test_a_start_that_fails_offline_too_is_reported_once(
     monkeypatch.setenv("WANDB_BASE_URL", "nowhere")
     wandb.teardown()
     assert wandb_logger({"project": "p"}, folder=tmp_path, **RUN).disabled
-    (message,) = [r.getMessage() for r in caplog.records if r.name == loggers.__name__]
+    (message,) = [r.getMessage() for r in caplog.records if r.name == of_wandb.__name__]
     assert "W&B is disabled" in message and "'nowhere'" in message
     wandb.teardown()
 
@@ -132,7 +133,7 @@ def test_a_failed_start_is_followed_by_an_offline_record(
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", "ab" * 20)
         monkeypatch.setenv("WANDB_MODE", "online")
-        monkeypatch.setattr(loggers, "_START_SECONDS", 1.0)
+        monkeypatch.setattr(of_wandb, "_START_SECONDS", 1.0)
         wandb.teardown()  # an earlier test's session has read another environment
         logger = wandb_logger({"project": "p"}, folder=tmp_path, **RUN)
         assert not logger.disabled
@@ -169,7 +170,7 @@ def test_the_time_of_the_login_counts_towards_the_limit(
 ) -> None:
     clock = iter([0.0, 9.0, 9.0, 9.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(loggers, "wandb_mode", lambda: "online")
+    monkeypatch.setattr(of_wandb, "wandb_mode", lambda: "online")
     started: list[Any] = []
     monkeypatch.setattr("wandb.init", lambda **settings: started.append(settings) or MagicMock())
     wandb_logger({"project": "p"}, folder=tmp_path, **RUN)
@@ -254,7 +255,7 @@ def test_a_failed_write_of_metrics_does_not_hide_the_error_of_the_run(
     logger = MetricsFile(tmp_path / "metrics.csv", None)
     logger.log_metrics({"a": 1.0}, step=1)
     full = disk_full(logger.path, 10, OSError(28, "full"))
-    monkeypatch.setattr(loggers, "write_atomically", raising(full))
+    monkeypatch.setattr(metrics_file, "write_atomically", raising(full))
     logger.finalize("failed")
     with pytest.raises(Fault):
         logger.finalize("success")

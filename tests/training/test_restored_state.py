@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Timer
 from en2py.config.composition import compose_config, job_of
 from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
 from en2py.training.end_reason import training_end
-from en2py.training.loggers import MetricsFile
+from en2py.training.metrics_file import MetricsFile
 from en2py.training.resume import find_checkpoint
 from en2py.training.run_folder import Run
 from training_runs import (

@@ -56,19 +56,14 @@ from en2py.training.cpu_threads import warn_of_busy_cores
 from en2py.training.distributed import cleanup_process_group, is_rank_zero
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.initialization import copy_weights
-from en2py.training.loggers import (
-    BEST,
-    MetricsFile,
-    finish_wandb,
-    log_checkpoint,
-    log_finished_run,
-    training_loggers,
-)
+from en2py.training.loggers import BEST, log_checkpoint, log_finished_run, training_loggers
+from en2py.training.metrics_file import MetricsFile
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory
 from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.signals import exit_with_parent, handle_signals
 from en2py.training.testing import draw_attention, generate_programs, predictions_key, token_tables
+from en2py.training.wandb_logger import finish_wandb
 
 log = logging.getLogger(__name__)
 
