@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from en2py.data.cleaning import characters, layout, limits, pipeline
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.sources import english_python, file
-from en2py.data.syntax import ast_text_renamed, parse
+from en2py.data.syntax import parse
+from en2py.data.tree_text import ast_text_renamed
 from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.oracle import Oracle
 from en2py.evaluation.behaviour.references import build_oracles, count_reasons

@@ -26,7 +26,8 @@ from en2py.config.overrides import quoted
 from en2py.data.files import write_atomically
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, RESERVED, own_names, with_names
-from en2py.data.syntax import ast_text_renamed, parse
+from en2py.data.syntax import parse
+from en2py.data.tree_text import ast_text_renamed
 from en2py.evaluation.behaviour.comparison import behaves_like
 from en2py.evaluation.behaviour.references import build_oracles
 from en2py.evaluation.execution.unit_tests import passes_tests

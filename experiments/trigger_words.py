@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from en2py.data.duplicates import WORD
-from en2py.data.syntax import ast_text_renamed
+from en2py.data.tree_text import ast_text_renamed
 from en2py.training import build
 from en2py.training.checkpoints import load_checkpoint
 

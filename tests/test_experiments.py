@@ -30,7 +30,8 @@ from en2py.config.composition import CONF, ROOT, leaves
 from en2py.config.effects import without_effect
 from en2py.config.overrides import quoted
 from en2py.data.pairs import Pair
-from en2py.data.syntax import ast_text_renamed, parse
+from en2py.data.syntax import parse
+from en2py.data.tree_text import ast_text_renamed
 from en2py.evaluation.baselines.candidates import find_training_candidates
 from en2py.evaluation.baselines.ranker import FEATURES
 from en2py.evaluation.baselines.votes import Agreement

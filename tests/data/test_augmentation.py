@@ -10,7 +10,7 @@ import pytest
 from en2py.data.augmentation import none, rename, word_dropout
 from en2py.data.pairs import Pair
 from en2py.data.renaming import own_names, with_names
-from en2py.data.syntax import ast_text_renamed
+from en2py.data.tree_text import ast_text_renamed
 
 # Programs with their results in `out`; every kind of scope and of place for a name.
 SCOPES = [

@@ -29,7 +29,8 @@ from en2py.data.cleaning.layout import (
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.parallel import SECONDS, Failed, ProcessPool, with_cpu_limit
-from en2py.data.syntax import ast_text, parse
+from en2py.data.syntax import parse
+from en2py.data.tree_text import ast_text
 
 TABS = partial(expand_tabs, size=4)
 PEP8 = partial(autopep8, ignore="E731")

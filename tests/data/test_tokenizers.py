@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from en2py.data.pairs import DataReport
 from en2py.data.sources import corpus, english_python, tasks
-from en2py.data.syntax import ast_text
 from en2py.data.tokenizers import (
     BpeTokenizer,
     EnglishPieces,
@@ -27,6 +26,7 @@ from en2py.data.tokenizers import (
 )
 from en2py.data.tokenizers.pieces import fit_both, joined
 from en2py.data.tokenizers.python import _standard as standard_tokens
+from en2py.data.tree_text import ast_text
 from en2py.errors import UserError
 
 SNIPPETS = [

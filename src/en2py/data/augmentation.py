@@ -14,7 +14,8 @@ from pydantic import PositiveInt
 
 from en2py.data.pairs import Pair
 from en2py.data.renaming import ARGUMENT, FUNCTION, RESERVED, own_names, with_names
-from en2py.data.syntax import ast_text_renamed, parse
+from en2py.data.syntax import parse
+from en2py.data.tree_text import ast_text_renamed
 from en2py.ranges import ProperFraction, Seed
 
 _Pool = tuple[list[str], list[int]]  # names to draw from, and their cumulative frequencies

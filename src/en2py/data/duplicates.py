@@ -19,7 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 from en2py.console import percent
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.syntax import names, trees_and
+from en2py.data.syntax import names
+from en2py.data.tree_text import trees_and
 
 # Words that request a program without naming the task; the others are the core of a description.
 TASK_WORDS = frozenset(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from en2py.data.cache import cached
 from en2py.data.files import file_digest
 from en2py.data.pairs import Pair
-from en2py.data.syntax import ast_text
+from en2py.data.tree_text import ast_text
 from en2py.evaluation.baselines.candidates import (
     Floats,
     Places,

@@ -26,8 +26,8 @@ from en2py.data.sources.tasks.stages import draw_stages
 from en2py.data.sources.tasks.streams import WRITERS, writable
 from en2py.data.sources.tasks.task import function, normal_form
 from en2py.data.splits import composition_split
-from en2py.data.syntax import ast_text_renamed
 from en2py.data.tokenizers import PythonTokenizer
+from en2py.data.tree_text import ast_text_renamed
 
 pytestmark = pytest.mark.slow  # all default data is generated, split and executed
 CONFIG = OmegaConf.load(Path(__file__).parents[3] / "conf/data/tasks.yaml")

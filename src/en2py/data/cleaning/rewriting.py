@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from en2py.data.cleaning.pipeline import Drop
 from en2py.data.pairs import Pair
-from en2py.data.syntax import NOT_A_PROGRAM, ast_text
+from en2py.data.syntax import NOT_A_PROGRAM
+from en2py.data.tree_text import ast_text
 
 # Several steps in a row need the tree of the same code.
 tree_text = lru_cache(maxsize=64)(ast_text)

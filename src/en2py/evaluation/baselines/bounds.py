@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from en2py.data.duplicates import core_description
 from en2py.data.neighbours import ROWS
 from en2py.data.pairs import Pair
-from en2py.data.syntax import ast_text
+from en2py.data.tree_text import ast_text
 from en2py.evaluation.baselines.program_bleu import log_bleu, occurrences, program_ngrams
 from en2py.evaluation.metrics.bleu import NGRAM_ORDER, Ngram, bleu_value
 from en2py.evaluation.metrics.code_tokens import layout_tokens

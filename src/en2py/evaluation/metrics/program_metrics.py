@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 from en2py.data.parallel import Failed, ProcessPool
-from en2py.data.syntax import Trees, compile_error, first_definition, trees_and
+from en2py.data.syntax import compile_error, first_definition
+from en2py.data.tree_text import Trees, trees_and
 from en2py.data.vocab import UNK
 from en2py.evaluation.metrics import code_bleu
 from en2py.evaluation.metrics.bleu import (
