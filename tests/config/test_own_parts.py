@@ -115,6 +115,12 @@ def test_a_missing_folder_of_the_search_path_is_refused() -> None:
         with_presets(["hydra.searchpath=[pkg://own_code.confs]"])
 
 
+def test_a_search_path_without_an_init_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own_code" / "more").mkdir()
+    with pytest.raises(UserError, match="the folder of pkg://own_code.more has no file __init__"):
+        with_presets(["hydra.searchpath=[pkg://own_code.more]"])
+
+
 def test_a_mistyped_own_option_is_corrected() -> None:
     words = ["hydra.searchpath=[pkg://own_code.conf]", "loss=onw"]
     with pytest.raises(Exception) as raised:

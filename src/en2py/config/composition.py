@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import resources
+from importlib.readers import MultiplexedPath
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,15 @@ def own_folders(overrides: Sequence[str]) -> list[Path]:
         for place in OverridesParser.create().parse_override(word).value():  # type: ignore[union-attr]
             kind, _, name = str(place).partition("://")
             try:
-                folder = Path(str(resources.files(name))) if kind == "pkg" else Path(name)
+                found = resources.files(name) if kind == "pkg" else Path(name)
             except ModuleNotFoundError:
-                folder = Path()
+                found = Path()
+            if isinstance(found, MultiplexedPath):  # Hydra takes no namespace package
+                raise UserError(
+                    f"hydra.searchpath: the folder of {place} has no file __init__.py; add an "
+                    "empty one, or name the folder, file://FOLDER"
+                )
+            folder = Path(str(found))
             if kind not in ("file", "pkg") or not name or not folder.is_dir() or not folder.name:
                 raise UserError(
                     f"hydra.searchpath: {place} is neither file://FOLDER of a folder nor "
