@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from en2py.cli import evaluation_data
+from en2py.cli import checkpoint_runs, evaluation_data
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     checkpoints_of_study,
@@ -795,6 +796,24 @@ def test_other_data_that_only_overlap_are_refused(
 def runs_of(*paths: Path) -> list[CheckpointRun]:
     changes = config_changes(compose_config("evaluate", [f"ckpt_path={paths[0]}"]))
     return find_runs(",".join(map(str, paths)), changes)
+
+
+def test_programs_are_generated_anew_after_their_code_has_changed(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = runs_of(make("seed=1"))
+    generated: list[str] = []
+
+    def generate(changed: str) -> list[list[str]]:
+        generated.append(changed)
+        return []
+
+    for changed in ("", "models", "decoding", "training", ""):
+        monkeypatch.setattr(
+            checkpoint_runs, "file_digest", lambda path, own=changed: str(path.name == own)
+        )
+        run.cached_programs([], {"own": "search"}, partial(generate, changed))
+    assert generated == ["", "models", "decoding", "training"]
 
 
 @pytest.mark.parametrize("tokenizer", ["tokenizer/tgt=bpe", "tokenizer=pieces"])

@@ -177,8 +177,7 @@ class CheckpointRun:
             "search": dict(search),
             "descriptions": [pair.description for pair in pairs],
             "training": self.prepared.split_hash,  # neighbours are from there
-            "model": file_digest(_SOURCE / "models"),
-            "decoding": file_digest(_SOURCE / "decoding"),
+            "code": [file_digest(_SOURCE / name) for name in ("models", "decoding", "training")],
         }
 
         def make() -> Programs:
