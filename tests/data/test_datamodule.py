@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -80,6 +81,28 @@ def test_a_sample_of_most_pairs_covers_the_whole_split(
     places = [pairs.index(pair) for pair in data_with(500).sample("train", 8)]
     assert places == [0, 1, 3, 4, 6, 7, 9, 10]
     assert len(data_with(500).sample("train", 99)) == len(pairs)
+
+
+def test_the_training_sample_is_of_the_source_that_is_validated(
+    data_with: MakeData, pairs: list[Pair]
+) -> None:
+    train = [
+        TokenizedPair(replace(p, source=source), [], p.code.split())
+        for source in ("main", "other")
+        for p in pairs
+    ]
+    prepared = replace(data_with(500).prepared, splits={"train": train, "val": train[:1]})
+    data = PairDataModule(
+        prepared,
+        max_tokens=500,
+        max_src_len=99,
+        max_tgt_len=99,
+        max_pairs=None,
+        num_workers=0,
+        seed=1,
+    )
+    sampled = data.examples["train_sample"]
+    assert [example.index for example in sampled] == list(range(len(pairs)))
 
 
 @pytest.mark.parametrize("max_tokens", [10, 500])

@@ -29,8 +29,8 @@ _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 class PairDataModule(pl.LightningDataModule):
     """Data loaders of prepared data.
 
-    Validation has two loaders: the validation split, and a fixed sample of the training split, to
-    measure overfitting.
+    Validation has two loaders: the validation split, and a fixed sample of the training pairs of
+    its source, to measure overfitting.
 
     Args:
         prepared: The data.
@@ -81,9 +81,19 @@ class PairDataModule(pl.LightningDataModule):
                 self.examples["train"], denoising, marks, vocab, seed, max_src_len
             )
         self._resume: dict[str, Any] | None = None
+        comparable = self._of_validated_sources(self.examples["train"])
         sample = torch.Generator().manual_seed(0)  # the same sample whatever the run's seed
-        order = torch.randperm(len(self.examples["train"]), generator=sample)[:_SAMPLE].tolist()
-        self.examples["train_sample"] = [self.examples["train"][i] for i in sorted(order)]
+        order = torch.randperm(len(comparable), generator=sample)[:_SAMPLE].tolist()
+        self.examples["train_sample"] = [comparable[i] for i in sorted(order)]
+
+    def _of_validated_sources(self, examples: list[Example]) -> list[Example]:
+        """Return the training examples of the source that validation pairs are from, else all.
+
+        The other sources of a mixture are other tasks, and their losses no sign of overfitting.
+        """
+        splits = self.prepared.splits
+        sources = {item.pair.source for item in splits.get("val", ())}
+        return [e for e in examples if splits["train"][e.index].pair.source in sources] or examples
 
     def _examples(self, split: str) -> list[Example]:
         src_vocab, tgt_vocab = self.prepared.src_vocab, self.prepared.tgt_vocab
