@@ -1,6 +1,7 @@
 """Resuming from another run: typed settings act or are refused, and the end says its reason."""
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -285,6 +286,24 @@ def test_best_checkpoint_is_copied_with_its_metrics_unless_it_is_later(
     kept = MetricsFile(new / "metrics.csv", until_step=20).rows
     assert [row["epoch"] for row in kept] == expected
     assert not kept or kept[-1] == {"step": "19", "epoch": "2", "val/nll": "0.5"}
+
+
+def test_a_damaged_checkpoint_that_is_newer_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "checkpoints"
+    metadata = {"format": FORMAT, "config": {}}
+    content = {"optimizer_states": [], "epoch": 1, "global_step": 20, "en2py": metadata}
+    AtomicCheckpointIO().save_checkpoint(content, folder / "best.ckpt")
+    (folder / "last.ckpt").write_bytes(b"half")
+    os.utime(folder / "best.ckpt", (1, 1))
+    assert find_checkpoint(tmp_path, None, None)[1] == str(folder / "best.ckpt")
+    assert caplog.messages[-1].endswith(
+        "last.ckpt cannot be read, so the run resumes from best.ckpt"
+    )
+    (folder / "best.ckpt").unlink()
+    assert find_checkpoint(tmp_path, None, None) == (None, None)
+    assert caplog.messages[-1].endswith("last.ckpt cannot be read, so the run starts again")
 
 
 def test_end_of_training_names_max_time() -> None:

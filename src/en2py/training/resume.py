@@ -1,5 +1,6 @@
 """Resume from a checkpoint: find it, merge its config with the command line, validate both."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from en2py.training.checkpoints import (
     newest_valid,
 )
 from en2py.training.distributed import is_rank_zero
+
+log = logging.getLogger(__name__)
 
 # Options of the resumed run, never of the run that wrote the checkpoint.
 _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger",
@@ -206,12 +209,23 @@ def find_checkpoint(
             remove_leftovers(place)
     started = named is None or (folder / "last.ckpt").exists()  # else best.ckpt is the copy below
     own = newest_valid(folder, whole=True) if started else None
+    if started and is_rank_zero():
+        _warn_of_damaged(folder, own)
     if own is not None:
         return load_checkpoint(own), str(own)
     if named is None or ckpt_path is None:
         return None, None
     _copy_best(Path(ckpt_path).absolute(), named, run_folder)
     return named, ckpt_path
+
+
+def _warn_of_damaged(folder: Path, used: Path | None) -> None:
+    """Warn of damaged checkpoints that are newer than the one that a run resumes from."""
+    since = 0.0 if used is None else used.stat().st_mtime
+    newer = (file for file in sorted(folder.glob("*.ckpt")) if file.stat().st_mtime > since)
+    if damaged := [str(file) for file in newer if not is_valid(file)]:
+        instead = "the run starts again" if used is None else f"the run resumes from {used.name}"
+        log.warning(f"warning: {', '.join(damaged)} cannot be read, so {instead}")
 
 
 def _copy_best(path: Path, checkpoint: Mapping[str, Any], run_folder: Path) -> None:
