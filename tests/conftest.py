@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
@@ -26,6 +27,8 @@ from en2py.data.pairs import Pair
 from en2py.data.vocab import Vocab
 
 configure_logging()
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test depends on the time
+hypothesis.settings.load_profile("untimed")
 os.fsync = lambda fd: None  # no file of a test has to survive a power cut
 # Hydra composes a config once more to read its `hydra.mode`, which no test sets.
 Hydra.get_mode = lambda self, config_name, overrides: None

@@ -40,13 +40,13 @@ def read_back(line: str) -> Any:
     return cfg.prompt
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(MARKS | ANY)
 def test_text_arrives_as_typed(text: str) -> None:
     assert read_back(quoted(f"prompt={text}")) == text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(MARKS | ANY)
 def test_text_arrives_as_typed_in_a_sweep(text: str) -> None:
     override = PARSER.parse_override(quoted(f"prompt={text}"))

@@ -180,7 +180,7 @@ SNIPPETS = st.sampled_from(
 LAYOUT = [trim_lines, TABS, dedent, widen_indents, PEP8, unparse, space_brackets, remove_comments]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(SNIPPETS, max_size=4).map("\n".join))
 def test_layout_steps_and_comments_keep_the_tree(code):
     for step in [*LAYOUT, repair_characters, repair_python2]:
@@ -201,7 +201,7 @@ def without_strings_and_passes(code):
     return ast.dump(tree)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(SNIPPETS, max_size=4).map("\n".join))
 def test_docstring_removal_keeps_all_but_strings(code):
     after = remove_docstrings(pair(code)).code
@@ -212,7 +212,7 @@ def test_docstring_removal_keeps_all_but_strings(code):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(st.sampled_from("ab=()[]{}'\"#\\:;\n\t \u201c\u00e9\u2212\r\f\0"), max_size=40))
 def test_no_step_breaks_on_any_text(text):
     for step in [*LAYOUT, repair_characters, repair_python2, remove_docstrings, remove_driver]:
@@ -323,7 +323,7 @@ def test_a_step_that_no_pair_reaches_is_listed():
     assert [step["read"] for step in report.to_dict()["steps"]] == [0] * 5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(SNIPPETS, st.text(max_size=4)), max_size=12))
 def test_every_pair_is_kept_or_counted(texts):
     pairs = [pair(code, description, i) for i, (code, description) in enumerate(texts)]

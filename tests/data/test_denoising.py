@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from en2py.data.batch import Example
@@ -86,7 +86,6 @@ def test_marks_are_in_a_vocabulary_of_pieces(pieces: PythonPieces) -> None:
     assert set(unused_pieces()) <= set(pieces.vocabulary())
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_no_text_contains_a_mark(pieces: PythonPieces, text: str) -> None:
     assert not set(unused_pieces()) & set(pieces.tokenize(text))

@@ -30,7 +30,7 @@ PIECES += ["print 'a'", "\\", "\0", "\ud800", "\u201c", "f'{a}'", "if x:", "lamb
 CODE = st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | TEXT
 PAIRS = st.lists(st.tuples(TEXT, CODE, st.sampled_from(["train", "val", "test"])), max_size=15)
 RANDOM = partial(random_split, ratios=[0.6, 0.2, 0.2], seed=1)
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=60)
 
 
 def made(rows) -> list[Pair]:

@@ -192,7 +192,7 @@ def test_group_split_leaks_nothing_where_a_random_one_does():
     assert random_split(pairs, DataReport(), ratios=RATIOS, seed=1).leakage()["test"]["any"] > 0.3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(40, 120), st.sampled_from([group_split, random_split]))
 def test_every_pair_is_kept_or_counted_as_dropped(seed, n, split):
     pairs, report = corpus(n, seed), DataReport()

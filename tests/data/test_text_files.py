@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from en2py.data.text_files import read_text
@@ -94,7 +94,6 @@ def test_folder_and_device_are_refused(path):
         read_text(path)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_return_text_or_raise_one_sentence(content):
     with tempfile.TemporaryDirectory() as folder:

@@ -165,7 +165,7 @@ def test_pieces_spell_the_tokens_of_python(code):
 
 
 @given(text=TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_pieces_spell_the_words_of_any_description(text):
     assert joined(ALL["english_pieces"].tokenize(text)) == ALL["english"].tokenize(text)
 
@@ -220,14 +220,14 @@ def test_broken_code_is_tokenized(name, code):
 
 @pytest.mark.parametrize("name", ALL)
 @given(text=TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_text_raises(name, text):
     ALL[name].detokenize(ALL[name].tokenize(text))
 
 
 @pytest.mark.parametrize("name", EXACT)
 @given(text=TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_text_survives_tokenization_exactly(name, text):
     assert EXACT[name].detokenize(EXACT[name].tokenize(text)) == text
 
@@ -261,7 +261,7 @@ TOKENS = st.sampled_from(
 
 @pytest.mark.parametrize("name", ALL)
 @given(tokens=st.lists(TOKENS | st.text(max_size=3), max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_tokens_can_be_detokenized(name, tokens):
     assert isinstance(ALL[name].detokenize(tokens), str)
 

@@ -25,7 +25,8 @@ class Muon(Optimizer):
     Muon moves a matrix along its momentum with all singular values made about equal, so that
     directions with small gradients are learned too. The movement is scaled by
     0.2 sqrt(max(R, C)), which gives it the root mean square of one of AdamW: both share a learning
-    rate and a weight decay (Liu et al., 2025, section 2.2).
+    rate and a weight decay (Liu et al., 2025, equation 4). `torch.optim.Muon` takes matrices alone,
+    moves stacked queries, keys and values as one, and uses bf16 where a CPU only emulates it.
 
     Args:
         named_parameters: Those of a module, with their names.

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from en2py.data.pairs import DataReport
@@ -119,13 +119,11 @@ def test_first_sentence_of_a_docstring(docstring, sentence):
     assert corpus.first_sentence(docstring) == sentence
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_first_sentence_of_any_docstring_is_one_line(docstring):
     assert len(corpus.first_sentence(docstring).splitlines()) <= 1
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_python_file_returns_pairs_or_raises_a_user_error(text):
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from en2py.data.pairs import DataReport
@@ -150,7 +150,6 @@ STUDENT_LINES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(STUDENT_LINES | st.text(max_size=12).filter(lambda s: "\n" not in s), max_size=25))
 def test_every_line_of_any_text_is_counted(lines):
     report = DataReport()

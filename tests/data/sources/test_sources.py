@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from en2py.data.cleaning import clean
@@ -251,7 +251,6 @@ JSON = st.recursive(
 RECORDS = st.fixed_dictionaries({"text": JSON, "code": JSON, "tests": JSON})
 
 
-@settings(deadline=None)
 @given(st.lists(RECORDS, min_size=2, max_size=5))
 def test_every_record_is_a_pair_or_counted(records):
     report = DataReport()
@@ -267,7 +266,6 @@ def test_every_record_is_a_pair_or_counted(records):
     assert counts.read == len(records) == len(pairs) + counts.dropped
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_as_json_raises_nothing_but_user_errors(text):
     with tempfile.TemporaryDirectory() as folder:

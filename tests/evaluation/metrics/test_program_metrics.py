@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -89,7 +89,6 @@ def test_invalid_code_keeps_its_layout():
     ]
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_tokens(text):
     tokens = layout_tokens(text)
@@ -210,7 +209,6 @@ def lcs_length(a, b):
     return row[-1]
 
 
-@settings(deadline=None)
 @given(st.text("abc", max_size=80), st.text("abcd", max_size=80))
 def test_edit_similarity_is_that_of_the_longest_common_subsequence(a, b):
     total = len(a) + len(b)
