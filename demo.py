@@ -164,7 +164,7 @@ def example_descriptions(path: Path, module: Any) -> list[str]:
     They are read from the predictions of its run; where the checkpoint was copied elsewhere, the
     data are prepared again. None are returned if the data have moved.
     """
-    from en2py.evaluation.report.samples import evenly_spaced
+    from en2py.data.pairs import evenly_spaced
     from en2py.training import build
     from en2py.training.checkpoints import best_of, locate_data
 

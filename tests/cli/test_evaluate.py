@@ -45,6 +45,7 @@ from en2py.training import build, checkpoints, initial_data, loggers, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.module import Seq2SeqModule
+from en2py.training.wandb_logger import wandb_mode
 from fake_results import fake_results
 from training_runs import BLANK, FEW_RESAMPLES
 
@@ -1213,11 +1214,11 @@ def test_results_are_logged_to_wandb(
     make: Make, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    loggers.wandb_mode.cache_clear()
+    wandb_mode.cache_clear()
     path = make("seed=1", study="w")
     words = [f"ckpt_path={path}", "baseline=constant", f"folder={tmp_path}", "logger=wandb"]
     assert score(*words) == 0
-    loggers.wandb_mode.cache_clear()
+    wandb_mode.cache_clear()
     assert len(list(path.parents[2].glob("wandb/offline-run-*"))) == 1  # the run's own
     (comparison,) = tmp_path.glob("wandb/offline-run-*")
     assert list(comparison.glob("files/media/table/figures*.json"))
