@@ -109,7 +109,7 @@ MISTAKES = [
         "=[0.9, 1.0]: expected a number below 1",
     ),
     ("callbacks.early_stopping.every_n_epochs", 3, "has no argument every_n_epochs"),
-    ("optimizer.foreachh", True, "did you mean 'foreach'?"),
+    ("optimizer.fusedd", True, "did you mean 'fused'?"),
     ("split.ratios", [0.5, 0.5, 0.5], "these 3 sum to 1.5"),
     (
         "split.ratios",
@@ -371,11 +371,12 @@ def test_beam_size_of_zero() -> None:
     assert "decoding.beam_size=0: expected a number above 0" in message
 
 
-def test_deleted_group() -> None:
+@pytest.mark.parametrize("group", ["loss", "model"])  # word vectors refer to the model
+def test_deleted_group(group: str) -> None:
     cfg = composed("train")
     with open_dict(cfg):
-        del cfg["loss"]
-    assert refused(cfg).startswith("loss is needed")
+        del cfg[group]
+    assert refused(cfg).startswith(f"{group} is needed")
 
 
 def test_fraction_of_a_minute_is_accepted() -> None:

@@ -50,8 +50,8 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     """
     written: Any = OmegaConf.to_container(cfg, resolve=False)
     _check_missing(written)
+    _check_sections(written, config_name)  # first, for others refer to what may be left out
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    _check_sections(plain, config_name)
     _check_keys(plain, written, config_name)
     for key, value in nodes(plain):
         _check_value(key, value)
