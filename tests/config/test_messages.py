@@ -85,6 +85,11 @@ def test_mistake_is_reported(word: str, sentence: str) -> None:
     assert sentence in message_of(word)
 
 
+def test_an_evaluation_has_no_option_verbose() -> None:
+    with pytest.raises(UserError, match="--verbos: no such option; values are set"):
+        separate(["--verbos"], takes_checkpoints=True)
+
+
 def test_abbreviated_word_of_a_key() -> None:
     message = message_of("data=file", "data.source.desc_field=x")
     assert message.endswith("no such key; did you mean data.source.description_field?")

@@ -137,7 +137,8 @@ def separate(
     parsed, unknown = parser.parse_known_args(options)
     for option in unknown:
         typed = option.split("=")[0]
-        known = [name for name in (*parser._option_string_actions, "--verbose") if len(name) > 2]
+        known = [name for name in parser._option_string_actions if len(name) > 2]
+        known += [] if takes_checkpoints else ["--verbose"]
         if near := difflib.get_close_matches(typed, known, n=1, cutoff=0.75):
             raise UserError(f"{option}: no such option; did you mean {near[0]}?")
         name = typed.lstrip("-").replace("-", "_")
