@@ -144,11 +144,14 @@ def test_only_the_checkpoint_is_required(
 
 
 def test_a_text_without_quotes_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         generate(monkeypatch, "a.ckpt", "b.ckpt", "add", "two")
     assert stop.value.code == 2 and 'put it in quotes, "add two"' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        generate(monkeypatch, "a.ckpt", str(tmp_path), "add", "three")  # the folder of a run
+    assert 'put it in quotes, "add three"' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         generate(monkeypatch, "a.ckpt", "add two", "print three")
     assert "one TEXT at a time; several descriptions are lines of stdin" in capsys.readouterr().err

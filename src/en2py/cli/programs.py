@@ -54,7 +54,7 @@ def generate() -> int:
     usage = "%(prog)s [OPTION ...] CHECKPOINT [TEXT]"
     parser = argparse.ArgumentParser(usage=usage, description="Generate code with a checkpoint.")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a "
-                        "run; several files *.ckpt generate one after the other")  # fmt: skip
+                        "run; several *.ckpt or A/FOLDER generate one after the other")  # fmt: skip
     parser.add_argument("text", metavar="TEXT", nargs="*", default=[], help="the "
                         "description, as it is; '-' or none: read descriptions from stdin, one a "
                         "line")  # fmt: skip
@@ -67,7 +67,7 @@ def generate() -> int:
     parser.add_argument("--version", action="version", version=f"en2py {version('en2py')}")
     options = parser.parse_intermixed_args()
     words: list[str] = options.text
-    n_more = next((i for i, w in enumerate(words) if not w.endswith(".ckpt")), len(words))
+    n_more = next((i for i, word in enumerate(words) if not _is_checkpoint(word)), len(words))
     checkpoints, texts = [options.checkpoint, *words[:n_more]], words[n_more:] or ["-"]
     for text in texts if len(texts) > 1 else ():
         if re.match(r"decoding[.=]\w", text):
@@ -91,6 +91,11 @@ def generate() -> int:
         generate.generate(cfg, read_stdin() if texts == ["-"] else None)
 
     return command(run, "evaluate", argv=[sys.argv[0], *overrides], in_words=in_own_words)
+
+
+def _is_checkpoint(word: str) -> bool:
+    """Return whether a word is a checkpoint or a folder, written as a path, rather than TEXT."""
+    return word.endswith(".ckpt") or ("/" in word and Path(word).is_dir())
 
 
 def in_own_words(message: str) -> str:
