@@ -54,7 +54,7 @@ def generate() -> int:
     usage = "%(prog)s [OPTION ...] CHECKPOINT [TEXT]"
     parser = argparse.ArgumentParser(usage=usage, description="Generate code with a checkpoint.")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the folder of a "
-                        "run; several *.ckpt or A/FOLDER generate one after the other")  # fmt: skip
+                        "run; several generate one after the other")  # fmt: skip
     parser.add_argument("text", metavar="TEXT", nargs="*", default=[], help="the "
                         "description, as it is; '-' or none: read descriptions from stdin, one a "
                         "line")  # fmt: skip
