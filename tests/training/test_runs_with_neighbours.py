@@ -67,7 +67,7 @@ def test_held_out_pairs_have_the_neighbour_of_their_description_also_if_they_are
     module: Seq2SeqModule,
 ) -> None:
     config = module.metadata["config"]
-    prepared = build.prepare_data(config)[0]
+    prepared = build.prepare_data(config)
     leaking = replace(prepared, splits={**prepared.splits, "test": prepared.splits["train"]})
     data = build.datamodule(config, leaking, module.neighbours)
     texts = [leaking.splits["test"][e.index].pair.description for e in data.examples["test"]]
