@@ -491,11 +491,12 @@ def run(options: argparse.Namespace, save: Save) -> None:
         data = ["data=english_python", f"data.path={options.path}"]
     save("data", "english_python" if options.path else "tasks, 3,000 pairs")
     with tempfile.TemporaryDirectory() as folder:
-        words = [*data, "model=small", "split=group", "logger=csv", f"output={folder}",
+        words = [*data, "split=group", "logger=csv", f"output={folder}",
                  *([f"cache={options.cache}"] if options.cache else [])]  # fmt: skip
         if options.quick:
-            words += ["trainer=smoke", "trainer.max_epochs=1", "model=tiny", "behaviour=false"]
-            words += ["decoding.max_len=8"]
+            words += ["trainer=smoke", "model=tiny", "behaviour=false", "decoding.max_len=8"]
+        else:
+            words += ["model=small"]
         if options.device == "cpu":
             words += ["trainer.accelerator=cpu"]
         command = [sys.executable, str(HERE.parent / "train.py"), *words]

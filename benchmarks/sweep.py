@@ -49,7 +49,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     fixed = fixed_words(options, folder)
     axes = (f"loss={','.join(losses)}", f"seed={','.join(map(str, seeds))}")
     # Fills the cache and warms up the disk.
-    command(*fixed, "seed=99", "++trainer.limit_train_batches=1", f"output={folder / 'warm'}")
+    warm = [word for word in fixed if "limit_train_batches" not in word]
+    command(*warm, "seed=99", "++trainer.limit_train_batches=1", f"output={folder / 'warm'}")
     launcher = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.jobs}")
     side = [*fixed, f"output={folder / 'side'}"]
     sweep_s, _ = command("-m", *axes, *launcher, *side)
@@ -72,7 +73,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "ratio": round(sum(fresh) / sweep_s, 2),
         "finished sweep again, s": round(again_s, 1),
         "between two runs, s": round(between(folder / "row"), 2),
-        "estimate printed": re.findall(r"estimated time: ([^;]*);", output),
+        "estimate printed": re.findall(r"about (.+?) left", output),
         "two runs in a row, s": round(row_s, 1),
     }
 

@@ -4,13 +4,17 @@ import ast
 import inspect
 import re
 import runpy
+import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 from benchmarks.peers import Marian, TorchLayers, Tutorial
 
+from en2py.config.composition import compose_config
+from en2py.config.overrides import check_repeated
 from en2py.models.transformer import Transformer
 
 PAD = 0
@@ -52,6 +56,23 @@ def _ours(call, names):
     for attribute in attributes:
         function = getattr(function, attribute, None)
     return function if str(getattr(function, "__module__", "")).startswith("en2py.") else None
+
+
+@pytest.mark.parametrize(("quick", "width"), [(False, 256), (True, 128)])
+def test_the_run_of_the_gpu_benchmark_composes(quick, width, monkeypatch):
+    script, words = ROOT / "benchmarks" / "gpu.py", []
+    monkeypatch.syspath_prepend(script.parent)
+
+    def record(command, **_):
+        words.extend(command[2:])
+        return Namespace(returncode=1, stderr="not started")
+
+    monkeypatch.setattr(subprocess, "run", record)
+    options = Namespace(path=None, cache=None, quick=quick, device="cpu")
+    with pytest.raises(RuntimeError, match="not started"):
+        runpy.run_path(str(script))["run"](options, lambda name, value: None)
+    check_repeated(words)
+    assert compose_config("train", words).model.d_model == width
 
 
 @pytest.mark.parametrize("peer", [Tutorial, TorchLayers, Marian])
