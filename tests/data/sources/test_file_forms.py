@@ -114,6 +114,22 @@ def test_wrong_table_is_refused_with_its_place(tmp_path, text, words):
 
 
 @pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"text": "a", "code": "x"}\n{"text": "a", "code": "1", "code": "2"}', ", line 2"),
+        ('{"text": "a",\n "code": "1", "code": "2"}', ""),
+        ('[{"text": "a", "answer": {"code": "1", "code": "2"}}]', ""),
+        ('{"code": {"text": "a", "code": "1"}, "code": {"text": "a", "code": "1"}}', ""),
+    ],
+)
+def test_a_repeated_name_in_an_object_is_refused(tmp_path, text, place):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"a.json{place}: two fields of {{.*named 'code'; rename"):
+        read(path)
+
+
+@pytest.mark.parametrize(
     ("written", "tests"),
     [
         ("['assert x' 'assert x == 1']", ("assert x", "assert x == 1")),  # as numpy writes it

@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def _table_rows(text: str, file: Path) -> Iterator[Located]:
 
 
 def _repeated(names: Sequence[str]) -> str:
-    return next((name for name in names if names.count(name) > 1), "")
+    return next((name for name, n in Counter(names).items() if n > 1), "")
 
 
 def _arrow_rows(folder: Path) -> Iterator[Located]:
@@ -210,7 +211,9 @@ def _records_inside(
     writes them.
     """
     try:
-        whole = json.loads(text)
+        whole = json.loads(text, object_pairs_hook=_fields)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
     except (ValueError, RecursionError):  # several lines, or not JSON
         return None
     if (
@@ -253,7 +256,9 @@ def _column(value: Any) -> dict[Any, Any]:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_fields)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     except json.JSONDecodeError as error:
         place = where if ", line " in where else f"{where}, line {error.lineno:,}"
         raise UserError(
@@ -262,6 +267,15 @@ def _json(text: str, where: str) -> Any:
         ) from None
     except (RecursionError, ValueError) as error:  # 1,000 nested brackets, a number of 5,000 digits
         raise UserError(f"{where}: cannot be read as JSON ({error})") from None
+
+
+def _fields(named: list[tuple[str, Any]]) -> Record:
+    """Return an object of JSON; refuse a repeated name, of which `json` keeps the last value."""
+    record = dict(named)
+    if len(record) < len(named):
+        twice = _repeated([name for name, _ in named])
+        raise UserError(f"two fields of {short(record)} are named {twice!r}; rename one of them")
+    return record
 
 
 def _other_form(text: str) -> str:
