@@ -470,7 +470,9 @@ def test_the_table_of_a_search_has_the_searched_keys(
 ) -> None:
     monkeypatch.setenv(run_folder.SWEEP_ID, "s")
     label = "trial 1/3 optimizer.lr=0.001"
-    plan.write_plan(tmp_path, [plan.Job(("output=out", "optimizer.lr=0.001"), "run", "", label)])
+    overrides = ("output=out", "optimizer.lr=0.001")
+    job = plan.Job(overrides, "run", trial=1, n_trials=3, searched=("optimizer.lr",))
+    plan.write_plan(tmp_path, [job])
     status.print_summary(tmp_path)
     printed = capsys.readouterr().out
     assert ": 1 trial\n" in printed and "optimizer.lr" in printed and "output" not in printed
@@ -481,7 +483,7 @@ def test_the_table_of_a_search_has_the_numbers_of_the_trials(
 ) -> None:
     monkeypatch.setenv(run_folder.SWEEP_ID, "s")
     jobs = [  # in the order of one of two processes
-        plan.Job((f"optimizer.lr=0.{n}",), "", f"refused {n}", f"trial {n}/5 optimizer.lr=0.{n}")
+        plan.Job((f"optimizer.lr=0.{n}",), "", f"refused {n}", n, 5, ("optimizer.lr",))
         for n in (2, 4, 1)
     ]
     plan.write_plan(tmp_path, jobs)

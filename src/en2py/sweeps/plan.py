@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,17 +17,25 @@ class Job:
         overrides: Those of the run.
         run: Its name; empty if it is refused.
         reason: Why it is refused before it starts; empty if it is not.
-        label: Prefix of its lines, `trial 3/24 optimizer.lr=0.001`; empty: made of the varied keys.
+        trial: Of a search: its number, from 1; 0 outside of one.
+        n_trials: Of a search: their number.
+        searched: Of a search: the keys whose values it draws.
     """
 
     overrides: tuple[str, ...]
     run: str
     reason: str = ""
-    label: str = ""
+    trial: int = 0
+    n_trials: int = 0
+    searched: tuple[str, ...] = ()
 
     def state(self, study: Path) -> State:
         """Return the state of its run; a refused one has failed."""
         return read_state(study / self.run) if self.run else State(FAILED, self.reason, 2)
+
+    def trial_label(self) -> str:
+        """Return the prefix of the lines of a trial: `trial 3/24 optimizer.lr=0.001`."""
+        return f"trial {self.trial}/{self.n_trials} {label(self.overrides, self.searched)}"
 
 
 def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
@@ -51,7 +58,10 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
             record = json.loads(line)
         except ValueError:  # the last line of a sweep that was killed while writing it
             continue
-        jobs = [Job(**{**job, "overrides": tuple(job["overrides"])}) for job in record["jobs"]]
+        jobs = [
+            Job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()})
+            for job in record["jobs"]
+        ]
         plans.setdefault(str(record["sweep"]), []).extend(jobs)
     return list(plans.items())
 
@@ -81,11 +91,7 @@ def planned_jobs(folder: Path) -> list[Job]:
 
 def numbered(jobs: Sequence[Job]) -> list[tuple[int, Job]]:
     """Return jobs with their numbers: of a trial its own, which other processes count too."""
-    numbers = [re.match(r"trial (\d+)/", job.label) for job in jobs]
-    return [
-        (int(own[1]) if own else place, job)
-        for place, (own, job) in enumerate(zip(numbers, jobs, strict=True), start=1)
-    ]
+    return [(job.trial or place, job) for place, job in enumerate(jobs, start=1)]
 
 
 def varied(all_overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -105,8 +111,8 @@ def job_label(folder: Path, overrides: Sequence[str]) -> str:
     """Return the label of a job of this sweep: `3/8 loss=smoothed seed=2`."""
     planned = planned_jobs(folder)
     for job in reversed(planned):
-        if job.label and job.overrides == tuple(overrides):
-            return job.label
+        if job.trial and job.overrides == tuple(overrides):
+            return job.trial_label()
     jobs = [job.overrides for job in planned]
     text = label(overrides, varied(jobs) or [o.split("=")[0] for o in overrides])
     if tuple(overrides) in jobs:

@@ -190,7 +190,7 @@ class SearchSweeper(sweeper.StudySweeper):
             self._launch(list(todo.values()), self.folder)
         for number, job in jobs.items():
             if job.run not in todo and job.run:
-                log.info(f"{job.label}: this run is finished: {self.folder / job.run}")
+                log.info(f"{job.trial_label()}: this run is finished: {self.folder / job.run}")
             self._tell(number, job)
             self._locks.pop(number).release()
         return set(todo)
@@ -251,12 +251,16 @@ class SearchSweeper(sweeper.StudySweeper):
         return (*self.fixed, *(f"{key}={value}" for key, value in trial.params.items()))
 
     def _job(self, trial: FrozenTrial, job: plan.Job | None = None) -> plan.Job:
-        values = " ".join(f"{key}={value}" for key, value in trial.params.items())
         replaced = len([t for t in self._trials(TrialState.FAIL) if t.number < trial.number])
-        label = f"trial {trial.number + 1}/{self.n_trials + replaced} {values}"
-        overrides = self._overrides(trial)
         run, reason = (job.run, job.reason) if job else (trial.user_attrs.get("run", ""), "")
-        return plan.Job(overrides, run, reason, label)
+        return plan.Job(
+            self._overrides(trial),
+            run,
+            reason,
+            trial=trial.number + 1,
+            n_trials=self.n_trials + replaced,
+            searched=tuple(trial.params),
+        )
 
     def _tell(self, number: int, job: plan.Job) -> None:
         state, value = job.state(self.folder), None

@@ -125,7 +125,7 @@ def print_summary(folder: Path) -> int:
     runs = counted(len(jobs), "run")
     if n_failed:
         log.info(f"{n_failed} of {runs} failed; {again} retries them")
-    elif n_ended + n_refused < len(jobs) and not any(job.label for job in jobs):
+    elif n_ended + n_refused < len(jobs) and not any(job.trial for job in jobs):
         log.info(f"{len(finished)} of {runs} finished; {again} resumes")
     if n_refused:
         log.info(f"{n_refused} of {runs} refused; correct the values named above")
@@ -155,7 +155,7 @@ def _print_jobs(
     reasons: Sequence[str],
 ) -> None:
     """Print a row for each job, and below the table each reason of a failure once."""
-    searched = [w.partition("=")[0] for job in jobs for w in job.label.split() if "=" in w]
+    searched = [key for job in jobs for key in job.searched]
     axes = list(dict.fromkeys(searched)) or varied([job.overrides for job in jobs])
     texts = [Column(text, numeric=False) for text in ("", *axes, columns[0])]
     lines = []
