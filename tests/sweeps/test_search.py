@@ -469,7 +469,6 @@ def test_the_table_of_a_search_has_the_searched_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(run_folder.SWEEP_ID, "s")
-    label = "trial 1/3 optimizer.lr=0.001"
     overrides = ("output=out", "optimizer.lr=0.001")
     job = plan.Job(overrides, "run", trial=1, n_trials=3, searched=("optimizer.lr",))
     plan.write_plan(tmp_path, [job])
