@@ -59,7 +59,7 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
         except ValueError:  # the last line of a sweep that was killed while writing it
             continue
         jobs = [
-            Job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()})
+            Job(**{**job, **{key: tuple(job[key]) for key in ("overrides", "searched")}})
             for job in record["jobs"]
         ]
         plans.setdefault(str(record["sweep"]), []).extend(jobs)
