@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from en2py.errors import Fault
 from en2py.training import distributed
-from en2py.training.distributed import InterruptibleDDPStrategy
+from en2py.training.distributed import InterruptibleDDPStrategy, cleanup_process_group
 from en2py.training.signals import handle_signals
 
 
@@ -76,3 +76,20 @@ def test_signal_ends_the_wait(
 def test_trainer_of_several_devices_uses_it(strategy: str) -> None:
     trainer = Trainer(accelerator="cpu", devices=2, strategy=strategy, logger=False)
     assert type(trainer.strategy) is InterruptibleDDPStrategy
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1"),
+        torch.distributed.DistBackendError("NCCL error: remote process exited"),
+    ],
+)
+def test_a_lost_rank_is_reported_in_one_sentence(error: RuntimeError) -> None:
+    with pytest.raises(Fault, match="connection to another rank broke"), cleanup_process_group():
+        raise error
+
+
+def test_other_errors_of_torch_keep_their_message() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot"), cleanup_process_group():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

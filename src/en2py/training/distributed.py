@@ -5,6 +5,7 @@ A person or a launcher starts rank 0; Lightning or the cluster starts the others
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 # would act as one of the ranks and wait for the others.
 _VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
+_BROKEN = re.compile("Connection (closed|reset) by peer")  # gloo; NCCL has errors of its own
 _QUIET_SECONDS = 15.0  # wait for other ranks before saying so
 _LIMIT_SECONDS = 600.0  # wait for other ranks before the run fails
 
@@ -83,7 +85,11 @@ StrategyRegistry.register("ddp", InterruptibleDDPStrategy, override=True, start_
 
 def is_rank_zero() -> bool:
     """Return whether this process writes the files: rank 0, or the only process."""
-    return int(getattr(rank_zero_only, "rank", 0)) == 0
+    return _rank() == 0
+
+
+def _rank() -> int:
+    return int(getattr(rank_zero_only, "rank", 0))
 
 
 def all_gather(items: list[Any]) -> list[Any]:
@@ -97,10 +103,21 @@ def all_gather(items: list[Any]) -> list[Any]:
 
 @contextmanager
 def cleanup_process_group() -> Iterator[None]:
-    """Destroy the process group at the end of a run, so that the process can do another run."""
+    """Destroy the process group at the end of a run, so that the process can do another run.
+
+    Raises:
+        Fault: In place of torch's error, if the connection to another rank broke.
+    """
     before = {name: os.environ.get(name) for name in _VARIABLES}
     try:
         yield
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or _BROKEN.search(str(error)):
+            raise Fault(
+                f"rank {_rank()}: the connection to another rank broke; that one was stopped or "
+                "failed, and its own message says why; the same command resumes the run"
+            ) from error
+        raise
     finally:
         if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()
