@@ -96,6 +96,7 @@ def test_only_names_change(code, renamed):
         ("def f(", {}),
         ("class A:\n    x = 1\n    def f(self): pass", {}),
         ("import x.y as z\nx = z = y = 1", {}),
+        ("from u.x import z\nu = x = z = y = 1", {"y": "variable"}),
         ("list = [1]; match = 2; _x = 3; self = 4", {}),
         ("x = y = 1\nf'{x}'", {"y": "variable"}),
         ("x = y = 1\n'of x'", {"y": "variable"}),

@@ -142,6 +142,8 @@ class _Names:
                 self.fixed.update([name, *_bound_in_class(node)])
             case ast.alias(name=name, asname=asname):
                 self.fixed.update([*name.split("."), str(asname)])
+            case ast.ImportFrom(module=str(module)):
+                self.fixed.update(module.split("."))
             case ast.MatchClass(kwd_attrs=names):
                 self.fixed.update(names)
             # Before Python 3.12 the positions of names in an f-string are unknown.
