@@ -33,9 +33,12 @@ PROGRAMS = [
     "@a.b(1)\n@c\ndef isEven(x: int) -> bool: return not x in (1, 2)",
     "x = '''a\nb''' \"c\"\nprint(1e-5 + 0x1F, 3.14j, ...)\nif (n := 1) > 0: print(n)",
     "def f(n):\n    if n:\n        return n * f(n - 1)\n    elif not n:\n        return 1\nf(3)",
+    "def f(x, y):\n    def g(a):\n        nonlocal x, y\n        x = (*y, (*a,))",
+    "match x:\n    case -1 | 1:\n        y\n    case [0, 1] | 'a':\n        y",
+    "try:\n    x\nexcept* A:\n    y\nexcept* B as e:\n    y",
 ]
 PYTHON = PythonTokenizer()
-EXTRA = "nonlocal async await finally lambda < <= ~ ]] } ) : = ==".split()
+EXTRA = "async await finally lambda < <= ~ ]] } ) : = ==".split()
 WORDS = Vocab.build([*map(PYTHON.tokenize, PROGRAMS), EXTRA], 1)
 PIECES = PythonPieces(vocab_size=700, path=None)
 fit_both(

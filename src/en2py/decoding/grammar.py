@@ -6,7 +6,7 @@ reads a text that ends in a line continuation, has to report incomplete input an
 few tokens after which the whole text compiles. A hypothesis keeps its closing, and a token is
 allowed only if its closing fits into the length that is left. So every output compiles.
 
-Programs that need a longer closing than those tried here are not found: `nonlocal` and a few more.
+Programs that need a longer closing than those tried here are not found, such as `match {x: y}:`.
 """
 
 import functools
@@ -30,6 +30,7 @@ Tokens = tuple[str, ...]
 
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT, codeop's
 _MOST_MEANINGLESS = 4  # closings that parse but do not compile, such as a `return` in a module
+_DEFINED = re.compile(r"^ *(?:async def|def|class) (\w+)", re.MULTILINE)
 _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
 
@@ -82,6 +83,8 @@ class Grammar:
         names = [t for t in counts if t.isidentifier() and t.isascii() and t not in _RESERVED]
         names = sorted(names, key=lambda t: -counts[t])[:2] or ["x"]  # stable
         self._name = names[0]
+        numbers = [t for t in counts if t.isdecimal() and t.isascii()]
+        self._number = max(numbers, key=counts.__getitem__, default="0")
         self._insertions = list(self._filled(names))
         self.ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
         self._separate = torch.tensor([not token.startswith(GLUE) for token in vocab.tokens])
@@ -177,7 +180,7 @@ class Grammar:
                 continue
             suffix_ids = self.vocab.encode(GLUE + letter for letter in letters_of(suffix))
             n_meaningless = 0
-            for attempt in self._attempts(hint, token):
+            for attempt in self._attempts(state, hint, token):
                 full = (*attempt, *self._handlers(replace(state, line=line), attempt))
                 ids = self._ids(full)
                 if ids is None or len(suffix_ids) + len(ids) > room:
@@ -195,8 +198,12 @@ class Grammar:
                     break
         return None
 
-    def _attempts(self, hint: Tokens, token: str) -> Iterator[Tokens]:
+    def _attempts(self, state: State, hint: Tokens, token: str) -> Iterator[Tokens]:
         """Yield closings that come into question, the probable ones first."""
+        if state.line[:1] == ("nonlocal",):  # the name of a function is known around it
+            yield from ((name,) for name in _DEFINED.findall(state.done)[:-_MOST_MEANINGLESS:-1])
+        if state.line[:1] == ("case",):  # unlike a name, a number binds nothing
+            yield self._number, ":", self._name
         usual = self._usual.get(token)
         probable = (
             *([hint[1:]] if hint[:1] == (token,) else ()),
@@ -311,6 +318,7 @@ _TEMPLATES = [
     "x )",
     "x ]",
     "= x",
+    "x ,",
     "in x",
     "else x",
     "import x",
@@ -329,6 +337,7 @@ _TEMPLATES = [
     f"{NEWLINE} def x ( ) : x",
     f"x {NEWLINE} def x ( ) : x",
     "case x : x",
+    "* x : x",
     f"{INDENT} case x : x",
     f"{NEWLINE} {INDENT} case x : x",
     f": {NEWLINE} {INDENT} case x : x",
