@@ -59,6 +59,24 @@ def test_finished_run_prints_its_stored_result(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_finished_run_names_the_settings_that_do_not_act_on_it(
+    whole: tuple[Go, Path], sweep: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    go, folder = whole
+    words = ("behaviour=true", "sandbox.timeout_s=1", "logger=wandb", "processes=2")
+    assert go(*sweep, *words) == 0
+    message = capsys.readouterr().err
+    place = folder.parent if sweep else folder
+    remedy = f"evaluate.py ckpt_path={place} behaviour=true sandbox.timeout_s=1.0 computes"
+    assert "the scores are those of behaviour=false, sandbox.timeout_s=5.0; " in message
+    assert remedy in message and "logger=wandb acts on the training alone" in message
+    assert message.count("warning") == 2
+    assert go(*sweep, "checkpoints.keep=all", "logger=csv", "processes=2") == 0
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
 def test_run_of_another_python_version_counts_as_finished_if_its_splits_are_equal(
     go: Go, tmp_path: Path, sweep: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,7 +134,10 @@ def test_search_counts_the_trials_of_an_earlier_command(
     assert record["best"]["value"] == min(values) and record["finished"] == 2
     capsys.readouterr()
     assert go(*SEARCH, "hydra.sweeper.n_trials=2", "checkpoints.keep=weights", "fresh=true") == 0
-    assert "fresh=true repeats none of the 2 trials" in capsys.readouterr().err
+    warnings = capsys.readouterr().err
+    assert "fresh=true repeats none of the 2 trials" in warnings and "scores" not in warnings
+    assert go(*SEARCH, "hydra.sweeper.n_trials=2", "behaviour=true") == 0
+    assert "finished before: the scores are those of behaviour=false;" in capsys.readouterr().err
     assert {path.name for path in study.glob("*/checkpoints/*")} == {"best.ckpt"}
 
 

@@ -93,6 +93,11 @@ def train(cfg: DictConfig) -> float:
             if _kept(run) == "weights" and is_rank_zero():  # first, for `| head` ends the program
                 discard_training_state(run.folder / "checkpoints")
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
+            log_warnings(
+                run_folder.settings_without_effect(
+                    run.folder, run.config, run.overrides, run.folder
+                )
+            )
             if not run_folder.in_sweep():
                 log.info(f"training {result.get('end', 'ended')}")
                 print_result(result)

@@ -210,7 +210,7 @@ def typed(value: Any) -> str:
     """Write a value as on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(typed, value))}]"
     return str(value)
 

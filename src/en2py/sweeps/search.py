@@ -93,7 +93,7 @@ class SearchSweeper(sweeper.StudySweeper):
         self._check()
         self.fixed, self.space = self._search_space(arguments)
         self.folder = Path(self.config.hydra.sweep.dir)
-        base = with_floats(self._base_config(self.fixed))
+        self.base = base = with_floats(self._base_config(self.fixed))
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -165,18 +165,16 @@ class SearchSweeper(sweeper.StudySweeper):
             planned = {number: self._plan(self._overrides(trial)) for number, trial in batch}
             jobs = {number: self._job(trial, planned[number][0]) for number, trial in batch}
             plan.write_plan(self.folder, list(jobs.values()))
-            configs = [cfg for _, cfg in planned.values() if cfg is not None]
+            configs = [config for _, config in planned.values() if config is not None]
             if configs and not is_prepared:
                 left = self.n_trials - len(self._trials(*_DONE))
                 sweeper.prepare_data([configs[0]] * max(left, 1), n_parallel)
                 is_prepared = True
             trained |= self._run_batch(jobs)
             known |= jobs.keys()
-        if self.config.checkpoints.keep == "weights":
-            runs = {self._job(trial).run for trial in self._trials(*_DONE)} - trained
-            sweeper.keep_weights(
-                self.folder / run for run in sorted(runs) if self._is_finished(run)
-            )
+        done = {(job := self._job(trial)).run: job for trial in self._trials(*_DONE)}
+        finished = [done[run] for run in sorted(done.keys() - trained) if self._is_finished(run)]
+        sweeper.take_finished(self.folder, [(job, self.base) for job in finished])
         others = [trial for trial in self._trials(*_DONE) if trial.number not in known]
         plan.write_plan(self.folder, [self._job(trial) for trial in others])
 

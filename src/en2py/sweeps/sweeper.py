@@ -3,6 +3,7 @@
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import job_of, n_at_once, words_of
 from en2py.config.run_name import data_key
-from en2py.console import duration, log_file, set_job
+from en2py.console import counted, duration, log_file, set_job
 from en2py.data.files import digest
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, status
@@ -32,12 +33,21 @@ _KILLED = (
 )
 
 
-def keep_weights(finished: Iterable[Path]) -> None:
-    """Keep the weights alone of runs that are not trained again; others do it when they end."""
-    for folder in finished:
-        from en2py.training.checkpoints import discard_training_state  # torch takes seconds
+Planned = tuple[plan.Job, dict[str, Any] | None]  # with the config of its run; None: refused
 
-        discard_training_state(folder / "checkpoints")
+
+def take_finished(study: Path, finished: Iterable[tuple[plan.Job, Mapping[str, Any]]]) -> None:
+    """Warn of settings without effect on finished runs; keep their weights alone if asked to."""
+    found = Counter[str]()
+    for job, config in finished:
+        folder = study / job.run
+        found.update(run_folder.settings_without_effect(folder, config, job.overrides, study))
+        if config["checkpoints"].get("keep") == "weights":
+            from en2py.training.checkpoints import discard_training_state  # torch takes seconds
+
+            discard_training_state(folder / "checkpoints")
+    for sentence, n in found.items():
+        log.warning(f"warning: {counted(n, 'run')} finished before: {sentence}")
 
 
 class StudySweeper(Sweeper):
@@ -78,22 +88,22 @@ class StudySweeper(Sweeper):
         states = [job.state(folder) for job in jobs]
         plan.write_plan(folder, jobs)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        fresh = [cfg is not None and bool(cfg.fresh) for _, cfg in planned]
+        fresh = [config is not None and config["fresh"] for _, config in planned]
         status.print_plan(jobs, states, fresh, folder)
         todo, finished = [], []
-        for (job, cfg), state in zip(planned, states, strict=True):
-            if cfg is None:
+        for (job, config), state in zip(planned, states, strict=True):
+            if config is None:
                 continue
-            if state.status != run_folder.FINISHED or cfg.fresh or state.other_python:
-                todo.append((job, cfg))
-                if cfg.fresh:  # here, so that the sweep without fresh=true resumes exactly this one
+            if state.status != run_folder.FINISHED or config["fresh"] or state.other_python:
+                todo.append((job, config))
+                if config["fresh"]:  # so that the sweep without it resumes exactly this one
                     run_folder.archive(folder / job.run)
-            elif cfg.checkpoints.keep == "weights":
-                finished.append(folder / job.run)
-        keep_weights(finished)
+            else:
+                finished.append((job, config))
+        take_finished(folder, finished)
         if todo:
             n_parallel = n_at_once(self.config.hydra.launcher)
-            prepare_data([cfg for _, cfg in todo], n_parallel)
+            prepare_data([config for _, config in todo], n_parallel)
             self._launch([job for job, _ in todo], folder)
         return []
 
@@ -128,15 +138,16 @@ class StudySweeper(Sweeper):
                 raise Fault(_KILLED)
             jobs = left
 
-    def _plan(self, overrides: Sequence[str]) -> tuple[plan.Job, DictConfig | None]:
-        """Compose and validate the config of a job; return None for one that is refused."""
+    def _plan(self, overrides: Sequence[str]) -> Planned:
+        """Compose and validate the config of a job."""
         from en2py.config.messages import user_message
         from en2py.config.validation import validate
 
         try:
             with job_of(self._composed(overrides)) as cfg:
                 validate(cfg, "train")
-                return plan.Job(tuple(overrides), run_folder.Run.of_job(cfg).name), cfg
+                run = run_folder.Run.of_job(cfg)
+                return plan.Job(tuple(overrides), run.name), run.config
         except Exception as error:
             message = user_message(error, "train", list(overrides))
             if message is None:
@@ -144,7 +155,7 @@ class StudySweeper(Sweeper):
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
 
 
-def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
+def prepare_data(configs: Sequence[dict[str, Any]], n_parallel: int) -> None:
     """Prepare the data of the runs of a sweep once, and log how long the runs will take.
 
     That is known if this sweep has finished runs, otherwise after the first one: a measurement of
@@ -152,15 +163,13 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
 
     An error here is logged in one line: the run meets it again and reports it.
     """
-    from en2py.config.validation import resolved
     from en2py.training import build  # torch takes seconds
 
-    plain = [resolved(cfg) for cfg in configs]
-    study = Path(plain[0]["output"], plain[0]["study"])
+    study = Path(configs[0]["output"], configs[0]["study"])
     started = time.monotonic()
     try:
         with log_file(study / "preparation.log"):
-            distinct = {digest(data_key(config)): config for config in plain}
+            distinct = {digest(data_key(config)): config for config in configs}
             new = [config for config in distinct.values() if not build.is_prepared(config)]
             for config in new:
                 build.prepare_data(config)
@@ -170,18 +179,16 @@ def prepare_data(configs: list[DictConfig], n_parallel: int) -> None:
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         log.info(f"the data are not prepared: {kind}{error}")
-    todo = f"{len(plain)} to do, {min(n_parallel, len(plain))} at once"
-    time_left = status.remaining_time(study, n_parallel, len(plain))
+    todo = f"{len(configs)} to do, {min(n_parallel, len(configs))} at once"
+    time_left = status.remaining_time(study, n_parallel, len(configs))
     log.info("; ".join(filter(None, [todo, time_left])))
 
 
-def _without_repeated(
-    planned: Sequence[tuple[plan.Job, DictConfig | None]],
-) -> list[tuple[plan.Job, DictConfig | None]]:
+def _without_repeated(planned: Sequence[Planned]) -> list[Planned]:
     """Leave out the jobs that are the run of an earlier job, as of `seed=1,1`."""
-    first: dict[str, tuple[plan.Job, DictConfig | None]] = {}
-    for job, cfg in planned:
-        first.setdefault(job.run or " ".join(job.overrides), (job, cfg))
+    first: dict[str, Planned] = {}
+    for job, config in planned:
+        first.setdefault(job.run or " ".join(job.overrides), (job, config))
     if n := len(planned) - len(first):
         log.info(f"{n} of {len(planned)} combinations repeat the run of another and are left out")
     return list(first.values())

@@ -4,9 +4,10 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,10 +18,18 @@ from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import choices_of, escape
+from en2py.config.composition import choices_of, escape, leaves, typed
 from en2py.config.overrides import task_overrides
-from en2py.config.run_name import archive_folder, config_digest, has_digest, is_archived, run_name
-from en2py.data.files import make_folder, read_csv, write_atomically
+from en2py.config.run_name import (
+    SCORING,
+    TRAINING,
+    archive_folder,
+    config_digest,
+    has_digest,
+    is_archived,
+    run_name,
+)
+from en2py.data.files import make_folder, read_csv, read_table, write_atomically
 from en2py.errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -276,6 +285,32 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if record is None or not has_digest(folder.name, str(record.get("config_sha256"))):
         return None
     return record
+
+
+def settings_without_effect(
+    folder: Path, config: Mapping[str, Any], overrides: Sequence[str], place: Path
+) -> Iterator[str]:
+    """Yield sentences on settings of a config that a finished run was not made with.
+
+    They are keys that its name does not depend on: those of its scores, which an evaluation of
+    `place` computes, and, where they are typed, those of its training.
+    """
+    with suppress(FileNotFoundError):
+        stored = dict(leaves(read_table(folder / "config.yaml")))
+        now = dict(leaves(config))
+        other = [key for key in {**now, **stored} if typed(now.get(key)) != typed(stored.get(key))]
+        if scoring := [key for key in SCORING if key in other and key in stored]:
+            old, new = ([f"{key}={typed(own[key])}" for key in scoring] for own in (stored, now))
+            command = shlex.join([f"ckpt_path={place}", *new])
+            yield (
+                f"the scores are those of {', '.join(old)}; python evaluate.py {command} computes "
+                "the others"
+            )
+        for word in overrides:
+            key = word.lstrip("+~").partition("=")[0].replace("/", ".")
+            changed = any(f"{name}.".startswith(f"{key}.") for name in other)
+            if key.startswith(TRAINING) and changed and word != "checkpoints.keep=weights":
+                yield f"{word} acts on the training alone; fresh=true trains again"
 
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, Any]:
