@@ -1,14 +1,16 @@
 """Preparation: pairs that resemble the target data; empty splits."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
 from en2py.data.augmentation import none, rename
-from en2py.data.pairs import DataReport, Pair
+from en2py.data.cleaning import Drop
+from en2py.data.pairs import SPLITS, DataReport, Pair
 from en2py.data.prepare import prepare
-from en2py.data.splits import Splits, group_split, random_split
+from en2py.data.splits import Splits, group_split, official_split, random_split
 from en2py.data.tokenizers import EnglishTokenizer, PythonTokenizer
 from en2py.errors import UserError
 
@@ -54,6 +56,25 @@ def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
             read=lambda report: pairs,
             split=partial(group_split, ratios=[0.8, 0.1, 0.1], seed=1),
             **SETTINGS,
+        )
+
+
+@pytest.mark.parametrize("dropped", ["train", "val", "test"])
+def test_a_split_of_the_source_that_cleaning_empties_is_not_replaced(
+    pairs: list[Pair], dropped: str
+) -> None:
+    def clean(pair: Pair) -> Pair:
+        if pair.split == dropped:
+            raise Drop("damaged")
+        return pair
+
+    named = [replace(pair, split=SPLITS[i % 3]) for i, pair in enumerate(pairs)]
+    words = f"no {dropped} pair of the source is left of the 4 read: 4 dropped by own: damaged"
+    with pytest.raises(UserError, match=words):
+        prepare(
+            read=lambda report: named,
+            split=partial(official_split, ratios=[0.4, 0.4, 0.2], seed=1),
+            **{**SETTINGS, "cleaning": {"own": clean}},
         )
 
 

@@ -370,6 +370,22 @@ def test_a_missing_official_validation_split_is_cut_from_train():
     assert splits.leakage()["val"]["any"] == 0
 
 
+@pytest.mark.parametrize(("n_groups", "remedy"), [(1, "training pairs$"), (2, "split.ratios$")])
+def test_official_validation_pairs_that_near_duplicates_prevent_are_refused(n_groups, remedy):
+    codes = ("def add(total):\n    return total + {}", "while spam:\n    eggs(spam, ham, {})")
+    pairs = [
+        pair(i, f"task {'ab'[i % n_groups]}", codes[i % n_groups].format(i), split="train")
+        for i in range(20)
+    ]
+    tests = [pair(i, f"test {i}", f"x = {i}", split="test") for i in range(20, 24)]
+    words = f"no validation pairs.*20 training pairs in {n_groups} group.*{remedy}"
+    with pytest.raises(UserError, match=words):
+        official_split([*pairs, *tests], DataReport(), ratios=RATIOS, seed=0)
+    if n_groups == 2:  # as the message says
+        splits = official_split([*pairs, *tests], DataReport(), ratios=(0.3, 0.6, 0.1), seed=0)
+        assert len(splits.val) == 10
+
+
 def test_an_official_split_requires_a_split_at_every_pair():
     with pytest.raises(UserError, match="'a/0' has '': name one file per split"):
         official_split(corpus(), DataReport(), ratios=RATIOS, seed=0)

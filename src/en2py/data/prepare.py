@@ -159,7 +159,7 @@ def prepare(
         UserError: If no pair is left or a split is empty.
     """
     report = DataReport()
-    pairs = _without_fences(read(report), report)
+    given = pairs = _without_fences(read(report), report)
     total, first = len(pairs), pairs[0].code if pairs else ""
     tick = (lambda done: progress(done, total)) if progress else None
     with ProcessPool(processes, seconds_per_pair) as pool:
@@ -173,6 +173,7 @@ def prepare(
             if 2 * n_unparsable > total:
                 why += f"; {IS_IT_CODE} The first begins with {first!r:.60}"
             raise UserError(why)
+        _check_named_splits(given, pairs, report)
         splits = split(pairs, report, prints)
         train = augment(splits.train)
         report.facts["augmented"] = len(train) - len(splits.train)
@@ -189,8 +190,9 @@ def prepare(
         if not items:
             raise UserError(
                 f"the {name} split is empty: {len(pairs)} pairs are left after cleaning "
-                f"({_drop_reasons(report)}){_about_groups(report)}; take more data or other "
-                "split.ratios"
+                f"({_drop_reasons(report)}){_about_groups(report)}; take more data"
+                + " or other split.ratios"
+                * (report.facts.get("groups", {}).get("n") != 1)
             )
     src_vocab = _vocab(src_tokenizer, [item.src for item in tokenized["train"]], src_min_freq)
     tgt_vocab = _vocab(tgt_tokenizer, [item.tgt for item in tokenized["train"]], tgt_min_freq)
@@ -247,6 +249,19 @@ def _without_target(
         else:
             kept.append(i)
     return [pairs[i] for i in kept], [prints[i] for i in kept]
+
+
+def _check_named_splits(given: Sequence[Pair], left: Sequence[Pair], report: DataReport) -> None:
+    """Refuse a split of the source without a pair that is left: another one would replace it."""
+    main = report.facts.get("mixture: main source", given[0].source)
+    named = Counter(pair.split for pair in given if pair.source == main)
+    found = {pair.split for pair in left if pair.source == main}
+    for name in SPLITS:
+        if named[name] and name not in found:
+            raise UserError(
+                f"no {name} pair of the source is left of the {named[name]:,} read: "
+                f"{_drop_reasons(report)}"
+            )
 
 
 def _unexpected_pairs(

@@ -19,6 +19,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from en2py.console import counted
 from en2py.data.duplicates import (
     COMBINATIONS,
     Fingerprint,
@@ -200,9 +201,18 @@ def official_split(
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
         groups = group_near_duplicates([draft.prints[i] for i in trained])
-        both = ratios[0] + ratios[1]
+        both, n_groups = ratios[0] + ratios[1], len(set(groups))
         shares = (ratios[0] / both, ratios[1] / both, 0.0)
-        cut = _assign([main[i] for i in trained], groups, shares, seed)
+        cut = _assign([main[i] for i in trained], groups, shares, seed) if n_groups > 1 else []
+        if "val" not in cut:
+            larger = " or a larger second number in split.ratios" if n_groups > 1 else ""
+            raise UserError(
+                "these data have no validation pairs, and none can be taken from "
+                f"{counted(len(trained), 'training pair')} in {counted(n_groups, 'group')} of "
+                "near-duplicates, each in one split: name some, "
+                '"data.path={train:FILE,val:FILE,test:FILE}", or take more training pairs'
+                f"{larger}"
+            )
         for i, name in zip(trained, cut, strict=True):
             part[i] = name
     return draft.mix_in(part, SPLITS, OF_THE_SOURCE)

@@ -108,6 +108,22 @@ def test_split_field_sets_the_official_split(write):
     assert [pair.split for pair in pairs] == ["train", "val", "test"]
 
 
+@pytest.mark.parametrize("is_field", [True, False])
+def test_a_split_without_a_pair_is_refused_with_the_reasons(write, tmp_path, is_field):
+    good = {"text": "a", "code": "1", "s": "train"}
+    empty = [{"text": "a", "code": "", "s": "val"}, {"text": "", "code": "1", "s": "val"}]
+    blank = {"text": "", "code": "", "s": ""}
+    path = write(lines(good, blank, *empty))
+    options = {**OPTIONS, "path": path, "split_field": "s"}
+    if not is_field:
+        other = tmp_path / "train.jsonl"
+        other.write_text(lines(good, blank))
+        options |= {"path": {"train": str(other), "val": write(lines(*empty))}, "split_field": None}
+    words = r"holds no val pair: no code \(1\), no description \(1\); the fields are"
+    with pytest.raises(UserError, match=words):
+        file.read_file(DataReport(), **options)
+
+
 def test_two_names_of_one_split_are_refused(write):
     file_of_pairs = write(lines({"text": "a", "code": "1"}))
     with pytest.raises(UserError, match="'val' and 'validation' are two names of the split val"):

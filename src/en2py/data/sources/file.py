@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -75,6 +76,7 @@ def read_file(
     if isinstance(path, Mapping):
         _check_files(path)
     pairs: list[Pair] = []
+    parts: dict[str, Counter[str]] = {}  # splits to why records are no pairs, "" for pairs
     recognised: dict[str, str] = {}  # fields to the first file that has them
     for split, file in files.items():
         records = _records(str(file), asked, report, name)
@@ -90,14 +92,19 @@ def read_file(
             pair_id = f"{name}/{SPLIT_NAMES[split]}/{number}" if split else f"{name}/{number}"
             pair = _pair(record, pair_id, fields, report, name)
             official = split if own_split_field is None else field_value(record, own_split_field)
+            part = SPLIT_NAMES.get(plain_name(str(official or "")), "")
+            why = "" if pair is not None else report.dropped_ids[pair_id]
+            parts.setdefault(part, Counter())[why] += 1
             if pair is not None and official:
                 pair = replace(pair, split=_check_split(official, where))
             pairs += [] if pair is None else [pair]
-    if not pairs:
-        raise UserError(
-            f"{_listed(files)} holds no pair: {_reasons(report, name)}; {names.listed()}: set "
-            "data.source.description_field=NAME and data.source.code_field=NAME"
-        )
+        for part, reasons in parts.items():
+            if not reasons[""] and (part or not pairs):
+                raise UserError(
+                    f"{file} holds no {part}{' ' * bool(part)}pair: {_listed_reasons(reasons)}; "
+                    f"{names.listed()}: set data.source.description_field=NAME and "
+                    "data.source.code_field=NAME"
+                )
     _check_ids(pairs, _listed(files))
     _check_tests(pairs, tests_field, _listed(files), report, name)
     if recognised:
@@ -276,6 +283,6 @@ def _listed(files: Mapping[str, str]) -> str:
     return ", ".join(map(str, files.values()))
 
 
-def _reasons(report: DataReport, name: str) -> str:
-    reasons = report.steps[f"{name}: records"].reasons
-    return ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common())
+def _listed_reasons(reasons: Counter[str]) -> str:
+    """List reasons of `DataReport.dropped_ids` without their rule, the most frequent first."""
+    return ", ".join(f"{why.rpartition(': ')[2]} ({n:,})" for why, n in reasons.most_common())
