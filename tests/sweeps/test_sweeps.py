@@ -137,6 +137,12 @@ def test_run_without_a_folder_is_not_started(tmp_path: Path) -> None:
     assert run_folder.read_state(tmp_path / "none-seed1-0").status == run_folder.NOT_STARTED
 
 
+def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    job = {"overrides": ["seed=1"], "run": "a-seed1", "reason": "", "label": "trial 1/2 seed=1"}
+    (tmp_path / "sweeps.jsonl").write_text(json.dumps({"sweep": "1-a", "jobs": [job]}) + "\n")
+    assert plan.read_plans(tmp_path) == [("1-a", [plan.Job(("seed=1",), "a-seed1")])]
+
+
 def test_plans_are_read_back_without_an_incomplete_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from en2py.training.run_folder import FAILED, SWEEP_ID, State, read_state
 
@@ -58,12 +59,16 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
             record = json.loads(line)
         except ValueError:  # the last line of a sweep that was killed while writing it
             continue
-        jobs = [
-            Job(**{**job, **{key: tuple(job[key]) for key in ("overrides", "searched")}})
-            for job in record["jobs"]
-        ]
-        plans.setdefault(str(record["sweep"]), []).extend(jobs)
+        plans.setdefault(str(record["sweep"]), []).extend(map(_job, record["jobs"]))
     return list(plans.items())
+
+
+def _job(record: Mapping[str, Any]) -> Job:
+    """Return a stored job; those of earlier versions have other fields too, or lack some."""
+    lists: dict[str, Any] = {k: tuple(own) for k, own in record.items() if isinstance(own, list)}
+    return Job(
+        **{key: own for key, own in {**record, **lists}.items() if key in Job.__annotations__}
+    )
 
 
 def sweeps_by_size(folder: Path) -> list[list[Job]]:
