@@ -420,6 +420,7 @@ def test_a_class_cannot_misreport_its_value():
      ({2.00001, 3}, {2, 3}, False), ({(2.0000000001, 3), (4,)}, {(2, 3), (4,)}, True),
      ({(0.1 + 0.2, "a"), (0.3, "b")}, {(0.3, "a"), (0.3, "b")}, True),
      ({(1, 2), (3, 4)}, {(1.0, 2), (3, 4)}, True), ({2**80, 2**80 + 1}, {2**80 + 1, 2**80}, True),
+     ({(1, 1.9999999999), frozenset({1, 2})}, {(1, 2), frozenset({1, 2})}, True),
      ({math.nan, 1}, {1, math.nan}, True), ({2 + 0j, 1}, {1, 2}, True),
      ({"b", 1, (), None}, {None, (), 1, "b"}, True), (None, 0, False)],
 )  # fmt: skip

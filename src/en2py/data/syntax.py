@@ -40,6 +40,11 @@ def compile_error(code: str, flags: int = 0) -> Exception | None:
     return None
 
 
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Return whether a statement is `if __name__ == "__main__"`, which an import skips."""
+    return isinstance(statement, ast.If) and "'__name__'" in ast.dump(statement.test)
+
+
 def has_assert(code: str) -> bool:
     """Return whether a program runs an assert: outside of definitions, or in one that it names."""
     tree = parse(code)

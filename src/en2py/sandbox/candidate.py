@@ -89,8 +89,8 @@ def _describe(error: BaseException) -> dict[str, str]:
 def _evaluate(text: str, names: dict[str, Any]) -> dict[str, Any]:
     """Evaluate one call, after the statements before it.
 
-    For the form `name(values)` alone return the arguments after the call too. Variables are no
-    values: an iterator in one would be used up.
+    For the form `name(values)` alone return the arguments after the call too. Variables and results
+    of other calls are no values: an iterator would be used up, and `len(f())` be as long as `f()`.
     """
     *statements, last = ast.parse(text.strip()).body
     if not isinstance(last, ast.Expr):
@@ -103,7 +103,7 @@ def _evaluate(text: str, names: dict[str, Any]) -> dict[str, Any]:
         and isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
         and not call.keywords
-        and not any(isinstance(argument, ast.Starred | ast.Name) for argument in call.args)
+        and all(map(_is_value, call.args))
     )
     if not (plain and isinstance(call, ast.Call)):
         return {"value": encode(eval(compile(ast.Expression(call), "<call>", "eval"), names))}
@@ -115,6 +115,11 @@ def _evaluate(text: str, names: dict[str, Any]) -> dict[str, Any]:
     values = [value_of(argument) for argument in call.args]
     value = encode(function(*values))
     return {"value": value, "arguments": [encode(argument) for argument in values]}
+
+
+def _is_value(argument: ast.expr) -> bool:
+    is_no_value = isinstance(argument, ast.Starred | ast.Name | ast.Call)
+    return not is_no_value or ast.unparse(argument) == "set()"
 
 
 def run_candidate(handle: int, job: dict[str, Any], first: int) -> NoReturn:

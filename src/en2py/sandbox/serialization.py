@@ -140,10 +140,10 @@ _CONTAINERS: dict[str, Callable[[list[Any]], object]] = {
 
 
 class Opaque:
-    """A value without its content; equal to nothing, not even itself."""
+    """A value without its content; equal to nothing, not even itself. An iterator has its items."""
 
-    def __init__(self, kind: str, content: str) -> None:
-        self.kind, self.content = kind, content
+    def __init__(self, kind: str, content: str, items: list[Any] | None = None) -> None:
+        self.kind, self.content, self.items = kind, content, items
 
     def __eq__(self, other: object) -> bool:
         return False
@@ -153,6 +153,11 @@ class Opaque:
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self.kind} has no content")
+
+    def __contains__(self, item: object) -> bool:
+        if self.items is None:
+            raise TypeError(f"{self.kind} has no content")
+        return item in self.items
 
     def __repr__(self) -> str:
         return self.content or f"<{self.kind}>"
@@ -191,7 +196,8 @@ def _decode(value: Value, depth: int, exact: Iterator[int]) -> Any:
     if tag == "dict":
         return {inner(key): inner(item) for key, item in content}
     if tag == "iterator":
-        return Opaque("iterator", f"iter({[inner(item) for item in content]!r})")
+        items = [inner(item) for item in content]
+        return Opaque("iterator", f"iter({items!r})", items)
     if tag in ("opaque", "repr"):
         return Opaque(str(content)[:80], str(content)[:200] if tag == "repr" else "")
     raise ValueError(f"unknown tag {tag!r}")
@@ -286,7 +292,7 @@ def _order(value: Value, convert: Callable[[float], float]) -> tuple[Any, ...]:
                 return 0, convert(number.real), convert(number.imag)
     if isinstance(value, list) and value[0] in _CONTAINERS:
         items = [_order(item, convert) for item in value[1]]
-        return 1, sorted(items) if value[0] in ("set", "frozenset") else items
+        return (1, sorted(items)) if value[0] in ("set", "frozenset") else (3, items)
     return 2, _text(value)
 
 

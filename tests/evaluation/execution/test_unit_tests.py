@@ -246,6 +246,11 @@ def test_statements_of_tests_run_in_their_order(tests, sandbox):
     assert verdict(sandbox, STACK, pair(*tests, code=STACK)).right
 
 
+def test_what_an_import_skips_does_not_run(sandbox):
+    guard = "\nif __name__ == '__main__':\n    add(int(input()), int(input()))"
+    assert verdict(sandbox, ADD.code + guard, ADD).right
+
+
 def test_statements_after_all_asserts_may_fail(sandbox):
     own = pair("s = Stack()\nassert not s.items\ns.peek()", code=STACK)
     assert verdict(sandbox, STACK, own).problem == "AttributeError"
@@ -260,11 +265,24 @@ def test_statements_after_all_asserts_may_fail(sandbox):
         ("{frozenset([1])}", "len(f()) == 1"),
         ("{frozenset([1])}", "f() == set([frozenset([1])])"),
         ("{frozenset([1]): 2}", "f()"),
+        ("(i for i in (3, 5))", "3 in f()"),
+        ("{3: 1}.keys()", "3 in f()"),
+        ("range(3)", "3 not in f()"),
     ],
 )
 def test_a_value_of_the_standard_library_reaches_its_check(value, test, sandbox):
     code = f"import decimal, fractions\ndef f(): return {value}"
     assert verdict(sandbox, code, pair(f"assert {test}", "assert f() != -1", code=code)).right
+
+
+@pytest.mark.parametrize(
+    ("value", "test"),
+    [("'a' * 3_000_000", "len(f()) == 3_000_000"), ("(1 // i for i in (1, 0))", "next(f()) == 1")],
+    ids=["long", "fails later"],
+)
+def test_what_a_test_passes_to_another_function_is_not_sent(value, test, sandbox):
+    code = f"def f(): return {value}"
+    assert verdict(sandbox, code, pair(f"assert {test}", code=code)).right
 
 
 @pytest.mark.parametrize(

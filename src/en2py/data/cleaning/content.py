@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from en2py.data.cleaning.rewriting import tokens_of, tree_text, with_same_tree
 from en2py.data.pairs import Pair
-from en2py.data.syntax import NOT_A_PROGRAM, parse
+from en2py.data.syntax import NOT_A_PROGRAM, is_main_guard, parse
 
 FENCE = re.compile(
     r"^[ \t]*(```+|~~~+)([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
@@ -85,7 +85,7 @@ def remove_driver(pair: Pair) -> Pair:
     }
     cuts, bound = list[ast.stmt](), set[str | None]()  # `bound` by what stays
     for i, statement in enumerate(tree.body):
-        if (i > last and not _sets(statement, used, bound)) or _is_main_guard(statement):
+        if (i > last and not _sets(statement, used, bound)) or is_main_guard(statement):
             cuts.append(statement)
         else:
             bound |= {node.id for node in _stored(statement) if isinstance(node, ast.Name)}
@@ -119,10 +119,6 @@ def _root(target: ast.AST) -> str | None:
     while isinstance(target, (ast.Attribute, ast.Subscript)):
         target = target.value
     return target.id if isinstance(target, ast.Name) else None
-
-
-def _is_main_guard(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and "'__name__'" in ast.dump(statement.test)
 
 
 def _without(pair: Pair, tree: ast.Module, cuts: Iterable[ast.stmt]) -> Pair:

@@ -5,7 +5,7 @@ expected one. So a program can neither read the expected values nor change its v
 for `assert <expression> == <constant>` (and `!=`, `<`, `is`, `in`, `math.isclose`, a bound on
 `abs(expression - constant)`), the forms in `tasks` and MBPP. Any other assert is evaluated in the
 sandbox, where the program could read the expected value. Other statements of a test run where they
-are: after the asserts before them.
+are: after the asserts before them. `if __name__ == "__main__"` is left out: tests import a program.
 """
 
 import ast
@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from en2py.data.pairs import Pair
-from en2py.data.syntax import has_assert, parse
+from en2py.data.syntax import attempt, has_assert, is_main_guard, parse
 from en2py.evaluation.execution.asserts import Check, split_test
 from en2py.evaluation.execution.entry_point import entry_function, functions
 from en2py.evaluation.execution.jobs import run_prepared
@@ -73,7 +73,12 @@ def _prepare(prediction: str, pair: Pair) -> tuple[Job | None, list[Check]]:
     if before:  # may raise
         checks.append(Check(ast.Constant(None), lambda value: value is None, "no exception"))
         calls.append("\n".join([*before, "None"]))
-    return None if tree is None else Job(prediction, tuple(calls)), checks
+    if tree is None:
+        return None, checks
+    imported = [statement for statement in tree.body if not is_main_guard(statement)]
+    if len(imported) < len(tree.body):
+        prediction = attempt(lambda: ast.unparse(ast.Module(imported, []))) or prediction
+    return Job(prediction, tuple(calls)), checks
 
 
 def _rename(test: ast.Module, tree: ast.Module, reference: ast.Module) -> None:
