@@ -75,6 +75,8 @@ def test_functions_and_scripts_have_oracles(oracles):
             "import datetime\ndef f(a):\n    return datetime.date.today().year - a",
             "reads the clock",
         ),
+        ("from time import localtime\nprint(localtime().tm_year)", "reads the clock"),
+        ("import time\nprint(time.strftime('%Y'))", "reads the clock"),
         ("def f(a):\n    return unknown", "no input found (NameError)"),
         ("def f(a):\n    return object()", "no input found (no comparable result)"),
         ("def f(a):\n    while True: pass", "no input found (timeout)"),

@@ -110,13 +110,24 @@ def _kind(tree: ast.Module) -> tuple[str, str]:
     kind, function = FUNCTION, entry_function(tree)
     if function is None:
         kind = CLASS if any(isinstance(node, ast.ClassDef) for node in tree.body) else SCRIPT
-    if any(isinstance(node, ast.Attribute) and node.attr in _CLOCK for node in ast.walk(tree)):
+    if any(map(_reads_clock, ast.walk(tree))):
         return kind, "reads the clock"
     if kind == SCRIPT and _draws(tree):
         return kind, "draws random numbers"
     if kind == CLASS:
         return kind, "a class without a function"
     return kind, "" if function is None else _parameter_problem(function)
+
+
+def _reads_clock(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(attr=name) if name in _CLOCK:
+            return True
+        case ast.ImportFrom(module="time", names=names):
+            return any(alias.name in {*_CLOCK, "strftime"} for alias in names)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="time"), attr="strftime"), args=[_]):
+            return True  # of now; with two arguments of another time
+    return False
 
 
 def _draws(tree: ast.Module) -> bool:
