@@ -88,6 +88,16 @@ def test_denoising_needs_one_vocabulary() -> None:
     assert message.startswith("batch.denoising=1.0: needs one vocabulary for both sides")
 
 
+@pytest.mark.parametrize(
+    ("word", "remedy"), [("neighbours=nearest", "none"), ("model.copy=true", "false")]
+)
+def test_denoising_names_what_it_is_not_combined_with(word: str, remedy: str) -> None:
+    cfg = composed("train", "tokenizer=pieces", word)
+    message = refused(cfg, **{"batch.denoising": 1.0})
+    assert f"{word} is not trained on denoised" in message
+    assert f"take {word.partition('=')[0]}={remedy}, or" in message
+
+
 def test_grammar_needs_tokens_of_python() -> None:
     cfg = composed("train", "tokenizer/tgt=bpe")
     message = refused(cfg, **{"decoding.grammar": True})

@@ -99,6 +99,8 @@ def test_decisions_are_about_arguments_that_exist() -> None:
         ({"max_steps": 2, "min_steps": 3}, "trainer.min_steps=3: above trainer.max_steps=2"),
         ({"min_epochs": -3}, "above 0"),
         ({"max_time": "90"}, "max_time=90: expected days:hours:minutes:seconds as 00:01:30:00"),
+        ({"max_time": "00:00:00:00"}, "or {hours: 1.5}, above 0"),
+        ({"max_time": {"hours": -1}}, "or {hours: 1.5}, above 0"),
         ({"max_time": {"hour": 1}}, "expected days:hours:minutes:seconds as 00:01:30:00"),
         ({"limit_train_batches": 0}, "above 0"),
         ({"limit_train_batches": 1.5}, "at most 1"),

@@ -234,6 +234,11 @@ def test_data_path_that_is_no_file(path: str, expected: str) -> None:
     assert expected in refused(composed("train", "data=file"), **{"data.path": path})
 
 
+def test_folders_of_a_corpus_are_a_list() -> None:
+    message = refused(composed("train", "data=corpus"), **{"data.path": "a,b"})
+    assert message.endswith("no file of this name; several folders are a list, data.path=[A,B]")
+
+
 @pytest.mark.parametrize(
     ("values", "n_checked"),
     [({"prompt": "x"}, 0), ({"export": "new"}, 0), ({"folder": "new"}, 1), ({}, 1)],

@@ -199,10 +199,12 @@ def test_one_side_of_pieces_learns_from_its_own_texts():
     assert "abab" in python.vocabulary() and "qqq" not in python.vocabulary()
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"shared_pieces": "x"}'])
+@pytest.mark.parametrize(
+    "content", [b"no JSON", b"[]", b"{}", b'{"shared_pieces": "x"}', b"PK\x03\x04 of a checkpoint"]
+)
 def test_file_that_has_no_pieces_is_refused(tmp_path, content):
     file = tmp_path / "other.json"
-    file.write_text(content)
+    file.write_bytes(content)
     with pytest.raises(UserError, match=r"tokenizer\.path=.*other\.json: no file of pieces"):
         PythonPieces(vocab_size=700, path=file).fit(["x = 1"])
 

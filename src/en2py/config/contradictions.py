@@ -178,9 +178,12 @@ def check_pieces(config: Config) -> Iterator[str]:
             "pairs too; split.ratios sets the size of the training split"
         )
     if (neighbours or copies) and denoising:
+        other, without = (
+            ("neighbours=nearest", "none") if neighbours else ("model.copy=true", "false")
+        )
         yield (
-            f"batch.denoising={denoising}: denoised programs have no neighbours; take neighbours "
-            "from the command line, or batch.denoising=0"
+            f"batch.denoising={denoising}: {other} is not trained on denoised programs; take "
+            f"{other.partition('=')[0]}={without}, or batch.denoising=0"
         )
 
 

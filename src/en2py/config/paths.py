@@ -47,7 +47,10 @@ def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
                 _check_exists(key, path)
             return
         if "," in value and not Path(value).exists():
-            raise UserError(f"{key}={value}: there is no file of this name; {_lists_of(key)}")
+            lists = f"several folders are a list, {key}=[A,B]"
+            if not (key == "data.path" and reads_folders(key, config)):
+                lists = _lists_of(key)
+            raise UserError(f"{key}={value}: there is no file of this name; {lists}")
         _check_exists(key, path := Path(value))
         if not (_is_dataset(key, path) or (several and key.startswith("data."))):
             _check_kind(key, name, path, is_folder=name == "root" or reads_folders(key, config))

@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -26,10 +27,14 @@ def _duration(value: Any) -> Any:
     """Return a time as Lightning's `Timer` reads it."""
     if isinstance(value, dict):
         is_valid = all(k in _UNITS and type(n) in (int, float) for k, n in value.items())
+        is_valid = is_valid and 0 < sum(value.values()) < math.inf
     else:
         is_valid = isinstance(value, str) and bool(re.fullmatch(r"\d+(:\d\d){3}", value))
+        is_valid = is_valid and any(int(n) for n in value.split(":"))
     if not is_valid:
-        raise ValueError(f"days:hours:minutes:seconds as 00:01:30:00, or {{{_UNITS[2]}: 1.5}}")
+        raise ValueError(
+            f"days:hours:minutes:seconds as 00:01:30:00, or {{{_UNITS[2]}: 1.5}}, above 0"
+        )
     return value
 
 

@@ -228,9 +228,8 @@ def _stored(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is another file.
     """
-    text = read_text(path)
     try:
-        state = {"shared_pieces": json.loads(text)["shared_pieces"]}
+        state = {"shared_pieces": json.loads(read_text(path))["shared_pieces"]}
         _Pieces(PythonTokenizer(), LEAST, None).load_state_dict(state)
     except Exception:  # the tokenizers library raises nothing more special
         raise UserError(
