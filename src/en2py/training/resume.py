@@ -35,6 +35,8 @@ _OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processe
 # on all others, which must match; otherwise use `init_from`.
 _CHANGEABLE = (*_OWN, "optimizer", "scheduler", "callbacks", "trainer", "batch", "decoding",
                "checkpoints", "sandbox", "behaviour", "faults", "compute")  # fmt: skip
+# Of the same option of `data`, whose file may have moved; its other settings stay as they were.
+_PLACES = tuple(f"data.{place}{name}" for place in ("", "source.") for name in DATA_FILES)
 
 
 def resumed_config(
@@ -52,13 +54,23 @@ def resumed_config(
     merged, merged_choices = _merged(cfg, overrides, choices, stored)
     _check_callbacks(merged, choices.get("callbacks", "default"))
     config: Any = OmegaConf.to_container(merged, resolve=True)
-    config["data"] = locate_data(config, stored.get("files", {}), cfg.ckpt_path)
+    config["data"] = locate_data(
+        config, stored.get("files", {}), cfg.ckpt_path, _place_of_data(stored)
+    )
     OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
     _check_changes(stored["config"], config, cfg.ckpt_path)
     check_effects(config, overrides)
     _check_optimizer(stored["config"]["optimizer"], config["optimizer"], checkpoint)
     _check_limits(stored["config"], config, checkpoint, cfg.ckpt_path)
     return merged, merged_choices
+
+
+def _place_of_data(stored: Mapping[str, Any]) -> str:
+    """Return how a command line names the present place of the data of a checkpoint."""
+    key = next((name for name in DATA_FILES if stored["config"]["data"].get(name)), None)
+    if key is None:
+        return "put it there again"
+    return f"data={stored['choices']['data']} data.{key}=FILE names its present place"
 
 
 def _merged(
@@ -84,6 +96,8 @@ def _merged(
             (OmegaConf.select(merged, parent) or {}).pop(name, None)
         else:
             sections = [key]
+            if key == "data" and choices[group] == stored["choices"].get(group):
+                sections = [name for name in _PLACES if OmegaConf.select(cfg, name) is not None]
             if group in choices:  # an option may set more than the section of its group
                 sections += keys_of_option(group, choices[group], own)
             for name in sections:
