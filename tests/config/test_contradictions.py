@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
@@ -55,6 +56,16 @@ def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
     )
     cfg = composed("train", "data=file", f"data.path={tmp_path / 'a'}")
     assert "add split=official" in refused(cfg, **{"data.source.split_field": "part"})
+
+
+@pytest.mark.parametrize("own", [{"path": {"train": "a", "test": "b"}}, {"split_field": "part"}])
+@pytest.mark.parametrize("split", ["group", "official"])
+def test_a_split_of_another_source_than_the_first_is_refused(
+    own: dict[str, Any], split: str
+) -> None:
+    cfg = composed("train", "data=mixture", f"split={split}")
+    message = refused(cfg, **{"data.source.sources.stdlib": own})
+    assert message.startswith("data.source.sources.stdlib: its own split would be ignored")
 
 
 def test_split_by_task_numbers_needs_a_field_with_them(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """Data of a checkpoint that is used from another folder, or whose files have moved."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from en2py.cli.main import command
+from en2py.cli.programs import run_training
 from en2py.data.files import file_digest
 from en2py.errors import UserError
 from en2py.training.checkpoints import locate_data
-from training_runs import Go
+from training_runs import Go, folder_of
 
 
 def files_of(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
@@ -64,6 +68,41 @@ def test_run_that_is_refused_for_its_data_leaves_nothing(
     assert go(f"data.path={data}", "study=a/b") == 2
     assert "no field has a known name" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_settings_of_a_split_that_the_source_fixes_are_refused(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    parts = ("train", "train", "val", "test")
+    data = tmp_path / "own.json"
+    data.write_text(json.dumps([{**row, "part": parts[i % 4]} for i, row in enumerate(rows)]))
+    words = (f"data.path={data}", "split=official", "data.source.split_field=part")
+    assert go(*words, "split.seed=2") == 2
+    assert "split.seed=2: the source fixes this split;" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert go(*words, "trainer.max_epochs=1") == 0
+
+
+@pytest.mark.slow
+def test_a_run_resumes_with_data_that_have_moved(
+    go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, moved = tmp_path / "own.jsonl", tmp_path / "moved.jsonl"
+    (tmp_path / "pairs.jsonl").rename(data)
+    assert go(f"data.path={data}", "data.source.tests_field=null", "trainer.max_epochs=1") == 0
+    data.rename(moved)
+    last = folder_of(tmp_path) / "checkpoints" / "last.ckpt"
+    words = ("train.py", f"ckpt_path={last}", "trainer.max_epochs=2", f"output={tmp_path / 'more'}")
+
+    def resumed(*more: str) -> int:
+        return command(run_training, "train", argv=[*words, f"cache={tmp_path / 'cache'}", *more])
+
+    assert resumed() == 2
+    assert "data=file data.path=FILE names its present place" in capsys.readouterr().err
+    assert resumed("data=file", f"data.path={moved}") == 0
+    config = OmegaConf.load(folder_of(tmp_path, "more") / "config.yaml")
+    assert config.data.source.path == str(moved) and config.data.source.tests_field is None
 
 
 def test_missing_file_is_named_as_training_data(

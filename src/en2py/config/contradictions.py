@@ -315,7 +315,16 @@ def check_split(config: Config) -> Iterator[str]:
             f"split: these data ({data['name']}) have no task numbers to split by; {named}"
             "choose another split="
         )
-    if class_of(section) == "official_split":
+    is_official = class_of(section) == "official_split"
+    for name, own in [*(source.get("sources") or {}).items()][is_official:]:
+        has_files = isinstance(value_at(own, "path"), Mapping)
+        if has_files or value_at(own, "split_field") is not None:
+            yield (
+                f"data.source.sources.{name}: its own split would be ignored, for only the first "
+                "source of a mixture has one, with split=official; name one file, and no "
+                "split_field"
+            )
+    if is_official:
         is_ours = str(source.get("_target_")).startswith("en2py.")
         if is_ours and not {"split_field", "sources"} & {*source}:
             yield (

@@ -95,8 +95,13 @@ def _of_data(at: Callable[..., Any]) -> Reasons:
         yield "data.source.setup_field", "no test is read; add data.source.tests_field=NAME"
     # Without pairs for validation, the seed and the ratios would choose some.
     if "val" in at("split.numbers", ()) or (isinstance(path, Mapping) and "val" in path):
-        reason = "the source fixes this split; choose split=group for another"
-        yield from _each("split", ("seed", "ratios"), reason)
+        yield from fixed_split()
+
+
+def fixed_split() -> Reasons:
+    """Yield the keys of a split that the source fixes, which may be known only with its pairs."""
+    reason = "the source fixes this split; choose split=group for another"
+    yield from _each("split", ("seed", "ratios"), reason)
 
 
 def _of_decoding(at: Callable[..., Any]) -> Reasons:

@@ -198,6 +198,7 @@ def official_split(
                 f"the split of these data has no pair for {name}: name a file for it, "
                 '"data.path={train:FILE,test:FILE}", or use split=group'
             )
+    report.facts["fixed"] = "val" in part
     if "val" not in part and ratios[1]:
         trained = [i for i, name in enumerate(part) if name == "train"]
         groups = group_near_duplicates([draft.prints[i] for i in trained])
