@@ -630,6 +630,11 @@ def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
         ),
         (["ckpt_path=x.ckpt", "pass_at_k.k=[]"], "pass_at_k.k=[]: expected at least one value"),
         (["ckpt_path=x.ckpt", "attention=null"], "attention=null: expected a list"),
+        (["ckpt_path=x", "baseline=none,bm25"], "baseline=none,bm25: none excludes the others"),
+        (
+            ["ckpt_path=x", "baseline=bm25", "baselines.bm25=null"],
+            "baseline=bm25: baselines.bm25=null disables it; leave out one of them",
+        ),
         (
             ["ckpt_path=x.ckpt", "pass_at_k.k=[1,3]"],
             "pass_at_k.k=[1,3]: pass@k needs samples; add pass_at_k.n_samples=3",

@@ -120,10 +120,15 @@ def check_evaluation(config: Config) -> Iterator[str]:
     source = config["data"].get("source") or {}
     if config["data"].get("path") is None and "path" in source and "url" not in source:
         yield "data.path is needed: add data.path=FILE"
-    known = [*config["baselines"], "all", "none"]
-    for name in comma_separated(config.get("baseline") or ""):
+    known, sections = [*config["baselines"], "all", "none"], config["baselines"]
+    names = comma_separated(config.get("baseline") or "")
+    for name in names:
         if name not in known:
             yield f"baseline={name}: no such baseline{did_you_mean(name, known)}"
+        elif sections.get(name, name) is None:
+            yield f"baseline={name}: baselines.{name}=null disables it; leave out one of them"
+        elif name == "none" and len(names) > 1:
+            yield f"baseline={','.join(names)}: none excludes the others; leave it out"
 
 
 def check_starts(config: Config) -> Iterator[str]:
