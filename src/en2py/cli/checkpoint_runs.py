@@ -17,6 +17,7 @@ from en2py.cli.evaluation_config import evaluation_config
 from en2py.config.instantiate import check_allowed
 from en2py.config.paths import expand_paths
 from en2py.config.run_name import data_key, is_archived, settings
+from en2py.console import counted
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, file_digest
@@ -181,7 +182,7 @@ class CheckpointRun:
         }
 
         def make() -> Programs:
-            log.info(f"{self.name}: {task} programs for {len(pairs):,} descriptions")
+            log.info(f"{self.name}: {task} programs for {counted(len(pairs), 'description')}")
             return generate()
 
         return cached(Path(self.config["cache"]), "predictions", key, make)

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
 # Raised for text that is no program: NUL bytes and lone surrogates are ValueErrors, deep nesting is
 # a RecursionError or MemoryError, depending on the Python version.
 NOT_A_PROGRAM = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
@@ -48,19 +50,18 @@ def is_main_guard(statement: ast.stmt) -> bool:
 def has_assert(code: str) -> bool:
     """Return whether a program runs an assert: outside of definitions, or in one that it names."""
     tree = parse(code)
-    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     body = [] if tree is None else tree.body
     named = {
         node.id
         for statement in body
-        if not isinstance(statement, definitions)
+        if not isinstance(statement, Definition)
         for node in ast.walk(statement)
         if isinstance(node, ast.Name)
     }
     return any(
         any(isinstance(node, ast.Assert) for node in ast.walk(statement))
         for statement in body
-        if not isinstance(statement, definitions) or statement.name in named
+        if not isinstance(statement, Definition) or statement.name in named
     )
 
 
@@ -93,8 +94,7 @@ _NEW_SYNTAX: tuple[tuple[tuple[int, int], re.Pattern[str], Any], ...] = (
 
 def first_definition(tree: ast.Module) -> str | None:
     """Return the name of the first function or class, None if there is none."""
-    names = (getattr(node, "name", None) for node in tree.body)
-    return next((name for name in names if name), None)
+    return next((node.name for node in tree.body if isinstance(node, Definition)), None)
 
 
 def text_between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:

@@ -8,13 +8,11 @@ from dataclasses import replace
 
 from en2py.data.cleaning.rewriting import tokens_of, tree_text, with_same_tree
 from en2py.data.pairs import Pair
-from en2py.data.syntax import NOT_A_PROGRAM, is_main_guard, parse
+from en2py.data.syntax import NOT_A_PROGRAM, Definition, is_main_guard, parse
 
 FENCE = re.compile(
     r"^[ \t]*(```+|~~~+)([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
 )
-
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def remove_fences(pair: Pair) -> Pair:

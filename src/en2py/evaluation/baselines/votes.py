@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
+from en2py.console import counted
 from en2py.data.cache import cached
 from en2py.data.files import file_digest
 from en2py.data.pairs import Pair
@@ -123,7 +124,7 @@ class Agreement:
         def build() -> dict[str, Any]:
             jobs = {place: job for place in used if (job := _job(codes[place])) is not None}
             if pools is None:
-                log.info(f"calling {len(jobs):,} training programs, once for this data")
+                log.info(f"calling {counted(len(jobs), 'training program')}, once for this data")
             with Sandbox(**sandbox) as opened:
                 found = answers_to([job for _, job in jobs.values()], opened)
             answers = dict(zip(jobs, found, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from en2py.console import counted
 from en2py.data.cache import cached
 from en2py.data.files import digest, file_digest
 from en2py.evaluation.behaviour.equivalence import equivalence_classes
@@ -49,7 +50,9 @@ def reference_oracles(
     key = {"references": distinct, "memory_mb": sandbox["memory_mb"], "running": execution_digest()}
 
     def build() -> list[dict[str, Any]]:
-        log.info(f"running {len(distinct):,} references on generated inputs, once for this data")
+        log.info(
+            f"running {counted(len(distinct), 'reference')} on generated inputs, once for this data"
+        )
         with Sandbox(**sandbox) as one, Sandbox(**sandbox, hash_seed=1) as other:
             return [asdict(own) for own in build_oracles(distinct, one, other)]
 

@@ -3,6 +3,7 @@
 import ast
 from dataclasses import dataclass
 
+from en2py.data.syntax import Definition
 from en2py.sandbox import Result
 from en2py.sandbox.serialization import Value, is_comparable, same
 
@@ -71,7 +72,7 @@ def definitions(tree: ast.Module) -> str:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
             kept.append(node if future else _attempt(node))
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Try):
+        elif isinstance(node, Definition | ast.Try) or type(node).__name__ == "TypeAlias":
             kept.append(node)
     return ast.unparse(ast.fix_missing_locations(ast.Module(kept, [])))
 
