@@ -222,6 +222,8 @@ def test_failed_trial_is_replaced_by_a_later_command(go: Go, tmp_path: Path) -> 
         ("+trainer.limit_val_batches=0", "a search needs val/nll"),
         ("batch.max_tokens=int(interval(0,400))", "batch.max_tokens=0: expected a number above 0"),
         ("model.norm=pre,port", "model.norm=port: expected"),
+        ("sandbox.timeout_s=interval(1,5)", "sandbox.timeout_s=1.0 to 5.0: no run depends on"),
+        ("behaviour=true,false", "behaviour=True, False: no run depends on this setting; fix it"),
     ],
 )
 def test_wrong_setting_of_a_search_is_refused(

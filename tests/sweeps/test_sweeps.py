@@ -20,7 +20,7 @@ from en2py.config import composition
 from en2py.console import JobPrefix, set_job
 from en2py.data.prepare import prepare
 from en2py.evaluation.results import Results
-from en2py.sweeps import plan, status
+from en2py.sweeps import plan, status, sweeper
 from en2py.sweeps.status import remaining_time
 from en2py.sweeps.stored_runs import read_study
 from en2py.sweeps.study import results_of
@@ -94,6 +94,22 @@ def test_incomplete_result_is_ignored(tmp_path: Path) -> None:
 def test_failed_run_has_a_reason(tmp_path: Path) -> None:
     folder = a_run(tmp_path, reason="out of memory", code=1)
     assert run_folder.read_state(folder) == run_folder.State(run_folder.FAILED, "out of memory", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((("seed=1",), ("seed=1",)), "another and are"),
+        ((("+behaviour=true",), ("+behaviour=false",)), "differs in behaviour alone, and are"),
+    ],
+)
+def test_combinations_that_are_one_run_name_the_settings_that_differ(
+    words: tuple[tuple[str], ...], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    planned = [(plan.Job(overrides, "run"), dict[str, Any]()) for overrides in words]
+    assert sweeper._without_repeated(planned) == planned[:1]
+    assert reason in caplog.messages[-1]
 
 
 def test_a_refused_run_is_not_retried_but_corrected(

@@ -308,6 +308,10 @@ class SearchSweeper(sweeper.StudySweeper):
         for key, own in values.items():
             others = [config_of({**start, key: value}) for value in own[1:]]
             all_configs += others
+            if others and {*map(config_digest, others)} == {config_digest(first)}:
+                raise UserError(
+                    f"{key}={space_text(space[key])}: no run depends on this setting; fix it"
+                )
             changed = [x for other in others for x in differences(_basis(first), _basis(other))]
             if changed:
                 raise UserError(

@@ -187,10 +187,16 @@ def prepare_data(configs: Sequence[dict[str, Any]], n_parallel: int) -> None:
 def _without_repeated(planned: Sequence[Planned]) -> list[Planned]:
     """Leave out the jobs that are the run of an earlier job, as of `seed=1,1`."""
     first: dict[str, Planned] = {}
+    differing: dict[str, None] = {}
     for job, config in planned:
-        first.setdefault(job.run or " ".join(job.overrides), (job, config))
+        other, _ = first.setdefault(job.run or " ".join(job.overrides), (job, config))
+        words = (word for word in job.overrides if word not in other.overrides)
+        differing |= dict.fromkeys(word.partition("=")[0].lstrip("+") for word in words)
     if n := len(planned) - len(first):
-        log.info(f"{n} of {len(planned)} combinations repeat the run of another and are left out")
+        only = f", which differs in {', '.join(differing)} alone," if differing else ""
+        log.info(
+            f"{n} of {len(planned)} combinations repeat the run of another{only} and are left out"
+        )
     return list(first.values())
 
 
