@@ -308,7 +308,8 @@ class SearchSweeper(sweeper.StudySweeper):
         for key, own in values.items():
             others = [config_of({**start, key: value}) for value in own[1:]]
             all_configs += others
-            if others and {*map(config_digest, others)} == {config_digest(first)}:
+            is_group = key in groups_of()  # its option is a part of the names of runs
+            if {*map(config_digest, others)} == {config_digest(first)} and not is_group:
                 raise UserError(
                     f"{key}={space_text(space[key])}: no run depends on this setting; fix it"
                 )
