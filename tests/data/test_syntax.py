@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from en2py.data.syntax import needed_python, parse
+from en2py.data.syntax import first_definition, needed_python, parse
 from en2py.data.tree_text import ast_text, ast_text_renamed
 
 NOT_PROGRAMS = {
@@ -52,3 +52,8 @@ def test_syntax_newer_than_the_running_python_is_named(code, version):
     newer = version and sys.version_info < tuple(map(int, version.split(".")))
     assert needed_python(code) == (f"needs Python {version}" if newer else "")
     assert parse(code) is None or not newer
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new syntax of Python 3.12")
+def test_a_type_alias_is_no_definition():
+    assert first_definition(parse("type X = int\ndef f(x: X): pass")) == "f"

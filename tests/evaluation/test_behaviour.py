@@ -1,5 +1,6 @@
 import ast
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -256,6 +257,11 @@ def test_definitions_exclude_the_code_that_calls_them():
     assert definitions(ast.parse(code)).count("\n") < 10
     assert "print" not in definitions(ast.parse(code))
     assert "def f(a)" in definitions(ast.parse(code))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new syntax of Python 3.12")
+def test_definitions_include_type_aliases():
+    assert "type X" in definitions(ast.parse("type X = int\ndef f(a: X): return a"))
 
 
 # mutation testing
