@@ -203,7 +203,7 @@ class Grammar:
         if state.line[:1] == ("nonlocal",):  # the name of a function is known around it
             yield from ((name,) for name in _DEFINED.findall(state.done)[:-_MOST_MEANINGLESS:-1])
         if state.line[:1] == ("case",):  # unlike a name, a number binds nothing
-            yield self._number, ":", self._name
+            yield from ((self._number, *rest) for rest in (hint, hint[1:], (":", self._name)))
         usual = self._usual.get(token)
         probable = (
             *([hint[1:]] if hint[:1] == (token,) else ()),
