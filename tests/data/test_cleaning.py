@@ -95,6 +95,11 @@ CODE = {
         "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nA = f\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4\ny.a = 5\ny[T] = 6\ny += 1",
         "def f(x):\n    return T[x] + N + A.b\nN = 1\nN += 1\nT = {}\nA = f\nT['a'], y = 1, 2\nA.b.c = 3\nT[f(1)].d: int = 4",
     ),
+    "driver that changes a global in a loop": (
+        remove_driver,
+        "def f(x):\n    return T[x] + N\nT = {}\nN = 0\nfor i in T:\n    T[i] = 1\nwhile N:\n    N -= 1\nfor i in T:\n    x = f(i)\n    y[i] = x",
+        "def f(x):\n    return T[x] + N\nT = {}\nN = 0\nfor i in T:\n    T[i] = 1\nwhile N:\n    N -= 1",
+    ),
     "main guard": (remove_driver, "def f(): pass\nif __name__ == '__main__':\n    f()", "def f(): pass"),
     "a program without definitions is no driver": (remove_driver, "print(1)", "print(1)"),
     "indents of 3 and 7": (widen_indents, "if x:\n   if y:\n       z = 1", "if x:\n    if y:\n        z = 1"),

@@ -67,7 +67,7 @@ def remove_driver(pair: Pair) -> Pair:
     """Remove statements after the last definition: calls, prints, tests, `if __name__ == ...`.
 
     Imports stay, and so do assignments to a name used by a definition, and to its items and
-    attributes. A program without definitions stays unchanged.
+    attributes, also within a loop. A program without definitions stays unchanged.
     """
     tree = parse(pair.code)
     if tree is None:
@@ -93,15 +93,14 @@ def remove_driver(pair: Pair) -> Pair:
 def _sets(statement: ast.stmt, used: set[str], bound: set[str | None]) -> bool:
     """Return whether a statement is an import, or sets a name that definitions use.
 
-    It assigns to the name, or changes what was assigned: `N += 1`, `TABLE["a"] = 1`.
+    It assigns to the name, or changes what was assigned: `N += 1`, `TABLE["a"] = 1`, a loop of
+    these.
     """
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
-    if not isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        return False
     stored = _stored(statement)
     changed = {_root(node) for node in stored} & bound & used
-    is_new = not isinstance(statement, ast.AugAssign)
+    is_new = isinstance(statement, (ast.Assign, ast.AnnAssign))
     return bool(changed) or (is_new and any(getattr(node, "id", "") in used for node in stored))
 
 
