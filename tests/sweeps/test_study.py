@@ -307,6 +307,15 @@ def test_finished_runs_of_a_folder_are_read_in_planned_order(tmp_path: Path) -> 
                               {"step": 19, "epoch": 2, "val/nll": 2.5}]  # fmt: skip
 
 
+@pytest.mark.parametrize("content", [None, b"", b"- 1", b"a: [", b"\xff", b"seed: ${x}"])
+def test_finished_run_without_its_config_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    on_disk(tmp_path, "t-m-e-plain-seed1-aaaaaaaaaa")
+    file = tmp_path / "t-m-e-plain-seed1-aaaaaaaaaa" / "config.yaml"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(UserError, match="config.yaml, which has the settings"):
+        read_study(tmp_path)
+
+
 def test_order_is_that_of_the_largest_sweep(tmp_path: Path) -> None:
     names = [f"t-m-e-plain-seed{seed}-{str(seed) * 10}" for seed in (1, 2, 3)]
     for name in names:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from en2py.config.composition import choices_of, escape, leaves, typed
 from en2py.config.overrides import task_overrides
@@ -295,7 +296,7 @@ def settings_without_effect(
     They are keys that its name does not depend on: those of its scores, which an evaluation of
     `place` computes, and, where they are typed, those of its training.
     """
-    with suppress(FileNotFoundError):
+    with suppress(OSError, ValueError, YAMLError):
         stored = dict(leaves(read_table(folder / "config.yaml")))
         now = dict(leaves(config))
         other = [key for key in {**now, **stored} if typed(now.get(key)) != typed(stored.get(key))]
