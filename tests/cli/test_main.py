@@ -99,6 +99,10 @@ def test_null_stays_null(key: str) -> None:
     assert quoted(f"{key}=null") == f"{key}=null"
 
 
+def test_null_is_a_value_of_a_sweep_over_files() -> None:
+    assert quoted("init_from=a.ckpt,null", multirun=True) == "init_from='a.ckpt',null"
+
+
 def test_comma_list_of_files_is_a_sweep_unless_a_file_has_this_name(tmp_path: Path) -> None:
     word = f"data.path={tmp_path}/a,{tmp_path}/b"
     assert quoted(word, True) == f"data.path='{tmp_path}/a','{tmp_path}/b'"

@@ -168,6 +168,10 @@ def test_plans_are_read_back_without_an_incomplete_line(
     with open(tmp_path / "sweeps.jsonl", "a") as file:
         file.write('{"sweep": "3-c", "jobs": [')  # killed while writing
     assert plan.read_plans(tmp_path) == [("2-b", jobs)]
+    monkeypatch.setenv("EN2PY_SWEEP", "4-d")
+    plan.write_plan(tmp_path, jobs[:1])
+    plan.write_plan(tmp_path, jobs[1:])
+    assert plan.read_plans(tmp_path) == [("2-b", jobs), ("4-d", jobs)]
 
 
 def test_varied_keys_are_in_the_order_typed() -> None:

@@ -156,7 +156,8 @@ def quoted(override: str, multirun: bool = False) -> str:
         return f"{key}={','.join('null' if text == 'null' else _literal(text) for text in texts)}"
     if name in PATHS:  # the shell expands `~` only at the start of a word
         texts = [os.path.expanduser(text) for text in texts]
-    return f"{key}={','.join(map(_quote, texts))}"
+    words = ["null" if text == "null" and len(texts) > 1 else _quote(text) for text in texts]
+    return f"{key}={','.join(words)}"
 
 
 def comma_separated(text: str) -> list[str]:

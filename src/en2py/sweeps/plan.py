@@ -43,8 +43,10 @@ def write_plan(folder: Path, jobs: Sequence[Job]) -> None:
     """Append the jobs of this sweep to `sweeps.jsonl`."""
     line = json.dumps({"sweep": os.environ.get(SWEEP_ID), "jobs": [asdict(job) for job in jobs]})
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "sweeps.jsonl", "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    with open(folder / "sweeps.jsonl", "a+b") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        start = b"\n" if file.read() not in (b"", b"\n") else b""  # after a cut line
+        file.write(start + line.encode() + b"\n")
 
 
 def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
