@@ -29,7 +29,7 @@ _IRRELEVANT = (
 # Of these keys, those that the test of a run depends on, and those that only its training reads: a
 # finished run that is asked for other values keeps what it has.
 SCORING = ("behaviour", "sandbox.timeout_s", "sandbox.memory_mb", "sandbox.min_level")
-TRAINING = ("logger", "checkpoints", "compute", "trainer.accelerator",
+TRAINING = ("logger", "checkpoints.keep", "compute", "trainer.accelerator",
             "trainer.log_every_n_steps", "trainer.profiler")  # fmt: skip
 # Keys that change nothing at these values, and that earlier runs do not have.
 _NEUTRAL = {

@@ -43,6 +43,7 @@ SWEEP_ID, SEARCH = "EN2PY_SWEEP", "EN2PY_SEARCH"
 FINISHED, FAILED, INTERRUPTED, PRUNED = "finished", "failed", "interrupted", "pruned"
 RUNNING, NOT_STARTED = "running", "not started"
 _RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
+_FULFILLED = ("checkpoints.keep=weights", "logger=csv")  # by a finished run
 _PATIENCE = 1.0  # seconds: a process that reads the state of a run holds its lock for an instant
 # Minor versions parse different programs, and the data of a run may depend on it.
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -310,7 +311,7 @@ def settings_without_effect(
         for word in overrides:
             key = word.lstrip("+~").partition("=")[0].replace("/", ".")
             changed = any(f"{name}.".startswith(f"{key}.") for name in other)
-            if key.startswith(TRAINING) and changed and word != "checkpoints.keep=weights":
+            if key.startswith(TRAINING) and changed and word not in _FULFILLED:
                 yield f"{word} acts on the training alone; fresh=true trains again"
 
 
