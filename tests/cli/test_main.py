@@ -103,6 +103,14 @@ def test_null_is_a_value_of_a_sweep_over_files() -> None:
     assert quoted("init_from=a.ckpt,null", multirun=True) == "init_from='a.ckpt',null"
 
 
+def test_folder_of_a_pretrained_run_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["experiment=finetune", quoted("pretrained=~/runs (2)/a")]
+    cfg = compose_config("train", words)
+    assert cfg.init_from == "/home/me/runs (2)/a/checkpoints/best.ckpt"
+    assert quoted("pretrained=/a,/b", multirun=True) == "pretrained='/a','/b'"
+
+
 def test_comma_list_of_files_is_a_sweep_unless_a_file_has_this_name(tmp_path: Path) -> None:
     word = f"data.path={tmp_path}/a,{tmp_path}/b"
     assert quoted(word, True) == f"data.path='{tmp_path}/a','{tmp_path}/b'"

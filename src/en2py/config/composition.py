@@ -32,7 +32,7 @@ DATA_FILES = ("path", "root")  # of data, word vectors and pieces; `root` is a f
 CHECKPOINTS = ("ckpt_path", "init_from")
 READ = (*DATA_FILES, *CHECKPOINTS, "prompts", "results")
 WRITTEN = ("output", "cache", "folder", "export")
-SWEPT = (*DATA_FILES, "init_from")  # whose comma lists are sweeps under -m
+SWEPT = (*DATA_FILES, "init_from", "pretrained")  # whose comma lists are sweeps under -m
 NO_PRESET = "~experiment"  # the override that is added to a typed `data=`
 Config = Mapping[str, Any]
 

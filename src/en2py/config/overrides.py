@@ -16,7 +16,7 @@ from en2py.errors import UserError, did_you_mean
 # Values of these keys, by their last part, and names of fields are passed on as typed: Hydra's
 # grammar would refuse or change them.
 TEXTS = ("prompt", "study", "baseline", "notes")
-PATHS = (*READ, *WRITTEN)
+PATHS = (*READ, *WRITTEN, "pretrained")  # the last is a folder, whose files init_from and path name
 _VALUES = ("null", "true", "false", "nan", "inf")  # words that are no text in the grammar
 
 
