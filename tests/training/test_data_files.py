@@ -81,7 +81,11 @@ def test_settings_of_a_split_that_the_source_fixes_are_refused(
     assert go(*words, "split.seed=2") == 2
     assert "split.seed=2: the source fixes this split;" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    assert go(*words, "trainer.max_epochs=1") == 0
+    words = ("baseline=constant", "data=file", *words, f"folder={tmp_path / 'out'}")
+    assert go(*words, "split.ratios=[0.5,0.2,0.3]", program="evaluate") == 2
+    assert "0.3]: the source fixes this split;" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert go(*words, program="evaluate") == 0
 
 
 @pytest.mark.slow

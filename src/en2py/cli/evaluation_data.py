@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import OTHER_SPLIT, CheckpointRun
 from en2py.cli.tables import log_fields, log_warnings
+from en2py.config.effects import check_split_of_source
+from en2py.config.overrides import task_overrides
 from en2py.console import counted, percent
 from en2py.data.duplicates import (
     COMBINATIONS,
@@ -137,6 +139,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         n_all = len({pair.id for run in runs for pair in run.prepared.pairs(cfg.part)})
     else:
         prepared = build.prepare_data(config)
+        check_split_of_source(prepared.report.facts, task_overrides())
         log_fields(prepared.report.to_dict())
         log_warnings(prepared.report.warnings)
         pairs, validation = prepared.pairs(cfg.part), []

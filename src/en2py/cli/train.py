@@ -26,7 +26,7 @@ from en2py.cli.tables import (
     print_samples,
 )
 from en2py.config.composition import n_at_once, share_of
-from en2py.config.effects import fixed_split, refuse_typed
+from en2py.config.effects import check_split_of_source
 from en2py.console import console, log_file
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import file_digest, write_atomically
@@ -178,8 +178,7 @@ def _prepare(run: run_folder.Run) -> Prepared:
         print_config(config)
     from_cache = build.is_prepared(config)
     prepared = build.prepare_data(config)
-    if prepared.report.facts.get("fixed"):
-        refuse_typed(dict(fixed_split()), run.overrides)
+    check_split_of_source(prepared.report.facts, run.overrides)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
     log_warnings([*prepared.report.warnings, *build.unused_limit(prepared, config["batch"])])

@@ -95,11 +95,19 @@ def _of_data(at: Callable[..., Any]) -> Reasons:
         yield "data.source.setup_field", "no test is read; add data.source.tests_field=NAME"
     # Without pairs for validation, the seed and the ratios would choose some.
     if "val" in at("split.numbers", ()) or (isinstance(path, Mapping) and "val" in path):
-        yield from fixed_split()
+        yield from _fixed_split()
 
 
-def fixed_split() -> Reasons:
-    """Yield the keys of a split that the source fixes, which may be known only with its pairs."""
+def check_split_of_source(facts: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse a typed seed or ratios if, by the facts of a `DataReport`, the source fixes the split.
+
+    With a field of the splits, that is not known before the pairs are read.
+    """
+    if facts.get("fixed"):
+        refuse_typed(dict(_fixed_split()), overrides)
+
+
+def _fixed_split() -> Reasons:
     reason = "the source fixes this split; choose split=group for another"
     yield from _each("split", ("seed", "ratios"), reason)
 
