@@ -218,8 +218,8 @@ def _score(
 def _warn_of_leakage(runs: Sequence[CheckpointRun], remarks: Sequence[Sequence[str]]) -> None:
     """Warn before the pairs are scored; the same remarks are printed below the table."""
     found: dict[str, list[str]] = {}
-    for run, own in zip(runs, remarks, strict=True):
-        for note in filter(is_of_leakage, own):
+    for run, notes in zip(runs, remarks, strict=True):
+        for note in filter(is_of_leakage, notes):
             found.setdefault(note, []).append(run.name)
     for note, names in found.items():
         rest = f"{len(names) - _LISTED} others"
@@ -265,8 +265,8 @@ def _oracles(runner: ProgramRunner) -> dict[str, Any]:
     """Return how many references can be tested and pass their own tests, and why others cannot."""
     n_tests = sum(bool(pair.tests) for pair in runner.pairs)
     found: dict[str, Any] = {"with tests": n_tests} if n_tests else {}
-    if own := runner.check_references():
-        found["own tests"] = own
+    if tested := runner.check_references():
+        found["own tests"] = tested
     if runner.refusal:
         return {**found, "not run": runner.refusal}
     if runner.oracles:
@@ -315,7 +315,7 @@ def _render_again(path: Path, folder: str | None) -> Results:
 def _print_table(results: Results) -> None:
     """Print the main metrics of each row with their 95 % intervals; the first ranks the rows."""
     names = {tuple(n.split("@")) for row in results.rows for n in row.figures if "@" in n}
-    sampled = [f"{verb}@{k}" for verb, k in sorted(names, key=lambda own: (own[0], int(own[1])))]
+    sampled = [f"{verb}@{k}" for verb, k in sorted(names, key=lambda name: (name[0], int(name[1])))]
     metrics = [ranked_by(results) if n == "val/nll" else n for n in (*COMPARISON, *sampled)]
     shown = [name for name in metrics if any(figure_of(row, name) for row in results.rows)]
     rows = [
@@ -334,21 +334,21 @@ def _wandb_sections(
     Without a logger section of the evaluation, each run's own section applies. A wrong
     `WANDB_MODE` is refused before anything is computed.
     """
-    own = [(run.config["logger"] if logger is None else logger).get("wandb") for run in runs]
-    used = [section for section in [(logger or {}).get("wandb"), *own] if section]
+    sections = [(run.config["logger"] if logger is None else logger).get("wandb") for run in runs]
+    used = [section for section in [(logger or {}).get("wandb"), *sections] if section]
     if used:
         wandb_mode_of_environment()
-    return own, used[-1] if used else None
+    return sections, used[-1] if used else None
 
 
 def _log_to_wandb_runs(
     rows: Iterable[tuple[CheckpointRun, RunMetrics, WandbSection]], label: str
 ) -> None:
     """Log the metrics of checkpoints to the W&B runs of their training, with a label in front."""
-    for run, own, section in rows:
+    for run, metrics, section in rows:
         if section and run.folder is not None:  # else a copy of a checkpoint, its run is not known
             stem = run.path.stem
             own_label = label if stem == "best" else f"{label}-{stem}"
-            values = {f"{own_label}/{name}": value for name, value in own.values.items()}
+            values = {f"{own_label}/{name}": value for name, value in metrics.values.items()}
             study = run.metadata["config"]["study"]
             log_evaluated_run(run.folder, study, values, section)

@@ -213,7 +213,8 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
     # Runs on the same data have equal pairs, or the first of them.
     distinct = {
-        (run.prepared.split_hash, len(own)): own for run, own in zip(runs, known, strict=True)
+        (run.prepared.split_hash, len(split_pairs)): split_pairs
+        for run, split_pairs in zip(runs, known, strict=True)
     }
     pairs = known[0]
     for (split_hash, n), others in distinct.items():
@@ -245,8 +246,8 @@ def _also_in(others: Sequence[Pair], pairs: Sequence[Pair]) -> list[Pair]:
         if (other := by_id.get(pair.id)) is None:
             return False
         keys = ("description", "core", "code", "renamed")
-        own, its = fingerprint(pair), fingerprint(other)
-        return any(getattr(own, key) == getattr(its, key) != "" for key in keys)
+        first, second = fingerprint(pair), fingerprint(other)
+        return any(getattr(first, key) == getattr(second, key) != "" for key in keys)
 
     return [pair for pair in pairs if is_shared(pair)]
 
@@ -260,16 +261,16 @@ def _trained_pairs(runs: Sequence[CheckpointRun]) -> tuple[list[list[Pair]], dic
     unknown: dict[str | None, str] = {}
     for run in runs:
         if (path := run.config.get("init_from")) not in initial:
-            own = initial[path] = []
+            initial_pairs = initial[path] = []
             try:
                 for _, trained in initial_data(run.config):
-                    own += trained
+                    initial_pairs += trained
             except UserError as error:
                 unknown[path] = f"{_UNKNOWN}: {error}"
                 log.warning(f"{run.name}: {unknown[path]}")
     starts = {run.sha256: run.config.get("init_from") for run in runs}
     pairs = [[*run.trained_pairs, *initial[starts[run.sha256]]] for run in runs]
-    return pairs, {sha256: unknown[own] for sha256, own in starts.items() if own in unknown}
+    return pairs, {sha256: unknown[path] for sha256, path in starts.items() if path in unknown}
 
 
 def is_of_leakage(note: str) -> bool:
@@ -313,5 +314,5 @@ def _without_overlaps(
                     f"training pairs of {run.name} and are left out ({', '.join(kinds)})"
                 )
         overlaps[run.sha256] = sum(found[key])
-    left_out = [any(own) for own in zip(*found.values(), strict=True)]
+    left_out = [any(of_pair) for of_pair in zip(*found.values(), strict=True)]
     return [pair for pair, out in zip(pairs, left_out, strict=True) if not out], overlaps

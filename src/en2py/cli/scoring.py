@@ -91,8 +91,8 @@ class Scored:
 
         def write(pairs: list[Pair]) -> Programs:
             opened = run.open({"val": pairs})[1]
-            own = partial(generate_programs, self.module, opened, self.trainer, "val")
-            return run.cached_programs(pairs, written_by, own)
+            generate = partial(generate_programs, self.module, opened, self.trainer, "val")
+            return run.cached_programs(pairs, written_by, generate)
 
         weights = pool.stored_weights() or pool.learn_weights(run.prepared.pairs("val"), write)
         written = run.cached_programs(data.pairs, written_by, self.generate)
@@ -104,7 +104,7 @@ class Scored:
             task="ranking",
         )
         known = {pair.code for pair in run.prepared.pairs("train")}
-        chosen = [own[0] for own in programs if own]
+        chosen = [ranked[0] for ranked in programs if ranked]
         n = sum(code in known for code in chosen)
         notes = [
             f"{n:,} of {len(chosen):,} programs are training programs, the model wrote the others"
@@ -124,13 +124,17 @@ class Scored:
         Args:
             sampling: The values of `k`, and the arguments of `sample`.
         """
-        own, runner = self.run.config["decoding"], self.data.runner
+        decoding, runner = self.run.config["decoding"], self.data.runner
         search = {
             "_target_": "en2py.decoding.sampling.sample",
             "_partial_": True,
             "top_k": None,
             "allow_unk": False,
-            **{key: own[key] for key in ("max_len", *Limits.__annotations__) if key in own},
+            **{
+                key: decoding[key]
+                for key in ("max_len", *Limits.__annotations__)
+                if key in decoding
+            },
             **{key: value for key, value in sampling.items() if key != "k"},
         }
         draw = build.bound(make(search), self.module.tgt_tokenizer)
@@ -157,8 +161,8 @@ def score_checkpoint(
     """Score a checkpoint, and write its programs, samples and attention maps to a folder."""
     log.info(f"scoring {run.name}")
     opened = run.open({"val": data.validation, data.split: data.pairs})
-    own = Scored(run, *opened, trainer_of(cfg, run), data)
-    examples = own.datamodule.examples
+    scored = Scored(run, *opened, trainer_of(cfg, run), data)
+    examples = scored.datamodule.examples
     if not examples[data.split]:
         limits = [
             f"model.{key}={run.config['model'][key]}" for key in ("max_src_len", "max_tgt_len")
@@ -167,15 +171,15 @@ def score_checkpoint(
             f"none of the {len(data.pairs):,} pairs fits into the model of {run.name} "
             f"({', '.join(limits)}): leave this checkpoint out, or evaluate it on shorter pairs"
         )
-    validation = own.tables("val", data.validation)[1] if examples["val"] else {}
-    programs, origins = own.programs()
-    values, tables = own.tables(data.split, data.pairs)
+    validation = scored.tables("val", data.validation)[1] if examples["val"] else {}
+    programs, origins = scored.programs()
+    values, tables = scored.tables(data.split, data.pairs)
     training = data.training_of(run)
     row = data.score(
         name, programs, data.runner, training, token_values=values, token_tables=tables
     )
     sampling: Any = OmegaConf.to_container(cfg.pass_at_k)
-    sampled, drawn = own.pass_at_k(sampling) if sampling["n_samples"] else ({}, [])
+    sampled, drawn = scored.pass_at_k(sampling) if sampling["n_samples"] else ({}, [])
     row = dataclasses.replace(
         row,
         seed=int(run.config["seed"]),
@@ -186,14 +190,14 @@ def score_checkpoint(
         drawn=drawn,
         tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
         vocab=run.prepared.tgt_vocab.tokens,
-        attention=_attention(own.module, row, cfg.attention, cfg.n_maps),
+        attention=_attention(scored.module, row, cfg.attention, cfg.n_maps),
         notes=[*notes, *origins],
     )
     if folder is not None:
         write_samples(folder / "samples.md", row)
         write_predictions(folder / "predictions.jsonl", row)
         with progress_bar("drawing attention maps"):
-            draw_attention(own.module, row, folder, list(cfg.attention), cfg.n_maps)
+            draw_attention(scored.module, row, folder, list(cfg.attention), cfg.n_maps)
     return row
 
 
@@ -216,7 +220,7 @@ def _attention(
 
 
 def _rounded(weights: Any) -> Any:
-    return [_rounded(own) if isinstance(own, list) else round(own, 3) for own in weights]
+    return [_rounded(part) if isinstance(part, list) else round(part, 3) for part in weights]
 
 
 def unscored_settings(cfg: DictConfig) -> dict[str, str]:
@@ -289,8 +293,8 @@ def _score_baseline(
     row = data.score(name, candidates, data.runner, data.training, kind=BASELINE)
     validation: Tables = {}
     if validated:
-        own = [[text] for text in programs[len(everything) :]]
-        tables = data.score(name, own, validator, data.training, kind=BASELINE).tables
+        of_validation = [[text] for text in programs[len(everything) :]]
+        tables = data.score(name, of_validation, validator, data.training, kind=BASELINE).tables
         validation = {key: tables[key] for key in SELECTING if key in tables}
     notes = [f"{name}: {ABOUT[name].format(**settings)}"] if name in ABOUT else []
     if data.overlaps:

@@ -77,15 +77,15 @@ def summarize_study(
         target: Folder of the files; None: the study, or a folder named after the CSV file.
     """
     runs = read_study(folder)
-    own = _runs_of_sweeps(folder, runs) if names is None else _in_order(runs, names)
-    others = [run for run in runs if run not in own]
-    search = _search_of(folder, own, names)
-    keys = search["best"]["params"] if search else planned_axes(folder, own[0].facts["run"])
-    searched = [key for key in keys if key in own[0].settings]
+    included = _runs_of_sweeps(folder, runs) if names is None else _in_order(runs, names)
+    others = [run for run in runs if run not in included]
+    search = _search_of(folder, included, names)
+    keys = search["best"]["params"] if search else planned_axes(folder, included[0].facts["run"])
+    searched = [key for key in keys if key in included[0].settings]
     unfinished = _unfinished(folder) if folder.is_dir() else ()
-    results = results_of(own, folder.stem, unfinished, searched=searched)
+    results = results_of(included, folder.stem, unfinished, searched=searched)
     if others:
-        results = _with_others(results, own, others)
+        results = _with_others(results, included, others)
     results = replace(results, search=search)
     target = target or (folder if folder.is_dir() else folder.with_suffix(""))
     make_folder(target, "folder")
@@ -102,7 +102,7 @@ def summarize_study(
 
 
 def _search_of(
-    folder: Path, own: Sequence[StoredRun], names: Sequence[str] | None
+    folder: Path, included: Sequence[StoredRun], names: Sequence[str] | None
 ) -> dict[str, Any]:
     """Return the result of the last search of a study if the summary is of this search.
 
@@ -111,24 +111,24 @@ def _search_of(
     """
     record = run_folder.read_record(folder / "search.json") or {}
     if names is None:
-        is_own = record.get("best", {}).get("run") in {run.facts["run"] for run in own}
+        is_own = record.get("best", {}).get("run") in {run.facts["run"] for run in included}
     else:
         is_own = record.get("sweep") == os.environ.get(run_folder.SWEEP_ID)
     return record if is_own else {}
 
 
 def _with_others(
-    results: Results, own: Sequence[StoredRun], others: Sequence[StoredRun]
+    results: Results, included: Sequence[StoredRun], others: Sequence[StoredRun]
 ) -> Results:
     """Add rows of other runs, and name the settings in which all own runs differ from them.
 
     They have no differences, which would be those from the first of them.
     """
-    metrics = [_metrics(run, own[0]) for run in (*own, *others)]
+    metrics = [_metrics(run, included[0]) for run in (*included, *others)]
     varied = axes(metrics)
-    rows = make_rows(metrics[len(own) :], varied=varied, base=own[0].settings)
+    rows = make_rows(metrics[len(included) :], varied=varied, base=included[0].settings)
     missing = [key for key in varied if key not in results.axes]
-    shared = [f"{key}={setting(own[0].settings, key)}" for key in missing]
+    shared = [f"{key}={setting(included[0].settings, key)}" for key in missing]
     data = {**results.data, **({_SHARED: ", ".join(shared)} if shared else {})}
     return replace(results, others=[replace(row, differences={}) for row in rows], data=data)
 
@@ -183,18 +183,18 @@ def _versions(runs: Sequence[StoredRun]) -> dict[str, str]:
     """Return the version of each package, all of them where runs differ."""
     names = dict.fromkeys(name for run in runs for name in run.versions)
     found = {name: {run.versions.get(name, "") for run in runs} - {""} for name in names}
-    return {name: listed(sorted(own)) for name, own in found.items() if own}
+    return {name: listed(sorted(versions)) for name, versions in found.items() if versions}
 
 
 def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
     test, validation = run.of("test"), run.of("val")
     notes, not_comparable = [], []
-    own, others = run.facts["vocab"], first.facts["vocab"]
-    if run is not first and not (own and others):
+    vocab, reference_vocab = run.facts["vocab"], first.facts["vocab"]
+    if run is not first and not (vocab and reference_vocab):
         notes.append(_UNKNOWN_VOCABULARY)
-    elif own != others:
+    elif vocab != reference_vocab:
         notes.append(_OTHER_VOCABULARY)
-    if own != others:
+    if vocab != reference_vocab:
         not_comparable = [name for name in {*test, *validation} if metric(name).per_token]
     limit = run.settings.get(VALIDATION_LIMIT, "1.0")
     if limit not in ("0", "1.0"):
@@ -234,8 +234,8 @@ def _leaves_out_others(run: StoredRun, first: StoredRun) -> bool:
 
     The numbers are those of validation and test; they are compared with the size of the test split.
     """
-    own, others = ([row.facts[name] for name in TOO_LONG] for row in (run, first))
-    known = [(float(a), float(b)) for a, b in zip(own, others, strict=True) if a and b]
+    ours, theirs = ([row.facts[name] for name in TOO_LONG] for row in (run, first))
+    known = [(float(a), float(b)) for a, b in zip(ours, theirs, strict=True) if a and b]
     return max((abs(a - b) for a, b in known), default=0) > 0.01 * first.metrics.get("test/n", 0)
 
 
@@ -244,16 +244,17 @@ def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
 
     Equal numbers may be other pairs, if the tokens or the limits of the model are others.
     """
-    own, others = ([row.facts[name] or "?" for name in TOO_LONG] for row in (run, first))
+    ours, theirs = ([row.facts[name] or "?" for name in TOO_LONG] for row in (run, first))
     limits = [key for key in {**run.settings, **first.settings}
               if key.startswith(("tokenizer", "model.max_"))]  # fmt: skip
     same = all(run.settings.get(key) == first.settings.get(key) for key in limits)
-    if (same and (own == others or "?" in (*own, *others))) or {*own, *others} in ({"0"}, {"?"}):
+    if (same and (ours == theirs or "?" in (*ours, *theirs))) or {*ours, *theirs} in ({"0"}, {"?"}):
         return []
     return [
         "loss, perplexity, accuracy and bits per character leave out pairs that are too long for "
-        f"the model, {own[0]} of validation and {own[1]} of test, in the reference row {others[0]} "
-        f"and {others[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every model reads"
+        f"the model, {ours[0]} of validation and {ours[1]} of test, in the reference row "
+        f"{theirs[0]} and {theirs[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every "
+        "model reads"
     ]
 
 

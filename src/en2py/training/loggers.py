@@ -168,19 +168,19 @@ def log_results(
     columns = ["row", "kind", "metric", "value", "low", "high", "over", "difference", "significant"]
     values, data = {}, []
     for row in results.rows:
-        for metric, own in row.figures.items():
-            values[f"{row.name}/{metric}"] = own.value
+        for metric, figure in row.figures.items():
+            values[f"{row.name}/{metric}"] = figure.value
             other = row.differences.get(metric)
             difference = [other.value, other.is_significant] if other else [None, None]
-            interval = [own.low, own.high, own.over]
-            data.append([row.name, row.kind, metric, own.value, *interval, *difference])
+            interval = [figure.low, figure.high, figure.over]
+            data.append([row.name, row.kind, metric, figure.value, *interval, *difference])
     logger.log_metrics(values)
     logger.log_table("figures", columns=columns, data=data)
     columns = ["id", "description", "reference", "row", "output", "verdict", "detail"]
     data = [
-        [own.id, own.description, own.reference, name, out.code, out.verdict, out.detail]
-        for own in results.samples
-        for name, out in own.outputs.items()
+        [sample.id, sample.description, sample.reference, name, out.code, out.verdict, out.detail]
+        for sample in results.samples
+        for name, out in sample.outputs.items()
     ]
     logger.log_table("samples", columns=columns, data=data)
     finish_wandb()

@@ -32,7 +32,7 @@ def sample_views(
     The names are those of all rows, in the order of the tables; `attention` has the maps of the
     page.
     """
-    maps = {(own.row, own.sample): place for place, own in enumerate(attention)}
+    maps = {(entry.row, entry.sample): place for place, entry in enumerate(attention)}
     views: list[dict[str, Any]] = []
     for sample in samples:
         outputs = [
@@ -61,28 +61,35 @@ def attention_maps(
     step is 1/255 of the largest weight.
     """
     descriptions = {sample.id: " ".join(sample.description.split()) for sample in samples}
-    rows = list(dict.fromkeys(own.row for own in attention))
+    rows = list(dict.fromkeys(entry.row for entry in attention))
     return [
         {
-            "row": visible(own.row),
-            "row_number": rows.index(own.row),
-            "sample": visible(own.sample),
-            "description": visible(descriptions.get(own.sample) or own.sample),
-            "kinds": [_attention_map(own, kind) for kind in _KINDS if kind in own.weights],
+            "row": visible(entry.row),
+            "row_number": rows.index(entry.row),
+            "sample": visible(entry.sample),
+            "description": visible(descriptions.get(entry.sample) or entry.sample),
+            "kinds": [_attention_map(entry, kind) for kind in _KINDS if kind in entry.weights],
         }
-        for own in attention
+        for entry in attention
     ]
 
 
 def _output_view(name: str, output: SampleOutput, map_number: int | None) -> dict[str, Any]:
     tone = _TONES.get(output.verdict, "fair")
-    own = {"code": output.code, "verdict": output.verdict, "detail": output.detail}
-    return {"name": name, **own, "tone": tone, "mark": _MARKS[tone], "map_number": map_number}
+    return {
+        "name": name,
+        "code": output.code,
+        "verdict": output.verdict,
+        "detail": output.detail,
+        "tone": tone,
+        "mark": _MARKS[tone],
+        "map_number": map_number,
+    }
 
 
-def _attention_map(own: AttentionSample, kind: str) -> dict[str, Any]:
-    weights = np.asarray(own.weights[kind], dtype=float)  # [L, H, T, S]
-    rows, columns = own.labels[kind]
+def _attention_map(entry: AttentionSample, kind: str) -> dict[str, Any]:
+    weights = np.asarray(entry.weights[kind], dtype=float)  # [L, H, T, S]
+    rows, columns = entry.labels[kind]
     top = float(weights.max(initial=0)) or 1.0
     steps = np.rint(np.clip(weights / top, 0, 1) * 255).astype(np.uint8)
     return {

@@ -96,12 +96,12 @@ def best_if_significant(results: Results) -> str:
     """
     best, name = best_row(results), ranked_by(results)
     others = [figure_of(row, name) for row in results.models if row is not best]
-    own = None if best is None else figure_of(best, name)
-    if best is None or own is None or not others or _have_other_pairs(results.models):
+    figure = None if best is None else figure_of(best, name)
+    if best is None or figure is None or not others or _have_other_pairs(results.models):
         return ""
     if any(other is None for other in others):
         return ""
-    leads = [difference_by_seed(own.by_seed, other.by_seed) for other in others if other]
+    leads = [difference_by_seed(figure.by_seed, other.by_seed) for other in others if other]
     is_best = all(lead.is_significant and lead.value < 0 for lead in leads)
     return best.name if is_best else ""
 
@@ -124,11 +124,11 @@ def _ranking(
     is_significant: bool,
 ) -> str:
     """Return which row is first on validation; it is the best only if that is significant."""
-    own, label = figure_of(best, name), metric(name).label
+    figure, label = figure_of(best, name), metric(name).label
     if len(models) == 1:
-        known = f": {label} {_figure(name, own)} on validation" if own else ""
+        known = f": {label} {_figure(name, figure)} on validation" if figure else ""
         return f"One configuration was scored, {_quoted(best)}{known}."
-    if own is None:
+    if figure is None:
         return f"{len(models)} configurations were scored; none has validation figures."
     named = "the reference row"
     if reference.name != REFERENCE:
@@ -136,7 +136,7 @@ def _ranking(
     row = named if best is reference else _quoted(best)
     text = f"Of {len(models)} configurations, {row} "
     text += f"is best on validation: {label} " if is_significant else f"has the lowest {label}: "
-    text += _figure(name, own)
+    text += _figure(name, figure)
     theirs = figure_of(reference, name)
     if theirs and best is not reference:
         text += f"; {named} has {_figure(name, theirs)}"
@@ -146,7 +146,7 @@ def _ranking(
             "be the best; evaluate.py ckpt_path=STUDY compares on those that all have."
         )
     # None of the reference row.
-    judged = _significance(metric(name), best.differences.get(name), own, theirs)
+    judged = _significance(metric(name), best.differences.get(name), figure, theirs)
     if not is_significant and (len(models) > 2 or not judged):
         judged += " It is not significantly lower than that of every other row."
     return f"{text}. {judged.strip()}".rstrip()
@@ -166,14 +166,14 @@ def _quality(name: str, part: str, best: ResultRow, reference: ResultRow) -> str
 
 
 def _significance(
-    how: Metric, difference: Difference | None, own: Estimate, theirs: Estimate | None
+    how: Metric, difference: Difference | None, ours: Estimate, theirs: Estimate | None
 ) -> str:
     """Return whether a difference from the reference row is significant, and why."""
     if difference is None or theirs is None:
         return ""
     change = how.change(difference.value)
     interval = how.change_interval(difference.low, difference.high)
-    if not interval and min(len(own.by_seed), len(theirs.by_seed)) > 1:
+    if not interval and min(len(ours.by_seed), len(theirs.by_seed)) > 1:
         return f"The difference, {change}, is the same for all seeds, so it has no interval."
     if not interval:
         return f"One seed does not show whether the difference, {change}, is significant."
@@ -259,9 +259,13 @@ def _power(models: Sequence[ResultRow], reference: ResultRow, name: str) -> list
     if of_reference is None:
         return []
     differences = [
-        [v - of_reference.by_seed[s] for s, v in own.by_seed.items() if s in of_reference.by_seed]
-        for own in others
-        if own is not None
+        [
+            v - of_reference.by_seed[s]
+            for s, v in figure.by_seed.items()
+            if s in of_reference.by_seed
+        ]
+        for figure in others
+        if figure is not None
     ]
     n = max(map(len, differences), default=0)
     sizes = {

@@ -201,12 +201,12 @@ def oracles_tables(oracles: Mapping[str, Any], n_pairs: int) -> list[Table]:
     shares, notes = [], []
     if oracles.get("with tests"):
         shares.append(("pairs with unit tests", oracles["with tests"], n_pairs))
-    if own := oracles.get("own tests"):
-        shares.append(("references that pass their own tests", own["passing"], own["of"]))
-        notes += [f"The first that does not: {own['first']}"] * bool(own["first"])
+    if counts := oracles.get("own tests"):
+        shares.append(("references that pass their own tests", counts["passing"], counts["of"]))
+        notes += [f"The first that does not: {counts['first']}"] * bool(counts["first"])
     for kind in ("functions", "scripts"):
-        if own := oracles.get(kind):
-            shares.append((f"{kind} that can be tested", own["testable"], own["of"]))
+        if counts := oracles.get(kind):
+            shares.append((f"{kind} that can be tested", counts["testable"], counts["of"]))
     lines = [
         Line([Cell(text), Cell(whole(k)), Cell(whole(of)), _percent_cell(k, of)])
         for text, k, of in shares
