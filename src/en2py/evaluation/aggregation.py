@@ -76,11 +76,11 @@ def make_rows(
     """
     varied = axes(runs) if varied is None else varied
     groups = configurations(runs)
-    reference = next((own for own in groups if own[0].kind == MODEL), None)
+    reference = next((group for group in groups if group[0].kind == MODEL), None)
     is_mixed = len(_machines(runs)) > 1 and _MACHINE.isdisjoint(varied)
     rows = [
-        _row(name, own, () if own is reference else reference or (), varied, clusters, is_mixed)
-        for name, own in zip(names_of(groups, varied, base), groups, strict=True)
+        _row(name, group, () if group is reference else reference or (), varied, clusters, is_mixed)
+        for name, group in zip(names_of(groups, varied, base), groups, strict=True)
     ]
 
     def rank(row: ResultRow) -> tuple[bool, float]:
@@ -93,54 +93,54 @@ def make_rows(
 
 def _row(
     name: str,
-    own: Sequence[RunMetrics],
+    runs: Sequence[RunMetrics],
     reference: Sequence[RunMetrics],
     varied: Sequence[str],
     clusters: Sequence[Hashable],
     has_other_machines: bool,
 ) -> ResultRow:
-    first = own[0]
-    tested = _shared([run.values for run in own])
-    validated = _shared([run.validation for run in own])
-    buckets = dict.fromkeys(bucket for run in own for bucket in run.groups)
+    first = runs[0]
+    tested = _shared([run.values for run in runs])
+    validated = _shared([run.validation for run in runs])
+    buckets = dict.fromkeys(bucket for run in runs for bucket in run.groups)
     settings = {key: setting(first.settings, key) for key in varied if first.kind == MODEL}
-    notes = [note for run in own for note in run.notes]
+    notes = [note for run in runs for note in run.notes]
     if name == REFERENCE:  # where settings are in no name
         notes.insert(0, "has " + ", ".join(f"{key}={value}" for key, value in settings.items()))
-    notes += _missing(own)
-    machines = _machines(own)
+    notes += _missing(runs)
+    machines = _machines(runs)
     if len(machines) > 1 or (machines and has_other_machines):
         notes.append(f"device and precision of the training: {listed(machines)}")
     return ResultRow(
         name=name,
         kind=first.kind,
         settings=settings,
-        runs=[run.name for run in own if run.kind == MODEL],
-        figures={key: _estimate(key, own, clusters) for key in tested},
-        validation={key: _over_seeds(_validation(key, own)) for key in validated},
-        differences=_differences(own, reference, clusters) if reference else {},
+        runs=[run.name for run in runs if run.kind == MODEL],
+        figures={key: _estimate(key, runs, clusters) for key in tested},
+        validation={key: _over_seeds(_validation(key, runs)) for key in validated},
+        differences=_differences(runs, reference, clusters) if reference else {},
         failures=dict(first.failures),
         groups={
-            bucket: _mean_of([run.groups[bucket] for run in own if bucket in run.groups])
+            bucket: _mean_of([run.groups[bucket] for run in runs if bucket in run.groups])
             for bucket in buckets
         },
         notes=list(dict.fromkeys(notes)),
-        has_other_pairs=any(run.has_other_pairs for run in own),
+        has_other_pairs=any(run.has_other_pairs for run in runs),
     )
 
 
-def _missing(own: Sequence[RunMetrics]) -> list[str]:
+def _missing(runs: Sequence[RunMetrics]) -> list[str]:
     """Return notes on the metrics that a row has not, because some of its runs lack them.
 
     Programs are generated for validation descriptions in some epochs only, which is no fault.
     """
     tables = [
         {*run.values, *(f"val/{key}" for key in run.validation if metric(key).from_logits)}
-        for run in own
+        for run in runs
     ]
     labels: dict[str, list[str]] = {}
     for key in sorted({*chain.from_iterable(tables)}, key=order_of):
-        lacking = [str(run.seed) for run, has in zip(own, tables, strict=True) if key not in has]
+        lacking = [str(run.seed) for run, has in zip(runs, tables, strict=True) if key not in has]
         if lacking:
             labels.setdefault(listed(lacking), []).append(metric(key).label)
     return [
@@ -162,22 +162,22 @@ def _validation(key: str, runs: Sequence[RunMetrics]) -> BySeed:
     return {run.seed: run.validation[key] for run in runs}
 
 
-def _estimate(key: str, own: Sequence[RunMetrics], clusters: Sequence[Hashable]) -> Estimate:
+def _estimate(key: str, runs: Sequence[RunMetrics], clusters: Sequence[Hashable]) -> Estimate:
     """Return the estimate of a metric: over clusters for one run with counts, else over seeds."""
-    tables = [run.counts[key] for run in own if key in run.counts]
-    if len(own) == 1 and tables:
+    tables = [run.counts[key] for run in runs if key in run.counts]
+    if len(runs) == 1 and tables:
         interval = cluster_bootstrap(
             tables[0], clusters, partial(values_of, key), seed=_RESAMPLING_SEED
         )
         # The stored value, not that of the interval, which adds the counts up in another order.
-        by_seed = _known_seeds(_values(key, own))
-        value, ends = own[0].values[key], _ends(interval)
+        by_seed = _known_seeds(_values(key, runs))
+        value, ends = runs[0].values[key], _ends(interval)
         if _is_mean_of_shares(key) and value in (0.0, 1.0) and interval.n > 1:
             ends = wilson(value, interval.n)
         found = Estimate(value, *ends, "clusters", interval.n, by_seed)
     else:
-        found = _over_seeds(_values(key, own))
-    if not metric(key).is_share or len(tables) < len(own):
+        found = _over_seeds(_values(key, runs))
+    if not metric(key).is_share or len(tables) < len(runs):
         return found
     k, of = (math.fsum(row[i] for table in tables for row in table) for i in (0, 1))
     return replace(found, k=k, of=of)
@@ -197,18 +197,18 @@ def _known_seeds(values: BySeed) -> dict[str, float]:
 
 
 def _differences(
-    own: Sequence[RunMetrics], reference: Sequence[RunMetrics], clusters: Sequence[Hashable]
+    runs: Sequence[RunMetrics], reference: Sequence[RunMetrics], clusters: Sequence[Hashable]
 ) -> dict[str, Difference]:
     """Compare the metrics that two configurations share; on other pairs none is significant."""
-    both = [*own, *reference]
-    excluded = {key for run in own for key in run.not_comparable}
+    both = [*runs, *reference]
+    excluded = {key for run in runs for key in run.not_comparable}
     tested = [key for key in _shared([run.values for run in both]) if key not in excluded]
     validated = [key for key in _shared([run.validation for run in both]) if key not in excluded]
-    found = {key: _difference(key, own, reference, clusters) for key in tested} | {
-        f"val/{key}": difference_by_seed(_validation(key, own), _validation(key, reference))
+    found = {key: _difference(key, runs, reference, clusters) for key in tested} | {
+        f"val/{key}": difference_by_seed(_validation(key, runs), _validation(key, reference))
         for key in validated
     }
-    has_other_pairs = any(run.has_other_pairs for run in own)
+    has_other_pairs = any(run.has_other_pairs for run in runs)
     return {
         key: replace(difference, is_significant=difference.is_significant and not has_other_pairs)
         for key, difference in found.items()
@@ -218,16 +218,16 @@ def _differences(
 
 def _difference(
     key: str,
-    own: Sequence[RunMetrics],
+    runs: Sequence[RunMetrics],
     reference: Sequence[RunMetrics],
     clusters: Sequence[Hashable],
 ) -> Difference | None:
     """Compare two configurations; None if the metric applies to no pair of both."""
-    ours, theirs = _values(key, own), _values(key, reference)
+    ours, theirs = _values(key, runs), _values(key, reference)
     have_seeds = min(len(ours), len(theirs)) > 1
-    if have_seeds or not all(key in run.counts for run in (*own, *reference)):
+    if have_seeds or not all(key in run.counts for run in (*runs, *reference)):
         return difference_by_seed(ours, theirs)
-    interval = _difference_by_clusters(key, own, reference, clusters)
+    interval = _difference_by_clusters(key, runs, reference, clusters)
     if math.isnan(interval.value):
         return None
     low, high = _ends(interval)
@@ -254,7 +254,7 @@ def difference_by_seed(ours: BySeed, theirs: BySeed) -> Difference:
 
 def _difference_by_clusters(
     key: str,
-    own: Sequence[RunMetrics],
+    runs: Sequence[RunMetrics],
     reference: Sequence[RunMetrics],
     clusters: Sequence[Hashable],
 ) -> Interval:
@@ -262,7 +262,7 @@ def _difference_by_clusters(
 
     The counts of all runs are columns of one table, so that each resample covers all of them.
     """
-    tables = [run.counts[key] for run in (*reference, *own)]
+    tables = [run.counts[key] for run in (*reference, *runs)]
     width = len(tables[0][0])
     shared = [all(any(row) for row in rows) for rows in zip(*tables, strict=True)]
     columns = [

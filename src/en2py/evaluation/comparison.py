@@ -70,8 +70,8 @@ def run_metrics(
 
 def _readable(tables: Iterable[Tables]) -> list[bool]:
     """Return which pairs are short enough for every model; token metrics cover these alone."""
-    columns = [[bool(counts[1]) for counts in own["nll"]] for own in tables if "nll" in own]
-    return [all(own) for own in zip(*columns, strict=True)]
+    columns = [[bool(counts[1]) for counts in table["nll"]] for table in tables if "nll" in table]
+    return [all(readable) for readable in zip(*columns, strict=True)]
 
 
 def _masked(rows: Sequence[Counts], kept: Sequence[bool]) -> list[Counts]:
@@ -112,8 +112,8 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
     ending = "so loss, perplexity and accuracy per token cannot be compared; bits per character"
     if row.tokenizer != reference.tokenizer:
         return names, [f"other tokens of programs than those of the reference row, {ending} can"]
-    tables = (split for own in (row, reference) for split in (own.tables, own.validation))
-    has_unknown = any(counts[0] for own in tables for counts in own.get("unk_targets", ()))
+    tables = (split for scored in (row, reference) for split in (scored.tables, scored.validation))
+    has_unknown = any(counts[0] for table in tables for counts in table.get("unk_targets", ()))
     if has_unknown and set(row.vocab) != set(reference.vocab):  # their order is that of counts
         return names, [f"another vocabulary, and not every token is in both, {ending} can"]
     return [], []
@@ -121,7 +121,9 @@ def _not_comparable(row: EvaluationRow, reference: EvaluationRow) -> tuple[list[
 
 def _note_on_long_pairs(row: EvaluationRow, shared: Mapping[str, list[bool]]) -> list[str]:
     counts = [
-        f"{own.count(False)} of {len(own)} {what}" for what, own in shared.items() if not all(own)
+        f"{kept.count(False)} of {len(kept)} {what}"
+        for what, kept in shared.items()
+        if not all(kept)
     ]
     if row.kind == BASELINE or not counts:
         return []
@@ -151,17 +153,20 @@ def attention_of(
 ) -> list[AttentionSample]:
     """Return the attention maps of the first seed of each result row, up to a number of weights."""
     queues = [
-        [AttentionSample(name, own.sample, own.labels, own.weights) for own in row.attention]
+        [
+            AttentionSample(name, sample.sample, sample.labels, sample.weights)
+            for sample in row.attention
+        ]
         for name, row in _first_seeds(rows, results).items()
     ]
     found: list[AttentionSample] = []
     n_weights = 0
     for rank in range(max(map(len, queues), default=0)):
-        for own in (queue[rank] for queue in queues if rank < len(queue)):
-            n_weights += sum(np.size(weights) for weights in own.weights.values())
+        for sample in (queue[rank] for queue in queues if rank < len(queue)):
+            n_weights += sum(np.size(weights) for weights in sample.weights.values())
             if n_weights > _MAX_WEIGHTS and found:
                 return found
-            found.append(own)
+            found.append(sample)
     return found
 
 
@@ -170,7 +175,9 @@ def _first_seeds(
 ) -> dict[str, EvaluationRow]:
     """Return the scores of the first seed of each result row."""
     by_name = {row.name: row for row in rows}
-    return {own.name: by_name[own.runs[0] if own.runs else own.name] for own in results}
+    return {
+        result.name: by_name[result.runs[0] if result.runs else result.name] for result in results
+    }
 
 
 def _output(row: EvaluationRow, place: int) -> SampleOutput:

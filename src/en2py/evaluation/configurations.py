@@ -92,12 +92,12 @@ def configurations(runs: Sequence[RunMetrics]) -> list[list[RunMetrics]]:
     for run in runs:
         settings = tuple(sorted(item for item in run.settings.items() if item[0] not in _NO_AXES))
         key = (run.kind, settings, run.name * (run.kind == BASELINE))
-        own = found.setdefault(key, [])
-        place = next((seeds for seeds in own if run.seed not in seeds), None)
+        alike = found.setdefault(key, [])
+        place = next((seeds for seeds in alike if run.seed not in seeds), None)
         if place is None:
-            own.append(place := {})
+            alike.append(place := {})
         place[run.seed] = run
-    groups = [seeds for own in found.values() for seeds in own]
+    groups = [seeds for alike in found.values() for seeds in alike]
     return [[seeds[seed] for seed in sorted(seeds, key=lambda s: s or 0)] for seeds in groups]
 
 
@@ -105,7 +105,7 @@ def reference_name(runs: Sequence[RunMetrics], varied: Sequence[str] | None = No
     """Return the name of the reference row of `make_rows`; empty if there is no model."""
     groups = configurations(runs)
     named = zip(groups, names_of(groups, axes(runs) if varied is None else varied), strict=True)
-    return next((name for own, name in named if own[0].kind == MODEL), "")
+    return next((name for group, name in named if group[0].kind == MODEL), "")
 
 
 def fixed(runs: Sequence[RunMetrics]) -> dict[str, str]:
@@ -116,7 +116,7 @@ def fixed(runs: Sequence[RunMetrics]) -> dict[str, str]:
     shared = {
         key: value
         for key, value in models[0].items()
-        if key not in _NO_AXES and all(own.get(key) == value for own in models)
+        if key not in _NO_AXES and all(settings.get(key) == value for settings in models)
     }
     return dict(sorted(shared.items(), key=lambda item: not _is_choice(item[0])))
 
@@ -140,17 +140,19 @@ def names_of(
     The latter is for comparisons of the reference with one change at a time, which have as many
     axes as rows. Equal names, from a repeated run, are numbered.
     """
-    models = [own[0].settings for own in groups if own[0].kind == MODEL]
+    models = [group[0].settings for group in groups if group[0].kind == MODEL]
     reference = models[0] if base is None and models else base or {}
-    changed = [[key for key in varied if own.get(key) != reference.get(key)] for own in models]
+    changed = [
+        [key for key in varied if settings.get(key) != reference.get(key)] for settings in models
+    ]
     by_change = len(varied) > _SHORT and 2 * max(map(len, changed), default=0) <= len(varied)
     named = naming_axes(models if base is None else [*models, base], varied)
     shown = iter(changed if by_change else [named] * len(models))
     names: list[str] = []
-    for own in groups:
-        name = own[0].name
-        if own[0].kind == MODEL:
-            chosen = [f"{key}={setting(own[0].settings, key)}" for key in next(shown)]
+    for group in groups:
+        name = group[0].name
+        if group[0].kind == MODEL:
+            chosen = [f"{key}={setting(group[0].settings, key)}" for key in next(shown)]
             name = ", ".join(chosen) or (REFERENCE if by_change else without_seed(name))
         names.append(name)
     return numbered(names)
@@ -160,7 +162,7 @@ def naming_axes(models: Sequence[Mapping[str, str]], varied: Sequence[str]) -> l
     """Return the axes that name rows: up to three, else the fewest that distinguish the rows."""
 
     def n_distinct(keys: Sequence[str]) -> int:
-        return len({tuple(setting(own, key) for key in keys) for own in models})
+        return len({tuple(setting(settings, key) for key in keys) for settings in models})
 
     def use(key: str) -> tuple[int, int]:
         return n_distinct([*found, key]), _NAMING.index(key) if key in _NAMING else -1

@@ -62,7 +62,7 @@ class TrainingData:
     def digest(self) -> str:
         """Return a digest of the pairs and of the programs."""
         lists = [self.pairs] if self.known == self.pairs else [self.pairs, self.known]
-        pairs = [[[p.id, p.family, p.description, p.code] for p in own] for own in lists]
+        pairs = [[[p.id, p.family, p.description, p.code] for p in part] for part in lists]
         return digest([*pairs, self.code.digest])
 
     @classmethod
@@ -79,7 +79,11 @@ class TrainingData:
 def originals(pairs: Sequence[Pair]) -> list[Pair]:
     """Return training pairs without the augmented variants of others."""
     ids = {pair.id for pair in pairs}
-    return [pair for pair in pairs if (own := original_id(pair.id)) == pair.id or own not in ids]
+    return [
+        pair
+        for pair in pairs
+        if (original := original_id(pair.id)) == pair.id or original not in ids
+    ]
 
 
 @dataclass(frozen=True)
@@ -131,18 +135,18 @@ class EvaluationRow:
     @property
     def programs(self) -> list[str]:
         """Return the best program per pair; empty text where there is none."""
-        return [own[0] if own else "" for own in self.candidates]
+        return [ranked[0] if ranked else "" for ranked in self.candidates]
 
     @property
     def is_scored(self) -> list[bool]:
         """Return which pairs are scored: of a baseline those that it has a program for."""
-        return [self.kind == MODEL or bool(own) for own in self.candidates]
+        return [self.kind == MODEL or bool(ranked) for ranked in self.candidates]
 
     def verdicts(self) -> list[str]:
         """Return the verdict on each best program, with the result of running it."""
         return [
-            f"{row.verdict}, {own.words}" if own and row.verdict != "exact" else row.verdict
-            for row, own in zip(self.scores.rows, self.executions, strict=True)
+            f"{row.verdict}, {result.words}" if result and row.verdict != "exact" else row.verdict
+            for row, result in zip(self.scores.rows, self.executions, strict=True)
         ]
 
     def samples(self, n: int) -> list[tuple[str, str, str, str]]:
@@ -172,7 +176,7 @@ def score_programs(
     description. Token metrics, as values and as counts per pair, are of models alone.
     """
     pairs = runner.pairs
-    programs = [own[0] if own else "" for own in candidates]
+    programs = [ranked[0] if ranked else "" for ranked in candidates]
     references = [pair.code for pair in pairs]
     libraries = (*_LIBRARIES, *(_OF_CODE_BLEU if with_code_bleu else ()))
     key = {
@@ -234,8 +238,8 @@ def distinct_samples(
     """
     results, n_drawn = dict(zip(programs, ran, strict=True)), Counter(programs)
     return [
-        {"code": text, "n": n_drawn[text], "right": None if own is None else own.right}
-        for text, own in results.items()
+        {"code": text, "n": n_drawn[text], "right": None if result is None else result.right}
+        for text, result in results.items()
     ]
 
 

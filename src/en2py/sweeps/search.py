@@ -133,13 +133,15 @@ class SearchSweeper(sweeper.StudySweeper):
             for key in self.params:
                 if all(key in found for found in reasons):
                     left_out.setdefault(key, reasons[0][key])
-            own = [f"{key}={value}" for key, value in self.params.items() if key not in left_out]
+            params = [f"{key}={value}" for key, value in self.params.items() if key not in left_out]
             for config in configs:
-                check_effects(config, [*arguments, *own])
+                check_effects(config, [*arguments, *params])
         for key, reason in left_out.items():
             log.info(f"{key} is not searched: {reason}")
         fixed, space = search_space([o for o in read if o.get_key_element() not in left_out])
-        return fixed, {key: self._with_floats(key, own, fixed) for key, own in space.items()}
+        return fixed, {
+            key: self._with_floats(key, distribution, fixed) for key, distribution in space.items()
+        }
 
     def _with_floats(self, key: str, distribution: Any, fixed: Sequence[str]) -> Any:
         """Write whole numbers among the choices of a fraction as such: `0,0.1` is `0.0,0.1`."""
@@ -286,8 +288,8 @@ class SearchSweeper(sweeper.StudySweeper):
         """Compare the settings with the types of the constructor's arguments."""
         if self.config.hydra.job.config_name != "train":
             raise UserError("hydra/sweeper=search: only train.py searches")
-        own = self.config.hydra.sweeper.items()
-        settings = {key: value for key, value in own if key != "params"}
+        sweeper_config = self.config.hydra.sweeper
+        settings = {key: value for key, value in sweeper_config.items() if key != "params"}
         check_settings(SearchSweeper, "hydra.sweeper", settings)
 
     def _check_comparable(self, fixed: Sequence[str], space: Space) -> list[dict[str, Any]]:
@@ -296,7 +298,7 @@ class SearchSweeper(sweeper.StudySweeper):
         Return configs that have each value, or end of an interval, of each parameter.
         """
         values = {key: getattr(d, "choices", None) or (d.low, d.high) for key, d in space.items()}
-        start = {key: own[0] for key, own in values.items()}
+        start = {key: choices[0] for key, choices in values.items()}
 
         def config_of(drawn: Mapping[str, Any]) -> dict[str, Any]:
             config = self._base_config([*fixed, *(f"{k}={v}" for k, v in drawn.items())])
@@ -305,8 +307,8 @@ class SearchSweeper(sweeper.StudySweeper):
 
         first = config_of(start)
         all_configs = [first]
-        for key, own in values.items():
-            others = [config_of({**start, key: value}) for value in own[1:]]
+        for key, choices in values.items():
+            others = [config_of({**start, key: value}) for value in choices[1:]]
             all_configs += others
             is_group = key in groups_of()  # its option is a part of the names of runs
             if {*map(config_digest, others)} == {config_digest(first)} and not is_group:
@@ -329,8 +331,8 @@ class SearchSweeper(sweeper.StudySweeper):
         found = {}
         for group in (key for key in space if key in groups_of()):
             options = getattr(space[group], "choices", ())
-            configs = [OmegaConf.create(self._base_config([*fixed, f"{group}={own}"]))
-                       for own in options]  # fmt: skip
+            configs = [OmegaConf.create(self._base_config([*fixed, f"{group}={option}"]))
+                       for option in options]  # fmt: skip
             for key in self.params:
                 if key not in typed and key.startswith(f"{group.replace('/', '.')}."):
                     if len({str(OmegaConf.select(config, key)) for config in configs}) > 1:

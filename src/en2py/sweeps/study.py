@@ -253,8 +253,8 @@ def _notes_on_long_pairs(run: StoredRun, first: StoredRun) -> list[str]:
     return [
         "loss, perplexity, accuracy and bits per character leave out pairs that are too long for "
         f"the model, {ours[0]} of validation and {ours[1]} of test, in the reference row "
-        f"{theirs[0]} and {theirs[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that every "
-        "model reads"
+        f"{theirs[0]} and {theirs[1]}: evaluate.py ckpt_path=STUDY compares on the pairs that "
+        "every model reads"
     ]
 
 

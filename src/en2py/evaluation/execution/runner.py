@@ -94,8 +94,7 @@ class ProgramRunner:
             `passing`, `of`, and `first`: why the first of the others fails, or an empty text.
             Nothing if there are no such pairs, or no sandbox.
         """
-        own = enumerate(self.pairs)
-        places = [i for i, pair in own if pair.tests and not pair.family]
+        places = [i for i, pair in enumerate(self.pairs) if pair.tests and not pair.family]
         pairs = [self.pairs[i] for i in places]
         ran = self.run([pair.code for pair in pairs], places)
         known = [(pair, found) for pair, found in zip(pairs, ran, strict=True) if found]
@@ -123,7 +122,7 @@ class ProgramRunner:
             tested = [task for task in order if pairs[task].tests]
             compared = [task for task in order if not pairs[task].tests]
             candidates = [self.oracles[pairs[task].code] for task in compared]
-            oracles = [own.oracle for own in candidates if own.oracle is not None]
+            oracles = [candidate.oracle for candidate in candidates if candidate.oracle is not None]
             with Sandbox(**self.sandbox) as sandbox:
                 passes = passes_tests(_programs(tested), [pairs[t] for t in tested], sandbox)
                 behaves = behaves_like(_programs(compared), oracles, sandbox)
@@ -131,7 +130,7 @@ class ProgramRunner:
             return [asdict(found[task]) for task in order]
 
         records = cached(self.folder, "verdicts", key, build)
-        results = (ExecutionResult(**own) for own in records)
+        results = (ExecutionResult(**record) for record in records)
         return dict(zip(order, results, strict=True))
 
 
@@ -148,8 +147,10 @@ def counts_of(ran: Sequence[ExecutionResult | None]) -> dict[str, list[Counts]]:
 
     def table(against: str, right: str) -> list[Counts]:
         return [
-            [float(getattr(own, right)), 1.0] if own and own.against == against else [0.0, 0.0]
-            for own in ran
+            [float(getattr(result, right)), 1.0]
+            if result and result.against == against
+            else [0.0, 0.0]
+            for result in ran
         ]
 
     tables = {
@@ -171,13 +172,16 @@ def counts_at_k(
     tables: dict[str, list[Counts]] = {}
     for name, against in (("pass", TESTS), ("behaves", FUNCTION)):
         right = [
-            [own.right for own in samples if own and own.against == against] for samples in ran
+            [result.right for result in samples if result and result.against == against]
+            for samples in ran
         ]
         for k in ks:
-            if any(len(own) >= k for own in right):
+            if any(len(passed) >= k for passed in right):
                 tables[f"{name}@{k}"] = [
-                    [pass_at_k(len(own), sum(own), k), 1.0] if len(own) >= k else [0.0, 0.0]
-                    for own in right
+                    [pass_at_k(len(passed), sum(passed), k), 1.0]
+                    if len(passed) >= k
+                    else [0.0, 0.0]
+                    for passed in right
                 ]
     return tables
 
@@ -187,14 +191,14 @@ def failures(
 ) -> dict[str, int]:
     """Count the reasons why programs are wrong, the most frequent first."""
     reasons: Counter[str] = Counter()
-    for row, own, counts in zip(scores.rows, ran, is_scored, strict=True):
-        if not counts or (own is not None and own.right):
+    for row, result, counts in zip(scores.rows, ran, is_scored, strict=True):
+        if not counts or (result is not None and result.right):
             continue
         if not row.answers["compiles"]:
             nothing = "nothing was written" in row.verdict
             reasons["nothing was written" if nothing else "does not compile"] += 1
-        elif own is not None:
-            reasons[own.problem] += 1
+        elif result is not None:
+            reasons[result.problem] += 1
         elif row.verdict == "compiles":
             reasons["another program, and no way to test it"] += 1
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
