@@ -21,7 +21,7 @@ from en2py.cli import main, train
 from en2py.config.composition import compose_config, without_hydra
 from en2py.config.run_name import differences
 from en2py.errors import UserError
-from en2py.sweeps import plan, search, status
+from en2py.sweeps import plan, search, search_study, status
 from en2py.sweeps.search_space import rounded, search_space, space_text
 from en2py.sweeps.study import _log_search
 from en2py.training import run_folder
@@ -111,7 +111,7 @@ def test_rounding_stays_within_the_interval() -> None:
 
 
 def trials(tmp_path: Path) -> list[Any]:
-    storage = search._storage(str(tmp_path / "out" / "adhoc" / "search.journal"))
+    storage = search_study._storage(str(tmp_path / "out" / "adhoc" / "search.journal"))
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).get_trials()
 
@@ -446,7 +446,7 @@ def finish_trials(study: Any, values: Sequence[float], n_epochs: int) -> None:
 def test_median_prunes_nothing_in_the_warmup_epochs(tmp_path: Path, n_warmup_epochs: int) -> None:
     settings = {"storage": str(tmp_path / "j"), "study": "s", "pruner": "median", "max_epochs": 3,
                 "n_startup_trials": 1, "n_warmup_epochs": n_warmup_epochs}  # fmt: skip
-    study = search.open_study(settings)
+    study = search_study.open_study(settings)
     finish_trials(study, (1.0, 1.1, 1.2, 1.3), n_epochs=3)
     bad = study.ask()
     pruned = []
@@ -460,7 +460,7 @@ def test_running_trial_is_found_by_its_run(tmp_path: Path, monkeypatch: pytest.M
     """Four trials with a low value: the median prunes a fifth with a higher one."""
     settings = {"storage": str(tmp_path / "j"), "study": "s", "pruner": "median",
                 "n_startup_trials": 1, "n_warmup_epochs": 0, "max_epochs": 9}  # fmt: skip
-    study = search.open_study(settings)
+    study = search_study.open_study(settings)
     finish_trials(study, (1.0, 1.1, 1.2, 1.3), n_epochs=1)
     study.ask().set_user_attr("run", "bad-run")
     monkeypatch.setenv(run_folder.SEARCH, json.dumps(settings))
@@ -506,7 +506,7 @@ def test_importance_of_each_parameter_is_in_the_summary(
     for i in range(24):
         drawn = study.ask(parsed("optimizer.lr=interval(0,1)", "model.dropout=interval(0,1)")[1])
         study.tell(drawn, drawn.params["optimizer.lr"] + 0.001 * i)
-    search.write_result(tmp_path, study)
+    search_study.write_result(tmp_path, study)
     record = json.loads((tmp_path / "search.json").read_text())
     assert record["importance"]["optimizer.lr"] > record["importance"]["model.dropout"]
     with caplog.at_level("INFO"):
@@ -516,5 +516,5 @@ def test_importance_of_each_parameter_is_in_the_summary(
 
 def test_search_without_a_finished_trial_leaves_no_result_of_another(tmp_path: Path) -> None:
     (tmp_path / "search.json").write_text('{"study": "other"}')
-    search.write_result(tmp_path, optuna.create_study())
+    search_study.write_result(tmp_path, optuna.create_study())
     assert not (tmp_path / "search.json").exists()

@@ -212,7 +212,7 @@ def pruning_callback(run: str) -> list[PruneTrial]:
     """Return the callback that prunes the trial of a run; none outside of a search."""
     if run_folder.SEARCH not in os.environ:
         return []
-    from en2py.sweeps.search import running_trial  # optuna takes a second
+    from en2py.sweeps.search_study import running_trial  # optuna takes a second
 
     trial = running_trial(run)
     return [] if trial is None else [PruneTrial(trial)]

@@ -10,7 +10,7 @@ import pytest
 
 from en2py.data.pairs import DataReport
 from en2py.data.sources import english_python
-from en2py.data.sources.english_python import fetch
+from en2py.data.sources.download import fetch
 from en2py.errors import UserError
 
 CONTENT = b"# write a sum\nx = 1\n"
