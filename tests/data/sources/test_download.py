@@ -9,8 +9,7 @@ import threading
 import pytest
 
 from en2py.data.pairs import DataReport
-from en2py.data.sources import english_python
-from en2py.data.sources.download import fetch
+from en2py.data.sources import download, english_python
 from en2py.errors import UserError
 
 CONTENT = b"# write a sum\nx = 1\n"
@@ -44,24 +43,24 @@ def test_file_is_downloaded_once(address, tmp_path):
 
 
 def test_download_leaves_no_temporary_file(address):
-    file = fetch(address, SHA256)
+    file = download.fetch(address, SHA256)
     assert [entry.name for entry in file.parent.iterdir()] == ["data.txt"]
 
 
 def test_damaged_copy_is_downloaded_again(address):
-    fetch(address, SHA256).write_bytes(b"half")
-    assert fetch(address, SHA256).read_bytes() == CONTENT
+    download.fetch(address, SHA256).write_bytes(b"half")
+    assert download.fetch(address, SHA256).read_bytes() == CONTENT
 
 
 def test_wrong_checksum_is_refused_and_the_file_is_not_kept(address, tmp_path):
     with pytest.raises(UserError, match="no longer has the SHA-256 000.*data.path=FILE"):
-        fetch(address, "0" * 64)
+        download.fetch(address, "0" * 64)
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_missing_file_on_the_server_is_reported(address):
     with pytest.raises(UserError, match="cannot be downloaded .status 404.*data.path=FILE"):
-        fetch(address + "x", SHA256)
+        download.fetch(address + "x", SHA256)
 
 
 def test_missing_network_is_reported_with_the_remedy(address):
@@ -69,19 +68,19 @@ def test_missing_network_is_reported_with_the_remedy(address):
         closed.bind(("127.0.0.1", 0))  # bound and not listening: refuses every connection
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/data.txt"
         with pytest.raises(UserError, match="ConnectionError.*check the network.*data.path"):
-            fetch(url, SHA256)
+            download.fetch(url, SHA256)
 
 
 def test_silent_server_is_abandoned_after_the_timeout(address, monkeypatch):
-    monkeypatch.setattr(english_python, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/data.txt"
         with pytest.raises(UserError, match="ReadTimeout.*data.path=FILE"):
-            fetch(url, SHA256)
+            download.fetch(url, SHA256)
 
 
 def test_read_only_cache_is_reported(address, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("EN2PY_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="set EN2PY_CACHE"):
-        fetch(address, SHA256)
+        download.fetch(address, SHA256)
