@@ -57,7 +57,7 @@ from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memo
 log = logging.getLogger(__name__)
 
 WandbSection = Mapping[str, Any] | None
-# Overrides that change no result, or that the name of the folder follows from otherwise.
+# Overrides that change no result, or that are a part of the folder's name in another way.
 _NOT_NAMED = re.compile(
     r"(ckpt_path|folder|part|output|cache|processes|allowed_packages|data|split|cleaning|tokenizer"
     r"|model|vocab|augmentation|experiment|logger|trainer|batch|n_maps|hydra|sandbox.workers"
@@ -137,9 +137,9 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
 
 
 def _changes(runs: Sequence[CheckpointRun]) -> list[str]:
-    """Return the overrides, as typed, that tell the results of an evaluation from those of others.
+    """Return the typed overrides that the folder and the title of an evaluation are named by.
 
-    A search that is the one of the training is none.
+    A search that equals that of the training is left out.
     """
     typed = map(unquoted, task_overrides())
     words = sorted(o for word in typed if not _NOT_NAMED.match(o := word.lstrip("+~")))

@@ -59,7 +59,8 @@ class EvaluationData:
         facts: What the report states about the data.
         overlaps: On data that are not those of the runs: digest of a checkpoint to the number of
             pairs that overlap with its training pairs. They are no longer in `pairs`.
-        unknown: Digest of a checkpoint to why the pairs of its initial weights are not among these.
+        unknown: Digest of a checkpoint to the reason why the pairs of its initial weights are not
+            known, so that some of them may be left in `pairs`.
     """
 
     split: str

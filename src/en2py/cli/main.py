@@ -46,7 +46,7 @@ from en2py.training import run_folder, signals
 
 log = logging.getLogger(__name__)
 
-_NEEDED = {"search": ("optuna",)}  # by the options of hydra/sweeper
+_NEEDED = {"search": ("optuna",)}  # packages of an option, besides that of its class
 # The launchers and the search in conf/hydra replace the plugins' configs of the same names.
 warnings.filterwarnings("ignore", r"\s*'hydra/.*' is validated against ConfigStore schema")
 

@@ -53,7 +53,7 @@ def parse(words: Sequence[str], program: str) -> CommandLine:
     """Parse the arguments of `train` or `evaluate`.
 
     Raises:
-        UserError: If a word is unknown, or a setting that would not be followed.
+        UserError: If a word is unknown, or is a setting that would have no effect.
     """
     is_evaluation = program == "evaluate"
     if "--verbose" in words and program != "train":
@@ -79,10 +79,10 @@ def parse(words: Sequence[str], program: str) -> CommandLine:
 
 
 def config_of(program: str, overrides: Sequence[str]) -> str:
-    """Return the primary config: an evaluation on data of its own needs a config with data.
+    """Return the primary config: an evaluation that chooses data needs the one with their groups.
 
     Raises:
-        UserError: If something is chosen that the checkpoint brings.
+        UserError: If a setting is typed that is part of the checkpoint.
     """
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
     if "ckpt_path" in given:
@@ -101,7 +101,7 @@ def config_of(program: str, overrides: Sequence[str]) -> str:
 
 
 def _as_trained(overrides: Sequence[str]) -> list[str]:
-    """Add a plus to values of the search of a checkpoint, which its config brings later."""
+    """Add a plus to `decoding.KEY=VALUE`: the keys are in the checkpoint, which is read later."""
     given = {override.partition("=")[0] for override in overrides}
     if "ckpt_path" not in given or "decoding" in given:
         return [*overrides]

@@ -1,6 +1,7 @@
 """Refuse settings of the command line that have no effect beside the others.
 
-Presets and defaults may set them: `embeddings.freeze_epochs` of a preset waits for other vectors.
+Presets and defaults may set them: `embeddings.freeze_epochs` of a preset has an effect as soon as
+word vectors are chosen.
 """
 
 import functools

@@ -181,7 +181,7 @@ def _wrong_key(word: str, key: str, names: _Names) -> str | None:
     is_typo = bool(difflib.get_close_matches(key, keys, n=1, cutoff=0.9))
     if names.program != "train" and not is_typo and is_of_training(key, names.choices):
         return not_evaluated(key)
-    if word[0] == "~" and names.values.get(key, "") is None:  # Hydra says that it does not exist
+    if word[0] == "~" and names.values.get(key, "") is None:  # to Hydra it does not exist
         return f"{word}: {key} is null, so there is nothing to take out; leave it out"
     if key in (*keys, *names.groups) or key.startswith("hydra"):
         return None

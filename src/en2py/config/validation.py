@@ -50,7 +50,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     """
     written: Any = OmegaConf.to_container(cfg, resolve=False)
     _check_missing(written)
-    _check_sections(written, config_name)  # first, for others refer to what may be left out
+    _check_sections(written, config_name)  # first: other values refer to these sections
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     _check_keys(plain, written, config_name)
     for key, value in nodes(plain):

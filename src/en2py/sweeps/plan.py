@@ -97,7 +97,7 @@ def planned_jobs(folder: Path) -> list[Job]:
 
 
 def numbered(jobs: Sequence[Job]) -> list[tuple[int, Job]]:
-    """Return jobs with their numbers: of a trial its own, which other processes count too."""
+    """Return jobs with their numbers; a trial has one among those of all processes of a search."""
     return [(job.trial or place, job) for place, job in enumerate(jobs, start=1)]
 
 

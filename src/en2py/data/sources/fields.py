@@ -97,7 +97,7 @@ class FieldNames:
         return Fields(description, code, tests, setup, more if more and self._has(more) else None)
 
     def own(self, field: str | None) -> str | None:
-        """Return the file's own name of a field, see `read_file`; None for none."""
+        """Return the name that a field has in this file, in its case; None for no field."""
         return None if field is None else self._named(field)
 
     def _named(self, field: str) -> str:
