@@ -317,7 +317,7 @@ def _print_stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> 
             for column, cell in zip(columns, row, strict=True)
             if cell and not column.numeric
         ]
-        lines = [wrapped("  ".join(own.replace("\n", " ") for own in heads), True)]
+        lines = [wrapped("  ".join(head.replace("\n", " ") for head in heads), True)]
         lines += [
             f"  {column.label:<{labels}}  {'  '.join(cell.splitlines())}"
             for column, cell in zip(columns, row, strict=True)

@@ -255,8 +255,8 @@ def find_checkpoint(text: str, purpose: str) -> Path:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    if (own := best_of(folder)) != folder:
-        return [own]
+    if (best := best_of(folder)) != folder:
+        return [best]
     if not (files := checkpoints_of_study(folder)):
         reason = "there is no checkpoint beside a result.json"
         if unfinished := sorted(folder.glob("*/checkpoints/*.ckpt")):

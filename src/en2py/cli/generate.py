@@ -94,17 +94,17 @@ def _programs(
 ) -> list[tuple[list[str], int]]:
     """Return programs per description, best first, and of a best one that is cut its tokens."""
     found = module.candidates(descriptions, on_progress=on_progress)
-    written = [[module.text(hypothesis) for hypothesis in own] for own in found]
+    written = [[module.text(hypothesis) for hypothesis in hypotheses] for hypotheses in found]
     with redirect_stdout(sys.stderr):  # progress of the sandbox
         ranked = rank([module.clean(text) for text in descriptions], written) if rank else written
     results = []
-    for own, texts, hypotheses in zip(ranked, written, found, strict=True):
+    for programs, texts, hypotheses in zip(ranked, written, found, strict=True):
         cut = {
             text: len(hypothesis.ids)
             for text, hypothesis in zip(texts, hypotheses, strict=True)
             if not hypothesis.finished
         }
-        results.append((own, cut.get(own[0], 0)))
+        results.append((programs, cut.get(programs[0], 0)))
     return results
 
 

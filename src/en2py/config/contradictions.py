@@ -169,8 +169,8 @@ def check_pieces(config: Config) -> Iterator[str]:
                 f"pieces, and tokenizer.src.{name}={typed(src)}; set tokenizer.{name}= "
                 "alone"
             )
-        if not any(has_pieces.values()) and (own := at(f"tokenizer.{name}")) is not None:
-            yield f"tokenizer.{name}={own}: no side uses pieces; add tokenizer=pieces"
+        if not any(has_pieces.values()) and (value := at(f"tokenizer.{name}")) is not None:
+            yield f"tokenizer.{name}={value}: no side uses pieces; add tokenizer=pieces"
     neighbours, copies = config.get("neighbours"), at("model.copy")
     if (neighbours or copies) and not is_shared:
         yield (

@@ -163,7 +163,7 @@ def _wrong_option(
     """Return what is wrong with the chosen option of a group that exists."""
     options = names.groups[group]
     unknown = [option for option in _options_in(value) if option not in options]
-    inner = [f"{own}={value}" for own in below if value in names.groups[own]]
+    inner = [f"{other}={value}" for other in below if value in names.groups[other]]
     if unknown and inner:
         return f"{group}={value}: no such option; did you mean {' or '.join(inner)}?"
     if value and unknown:

@@ -85,8 +85,8 @@ def _check_kind(key: str, name: str, path: Path, *, is_folder: bool) -> None:
     if path.is_dir() == is_folder:
         return
     found, expected = ("file", "folder") if is_folder else ("folder", "file")
-    own = path / "checkpoints" / ("last.ckpt" if name == "ckpt_path" else "best.ckpt")
-    hint = f": {key}={own}" if name in CHECKPOINTS and own.is_file() else ""
+    checkpoint = path / "checkpoints" / ("last.ckpt" if name == "ckpt_path" else "best.ckpt")
+    hint = f": {key}={checkpoint}" if name in CHECKPOINTS and checkpoint.is_file() else ""
     raise UserError(f"{key}={path}: this is a {found}, expected a {expected}{hint}")
 
 

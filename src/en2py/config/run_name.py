@@ -121,7 +121,7 @@ def data_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return all of a resolved config that prepared data depends on."""
     names = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab")
     lengths = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
-    limits = {"limits": own} if (own := _limits(config)) else {}
+    limits = {"limits": found} if (found := _limits(config)) else {}
     return {**canonical({name: config[name] for name in names}), **lengths, **limits}
 
 

@@ -140,7 +140,7 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
         if splits_by_behaviour(config):
             known = _classes(config)([pair.code for pair in pairs])
             texts = [known.get(pair.code, "") for pair in pairs]
-            prints = [replace(own, behaviour=text) for own, text in zip(prints, texts, strict=True)]
+            prints = [replace(p, behaviour=text) for p, text in zip(prints, texts, strict=True)]
         with progress_bar("finding neighbours"):
             return nearest_of_other_groups(pairs, group_near_duplicates(prints), k)
 

@@ -376,7 +376,7 @@ class Seq2SeqModule(pl.LightningModule):
                 n = max(1, _SCORED_TOKENS // (len(examples[0].tgt) + 1))
                 batch = collate(examples[:n], self.tgt_vocab).to(self.device)
                 nll = torch.split(self._score(batch)[0].nll, batch.tgt_lengths.tolist())
-                sums = [own.sum().item() for own in nll]
+                sums = [of_pair.sum().item() for of_pair in nll]
                 for example, total in zip(examples[:n], sums, strict=True):
                     bits = spelling_bits(cut[codes[example.index]], self.tgt_vocab)
                     found[example.index] = (total + math.log(2) * bits, len(example.tgt) + 1)
@@ -395,7 +395,7 @@ class Seq2SeqModule(pl.LightningModule):
             self.neighbours.tokens,
             self.neighbours.nearest([self.clean(text) for text in descriptions]),
         )
-        return [own + added for own, added in zip(sources, near, strict=True)]
+        return [tokens + added for tokens, added in zip(sources, near, strict=True)]
 
     def tokenize_description(self, description: str, name: str) -> list[str]:
         """Return the tokens of a description, cleaned as those of the training data.

@@ -222,11 +222,11 @@ def find_checkpoint(
         for place in (run_folder, run_folder / "vocab", folder):
             remove_leftovers(place)
     started = named is None or (folder / "last.ckpt").exists()  # else best.ckpt is the copy below
-    own = newest_valid(folder, whole=True) if started else None
+    newest = newest_valid(folder, whole=True) if started else None
     if started and is_rank_zero():
-        _warn_of_damaged(folder, own)
-    if own is not None:
-        return load_checkpoint(own), str(own)
+        _warn_of_damaged(folder, newest)
+    if newest is not None:
+        return load_checkpoint(newest), str(newest)
     if named is None or ckpt_path is None:
         return None, None
     _copy_best(Path(ckpt_path).absolute(), named, run_folder)

@@ -26,14 +26,14 @@ def read_mixture(
         raise UserError("data.sources is empty; a mixture needs at least one source, the main one")
     pairs: list[Pair] = []
     for name, source in sources.items():
-        own = DataReport()
+        source_report = DataReport()
         try:
-            taken = source(own)
+            taken = source(source_report)
         except UserError as error:  # its remedy names a key of a source that is read alone
             own_keys = f"data.source.sources.{name}."
             raise UserError(str(error).replace("data.source.", own_keys)) from None
         pairs += [replace(pair, id=_own_id(name, pair.id), source=name) for pair in taken]
-        _merge(report, name, own)
+        _merge(report, name, source_report)
         report.read(f"mixture: {name}", len(taken))
     report.facts["mixture: main source"] = next(iter(sources))
     return pairs
@@ -44,17 +44,19 @@ def _own_id(name: str, pair_id: str) -> str:
     return f"{name}/{pair_id.partition('/')[2] or pair_id}"
 
 
-def _merge(report: DataReport, name: str, own: DataReport) -> None:
+def _merge(report: DataReport, name: str, source_report: DataReport) -> None:
     """Add the counts of one source, under names that start with the source."""
-    for rule, step in own.steps.items():
+    for rule, step in source_report.steps.items():
         rule = _own_rule(name, rule)
         report.read(rule, step.read, changed=step.changed)
         taken = report.steps[rule]
         taken.dropped += step.dropped
         taken.reasons.update(step.reasons)
-    report.dropped_ids |= {_own_id(name, pair_id): why for pair_id, why in own.dropped_ids.items()}
-    report.warnings += own.warnings
-    report.facts |= {_own_rule(name, fact): value for fact, value in own.facts.items()}
+    report.dropped_ids |= {
+        _own_id(name, pair_id): why for pair_id, why in source_report.dropped_ids.items()
+    }
+    report.warnings += source_report.warnings
+    report.facts |= {_own_rule(name, fact): value for fact, value in source_report.facts.items()}
 
 
 def _own_rule(name: str, rule: str) -> str:

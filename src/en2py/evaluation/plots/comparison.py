@@ -142,7 +142,7 @@ def _lines_by_setting(rows: Sequence[ResultRow], setting: str, name: str) -> lis
             others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
             own = found.setdefault(others, {}).setdefault(row.settings[setting], [])
             own.append(figure.value * scale)  # several, of a repeated run
-    return [{value: fmean(own) for value, own in line.items()} for line in found.values()]
+    return [{value: fmean(values) for value, values in line.items()} for line in found.values()]
 
 
 def _draw_dots(
