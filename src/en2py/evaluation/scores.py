@@ -30,10 +30,7 @@ from en2py.evaluation.metrics.bleu import Counts, TrainingCode
 from en2py.evaluation.metrics.program_metrics import PairScores, Scores
 from en2py.evaluation.metrics.seen_descriptions import known_codes
 from en2py.evaluation.report.markdown import samples_page
-from en2py.evaluation.results import (
-    MODEL,
-    AttentionSample,
-)
+from en2py.evaluation.results import MODEL, AttentionSample
 
 Tables = dict[str, list[Counts]]  # metric to counts per pair, [N, C]
 
