@@ -140,8 +140,8 @@ def _lines_by_setting(rows: Sequence[ResultRow], setting: str, name: str) -> lis
         figure = figure_of(row, name)
         if setting in row.settings and figure is not None and math.isfinite(figure.value):
             others = tuple(item for item in sorted(row.settings.items()) if item[0] != setting)
-            own = found.setdefault(others, {}).setdefault(row.settings[setting], [])
-            own.append(figure.value * scale)  # several, of a repeated run
+            values = found.setdefault(others, {}).setdefault(row.settings[setting], [])
+            values.append(figure.value * scale)  # several, of a repeated run
     return [{value: fmean(values) for value, values in line.items()} for line in found.values()]
 
 
