@@ -165,7 +165,7 @@ def example_descriptions(path: Path, module: Any) -> list[str]:
     data are prepared again. None are returned if the data have moved.
     """
     from en2py.data.pairs import evenly_spaced
-    from en2py.training import build
+    from en2py.training import run_data
     from en2py.training.checkpoints import best_of, locate_data
 
     metadata, folder = module.metadata, best_of(path).resolve().parents[1]
@@ -177,7 +177,7 @@ def example_descriptions(path: Path, module: Any) -> list[str]:
         else:
             config = dict(metadata["config"])
             config["data"] = locate_data(config, metadata.get("files", {}), path)
-            found = [pair.description for pair in build.prepare_data(config).pairs("test")]
+            found = [pair.description for pair in run_data.prepare_data(config).pairs("test")]
     except UserError as error:
         log.info(f"the page has no examples: {error}")
         return []

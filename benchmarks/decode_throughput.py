@@ -41,7 +41,7 @@ from en2py.decoding.ctranslate2 import Exported
 from en2py.decoding.greedy import greedy
 from en2py.models.incremental import IncrementalDecoder
 from en2py.models.transformer import Transformer
-from en2py.training import build
+from en2py.training import build, run_data
 from en2py.training.checkpoints import load_checkpoint
 
 SIZES = {  # layers, d_model, d_ff, heads, vocabulary of each side
@@ -88,7 +88,7 @@ def trained(path: str, cache: str | None) -> tuple[Transformer, Vocab, Vocab, li
     module = build.module_of(checkpoint)
     if cache:
         config = {**config, "cache": cache}
-    prepared = build.prepare_data(config)
+    prepared = run_data.prepare_data(config)
     max_src_len = config["model"]["max_src_len"]
     ids = [module.src_vocab.encode(item.src) for item in prepared.splits["test"]]
     ids = [row for row in ids if len(row) < max_src_len]

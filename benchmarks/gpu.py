@@ -45,7 +45,7 @@ from train_throughput import SIZES, padded_loss, widened
 from en2py.config.composition import compose_config
 from en2py.data.batch import Batch
 from en2py.models.incremental import IncrementalDecoder
-from en2py.training import build, fitting
+from en2py.training import build, fitting, run_data
 from en2py.training.checkpoints import checkpoint_metadata, load_checkpoint
 from en2py.training.module import Seq2SeqModule
 
@@ -85,7 +85,7 @@ class Work:
             ]
         )
         config = self.config
-        self.prepared = build.prepare_data(config)
+        self.prepared = run_data.prepare_data(config)
         self.prepared = replace(
             self.prepared,
             src_vocab=widened(self.prepared.src_vocab, n_src),
@@ -101,7 +101,7 @@ class Work:
 
     def batches(self, n: int | None = None) -> list[Batch]:
         """Return batches of the training split on the device."""
-        data = build.datamodule(self.config, self.prepared)
+        data = run_data.datamodule(self.config, self.prepared)
         loader = data.train_dataloader()
         found = [batch for batch, _ in zip(loader, range(n or self.n_batches), strict=False)]
         return [batch.to(self.device) for batch in found]
@@ -221,7 +221,7 @@ def resumed(work: Work) -> float:
     with tempfile.TemporaryDirectory() as root:
         path = str(Path(root) / "third.ckpt")
         for checkpoint in (None, path):
-            module, data = work.module(), build.datamodule(config, work.prepared)
+            module, data = work.module(), run_data.datamodule(config, work.prepared)
             trainer = fitting.trainer(config, Path(root), [])
             if checkpoint is None:
                 trainer.callbacks.append(SaveThird(path))
@@ -287,7 +287,7 @@ def by_lightning(work: Work) -> float:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer = fitting.trainer(config, Path(folder), [])
         trainer.callbacks.append(clock)
-        trainer.fit(work.module(), build.datamodule(config, work.prepared))
+        trainer.fit(work.module(), run_data.datamodule(config, work.prepared))
     return clock.tokens / clock.seconds
 
 

@@ -103,11 +103,11 @@ def config_of(overrides: list[str]) -> dict[str, Any]:
 def run(overrides: list[str]) -> Row:
     """Do all that a run does before it builds its model, with the cache."""
     config = config_of(overrides)
-    from en2py.training import build
+    from en2py.training import build, run_data
 
     clock = Clock()
-    cached = build.is_prepared(config)
-    prepared = build.prepare_data(config)
+    cached = run_data.is_prepared(config)
+    prepared = run_data.prepare_data(config)
     build.word_vectors(config, prepared)
     sizes = prepared.report.facts["sizes"]
     return {**clock.read(), **peak(), "cached": cached, "pairs": sum(sizes.values()),
@@ -122,7 +122,7 @@ def stages(overrides: list[str], processes: int) -> Row:
     from en2py.data.duplicates import fingerprint
     from en2py.data.pairs import DataReport
     from en2py.data.parallel import ProcessPool
-    from en2py.training import build
+    from en2py.training import run_data
 
     report, row, whole = DataReport(), dict[str, Any](), Clock()
 
@@ -133,12 +133,12 @@ def stages(overrides: list[str], processes: int) -> Row:
         return result
 
     pairs = timed("read", lambda: instantiate.make(config["data"]["source"])(report))
-    steps = build.cleaning_steps(config["cleaning"])
+    steps = run_data.cleaning_steps(config["cleaning"])
     with ProcessPool(processes, 10) as pool:
         pairs = timed("clean", lambda: clean(pairs, steps, report, pool=pool))
         prints = timed("compare", lambda: list(pool.map(fingerprint, pairs)))
     splits = timed("split", lambda: instantiate.make(config["split"])(pairs, report, prints))
-    src, tgt = build.tokenizers(config)
+    src, tgt = run_data.tokenizers(config)
     src.fit([p.description for p in splits.train])
     tgt.fit([p.code for p in splits.train])
     every = [*splits.train, *splits.val, *splits.test]
@@ -173,7 +173,7 @@ def grow(mined: Path, n: int) -> Row:
     from en2py.config import instantiate
     from en2py.data.duplicates import group_near_duplicates
     from en2py.data.prepare import prepare
-    from en2py.training import build
+    from en2py.training import run_data
 
     pairs = pickle.loads(mined.read_bytes())
     taken = [pairs[i * len(pairs) // n] for i in range(n)] if n < len(pairs) else pairs
@@ -190,11 +190,11 @@ def grow(mined: Path, n: int) -> Row:
         found["grouping"] = clock.read()["seconds"]
         return instantiate.make(config["split"])(pairs, report, prints)
 
-    src, tgt = build.tokenizers(config)
+    src, tgt = run_data.tokenizers(config)
     clock = Clock()
     prepared = prepare(
         read=read,
-        cleaning=build.cleaning_steps(config["cleaning"]),
+        cleaning=run_data.cleaning_steps(config["cleaning"]),
         split=split,
         augment=instantiate.make(config["augmentation"]),
         src_tokenizer=src,

@@ -47,7 +47,7 @@ from en2py.data.batch import Batch, collate
 from en2py.data.datamodule import PairDataModule
 from en2py.data.prepare import Prepared
 from en2py.data.vocab import Vocab
-from en2py.training import build, fitting
+from en2py.training import build, fitting, run_data
 from en2py.training.metrics_file import MetricsFile
 from en2py.training.module import Seq2SeqModule
 
@@ -120,7 +120,7 @@ def by_trainer(
     def measurement() -> tuple[float, int]:
         module, data = (
             build.new_module(config, prepared, {**STATES}),
-            build.datamodule(config, prepared),
+            run_data.datamodule(config, prepared),
         )
         with tempfile.TemporaryDirectory() as folder:
             record = MetricsFile(Path(folder) / "metrics.csv", None)
@@ -277,7 +277,7 @@ def epoch_ms(data: PairDataModule) -> tuple[float, int]:
 def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
     """Measure one size, print and return the figures."""
     config = configured(options, size)
-    prepared = build.prepare_data(config)
+    prepared = run_data.prepare_data(config)
     STATES.update(src_state=prepared.src_state, tgt_state=prepared.tgt_state)
     _, n_src, n_tgt = SIZES[size]
     prepared = replace(
@@ -286,7 +286,7 @@ def measure(options: argparse.Namespace, size: str) -> dict[str, Any]:
         tgt_vocab=widened(prepared.tgt_vocab, n_tgt),
     )
     vocab, best = prepared.tgt_vocab, fitting.precision("auto")
-    data = build.datamodule(config, prepared)
+    data = run_data.datamodule(config, prepared)
     batches = [
         batch
         for batch, _ in zip(data.train_dataloader(), range(options.batches + WARM_UP), strict=False)

@@ -34,7 +34,7 @@ from en2py.evaluation.execution.unit_tests import passes_tests
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.program_metrics import metric_value, score
 from en2py.sandbox import Sandbox
-from en2py.training import build
+from en2py.training import run_data
 
 HERE = Path(__file__).resolve().parent
 SWAPS = {
@@ -119,7 +119,7 @@ def read(overrides: list[str]) -> tuple[str, list[Pair]]:
     with open_dict(cfg):
         del cfg["hydra"]
     config = OmegaConf.to_container(cfg, resolve=True)
-    prepared = build.prepare_data(config)
+    prepared = run_data.prepare_data(config)
     return config["data"]["name"], [p for part in prepared.splits for p in prepared.pairs(part)]
 
 

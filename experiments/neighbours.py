@@ -19,7 +19,7 @@ from torch import Tensor
 
 from en2py.data.vocab import SPECIAL_TOKENS, Vocab
 from en2py.models.embeddings import Vectors
-from en2py.training import build
+from en2py.training import build, run_data
 from en2py.training.checkpoints import load_checkpoint
 
 Side = Literal["src", "tgt"]
@@ -134,7 +134,7 @@ def main() -> None:
         config["cache"] = options.cache
     if options.path:
         config["data"]["path"] = config["data"]["source"]["path"] = options.path
-    prepared = build.prepare_data(config)
+    prepared = run_data.prepare_data(config)
     print(f"{stored['run']}: embeddings={stored['choices']['embeddings']}")
     if prepared.split_hash != stored["split_hash"]:
         print(

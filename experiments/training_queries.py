@@ -29,7 +29,7 @@ from en2py.evaluation.baselines.ranker import FEATURES, fit
 from en2py.evaluation.baselines.votes import AGREEMENT, Agreement
 from en2py.evaluation.metrics.bleu import bleu_counts, bleu_value
 from en2py.evaluation.scores import TrainingData
-from en2py.training import build
+from en2py.training import run_data
 
 N_RESAMPLES = 1_000
 
@@ -74,7 +74,7 @@ def main() -> None:
     with open_dict(cfg):
         del cfg["hydra"]
     config = OmegaConf.to_container(cfg, resolve=True)
-    train = TrainingData.of(build.prepare_data(config), None).pairs
+    train = TrainingData.of(run_data.prepare_data(config), None).pairs
     codes = [pair.code for pair in train]
     queries = find_training_candidates(train, FEATURES, config["baselines"]["votes"]["neighbours"])
     everything = range(len(codes))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from en2py.data.duplicates import WORD
 from en2py.data.tree_text import ast_text_renamed
-from en2py.training import build
+from en2py.training import build, run_data
 from en2py.training.checkpoints import load_checkpoint
 
 Generate = Callable[[list[str]], list[str]]
@@ -142,7 +142,7 @@ def main() -> None:
         config["cache"] = options.cache
     if options.path:
         config["data"]["path"] = config["data"]["source"]["path"] = options.path
-    prepared = build.prepare_data(config)
+    prepared = run_data.prepare_data(config)
     module = build.module_of(checkpoint)
     room = config["model"]["max_src_len"] - 1
     readable = [item for item in prepared.splits["test"] if 0 < len(item.src) <= room]

@@ -41,7 +41,7 @@ from en2py.evaluation.metrics.seen_descriptions import SEEN
 from en2py.evaluation.plots.figures import Picture
 from en2py.evaluation.results import Results
 from en2py.evaluation.scores import TrainingData
-from en2py.training import build, checkpoints, initial_data, loggers, testing
+from en2py.training import build, checkpoints, initial_data, loggers, run_data, testing
 from en2py.training.checkpoints import AtomicCheckpointIO
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.module import Seq2SeqModule
@@ -83,7 +83,7 @@ def make(folder: Path) -> Make:
         words = [*SMALL, f"data.path={folder / 'pairs.jsonl'}", f"cache={folder / 'cache'}"]
         cfg = compose_config("train", [*words, f"study={study}", *overrides])
         choices, config = choices_of(cfg.hydra), resolved(without_hydra(cfg))
-        prepared = build.prepare_data(config)
+        prepared = run_data.prepare_data(config)
         name = run_name(config, choices)
         module = build.new_module(
             config, prepared, checkpoints.checkpoint_metadata(config, choices, prepared, name)
@@ -330,7 +330,7 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
 
     # With other references, in an empty cache: of test pairs, then of validation pairs too, whose
     # weights are read.
-    prepare = build.prepare_data
+    prepare = run_data.prepare_data
     run: list[str] = []
 
     def poisoned(config: Any) -> Any:
@@ -350,7 +350,7 @@ def test_pools_are_ranked_by_weights_of_the_validation_split_and_no_reference_is
         }
         return dataclasses.replace(prepared, splits=splits)
 
-    monkeypatch.setattr(build, "prepare_data", poisoned)
+    monkeypatch.setattr(run_data, "prepare_data", poisoned)
     for place, (splits, is_relearned) in enumerate(((["test"], True), (["test", "val"], False))):
         run[:] = splits
         if is_relearned:

@@ -272,10 +272,10 @@ def test_data_is_prepared_once_and_the_time_is_that_of_finished_runs(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from en2py.cli.programs import run_training as main
-    from en2py.training import build
+    from en2py.training import run_data
 
     calls = []
-    monkeypatch.setattr(build, "prepare", lambda **all: calls.append(1) or prepare(**all))
+    monkeypatch.setattr(run_data, "prepare", lambda **all: calls.append(1) or prepare(**all))
     words = ["train.py", "-m", *SMALL, f"data.path={tmp_path / 'pairs.jsonl'}",
              f"output={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", "seed=1,2"]  # fmt: skip
     monkeypatch.setattr("en2py.sweeps.sweeper.prepare_data", prepare_data)

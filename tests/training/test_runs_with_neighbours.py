@@ -10,7 +10,7 @@ import torch
 
 import en2py
 from en2py.errors import UserError
-from en2py.training import build
+from en2py.training import build, run_data
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
 from training_runs import Go, assert_resumed_equals_uninterrupted, folder_of, runner
@@ -52,8 +52,8 @@ def test_neighbours_of_all_splits_are_training_pairs_of_other_groups(
     module: Seq2SeqModule,
 ) -> None:
     config = module.metadata["config"]
-    prepared = build.prepare_data(config)
-    data = build.datamodule(config, prepared, module.neighbours)
+    prepared = run_data.prepare_data(config)
+    data = run_data.datamodule(config, prepared, module.neighbours)
     trained = {tuple(item.tgt) for item in prepared.splits["train"]}
     for split in ("train", "val", "test"):
         for example in data.examples[split]:
@@ -67,9 +67,9 @@ def test_held_out_pairs_have_the_neighbour_of_their_description_also_if_they_are
     module: Seq2SeqModule,
 ) -> None:
     config = module.metadata["config"]
-    prepared = build.prepare_data(config)
+    prepared = run_data.prepare_data(config)
     leaking = replace(prepared, splits={**prepared.splits, "test": prepared.splits["train"]})
-    data = build.datamodule(config, leaking, module.neighbours)
+    data = run_data.datamodule(config, leaking, module.neighbours)
     texts = [leaking.splits["test"][e.index].pair.description for e in data.examples["test"]]
     expected = map(module.src_vocab.encode, module._sources(texts))
     assert [list(example.src) for example in data.examples["test"]] == list(map(list, expected))

@@ -27,7 +27,7 @@ from en2py.errors import UserError
 from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
 from en2py.sweeps.plan import planned_order
-from en2py.training import build, run_folder
+from en2py.training import build, run_data, run_folder
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
@@ -119,7 +119,7 @@ class CheckpointRun:
             for split in SPLITS
         }
         prepared = dataclasses.replace(self.prepared, splits=tokenized)
-        return module, build.datamodule(self.config, prepared, module.neighbours)
+        return module, run_data.datamodule(self.config, prepared, module.neighbours)
 
     def learning_curve(self) -> list[dict[str, float]]:
         """Return the metrics that a report draws by epoch; empty if they are not known.
@@ -223,8 +223,8 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
         config["data"] = locate_data(config, metadata.get("files", {}), path, remedy)
         key = digest(data_key(config))
         if key not in known:
-            known[key] = build.prepare_data(config)
-        prepared = build.in_tokens_of(metadata, known[key])
+            known[key] = run_data.prepare_data(config)
+        prepared = run_data.in_tokens_of(metadata, known[key])
         runs.append(CheckpointRun(path, file_digest(path), checkpoint, config, prepared))
     return runs
 

@@ -34,7 +34,7 @@ from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics.bleu import TrainingCode
 from en2py.evaluation.metrics.seen_descriptions import seen_and_new
 from en2py.evaluation.scores import EvaluationRow, TrainingData, originals, score_programs
-from en2py.training import build
+from en2py.training import run_data
 from en2py.training.initial_data import initial_data, n_known_to_initial_weights
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs, validation = common_pairs(runs, cfg.part), common_pairs(runs, "val")
         n_all = len({pair.id for run in runs for pair in run.prepared.pairs(cfg.part)})
     else:
-        prepared = build.prepare_data(config)
+        prepared = run_data.prepare_data(config)
         check_split_of_source(prepared.report.facts, task_overrides())
         log_fields(prepared.report.to_dict())
         log_warnings(prepared.report.warnings)

@@ -17,11 +17,12 @@ from en2py.cli.votes import Pool
 from en2py.console import duration
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
-from en2py.training.build import module_of, prepare_data
+from en2py.training.build import module_of
 from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.fitting import check_devices
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
+from en2py.training.run_data import prepare_data
 
 Rank = Callable[[Sequence[str], list[list[str]]], list[list[str]]]
 

@@ -44,7 +44,7 @@ from en2py.evaluation.scores import (
     write_samples,
 )
 from en2py.sweeps.status import print_finished
-from en2py.training import build, fitting, run_folder
+from en2py.training import build, fitting, run_data, run_folder
 from en2py.training.callbacks.pruning import PruneTrial
 from en2py.training.callbacks.throughput import training_time
 from en2py.training.checkpoints import (
@@ -116,7 +116,7 @@ def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
     """Return whether another version of Python made a result, whose splits differ."""
     if result is None or not run_folder.is_of_other_python(result):
         return False
-    if build.prepare_data(run.config).split_hash == result["split_hash"]:
+    if run_data.prepare_data(run.config).split_hash == result["split_hash"]:
         return False
     log.warning(
         f"{run.folder} is finished by Python {result['python']}; Python {run_folder.PYTHON} parses "
@@ -133,7 +133,7 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
     module = build.new_module(
         config, prepared, checkpoint_metadata(config, run.choices, prepared, run.name)
     )
-    datamodule = build.datamodule(config, prepared, module.neighbours)
+    datamodule = run_data.datamodule(config, prepared, module.neighbours)
     path, step = _resume_or_copy_weights(run, prepared, module, datamodule)
 
     loggers: list[Any] = [MetricsFile(run.folder / "metrics.csv", step)]
@@ -176,13 +176,13 @@ def _prepare(run: run_folder.Run) -> Prepared:
         print_choices(run.choices, run.overrides)
     if config.get("show_config"):
         print_config(config)
-    from_cache = build.is_prepared(config)
-    prepared = build.prepare_data(config)
+    from_cache = run_data.is_prepared(config)
+    prepared = run_data.prepare_data(config)
     check_split_of_source(prepared.report.facts, run.overrides)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
-    log_warnings([*prepared.report.warnings, *build.unused_limit(prepared, config["batch"])])
-    build.check_lengths(prepared, config["model"])
+    log_warnings([*prepared.report.warnings, *run_data.unused_limit(prepared, config["batch"])])
+    run_data.check_lengths(prepared, config["model"])
     if is_rank_zero():
         run.write_inputs(prepared)
     return prepared

@@ -163,16 +163,16 @@ def prepare_data(configs: Sequence[dict[str, Any]], n_parallel: int) -> None:
 
     An error here is logged in one line: the run meets it again and reports it.
     """
-    from en2py.training import build  # torch takes seconds
+    from en2py.training import run_data  # torch takes seconds
 
     study = Path(configs[0]["output"], configs[0]["study"])
     started = time.monotonic()
     try:
         with log_file(study / "preparation.log"):
             distinct = {digest(data_key(config)): config for config in configs}
-            new = [config for config in distinct.values() if not build.is_prepared(config)]
+            new = [config for config in distinct.values() if not run_data.is_prepared(config)]
             for config in new:
-                build.prepare_data(config)
+                run_data.prepare_data(config)
             if new:
                 spent = duration(time.monotonic() - started)
                 log.info(f"data prepared once for all runs, in {spent}")

@@ -1,8 +1,7 @@
-"""Build data and module from a plain config."""
+"""Build the module of a run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,159 +11,21 @@ import torch
 
 from en2py.config.composition import Config
 from en2py.config.instantiate import allow_packages, check_allowed, make
-from en2py.config.run_name import canonical, data_key, splits_by_behaviour
-from en2py.console import progress_bar
-from en2py.data.cache import cached, entry
+from en2py.config.run_name import canonical
+from en2py.data.cache import cached
 from en2py.data.cleaning import Drop
-from en2py.data.datamodule import PairDataModule
-from en2py.data.duplicates import fingerprint, group_near_duplicates
 from en2py.data.files import digest
-from en2py.data.neighbours import Neighbours, nearest_of_other_groups
 from en2py.data.pairs import Pair
-from en2py.data.prepare import Prepared, TokenizedPair, prepare
+from en2py.data.prepare import Prepared
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.ctranslate2 import Exported
 from en2py.errors import UserError
-from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
 from en2py.models.embeddings import Vectors
+from en2py.training import run_data
 from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
-
-# -- data ----------------------------------------------------------------------------------------
-
-
-def prepare_data(config: Config) -> Prepared:
-    """Return the prepared data, from the cache if they are there."""
-    lengths = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
-
-    def build() -> dict[str, Any]:
-        src_tokenizer, tgt_tokenizer = tokenizers(config)
-        target = config["data"].get("target")
-        with progress_bar("preparing the data") as bar:
-            prepared = prepare(
-                read=make(config["data"]["source"]),
-                cleaning=cleaning_steps(config["cleaning"]),
-                split=_split(config),
-                augment=make(config["augmentation"]),
-                src_tokenizer=src_tokenizer,
-                tgt_tokenizer=tgt_tokenizer,
-                **config["vocab"],
-                **lengths,
-                target=make(target["source"]) if target else None,
-                processes=config["processes"],
-                seconds_per_pair=config["cleaning"]["seconds_per_pair"],
-                progress=bar.update,
-            )
-        return prepared.to_dict()
-
-    record = cached(Path(config["cache"]), "data", _data_key(config), build)
-    return Prepared.from_dict(record)
-
-
-def is_prepared(config: Config) -> bool:
-    """Return whether the prepared data are in the cache."""
-    return entry(Path(config["cache"]), "data", _data_key(config)).exists()
-
-
-def _data_key(config: Config) -> dict[str, Any]:
-    """Return all that prepared data depend on, the code that executes programs included."""
-    running = {"running": execution_digest()} if splits_by_behaviour(config) else {}
-    return {**data_key(config), **running}
-
-
-def tokenizers(
-    config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
-) -> tuple[Tokenizer, Tokenizer]:
-    """Return the English and the Python tokenizer, with their learned states if given."""
-    src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
-    for tokenizer, state in zip((src, tgt), states or (), strict=False):
-        tokenizer.load_state_dict(state)
-    return src, tgt
-
-
-def cleaning_steps(section: Config) -> dict[str, Any]:
-    """Return the enabled cleaning steps, in order.
-
-    They are plain partials: those of Hydra check their target at each call, which took a fifth of
-    the time of cleaning.
-    """
-    used = [name for name, use in section["use"].items() if use]
-    steps = {name: make(section["steps"][name]) for name in used}
-    return {name: partial(step.func, **step.keywords) for name, step in steps.items()}
-
-
-def _split(config: Config) -> Any:
-    """Return the split function; that by behaviour executes programs in the sandbox."""
-    split = make(config["split"])
-    return partial(split, signatures=_classes(config)) if splits_by_behaviour(config) else split
-
-
-def _classes(config: Config) -> Any:
-    return partial(reference_classes, sandbox=config["sandbox"], folder=Path(config["cache"]))
-
-
-def check_lengths(prepared: Prepared, model: Config) -> None:
-    """Refuse data without a pair to validate or test on that the model can read and write.
-
-    Raises:
-        UserError: If all pairs of a split are longer than its limits.
-    """
-    sizes, too_long = (prepared.report.facts[name] for name in ("sizes", "over_max_len"))
-    limits = ", ".join(f"model.{key}={model[key]}" for key in ("max_src_len", "max_tgt_len"))
-    for split in ("val", "test"):
-        if too_long[split] == sizes[split]:
-            raise UserError(
-                f"none of the {sizes[split]:,} {split} pairs fits into the model ({limits}): raise"
-                " these limits, or take shorter pairs"
-            )
-
-
-def unused_limit(prepared: Prepared, batch: Config) -> Iterator[str]:
-    """Yield a warning if `batch.max_pairs` limits nothing."""
-    if (limit := batch["max_pairs"]) and limit > (n := len(prepared.splits["train"])):
-        yield f"batch.max_pairs={limit}: the training split has {n:,} pairs, all of them used"
-
-
-def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
-    """Return the neighbours that sources contain, by `neighbours` of the config."""
-    if not config.get("neighbours"):
-        return None
-    make_neighbours, train = make(config["neighbours"]), prepared.splits["train"]
-    k = make_neighbours.keywords["k"]
-
-    def build() -> list[list[int]]:
-        pairs = prepared.pairs("train")
-        prints = [fingerprint(pair) for pair in pairs]
-        if splits_by_behaviour(config):
-            known = _classes(config)([pair.code for pair in pairs])
-            texts = [known.get(pair.code, "") for pair in pairs]
-            prints = [replace(p, behaviour=text) for p, text in zip(prints, texts, strict=True)]
-        with progress_bar("finding neighbours"):
-            return nearest_of_other_groups(pairs, group_near_duplicates(prints), k)
-
-    key = {**_data_key(config), "k": k}
-    near = cached(Path(config["cache"]), "neighbours", key, build)
-    made: Neighbours = make_neighbours(train, near)
-    return made
-
-
-def datamodule(
-    config: Config, prepared: Prepared, neighbours: Neighbours | None = None
-) -> PairDataModule:
-    """Return the data module of prepared data, and of neighbours of the training data."""
-    return PairDataModule(
-        prepared,
-        **config["batch"],
-        seed=config["seed"],
-        max_src_len=config["model"]["max_src_len"],
-        max_tgt_len=config["model"]["max_tgt_len"],
-        neighbours=neighbours,
-    )
-
-
-# -- module --------------------------------------------------------------------------------------
 
 
 def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> Seq2SeqModule:
@@ -187,7 +48,7 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
         "coverage": vectors.coverage,
     }
     module = _module_of_config(config, prepared.src_vocab, prepared.tgt_vocab, metadata)
-    module.neighbours = neighbours(config, prepared)
+    module.neighbours = run_data.neighbours(config, prepared)
     fill_embeddings(module.model, vectors)
     return module
 
@@ -252,8 +113,8 @@ def module_of(
         remedy = "sources contain its pairs: put it there again (evaluate.py takes data.path=FILE)"
         data = locate_data(config, metadata["files"], metadata["run"], remedy)
         config = {**config, "data": data}
-        prepared = in_tokens_of(metadata, prepared or prepare_data(config))
-        module.neighbours = neighbours(config, prepared)
+        prepared = run_data.in_tokens_of(metadata, prepared or run_data.prepare_data(config))
+        module.neighbours = run_data.neighbours(config, prepared)
     default = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(accelerator if accelerator in ("cpu", "mps") else default)
     module = module.to(device).eval()
@@ -261,32 +122,6 @@ def module_of(
     if engine != "torch":
         module.search = _exported(module, engine)
     return module
-
-
-def in_tokens_of(metadata: Mapping[str, Any], prepared: Prepared) -> Prepared:
-    """Return data in the tokens of a checkpoint, with its vocabularies.
-
-    Tokenizers that learn have learned others if the data have changed since.
-    """
-    states = metadata["src_state"], metadata["tgt_state"]
-    splits = prepared.splits
-    if digest(states) != digest([prepared.src_state, prepared.tgt_state]):
-        src, tgt = tokenizers(metadata["config"], states)
-        splits = {
-            name: [
-                TokenizedPair(p, src.tokenize(p.description), tgt.tokenize(p.code))
-                for p in prepared.pairs(name)
-            ]
-            for name in splits
-        }
-    return replace(
-        prepared,
-        splits=splits,
-        src_vocab=Vocab(**metadata["src_vocab"]),
-        tgt_vocab=Vocab(**metadata["tgt_vocab"]),
-        src_state=states[0],
-        tgt_state=states[1],
-    )
 
 
 def _exported(module: Seq2SeqModule, engine: str) -> Search:
@@ -303,7 +138,7 @@ def _module_of_config(
     """Return the module that a config describes, for new weights or those of a checkpoint."""
     check_allowed(config)
     states = (metadata["src_state"], metadata["tgt_state"])
-    src_tokenizer, tgt_tokenizer = tokenizers(config, states)
+    src_tokenizer, tgt_tokenizer = run_data.tokenizers(config, states)
     search = make({k: v for k, v in config["decoding"].items() if k != "engine"})
     sizes = dict(metadata["widths"])
     if section := config.get("neighbours"):
@@ -321,7 +156,7 @@ def _module_of_config(
         tgt_vocab=tgt_vocab,
         freeze_epochs=config["embeddings"]["freeze_epochs"],
         frozen=metadata["frozen"],
-        clean=partial(_cleaned, list(cleaning_steps(config["cleaning"]).values())),
+        clean=partial(_cleaned, list(run_data.cleaning_steps(config["cleaning"]).values())),
         metadata=metadata,
     )
 
