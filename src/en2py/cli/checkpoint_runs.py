@@ -160,10 +160,10 @@ class CheckpointRun:
             return None
         if key != predictions_key(self.sha256, self.config):
             return None
-        own = [records.get(pair.id, {}) for pair in pairs]
-        if [record.get("description") for record in own] != [pair.description for pair in pairs]:
+        found = [records.get(pair.id, {}) for pair in pairs]
+        if [record.get("description") for record in found] != [pair.description for pair in pairs]:
             return None
-        return [record["candidates"] for record in own]
+        return [record["candidates"] for record in found]
 
     def cached_programs(
         self,

@@ -25,10 +25,10 @@ _SHOWN_LINES = 12  # of a program on the terminal; samples.md has all
 def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
     """Print the options and values of a run that differ from the defaults."""
     default = default_options()
-    own = [o for o in overrides if o != NO_PRESET]
-    values = [unquoted(o) for o in own if o.lstrip("+~").partition("=")[0] not in choices]
+    typed = [o for o in overrides if o != NO_PRESET]
+    values = [unquoted(o) for o in typed if o.lstrip("+~").partition("=")[0] not in choices]
     chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]
-    is_resumed = any(o.startswith("ckpt_path=") and o != "ckpt_path=null" for o in own)
+    is_resumed = any(o.startswith("ckpt_path=") and o != "ckpt_path=null" for o in typed)
     rest = "; all else as in the checkpoint" if is_resumed else ""
     log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}{rest}")
 

@@ -77,7 +77,9 @@ class Pool:
             UserError: If there is no validation pair.
         """
         pairs = [validation[i] for i in evenly_spaced(len(validation), MOST_VALIDATION)]
-        readable = [(pair, own) for pair, own in zip(pairs, write(pairs), strict=True) if own]
+        readable = [
+            (pair, programs) for pair, programs in zip(pairs, write(pairs), strict=True) if programs
+        ]
         if not readable:
             raise UserError(
                 "decoding=votes: its weights are learned from validation pairs, and there is none "

@@ -123,8 +123,8 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
 
 def _names(config_name: str, overrides: Sequence[str]) -> _Names:
     """Return what these words may name: the keys are those of the options that they choose."""
-    own = own_folders(overrides)
-    groups = {group: options_of(group, own) for group in groups_of()}
+    folders = own_folders(overrides)
+    groups = {group: options_of(group, folders) for group in groups_of()}
     sweep_groups = _OF_SWEEPS
     chosen = [w for w in overrides if w.partition("=")[0] in ("hydra.searchpath", *sweep_groups)]
     for group, _, value in (word.lstrip("+~").partition("=") for word in overrides):

@@ -67,7 +67,9 @@ class PairDataModule(pl.LightningDataModule):
             name: [e for e in self._examples(name) if len(e.src) < max_src_len]
             for name in prepared.splits
         }
-        self._readable = {name: self._with_nearest(name, own) for name, own in readable.items()}
+        self._readable = {
+            name: self._with_nearest(name, examples) for name, examples in readable.items()
+        }
         self.examples = {
             name: [e for e in examples if len(e.tgt) < max_tgt_len]
             for name, examples in self._readable.items()

@@ -91,9 +91,9 @@ class WithDenoised(Dataset[Batch]):
 
     def lengths(self) -> list[tuple[int, int]]:
         """Return (source, target) lengths with EOS; of variants the source counts for both."""
-        own = [example.lengths for example in self.examples]
+        plain = [example.lengths for example in self.examples]
         sources = (self._source(min(len(e.tgt), self.longest)) + 1 for e in self.extra)
-        return [*own, *((length, length) for length in sources)]
+        return [*plain, *((length, length) for length in sources)]
 
     def __len__(self) -> int:
         return len(self.examples) + len(self.extra)

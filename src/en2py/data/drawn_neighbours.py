@@ -64,7 +64,7 @@ class DrawnNeighbours(EpochBatches):
     def __init__(
         self, lengths: Sequence[Sequence[tuple[int, int]]], omit: float, *others: Any
     ) -> None:
-        super().__init__([own[-1] for own in lengths], *others)
+        super().__init__([by_rank[-1] for by_rank in lengths], *others)
         self.lengths, self.omit = lengths, omit
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -74,7 +74,7 @@ class DrawnNeighbours(EpochBatches):
             n - 1 if draws.random() < self.omit else draws.randrange(n - 1) for _ in self.lengths
         ]
         self._keys = rounded_lengths(
-            own[rank] for own, rank in zip(self.lengths, ranks, strict=True)
+            by_rank[rank] for by_rank, rank in zip(self.lengths, ranks, strict=True)
         )
         for batch in super().__iter__():
             yield [pair * n + ranks[pair] for pair in batch]

@@ -66,8 +66,8 @@ def nearest_of_other_groups(
     texts, group_of = [pair.description for pair in train], np.array(groups)
     found: list[list[int]] = []
     for values in TfidfIndex(texts).similarities(texts):
-        own = group_of[len(found) : len(found) + len(values), None]
-        values[own == group_of] = -1
+        of_rows = group_of[len(found) : len(found) + len(values), None]
+        values[of_rows == group_of] = -1
         best = np.sort(np.argpartition(-values, min(k, len(train)) - 1)[:, :k])
         for row, places in zip(values, best, strict=True):
             ranked = places[np.argsort(-row[places], kind="stable")]
@@ -99,7 +99,9 @@ class Neighbours:
         self.train, self.k, self.omit, self.max_len = train, k, omit, max_len
         self._index = TfidfIndex([item.pair.description for item in train])
         pairs = (item.pair for item in train)
-        self._near = {(p.description, p.code): own for p, own in zip(pairs, near, strict=True)}
+        self._near = {
+            (p.description, p.code): places for p, places in zip(pairs, near, strict=True)
+        }
 
     def nearest(self, descriptions: Sequence[str]) -> list[int]:
         """Return the place of the training pair with the nearest description, for each of some."""
@@ -111,9 +113,9 @@ class Neighbours:
     def near(self, pairs: Sequence[Pair]) -> list[Sequence[int]]:
         """Return the places of each pair's neighbours: k of a training pair, one of any other."""
         known = [self._near.get((pair.description, pair.code)) for pair in pairs]
-        others = [p.description for p, own in zip(pairs, known, strict=True) if own is None]
+        others = [p.description for p, places in zip(pairs, known, strict=True) if places is None]
         found = iter(self.nearest(others))
-        return [[next(found)] if own is None else own for own in known]
+        return [[next(found)] if places is None else places for places in known]
 
     def tokens(self, place: int) -> list[str]:
         """Return what a neighbour adds to the tokens of a source."""

@@ -237,9 +237,11 @@ def _without_target(
     Returns:
         The pairs left, and their fingerprints.
     """
-    own = DataReport()
-    others = clean(_without_fences(target(own), own), cleaning, own, pool=pool)
-    others, keys = apply(fingerprint, others, own, pool)
+    target_report = DataReport()
+    others = clean(
+        _without_fences(target(target_report), target_report), cleaning, target_report, pool=pool
+    )
+    others, keys = apply(fingerprint, others, target_report, pool)
     report.read("target", len(pairs))
     report.facts["target: pairs"] = len(others)
     kept = []

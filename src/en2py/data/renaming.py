@@ -205,5 +205,5 @@ def _all_names(node: ast.AST) -> Iterator[str]:
                 yield name
             case ast.keyword(arg=str(name)):
                 yield name
-            case _ if isinstance(own := getattr(inner, "name", None), str):
-                yield own
+            case _ if isinstance(text := getattr(inner, "name", None), str):
+                yield text

@@ -74,8 +74,8 @@ class Splits:
             trained: Ids of the training pairs that count; None: all.
         """
         prints = [
-            own
-            for pair, own in zip(self.train, self.prints["train"], strict=True)
+            print_
+            for pair, print_ in zip(self.train, self.prints["train"], strict=True)
             if trained is None or pair.id in trained
         ]
         return {name: measure_leakage(prints, self.prints[name]) for name in SPLITS[1:]}
@@ -304,9 +304,9 @@ class _Draft:
 
     def split(self, kept: Iterable[int], part: Sequence[str], held_out: str) -> Splits:
         """Collect the kept pairs of each split."""
-        own = {name: [i for i in kept if part[i] == name] for name in SPLITS}
-        prints = {name: [self.prints[i] for i in own[name]] for name in SPLITS}
-        lists = {name: [self.pairs[i] for i in own[name]] for name in SPLITS}
+        places = {name: [i for i in kept if part[i] == name] for name in SPLITS}
+        prints = {name: [self.prints[i] for i in places[name]] for name in SPLITS}
+        lists = {name: [self.pairs[i] for i in places[name]] for name in SPLITS}
         return Splits(**lists, prints=prints, held_out=held_out)
 
 
@@ -333,7 +333,7 @@ def _assign(
     members: dict[int, list[int]] = defaultdict(list)
     for i, group in enumerate(groups):
         members[group].append(i)
-    keys = {g: min(random_key(pairs[i].id, seed) for i in own) for g, own in members.items()}
+    keys = {g: min(random_key(pairs[i].id, seed) for i in places) for g, places in members.items()}
     part = [""] * len(groups)
     for group in sorted(members, key=keys.__getitem__):
         size = len(members[group])

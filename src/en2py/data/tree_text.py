@@ -173,8 +173,8 @@ class _Bound(_Scopes):
                 pass  # an import without `as` keeps its name: it is the name of the module
             case ast.Global(names=many) | ast.Nonlocal(names=many):
                 self.names.update(many)
-            case _ if isinstance(own := getattr(node, "name", None), str):
-                names.add(own)  # def, class, except ... as, patterns, type parameters
+            case _ if isinstance(text := getattr(node, "name", None), str):
+                names.add(text)  # def, class, except ... as, patterns, type parameters
 
 
 class _Renamer(_Scopes):
@@ -222,8 +222,8 @@ class _Renamer(_Scopes):
                 self._rename_keywords(node)
             case ast.Call(func=ast.Attribute(attr=called)) if called in self.bound.attributes:
                 self._rename_keywords(node)
-            case _ if isinstance(own := getattr(node, "name", None), str):
-                setattr(node, "name", self.name(own))  # noqa: B010 - no common type has it
+            case _ if isinstance(text := getattr(node, "name", None), str):
+                setattr(node, "name", self.name(text))  # noqa: B010 - no common type has it
 
     def _rename_keywords(self, call: ast.Call) -> None:
         """Rename `f(x=1)` if the program defines `f(x)`; `print(end="")` stays."""

@@ -64,8 +64,8 @@ class Constraints:
         logits = logits.float()
         logits[:, self._masked] = -math.inf
         if self._penalty != 1 and history.shape[1]:
-            own = logits.gather(1, history)
-            penalized = torch.where(own > 0, own / self._penalty, own * self._penalty)
+            seen = logits.gather(1, history)
+            penalized = torch.where(seen > 0, seen / self._penalty, seen * self._penalty)
             logits.scatter_(1, history, penalized)
         n = self._no_repeat_ngram
         if n is None or history.shape[1] < n:
@@ -99,6 +99,6 @@ class Constraints:
 
     def force(self, logits: Tensor, token: int, norm: float) -> None:
         """Mask all of the logits `[V]` of a hypothesis but one."""
-        own = logits[token].item()
+        logit = logits[token].item()
         logits.fill_(-math.inf)
-        logits[token] = own if math.isfinite(own) else norm + _FORCED
+        logits[token] = logit if math.isfinite(logit) else norm + _FORCED

@@ -90,8 +90,8 @@ class Grammar:
         self._separate = torch.tensor([not token.startswith(GLUE) for token in vocab.tokens])
         self._separate[[*self.ends]] = False
         self._usual = {
-            token: _with_name(own, self._name)
-            for token, own in {**_USUAL, NEWLINE: f"{INDENT} x"}.items()
+            token: _with_name(template, self._name)
+            for token, template in {**_USUAL, NEWLINE: f"{INDENT} x"}.items()
         }
 
     def forced(self, state: State) -> int:

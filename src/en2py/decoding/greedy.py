@@ -108,8 +108,8 @@ def _follow_grammar(
     """
     grammar: Any = constraints.grammar
     room = max_len - t - 1
-    for place, (row, own) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
-        attempt, token_id = 0, own
+    for place, (row, chosen) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
+        attempt, token_id = 0, chosen
         while (state := grammar.extend(states[row], token_id, room)) is None:
             assert states[row].closing[:1] != (token_id,), f"a closing is refused: {states[row]}"
             attempt += 1

@@ -38,8 +38,10 @@ class Model(Protocol):
 def hypotheses_per_source(search: Any) -> int:
     """Return how many hypotheses of a source a search extends at once."""
     searches = getattr(search, "searches", [search])  # those of `Votes`
-    settings: list[dict[str, int]] = [getattr(own, "keywords", {}) for own in searches]
-    return max(own.get(name, 1) for own in settings for name in ("beam_size", "n_samples"))
+    settings: list[dict[str, int]] = [getattr(part, "keywords", {}) for part in searches]
+    return max(
+        keywords.get(name, 1) for keywords in settings for name in ("beam_size", "n_samples")
+    )
 
 
 @runtime_checkable

@@ -78,5 +78,5 @@ def _measure(similarity: str) -> Callable[[str, str], float]:
     """Return a function of two texts of tokens joined by spaces, 0 to 100."""
     from sacrebleu.metrics import BLEU, CHRF
 
-    own: Any = CHRF() if similarity == "chrf" else BLEU(tokenize="none", effective_order=True)
-    return lambda text, other: float(own.sentence_score(text, [other]).score)
+    metric: Any = CHRF() if similarity == "chrf" else BLEU(tokenize="none", effective_order=True)
+    return lambda text, other: float(metric.sentence_score(text, [other]).score)

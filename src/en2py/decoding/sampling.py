@@ -64,9 +64,9 @@ def sample(
     constraints = Constraints(vocab, **limits)
 
     def draw(logits: Tensor, rows: Tensor, t: int, attempt: int) -> Tensor:
-        own = noise[rows, t, None]
+        number = noise[rows, t, None]
         if attempt:  # after a token that the grammar refused, of a single row
-            own = _uniform(f"{keys[int(rows)]}/{t}/{attempt}", 1)[None].to(src.device)
+            number = _uniform(f"{keys[int(rows)]}/{t}/{attempt}", 1)[None].to(src.device)
         probs = (logits / temperature).softmax(-1)
         order = None
         if top_k is not None or top_p is not None:
@@ -75,7 +75,7 @@ def sample(
             probs = probs / probs.sum(-1, keepdim=True)
             probs[probs.cumsum(-1) - probs >= top_p] = 0.0  # the most probable token stays
         sums = probs.cumsum(-1)
-        drawn = torch.searchsorted(sums, own * sums[:, -1:], right=True)
+        drawn = torch.searchsorted(sums, number * sums[:, -1:], right=True)
         # Rounding must not select a token of probability 0.
         drawn = drawn.minimum((probs > 0).long().cumsum(-1).argmax(-1, keepdim=True))
         return (drawn if order is None else order.gather(-1, drawn)).squeeze(-1)

@@ -45,7 +45,9 @@ class Votes:
         if tokenizer is None:
             raise ValueError("votes compile programs, so they need their tokenizer")
         self.n_retrieved, self._tokenizer = n_retrieved, tokenizer
-        limits: Any = {name: own for name, own in draws.items() if name in Limits.__annotations__}
+        limits: Any = {
+            name: value for name, value in draws.items() if name in Limits.__annotations__
+        }
         beams = partial(beam, beam_size=beam_size, length_penalty=length_penalty)
         self.searches = [partial(beams, max_len=max_len, **limits)]
         if n_samples:
@@ -56,7 +58,7 @@ class Votes:
         """Return the distinct programs that compile, all if none does, by likelihood per token."""
         found = [search(model, src, vocab) for search in self.searches]
         return [
-            self._ranked([h for own in hypotheses for h in own], vocab)
+            self._ranked([h for of_search in hypotheses for h in of_search], vocab)
             for hypotheses in zip(*found, strict=True)
         ]
 

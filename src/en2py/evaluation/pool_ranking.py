@@ -125,15 +125,15 @@ class PoolRanker:
     ) -> list[list[str]]:
         """Return the best programs per description, best first; none where the model wrote none."""
         found: list[list[str]] = [[] for _ in descriptions]
-        readable = [place for place, own in enumerate(written) if own]
+        readable = [place for place, programs in enumerate(written) if programs]
         if readable:
             pools = self._pools([descriptions[i] for i in readable], [written[i] for i in readable])
             values = _values(pools, self._agreement(pools), weights)
             order = np.argsort(-values, axis=1, kind="stable")[:, :KEPT]
             ranked = np.take_along_axis(pools.places, order, axis=1)
             are_valid = np.take_along_axis(pools.are_valid, order, axis=1)
-            for place, own, valid in zip(readable, ranked, are_valid, strict=True):
-                found[place] = [pools.codes[i] for i in own[valid]]
+            for place, places, valid in zip(readable, ranked, are_valid, strict=True):
+                found[place] = [pools.codes[i] for i in places[valid]]
         return found
 
     def fit(
@@ -159,13 +159,15 @@ class PoolRanker:
 
         def means(weights: PoolWeights) -> dict[str, float]:
             best = _values(pools, agreement, weights).argmax(axis=1)[:, None]
-            chosen, same = (np.take_along_axis(own, best, axis=1)[:, 0] for own in (bleu, agrees))
+            chosen, same = (
+                np.take_along_axis(values, best, axis=1)[:, 0] for values in (bleu, agrees)
+            )
             share = same[is_callable].mean() if is_callable.any() else 0.0
             return {"bleu": float(chosen.mean()), "agrees": float(share)}
 
-        grid = [PoolWeights(*own) for own in product(*_GRID)]
+        grid = [PoolWeights(*point) for point in product(*_GRID)]
         tried = [(weights, means(weights)) for weights in grid]
-        return max(tried, key=lambda own: sum(own[1].values()))
+        return max(tried, key=lambda trial: sum(trial[1].values()))
 
     def _pools(self, descriptions: Sequence[str], written: Sequence[Sequence[str]]) -> _Pools:
         """Return the pools; of equal syntax trees the first is kept, retrieved ones come first.
@@ -189,7 +191,7 @@ class PoolRanker:
             for code, is_written, _ in pool
             if is_written
         ]
-        if new := [own for own in dict.fromkeys(scored) if own not in self._scored]:
+        if new := [item for item in dict.fromkeys(scored) if item not in self._scored]:
             self._scored.update(zip(new, self.likelihoods(*zip(*new, strict=True)), strict=True))
         numbers: dict[str, int] = {}
         shape = (len(entries), max(map(len, entries)))
@@ -210,8 +212,8 @@ class PoolRanker:
         """Return the nearest training programs of each query with their logits of `ranker`."""
         if not self.n_retrieved:
             return [[] for _ in queries]
-        own = [pair for pair in self.training.pairs if pair.source == self.source]
-        train = own or self.training.pairs
+        same_source = [pair for pair in self.training.pairs if pair.source == self.source]
+        train = same_source or self.training.pairs
 
         def learn() -> list[float]:
             known = find_training_candidates(train, FEATURES, self.n_retrieved)
@@ -222,14 +224,14 @@ class PoolRanker:
         found = find_candidates(train, queries, FEATURES, self.n_retrieved)
         logits = found.features @ np.asarray(coefficients)
         return [
-            [(train[place].code, logit) for place, logit in zip(own, row, strict=True)]
-            for own, row in zip(found.places.tolist(), logits.tolist(), strict=True)
+            [(train[place].code, logit) for place, logit in zip(places, row, strict=True)]
+            for places, row in zip(found.places.tolist(), logits.tolist(), strict=True)
         ]
 
     def _agreement(self, pools: _Pools, references: Sequence[str] = ()) -> Agreement:
         """Return which candidates of one pool, and its reference if given, behave alike."""
-        own = zip(pools.places, pools.are_valid, strict=True)
-        compared = [places[valid].tolist() for places, valid in own]
+        rows = zip(pools.places, pools.are_valid, strict=True)
+        compared = [places[valid].tolist() for places, valid in rows]
         codes = [*pools.codes, *references]
         for q, _ in enumerate(references):
             compared[q].append(len(pools.codes) + q)
@@ -244,8 +246,8 @@ def _values(pools: _Pools, agreement: Agreement, weights: PoolWeights) -> Floats
         (1 - weights.written, ~pools.are_written, pools.scores / weights.temperature),
     ]
     each = [
-        share * softmax(np.where(own & pools.are_valid, logits, -np.inf))
-        for share, own, logits in kinds
+        share * softmax(np.where(is_kind & pools.are_valid, logits, -np.inf))
+        for share, is_kind, logits in kinds
     ]
     mixed = each[0] + each[1]
     shares = mixed / mixed.sum(axis=1, keepdims=True)  # a pool may have one kind alone

@@ -112,8 +112,9 @@ def unpaired_over_seeds(a: Sequence[float], b: Sequence[float]) -> Interval:
     if _are_equal(a) and _are_equal(b):
         return Interval(value, math.nan, math.nan, n)
     # Not `scipy.stats.ttest_ind`, which warns of equal values.
-    squares = [float(np.var(own, ddof=1)) / len(own) for own in (a, b)]  # of standard errors
-    parts = (own**2 / (len(seeds) - 1) for own, seeds in zip(squares, (a, b), strict=True))
+    # Squared standard errors.
+    squares = [float(np.var(values, ddof=1)) / len(values) for values in (a, b)]
+    parts = (square**2 / (len(seeds) - 1) for square, seeds in zip(squares, (a, b), strict=True))
     freedom = sum(squares) ** 2 / sum(parts)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(squares))
     return Interval(value, value - half, value + half, n)
@@ -132,11 +133,11 @@ def detectable_difference(differences: Sequence[Sequence[float]], n_seeds: int) 
     Returns:
         The difference; NaN if no comparison has two seeds.
     """
-    known = [np.asarray(own, dtype=float) for own in differences if len(own) > 1]
-    freedom = sum(len(own) - 1 for own in known)
+    known = [np.asarray(values, dtype=float) for values in differences if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in known)
     if not freedom or n_seeds < 2:
         return math.nan
-    spread = math.sqrt(sum(float(np.var(own)) * len(own) for own in known) / freedom)
+    spread = math.sqrt(sum(float(np.var(values)) * len(values) for values in known) / freedom)
     bound = float(stats.t.ppf((1 + LEVEL) / 2, n_seeds - 1))
     # The test statistic has a noncentral t distribution; the far tail adds nothing at this power.
     shift = optimize.brentq(

@@ -141,10 +141,10 @@ def _recomputed(
 ) -> Tensor:
     """Return the cross-entropy of any projection, whose pieces the backward pass computes again."""
 
-    def summed(rows: Tensor, own: Tensor) -> Tensor:
+    def summed(rows: Tensor, ids: Tensor) -> Tensor:
         logits = projection(rows).float()
         return F.cross_entropy(
-            logits, own, weight=weights, label_smoothing=label_smoothing, reduction="sum"
+            logits, ids, weight=weights, label_smoothing=label_smoothing, reduction="sum"
         )
 
     pieces = zip(*(torch.split(part, PIECE_ROWS) for part in (hidden, targets)), strict=True)
@@ -175,19 +175,20 @@ class _InPieces(torch.autograd.Function):
             weights = torch.ones(n_tokens, dtype=exact)
         weights = weights.to(exact)
         share = label_smoothing / n_tokens * weights  # [V], smoothed mass of each token
-        own = (1 - label_smoothing) * weights[targets, None]  # [N, 1], mass of the target itself
+        target_mass = (1 - label_smoothing) * weights[targets, None]  # [N, 1]
         total = weights[targets].sum()
         loss = torch.zeros((), dtype=exact)
         # Padding rows make all pieces equal: oneDNN compiles a bf16 product for each shape.
         n_real, n_padding = len(rows), -len(rows) % PIECE_ROWS
-        rows, own = (F.pad(part, (0, 0, 0, n_padding)) for part in (rows, own))
+        rows, target_mass = (F.pad(part, (0, 0, 0, n_padding)) for part in (rows, target_mass))
         targets = F.pad(targets, (0, n_padding))
         d_rows, d_table = torch.empty_like(rows), torch.zeros_like(matrix, dtype=exact)
         d_bias = torch.zeros_like(bias, dtype=exact)
         with torch.autocast("cpu", enabled=False):
             for start in range(0, len(rows), PIECE_ROWS):
                 here = slice(start, start + PIECE_ROWS)
-                target, mass = targets[here, None], own[here] / total  # [PIECE_ROWS, 1] each
+                target = targets[here, None]  # [PIECE_ROWS, 1]
+                mass = target_mass[here] / total  # [PIECE_ROWS, 1]
                 logits = F.linear(rows[here], table, shift)  # [PIECE_ROWS, V]
                 d_logits = logits.log_softmax(-1, dtype=exact)
                 loss -= (d_logits.gather(1, target) * mass).sum()

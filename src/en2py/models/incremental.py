@@ -51,8 +51,8 @@ class KeyValueCache:
 
     def advance(self) -> None:
         """Reserve the slots of one more token; each belongs to its own hypothesis."""
-        own = torch.eye(self.width, dtype=torch.bool, device=self.path.device)
-        self.path[..., self.length * self.width :][..., : self.width] = own
+        diagonal = torch.eye(self.width, dtype=torch.bool, device=self.path.device)
+        self.path[..., self.length * self.width :][..., : self.width] = diagonal
         self.length += 1
 
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

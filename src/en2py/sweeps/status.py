@@ -107,7 +107,7 @@ def print_summary(folder: Path) -> int:
     ]
     if not jobs:
         return 0
-    jobs = [job for _, job in sorted(numbered(jobs), key=lambda own: own[0])]
+    jobs = [job for _, job in sorted(numbered(jobs), key=lambda item: item[0])]
     states = [job.state(folder) for job in jobs]
     _print_states(folder, jobs, states)
     n_refused = sum(bool(job.reason) for job in jobs)

@@ -240,11 +240,11 @@ def locate_data(
             return section
         found = {}
         for name, value in section.items():
-            own = f"{{{name}:FILE}}" if are_sources else option
+            written = f"{{{name}:FILE}}" if are_sources else option
             if name in DATA_FILES:  # a file, several, or one per split
-                found[name] = mapped(value, partial(present, own))
+                found[name] = mapped(value, partial(present, written))
             else:
-                found[name] = located(value, own, are_sources=name == "sources")
+                found[name] = located(value, written, are_sources=name == "sources")
         return found
 
     data: dict[str, Any] = located(config["data"])

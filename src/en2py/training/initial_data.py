@@ -59,10 +59,13 @@ def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequen
             continue
 
         def find(trained: Sequence[Pair] = trained) -> list[int]:
-            prints = [[fingerprint(pair) for pair in own] for own in (trained, pairs)]
-            return [i for i, own in enumerate(overlapping(*prints)) if own]
+            prints = [[fingerprint(pair) for pair in members] for members in (trained, pairs)]
+            return [i for i, is_known in enumerate(overlapping(*prints)) if is_known]
 
         lists = {"trained": trained, "held_out": pairs}
-        key = {name: digest([[p.description, p.code] for p in own]) for name, own in lists.items()}
+        key = {
+            name: digest([[p.description, p.code] for p in members])
+            for name, members in lists.items()
+        }
         known.update(cached(Path(config["cache"]), "known", key, find))
     return len(known)

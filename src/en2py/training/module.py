@@ -253,11 +253,11 @@ class Seq2SeqModule(pl.LightningModule):
     @contextmanager
     def searching_with(self, search: Search) -> Iterator[None]:
         """Decode with another search inside the `with` block."""
-        own, self.search = self.search, search
+        usual, self.search = self.search, search
         try:
             yield
         finally:
-            self.search = own
+            self.search = usual
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[int, list[str]]]:
         """Return (place in the split, candidate programs, best first) per source."""

@@ -79,7 +79,7 @@ def _merged(
     """Return the stored config with what was typed and the options of this run, and its choices."""
     merged = OmegaConf.create(escape(stored["config"]))
     merged_choices = {**stored["choices"], **{g: o for g, o in choices.items() if g in _OWN}}
-    own = own_folders(list(HydraConfig.get().overrides.hydra))
+    folders = own_folders(list(HydraConfig.get().overrides.hydra))
     for override in overrides:
         group = override.lstrip("+~").split("=")[0].split("@")[0]
         key = group.replace("/", ".")
@@ -99,7 +99,7 @@ def _merged(
             if key == "data" and choices[group] == stored["choices"].get(group):
                 sections = [name for name in _PLACES if OmegaConf.select(cfg, name) is not None]
             if group in choices:  # an option may set more than the section of its group
-                sections += keys_of_option(group, choices[group], own)
+                sections += keys_of_option(group, choices[group], folders)
             for name in sections:
                 value = OmegaConf.select(cfg, name)
                 OmegaConf.update(merged, name, value, merge=False, force_add=True)

@@ -94,7 +94,7 @@ def find_candidates(
 def _parts(train: Sequence[Pair], sources: Collection[str]) -> list[Places]:
     """Return the places of training pairs from these sources, and of the others; no empty list."""
     are_own = np.array([pair.source in sources for pair in train])
-    return [places for own in (True, False) if len(places := np.flatnonzero(are_own == own))]
+    return [places for is_own in (True, False) if len(places := np.flatnonzero(are_own == is_own))]
 
 
 def find_training_candidates(

@@ -30,7 +30,7 @@ class ProgramNgrams:
 
     def rows(self, places: slice | Sequence[int] | NDArray[np.intp]) -> "ProgramNgrams":
         """Return the rows of some programs."""
-        return ProgramNgrams([own[places] for own in self.by_order], self.lengths[places])
+        return ProgramNgrams([matrix[places] for matrix in self.by_order], self.lengths[places])
 
 
 def program_ngrams(
@@ -40,16 +40,16 @@ def program_ngrams(
     vectorizer = CountVectorizer(analyzer=occurrences, binary=True, dtype=np.float64)
     tokens = [[layout_tokens(code) for code in codes] for codes in (hypotheses, references)]
     vectorizer.fit([*tokens[0], [""]])  # no token is empty, and no vocabulary may be
-    matrices = [vectorizer.transform(own).tocsr() for own in tokens]
+    matrices = [vectorizer.transform(programs).tocsr() for programs in tokens]
     orders = np.empty(matrices[0].shape[1], dtype=int)
     for (ngram, _), place in vectorizer.vocabulary_.items():
         orders[place] = len(ngram)
     first, second = (
         ProgramNgrams(
             [matrix[:, orders == n] for n in range(1, NGRAM_ORDER + 1)],
-            np.array([len(code) for code in own], dtype=float),
+            np.array([len(code) for code in programs], dtype=float),
         )
-        for matrix, own in zip(matrices, tokens, strict=True)
+        for matrix, programs in zip(matrices, tokens, strict=True)
     )
     return first, second
 
@@ -75,15 +75,18 @@ def bleu_among(programs: ProgramNgrams, places: NDArray[np.intp]) -> NDArray[np.
 
     The candidates of a query are places among the programs, [Q, K].
     """
-    each = (programs.rows(own) for own in places)
-    return np.stack([np.exp(log_bleu(own, own)) for own in each])
+    each = (programs.rows(candidates) for candidates in places)
+    return np.stack([np.exp(log_bleu(ngrams, ngrams)) for ngrams in each])
 
 
 def bleu_against(
     programs: ProgramNgrams, places: NDArray[np.intp], references: ProgramNgrams
 ) -> NDArray[np.float64]:
     """Return BLEU, 0 to 1, of each candidate against the reference of its query, [Q, K]."""
-    rows = (log_bleu(programs.rows(own), references.rows([q])) for q, own in enumerate(places))
+    rows = (
+        log_bleu(programs.rows(candidates), references.rows([q]))
+        for q, candidates in enumerate(places)
+    )
     return np.stack([np.exp(row)[0] for row in rows])
 
 

@@ -68,7 +68,9 @@ def topics(train: Sequence[Pair], queries: Sequence[Pair]) -> View:
     n = min(N_TOPICS, *known.shape)
     with np.errstate(invalid="ignore"):  # a single training pair has no variance
         svd = TruncatedSVD(n, random_state=0).fit(known)
-    queried, known = (sparse.csr_matrix(normalize(svd.transform(own))) for own in (queried, known))
+    queried, known = (
+        sparse.csr_matrix(normalize(svd.transform(matrix))) for matrix in (queried, known)
+    )
     return queried, known
 
 

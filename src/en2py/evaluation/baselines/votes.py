@@ -164,5 +164,5 @@ def _job(code: str) -> tuple[int, Job] | None:
     n = entry.n_arguments
     if not 1 <= n <= MAX_PARAMETERS or not entry.takes(n):
         return None
-    calls = tuple(f"{entry.name}({own})" for own in common_inputs(n))
+    calls = tuple(f"{entry.name}({arguments})" for arguments in common_inputs(n))
     return n, Job(definitions(tree), calls, "", _PROGRAM_S, _CALL_S)

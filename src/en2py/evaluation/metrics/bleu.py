@@ -153,9 +153,9 @@ def _row(
     correct, total = [0] * NGRAM_ORDER, [0] * NGRAM_ORDER
     for ngram, count in found.items():
         total[len(ngram) - 1] += count
-        if most := max(own[ngram] for own in wanted):
+        if most := max(reference[ngram] for reference in wanted):
             correct[len(ngram) - 1] += min(count, most)
-    closest = min(lengths, key=lambda own: (abs(own - length), own))
+    closest = min(lengths, key=lambda other: (abs(other - length), other))
     return [length, closest, *correct, *total]
 
 

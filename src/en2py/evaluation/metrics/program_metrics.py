@@ -139,9 +139,9 @@ def score(
             row.answers["copied"] = training.contains(output)
         rows.append(row)
         singles = {name: _count(answer) for name, answer in row.answers.items()}
-        for name, own in (singles | family).items():
-            counts.setdefault(name, []).append(own)
-    how = signatures({len(own) for own in right if own}, k)
+        for name, count in (singles | family).items():
+            counts.setdefault(name, []).append(count)
+    how = signatures({len(programs) for programs in right if programs}, k)
     if with_code_bleu:
         how["code_bleu"] = code_bleu.signature()
     values = {}

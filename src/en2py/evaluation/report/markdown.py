@@ -39,7 +39,7 @@ def samples_page(
         "samples.md.j2",
         samples=[(pairs[i], outputs[i], verdicts[i]) for i in evenly_spaced(len(pairs), n_samples)],
         n_pairs=len(pairs),
-        counts=Counter(re.split(r" \(|: ", own)[0] for own in verdicts).most_common(),
+        counts=Counter(re.split(r" \(|: ", verdict)[0] for verdict in verdicts).most_common(),
         totals={
             metric(name).head: metric(name).write(values[name])
             for name in SAMPLES

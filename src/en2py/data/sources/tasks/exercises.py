@@ -22,8 +22,8 @@ Row = tuple[str, str, str, str, str, str]  # family, name, parameters, clause, s
 def rows() -> list[Row]:
     """Return the rows of the table, each style as one."""
     found = []
-    for family, own in table("exercises").items():
-        for key, value in own.items() if family not in ("imports", "drawn") else ():
+    for family, entries in table("exercises").items():
+        for key, value in entries.items() if family not in ("imports", "drawn") else ():
             for how, code in (value if isinstance(value, dict) else {"": value}).items():
                 match = KEY.fullmatch(key)
                 assert match, key
@@ -35,7 +35,7 @@ def exercise(rng: Random) -> Task | None:
     """Draw an exercise: "print the area of a circle for radius = 3"."""
     family, *texts = rng.choice(rows())
     options = table("exercises")["drawn"].items()
-    values = {f"{k}{i}": v for k, own in options for i, v in enumerate(rng.choice(own))}
+    values = {f"{k}{i}": v for k, choices in options for i, v in enumerate(rng.choice(choices))}
     name, params, clause, how, code = (fill(text, **values) for text in texts)
     pairs = [param.split("=") for param in params.split(", ")]
     kinds = tuple(kind for _, kind in pairs)

@@ -16,7 +16,12 @@ Family = Callable[[Random], Task | None]
 def families(which: str) -> tuple[list[Family], list[float]]:
     """Return the functions that draw a task, and their weights."""
     tables = [table(name) for name in FAMILIES[which]]
-    rows = [(name, *row) for own in tables for name, part in own.items() for row in part.items()]
+    rows = [
+        (name, *row)
+        for sections in tables
+        for name, part in sections.items()
+        for row in part.items()
+    ]
     package = __name__.rpartition(".")[0]
     functions = [getattr(import_module(f"{package}.{name}"), family) for name, family, _ in rows]
     return functions, [weight for *_, weight in rows]
