@@ -67,10 +67,12 @@ def read_plans(folder: Path) -> list[tuple[str, list[Job]]]:
 
 def _job(record: Mapping[str, Any]) -> Job:
     """Return a stored job; those of earlier versions have other fields too, or lack some."""
-    lists: dict[str, Any] = {k: tuple(own) for k, own in record.items() if isinstance(own, list)}
-    return Job(
-        **{key: own for key, own in {**record, **lists}.items() if key in Job.__annotations__}
-    )
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in record.items()
+        if key in Job.__annotations__
+    }
+    return Job(**fields)
 
 
 def sweeps_by_size(folder: Path) -> list[list[Job]]:
