@@ -302,7 +302,7 @@ def settings_without_effect(
         now = dict(leaves(config))
         other = [key for key in {**now, **stored} if typed(now.get(key)) != typed(stored.get(key))]
         if scoring := [key for key in SCORING if key in other and key in stored]:
-            old, new = ([f"{key}={typed(of[key])}" for key in scoring] for of in (stored, now))
+            old, new = ([f"{key}={typed(side[key])}" for key in scoring] for side in (stored, now))
             command = shlex.join([f"ckpt_path={place}", *new])
             yield (
                 f"the scores are those of {', '.join(old)}; python evaluate.py {command} computes "
