@@ -91,7 +91,8 @@ def train(cfg: DictConfig) -> float:
                 result = _train_and_test(run)
         else:
             run.write_state()
-            if _kept(run) == "weights" and is_rank_zero():  # first, for `| head` ends the program
+            # First, because `| head` ends the program.
+            if run.config["checkpoints"]["keep"] == "weights" and is_rank_zero():
                 discard_training_state(run.folder / "checkpoints")
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
             log_warnings(
@@ -105,11 +106,6 @@ def train(cfg: DictConfig) -> float:
             if "WANDB_SWEEP_ID" in os.environ and run.config["logger"].get("wandb"):
                 log_finished_run(run, result)
     return float(result["best"].get("val/nll", math.inf))
-
-
-def _kept(run: run_folder.Run) -> str:
-    """Return `checkpoints.keep`; a run resumed from a checkpoint of an earlier version has none."""
-    return str(run.config["checkpoints"].get("keep", "last"))
 
 
 def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
@@ -163,7 +159,7 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
         return {"best": {}}
     seconds = (preparation + training_time(trainer), time.monotonic() - trained)
     result = run.write_result(prepared, best, scores.values, trainer, seconds)
-    if _kept(run) == "weights":
+    if run.config["checkpoints"]["keep"] == "weights":
         discard_training_state(best_file.parent)
     _print_end(run, result, scores, best_file)
     return result
@@ -239,7 +235,7 @@ def _best_file(run: run_folder.Run) -> Path:
     folder: Path = run.folder / "checkpoints"
     if not (folder / "best.ckpt").exists():
         return folder / "last.ckpt"
-    if is_rank_zero() and _kept(run) != "all":
+    if is_rank_zero() and run.config["checkpoints"]["keep"] != "all":
         keep_weights(folder / "best.ckpt")
     return folder / "best.ckpt"
 

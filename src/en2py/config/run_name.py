@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, mapped, typed
+from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, typed
 from en2py.config.instantiate import is_own
 from en2py.data.files import digest, file_digest
 from en2py.errors import UserError
@@ -31,22 +31,8 @@ _IRRELEVANT = (
 SCORING = ("behaviour", "sandbox.timeout_s", "sandbox.memory_mb", "sandbox.min_level")
 TRAINING = ("logger", "checkpoints.keep", "compute", "trainer.accelerator",
             "trainer.log_every_n_steps", "trainer.profiler")  # fmt: skip
-# Keys that change nothing at these values, and that earlier runs do not have.
-_NEUTRAL = {
-    "batch.denoising": 0.0,
-    "data.source.families": "default",
-    "data.source.sources.tasks.families": "default",
-    "decoding.no_repeat_ngram": None,
-    "decoding.repetition_penalty": 1.0,
-    "decoding.grammar": False,
-    "faults.spike": None,
-    "model.copy": False,
-    "sandbox.timeout_s": 5.0,  # both of `split=behaviour` alone, see `_limits`
-    "sandbox.memory_mb": 512,
-    "trainer.devices": 1,  # their number, see `_n_devices`
-}
-# Sections whose order changes the result. A hash names another order than that of these keys, which
-# is the order of runs whose hashes do not name it.
+# Sections whose order changes the result. A hash names an order only if it is not this one, so that
+# two selections of the same sources or steps differ in these alone.
 _ORDERS = {
     "sources": ("english_python", "tasks", "mbpp", "conala", "stdlib"),
     "use": (
@@ -56,12 +42,6 @@ _ORDERS = {
     ),
 }
 _FILES = (*DATA_FILES, *CHECKPOINTS)  # keys of files and folders that a result depends on
-# Functions renamed after runs had been trained with them: hashes keep the first name.
-_RENAMED = {
-    "en2py.data.sources.jsonl.read_jsonl": "en2py.data.sources.file.read_file",
-    "en2py.data.sources.stdlib.read_stdlib": "en2py.data.sources.corpus.read_stdlib",
-}
-_FIRST_NAMES = {new: old for old, new in _RENAMED.items()}
 _HASH_LENGTH = 10
 _ARCHIVED = re.compile(r"\.old\d+$")
 
@@ -144,8 +124,6 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
         found.pop(group, None)
-    if found.get("neighbours") == "none":  # the default, which earlier runs do not have
-        del found["neighbours"]
     paths = dict(leaves(config))
     for key, value in leaves(_relevant(config)):
         if value is not None and key != "seed" and not key.endswith("_partial_"):
@@ -154,10 +132,8 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
 
 
 def setting(found: Mapping[str, str], key: str) -> str:
-    """Return one of the `settings` of a run, or, as typed, the value of one that it lacks."""
-    source = found.get(f"{key.rpartition('.')[0]}._target_")
-    is_read = not key.startswith("data.") or source == "read_tasks"  # the only one with such keys
-    return found.get(key, typed(_NEUTRAL.get(key) if is_read else None))
+    """Return one of the `settings` of a run; `null`, as typed, for one that it lacks."""
+    return found.get(key, typed(None))
 
 
 def _shown(key: str, value: Any, path: Any) -> str:
@@ -188,15 +164,10 @@ def canonical(value: Any, key: str = "") -> Any:
     if key == "_target_":
         if is_own(str(value)):
             return _own_code(value)
-        return str(_FIRST_NAMES.get(value, value)).rpartition(".")[2]
+        return str(value).rpartition(".")[2]
     if key in _FILES and isinstance(value, str) and Path(value).expanduser().exists():
         return file_digest(Path(value).expanduser())
     return value
-
-
-def with_current_names(value: Any) -> Any:
-    """Replace each `_target_` of a stored config that has been renamed since."""
-    return mapped(value, lambda text: _RENAMED.get(text, text))
 
 
 def _own_code(target: str) -> str:
@@ -226,17 +197,15 @@ def _n_devices(devices: Any) -> Any:
 
 def _relevant(config: Mapping[str, Any]) -> Any:
     relevant = copy.deepcopy(dict(config))
-    relevant["sandbox"] = _limits(config)  # the others change no result
+    relevant.pop("sandbox", None)
+    if limits := _limits(config):  # the other settings of the sandbox change no result
+        relevant["sandbox"] = limits
     if "devices" in (trainer := relevant.get("trainer") or {}):
         trainer["devices"] = _n_devices(trainer["devices"])
-    for dotted in (*_IRRELEVANT, *_NEUTRAL):
+    for dotted in _IRRELEVANT:
         *parents, last = dotted.split(".")
         section: Any = relevant
         for name in parents:
             section = section.get(name) or {}
-        if dotted not in _NEUTRAL or section.get(last) == _NEUTRAL[dotted]:
-            section.pop(last, None)
-    for section in ("faults", "sandbox"):  # which earlier runs do not have
-        if not relevant.get(section):
-            relevant.pop(section, None)
+        section.pop(last, None)
     return canonical(relevant)

@@ -42,7 +42,7 @@ def take_finished(study: Path, finished: Iterable[tuple[plan.Job, Mapping[str, A
     for job, config in finished:
         folder = study / job.run
         found.update(run_folder.settings_without_effect(folder, config, job.overrides, study))
-        if config["checkpoints"].get("keep") == "weights":
+        if config["checkpoints"]["keep"] == "weights":
             from en2py.training.checkpoints import discard_training_state  # torch takes seconds
 
             discard_training_state(folder / "checkpoints")

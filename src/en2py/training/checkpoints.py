@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from en2py.config.composition import DATA_FILES, Config, leaves, mapped
-from en2py.config.run_name import with_current_names
 from en2py.data.files import atomic_file, disk_full, file_digest, is_disk_full
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
@@ -127,7 +126,6 @@ def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
             f"the checkpoint '{path}' has format {record.get('format')} and this version reads "
             f"format {FORMAT}: train it again, or use the version that wrote it"
         )
-    record["config"] = with_current_names(record.get("config"))
     loaded: dict[str, Any] = checkpoint
     return loaded
 
