@@ -103,11 +103,13 @@ def test_null_is_a_value_of_a_sweep_over_files() -> None:
     assert quoted("init_from=a.ckpt,null", multirun=True) == "init_from='a.ckpt',null"
 
 
-def test_folder_of_a_pretrained_run_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+def test_folder_of_a_pretrained_run_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     words = ["experiment=finetune", quoted("pretrained=~/runs (2)/a")]
     cfg = compose_config("train", words)
-    assert cfg.init_from == "/home/me/runs (2)/a/checkpoints/best.ckpt"
+    assert cfg.init_from == f"{tmp_path}/runs (2)/a/checkpoints/best.ckpt"
     assert quoted("pretrained=/a,/b", multirun=True) == "pretrained='/a','/b'"
 
 
