@@ -68,6 +68,11 @@ def test_a_split_of_another_source_than_the_first_is_refused(
     assert message.startswith("data.source.sources.stdlib: its own split would be ignored")
 
 
+def test_a_source_of_a_mixture_that_is_no_section_is_named_alone() -> None:
+    message = refused(composed("train", "data=mixture"), **{"data.source.sources.tasks": None})
+    assert message == "data.source.sources.tasks=null: expected a section of keys"
+
+
 def test_split_by_task_numbers_needs_a_field_with_them(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     data = f"data.path={tmp_path / 'a'}"

@@ -3,6 +3,7 @@
 import functools
 import json
 import operator
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -472,7 +473,7 @@ def fits(annotation: Any, value: Any) -> bool:
     try:
         ArgumentType(annotation).validate("key", value)
     except UserError as error:
-        assert str(error).startswith("key=") and ": expected " in str(error)
+        assert re.match(r"key(\.a)?=.*: expected ", str(error), re.DOTALL)
         return False
     return True
 

@@ -69,6 +69,9 @@ class ArgumentType:
             text = text.replace(" or expected ", " or ")
             if type(None) in get_args(self.annotation):
                 text += ", or null"
+            wrong = {found["loc"][0] for found in error.errors() if found["loc"]}
+            if isinstance(value, Mapping) and len(wrong & {*value}) == len(wrong) == 1:
+                key, value = f"{key}.{(name := wrong.pop())}", value[name]
             raise UserError(f"{key}={typed(value)}: {text}{hint}") from None
 
     def with_floats(self, value: Any) -> Any:

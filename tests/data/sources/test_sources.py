@@ -318,7 +318,7 @@ def test_a_mixture_names_the_keys_of_the_source_that_is_refused(write):
 
 
 def test_empty_mixture_is_refused():
-    with pytest.raises(UserError, match="data.sources is empty"):
+    with pytest.raises(UserError, match="data.source.sources is empty"):
         mixture.read_mixture(DataReport(), sources={})
 
 

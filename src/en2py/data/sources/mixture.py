@@ -23,7 +23,7 @@ def read_mixture(
         UserError: If there is no source, or a source cannot read its file.
     """
     if not sources:
-        raise UserError("data.sources is empty; a mixture needs at least one source, the main one")
+        raise UserError("data.source.sources is empty; a mixture needs a source, the main one")
     pairs: list[Pair] = []
     for name, source in sources.items():
         source_report = DataReport()
