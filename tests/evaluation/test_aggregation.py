@@ -79,25 +79,6 @@ def test_a_setting_that_a_row_lacks_is_named_null():
     assert rows[0].settings == {"init_from": "null"}
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "unset", "source"),
-    [
-        ("trainer__devices", "2", "1", ""),
-        ("model__copy", "true", "false", ""),
-        ("data__source__families", "all", "default", "read_tasks"),
-        ("data__source__families", "all", "null", "read_file"),
-    ],
-)
-def test_a_setting_left_at_its_neutral_value_is_named_by_it(key, value, unset, source):
-    runs = [
-        run(1, 1, data__source___target_=source),
-        run(1, 1, data__source___target_=source, **{key: value}),
-    ]
-    name = key.replace("__", ".")
-    rows = make_rows(runs, CLUSTERS, varied=[name])
-    assert [row.name for row in rows] == [f"{name}={unset}", f"{name}={value}"]
-
-
 def test_fixed_settings_start_with_the_group_choices():
     runs = [run(1, 1), run(1, 1, model__dropout="0.3"), baseline(3)]
     assert list(fixed(runs)) == ["loss", "model", "model.d_model"]
