@@ -16,7 +16,8 @@ from en2py.config.overrides import python_overrides
 from en2py.config.validation import validate
 from en2py.console import configure_logging
 from en2py.errors import Fault, UserError
-from en2py.training.run_folder import Run, metrics_of, read_result
+from en2py.training.run import Run
+from en2py.training.run_folder import metrics_of, read_result
 
 if TYPE_CHECKING:
     from en2py.training.module import Seq2SeqModule

@@ -24,7 +24,7 @@ from en2py.config.validation import validate, with_floats
 from en2py.config.value_types import VALUES, matches
 from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
-from en2py.training.run_folder import Run
+from en2py.training.run import Run
 
 
 @pytest.fixture(autouse=True)

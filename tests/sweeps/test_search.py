@@ -26,6 +26,7 @@ from en2py.sweeps.search_space import rounded, search_space, space_text
 from en2py.sweeps.study import _log_search
 from en2py.training import run_folder
 from en2py.training.callbacks.pruning import PruneTrial
+from en2py.training.run import Run
 from training_runs import Go, assert_same_run, folder_of, runner
 
 SEARCH = ["-m", "hydra/sweeper=search", "optimizer.lr=choice(0.00001,0.01)",
@@ -402,10 +403,10 @@ def test_pruned_run_can_be_trained_to_its_end(
 def test_pruned_run_of_several_ranks_has_not_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_folder.Run.__new__(run_folder.Run)
+    run = Run.__new__(Run)
     run.folder, run.overrides = tmp_path / "none-seed1-0", []
     monkeypatch.setenv(run_folder.SWEEP_ID, "s")
-    monkeypatch.setattr(run_folder.Run, "of_job", lambda cfg: run)
+    monkeypatch.setattr(Run, "of_job", lambda cfg: run)
 
     def subprocess_run(*_: Any, **__: Any) -> Any:
         run.write_state("val/nll is too high", pruned=True)

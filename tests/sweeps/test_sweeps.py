@@ -29,6 +29,7 @@ from en2py.training import run_folder
 from en2py.training.callbacks.throughput import TIMES
 from en2py.training.checkpoints import load_checkpoint
 from en2py.training.module import Seq2SeqModule
+from en2py.training.run import Run
 from training_runs import SMALL, folder_of, metrics, runner
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +137,7 @@ def test_locked_run_is_running(tmp_path: Path) -> None:
 def test_run_waits_for_another_process_that_reads_its_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_folder.Run.__new__(run_folder.Run)
+    run = Run.__new__(Run)
     run.folder = tmp_path / "none-seed1-0"
     reader = FileLock(run_folder.lock_file(run.folder))
     reader.acquire()

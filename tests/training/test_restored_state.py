@@ -17,7 +17,7 @@ from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoi
 from en2py.training.end_reason import training_end
 from en2py.training.metrics_file import MetricsFile
 from en2py.training.resume import find_checkpoint
-from en2py.training.run_folder import Run
+from en2py.training.run import Run
 from training_runs import (
     EVERY_STEP,
     Go,

@@ -43,6 +43,7 @@ from en2py.console import as_installed, configure_logging, print_error, set_job
 from en2py.errors import Fault, UserError, chain
 from en2py.sweeps import plan, status
 from en2py.training import run_folder, signals
+from en2py.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -231,7 +232,7 @@ def _record_failure(
         file.write(f"failed: {' '.join(overrides)}: {reason}\n{trace}")
     if config_name == "train":
         with contextlib.suppress(Exception):  # an invalid config may have no run name
-            run = run_folder.Run.of_job(cfg)
+            run = Run.of_job(cfg)
             if run_folder.read_state(run.folder).status != run_folder.RUNNING:  # by another process
                 run.write_state(reason, failure.code)
 
@@ -284,7 +285,7 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
     """
     command = [sys.executable, "-m", "en2py.cli.programs", *map(unquoted, overrides)]
     done = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
-    folder = run_folder.Run.of_job(cfg).folder
+    folder = Run.of_job(cfg).folder
     result = run_folder.read_result(folder)
     is_pruned = run_folder.read_state(folder).status == run_folder.PRUNED
     if done.returncode == 0 and (result is not None or is_pruned):

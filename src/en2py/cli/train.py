@@ -62,6 +62,7 @@ from en2py.training.metrics_file import MetricsFile
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory
 from en2py.training.resume import check_same_data, find_checkpoint
+from en2py.training.run import Run
 from en2py.training.signals import exit_with_parent, handle_signals
 from en2py.training.testing import draw_attention, generate_programs, predictions_key, token_tables
 from en2py.training.wandb_logger import finish_wandb
@@ -108,7 +109,7 @@ def train(cfg: DictConfig) -> float:
     return float(result["best"].get("val/nll", math.inf))
 
 
-def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
+def _has_other_data(run: Run, result: dict[str, Any] | None) -> bool:
     """Return whether another version of Python made a result, whose splits differ."""
     if result is None or not run_folder.is_of_other_python(result):
         return False
@@ -122,7 +123,7 @@ def _has_other_data(run: run_folder.Run, result: dict[str, Any] | None) -> bool:
     return True
 
 
-def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
+def _train_and_test(run: Run) -> dict[str, Any]:
     """Return the result of a run; one without figures if it is pruned, or of another rank."""
     config, started = run.config, time.monotonic()
     prepared = _prepare(run)
@@ -165,7 +166,7 @@ def _train_and_test(run: run_folder.Run) -> dict[str, Any]:
     return result
 
 
-def _prepare(run: run_folder.Run) -> Prepared:
+def _prepare(run: Run) -> Prepared:
     """Return the data of a run; print what is known before training."""
     config = run.config
     if not run_folder.in_sweep():
@@ -185,7 +186,7 @@ def _prepare(run: run_folder.Run) -> Prepared:
 
 
 def _resume_or_copy_weights(
-    run: run_folder.Run, prepared: Prepared, module: Seq2SeqModule, datamodule: PairDataModule
+    run: Run, prepared: Prepared, module: Seq2SeqModule, datamodule: PairDataModule
 ) -> tuple[str | None, int | None]:
     """Return the checkpoint that training resumes from, and its step; else copy `init_from`."""
     resumed, path = find_checkpoint(run.folder, run.checkpoint, run.config["ckpt_path"])
@@ -230,7 +231,7 @@ def _warn_of_known_pairs(config: dict[str, Any], prepared: Prepared) -> None:
         )
 
 
-def _best_file(run: run_folder.Run) -> Path:
+def _best_file(run: Run) -> Path:
     """Return the best checkpoint, reduced to its weights; the last one without a validation."""
     folder: Path = run.folder / "checkpoints"
     if not (folder / "best.ckpt").exists():
@@ -240,9 +241,7 @@ def _best_file(run: run_folder.Run) -> Path:
     return folder / "best.ckpt"
 
 
-def _print_end(
-    run: run_folder.Run, result: dict[str, Any], scores: EvaluationRow, best_file: Path
-) -> None:
+def _print_end(run: Run, result: dict[str, Any], scores: EvaluationRow, best_file: Path) -> None:
     """Print what ended training, the scores and a few samples; of a sweep's run one line."""
     if run_folder.in_sweep():
         print_finished(result, run.folder.parent, n_at_once(HydraConfig.get().launcher))
@@ -261,7 +260,7 @@ def _print_end(
 
 
 def _test(
-    run: run_folder.Run,
+    run: Run,
     best_file: Path,
     module: Seq2SeqModule,
     datamodule: PairDataModule,
@@ -309,9 +308,9 @@ def _test(
     return scores
 
 
-def _run_of_job(cfg: DictConfig) -> run_folder.Run:
+def _run_of_job(cfg: DictConfig) -> Run:
     """Return the run of Hydra's job; limit its cores if others run beside it."""
-    run = run_folder.Run.of_job(cfg)
+    run = Run.of_job(cfg)
     console.quiet = not is_rank_zero()
     if not is_rank_zero():
         exit_with_parent(os.getppid())  # Lightning on rank 0, or the program of the cluster
@@ -342,7 +341,7 @@ def _log_data(data: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _recorded(run: run_folder.Run) -> Iterator[None]:
+def _recorded(run: Run) -> Iterator[None]:
     """Log to run.log, report out of memory in one sentence, and finish W&B."""
     accumulate = 2 * (run.config["trainer"].get("accumulate_grad_batches") or 1)
     remedies = (

@@ -22,6 +22,7 @@ from en2py.data.files import digest
 from en2py.errors import Fault, UserError
 from en2py.sweeps import plan, status
 from en2py.training import run_folder
+from en2py.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class StudySweeper(Sweeper):
         try:
             with job_of(self._composed(overrides)) as cfg:
                 validate(cfg, "train")
-                run = run_folder.Run.of_job(cfg)
+                run = Run.of_job(cfg)
                 return plan.Job(tuple(overrides), run.name), run.config
         except Exception as error:
             message = user_message(error, "train", list(overrides))

@@ -13,7 +13,8 @@ from en2py.config.run_name import n_archived, wandb_id
 from en2py.data.files import digest
 from en2py.errors import UserError
 from en2py.evaluation.results import Results
-from en2py.training.run_folder import Run, metrics_of
+from en2py.training.run import Run
+from en2py.training.run_folder import metrics_of
 from en2py.training.wandb_logger import (
     FaultTolerantWandbLogger,
     finish_wandb,
