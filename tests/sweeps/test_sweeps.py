@@ -118,13 +118,15 @@ def test_a_refused_run_is_not_retried_but_corrected(
 ) -> None:
     monkeypatch.setenv("EN2PY_SWEEP", "2-b")
     failed = a_run(tmp_path, reason="out of memory", code=1)
-    jobs = [plan.Job(("seed=1",), failed.name), plan.Job(("seed=x",), "", "seed=x: no number")]
+    without_data = a_run(tmp_path, "9876543210", reason="a.jsonl holds no pair", code=2)
+    jobs = [plan.Job(("seed=1",), failed.name), plan.Job(("seed=x",), "", "seed=x: no number"),
+            plan.Job(("seed=2",), without_data.name)]  # fmt: skip
     plan.write_plan(tmp_path, jobs)
     caplog.set_level("INFO")
     assert status.print_summary(tmp_path) == 1
     assert caplog.messages[-2:] == [
-        "1 of 2 runs failed; the same command retries them",
-        "1 of 2 runs refused; correct the values named above",
+        "1 of 3 runs failed; the same command retries them",
+        "2 of 3 runs refused; correct what is named above",
     ]
 
 

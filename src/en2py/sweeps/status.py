@@ -110,7 +110,7 @@ def print_summary(folder: Path) -> int:
     jobs = [job for _, job in sorted(numbered(jobs), key=lambda item: item[0])]
     states = [job.state(folder) for job in jobs]
     _print_states(folder, jobs, states)
-    n_refused = sum(bool(job.reason) for job in jobs)
+    n_refused = sum(map(_is_refused, states))
     n_failed = sum(state.status == run_folder.FAILED for state in states) - n_refused
     done = [state.status == run_folder.FINISHED for state in states]
     finished = [job.run for job, is_done in zip(jobs, done, strict=True) if is_done]
@@ -128,8 +128,13 @@ def print_summary(folder: Path) -> int:
     elif n_ended + n_refused < len(jobs) and not any(job.trial for job in jobs):
         log.info(f"{len(finished)} of {runs} finished; {again} resumes")
     if n_refused:
-        log.info(f"{n_refused} of {runs} refused; correct the values named above")
+        log.info(f"{n_refused} of {runs} refused; correct what is named above")
     return min((state.code for state in states if state.status == run_folder.FAILED), default=0)
+
+
+def _is_refused(state: run_folder.State) -> bool:
+    """Return whether a mistake ended a run, in its settings or in the data that they name."""
+    return state.status == run_folder.FAILED and state.code == 2
 
 
 def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[run_folder.State]) -> None:
@@ -137,7 +142,7 @@ def _print_states(folder: Path, jobs: Sequence[Job], states: Sequence[run_folder
 
     rows = []
     for job, state in zip(jobs, states, strict=True):
-        row = ["refused" if job.reason else state.status]
+        row = ["refused" if _is_refused(state) else state.status]
         if job.run and (result := run_folder.read_result(folder / job.run)) is not None:
             values = _metrics(result)
             row += [metric(n).write(values[n]) if n in values else "" for n in SWEEP_RUNS]
