@@ -414,8 +414,9 @@ def test_sweep_continues_after_a_user_error(started: Callable[..., int], capsys:
     assert started(entry_point, "-m", "seed=1,2,3") == 2
     assert seen == [1, 3]
     streams = capsys.readouterr()
-    assert "2/3 seed=2: failed: two is refused" in streams.err
-    assert "2: two is refused\n1 of 3 runs failed" in streams.out
+    assert "2/3 seed=2: refused: two is refused" in streams.err
+    assert "2: two is refused\n" in streams.out
+    assert "1 of 3 runs refused; correct what is named above\n" in streams.out
 
 
 def test_reason_is_written_to_failed_log(started: Callable[..., int], tmp_path: Path) -> None:

@@ -226,10 +226,11 @@ def _record_failure(
     """Log the failure of a job; write it to the sweep's failed.log and to the run's state."""
     reason = failure.args[0]
     job = "" if config_name == "train" else f"{' '.join(overrides)}: "  # else the prefix of lines
-    log.error(f"{job}failed: {reason}")
+    ended = "refused" if failure.code == 2 else "failed"
+    log.error(f"{job}{ended}: {reason}")
     folder = Path(str(HydraConfig.get().sweep.dir))
     with (folder / "failed.log").open("a", encoding="utf-8") as file:
-        file.write(f"failed: {' '.join(overrides)}: {reason}\n{trace}")
+        file.write(f"{ended}: {' '.join(overrides)}: {reason}\n{trace}")
     if config_name == "train":
         with contextlib.suppress(Exception):  # an invalid config may have no run name
             run = Run.of_job(cfg)
