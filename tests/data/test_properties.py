@@ -100,7 +100,9 @@ def test_preparation_counts_every_pair_and_survives_serialization(rows, min_freq
     assert Prepared.from_dict(json.loads(json.dumps(prepared.to_dict()))) == _like(prepared)
 
 
-def prepared_from(pairs: list[Pair], n_dropped_files: int = 0, split: Any = RANDOM) -> Prepared:
+def prepared_from(
+    pairs: list[Pair], n_dropped_files: int = 0, split: Any = RANDOM, tgt_min_freq: int = 1
+) -> Prepared:
     """Prepare pairs with the cleaning step `must_parse` alone."""
 
     def read(report: DataReport) -> list[Pair]:
@@ -116,7 +118,7 @@ def prepared_from(pairs: list[Pair], n_dropped_files: int = 0, split: Any = RAND
         src_tokenizer=BpeTokenizer(256),
         tgt_tokenizer=PythonTokenizer(),
         src_min_freq=1,
-        tgt_min_freq=1,
+        tgt_min_freq=tgt_min_freq,
         max_src_len=40,
         max_tgt_len=40,
     )
@@ -200,6 +202,12 @@ def test_near_duplicates_of_training_pairs_in_a_split_of_the_source_warn(n_leaki
 
 def letters(i: int) -> str:
     return chr(97 + i // 26) + chr(97 + i % 26)
+
+
+def test_a_vocabulary_without_most_of_the_tokens_warns() -> None:
+    pairs = [Pair(f"a/{i}", f"sum {letters(i)}", f"x = {i}", "a") for i in range(150)]
+    warnings = prepared_from(pairs, tgt_min_freq=1000).report.warnings
+    assert any("100 % of the Python tokens" in text and "tgt_min_freq" in text for text in warnings)
 
 
 def test_plain_data_do_not_warn() -> None:

@@ -31,6 +31,7 @@ from en2py.errors import UserError
 MIN_HELD_OUT = 30  # pairs
 N_COMPILED = 200  # programs that a warning is based on
 MAX_TOO_LONG = 0.1  # share of the pairs of a split
+MAX_UNKNOWN = 0.5  # share of the training tokens of a side
 MAX_LEAKING = 0.2  # share of the test pairs, in the split of a source
 IS_IT_CODE = "is the code Python, and in the form and the field that data= reads?"
 MIN_TO_TOKENIZE = 10_000  # pairs per process: 3 s of tokenization, 2 s to load spaCy
@@ -201,6 +202,7 @@ def prepare(
     report.facts["leakage"] = splits.leakage(trained | {*map(original_id, trained)})
     report.facts["held_out"] = splits.held_out
     report.warnings += _unexpected_pairs(total, n_unparsable, pairs, prints)
+    report.warnings += _weak_vocabularies(report.facts)
     report.warnings += _weak_splits(report.facts, len(pairs))
     return Prepared(
         splits=tokenized,
@@ -293,6 +295,17 @@ def _unexpected_pairs(
             f"{n_shared:,} of {len(pairs):,} pairs have a description that other programs have "
             "too: a model cannot know which program is wanted; check the field of the description"
         )
+
+
+def _weak_vocabularies(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning for each side whose vocabulary lacks most of the training tokens."""
+    for side, language in (("src", "English"), ("tgt", "Python")):
+        if (share := facts["out_of_vocabulary"]["train"][side]) > MAX_UNKNOWN:
+            yield (
+                f"{100 * share:.0f} % of the {language} tokens of the training split are not in "
+                f"the vocabulary and become <unk>: lower vocab.{side}_min_freq, or choose other "
+                "tokens (tokenizer=pieces)"
+            )
 
 
 def _weak_splits(facts: Mapping[str, Any], n_pairs: int) -> Iterator[str]:

@@ -160,6 +160,10 @@ def test_folders_of_one_name_have_different_ids(tree, tmp_path):
     assert len({pair.id for pair in pairs}) == len(pairs)
 
 
+def test_a_folder_that_is_named_twice_is_read_once(tree):
+    assert mined(path=[tree, f"{tree}/."]) == mined(path=tree)
+
+
 def test_larger_sample_contains_the_smaller(tree):
     for i in range(8):
         (Path(tree) / f"m{i}.py").write_text(f"def add_{i}(a, b):\n    return a + b + {i}\n")

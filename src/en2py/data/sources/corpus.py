@@ -97,7 +97,7 @@ def read_corpus(
         UserError: If there is no pair in them.
     """
     paths = [path] if isinstance(path, str) else path
-    folders = [Path(name).expanduser().resolve() for name in paths]
+    folders = list(dict.fromkeys(Path(name).expanduser().resolve() for name in paths))
     names = Counter(folder.name for folder in folders)
     roots = {
         f"corpus/{folder.name}" + f"-{i}" * (names[folder.name] > 1): folder
