@@ -120,22 +120,25 @@ def settings_without_effect(
     They are keys that its name does not depend on: those of its scores, which an evaluation of
     `place` computes, and, where they are typed, those of its training.
     """
-    with suppress(OSError, ValueError, YAMLError):
+    stored: dict[str, Any] = {}
+    with suppress(OSError, ValueError, YAMLError):  # the file is missing or damaged
         stored = dict(leaves(read_table(folder / "config.yaml")))
-        now = dict(leaves(config))
-        other = [key for key in {**now, **stored} if typed(now.get(key)) != typed(stored.get(key))]
-        if scoring := [key for key in SCORING if key in other and key in stored]:
-            old, new = ([f"{key}={typed(side[key])}" for key in scoring] for side in (stored, now))
-            command = shlex.join([f"ckpt_path={place}", *new])
-            yield (
-                f"the scores are those of {', '.join(old)}; python evaluate.py {command} computes "
-                "the others"
-            )
-        for word in overrides:
-            key = word.lstrip("+~").partition("=")[0].replace("/", ".")
-            changed = any(f"{name}.".startswith(f"{key}.") for name in other)
-            if key.startswith(TRAINING) and changed and word not in _FULFILLED:
-                yield f"{word} acts on the training alone; fresh=true trains again"
+    if not stored:
+        return
+    now = dict(leaves(config))
+    other = [key for key in {**now, **stored} if typed(now.get(key)) != typed(stored.get(key))]
+    if scoring := [key for key in SCORING if key in other and key in stored]:
+        old, new = ([f"{key}={typed(side[key])}" for key in scoring] for side in (stored, now))
+        command = shlex.join([f"ckpt_path={place}", *new])
+        yield (
+            f"the scores are those of {', '.join(old)}; python evaluate.py {command} computes "
+            "the others"
+        )
+    for word in overrides:
+        key = word.lstrip("+~").partition("=")[0].replace("/", ".")
+        changed = any(f"{name}.".startswith(f"{key}.") for name in other)
+        if key.startswith(TRAINING) and changed and word not in _FULFILLED:
+            yield f"{word} acts on the training alone; fresh=true trains again"
 
 
 def metrics_of(result: Mapping[str, Any]) -> dict[str, Any]:
