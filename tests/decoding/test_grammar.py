@@ -35,6 +35,7 @@ PROGRAMS = [
     "def f(n):\n    if n:\n        return n * f(n - 1)\n    elif not n:\n        return 1\nf(3)",
     "def f(x, y):\n    def g(a):\n        nonlocal x, y\n        x = (*y, (*a,))",
     "match x:\n    case -1 | 1:\n        y\n    case [0, 1] | (0 | 1):\n        y",
+    "match {x: y, **x}:\n    case {1: y, **x}:\n        y",
     "try:\n    x\nexcept* A:\n    y\nexcept* B as e:\n    y",
 ]
 PYTHON = PythonTokenizer()

@@ -6,7 +6,7 @@ reads a text that ends in a line continuation, has to report incomplete input an
 few tokens after which the whole text compiles. A hypothesis keeps its closing, and a token is
 allowed only if its closing fits into the length that is left. So every output compiles.
 
-Programs that need a longer closing than those tried here are not found, such as `match {x: y}:`.
+Programs that need a longer closing than those tried here are not found, such as `case 0 + 1j:`.
 """
 
 import functools
@@ -204,6 +204,10 @@ class Grammar:
             yield from ((name,) for name in _DEFINED.findall(state.done)[:-_MOST_MEANINGLESS:-1])
         if state.line[:1] == ("case",):  # unlike a name, a number binds nothing
             yield from ((self._number, *rest) for rest in (hint, hint[1:], (":", self._name)))
+        if state.line[:2] == ("match", "{"):  # unlike `match (x)` no expression by itself
+            brackets = _closing_brackets("".join(t for t in state.line if t in _BRACKETS))
+            for operand in ("", "x", ": x", "x : x"):
+                yield _with_name(f"{operand} {' '.join(brackets)} {_CASES}", self._name)
         usual = self._usual.get(token)
         probable = (
             *([hint[1:]] if hint[:1] == (token,) else ()),
@@ -308,6 +312,8 @@ _USUAL = {
     "except": ": x",
     "finally": ": x",
 }
+_BRACKETS = {*"()[]{}"}
+_CASES = f": {NEWLINE} {INDENT} case x : x"
 # What may be missing, before the closing of the program without its last token; x is any name.
 _TEMPLATES = [
     "x",
@@ -340,7 +346,7 @@ _TEMPLATES = [
     "* x : x",
     f"{INDENT} case x : x",
     f"{NEWLINE} {INDENT} case x : x",
-    f": {NEWLINE} {INDENT} case x : x",
+    _CASES,
 ]
 
 
