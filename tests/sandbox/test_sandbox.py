@@ -1,3 +1,4 @@
+import enum
 import json
 import math
 import os
@@ -394,9 +395,47 @@ def test_a_class_cannot_misreport_its_value():
 
         __hash__ = int.__hash__
 
-    assert encode(Yes(1)) == ["opaque", "Yes"]
-    assert not same(encode(Yes(1)), encode(Yes(1)))
-    assert decode(encode(Yes(1))) != 1
+    assert encode(Yes(1)) == 1
+    assert not same(encode(Yes(1)), encode(2))
+
+
+class Color(enum.IntEnum):
+    RED = 1
+
+
+class Name(str):
+    def __str__(self):
+        return "another"
+
+
+class Celsius(float):
+    def __repr__(self):
+        return "another"
+
+
+class Stack(list):
+    def __iter__(self):
+        return iter("another")
+
+
+class Table(dict):
+    def items(self):
+        return "another"
+
+
+class Names(frozenset): ...
+
+
+@pytest.mark.parametrize(
+    "value", [Color.RED, Name("a"), Celsius(1.5), Stack([1]), Table(a=1), Names("a")]
+)
+def test_a_value_of_a_class_of_its_own_is_its_storage(value):
+    (plain,) = (
+        kind for kind in (int, str, float, list, dict, frozenset) if isinstance(value, kind)
+    )
+    decoded = decode(encode(value))
+    assert type(decoded) is plain
+    assert plain.__eq__(decoded, value)
 
 
 @pytest.mark.parametrize(

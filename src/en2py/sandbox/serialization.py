@@ -1,10 +1,11 @@
 """Serialization of Python values from untrusted code, and their comparison.
 
 A value becomes JSON: `null`, booleans, strings and exact numbers as they are, everything else as
-`[tag, content]`. Only exact built-in types and a few of the standard library are serialized, by
-reading their storage: no method of another class is called, so a class cannot misreport its value
-(a `Fraction` whose private fields a program replaces reports what they are).
-Any other value is `["opaque", type name]`, which equals nothing.
+`[tag, content]`. Only built-in types and a few of the standard library are serialized, by reading
+their storage: no method of another class is called, so a class cannot misreport its value (a
+`Fraction` whose private fields a program replaces reports what they are, and so does a member of an
+`IntEnum` or a list of a class of its own). Any other value is `["opaque", type name]`, which equals
+nothing.
 
 Standard library only, and no import from the package: `encode` runs in the sandbox's workers.
 """
@@ -33,7 +34,6 @@ _EXACT_INT: Final = 1 << 53
 _REL, _ABS = 5e-10, 1e-12  # nine significant digits; 1e-12 is a rounding error of zero
 
 _SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple", collections.deque: "deque"}
-_DICTS: Final = (dict, collections.Counter, collections.OrderedDict, collections.defaultdict)
 _ITERATORS: Final[tuple[type, ...]] = (
     *(range, map, filter, zip, enumerate, reversed, type(_ for _ in ())),
     *(type({}.keys()), type({}.values()), type({}.items())),
@@ -58,7 +58,7 @@ def encode(value: object) -> Value:
         return ["opaque", "too deep"]
 
 
-def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
+def _encode(value: Any, budget: Iterator[int], depth: int) -> Value:
     if next(budget, None) is None:
         raise _TooLarge
     if depth > MAX_DEPTH:
@@ -66,10 +66,13 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
     kind = type(value)
     if value is None or kind is bool or kind is str:
         return value
-    if isinstance(value, int) and kind is int:
-        return value if -_EXACT_INT < value < _EXACT_INT else ["int", hex(value)]
-    if isinstance(value, float) and kind is float:
-        return ["float", repr(value)]
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        number = int.__int__(value)
+        return number if -_EXACT_INT < number < _EXACT_INT else ["int", hex(number)]
+    if issubclass(kind, float):
+        return ["float", repr(float.__float__(value))]
     if isinstance(value, complex) and kind is complex:
         return ["complex", [repr(value.real), repr(value.imag)]]
     if isinstance(value, bytes | bytearray) and (kind is bytes or kind is bytearray):
@@ -83,18 +86,17 @@ def _encode(value: object, budget: Iterator[int], depth: int) -> Value:
         return _encode(item, budget, depth + 1)
 
     for plain, tag in _SEQUENCES.items():
-        if kind is plain:
-            return [tag, [inner(item) for item in value]]  # type: ignore[attr-defined]
-    if kind is set or kind is frozenset:
-        written = [inner(item) for item in value]  # type: ignore[attr-defined]
-        return [kind.__name__, sorted(written, key=_text)]
-    if _is_one_of(kind, _DICTS):
-        stored: dict[object, object] = value  # type: ignore[assignment]
-        return ["dict", [[inner(key), inner(item)] for key, item in dict.items(stored)]]
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple is a tuple
-        return ["tuple", [inner(item) for item in tuple.__iter__(value)]]
+        if issubclass(kind, plain):
+            return [tag, [inner(item) for item in plain.__iter__(value)]]  # type: ignore[attr-defined]
+    for plain in (set, frozenset):
+        if issubclass(kind, plain):
+            written = [inner(item) for item in plain.__iter__(value)]
+            return [plain.__name__, sorted(written, key=_text)]
+    if issubclass(kind, dict):
+        stored = dict.items(value)
+        return ["dict", [[inner(key), inner(item)] for key, item in stored]]
     if _is_one_of(kind, _ITERATORS):
-        items = list(itertools.islice(iter(value), MAX_ITEMS + 1))  # type: ignore[call-overload]
+        items = list(itertools.islice(iter(value), MAX_ITEMS + 1))
         if len(items) > MAX_ITEMS:
             return ["opaque", f"{kind.__name__} of more than {MAX_ITEMS} items"]
         return ["iterator", [inner(item) for item in items]]
