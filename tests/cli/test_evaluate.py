@@ -254,6 +254,13 @@ def test_seeds_are_means_of_checkpoints_of_the_same_file_name(
     assert [r.name for r in found.rows if len(r.runs) == 1] == ["checkpoint=epoch001"]
 
 
+def test_other_pairs_at_the_path_of_the_data_have_another_report(make: Make, score: Score) -> None:
+    file = with_split_hash(make("seed=1", study="moved"), "1")
+    assert score(f"ckpt_path={file}", "baseline=none", "behaviour=false") == 0
+    (folder,) = file.parents[1].glob("evaluate*")
+    assert re.search("-[0-9a-f]{8}-other$", folder.name)
+
+
 def test_some_runs_of_a_study_have_another_report_than_all(make: Make, score: Score) -> None:
     runs = [make(f"seed={seed}", study="three") for seed in (1, 2, 3)]
     words = ["baseline=none", "behaviour=false"]

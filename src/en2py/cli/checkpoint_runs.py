@@ -91,6 +91,11 @@ class CheckpointRun:
         return self.prepared.pairs("train")[: self.max_pairs]
 
     @property
+    def has_other_split(self) -> bool:
+        """Return whether the pairs of today are not those of its training."""
+        return bool(self.prepared.split_hash != self.metadata["split_hash"])
+
+    @property
     def folder(self) -> Path | None:
         """Return the folder of the run; None if the checkpoint was copied elsewhere."""
         folder = self.path.resolve().parent.parent
@@ -134,7 +139,7 @@ class CheckpointRun:
     def notes(self) -> list[str]:
         """Return remarks on its data for the reader of the results."""
         found = []
-        if self.prepared.split_hash != self.metadata["split_hash"]:
+        if self.has_other_split:
             found.append(OTHER_SPLIT)
         if self.folder is not None and not (self.folder / "result.json").exists():
             found.append(f"{self.name} is not finished: its checkpoint has a part of its training")

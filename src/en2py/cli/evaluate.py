@@ -162,7 +162,7 @@ def _default_folder(
     """
     parts = [data.label, *map(_short, changes)]
     own_data = [data.facts["test_hash"], data.training.digest]  # baselines read the training pairs
-    if data.overlaps:  # files of one name with other pairs
+    if data.overlaps or any(run.has_other_split for run in runs):  # a name may have other pairs
         parts.append(digest(own_data)[:8])
     studies = {run.folder.parent if run.folder else None for run in runs}
     study = studies.pop() if len(studies) == 1 else None
