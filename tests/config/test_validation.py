@@ -409,6 +409,8 @@ def test_the_folder_of_a_run_names_its_checkpoint(tmp_path: Path, key: str, name
 def test_a_wrong_value_is_reported_by_the_key_that_was_typed() -> None:
     message = refused(composed("train", "data=file", "data.path=null"))
     assert message.startswith("data.path=null: expected a text")
+    message = refused(composed("train", "experiment=finetune", "pretrained=null"))
+    assert message.startswith("pretrained=null: expected a text")
 
 
 def test_a_null_argument_is_refused_in_an_evaluation_too(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ VALUES: dict[str, ArgumentType] = {
         "fresh": bool,
         "ckpt_path": str | None,
         "init_from": str | None,
+        "pretrained": Annotated[str, Field(min_length=1)],  # of experiment=finetune
         "output": str,
         "cache": str,
         "processes": PositiveInt | None,
