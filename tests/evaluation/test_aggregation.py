@@ -244,6 +244,12 @@ def test_metrics_that_are_not_comparable_have_no_difference():
     assert row.figures["compiles"].value == 0.5
 
 
+def test_metrics_that_are_not_comparable_in_one_seed_of_the_reference_have_no_difference():
+    reference = [run(1, 10), dataclasses.replace(run(2, 10), not_comparable=["nll"])]
+    rows = make_rows([*reference, run(1, 20, loss="smoothed"), run(2, 20, loss="smoothed")])
+    assert [*rows[1].differences] == ["compiles"]
+
+
 def test_a_metric_that_one_seed_of_the_reference_lacks_has_no_difference():
     reference = [run(1, 10), dataclasses.replace(run(2, 10), values={}, counts={})]
     rows = make_rows([*reference, run(1, 20, loss="smoothed"), run(2, 20, loss="smoothed")])

@@ -201,7 +201,7 @@ def _differences(
 ) -> dict[str, Difference]:
     """Compare the metrics that two configurations share; on other pairs none is significant."""
     both = [*runs, *reference]
-    excluded = {key for run in runs for key in run.not_comparable}
+    excluded = {key for run in both for key in run.not_comparable}
     tested = [key for key in _shared([run.values for run in both]) if key not in excluded]
     validated = [key for key in _shared([run.validation for run in both]) if key not in excluded]
     found = {key: _difference(key, runs, reference, clusters) for key in tested} | {
