@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Timer
 
 from en2py.config.composition import compose_config, job_of
+from en2py.training.callbacks.throughput import TrainingTime
 from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
 from en2py.training.end_reason import training_end
 from en2py.training.metrics_file import MetricsFile
@@ -107,6 +108,7 @@ def test_value_of_a_callback_that_the_run_does_not_have_is_refused(
         ("+optimizer.amsgrad=true", "optimizer.amsgrad: None, True"),
         ("+trainer.limit_val_batches=1", "trainer.limit_val_batches: None, 1"),
         ("+trainer.max_steps=2", "steps, and trainer.max_steps=2 ends the training there: type a"),
+        ("+trainer.max_time={seconds:0.001}", "0.001} ends the training there: type a longer time"),
     ],
 )
 def test_setting_that_cannot_act_is_refused(
@@ -120,7 +122,7 @@ def test_setting_that_cannot_act_is_refused(
     words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", word]
     assert go(*words, out="refused") == 2
     error = capsys.readouterr().err
-    assert message in error and ("init_from=" in error or "trainer.max_steps=" in error)
+    assert message in error and ("init_from=" in error or "trainer.max_" in error)
     assert not (tmp_path / "refused").exists()
 
 
@@ -198,6 +200,39 @@ def test_run_with_max_steps_resumes_exactly_after_an_epoch(
     assert go(*words, out="whole") == 0
     assert "stopped after 5 updates" in result(folder_of(tmp_path, "whole"))["end"]
     assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, words, 3)
+
+
+class Seconds(TrainingTime):
+    """A time in which each update takes a second."""
+
+    n = 0.0
+
+    def time_elapsed(self, stage: str = "train") -> float:
+        return self._offset + self.n
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.n += 1
+        super().on_train_batch_end(*args, **kwargs)
+
+    @property
+    def state_key(self) -> str:
+        return "TrainingTime"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", ["+trainer.max_steps=2", "+trainer.max_time={seconds:2}"])
+def test_run_that_a_limit_ends_validates_also_after_a_stop_there(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr("en2py.training.fitting.TrainingTime", Seconds)
+    words = (limit, "trainer.max_epochs=9", EVERY_STEP)
+    assert go(*words, out="whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "validation_step", 1)
+        with pytest.raises(Stop):
+            go(*words, out="stopped")
+    assert go(*words, out="stopped") == 0
+    assert_same_run(folder_of(tmp_path, "whole"), folder_of(tmp_path, "stopped"))
 
 
 @pytest.mark.slow

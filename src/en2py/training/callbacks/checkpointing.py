@@ -48,10 +48,11 @@ class LastCheckpoint(Checkpoint):
     """Save `last.ckpt` before each validation, after each epoch, periodically and on a signal.
 
     Saves happen only where training can resume exactly: between two updates, before a validation
-    and at the end of an epoch.
+    and at the end of an epoch. The last validation of a run that `trainer.max_steps` or
+    `trainer.max_time` ends is no such place: Lightning would resume behind it.
 
     After SIGINT (Ctrl-C), SIGTERM or SIGUSR1, the next save is followed by an exit with code 130 or
-    143; during a validation the exit is immediate, for the checkpoint is on disk. A second signal
+    143; during a validation the exit is immediate, for a checkpoint is on disk. A second signal
     has its default effect.
 
     Args:
@@ -95,7 +96,7 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """Save if a save is due or a signal was received."""
         done = batch_idx + 1
-        if done >= trainer.num_training_batches:
+        if done >= trainer.num_training_batches or _is_complete(trainer):
             return  # validation or the end of the epoch follows and saves
         if done % trainer.accumulate_grad_batches:
             return  # a checkpoint does not contain accumulated gradients
@@ -112,12 +113,15 @@ class LastCheckpoint(Checkpoint):
         """
         if trainer.sanity_checking:
             return
-        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
-        progress.total.reset()
-        progress.increment_ready()
-        progress.increment_started()
-        self._save(trainer)
-        progress.reset()
+        if not _is_complete(trainer):
+            progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+            progress.total.reset()
+            progress.increment_ready()
+            progress.increment_started()
+            self._save(trainer)
+            progress.reset()
+        elif self._signal:
+            signals.exit_on_signal(self._signal)
         self._validating = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -145,6 +149,12 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = time.monotonic()
         if self._signal:
             signals.exit_on_signal(self._signal)
+
+
+def _is_complete(trainer: Trainer) -> bool:
+    """Return whether a run has done its last update, so that Lightning would not enter its loop."""
+    may_stop = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return may_stop or trainer.global_step == trainer.max_steps
 
 
 def _write_metrics(trainer: Trainer) -> None:
