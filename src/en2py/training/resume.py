@@ -9,14 +9,23 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from en2py.config.composition import DATA_FILES, NO_PRESET, escape, keys_of_option, own_folders
+from en2py.config.composition import (
+    DATA_FILES,
+    NO_PRESET,
+    escape,
+    keys_of_option,
+    own_folders,
+    typed,
+)
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
+from en2py.console import duration
 from en2py.data.files import csv_text, remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.training.callbacks.checkpointing import BestCheckpoint
+from en2py.training.callbacks.throughput import TrainingTime
 from en2py.training.checkpoints import (
     is_valid,
     is_whole,
@@ -153,6 +162,14 @@ def _check_limits(
                 + " (settings that are not typed are those of the checkpoint)" * is_own
                 + f": type a higher number, for example trainer.max_{unit}={2 * done}"
             )
+    time = TrainingTime(max_time := config["trainer"].get("max_time"))
+    time.load_state_dict(checkpoint["callbacks"].get("TrainingTime", {}))
+    if max_time is not None and (time.time_remaining() or 0.0) <= 0:
+        raise UserError(
+            f"the checkpoint '{path}' has trained for {duration(time.time_elapsed())}, and "
+            f"trainer.max_time={typed(max_time)} ends the training there: type a longer time, or "
+            "~trainer.max_time"
+        )
 
 
 def _check_callbacks(config: DictConfig, option: str) -> None:
