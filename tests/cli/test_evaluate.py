@@ -896,6 +896,18 @@ def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(
     assert not trained & {pair.code for pair in shared}
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("word", ["augmentation=word_dropout", "batch.max_pairs=5"])
+def test_training_pairs_in_common_are_those_that_all_runs_read(
+    make: Make, word: str, is_first: bool
+) -> None:
+    runs = runs_of(*(make(*words) for words in [(word,), ("seed=1",)][:: 1 if is_first else -1]))
+    assert runs[0].prepared.split_hash == runs[1].prepared.split_hash
+    read = [{*run.trained_pairs} for run in runs]
+    assert read[0] != read[1]
+    assert {*common_pairs(runs, "train")} == read[0] & read[1]
+
+
 def test_other_pairs_of_equal_ids_are_not_shared_and_those_cleaned_differently_are(
     make: Make, folder: Path, tmp_path: Path
 ) -> None:

@@ -212,23 +212,22 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     """
     is_train = split == "train"
     known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
-    # Runs on the same data have equal pairs, or the first of them.
-    distinct = {
-        (run.prepared.split_hash, len(split_pairs)): split_pairs
-        for run, split_pairs in zip(runs, known, strict=True)
-    }
     pairs = known[0]
-    for (split_hash, n), others in distinct.items():
-        is_same = split_hash == runs[0].prepared.split_hash
-        pairs = pairs[:n] if is_same else _also_in(others, pairs)
-    by_hash = {run.prepared.split_hash: run for run in runs}
-    if is_train or len(by_hash) == 1:
+    # Runs on the same data have equal held-out pairs. Of the training pairs they may have read other
+    # ones: the first of them, those that fit into the model, or augmented variants too.
+    hashes = [run.prepared.split_hash for run in runs]
+    for split_hash, others in dict.fromkeys(zip(hashes, map(tuple, known), strict=True)):
+        if split_hash == hashes[0]:
+            shared = {*others}
+            pairs = [pair for pair in pairs if pair in shared]
+        else:
+            pairs = _also_in(others, pairs)
+    if is_train or len({*hashes}) == 1:
         return pairs
     wanted = {description_key(pair.description) for pair in pairs}
     known_prints = [
         fingerprint(pair)
-        for run in by_hash.values()
-        for pair in run.prepared.pairs("train")
+        for pair in dict.fromkeys(pair for run in runs for pair in run.prepared.pairs("train"))
         if description_key(pair.description) in wanted
     ]
     trained = {(print_.description, print_.code) for print_ in known_prints}
