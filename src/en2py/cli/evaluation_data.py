@@ -213,8 +213,8 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     is_train = split == "train"
     known = [run.trained_pairs if is_train else run.prepared.pairs(split) for run in runs]
     pairs = known[0]
-    # Runs on the same data have equal held-out pairs. Of the training pairs they may have read other
-    # ones: the first of them, those that fit into the model, or augmented variants too.
+    # Runs on the same data have equal held-out pairs. They may have read other training pairs: the
+    # first ones, those that fit into the model, or augmented variants too.
     hashes = [run.prepared.split_hash for run in runs]
     for split_hash, others in dict.fromkeys(zip(hashes, map(tuple, known), strict=True)):
         if split_hash == hashes[0]:
