@@ -13,11 +13,13 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import Timer
 
 from en2py.config.composition import compose_config, job_of
+from en2py.data.vocab import Vocab
+from en2py.errors import UserError
 from en2py.training.callbacks.throughput import TrainingTime
 from en2py.training.checkpoints import FORMAT, AtomicCheckpointIO, load_checkpoint
 from en2py.training.end_reason import training_end
 from en2py.training.metrics_file import MetricsFile
-from en2py.training.resume import find_checkpoint
+from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.run import Run
 from training_runs import (
     EVERY_STEP,
@@ -293,6 +295,18 @@ def test_best_value_is_that_of_the_tested_checkpoint(
     assert load_checkpoint(folder / "checkpoints" / "best.ckpt")["en2py"]["run"] == whole[1].name
     assert result(folder)["best"] == before
     assert [row["epoch"] for row in metrics(folder) if row["val/nll"]] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("changed", ["split_hash", "src_vocab", "tgt_vocab"])
+def test_other_pairs_or_tokens_than_those_of_the_checkpoint_are_refused(
+    src_vocab: Vocab, tgt_vocab: Vocab, changed: str
+) -> None:
+    prepared: Any = SimpleNamespace(split_hash="a", src_vocab=src_vocab, tgt_vocab=tgt_vocab)
+    stored = {"split_hash": "a", "src_vocab": src_vocab.to_dict(), "tgt_vocab": tgt_vocab.to_dict()}
+    check_same_data({"en2py": stored}, prepared)
+    other = {"split_hash": "b"}.get(changed, {"tokens": src_vocab.tokens[::-1]})
+    with pytest.raises(UserError, match="was trained on other data"):
+        check_same_data({"en2py": stored | {changed: other}}, prepared)
 
 
 BEST_EPOCH = 1  # from 0

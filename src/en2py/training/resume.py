@@ -282,13 +282,16 @@ def check_same_data(checkpoint: Mapping[str, Any], prepared: Prepared) -> None:
     """Raise if a checkpoint was trained on other data.
 
     Raises:
-        UserError: If the splits or the vocabulary differ.
+        UserError: If the splits or a vocabulary differ.
     """
-    stored = checkpoint["en2py"]
-    same = stored["split_hash"] == prepared.split_hash
-    if not same or stored["tgt_vocab"] != prepared.tgt_vocab.to_dict():
+    now = {
+        "split_hash": prepared.split_hash,
+        "src_vocab": prepared.src_vocab.to_dict(),
+        "tgt_vocab": prepared.tgt_vocab.to_dict(),
+    }
+    if any(checkpoint["en2py"][key] != value for key, value in now.items()):
         raise UserError(
-            "the checkpoint was trained on other data: the file, the cleaning rules or the "
-            "version of Python changed; use fresh=true to train anew, or init_from= to start from "
-            "its weights"
+            "the checkpoint was trained on other data: the file, the cleaning rules, or the "
+            "version of Python or of a tokenizer changed; use fresh=true to train anew, or "
+            "init_from= to start from its weights"
         )
