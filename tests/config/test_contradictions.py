@@ -23,6 +23,12 @@ def test_callback_switched_off_must_exist() -> None:
     assert "no such callback; did you mean 'early_stopping'?" in message
 
 
+def test_averages_that_no_checkpoint_has_are_refused() -> None:
+    cfg, path = composed("train"), "pytorch_lightning.callbacks.StochasticWeightAveraging"
+    OmegaConf.update(cfg, "callbacks.swa", {"_target_": path, "swa_lrs": 0.1}, force_add=True)
+    assert "no score would be theirs; callbacks=ema averages weights" in refused(cfg)
+
+
 def test_ckpt_path_and_init_from_exclude_each_other() -> None:
     assert "exclude" in refused(composed("train"), ckpt_path="a", init_from="b")
 

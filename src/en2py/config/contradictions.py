@@ -75,6 +75,11 @@ def check_parts(config: Config) -> Iterator[str]:
                 f"callbacks.{name}={typed(callback)}: expected null, which switches it off, or a "
                 "section with a _target_, as in conf/callbacks/"
             )
+        if class_of(callback) == "StochasticWeightAveraging":
+            yield (
+                f"callbacks.{name}: Lightning sets these averages after the last checkpoint, so no "
+                "score would be theirs; callbacks=ema averages weights"
+            )
 
 
 @functools.cache
