@@ -33,6 +33,13 @@ def test_ckpt_path_and_init_from_exclude_each_other() -> None:
     assert "exclude" in refused(composed("train"), ckpt_path="a", init_from="b")
 
 
+def test_settings_beside_those_of_a_checkpoint_are_compared_when_it_is_read(tmp_path: Path) -> None:
+    words = ["batch.denoising=0.3", "decoding.max_len=1000"]
+    assert "add tokenizer=pieces" in refused(composed("train", *words))
+    (tmp_path / "last.ckpt").touch()
+    validate(composed("train", *words, f"ckpt_path={tmp_path / 'last.ckpt'}"))
+
+
 def test_fresh_excludes_a_checkpoint() -> None:
     assert "init_from=FILE" in refused(composed("train"), ckpt_path="a", fresh=True)
 

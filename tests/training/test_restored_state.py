@@ -128,6 +128,38 @@ def test_setting_that_cannot_act_is_refused(
     assert not (tmp_path / "refused").exists()
 
 
+SPACY = {"tgt": {"_target_": "en2py.data.tokenizers.SpacyPythonTokenizer"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("section", "stored", "word", "message"),
+    [
+        (
+            "embeddings",
+            {"freeze_epochs": 2},
+            "+trainer.strategy=ddp",
+            "would differ between the proc",
+        ),
+        ("tokenizer", SPACY, "decoding.grammar=true", "needs tokens of Python's tokenizer, not"),
+    ],
+)
+def test_setting_that_contradicts_those_of_the_checkpoint_is_refused(
+    whole: tuple[Go, Path],
+    go: Go,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    section: str,
+    stored: dict[str, Any],
+    word: str,
+    message: str,
+) -> None:
+    path = with_config(last(whole[1]), tmp_path, section, stored)
+    assert go(f"ckpt_path={path}", "trainer.max_epochs=4", word, out="refused") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+
+
 @pytest.mark.slow
 def test_rate_without_effect_is_refused_in_a_resumed_run(
     whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -451,3 +451,5 @@ def check_study(config: Config) -> Iterator[str]:
 FIRST = (check_parts, check_evaluation, check_starts, check_pieces, check_search, check_split,
          check_loggers, check_trainer, check_sweep)  # fmt: skip
 LAST = (check_sizes, check_study)  # for values whose types are right
+# Of settings that a run takes over from its checkpoint, so these are compared when it is read.
+RESUMED = (check_pieces, check_search, check_split, check_trainer, check_sizes)

@@ -56,8 +56,9 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
     for key, value in nodes(plain):
         _check_value(key, value)
     allow_packages(plain["allowed_packages"])
-    contradictions.refuse(plain, *contradictions.FIRST)
     is_resumed = config_name == "train" and plain["ckpt_path"]  # `resumed_config` checks that one
+    of_checkpoint = contradictions.RESUMED if is_resumed else ()
+    contradictions.refuse(plain, *(r for r in contradictions.FIRST if r not in of_checkpoint))
     if not is_resumed:
         check_effects(plain, task_overrides())
     for key, value in leaves(plain):
@@ -69,7 +70,7 @@ def validate(cfg: DictConfig, config_name: str = "train") -> None:
         if isinstance(section, Mapping) and "_target_" in section:
             check_arguments(key, section, is_evaluation=config_name != "train", written=values)
     check_allowed(plain)
-    contradictions.refuse(plain, *contradictions.LAST)
+    contradictions.refuse(plain, *(r for r in contradictions.LAST if r not in of_checkpoint))
 
 
 def check_values(config: Section) -> None:

@@ -9,6 +9,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from en2py.config import contradictions
 from en2py.config.composition import (
     DATA_FILES,
     NO_PRESET,
@@ -20,6 +21,7 @@ from en2py.config.composition import (
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import make
 from en2py.config.run_name import differences
+from en2py.config.validation import check_values
 from en2py.console import duration
 from en2py.data.files import csv_text, remove_leftovers, write_atomically
 from en2py.data.prepare import Prepared
@@ -54,9 +56,9 @@ def resumed_config(
     """Return the checkpoint's config with the overrides of the command line, and its choices.
 
     Raises:
-        UserError: If an override changes a section that the weights depend on, cannot take effect
-            on the state of the optimiser, or is of a callback that the checkpoint's run does
-            not have; or if training is complete.
+        UserError: If an override changes a section that the weights depend on, contradicts the
+            config of the checkpoint, cannot take effect on the state of the optimiser, or is of a
+            callback that the checkpoint's run does not have; or if training is complete.
     """
     _check_whole(cfg.ckpt_path, checkpoint)
     stored = checkpoint["en2py"]
@@ -68,6 +70,8 @@ def resumed_config(
     )
     OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
     _check_changes(stored["config"], config, cfg.ckpt_path)
+    check_values(config)
+    contradictions.refuse(config, *contradictions.RESUMED)
     check_effects(config, overrides)
     _check_optimizer(stored["config"]["optimizer"], config["optimizer"], checkpoint)
     _check_limits(stored["config"], config, checkpoint, cfg.ckpt_path)
