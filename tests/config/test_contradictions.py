@@ -40,6 +40,19 @@ def test_settings_beside_those_of_a_checkpoint_are_compared_when_it_is_read(tmp_
     validate(composed("train", *words, f"ckpt_path={tmp_path / 'last.ckpt'}"))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["faults.skip_batches=1"], "no update can be skipped before; add optimizer.fused=false"),
+        (["faults.spike=10", "optimizer.fused=false"], "use trainer.precision=bf16-mixed"),
+    ],
+)
+def test_faults_that_fp16_hides_are_refused(words: list[str], message: str) -> None:
+    fp16 = ["trainer.precision=16-mixed", "trainer.gradient_clip_val=null"]
+    assert message in refused(composed("train", *fp16, *words))
+    validate(composed("train", *fp16, "faults.skip_batches=1", "optimizer.fused=false"))
+
+
 def test_fresh_excludes_a_checkpoint() -> None:
     assert "init_from=FILE" in refused(composed("train"), ckpt_path="a", fresh=True)
 

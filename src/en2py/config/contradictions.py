@@ -251,13 +251,29 @@ def check_trainer(config: Config) -> Iterator[str]:
     yield from _check_length(trainer)
     if stopping := value_at(config, "callbacks.early_stopping"):
         yield from _check_stopping(stopping, trainer)
-    is_clipped = trainer.get("gradient_clip_val") and value_at(config, "optimizer.fused")
-    if trainer["precision"] in ("16-mixed", "16", 16) and is_clipped:
+    if trainer["precision"] in ("16-mixed", "16", 16):
+        yield from _check_fp16(config, trainer)
+    yield from _check_processes(trainer, value_at(config, "embeddings.freeze_epochs", 0))
+
+
+def _check_fp16(config: Config, trainer: Config) -> Iterator[str]:
+    """Refuse what needs the size of gradients, which are scaled until the optimizer's step."""
+    is_fused = value_at(config, "optimizer.fused")
+    if trainer.get("gradient_clip_val") and is_fused:
         yield (
             f"trainer.precision={trainer['precision']}: a fused optimizer unscales fp16 "
             "gradients itself, so they cannot be clipped; add optimizer.fused=false"
         )
-    yield from _check_processes(trainer, value_at(config, "embeddings.freeze_epochs", 0))
+    if (n := value_at(config, "faults.skip_batches")) and is_fused:
+        yield (
+            f"faults.skip_batches={n}: a fused optimizer unscales fp16 gradients itself, so no "
+            "update can be skipped before; add optimizer.fused=false"
+        )
+    if (spike := value_at(config, "faults.spike")) is not None:
+        yield (
+            f"faults.spike={spike}: the loss scaler skips updates with exploding fp16 gradients, "
+            "so their size is not compared; use trainer.precision=bf16-mixed or 32-true"
+        )
 
 
 def _check_length(trainer: Config) -> Iterator[str]:
