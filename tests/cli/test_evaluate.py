@@ -880,6 +880,23 @@ def test_pairs_of_later_checkpoints_that_are_left_out_are_counted(
     assert left_out[0] == left_out[1] > 0
 
 
+def test_baselines_read_the_pairs_of_the_run_with_most_of_them(
+    make: Make, score: Score, folder: Path, tmp_path: Path
+) -> None:
+    lines = (folder / "pairs.jsonl").read_text().splitlines()
+    longer = [line.replace(" a item", " an item of the list") for line in lines]
+    (tmp_path / "longer.jsonl").write_text("\n".join(longer))
+    data = f"data.path={tmp_path / 'longer.jsonl'}"
+    paths = [make(data, "model.max_src_len=11"), make(data)]
+    found = []
+    for order in (paths, paths[::-1]):
+        words = [f"ckpt_path={order[0]},{order[1]}", "baseline=retrieval", "attention=[]"]
+        assert score(*words, f"folder={tmp_path}") == 0
+        rows = {row.name: row.figures for row in results_in(tmp_path).rows}
+        found.append((rows["retrieval"], {row["bleu_any"].value for row in rows.values()}))
+    assert found[0] == found[1]
+
+
 def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(
     make: Make, folder: Path, tmp_path: Path
 ) -> None:

@@ -175,16 +175,13 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
-    # Baselines read as many training pairs as the run with most of them.
-    limits = [None] if "source" in cfg.data else [run.max_pairs for run in runs]
-    max_pairs = None if None in limits else max(filter(None, limits), default=None)
     return EvaluationData(
         split=cfg.part,
         prepared=prepared,
         pairs=pairs,
         clusters=clusters,
         validation=validation,
-        training=TrainingData.of(prepared, max_pairs),
+        training=_training_data(prepared, [] if "source" in cfg.data else runs),
         runner=ProgramRunner(
             pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
         ),
@@ -193,6 +190,21 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         overlaps=overlaps,
         unknown=unknown,
     )
+
+
+def _training_data(prepared: Prepared, runs: Sequence[CheckpointRun]) -> TrainingData:
+    """Return the training pairs that baselines read: as many as the run with most of them.
+
+    Of the runs on these data it is one whose model reads most pairs, whatever their order.
+    """
+    limits = [run.max_pairs for run in runs]
+    max_pairs = None if None in limits else max(filter(None, limits), default=None)
+
+    def size(data: Prepared) -> tuple[int, int]:
+        return len(originals(data.pairs("train")[:max_pairs])), len(data.splits["train"])
+
+    same = [run.prepared for run in runs if run.prepared.split_hash == prepared.split_hash]
+    return TrainingData.of(max(same, key=size, default=prepared), max_pairs)
 
 
 def _leakage(prepared: Prepared, split: str) -> dict[str, str]:
