@@ -52,6 +52,27 @@ def test_message_names_twenty_pairs_and_the_number_of_the_rest() -> None:
     assert message.count("file/") == 20 and message.endswith("file/19 and 5 more)")
 
 
+def test_fp16_loss_of_each_accumulated_batch_is_checked() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.ones(1)
+    module: Any = SimpleNamespace(parameters=lambda: [weight], device=torch.device("cpu"))
+    optimizer: Any = SimpleNamespace(param_groups=[{"lr": 0.1}])
+    trainer: Any = SimpleNamespace(
+        precision_plugin=SimpleNamespace(scaler="a scaler"), global_step=1,
+        datamodule=SimpleNamespace(prepared=SimpleNamespace(splits={"train": []})),
+    )  # fmt: skip
+    guard = GradientGuard(skip=0)
+    for _ in range(2):  # the first update is good
+        guard.on_before_backward(trainer, module, torch.tensor(1.0))
+    guard.on_before_optimizer_step(trainer, module, optimizer)
+    guard.on_before_backward(trainer, module, torch.tensor(float("nan")))
+    guard.on_before_backward(trainer, module, torch.tensor(1.0))
+    with pytest.raises(BadUpdate, match="is not finite at step 1"):
+        guard.on_before_optimizer_step(trainer, module, optimizer)
+    guard.on_before_backward(trainer, module, torch.tensor(1.0))
+    guard.on_before_optimizer_step(trainer, module, optimizer)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e38])
 def test_a_non_finite_loss_ends_the_run_within_one_step(

@@ -80,8 +80,8 @@ class GradientGuard(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Store the loss."""
-        self._loss = loss.detach()
+        """Add the loss to that of the next update."""
+        self._loss = self._loss + loss.detach()
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -91,6 +91,7 @@ class GradientGuard(Callback):
         size = torch.stack(torch._foreach_norm(gradients)).sum()
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             size = self._loss  # fp16 gradients may overflow: its scaler skips such updates
+        self._loss = torch.zeros(())
         waits = pl_module.device.type == "cpu" or self.skip or self.spike
         copied = None
         if not waits and size.is_cuda:
