@@ -14,15 +14,26 @@ def module(width: int, n_layers: int) -> Any:
     weights = {f"model.{i}.weight": torch.zeros(2, width) for i in range(n_layers)}
     weights["model.bias"] = torch.zeros(3)
     return SimpleNamespace(
-        src_vocab=vocab, tgt_vocab=vocab, weights=weights, named_parameters=weights.items
+        src_vocab=vocab,
+        tgt_vocab=vocab,
+        weights=weights,
+        named_parameters=weights.items,
+        metadata={"config": {"model": {"n_heads": 2, "norm": "pre", "dropout": 0.1}}},
     )
 
 
-def log_of(width: int) -> list[str]:
+def log_of(width: int, **settings: Any) -> list[str]:
     """Return the log of copying weights of width 4."""
     vocab = Vocab.build([["a", "b"]], 1).to_dict()
     old = {name: weight + 1 for name, weight in module(4, 12).weights.items()}
-    stored = {"run": "r", "choices": {"model": "tiny"}, "src_vocab": vocab, "tgt_vocab": vocab}
+    config = {"model": {"n_heads": 2, "norm": "pre", "dropout": 0.0, **settings}}
+    stored = {
+        "run": "r",
+        "config": config,
+        "choices": {"model": "tiny"},
+        "src_vocab": vocab,
+        "tgt_vocab": vocab,
+    }
     new = module(width, 12)
     lines = copy_weights({"state_dict": old, "en2py": stored}, new)
     assert new.weights["model.bias"].tolist() == [1, 1, 1]
@@ -32,6 +43,15 @@ def log_of(width: int) -> list[str]:
 def test_a_model_of_the_same_size_is_copied_whole() -> None:
     assert log_of(4)[0] == "weights of r: 13 copied, 0 newly initialised"
     assert not any("newly" in line for line in log_of(4)[1:])
+
+
+def test_other_heads_of_equal_shape_are_named() -> None:
+    lines = log_of(4, n_heads=4)
+    assert lines[1] == (
+        "  the copied weights were trained with model.n_heads=4, this run has 2: add "
+        "model.n_heads=4"
+    )
+    assert len(lines) == len(log_of(4)) + 1
 
 
 def test_a_model_of_another_size_names_that_of_the_checkpoint_and_few_weights() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from en2py.config.composition import typed
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 from en2py.models.embeddings import Vectors
@@ -13,6 +14,7 @@ from en2py.models.transformer import Transformer
 from en2py.training.module import Seq2SeqModule
 
 _MAX_NAMES = 8  # of weights in the log
+_READING = ("n_heads", "positions", "norm")  # settings that change no shape of a weight
 # Each row of these belongs to a token and is copied to the row of the same token.
 _TOKEN_ROWS = {
     "model.src_embedding.table.weight": "src",
@@ -26,7 +28,8 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
     """Copy the weights of a loaded checkpoint that have the same shape into a module, in place.
 
     Returns:
-        Lines for the log: the number of copied weights, the names of the others.
+        Lines for the log: the number of copied weights, the names of the others, and settings with
+        which the model reads copied weights otherwise.
 
     Raises:
         UserError: If no weight has the same shape.
@@ -55,6 +58,13 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
         model = stored.get("choices", {}).get("model")
         hint = f"model={model}" if model else "the model= of that run"
         lines.append(f"  most weights are new, so little is left of that run: add {hint}")
+    then, now = (part["config"]["model"] for part in (stored, module.metadata))
+    lines += [
+        f"  the copied weights were trained with model.{key}={typed(then[key])}, this run has "
+        f"{typed(now.get(key))}: add model.{key}={typed(then[key])}"
+        for key in _READING
+        if key in then and then[key] != now.get(key)
+    ]
     for side, (old_vocab, new_vocab) in vocabs.items():
         shared = sum(token in old_vocab for token in new_vocab.tokens)
         lines.append(f"  {side}: {shared:,} of {len(new_vocab):,} tokens are in both vocabularies")
