@@ -338,8 +338,17 @@ def test_path_without_a_study_is_refused(tmp_path: Path, what: str) -> None:
         path.mkdir()
     elif what == "another table":
         path.write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="study="):
+    with pytest.raises(UserError, match="study[=:]"):
         read_study(path)
+
+
+def test_name_of_a_study_is_refused_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "losses").mkdir(parents=True)
+    with pytest.raises(UserError, match="losses does not exist .*did you mean 'outputs/losses'"):
+        read_study(Path("losses"))
 
 
 def test_run_folder_is_refused_with_its_study(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
             f"pair of these checkpoints (their data: {names}): evaluate them on other data"
             if overlaps
             else f"these checkpoints have no {cfg.part} pair in common (their data: {names}): "
-            "compare runs on the same data with the same split"
+            "compare runs on the same data with the same split; those of a study are named by a "
+            f"pattern, ckpt_path='outputs/STUDY/{runs[0].config['data']['name']}-*'"
         )
     clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
     facts = {

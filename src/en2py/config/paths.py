@@ -44,14 +44,14 @@ def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
             raise UserError(f"{key}={value}: a URL; download it, and name the file: {key}=FILE")
         if several and name == "ckpt_path":  # files and folders
             for path in expand_paths(value):
-                _check_exists(key, path)
+                check_exists(key, path)
             return
         if "," in value and not Path(value).exists():
             lists = f"several folders are a list, {key}=[A,B]"
             if not (key == "data.path" and reads_folders(key, config)):
                 lists = _lists_of(key)
             raise UserError(f"{key}={value}: there is no file of this name; {lists}")
-        _check_exists(key, path := Path(value))
+        check_exists(key, path := Path(value))
         if not (_is_dataset(key, path) or (several and key.startswith("data."))):
             _check_kind(key, name, path, is_folder=name == "root" or reads_folders(key, config))
         is_empty = path.is_file() and path.stat().st_size == 0
@@ -69,14 +69,22 @@ def _check_written(key: str, path: Path) -> None:
         raise UserError(f"{key}: {path} is not writable; use another folder: {key}=FOLDER")
 
 
-def _check_exists(key: str, path: Path) -> None:
+def check_exists(key: str, path: Path) -> None:
+    """Refuse a missing path with the nearest one, such as `outputs/losses` for the study `losses`.
+
+    Raises:
+        UserError: If it does not exist.
+    """
     if path.exists():
         return
+    in_outputs = Path("outputs") / path
     while not path.parent.exists():
         path = path.parent
     if path.parent.is_file():
         raise UserError(f"{key}={path}: {path.parent} is a file, not a folder")
     hint = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir())[:10_000])
+    if in_outputs.exists():
+        hint = f"; did you mean '{in_outputs}'?"
     raise UserError(f"{key}: {path} does not exist (looked in {path.parent.resolve()}){hint}")
 
 

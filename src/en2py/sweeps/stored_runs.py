@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from en2py.config.paths import check_exists
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.data.files import csv_text, digest
 from en2py.errors import UserError
@@ -64,8 +65,7 @@ def read_study(path: Path) -> list[StoredRun]:
     """
     if path.is_file():
         return _from_csv(path)
-    if not path.is_dir():
-        raise UserError(f"study={path}: there is no such folder or file")
+    check_exists("study", path)
     if (path / "config.yaml").is_file():
         raise UserError(f"study={path} is the folder of one run; its study is study={path.parent}")
     runs = [run for folder in sorted(path.iterdir()) if (run := _from_folder(folder)) is not None]
