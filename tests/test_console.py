@@ -161,6 +161,11 @@ def test_lines_are_wrapped_at_words_and_paths_stay_whole(
         "epoch 1/2  val/nll 1.000",
         "train/nll 1.000  9 s left",
     ]
+    comment = "# a description that is too long for one line"
+    assert console.wrapped(comment, True).split("\n") == [
+        "# a description that is too long for one",
+        "# line",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,7 @@ def wrapped(text: str, is_terminal: bool) -> str:
     """Wrap the lines of a text at spaces to the width of the terminal.
 
     Words that are longer, such as paths, are kept whole; so are commands, which are copied, and
-    parts with non-breaking spaces, which become normal ones.
+    parts with non-breaking spaces, which become normal ones. A comment remains one.
 
     Args:
         text: Of one or more lines.
@@ -350,6 +350,7 @@ def wrapped(text: str, is_terminal: bool) -> str:
         textwrap.fill(
             _COMMAND.sub(lambda match: match[0].replace(" ", "\u00a0"), line),
             console.width,
+            subsequent_indent="# " if line.startswith("# ") else "",
             break_long_words=False,
             break_on_hyphens=False,
             tabsize=4,
