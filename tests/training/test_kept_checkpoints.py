@@ -90,12 +90,18 @@ def test_a_run_killed_while_it_is_tested_resumes(
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["-m"]])
 def test_keeping_weights_applies_to_a_finished_run(
-    go: Go, tmp_path: Path, words: list[str]
+    go: Go, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert go("trainer.max_epochs=1", "checkpoints.keep=all") == 0
-    assert go(*words, "trainer.max_epochs=1", "checkpoints.keep=weights") == 0
+    reduced = "checkpoints.keep=weights: removed the training state of "
+    for n in (1, 0):  # the second time there is nothing to remove
+        capsys.readouterr()
+        assert go(*words, "trainer.max_epochs=1", "checkpoints.keep=weights") == 0
+        assert capsys.readouterr().out.count(reduced) == n
     (file,) = (folder_of(tmp_path) / "checkpoints").iterdir()
     assert file.name == "best.ckpt" and not is_whole(load_checkpoint(file))
+    assert go(f"ckpt_path={file}", "trainer.max_epochs=2") == 2
+    assert "no last.ckpt beside it (checkpoints.keep=weights keeps none)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -93,9 +93,14 @@ def train(cfg: DictConfig) -> float:
         else:
             run.write_state()
             # First, because `| head` ends the program.
-            if run.config["checkpoints"]["keep"] == "weights" and is_rank_zero():
-                discard_training_state(run.folder / "checkpoints")
+            is_reduced = (
+                run.config["checkpoints"]["keep"] == "weights"
+                and is_rank_zero()
+                and discard_training_state(run.folder / "checkpoints")
+            )
             log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
+            if is_reduced:
+                log.info("checkpoints.keep=weights: removed the training state of its checkpoints")
             log_warnings(
                 run_folder.settings_without_effect(
                     run.folder, run.config, run.overrides, run.folder

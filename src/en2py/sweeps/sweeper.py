@@ -39,14 +39,17 @@ Planned = tuple[plan.Job, dict[str, Any] | None]  # with the config of its run; 
 
 def take_finished(study: Path, finished: Iterable[tuple[plan.Job, Mapping[str, Any]]]) -> None:
     """Warn of settings without effect on finished runs; keep their weights alone if asked to."""
-    found = Counter[str]()
+    found, n_reduced = Counter[str](), 0
     for job, config in finished:
         folder = study / job.run
         found.update(run_folder.settings_without_effect(folder, config, job.overrides, study))
         if config["checkpoints"]["keep"] == "weights":
             from en2py.training.checkpoints import discard_training_state  # torch takes seconds
 
-            discard_training_state(folder / "checkpoints")
+            n_reduced += discard_training_state(folder / "checkpoints")
+    if n_reduced:
+        runs = counted(n_reduced, "run")
+        log.info(f"checkpoints.keep=weights: removed the training state of {runs} finished before")
     for sentence, n in found.items():
         log.warning(f"warning: {counted(n, 'run')} finished before: {sentence}")
 

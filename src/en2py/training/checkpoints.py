@@ -170,12 +170,18 @@ def keep_weights(path: Path) -> None:
         AtomicCheckpointIO().save_checkpoint(kept, path)
 
 
-def discard_training_state(folder: Path) -> None:
-    """Keep the weights alone of a finished run: no `last.ckpt` where there is a `best.ckpt`."""
+def discard_training_state(folder: Path) -> bool:
+    """Keep the weights alone of a finished run: no `last.ckpt` where there is a `best.ckpt`.
+
+    Returns:
+        Whether there was more.
+    """
+    before = {path: path.stat().st_size for path in folder.glob("*.ckpt")}
     if (folder / "best.ckpt").exists():
         (folder / "last.ckpt").unlink(missing_ok=True)
     for path in folder.glob("*.ckpt"):
         keep_weights(path)
+    return before != {path: path.stat().st_size for path in folder.glob("*.ckpt")}
 
 
 def checkpoint_metadata(

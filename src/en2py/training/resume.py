@@ -193,11 +193,10 @@ def _check_whole(path: str, checkpoint: Mapping[str, Any]) -> None:
     if is_whole(checkpoint):
         return
     last = Path(path).with_name("last.ckpt")
-    keep = checkpoint["en2py"]["config"]["checkpoints"].get("keep")
     remedy = (
         f"resume from '{last}'"
         if last.exists()
-        else f"its run kept no other (checkpoints.keep={keep}; last or all keeps last.ckpt)"
+        else "there is no last.ckpt beside it (checkpoints.keep=weights keeps none)"
     )
     raise UserError(
         f"ckpt_path={path}: this checkpoint holds weights without the state of the optimizer; "
