@@ -150,7 +150,7 @@ def test_chosen_data_or_experiment_replaces_the_default_preset(typed: str) -> No
 def test_bare_command_runs_the_preset_for_tasks() -> None:
     cfg = compose_config("train", ["loss=smoothed", "seed=2"])
     assert cfg.hydra.runtime.choices.experiment == "tasks"
-    assert cfg.trainer.max_epochs == 6 and cfg.model.d_model == 128
+    assert cfg.trainer.max_epochs == 5 and cfg.model.d_model == 128
 
 
 def test_commands_are_found() -> None:
