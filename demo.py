@@ -371,16 +371,20 @@ def serve(models: dict[str, Any], port: int | None, examples: Sequence[str] = ()
 
     fonts = [gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]  # others are downloaded
     mono = [gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")]
-    build_page(models, examples).launch(
+    page = build_page(models, examples)
+    _, url, _ = page.launch(
         server_name="127.0.0.1",
         server_port=port,
         share=False,
-        quiet=False,
+        quiet=True,  # it advises to share the page
+        prevent_thread_lock=True,
         ssr_mode=False,
         footer_links=[],
         theme=gr.themes.Soft(font=fonts, font_mono=mono),
         css=CSS,
     )
+    print(f"open {url} in a browser; Ctrl-C ends the page", flush=True)
+    page.block_thread()
 
 
 def build_page(models: dict[str, Any], examples: Sequence[str]) -> Any:

@@ -235,7 +235,7 @@ def test_ctrl_c_while_the_models_are_loaded_exits_without_a_traceback(monkeypatc
 
 
 @pytest.mark.slow
-def test_page_works_with_the_keyboard_alone_on_a_phone(module, monkeypatch):
+def test_page_works_with_the_keyboard_alone_on_a_phone(module, monkeypatch, capsys):
     """In a real browser, with two models, and with no request to another machine."""
     gr = pytest.importorskip("gradio")
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -250,19 +250,15 @@ def test_page_works_with_the_keyboard_alone_on_a_phone(module, monkeypatch):
         return Answer(text, programs, generate(module, text, 1).unknown)
 
     launched = {}
-
-    def without_waiting(self, **settings):
-        launched["page"] = self
-        launch(self, **settings, prevent_thread_lock=True)
-
-    launch = gr.Blocks.launch
-    monkeypatch.setattr(gr.Blocks, "launch", without_waiting)
+    monkeypatch.setattr(gr.Blocks, "block_thread", lambda self: launched.update(page=self))
     monkeypatch.setattr(demo, "generate", two_programs)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     models = {"first": module, "<script>second": copy.deepcopy(module)}
     demo.serve(models, port, ["add two numbers"])
+    url = f"http://127.0.0.1:{port}/"
+    assert capsys.readouterr().out == f"open {url} in a browser; Ctrl-C ends the page\n"
     with sync_api.sync_playwright() as tool:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = tool.chromium.launch(executable_path=str(CHROMIUM), args=flags)
