@@ -185,7 +185,7 @@ def example_descriptions(path: Path, module: Any) -> list[str]:
 
 
 def generate(module: Any, description: str, beam_size: int) -> Answer:
-    """Generate programs for a description.
+    """Generate programs for a description, within the limits of the checkpoint's own search.
 
     Args:
         module: The model.
@@ -196,20 +196,18 @@ def generate(module: Any, description: str, beam_size: int) -> Answer:
         UserError: If the description is empty, too long, or has no known word.
     """
     from en2py.decoding.beam_search import beam
+    from en2py.decoding.constraints import Limits
     from en2py.decoding.greedy import greedy
     from en2py.evaluation.metrics import program_metrics
 
     unknown = module.unknown_words(description, "the description")
-    max_len = module.metadata["config"]["model"]["max_tgt_len"]
-    search: Any = functools.partial(greedy, max_len=max_len, allow_unk=False)
+    config = module.metadata["config"]
+    own = {key: value for key, value in config["decoding"].items() if key in Limits.__annotations__}
+    limits = {"max_len": config["model"]["max_tgt_len"], **own, "tokenizer": module.tgt_tokenizer}
+    search: Any = functools.partial(greedy, **limits)
     if beam_size > 1:
-        search = functools.partial(
-            beam,
-            max_len=max_len,
-            allow_unk=False,
-            beam_size=beam_size,
-            length_penalty=0.0,  # alternatives are in the order of their probability
-        )
+        # Without a penalty alternatives are in the order of their probability.
+        search = functools.partial(beam, beam_size=beam_size, length_penalty=0.0, **limits)
     programs = []
     for hypothesis in module.candidates([description], search)[0]:
         text = module.text(hypothesis)

@@ -69,6 +69,7 @@ def module(src_vocab, tgt_vocab) -> Seq2SeqModule:
             "run": "a_run",
             "config": {
                 "sandbox": SANDBOX,
+                "decoding": {"allow_unk": False},
                 "model": {
                     "max_tgt_len": MAX_LEN,
                     "n_heads": 2,
@@ -84,6 +85,14 @@ def module(src_vocab, tgt_vocab) -> Seq2SeqModule:
 def test_beam_search_returns_a_program_per_beam(module, beam_size):
     programs = generate(module, "add two numbers", beam_size).programs
     assert len(programs) == beam_size and all(program.score < 0 for program in programs)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_programs_have_the_limits_of_the_search_of_the_checkpoint(module, beam_size):
+    assert any(program.error for program in generate(module, "add two numbers", beam_size).programs)
+    module.metadata["config"]["decoding"]["grammar"] = True
+    programs = generate(module, "add two numbers", beam_size).programs
+    assert not any(program.error for program in programs)
 
 
 def test_alternatives_are_in_the_order_of_their_probability(module):
