@@ -341,6 +341,19 @@ def test_other_pairs_or_tokens_than_those_of_the_checkpoint_are_refused(
         check_same_data({"en2py": stored | {changed: other}}, prepared)
 
 
+@pytest.mark.slow
+def test_a_resumed_run_knows_the_initial_weights_of_its_checkpoint(
+    whole: tuple[Go, Path], tmp_path: Path
+) -> None:
+    content = load_checkpoint(last(whole[1]))
+    content["en2py"]["config"]["init_from"] = "pretrained.ckpt"
+    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "last.ckpt")
+    words = [f"ckpt_path={tmp_path / 'last.ckpt'}", "trainer.max_epochs=4", f"output={tmp_path}"]
+    with job_of(compose_config("train", words)) as cfg:
+        run = Run.of_job(cfg)
+    assert run.config["init_from"] == "pretrained.ckpt" and run.initial is None
+
+
 BEST_EPOCH = 1  # from 0
 
 

@@ -40,7 +40,8 @@ from en2py.training.distributed import is_rank_zero
 log = logging.getLogger(__name__)
 
 # Options of the resumed run, never of the run that wrote the checkpoint.
-_OWN = ("ckpt_path", "init_from", "study", "fresh", "output", "cache", "processes", "logger",
+# (`init_from` stays that of the checkpoint: an evaluation looks there for pairs of its weights.)
+_OWN = ("ckpt_path", "study", "fresh", "output", "cache", "processes", "logger",
         "allowed_packages", "show_config")  # fmt: skip
 # These sections may change: `RestoredState` applies them over restored state. The weights depend
 # on all others, which must match; otherwise use `init_from`.
