@@ -853,6 +853,16 @@ def test_pairs_of_data_that_have_changed_are_in_the_tokens_of_the_run(
         ]
 
 
+def test_other_tokens_than_those_of_the_training_are_noted(make: Make, tmp_path: Path) -> None:
+    path = make("seed=1")
+    assert not runs_of(path)[0].has_other_tokens
+    content = checkpoints.load_checkpoint(path)
+    content["en2py"]["src_vocab"]["tokens"][-1] = "of another version"
+    AtomicCheckpointIO().save_checkpoint(content, tmp_path / "best.ckpt")
+    (run,) = runs_of(tmp_path / "best.ckpt")
+    assert any("a tokenizer writes other tokens" in note for note in run.notes())
+
+
 def test_the_first_run_of_a_study_is_that_of_its_summary(make: Make) -> None:
     files = [make(f"model.d_ff={size}", study="ordered") for size in (16, 32, 64)]
     runs = [file.parents[1] for file in files]

@@ -38,6 +38,10 @@ OTHER_SPLIT = (
     "the data or their preparation differ from its training (another split hash), so held-out "
     "pairs may have been trained on"
 )
+_OTHER_TOKENS = (
+    "a tokenizer writes other tokens of the same pairs than in its training, as another version of "
+    "it may, and the model does not know all of them"
+)
 _SOURCE = Path(__file__).parents[1]
 Programs = list[list[str]]  # per pair, best first
 
@@ -53,6 +57,7 @@ class CheckpointRun:
             of a study fit into memory.
         config: The stored config with the changes of the evaluation.
         prepared: The data as they are prepared today, in the tokens of the run.
+        has_other_tokens: Whether tokens of the training pairs are not in its vocabularies today.
     """
 
     path: Path
@@ -60,6 +65,7 @@ class CheckpointRun:
     checkpoint: dict[str, Any]
     config: dict[str, Any]
     prepared: Prepared
+    has_other_tokens: bool = False
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -141,6 +147,8 @@ class CheckpointRun:
         found = []
         if self.has_other_split:
             found.append(OTHER_SPLIT)
+        elif self.has_other_tokens:
+            found.append(_OTHER_TOKENS)
         if self.folder is not None and not (self.folder / "result.json").exists():
             found.append(f"{self.name} is not finished: its checkpoint has a part of its training")
         known = run_folder.validation_limit(self.config["trainer"])
@@ -230,7 +238,12 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
         if key not in known:
             known[key] = run_data.prepare_data(config)
         prepared = run_data.in_tokens_of(metadata, known[key])
-        runs.append(CheckpointRun(path, file_digest(path), checkpoint, config, prepared))
+        has_other_tokens = any(
+            {*vocab.tokens} - {*metadata[f"{side}_vocab"]["tokens"]}
+            for side, vocab in (("src", known[key].src_vocab), ("tgt", known[key].tgt_vocab))
+        )
+        sha256 = file_digest(path)
+        runs.append(CheckpointRun(path, sha256, checkpoint, config, prepared, has_other_tokens))
     return runs
 
 
