@@ -1129,6 +1129,15 @@ def test_a_study_stands_for_the_best_checkpoints_of_its_finished_runs(
     assert message.startswith(f"2 of 3 runs of {folder / 't'} are left out: ")
     assert "1 interrupted" in message and "1 without a checkpoint" in message
     assert find_checkpoints(str(runs[0].parents[1])) == [runs[0]]
+    alone = runs[3].parents[1]
+    with pytest.raises(UserError, match=r"without best.ckpt \(finished\): train it again with "):
+        find_checkpoints(str(alone))
+    (alone / "result.json").unlink()
+    with pytest.raises(UserError, match=r"\(interrupted\): the same command finishes it$"):
+        find_checkpoints(str(alone))
+    (alone / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(UserError, match=f"; to take it as it is, name {alone}/checkpoints/last"):
+        find_checkpoints(str(alone))
     with pytest.raises(UserError, match="neither the folder of a run nor that of a study"):
         find_checkpoints(str(folder / "cache"))
     with pytest.raises(UserError, match=f"name one of the studies in it, such as {folder}/"):

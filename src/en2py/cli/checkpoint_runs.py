@@ -275,6 +275,8 @@ def find_checkpoint(text: str, purpose: str) -> Path:
 def _in_folder(folder: Path) -> list[Path]:
     if (best := best_of(folder)) != folder:
         return [best]
+    if (folder / "config.yaml").is_file():
+        raise _no_best_checkpoint(folder)
     if not (files := checkpoints_of_study(folder)):
         reason = "there is no checkpoint beside a result.json"
         if unfinished := sorted(folder.glob("*/checkpoints/*.ckpt")):
@@ -295,6 +297,16 @@ def _in_folder(folder: Path) -> list[Path]:
             + ", ".join(f"{n} {word}" for word, n in counts.items())
         )
     return files
+
+
+def _no_best_checkpoint(run: Path) -> UserError:
+    status, last = run_folder.read_state(run).status, run / "checkpoints" / "last.ckpt"
+    remedy = "the same command finishes it"
+    if status == run_folder.FINISHED:
+        remedy = "train it again with fresh=true"
+    elif last.is_file():
+        remedy += f"; to take it as it is, name {last}"
+    return UserError(f"{run} is the folder of a run without best.ckpt ({status}): {remedy}")
 
 
 def checkpoints_of_study(folder: Path) -> list[Path]:

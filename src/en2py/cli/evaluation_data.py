@@ -156,14 +156,16 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
                     "more data, or a larger share for this split (split.ratios)"
                 )
     if not pairs:
-        names = ", ".join(dict.fromkeys(run.config["data"]["name"] for run in runs))
+        sources = list(dict.fromkeys(run.config["data"]["name"] for run in runs))
+        names = ", ".join(sources)
+        several = len(sources) > 1
+        pattern = f", such as ckpt_path='outputs/STUDY/{sources[0]}-*'" if several else ""
         raise UserError(
             f"each {cfg.part} pair of {config['data']['name']} is a near-duplicate of a training "
             f"pair of these checkpoints (their data: {names}): evaluate them on other data"
             if overlaps
             else f"these checkpoints have no {cfg.part} pair in common (their data: {names}): "
-            "compare runs on the same data with the same split; those of a study are named by a "
-            f"pattern, ckpt_path='outputs/STUDY/{runs[0].config['data']['name']}-*'"
+            f"compare runs on the same data with the same split{pattern}"
         )
     clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
     facts = {
