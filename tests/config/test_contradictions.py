@@ -23,6 +23,12 @@ def test_callback_switched_off_must_exist() -> None:
     assert "no such callback; did you mean 'early_stopping'?" in message
 
 
+def test_schedule_that_takes_no_number_of_steps_is_refused() -> None:
+    path = "torch.optim.lr_scheduler.StepLR"
+    message = refused(composed("train"), scheduler={"_target_": path, "step_size": 2})
+    assert f"scheduler._target_={path}: it has no argument total_steps" in message
+
+
 def test_averages_that_no_checkpoint_has_are_refused() -> None:
     cfg, path = composed("train"), "pytorch_lightning.callbacks.StochasticWeightAveraging"
     OmegaConf.update(cfg, "callbacks.swa", {"_target_": path, "swa_lrs": 0.1}, force_add=True)

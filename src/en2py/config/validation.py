@@ -32,6 +32,8 @@ _OF_RUN = (
     *("scheduler.total_steps", "embeddings.vectors.seed", "decoding.tokenizer", "split.signatures"),
     *(f"model.{name}" for name in ("n_src", "n_tgt", "pad_id", "sep_id", "src_width", "tgt_width")),
 )
+# Of these, those that it always sets.
+_ALWAYS = {"scheduler": "total_steps", "embeddings.vectors": "seed", "decoding": "tokenizer"}
 # Keys of options that every run reads, besides the arguments of a `_target_`.
 _NEEDED = (
     *("data.name", "data.source", "cleaning.use", "cleaning.steps", "cleaning.seconds_per_pair"),
@@ -231,6 +233,11 @@ def check_arguments(
     """
     check_allowed(section, at)
     known, any_keyword = argument_types(definition(section["_target_"]))
+    if (given := _ALWAYS.get(at)) and given not in known and not any_keyword:
+        raise UserError(
+            f"{at}._target_={section['_target_']}: it has no argument {given}, which the run sets; "
+            "choose another, or call it from a function of your own (docs/own_parts.md)"
+        )
     known = {name: kind for name, kind in known.items() if f"{at}.{name}" not in _OF_RUN}
     for name in required_keywords(definition(section["_target_"])) - {*section}:
         if not is_evaluation and f"{at}.{name}" not in _OF_RUN:
