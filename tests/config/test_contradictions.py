@@ -29,10 +29,20 @@ def test_schedule_that_takes_no_number_of_steps_is_refused() -> None:
     assert f"scheduler._target_={path}: it has no argument total_steps" in message
 
 
-def test_averages_that_no_checkpoint_has_are_refused() -> None:
-    cfg, path = composed("train"), "pytorch_lightning.callbacks.StochasticWeightAveraging"
-    OmegaConf.update(cfg, "callbacks.swa", {"_target_": path, "swa_lrs": 0.1}, force_add=True)
-    assert "no score would be theirs; callbacks=ema averages weights" in refused(cfg)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("StochasticWeightAveraging", "no score would be theirs; callbacks=ema averages weights"),
+        ("GradientAccumulationScheduler", "use trainer.accumulate_grad_batches=N"),
+        ("LearningRateFinder", "hydra/sweeper=search looks for one"),
+        ("BatchSizeFinder", "use batch.max_tokens=N"),
+    ],
+)
+def test_callback_that_could_not_act_is_refused(name: str, message: str) -> None:
+    section = {"_target_": f"pytorch_lightning.callbacks.{name}"}
+    cfg = composed("train")
+    OmegaConf.update(cfg, "callbacks.own", section, force_add=True)
+    assert message in refused(cfg)
 
 
 def test_ckpt_path_and_init_from_exclude_each_other() -> None:

@@ -41,6 +41,15 @@ _TASKS = {
         "|model.max_(src|tgt)_len|experiment|part|folder|output|behaviour|code_bleu|sandbox|logger",
     ),
 }
+# Callbacks of Lightning that could not act.
+_NO_CALLBACKS = {
+    "BatchSizeFinder": "batches are cut by tokens; use batch.max_tokens=N",
+    "GradientAccumulationScheduler": "the schedule of the learning rate needs equal epochs; use "
+    "trainer.accumulate_grad_batches=N",
+    "LearningRateFinder": "a run has the rate of its config; -m hydra/sweeper=search looks for one",
+    "StochasticWeightAveraging": "Lightning sets these averages after the last checkpoint, so no "
+    "score would be theirs; callbacks=ema averages weights",
+}
 # Arguments of Lightning's loggers that the run sets.
 _OF_THE_RUN = {
     "tensorboard": ("save_dir", "name", "version"),
@@ -75,11 +84,8 @@ def check_parts(config: Config) -> Iterator[str]:
                 f"callbacks.{name}={typed(callback)}: expected null, which switches it off, or a "
                 "section with a _target_, as in conf/callbacks/"
             )
-        if class_of(callback) == "StochasticWeightAveraging":
-            yield (
-                f"callbacks.{name}: Lightning sets these averages after the last checkpoint, so no "
-                "score would be theirs; callbacks=ema averages weights"
-            )
+        if reason := _NO_CALLBACKS.get(class_of(callback)):
+            yield f"callbacks.{name}: {reason}"
 
 
 @functools.cache
