@@ -28,7 +28,7 @@ KEYWORDS = frozenset(
     " type while with yield".split()
 )
 NO_MATCH = 0.1  # matches of an order without any: Chen and Cherry (2014), method 1
-ABSENT = "code_bleu=true needs tree-sitter: pip install 'en2py[codebleu]'"
+ABSENT = "code_bleu=true needs tree-sitter: pip install -e '.[codebleu]'"
 
 
 def available() -> str:
