@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from joblib import Parallel, delayed, parallel_config
+from omegaconf import OmegaConf
 
 from en2py.config.composition import share_of
 from en2py.errors import UserError
@@ -32,6 +33,20 @@ def test_setting_of_the_launcher_that_cannot_act_is_refused(
 
 def test_settings_of_a_cluster_are_accepted() -> None:
     check_launcher({**SECTION, "backend": "ray", "address": "auto", "cores": 4, "gpus": 0.5})
+
+
+@pytest.mark.parametrize(("backend", "package"), [("dask", "distributed"), ("ray", "ray")])
+def test_backend_that_is_not_installed_is_refused_with_its_extra(
+    backend: Any, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = f'{package} is not installed; pip install -e ".\\[{backend}\\]" installs it'
+    with pytest.raises(UserError, match=message):
+        JoblibLauncher(n_jobs=2, backend=backend).setup(
+            hydra_context=None,  # type: ignore[arg-type]
+            task_function=None,  # type: ignore[arg-type]
+            config=OmegaConf.create({"hydra": {"launcher": {**SECTION, "backend": backend}}}),
+        )
 
 
 def test_cores_of_a_run_may_be_set() -> None:

@@ -4,6 +4,7 @@ joblib distributes the runs, by processes of its own (`loky`) or by its backends
 """
 
 import contextlib
+import importlib.util
 import logging
 import os
 import signal
@@ -58,6 +59,7 @@ class JoblibLauncher(Launcher):
         """Keep what a run needs; called by Hydra."""
         self.hydra_context, self.config, self.task = hydra_context, config, task_function
         check_launcher(config.hydra.launcher)
+        _check_installed(self.backend)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -164,6 +166,16 @@ def remove_plugin_schema() -> None:
     """Remove the schema of hydra-joblib-launcher: its launcher has our name, not our settings."""
     launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     launchers.pop("joblib.yaml", None)
+
+
+def _check_installed(backend: Backend) -> None:
+    """Refuse a cluster whose package is missing."""
+    package = {"dask": "distributed", "ray": "ray"}.get(backend)
+    if package and importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"hydra.launcher.backend={backend}: {package} is not installed; "
+            f'pip install -e ".[{backend}]" installs it'
+        )
 
 
 def _check_reachable(backend: str, address: str | None) -> None:
