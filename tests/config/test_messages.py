@@ -48,6 +48,15 @@ MISTAKES = [
     ("tokenizer/sr=bpe", "tokenizer/sr: no such key; did you mean tokenizer/src?"),
     ("tokenizer=bpe", "no such option; did you mean tokenizer/src=bpe or tokenizer/tgt=bpe?"),
     ("lr=1e-3", "lr: no such key; did you mean optimizer.lr?"),
+    ("epochs=3", "epochs: no such key; did you mean trainer.max_epochs?"),
+    (
+        "model.layers=3",
+        "model.layers: no such key; did you mean model.n_encoder_layers or model.n_decoder_layers?",
+    ),
+    (
+        "data=my/pairs.csv",
+        "data=my/pairs.csv: no such option; a file is read by data=file data.path=my/pairs.csv",
+    ),
     ("max_epochs=3", "did you mean trainer.max_epochs?"),
     ("model.heads=4", "did you mean model.n_heads?"),
     ("batch.max_token=1", "did you mean batch.max_tokens?"),

@@ -166,6 +166,8 @@ def _wrong_option(
     inner = [f"{other}={value}" for other in below if value in names.groups[other]]
     if unknown and inner:
         return f"{group}={value}: no such option; did you mean {' or '.join(inner)}?"
+    if group == "data" and unknown and re.search(r"[./]", value):
+        return f"{group}={value}: no such option; a file is read by data=file data.path={value}"
     if value and unknown:
         return _unknown_option(group, unknown[0], options)
     if word[0] == "+" and group in names.choices:
@@ -253,6 +255,7 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
     def score(key: str) -> float:
         other, _, last = key.rpartition(".")
         similar = difflib.SequenceMatcher(None, name, last).ratio()
+        similar += 0.1 * last.endswith(f"_{name}")  # max_epochs
         return max(similar, _is_abbreviation(name, last)) + 0.2 * (other == section)
 
     found, siblings = section, list[str]()
