@@ -163,7 +163,7 @@ def ordered(default: DictConfig) -> list[tuple[str, bool]]:
 
 def test_mixtures_start_from_the_same_file_as_the_students_data() -> None:
     alone = OmegaConf.load(ROOT / "conf" / "data" / "english_python.yaml").source
-    mixed = OmegaConf.load(HERE / "data" / "english_python_and.yaml").source.sources.english_python
+    mixed = OmegaConf.load(HERE / "data" / "_english_python_and.yaml").source.sources.english_python
     assert mixed == alone
 
 

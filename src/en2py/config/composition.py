@@ -136,9 +136,12 @@ def groups_of() -> list[str]:
 
 
 def options_of(group: str, own: Sequence[Path] = ()) -> list[str]:
-    """List the options of a group, such as `tokenizer/src`; `own` are folders of the user."""
-    folders = (CONF, PRESETS, *own)
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    """List the options of a group, such as `tokenizer/src`; `own` are folders of the user.
+
+    A file whose name starts with `_` is only a part of others.
+    """
+    files = (path for folder in (CONF, PRESETS, *own) for path in (folder / group).glob("*.yaml"))
+    return sorted({path.stem for path in files if path.stem[0] != "_"})
 
 
 def keys_of_option(group: str, option: str, own: Sequence[Path] = ()) -> list[str]:
