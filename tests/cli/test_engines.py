@@ -18,11 +18,13 @@ OF_TORCH = f"{__name__}.greedy"
 OF_ENGINES = f"{__name__}.shortest"
 
 
-def greedy(model: Model, src: torch.Tensor, vocab: Any, *, max_len: int) -> list[list[Hypothesis]]:
+def greedy(
+    model: Model, src: torch.Tensor, vocab: Any, *, max_len: int, tokenizer: Any
+) -> list[list[Hypothesis]]:
     return []
 
 
-def shortest(model: Model | Engine, src: Any, vocab: Any, *, max_len: int) -> Any:
+def shortest(model: Model | Engine, src: Any, vocab: Any, *, max_len: int, tokenizer: Any) -> Any:
     return []
 
 

@@ -178,7 +178,7 @@ def test_code_bleu_without_its_package_is_refused(
         f"data.path={folder / 'pairs.jsonl'}",
     ]
     assert score(*words, "code_bleu=true") == 2
-    assert "pip install 'en2py[codebleu]'" in capsys.readouterr().err
+    assert "pip install -e '.[codebleu]'" in capsys.readouterr().err
 
 
 def test_an_evaluation_with_another_search_keeps_the_results_of_the_first(

@@ -343,7 +343,7 @@ def test_code_bleu_accepts_any_text(output):
 def test_without_its_package_code_bleu_is_not_available(monkeypatch):
     monkeypatch.setitem(sys.modules, "tree_sitter_python", None)
     code_bleu._parser.cache_clear()
-    assert "en2py[codebleu]" in code_bleu.available()
+    assert "'.[codebleu]'" in code_bleu.available()
 
 
 # -- rows and buckets -------------------------------------------------------------------------
