@@ -432,6 +432,18 @@ def test_sweep_with_a_bug_exits_with_1(started: Callable[..., int]) -> None:
     assert started(entry_point, "-m", "seed=1,2") == 1
 
 
+@pytest.mark.parametrize(
+    "typed", ["loss=plain,smothed", "loss=smothed,plain", "loss=choice(plain,smothed)"]
+)
+def test_sweep_over_an_unknown_option_is_refused_before_its_first_run(
+    started: Callable[..., int], tmp_path: Path, capsys: Any, typed: str
+) -> None:
+    seen: list[DictConfig] = []
+    assert started(seen.append, "-m", typed, "seed=1,2") == 2
+    assert seen == [] and list(tmp_path.iterdir()) == []
+    assert "loss=smothed: no such option; did you mean 'smoothed'?" in capsys.readouterr().err
+
+
 def test_refused_sweep_keeps_the_last_record(started: Callable[..., int], tmp_path: Path) -> None:
     record = tmp_path / "adhoc" / "multirun.yaml"
     record.parent.mkdir()

@@ -8,7 +8,7 @@ from omegaconf.errors import InterpolationKeyError
 
 from en2py.cli.overrides import separate
 from en2py.config.composition import CONF, compose_config
-from en2py.config.messages import user_message
+from en2py.config.messages import check_options_of_sweep, user_message
 from en2py.config.overrides import quoted
 from en2py.errors import UserError
 
@@ -30,6 +30,13 @@ def message_of(*words: str) -> str:
         assert reason is not None and "\n" not in reason.strip()
         return reason
     raise AssertionError("composed")
+
+
+@pytest.mark.parametrize(
+    "word", ["tokenizer=null,pieces", "loss=plain", "seed=1,2", "+data@data.target=tasks", "~loss"]
+)
+def test_value_of_a_sweep_that_groups_have_is_accepted(word: str) -> None:
+    check_options_of_sweep([word])
 
 
 MISTAKES = [

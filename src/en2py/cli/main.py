@@ -37,7 +37,7 @@ from omegaconf import DictConfig
 
 from en2py.cli.overrides import CommandLine, parse
 from en2py.config.composition import CONF, compose_config, job_of
-from en2py.config.messages import exit_code, user_message
+from en2py.config.messages import check_options_of_sweep, exit_code, user_message
 from en2py.config.overrides import task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
 from en2py.errors import Fault, UserError, chain
@@ -157,6 +157,7 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
     Returns:
         The folder of the sweep.
     """
+    check_options_of_sweep(overrides)
     composed = compose_config(config_name, overrides)
     for part in ("launcher", "sweeper"):
         choice = str(composed.hydra.runtime.choices[f"hydra/{part}"])

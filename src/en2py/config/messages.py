@@ -202,6 +202,24 @@ def _options_in(value: str) -> list[str]:
     return [option.strip() for option in (inner[1] if inner else value).split(",")]
 
 
+def check_options_of_sweep(overrides: Sequence[str]) -> None:
+    """Refuse a value of a sweep over a group that is none of its options.
+
+    Hydra would compose the runs with the other values first.
+
+    Raises:
+        UserError: With the nearest option.
+    """
+    own = own_folders(overrides)
+    for word in overrides:
+        key, _, value = word.lstrip("+").partition("=")
+        if value and "${" not in value and (group := key.partition("@")[0]) in groups_of():
+            options = options_of(group, own)
+            for option in _options_in(value):
+                if option not in (*options, "null"):
+                    raise UserError(_unknown_option(group, option, options))
+
+
 def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:
     if (name := _RENAMED_OPTIONS.get((group, option))) is not None:
         return f"{group}={option}: this option is named {group}={name} now"
