@@ -51,7 +51,7 @@ def test_pairs_in_a_group_with_a_target_pair_are_dropped_and_counted(pairs: list
 def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
     codes = [f"def add(x):\n    return x + {i}" for i in range(20)]
     pairs = [Pair(f"a/{i}", f"add {i} to a number", code, "a") for i, code in enumerate(codes)]
-    with pytest.raises(UserError, match=r"in 1 groups of near-duplicates.*largest has 20 pairs"):
+    with pytest.raises(UserError, match=r"in 1 group of near-duplicates.*largest has 20 pairs"):
         prepare(
             read=lambda report: pairs,
             split=partial(group_split, ratios=[0.8, 0.1, 0.1], seed=1),

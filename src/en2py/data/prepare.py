@@ -404,8 +404,9 @@ def _about_groups(report: DataReport) -> str:
     if (groups := report.facts.get("groups")) is None:
         return ""
     return (
-        f", in {groups['n']:,} groups of near-duplicates; a group is in one split, and the largest "
-        f"has {groups['largest']:,} pairs (split=random ignores groups, so duplicates leak)"
+        f", in {counted(groups['n'], 'group')} of near-duplicates; a group is in one split, and "
+        f"the largest has {counted(groups['largest'], 'pair')} (split=random ignores groups, so "
+        "duplicates leak)"
     )
 
 
