@@ -64,7 +64,7 @@ def _encode(value: Any, budget: Iterator[int], depth: int) -> Value:
     if depth > MAX_DEPTH:
         raise RecursionError
     kind = type(value)
-    if value is None or kind is bool or kind is str:
+    if value is None or kind is bool:
         return value
     if issubclass(kind, str):
         return str.__str__(value)
@@ -73,13 +73,13 @@ def _encode(value: Any, budget: Iterator[int], depth: int) -> Value:
         return number if -_EXACT_INT < number < _EXACT_INT else ["int", hex(number)]
     if issubclass(kind, float):
         return ["float", repr(float.__float__(value))]
-    if isinstance(value, complex) and kind is complex:
+    if kind is complex:
         return ["complex", [repr(value.real), repr(value.imag)]]
-    if isinstance(value, bytes | bytearray) and (kind is bytes or kind is bytearray):
+    if kind is bytes or kind is bytearray:
         return ["bytes", value.hex()]
-    if isinstance(value, decimal.Decimal) and kind is decimal.Decimal:
+    if kind is decimal.Decimal:
         return _exact(budget, "Decimal", str(value))
-    if isinstance(value, fractions.Fraction) and kind is fractions.Fraction:
+    if kind is fractions.Fraction:
         return _exact(budget, "Fraction", f"{value.numerator:x}/{value.denominator:x}")
 
     def inner(item: object) -> Value:
