@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,18 @@ def last(folder: Path) -> Path:
 def result(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return content
+
+
+@pytest.fixture
+def refusal(go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Start a run that is refused and writes nothing; return what it prints on stderr."""
+
+    def start(*words: str) -> str:
+        assert go(*words, out="refused") == 2
+        assert not (tmp_path / "refused").exists()
+        return capsys.readouterr().err
+
+    return start
 
 
 @pytest.mark.slow
@@ -114,18 +127,10 @@ def test_value_of_a_callback_that_the_run_does_not_have_is_refused(
     ],
 )
 def test_setting_that_cannot_act_is_refused(
-    whole: tuple[Go, Path],
-    go: Go,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    word: str,
-    message: str,
+    whole: tuple[Go, Path], refusal: Callable[..., str], word: str, message: str
 ) -> None:
-    words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", word]
-    assert go(*words, out="refused") == 2
-    error = capsys.readouterr().err
+    error = refusal(f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", word)
     assert message in error and ("init_from=" in error or "trainer.max_" in error)
-    assert not (tmp_path / "refused").exists()
 
 
 SPACY = {"tgt": {"_target_": "en2py.data.tokenizers.SpacyPythonTokenizer"}}
@@ -146,28 +151,24 @@ SPACY = {"tgt": {"_target_": "en2py.data.tokenizers.SpacyPythonTokenizer"}}
 )
 def test_setting_that_contradicts_those_of_the_checkpoint_is_refused(
     whole: tuple[Go, Path],
-    go: Go,
+    refusal: Callable[..., str],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     section: str,
     stored: dict[str, Any],
     word: str,
     message: str,
 ) -> None:
     path = with_config(last(whole[1]), tmp_path, section, stored)
-    assert go(f"ckpt_path={path}", "trainer.max_epochs=4", word, out="refused") == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "refused").exists()
+    assert message in refusal(f"ckpt_path={path}", "trainer.max_epochs=4", word)
 
 
 @pytest.mark.slow
 def test_rate_without_effect_is_refused_in_a_resumed_run(
-    whole: tuple[Go, Path], go: Go, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Go, Path], refusal: Callable[..., str]
 ) -> None:
     words = [f"ckpt_path={last(whole[1])}", "trainer.max_epochs=4", "optimizer.lr=0.1"]
-    assert go(*words, "scheduler=noam", out="refused") == 2
-    assert "optimizer.lr=0.1: scheduler=noam sets the rate itself" in capsys.readouterr().err
-    assert not (tmp_path / "refused").exists()
+    message = "optimizer.lr=0.1: scheduler=noam sets the rate itself"
+    assert message in refusal(*words, "scheduler=noam")
 
 
 @pytest.mark.slow
