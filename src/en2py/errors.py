@@ -1,6 +1,7 @@
 """Errors that are reported in one sentence, and suggestions for mistyped values."""
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Iterator
 
 
@@ -39,6 +40,18 @@ def nearest(value: str, options: Iterable[str]) -> str:
     known = {option.lower(): option for option in sorted(options)}
     similar = difflib.get_close_matches(value.lower(), known, n=1)
     return f"; did you mean '{known[similar[0]]}'?" if similar else ""
+
+
+def check_installed(setting: str, module: str, extra: str) -> None:
+    """Refuse a setting whose optional package is missing.
+
+    Raises:
+        UserError: With the extra that installs it.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise UserError(
+            f'{setting}: {module} is not installed; pip install -e ".[{extra}]" installs it'
+        )
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

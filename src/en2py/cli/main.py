@@ -15,7 +15,6 @@ one was refused.
 import contextlib
 import functools
 import gc
-import importlib.util
 import logging
 import math
 import os
@@ -40,7 +39,7 @@ from en2py.config.composition import CONF, compose_config, job_of
 from en2py.config.messages import check_options_of_sweep, exit_code, user_message
 from en2py.config.overrides import task_overrides, unquoted
 from en2py.console import as_installed, configure_logging, print_error, set_job
-from en2py.errors import Fault, UserError, chain
+from en2py.errors import Fault, UserError, chain, check_installed
 from en2py.sweeps import plan, status
 from en2py.training import run_folder, signals
 from en2py.training.run import Run
@@ -163,11 +162,7 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
         choice = str(composed.hydra.runtime.choices[f"hydra/{part}"])
         package = ".".join(str(composed.hydra[part]._target_).split(".")[:2])
         for module in (package, *_NEEDED.get(choice, ())):
-            if importlib.util.find_spec(module) is None:
-                raise UserError(
-                    f"hydra/{part}={choice}: {module} is not installed; "
-                    'pip install -e ".[sweeps]" installs it'
-                )
+            check_installed(f"hydra/{part}={choice}", module, "sweeps")
             version = metadata.version(module) if module == "optuna" else ""
             if version and int(version.split(".")[0]) < 5:
                 raise UserError(

@@ -4,7 +4,6 @@ joblib distributes the runs, by processes of its own (`loky`) or by its backends
 """
 
 import contextlib
-import importlib.util
 import logging
 import os
 import signal
@@ -24,9 +23,10 @@ from omegaconf import DictConfig, open_dict
 from pydantic import PositiveFloat, PositiveInt
 
 from en2py.config.argument_types import check_settings
-from en2py.errors import UserError, one_line
+from en2py.errors import UserError, check_installed, one_line
 
 Backend = Literal["loky", "ray", "dask"]
+_PACKAGES = {"ray": "ray", "dask": "distributed"}
 _ENVIRONMENT = "EN2PY_"  # variables that the runs need on other machines too
 
 
@@ -59,7 +59,8 @@ class JoblibLauncher(Launcher):
         """Keep what a run needs; called by Hydra."""
         self.hydra_context, self.config, self.task = hydra_context, config, task_function
         check_launcher(config.hydra.launcher)
-        _check_installed(self.backend)
+        if package := _PACKAGES.get(self.backend):
+            check_installed(f"hydra.launcher.backend={self.backend}", package, self.backend)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -166,16 +167,6 @@ def remove_plugin_schema() -> None:
     """Remove the schema of hydra-joblib-launcher: its launcher has our name, not our settings."""
     launchers = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     launchers.pop("joblib.yaml", None)
-
-
-def _check_installed(backend: Backend) -> None:
-    """Refuse a cluster whose package is missing."""
-    package = {"dask": "distributed", "ray": "ray"}.get(backend)
-    if package and importlib.util.find_spec(package) is None:
-        raise UserError(
-            f"hydra.launcher.backend={backend}: {package} is not installed; "
-            f'pip install -e ".[{backend}]" installs it'
-        )
 
 
 def _check_reachable(backend: str, address: str | None) -> None:
