@@ -444,6 +444,13 @@ def test_sweep_over_an_unknown_option_is_refused_before_its_first_run(
     assert "loss=smothed: no such option; did you mean 'smoothed'?" in capsys.readouterr().err
 
 
+def test_sweep_over_a_group_and_null_is_refused_in_one_sentence(
+    started: Callable[..., int], capsys: Any
+) -> None:
+    assert started(raising(UserError("no")), "-m", "tokenizer=null,pieces") == 2
+    assert "tokenizer=null: no such option; choose from: pieces" in capsys.readouterr().err
+
+
 def test_refused_sweep_keeps_the_last_record(started: Callable[..., int], tmp_path: Path) -> None:
     record = tmp_path / "adhoc" / "multirun.yaml"
     record.parent.mkdir()

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import errno
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,8 +123,7 @@ def _mistyped(config_name: str, overrides: Sequence[str]) -> str | None:
 
 def _names(config_name: str, overrides: Sequence[str]) -> _Names:
     """Return what these words may name: the keys are those of the options that they choose."""
-    folders = own_folders(overrides)
-    groups = {group: options_of(group, folders) for group in groups_of()}
+    groups = _groups(overrides)
     sweep_groups = _OF_SWEEPS
     chosen = [w for w in overrides if w.partition("=")[0] in ("hydra.searchpath", *sweep_groups)]
     for group, _, value in (word.lstrip("+~").partition("=") for word in overrides):
@@ -161,15 +160,12 @@ def _wrong_option(
     word: str, group: str, value: str, below: Sequence[str], names: _Names
 ) -> str | None:
     """Return what is wrong with the chosen option of a group that exists."""
-    options = names.groups[group]
-    unknown = [option for option in _options_in(value) if option not in options]
+    unknown = _unknown_options(group, value, names.groups)
     inner = [f"{other}={value}" for other in below if value in names.groups[other]]
     if unknown and inner:
         return f"{group}={value}: no such option; did you mean {' or '.join(inner)}?"
-    if group == "data" and unknown and re.search(r"[./]", value):
-        return f"{group}={value}: no such option; a file is read by data=file data.path={value}"
     if value and unknown:
-        return _unknown_option(group, unknown[0], options)
+        return _unknown_option(group, unknown[0], names.groups[group])
     if word[0] == "+" and group in names.choices:
         return f"{word}: there is a {group} already; replace it without a plus, {group}={value}"
     if group not in names.choices and group != "experiment":
@@ -210,17 +206,28 @@ def check_options_of_sweep(overrides: Sequence[str]) -> None:
     Raises:
         UserError: With the nearest option.
     """
-    own = own_folders(overrides)
+    groups = _groups(overrides)
     for word in overrides:
         key, _, value = word.lstrip("+").partition("=")
-        if value and "${" not in value and (group := key.partition("@")[0]) in groups_of():
-            options = options_of(group, own)
-            for option in _options_in(value):
-                if option not in (*options, "null"):
-                    raise UserError(_unknown_option(group, option, options))
+        group = key.partition("@")[0]
+        if group in groups and value and (unknown := _unknown_options(group, value, groups)):
+            raise UserError(_unknown_option(group, unknown[0], groups[group]))
+
+
+def _groups(overrides: Sequence[str]) -> dict[str, list[str]]:
+    """Return the options of each group, those in folders of the user too."""
+    folders = own_folders(overrides)
+    return {group: options_of(group, folders) for group in groups_of()}
+
+
+def _unknown_options(group: str, value: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return those of a group's values that are none of its options."""
+    return [o for o in _options_in(value) if o not in groups[group] and "${" not in o]
 
 
 def _unknown_option(group: str, option: str, options: Iterable[str]) -> str:
+    if group == "data" and re.search(r"[./]", option):
+        return f"{group}={option}: no such option; a file is read by data=file data.path={option}"
     if (name := _RENAMED_OPTIONS.get((group, option))) is not None:
         return f"{group}={option}: this option is named {group}={name} now"
     return f"{group}={option}: no such option{did_you_mean(option, options)}"
