@@ -36,6 +36,7 @@ PROGRAMS = [
     "def f(x, y):\n    def g(a):\n        nonlocal x, y\n        x = (*y, (*a,))",
     "match x:\n    case -1 | 1:\n        y\n    case [0, 1] | (0 | 1):\n        y",
     "match {x: y, **x}:\n    case {1: y, **x}:\n        y",
+    "match x:\n    case 0 + 1j | -1 - 1j:\n        y",
     "try:\n    x\nexcept* A:\n    y\nexcept* B as e:\n    y",
 ]
 PYTHON = PythonTokenizer()
@@ -123,7 +124,7 @@ def refused(kind: str, code: str) -> list[str]:
     """Return the tokens of a program up to the first one that is refused."""
     vocab, tokenizer = KINDS[kind]
     grammar = Grammar(vocab, tokenizer)
-    state, tokens = State(), tokenizer.tokenize(code)
+    state, tokens = grammar.start, tokenizer.tokenize(code)
     for place, token_id in enumerate(vocab.encode(tokens)):
         state = grammar.extend(state, token_id, 1000)
         if state is None:
@@ -158,7 +159,7 @@ def test_tokens_of_a_program_are_allowed(kind, code):
 )
 def test_last_token_is_refused(tokens):
     grammar = Grammar(WORDS, PYTHON)
-    state = State()
+    state = grammar.start
     *before, last = tokens.split()
     for token in before:
         state = grammar.extend(state, *WORDS.encode([token]), 1000)
@@ -205,10 +206,57 @@ def test_end_of_a_line_closes_what_is_open(search):
 
 def test_end_is_refused_inside_a_statement():
     grammar = Grammar(WORDS, PYTHON)
-    state = State()
-    assert grammar.extend(state, WORDS.eos_id, 0) is state  # the empty program compiles
-    state = grammar.extend(state, *WORDS.encode(["if"]), 1000)
+    state = grammar.extend(grammar.start, *WORDS.encode(["if"]), 1000)
     assert grammar.extend(state, WORDS.eos_id, 1000) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_program_has_a_statement(kind):
+    vocab, tokenizer = KINDS[kind]
+    grammar = Grammar(vocab, tokenizer)
+    assert grammar.extend(grammar.start, vocab.eos_id, 0) is None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# x", "# x\n# y\n"])
+def test_text_without_a_statement_is_no_program(text):
+    assert not compiles(text)
+
+
+def test_comment_alone_is_no_program():
+    grammar = Grammar(IN_PIECES, PIECES)
+    state = grammar.extend(grammar.start, IN_PIECES.tokens.index("#"), 1000)
+    assert grammar.extend(state, IN_PIECES.eos_id, 1000) is None
+    while (token_id := grammar.forced(state)) != IN_PIECES.eos_id:
+        state = grammar.extend(state, token_id, len(state.closing))
+    assert state.done == "#\n"
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("max_len", [2, 9])
+def test_model_that_ends_at_once_writes_a_statement(search, max_len):
+    function, settings = SEARCHES[search]
+    for kind, (vocab, tokenizer) in KINDS.items():
+        model = decoder(vocab, 0, eos=20.0)
+        limits = {"max_len": max_len, "grammar": True, "tokenizer": tokenizer}
+        found = function(model, SOURCES, vocab, **settings, **limits)
+        assert all(
+            compiles(tokenizer.detokenize(vocab.decode(h.ids))) for own in found for h in own
+        ), kind
+
+
+def test_beam_finds_as_many_programs_where_repetitions_are_forbidden():
+    limits = {"max_len": 10, "grammar": True, "no_repeat_ngram": 2, "tokenizer": PYTHON}
+    model = decoder(WORDS, 4, -20.0)
+    found = beam(model, SOURCES, WORDS, beam_size=1, length_penalty=0.6, **limits)
+    assert list(map(len, found)) == [1, 1]
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_beam_keeps_allowed_tokens_where_many_others_are_refused(width):
+    model = Wishes("import x as y" + " <eos>" * 8)
+    settings = {"max_len": 12, "beam_size": width, "length_penalty": 0.0}
+    [found] = beam(model, SOURCES[:1], WORDS, grammar=True, tokenizer=PYTHON, **settings)
+    assert WORDS.decode(found[0].ids) == "import x as y".split()
 
 
 def test_token_whose_closing_does_not_fit_is_refused():

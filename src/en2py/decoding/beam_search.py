@@ -148,7 +148,7 @@ class _Followed:
         self, constraints: Constraints, grammar: Grammar, n_sources: int, width: int
     ) -> None:
         self._constraints, self._grammar, self._width = constraints, grammar, width
-        self._states = [[State()] * width for _ in range(n_sources)]
+        self._states = [[grammar.start] * width for _ in range(n_sources)]
         self._known: dict[tuple[int, int, int], State | None] = {}  # of continuations
         self._refused: Counter[tuple[int, int]] = Counter()  # of hypotheses
 
@@ -185,10 +185,20 @@ class _Followed:
                     row = source * self._width + w
                     self._constraints.refuse(logits[row], token, self._states[source][w], room)
                     self._refused[source, w] += 1
-                    if self._refused[source, w] == MOST_REFUSED:
+                    is_last = self._refused[source, w] == MOST_REFUSED
+                    if is_last or not logits[row].isfinite().any():
                         forced = self._grammar.forced(self._states[source][w])
-                        self._constraints.force(logits[row], forced, norms[row].item())
+                        norm, allowed = norms[row].item(), self._allowed(source, w)
+                        self._constraints.force(logits[row], forced, norm, allowed)
         return any_refused
+
+    def _allowed(self, source: int, w: int) -> list[int]:
+        """Return the tokens that may follow a hypothesis, of those that were checked."""
+        return [
+            token
+            for (*place, token), state in self._known.items()
+            if place == [source, w] and state is not None
+        ]
 
     def keep(self, parents: Tensor, tokens: Tensor) -> None:
         """Take over the states of continuations, `[B, W]`; a masked one has the state before."""

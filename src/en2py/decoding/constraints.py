@@ -1,6 +1,7 @@
 """What a search may generate: special tokens, repetitions, and Python's grammar."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
@@ -89,7 +90,7 @@ class Constraints:
             room: Tokens that may follow, EOS included.
         """
         grammar: Any = self.grammar
-        if token in grammar.ends and state.closing:
+        if token in grammar.ends and state.closing and state != grammar.start:
             closing = state.closing[0]
             logits[closing] = torch.logaddexp(logits[closing], logits[token])
         logits[token] = -math.inf
@@ -97,8 +98,14 @@ class Constraints:
         if masked is not None:
             logits[masked] = -math.inf
 
-    def force(self, logits: Tensor, token: int, norm: float) -> None:
-        """Mask all of the logits `[V]` of a hypothesis but one."""
-        logit = logits[token].item()
+    def force(self, logits: Tensor, token: int, norm: float, allowed: Sequence[int] = ()) -> None:
+        """Mask all of the logits `[V]` of a hypothesis but a token's, and those known as allowed.
+
+        The token gets a logit if all of them are masked.
+        """
+        kept = [token, *allowed]
+        values = logits[kept]
         logits.fill_(-math.inf)
-        logits[token] = logit if math.isfinite(logit) else norm + _FORCED
+        logits[kept] = values
+        if not values.isfinite().any():
+            logits[token] = norm + _FORCED

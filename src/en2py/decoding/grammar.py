@@ -4,9 +4,10 @@ A token is allowed if the program so far and the token can be continued: first t
 reads a text that ends in a line continuation, has to report incomplete input and no error (the flag
 `PyCF_ALLOW_INCOMPLETE_INPUT`, of the standard library's `codeop`); then a closing is searched, a
 few tokens after which the whole text compiles. A hypothesis keeps its closing, and a token is
-allowed only if its closing fits into the length that is left. So every output compiles.
+allowed only if its closing fits into the length that is left. So every output compiles. A program
+has a statement: an empty text, or comments alone, would compile too.
 
-Programs that need a longer closing than those tried here are not found, such as `case 0 + 1j:`.
+Programs that need a longer closing than those tried here are not found.
 """
 
 import functools
@@ -36,7 +37,7 @@ _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
 @dataclass(frozen=True)
 class State:
-    """The program so far; without arguments the empty one.
+    """The program so far; that of `Grammar.start` is empty.
 
     Attributes:
         done: Text of the lines that have ended.
@@ -72,6 +73,10 @@ class Grammar:
     Args:
         vocab: The target vocabulary.
         tokenizer: Of Python tokens, or of pieces.
+
+    Attributes:
+        start: The empty program.
+        ends: Ids of the tokens that end a line, a block or the program.
     """
 
     def __init__(self, vocab: Vocab, tokenizer: Tokenizer | None) -> None:
@@ -85,6 +90,9 @@ class Grammar:
         self._name = names[0]
         numbers = [t for t in counts if t.isdecimal() and t.isascii()]
         self._number = max(numbers, key=counts.__getitem__, default="0")
+        imaginary = [t for t in counts if re.fullmatch("[0-9]+j", t)]
+        self._imaginary = max(imaginary, key=counts.__getitem__, default=f"{self._number}j")
+        self.start = State(closing=tuple(self._ids([self._name]) or ()))
         self._insertions = list(self._filled(names))
         self.ends = {vocab.eos_id, *vocab.encode([NEWLINE, DEDENT])}
         self._separate = torch.tensor([not token.startswith(GLUE) for token in vocab.tokens])
@@ -188,9 +196,10 @@ class Grammar:
                 if not _may_follow(replace(state, line=line), full):
                     continue
                 program = _render(state.done, state.depth, line, full)
-                if parse(program) is None:
+                tree = parse(program)
+                if tree is None or not tree.body:
                     continue
-                if compiles(program):
+                if compile_error(program) is None:
                     closing = (*suffix_ids, *ids)
                     return replace(state, hint=attempt, closing=closing, n_missing=len(suffix_ids))
                 n_meaningless += 1
@@ -203,7 +212,9 @@ class Grammar:
         if state.line[:1] == ("nonlocal",):  # the name of a function is known around it
             yield from ((name,) for name in _DEFINED.findall(state.done)[:-_MOST_MEANINGLESS:-1])
         if state.line[:1] == ("case",):  # unlike a name, a number binds nothing
-            yield from ((self._number, *rest) for rest in (hint, hint[1:], (":", self._name)))
+            kinds = (self._number, *[self._imaginary] * (token in ("+", "-")))
+            rests = (hint, hint[1:], (":", self._name))
+            yield from ((number, *rest) for number in kinds for rest in rests)
         if state.line[:2] == ("match", "{"):  # unlike `match (x)` no expression by itself
             brackets = _closing_brackets("".join(t for t in state.line if t in _BRACKETS))
             for operand in ("", "x", ": x", "x : x"):
@@ -257,6 +268,8 @@ class Grammar:
         is_part = token[0].isdigit() or token in keyword.kwlist
         is_part &= len(state.line) > 1 or token not in _SURROUNDED
         plain = ["0"] if state.glued else ["", "0"] if is_part else [""]
+        if state.line[0] == "case" and token[0].isdigit():
+            plain.append("j")  # behind `+` and `-` a pattern needs it
         rest = [word[len(token) :] for word in keyword.kwlist if word.startswith(token)]
         return [*plain, *filter(None, rest)]
 
@@ -465,5 +478,6 @@ def _can_continue(text: str) -> bool:
 
 
 def compiles(text: str) -> bool:
-    """Return whether a program compiles; it is not run."""
-    return compile_error(text) is None
+    """Return whether a text is a program that compiles; it is not run. An empty one is none."""
+    tree = parse(text)
+    return tree is not None and bool(tree.body) and compile_error(text) is None

@@ -69,7 +69,7 @@ def generate(
     ids = torch.full_like(rows, vocab.bos_id)
     tokens = ids.new_full((len(rows), max_len), vocab.pad_id)
     scores = torch.zeros(len(rows), device=ids.device)
-    states = [] if constraints.grammar is None else [State()] * len(rows)
+    states = [] if constraints.grammar is None else [constraints.grammar.start] * len(rows)
     for t in range(max_len):
         logits, norms = constraints.mask(model.step(ids, cache), tokens[rows, :t])  # [R, V]
         ids = choose(logits, rows, t, 0)  # [R]
