@@ -398,6 +398,8 @@ def test_a_model_votes_alone_and_its_settings_have_their_own_weights(
     assert score(*alone, f"prompts={prompts}") == 0
     record = json.loads(capsys.readouterr().out)
     assert record["code"].strip() == program and record["candidates"][0] == record["code"]
+    assert score(*alone, f"prompts={prompts}", "sandbox.memory_mb=200") == 2
+    assert "has no weights for these settings" in capsys.readouterr().err
     monkeypatch.setattr(pool_ranking, "file_digest", lambda path: "changed")
     assert score(*alone, "prompt=add 3 to a total") == 2  # of another version of the ranking
 

@@ -12,6 +12,7 @@ from en2py.data.pairs import Pair, evenly_spaced
 from en2py.data.prepare import Prepared
 from en2py.decoding.votes import Votes
 from en2py.errors import UserError
+from en2py.evaluation.behaviour.cached import execution_digest
 from en2py.evaluation.pool_ranking import PoolRanker, PoolWeights
 from en2py.evaluation.scores import TrainingData
 from en2py.training.module import Seq2SeqModule
@@ -27,7 +28,8 @@ class Pool:
 
     Attributes:
         ranker: Ranks them.
-        key: What the weights depend on: the checkpoint, its search, its data and the code.
+        key: What the weights depend on: the checkpoint, its search, its data, the memory of the
+            sandbox and the code.
         file: The weights, beside the checkpoint.
     """
 
@@ -57,7 +59,9 @@ class Pool:
             "decoding": config["decoding"],
             "data": prepared.split_hash,
             "max_pairs": max_pairs,
-            "code": ranker.key["code"],
+            # Not the time limit: the calls have their own.
+            "memory_mb": sandbox["memory_mb"],
+            "code": [*ranker.key["code"], execution_digest()],
         }
         name = f"{checkpoint.stem}.votes-{digest(key)[:12]}.json"
         return cls(ranker, key, checkpoint.with_name(name))
