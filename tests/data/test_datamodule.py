@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -172,6 +173,29 @@ def test_ranks_evaluate_every_pair_exactly_once() -> None:
         i for rank in range(3) for batch in EpochBatches(LENGTHS, 256, None, rank, 3) for i in batch
     ]
     assert sorted(parts) == list(range(len(LENGTHS)))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_limited_evaluation_reads_batches_of_all_lengths(world: int) -> None:
+    for rank in range(world):
+        batches = EpochBatches(LENGTHS, 256, None, rank, world)
+        everything = list(batches)
+        batches.n_read = 4
+        n, read = len(everything), [everything.index(batch) for batch in batches]
+        assert n > 8 and len(batches) == n
+        assert [4 * place // n for place in read] == [0, 1, 2, 3]  # one of each quarter
+
+
+@pytest.mark.parametrize(("limit", "n"), [(2, 2), (99, 6), (0.5, 3), (1.0, 6), (0, 0)])
+def test_validation_has_the_batches_of_its_limit(
+    monkeypatch: pytest.MonkeyPatch, data_with: MakeData, limit: float, n: int
+) -> None:
+    data = data_with(2)  # each pair is a batch
+    data.examples["val"] = [replace(data.examples["train"][0]) for _ in range(6)]
+    data.trainer = Mock(limit_val_batches=limit, global_rank=0, world_size=1)
+    monkeypatch.setattr(data, "_device", lambda: None)
+    val, _ = data.val_dataloader()
+    assert len(list(val)) == n
 
 
 def test_collate_pads_shifts_and_counts(tgt_vocab: Vocab) -> None:

@@ -164,7 +164,7 @@ class PairDataModule(pl.LightningDataModule):
             done = self._resume["epoch_loop.batch_progress"]["current"]["processed"]
             progress = self._resume["epoch_progress"]["current"]
             inside = progress["started"] > progress["processed"]  # no if max_steps ended the epoch
-            batches.skip = done if inside and done < self._per_epoch(len(batches)) else 0
+            batches.skip = done if inside and done < self._n_read(len(batches), "train") else 0
             batches.epoch = progress["processed" if batches.skip else "ready"]
             self._resume = None
         return self._loader_of(data, batches)
@@ -184,14 +184,21 @@ class PairDataModule(pl.LightningDataModule):
         data = WithNeighbours(alone, near, added, k, self.prepared.tgt_vocab)
         return data, DrawnNeighbours(data.lengths(), self.neighbours.omit, *settings)
 
-    def _per_epoch(self, n_batches: int) -> int:
-        """Return the batches per epoch: all, or `trainer.limit_train_batches`."""
-        limit = self.trainer.limit_train_batches if self.trainer is not None else 1.0
+    def _n_read(self, n_batches: int, stage: str) -> int:
+        """Return how many batches are read: all, or `trainer.limit_train_batches` (or `_val_`)."""
+        limit = 1.0 if self.trainer is None else getattr(self.trainer, f"limit_{stage}_batches")
         return min(n_batches, limit) if isinstance(limit, int) else int(n_batches * limit)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Return the validation split and the sample of the training split."""
-        return [self._loader("val"), self._loader("train_sample")]
+        """Return the validation split and the sample of the training split.
+
+        `trainer.limit_val_batches` reads batches of all lengths.
+        """
+        loaders = [self._loader("val"), self._loader("train_sample")]
+        for loader in loaders:
+            batches: Any = loader.sampler
+            batches.n_read = self._n_read(len(batches), "val")
+        return loaders
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the pairs of the evaluated split within the length limits of the model."""

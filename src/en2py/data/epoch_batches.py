@@ -22,7 +22,13 @@ class EpochBatches(Sampler[list[int]]):
         seed: Seed of the order; None keeps the order by length, for evaluation.
         rank: Number of this process; the batches are distributed over the processes.
         world: Number of processes.
+
+    Attributes:
+        n_read: In evaluation, batches of this process that are read, evenly spaced by length; None:
+            all.
     """
+
+    n_read: int | None = None
 
     def __init__(
         self,
@@ -63,7 +69,9 @@ class EpochBatches(Sampler[list[int]]):
         if self.seed is None:
             order = sorted(range(len(self._keys)), key=lambda i: self._keys[i])
             batches = self._cut(order)
-            yield from (batches[i] for i in self._mine(len(batches)))
+            mine = self._mine(len(batches))
+            n, n_read = len(mine), len(mine) if self.n_read is None else self.n_read
+            yield from (batches[mine[(2 * i + 1) * n // (2 * n_read)]] for i in range(n_read))
             return
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         ties = torch.randperm(len(self._keys), generator=generator).tolist()
