@@ -7,10 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from en2py.config.paths import check_exists
 from en2py.config.run_name import is_archived, settings, without_seed
 from en2py.data.files import csv_text, digest
@@ -156,7 +152,12 @@ def _from_folder(folder: Path) -> StoredRun | None:
     result = run_folder.read_result(folder)
     if result is None:
         return None
-    config = _config_of(folder)
+    config = run_folder.read_config(folder)
+    if "seed" not in config:
+        raise UserError(
+            f"{folder / 'config.yaml'}, which has the settings of a finished run, is missing or "
+            "damaged: put it back, or move the folder out of the study"
+        )
     # Token to count, which augmentation changes.
     vocab = run_folder.read_record(folder / "vocab" / "tgt.json")
     facts = {key: str(result.get(key, "")) for key in FACTS}
@@ -180,24 +181,6 @@ def _from_folder(folder: Path) -> StoredRun | None:
         curves=run_folder.read_epochs(folder / "metrics.csv"),
         typed=tuple(o.lstrip("+").split("=")[0] for o in result["overrides"]),
     )
-
-
-def _config_of(folder: Path) -> dict[str, Any]:
-    """Return the stored config of a finished run.
-
-    Raises:
-        UserError: If it is missing or damaged.
-    """
-    try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
-        config = {}
-    if not isinstance(config, dict) or "seed" not in config:
-        raise UserError(
-            f"{folder / 'config.yaml'}, which has the settings of a finished run, is missing or "
-            "damaged: put it back, or move the folder out of the study"
-        )
-    return config
 
 
 def renamed_folders(study: Path) -> dict[str, str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from en2py.config.composition import leaves, typed
@@ -112,6 +114,16 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the config that a run was started with; empty if its file is missing or damaged."""
+    try:
+        stored = OmegaConf.create(read_table(folder / "config.yaml"))
+        config: Any = OmegaConf.to_container(stored, resolve=True)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
 def settings_without_effect(
     folder: Path, config: Mapping[str, Any], overrides: Sequence[str], place: Path
 ) -> Iterator[str]:
@@ -120,10 +132,7 @@ def settings_without_effect(
     They are keys that its name does not depend on: those of its scores, which an evaluation of
     `place` computes, and, where they are typed, those of its training.
     """
-    stored: dict[str, Any] = {}
-    with suppress(OSError, ValueError, YAMLError):  # the file is missing or damaged
-        stored = dict(leaves(read_table(folder / "config.yaml")))
-    if not stored:
+    if not (stored := dict(leaves(read_config(folder)))):
         return
     now = dict(leaves(config))
     other = [key for key in {**now, **stored} if typed(now.get(key)) != typed(stored.get(key))]
