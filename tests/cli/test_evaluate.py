@@ -26,7 +26,7 @@ from en2py.cli.programs import run_evaluation as main
 from en2py.cli.scoring import Scored
 from en2py.cli.train import _warn_of_known_pairs
 from en2py.config.composition import choices_of, compose_config, without_hydra
-from en2py.config.run_name import run_name
+from en2py.config.run_name import config_digest, run_name
 from en2py.config.validation import resolved
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
@@ -84,7 +84,7 @@ def make(folder: Path) -> Make:
         cfg = compose_config("train", [*words, f"study={study}", *overrides])
         choices, config = choices_of(cfg.hydra), resolved(without_hydra(cfg))
         prepared = run_data.prepare_data(config)
-        name = run_name(config, choices)
+        name = run_name(config, choices, config_digest(config))
         module = build.new_module(
             config, prepared, checkpoints.checkpoint_metadata(config, choices, prepared, name)
         )

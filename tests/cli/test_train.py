@@ -10,10 +10,10 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from en2py.training import wandb_logger
+from en2py.training import fitting, wandb_logger
 from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.module import Seq2SeqModule
-from en2py.training.run_folder import lock_file
+from en2py.training.run_folder import lock_file, read_result
 from training_runs import (
     EVERY_STEP,
     Go,
@@ -141,6 +141,21 @@ def test_denoised_programs_are_the_same_when_a_run_resumes(
     assert_resumed_equals_uninterrupted(
         go, tmp_path, monkeypatch, [*words, "trainer.max_epochs=2"], in_second_epoch
     )
+
+
+@pytest.mark.slow
+def test_a_run_is_finished_although_its_data_were_deleted_meanwhile(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = fitting.fit
+
+    def fit_and_delete(*arguments: Any) -> None:
+        fit(*arguments)
+        (tmp_path / "pairs.jsonl").unlink()
+
+    monkeypatch.setattr(fitting, "fit", fit_and_delete)
+    assert go("trainer.max_epochs=1") == 0
+    assert read_result(folder_of(tmp_path)) is not None
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 
 from en2py.config.composition import CONF, ROOT
 from en2py.config.run_name import (
+    all_digests,
     archive_folder,
     config_digest,
     data_key,
@@ -60,7 +61,7 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
 
 def test_a_list_of_options_names_no_run() -> None:
     with pytest.raises(UserError, match="^loss: expected one option, which names the run"):
-        run_name(CONFIG, {group: option for group, option in CHOICES.items() if group != "loss"})
+        run_name(CONFIG, {g: option for g, option in CHOICES.items() if g != "loss"}, "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_data_key_has_targets_without_their_module() -> None:
 
 
 def test_settings_have_targets_without_their_module() -> None:
-    assert settings(CONFIG, CHOICES)["split._target_"] == "group_split"
+    assert settings(CONFIG, CHOICES, {})["split._target_"] == "group_split"
 
 
 def test_file_counts_by_its_content(tmp_path: Path) -> None:
@@ -172,20 +173,33 @@ def test_file_counts_by_its_content(tmp_path: Path) -> None:
 def test_settings_name_files_instead_of_their_digest(tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text("{}")
-    assert settings(changed("data.path", str(file)), CHOICES)["data.path"] == (
+    assert settings(changed("data.path", str(file)), CHOICES, {})["data.path"] == (
         f"pairs.jsonl {file_digest(file)[:8]}"
     )
+
+
+def test_settings_have_the_file_that_a_run_was_trained_on(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("old")
+    config = changed("data.path", str(file))
+    sha256, digests = all_digests(config)
+    assert sha256 == config_digest(config) and digests == {"data.path": file_digest(file)}
+    old = settings(config, CHOICES, digests)
+    file.write_text("new")
+    assert settings(config, CHOICES, digests) == old != settings(config, CHOICES, {})
+    file.unlink()
+    assert settings(config, CHOICES, digests) == old
 
 
 def test_resumed_runs_are_one_configuration_for_all_seeds(tmp_path: Path) -> None:
     for seed in "12":
         (tmp_path / seed).write_text(seed)
-    one, two = (settings(changed("ckpt_path", str(tmp_path / s)), CHOICES) for s in "12")
+    one, two = (settings(changed("ckpt_path", str(tmp_path / s)), CHOICES, {}) for s in "12")
     assert one == two and one["ckpt_path"] == "resumed"
 
 
 def test_run_name_is_made_and_parsed() -> None:
-    name = run_name(CONFIG, CHOICES)
+    name = run_name(CONFIG, CHOICES, config_digest(CONFIG))
     assert name.startswith("tasks-tiny-none-plain-seed1-")
     assert without_seed(name) == "tasks-tiny-none-plain"
     assert has_digest(name, config_digest(CONFIG))
@@ -193,7 +207,7 @@ def test_run_name_is_made_and_parsed() -> None:
 
 
 def test_archived_attempts_are_counted(tmp_path: Path) -> None:
-    folder = tmp_path / run_name(CONFIG, CHOICES)
+    folder = tmp_path / run_name(CONFIG, CHOICES, config_digest(CONFIG))
     for attempt in (1, 2):
         assert n_archived(folder) == attempt - 1
         archive_folder(folder).mkdir()

@@ -363,7 +363,7 @@ def test_settings_leave_out_the_seed_and_the_study(tmp_path):
         "split": {"ratios": [0.8, 0.2], "strict": True},
         "data": {"path": str(file)},
     }
-    found = settings(config, {"loss": "plain", "logger": "csv", "experiment": "None"})
+    found = settings(config, {"loss": "plain", "logger": "csv", "experiment": "None"}, {})
     assert found.pop("data.path") == f"pairs.txt {hashlib.sha256(b'x').hexdigest()[:8]}"
     assert found == {"loss": "plain", "loss.w": "0.5", "split.ratios": "[0.8, 0.2]",
                      "split.strict": "true"}  # fmt: skip

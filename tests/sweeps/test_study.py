@@ -316,6 +316,19 @@ def test_finished_run_without_its_config_is_refused(tmp_path: Path, content: byt
         read_study(tmp_path)
 
 
+def test_seeds_trained_on_another_content_of_a_file_are_another_row(tmp_path: Path) -> None:
+    for seed, content in ((1, "a"), (2, "a"), (3, "b")):
+        name = f"t-m-e-plain-seed{seed}-{str(seed) * 10}"
+        on_disk(tmp_path, name, seed=seed, files={"data.path": content * 64})
+        config = f"seed: {seed}\ndata:\n  path: gone.jsonl\n"
+        (tmp_path / name / "config.yaml").write_text(config)
+    rows = results_of(read_study(tmp_path), "s").rows
+    assert [(row.settings, len(row.runs)) for row in rows] == [
+        ({"data.path": "gone.jsonl aaaaaaaa"}, 2),
+        ({"data.path": "gone.jsonl bbbbbbbb"}, 1),
+    ]
+
+
 def test_order_is_that_of_the_largest_sweep(tmp_path: Path) -> None:
     names = [f"t-m-e-plain-seed{seed}-{str(seed) * 10}" for seed in (1, 2, 3)]
     for name in names:

@@ -46,8 +46,8 @@ _HASH_LENGTH = 10
 _ARCHIVED = re.compile(r"\.old\d+$")
 
 
-def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
+def run_name(config: Mapping[str, Any], choices: Mapping[str, str], config_sha256: str) -> str:
+    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`, the hash that of `config_digest`.
 
     Raises:
         UserError: If an experiment file chooses a list of options for one of these groups.
@@ -57,7 +57,7 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
         if group not in choices:
             raise UserError(f"{group}: expected one option, which names the run: {group}=NAME")
     words = [choices[group] for group in groups]
-    parts = [*words, f"seed{config['seed']}", config_digest(config)[:_HASH_LENGTH]]
+    parts = [*words, f"seed{config['seed']}", config_sha256[:_HASH_LENGTH]]
     return "-".join(part.replace("/", "_") for part in parts)
 
 
@@ -97,6 +97,13 @@ def config_digest(config: Mapping[str, Any]) -> str:
     return digest(_relevant(config))
 
 
+def all_digests(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the `config_digest`, and the SHA-256 of the files and folders by their dotted keys."""
+    paths, relevant = dict(leaves(config)), _relevant(config)
+    named = ((key, value) for key, value in leaves(relevant) if {*_FILES} & {*key.split(".")})
+    return digest(relevant), {key: value for key, value in named if value != paths.get(key)}
+
+
 def data_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return all of a resolved config that prepared data depends on."""
     names = ("data", "cleaning", "split", "augmentation", "tokenizer", "vocab")
@@ -116,10 +123,17 @@ def splits_by_behaviour(config: Mapping[str, Any]) -> bool:
     return (config.get("split") or {}).get("_target_") == "en2py.data.splits.behaviour_split"
 
 
-def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:
+def settings(
+    config: Mapping[str, Any], choices: Mapping[str, str], digests: Mapping[str, Any]
+) -> dict[str, str]:
     """Return all choices of a run except its seed: groups as `loss`, values as `model.d_ff`.
 
     Runs with equal settings are the same configuration.
+
+    Args:
+        config: The config of the run.
+        choices: The chosen option of each group.
+        digests: Those of its files when it was trained, see `all_digests`; empty if unknown.
     """
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
@@ -127,7 +141,7 @@ def settings(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str,
     paths = dict(leaves(config))
     for key, value in leaves(_relevant(config)):
         if value is not None and key != "seed" and not key.endswith("_partial_"):
-            found[key] = _shown(key, value, paths.get(key))
+            found[key] = _shown(key, digests.get(key, value), paths.get(key))
     return found
 
 

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from en2py.config.paths import check_exists
 from en2py.config.run_name import is_archived, settings, without_seed
@@ -166,7 +165,7 @@ def _from_folder(folder: Path) -> StoredRun | None:
     report = run_folder.read_record(folder / "data_report.json") or {}
     too_long = report.get("facts", {}).get("over_max_len", {})
     facts |= {f"{part}_too_long": str(n) for part, n in too_long.items() if part != "train"}
-    chosen = settings(config, result["choices"])
+    chosen = settings(config, result["choices"], result.get("files", {}))
     if result.get("validation_limit") == "" and chosen.get(VALIDATION_LIMIT) != "0":
         chosen.pop(VALIDATION_LIMIT, None)  # the validation split has no more batches than that
     return StoredRun(

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from en2py.config.composition import choices_of, escape
 from en2py.config.overrides import task_overrides
-from en2py.config.run_name import archive_folder, config_digest, run_name
+from en2py.config.run_name import all_digests, archive_folder, run_name
 from en2py.data.files import make_folder, write_atomically
 from en2py.errors import UserError
 from en2py.training.run_folder import (
@@ -60,7 +60,9 @@ class Run:
             self.initial = load_checkpoint(cfg.init_from, mmap=True)
         self.config = resolved(cfg)
         self.overrides, self.choices = overrides, choices
-        self.name = run_name(self.config, choices)
+        # Now, for a file that it names may change or move while it is trained.
+        self.config_sha256, self.file_digests = all_digests(self.config)
+        self.name = run_name(self.config, choices, self.config_sha256)
         self.folder = Path(self.config["output"]) / self.config["study"] / self.name
         self.result_file = self.folder / "result.json"
 
@@ -169,7 +171,8 @@ class Run:
             "choices": self.choices,
             "overrides": self.overrides,
             "seed": self.config["seed"],
-            "config_sha256": config_digest(self.config),
+            "config_sha256": self.config_sha256,
+            "files": self.file_digests,
             "split_hash": prepared.split_hash,
             "held_out_hash": prepared.held_out_hash(),
             "epochs": trainer.current_epoch,
