@@ -256,12 +256,15 @@ class Seconds(TrainingTime):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["+trainer.max_steps=2", "+trainer.max_time={seconds:2}"])
+@pytest.mark.parametrize("every", [1, 3])
 def test_run_that_a_limit_ends_validates_also_after_a_stop_there(
-    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, every: int
 ) -> None:
     monkeypatch.setattr("en2py.training.fitting.TrainingTime", Seconds)
-    words = (limit, "trainer.max_epochs=9", EVERY_STEP)
+    epochs = f"+trainer.check_val_every_n_epoch={every}"
+    words = (limit, epochs, "trainer.max_epochs=9", EVERY_STEP)
     assert go(*words, out="whole") == 0
+    assert "val/nll" in result(folder_of(tmp_path, "whole"))["best"]
     with monkeypatch.context() as patch:
         stop_at(patch, "validation_step", 1)
         with pytest.raises(Stop):

@@ -142,10 +142,13 @@ class Seq2SeqModule(pl.LightningModule):
         self._freeze(self.current_epoch)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Let Lightning validate after step `trainer.max_steps`, also within an epoch."""
-        if self.trainer.global_step == self.trainer.max_steps:
-            self.trainer.should_stop = True
-            self.trainer.fit_loop.min_epochs = None  # it would forbid this stop
+        """Let Lightning validate after the last update, in any epoch and also within one."""
+        trainer = self.trainer
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
+            trainer.fit_loop.min_epochs = None  # it would forbid this stop
+        if trainer.should_stop and trainer.fit_loop._can_stop_early:  # `max_time` too
+            trainer.check_val_every_n_epoch = 1
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean loss, whose scale is not comparable between criteria.
