@@ -379,6 +379,18 @@ def test_run_whose_group_option_lacks_a_key_is_refused_alone(
     assert "2: data.path: the data in use has no path; add data=" in capsys.readouterr().out
 
 
+def test_sweep_over_experiments_of_several_studies_is_refused(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launched: list[plan.Job] = []
+    monkeypatch.setattr(StudySweeper, "_launch", lambda self, jobs, folder: launched.extend(jobs))
+    swept = ("-m", "experiment=loss_functions,seeds", "trainer.max_epochs=1,2")
+    assert go(*swept) == 2 and not launched and not (tmp_path / "out").exists()
+    assert "set study=loss_functions and study=seeds, and all" in capsys.readouterr().err
+    assert go(*swept, "study=both") == 0 and len(launched) == 2  # the two are the same runs
+    assert status.print_summary(tmp_path / "out" / "both") == 0
+
+
 @pytest.mark.slow
 def test_killed_joblib_worker_fails_no_other_run(go: Go, tmp_path: Path) -> None:
     """Kill a worker process once, as if memory had run out; all runs finish."""

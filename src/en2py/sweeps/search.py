@@ -299,6 +299,7 @@ class SearchSweeper(sweeper.StudySweeper):
         def config_of(drawn: Mapping[str, Any]) -> dict[str, Any]:
             config = self._base_config([*fixed, *(f"{k}={v}" for k, v in drawn.items())])
             check_values(config)
+            sweeper.check_study(Path(self.config.hydra.sweep.dir), [config])
             return config
 
         first = config_of(start)

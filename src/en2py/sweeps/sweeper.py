@@ -54,6 +54,20 @@ def take_finished(study: Path, finished: Iterable[tuple[plan.Job, Mapping[str, A
         log.warning(f"warning: {counted(n, 'run')} finished before: {sentence}")
 
 
+def check_study(folder: Path, configs: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse runs that are not in the folder of their sweep, as those of several experiments.
+
+    Raises:
+        UserError: With their studies.
+    """
+    others = (c["study"] for c in configs if Path(c["output"], c["study"]) != folder)
+    if names := " and ".join(f"study={name}" for name in dict.fromkeys(others)):
+        raise UserError(
+            f"the swept options set {names}, and all runs of a sweep are in one study: add "
+            "study=NAME"
+        )
+
+
 class StudySweeper(Sweeper):
     """Execute every combination of the given values that is neither finished nor refused.
 
@@ -87,7 +101,9 @@ class StudySweeper(Sweeper):
             returns = self.launcher.launch(batch, initial_job_idx=0)
             return [returned.return_value for returned in returns]  # raises the error of a job
         folder = Path(self.config.hydra.sweep.dir)
-        planned = _without_repeated([self._plan(overrides) for overrides in batch])
+        all_planned = [self._plan(overrides) for overrides in batch]
+        check_study(folder, [config for _, config in all_planned if config is not None])
+        planned = _without_repeated(all_planned)
         jobs = [job for job, _ in planned]
         states = [job.state(folder) for job in jobs]
         plan.write_plan(folder, jobs)
