@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -203,6 +204,18 @@ def test_trial_of_another_process_is_left_to_it(
         assert go(*SEARCH, "hydra.sweeper.n_trials=1") == 0
         other.stdin.close()
     assert len(launched) == 1
+
+
+def test_hyperband_has_the_most_epochs_of_a_trial(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[dict[str, Any]] = []
+
+    def kept(self: Any) -> None:
+        settings.append(json.loads(os.environ[run_folder.SEARCH]))
+
+    monkeypatch.setattr(search.SearchSweeper, "_run_trials", kept)
+    fixed = [word for word in SEARCH if not word.startswith("trainer")]
+    go(*fixed, "trainer.max_epochs=int(interval(9,81))", "hydra.sweeper.pruner=hyperband")
+    assert settings[0]["max_epochs"] == 81
 
 
 def test_failed_trial_is_replaced_by_a_later_command(go: Go, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class SearchSweeper(sweeper.StudySweeper):
     def sweep(self, arguments: list[str]) -> list[Any]:
         """Print the plan, prepare the data, and run trials until there are `n_trials`."""
         self._check()
-        self.fixed, self.space = self._search_space(arguments)
+        self.fixed, self.space, n_epochs = self._search_space(arguments)
         self.folder = Path(self.config.hydra.sweep.dir)
         self.base = base = with_floats(self._base_config(self.fixed))
         if "://" not in self.storage:
@@ -98,7 +98,7 @@ class SearchSweeper(sweeper.StudySweeper):
             "pruner": self.pruner,
             "n_startup_trials": self.n_startup_trials,
             "n_warmup_epochs": self.n_warmup_epochs,
-            "max_epochs": base["trainer"]["max_epochs"],
+            "max_epochs": n_epochs,
         }
         self.study = open_study(settings)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,10 +114,10 @@ class SearchSweeper(sweeper.StudySweeper):
             write_result(self.folder, self.study)
         return []
 
-    def _search_space(self, arguments: Sequence[str]) -> tuple[list[str], Space]:
-        """Return the fixed overrides and the search space, without parameters that nothing reads.
+    def _search_space(self, arguments: Sequence[str]) -> tuple[list[str], Space, int]:
+        """Return the fixed overrides, the search space and the most epochs of a trial.
 
-        A typed parameter without effect is refused; one of `params` is left out.
+        A typed parameter that nothing reads is refused; one of `params` is left out.
         """
         parsed = self._parsed(arguments)
         typed = {override.get_key_element() for override in parsed[len(self.params) :]}
@@ -135,9 +135,8 @@ class SearchSweeper(sweeper.StudySweeper):
         for key, reason in left_out.items():
             log.info(f"{key} is not searched: {reason}")
         fixed, space = search_space([o for o in read if o.get_key_element() not in left_out])
-        return fixed, {
-            key: self._with_floats(key, distribution, fixed) for key, distribution in space.items()
-        }
+        space = {key: self._with_floats(key, values, fixed) for key, values in space.items()}
+        return fixed, space, max(config["trainer"]["max_epochs"] for config in configs)
 
     def _with_floats(self, key: str, distribution: Any, fixed: Sequence[str]) -> Any:
         """Write whole numbers among the choices of a fraction as such: `0,0.1` is `0.0,0.1`."""
