@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -66,3 +69,14 @@ def test_prepacked_weights_give_the_same_product_for_any_number_of_rows(n_rows):
 def test_weights_that_cannot_be_prepacked_are_used_unchanged():
     linear = torch.nn.Linear(8, 8).to(torch.bfloat16)
     assert prepack_linear(linear, 32) is linear
+
+
+def test_caches_of_product_shapes_are_limited_unless_the_user_set_them():
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    code = f"import os, en2py.models.transformer; print([os.environ[n] for n in {names}])"
+    for own, expected in (({}, "['128', '128']"), ({names[0]: "9"}, "['9', '128']")):
+        printed = subprocess.run(
+            [sys.executable, "-c", code], env=environment | own, capture_output=True, text=True
+        )
+        assert printed.stdout.strip() == expected, printed.stderr

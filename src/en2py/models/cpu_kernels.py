@@ -1,6 +1,7 @@
 """Fast CPU kernels: dropout, attention in bf16, linear layers, cross-entropy of a projection."""
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+# oneDNN keeps the code of each shape of a product, and so does torch: 1,024 by default, 0.7 GB in a
+# run in bf16. A step needs about 40. Both read the variable at their first product.
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "128")
 
 PIECE_ROWS = 128  # of logits computed at a time
 MANY_LOGITS = 2_000_000  # fewer (8 MB) stay in the processor's cache without pieces
