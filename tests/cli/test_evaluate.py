@@ -1074,10 +1074,13 @@ def test_the_data_of_initial_weights_end_and_those_of_cleared_corpora_are_not_re
     target = {"target": {"source": run.config["data"]["source"]}}
     config = {**run.config, "init_from": "a.ckpt"}
     stored = {**config, "data": {**config["data"], **target, "path": "gone"}}
-    monkeypatch.setattr(
-        initial_data, "load_checkpoint", lambda *_, **__: {"en2py": {"config": stored}}
-    )
+    metadata: dict[str, Any] = {"config": stored}
+    monkeypatch.setattr(initial_data, "load_checkpoint", lambda *_, **__: {"en2py": metadata})
     assert n_known_to_initial_weights(config, run.prepared, run.prepared.pairs("test")) == 0
+    file = run.config["data"]["path"]  # other pairs were compared with the corpus
+    metadata["files"] = {file: (file, "0" * 64)}
+    with pytest.raises(UserError, match="^gone does not exist"):
+        n_known_to_initial_weights(config, run.prepared, run.prepared.pairs("test"))
 
 
 def test_sources_of_a_mixture_are_moved_by_name() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from en2py.config.composition import Config
+from en2py.config.composition import Config, mapped
 from en2py.config.instantiate import check_allowed
 from en2py.config.run_name import canonical
 from en2py.data.cache import cached
@@ -16,11 +16,11 @@ from en2py.training.checkpoints import load_checkpoint, locate_data
 
 
 def initial_data(
-    config: Config, is_skipped: Callable[[Config], bool] = lambda stored: False
+    config: Config, is_skipped: Callable[[Config], bool] = lambda metadata: False
 ) -> Iterator[tuple[Prepared, list[Pair]]]:
     """Yield the data of the checkpoint in `init_from`, then those of its own, and so on.
 
-    The cache of the config is used. Data whose stored config `is_skipped` are left out.
+    The cache of the config is used. Data of a checkpoint whose metadata `is_skipped` are left out.
 
     Yields:
         The data, and the pairs of them that the checkpoint was trained on.
@@ -33,7 +33,7 @@ def initial_data(
         seen.add(path)
         metadata = load_checkpoint(path, mmap=True)["en2py"]
         config = {**metadata["config"], **{key: config[key] for key in ("cache", "processes")}}
-        if is_skipped(config):
+        if is_skipped(metadata):
             continue
         check_allowed(config)
         config["data"] = locate_data(config, metadata.get("files", {}), path)
@@ -49,9 +49,12 @@ def n_known_to_initial_weights(config: Config, prepared: Prepared, pairs: Sequen
     """
     source = canonical(config["data"]["source"])
 
-    def is_cleared(stored: Config) -> bool:
-        target = stored["data"].get("target")
-        return bool(target) and canonical(target["source"]) == source
+    def is_cleared(metadata: Config) -> bool:
+        if not (target := metadata["config"]["data"].get("target")):
+            return False
+        # With the content at that time: no pair that a file has got since was compared.
+        files = {path: sha256 for path, (_, sha256) in metadata.get("files", {}).items()}
+        return bool(canonical(mapped(target["source"], lambda t: files.get(t, t))) == source)
 
     known: set[int] = set()
     for earlier, trained in initial_data(config, is_cleared):
