@@ -36,6 +36,7 @@ def test_schedule_that_takes_no_number_of_steps_is_refused() -> None:
         ("GradientAccumulationScheduler", "use trainer.accumulate_grad_batches=N"),
         ("LearningRateFinder", "hydra/sweeper=search looks for one"),
         ("BatchSizeFinder", "use batch.max_tokens=N"),
+        ("ModelPruning", "attention reads weights that it does not mask"),
     ],
 )
 def test_callback_that_could_not_act_is_refused(name: str, message: str) -> None:
@@ -43,6 +44,18 @@ def test_callback_that_could_not_act_is_refused(name: str, message: str) -> None
     cfg = composed("train")
     OmegaConf.update(cfg, "callbacks.own", section, force_add=True)
     assert message in refused(cfg)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("SparseAdam", "use optimizer=adamw"), ("Muon", "use optimizer=muon")]
+)
+def test_optimizer_that_could_not_act_is_refused(name: str, message: str) -> None:
+    path = f"torch.optim.{name}"
+    assert f"optimizer._target_={path}: " in refused(
+        composed("train"), optimizer={"_target_": path}
+    )
+    assert message in refused(composed("train"), optimizer={"_target_": path})
+    validate(composed("train", "optimizer=muon"))
 
 
 def test_ckpt_path_and_init_from_exclude_each_other() -> None:

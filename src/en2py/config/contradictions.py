@@ -47,8 +47,14 @@ _NO_CALLBACKS = {
     "GradientAccumulationScheduler": "the schedule of the learning rate needs equal epochs; use "
     "trainer.accumulate_grad_batches=N",
     "LearningRateFinder": "a run has the rate of its config; -m hydra/sweeper=search looks for one",
+    "ModelPruning": "attention reads weights that it does not mask",
     "StochasticWeightAveraging": "Lightning sets these averages after the last checkpoint, so no "
     "score would be theirs; callbacks=ema averages weights",
+}
+# Optimizers of torch that could not act.
+_NO_OPTIMIZERS = {
+    "Muon": "it takes matrices alone; use optimizer=muon, which has AdamW for all else",
+    "SparseAdam": "the gradients are not sparse; use optimizer=adamw",
 }
 # Arguments of Lightning's loggers that the run sets.
 _OF_THE_RUN = {
@@ -69,7 +75,7 @@ def refuse(config: Config, *groups: Rules) -> None:
 
 
 def check_parts(config: Config) -> Iterator[str]:
-    """Refuse a cleaning step in use that does not exist, and what is no callback."""
+    """Refuse a cleaning step in use that does not exist, and parts that could not act."""
     steps = value_at(config, "cleaning.steps", {})
     for name in value_at(config, "cleaning.use", {}):
         if name not in steps:
@@ -86,6 +92,9 @@ def check_parts(config: Config) -> Iterator[str]:
             )
         if reason := _NO_CALLBACKS.get(class_of(callback)):
             yield f"callbacks.{name}: {reason}"
+    optimizer = str(value_at(config, "optimizer._target_"))
+    if optimizer.startswith("torch.") and (reason := _NO_OPTIMIZERS.get(optimizer.split(".")[-1])):
+        yield f"optimizer._target_={optimizer}: {reason}"
 
 
 @functools.cache
