@@ -18,7 +18,7 @@ _PANELS = (
     ("Token NLL", "nats per token", {"train/nll": "training sample", "val/nll": "validation"}),
     (
         "Training criterion",
-        "loss, with dropout in training",
+        "loss; training: mean over the epoch",  # with the dropout of the model
         {"train/loss": "training", "val/loss": "validation"},
     ),
     (
