@@ -11,7 +11,7 @@ from en2py.cli.main import command
 from en2py.cli.programs import run_training
 from en2py.data.files import file_digest
 from en2py.errors import UserError
-from en2py.training.checkpoints import locate_data
+from en2py.training.checkpoints import locate_data, locate_pieces
 from training_runs import Go, folder_of
 
 
@@ -86,6 +86,22 @@ def test_settings_of_a_split_that_the_source_fixes_are_refused(
     assert "0.3]: the source fixes this split;" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert go(*words, program="evaluate") == 0
+
+
+def test_pieces_whose_file_is_gone_are_those_that_the_run_keeps(tmp_path: Path) -> None:
+    run, typed = tmp_path / "run", tmp_path / "pieces.json"
+    checkpoint, copy = run / "checkpoints" / "best.ckpt", run / "vocab" / "pieces.json"
+    pieces = {"_target_": "en2py.data.tokenizers.PythonPieces", "path": str(typed)}
+    section = {"path": str(typed), "src": {"_target_": "x"}, "tgt": pieces}
+    assert locate_pieces(section, checkpoint) == section  # the run has none
+    copy.parent.mkdir(parents=True)
+    copy.write_text("{}")
+    kept = {"path": str(copy), "src": {"_target_": "x"}, "tgt": {**pieces, "path": str(copy)}}
+    assert locate_pieces(section, checkpoint) == kept
+    typed.write_text("{}")
+    assert locate_pieces(section, checkpoint) == section
+    learned = {"path": None, "tgt": {**pieces, "path": None}}
+    assert locate_pieces(learned, checkpoint) == learned
 
 
 @pytest.mark.slow

@@ -255,6 +255,19 @@ def locate_data(
     return data
 
 
+def locate_pieces(section: Any, checkpoint: str | Path) -> Any:
+    """Return a tokenizer section with its files of pieces as they are found today.
+
+    A run keeps a copy of its pieces, which replaces a file of the typed path that is gone.
+    """
+    copy = Path(checkpoint).expanduser().resolve().parents[1] / "vocab" / "pieces.json"
+    if not isinstance(section, Mapping) or not copy.is_file():
+        return section
+    is_gone = isinstance(path := section.get("path"), str) and not Path(path).expanduser().exists()
+    found = {name: locate_pieces(value, checkpoint) for name, value in section.items()}
+    return found | ({"path": str(copy)} if is_gone else {})
+
+
 def _data_paths(data: Config) -> list[str]:
     """Return the paths of files and folders in a data section: of `path`, `root`, and by split."""
     paths = (value for key, value in leaves(data) if {*DATA_FILES} & {*key.split(".")})

@@ -33,6 +33,7 @@ from en2py.training.checkpoints import (
     is_whole,
     load_checkpoint,
     locate_data,
+    locate_pieces,
     newest_valid,
 )
 from en2py.training.distributed import is_rank_zero
@@ -69,7 +70,9 @@ def resumed_config(
     config["data"] = locate_data(
         config, stored.get("files", {}), cfg.ckpt_path, _place_of_data(stored)
     )
-    OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
+    config["tokenizer"] = locate_pieces(config["tokenizer"], cfg.ckpt_path)
+    for name in ("data", "tokenizer"):
+        OmegaConf.update(merged, name, escape(config[name]), merge=False)
     _check_changes(stored["config"], config, cfg.ckpt_path)
     check_values(config)
     contradictions.refuse(config, *contradictions.RESUMED)

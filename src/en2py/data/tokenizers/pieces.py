@@ -226,10 +226,11 @@ def _stored(path: Path) -> dict[str, Any]:
     """Read a file of learned pieces.
 
     Raises:
-        UserError: If it is another file.
+        UserError: If it is missing, or another file.
     """
+    text = read_text(path)
     try:
-        state = {"shared_pieces": json.loads(read_text(path))["shared_pieces"]}
+        state = {"shared_pieces": json.loads(text)["shared_pieces"]}
         _Pieces(PythonTokenizer(), LEAST, None).load_state_dict(state)
     except Exception:  # the tokenizers library raises nothing more special
         raise UserError(
