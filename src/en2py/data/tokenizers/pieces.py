@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from en2py.data.text_files import read_text
+from en2py.data.text_files import find_file, read_text
 from en2py.data.tokenizers.detokenize import LAYOUT_TOKENS
 from en2py.data.tokenizers.english import EnglishTokenizer
 from en2py.data.tokenizers.protocol import LearnedTokenizer, Tokenizer, encodable
@@ -228,9 +228,9 @@ def _stored(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is missing, or another file.
     """
-    text = read_text(path)
+    file = find_file(path)
     try:
-        state = {"shared_pieces": json.loads(text)["shared_pieces"]}
+        state = {"shared_pieces": json.loads(read_text(file))["shared_pieces"]}
         _Pieces(PythonTokenizer(), LEAST, None).load_state_dict(state)
     except Exception:  # the tokenizers library raises nothing more special
         raise UserError(
