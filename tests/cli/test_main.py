@@ -270,10 +270,18 @@ def test_key_with_two_values_is_refused() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_part_of_a_section_beside_its_null_is_refused(order: int) -> None:
-    words = ["callbacks.samples=null", "callbacks.samples.n_samples=3"]
-    with pytest.raises(UserError, match="=null callbacks.samples.n_samples=3: null leaves out all"):
-        check_repeated(words[::order])
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [
+        ("callbacks.samples=null", "callbacks.samples.n_samples=3"),
+        ("callbacks.samples=null", "+callbacks.samples.x=3"),
+        ("~callbacks.samples", "callbacks.samples.n_samples=3"),
+        ("~callbacks.samples", "++callbacks.samples={n_samples: 3}"),
+    ],
+)
+def test_part_of_a_section_beside_its_null_is_refused(whole: str, part: str, order: int) -> None:
+    with pytest.raises(UserError, match="(null|~) leaves out all of callbacks.samples; keep one$"):
+        check_repeated([whole, part][::order])
     check_repeated(["tokenizer=null", "tokenizer.vocab_size=900"])  # a group, refused by its name
 
 

@@ -36,9 +36,15 @@ def check_repeated(overrides: Sequence[str]) -> None:
     typed: dict[str, str] = {}
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
-        if value == "null" and key not in groups_of():
-            for other in (word for word in overrides if word.startswith(f"{key}.")):
-                raise UserError(f"{override} {other}: null leaves out all of {key}; keep one")
+        section = key.removeprefix("~")
+        if (value == "null" or key != section) and section not in groups_of():
+            does = "null" if value == "null" else "~"
+            for other in (word for word in overrides if word is not override):
+                name = other.lstrip("+").partition("=")[0]
+                if name.startswith(f"{section}.") or (does == "~" and name == section):
+                    raise UserError(
+                        f"{override} {other}: {does} leaves out all of {section}; keep one"
+                    )
         first = typed.setdefault(key, override)
         if "=" in override and override.lstrip("+") != first.lstrip("+"):
             both = "name both, joined" if key == "ckpt_path" else "sweep over both with -m, joined"
