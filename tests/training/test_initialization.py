@@ -22,10 +22,11 @@ def module(width: int, n_layers: int) -> Any:
     )
 
 
-def log_of(width: int, **settings: Any) -> list[str]:
-    """Return the log of copying weights of width 4."""
+def log_of(width: int, n_layers: int = 12, **settings: Any) -> list[str]:
+    """Return the log of copying weights of width 4 and twelve layers, one of them tied."""
     vocab = Vocab.build([["a", "b"]], 1).to_dict()
     old = {name: weight + 1 for name, weight in module(4, 12).weights.items()}
+    old["model.tied"] = old["model.0.weight"]
     config = {"model": {"n_heads": 2, "norm": "pre", "dropout": 0.0, **settings}}
     stored = {
         "run": "r",
@@ -34,7 +35,7 @@ def log_of(width: int, **settings: Any) -> list[str]:
         "src_vocab": vocab,
         "tgt_vocab": vocab,
     }
-    new = module(width, 12)
+    new = module(width, n_layers)
     lines = copy_weights({"state_dict": old, "en2py": stored}, new)
     assert new.weights["model.bias"].tolist() == [1, 1, 1]
     return lines
@@ -43,6 +44,13 @@ def log_of(width: int, **settings: Any) -> list[str]:
 def test_a_model_of_the_same_size_is_copied_whole() -> None:
     assert log_of(4)[0] == "weights of r: 13 copied, 0 newly initialised"
     assert not any("newly" in line for line in log_of(4)[1:])
+
+
+def test_weights_that_the_model_lacks_are_named() -> None:
+    lines = log_of(4, n_layers=2)
+    assert lines[0] == "weights of r: 3 copied, 0 newly initialised"
+    assert lines[1] == "  not in this model: model.2.weight"
+    assert "  not in this model: 2 more" in lines and not any("tied" in line for line in lines)
 
 
 def test_other_heads_of_equal_shape_are_named() -> None:

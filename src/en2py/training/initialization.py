@@ -28,8 +28,8 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
     """Copy the weights of a loaded checkpoint that have the same shape into a module, in place.
 
     Returns:
-        Lines for the log: the number of copied weights, the names of the others, and settings with
-        which the model reads copied weights otherwise.
+        Lines for the log: the number of copied weights, the names of the others and of weights that
+        this model lacks, and settings with which the model reads copied weights otherwise.
 
     Raises:
         UserError: If no weight has the same shape.
@@ -50,10 +50,17 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
             f"init_from: no weight of run '{stored['run']}' has the shape of this model's; use the "
             "same model="
         )
+    places = {source[name].data_ptr() for name in copied if name in source}  # of tied tables too
+    unused = [
+        name
+        for name, weight in source.items()
+        if name.startswith("model.") and name not in copied and weight.data_ptr() not in places
+    ]
     lines = [f"weights of {stored['run']}: {n_copied} copied, {len(skipped)} newly initialised"]
-    lines += [f"  newly initialised: {name}" for name in skipped[:_MAX_NAMES]]
-    if len(skipped) > _MAX_NAMES:
-        lines.append(f"  newly initialised: {len(skipped) - _MAX_NAMES} more")
+    for what, names in (("newly initialised", skipped), ("not in this model", unused)):
+        lines += [f"  {what}: {name}" for name in names[:_MAX_NAMES]]
+        if len(names) > _MAX_NAMES:
+            lines.append(f"  {what}: {len(names) - _MAX_NAMES} more")
     if len(skipped) > n_copied:
         model = stored.get("choices", {}).get("model")
         hint = f"model={model}" if model else "the model= of that run"
