@@ -1,13 +1,17 @@
 """Data of a run that are refused, and a limit without effect."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from en2py.data.pairs import DataReport
+from en2py.data.duplicates import LEAKAGE, leakage_sentence
+from en2py.data.pairs import DataReport, Pair
+from en2py.data.prepare import Prepared, TokenizedPair
+from en2py.data.vocab import Vocab
 from en2py.errors import UserError
-from en2py.training.run_data import check_lengths, unused_limit
+from en2py.training.run_data import check_lengths, unused_limit, with_leakage_of
 
 
 @pytest.mark.parametrize(("limit", "n"), [(None, 0), (2, 0), (3, 1)])
@@ -15,6 +19,26 @@ def test_limit_above_the_number_of_training_pairs_warns(limit: int | None, n: in
     prepared: Any = SimpleNamespace(splits={"train": [1, 2]})
     found = list(unused_limit(prepared, {"max_pairs": limit}))
     assert found == ["batch.max_pairs=3: the training split has 2 pairs, all of them used"][:n]
+
+
+def test_leakage_is_that_of_the_pairs_of_max_pairs() -> None:
+    codes = ["def f(x):\n    return x + 1", "def g(x):\n    return x * 2"]
+    train = [Pair(f"s/{i}", f"task {'ab'[i]}", code, "s") for i, code in enumerate(codes)]
+    held_out = [replace(pair, id=f"s/{i}") for i, pair in enumerate(train, start=2)]
+    shares = dict.fromkeys(("val", "test"), dict.fromkeys(LEAKAGE, 1.0))
+    report = DataReport(facts={"leakage": shares, "held_out": "single pairs"})
+    prepared = Prepared(
+        splits={name: [TokenizedPair(pair, [], []) for pair in pairs]
+                for name, pairs in (("train", train), ("val", held_out), ("test", held_out))},
+        src_vocab=Vocab.build([], 1), tgt_vocab=Vocab.build([], 1),
+        src_state={}, tgt_state={}, report=report, split_hash="h",
+    )  # fmt: skip
+    for limit in (None, 2, 3):
+        assert with_leakage_of(prepared, limit) is prepared
+    limited = with_leakage_of(prepared, 1).report.to_dict()
+    assert limited["facts"]["leakage"]["test"]["any"] == 0.5
+    assert "in the first 1 pair of train: same description 50.0" in leakage_sentence(limited)
+    assert report.facts["leakage"] is shares
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

@@ -167,6 +167,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
             else f"these checkpoints have no {cfg.part} pair in common (their data: {names}): "
             f"compare runs on the same data with the same split{pattern}"
         )
+    own_runs = [] if "source" in cfg.data else runs
     clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
     facts = {
         "name": config["data"]["name"],
@@ -174,7 +175,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         "n_pairs": len(pairs),
         "n_clusters": len(set(clusters)),
         "n_overlapping" if overlaps else "n_left_out": n_all - len(pairs),
-        **({} if overlaps else _leakage(prepared, cfg.part)),
+        **({} if overlaps else _leakage(prepared, cfg.part, own_runs)),
         "split_hash": prepared.split_hash,
         "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
     }
@@ -184,7 +185,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         pairs=pairs,
         clusters=clusters,
         validation=validation,
-        training=_training_data(prepared, [] if "source" in cfg.data else runs),
+        training=_training_data(prepared, own_runs),
         runner=ProgramRunner(
             pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
         ),
@@ -200,8 +201,7 @@ def _training_data(prepared: Prepared, runs: Sequence[CheckpointRun]) -> Trainin
 
     Of the runs on these data it is one whose model reads most pairs, whatever their order.
     """
-    limits = [run.max_pairs for run in runs]
-    max_pairs = None if None in limits else max(filter(None, limits), default=None)
+    max_pairs = _max_pairs(runs)
 
     def size(data: Prepared) -> tuple[int, int]:
         return len(originals(data.pairs("train")[:max_pairs])), len(data.splits["train"])
@@ -210,12 +210,18 @@ def _training_data(prepared: Prepared, runs: Sequence[CheckpointRun]) -> Trainin
     return TrainingData.of(max(same, key=size, default=prepared), max_pairs)
 
 
-def _leakage(prepared: Prepared, split: str) -> dict[str, str]:
+def _max_pairs(runs: Sequence[CheckpointRun]) -> int | None:
+    """Return the training pairs of the run with most of them; None for all."""
+    limits = [run.max_pairs for run in runs]
+    return None if None in limits else max(filter(None, limits), default=None)
+
+
+def _leakage(prepared: Prepared, split: str, runs: Sequence[CheckpointRun]) -> dict[str, str]:
     """Return the share of pairs with a near-duplicate in train, if a split was to have none."""
     facts = prepared.report.facts
     if split == "train" or facts["held_out"] == COMBINATIONS:  # which recombine known parts
         return {}
-    return {"leakage": percent(facts["leakage"][split]["any"])}
+    return {"leakage": percent(run_data.leakage(prepared, _max_pairs(runs))[split]["any"])}
 
 
 def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:

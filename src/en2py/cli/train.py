@@ -179,7 +179,8 @@ def _prepare(run: Run) -> Prepared:
     if config.get("show_config"):
         print_config(config)
     from_cache = run_data.is_prepared(config)
-    prepared = run_data.prepare_data(config)
+    max_pairs = config["batch"]["max_pairs"]
+    prepared = run_data.with_leakage_of(run_data.prepare_data(config), max_pairs)
     check_split_of_source(prepared.report.facts, run.overrides)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)

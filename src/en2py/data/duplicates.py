@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from en2py.console import percent
+from en2py.console import counted, percent
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.syntax import names
 from en2py.data.tree_text import trees_and
@@ -255,12 +255,13 @@ def leakage_sentence(report: Mapping[str, Any]) -> str:
     shares = {
         key: f"{LEAKAGE[key]} {percent(share)}" for key, share in facts["leakage"]["test"].items()
     }
+    where = f"the first {counted(n, 'pair')} of train" if (n := facts.get("trained")) else "train"
     if facts["held_out"] != COMBINATIONS:
-        return f"held out: {facts['held_out']}; test pairs with a match in train: " + ", ".join(
+        return f"held out: {facts['held_out']}; test pairs with a match in {where}: " + ", ".join(
             shares.values()
         )
     return (
         "held out: every combination of the test split is absent from train; test pairs with a "
-        f"match in train: {shares['core_description']}, {shares['renamed_code']}; "
+        f"match in {where}: {shares['core_description']}, {shares['renamed_code']}; "
         f"{shares['near_code']} is expected, because test programs recombine known parts"
     )

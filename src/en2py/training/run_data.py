@@ -12,14 +12,16 @@ from en2py.config.run_name import data_key, splits_by_behaviour
 from en2py.console import progress_bar
 from en2py.data.cache import cached, entry
 from en2py.data.datamodule import PairDataModule
-from en2py.data.duplicates import fingerprint, group_near_duplicates
+from en2py.data.duplicates import fingerprint, group_near_duplicates, measure_leakage
 from en2py.data.files import digest
 from en2py.data.neighbours import Neighbours, nearest_of_other_groups
+from en2py.data.pairs import SPLITS
 from en2py.data.prepare import Prepared, TokenizedPair, prepare
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
+from en2py.evaluation.scores import originals
 
 
 def prepare_data(config: Config) -> Prepared:
@@ -112,6 +114,28 @@ def unused_limit(prepared: Prepared, batch: Config) -> Iterator[str]:
     """Yield a warning if `batch.max_pairs` limits nothing."""
     if (limit := batch["max_pairs"]) and limit > (n := len(prepared.splits["train"])):
         yield f"batch.max_pairs={limit}: the training split has {n:,} pairs, all of them used"
+
+
+def leakage(prepared: Prepared, max_pairs: int | None) -> dict[str, dict[str, float]]:
+    """Return the leakage of the first `max_pairs` training pairs into validation and test."""
+    pairs = prepared.pairs("train")
+    if max_pairs is None or max_pairs >= len(pairs):
+        found: dict[str, dict[str, float]] = prepared.report.facts["leakage"]
+        return found
+    trained = [fingerprint(pair) for pair in originals(pairs[:max_pairs])]
+    return {
+        name: measure_leakage(trained, [fingerprint(pair) for pair in prepared.pairs(name)])
+        for name in SPLITS[1:]
+    }
+
+
+def with_leakage_of(prepared: Prepared, max_pairs: int | None) -> Prepared:
+    """Return data whose report has the leakage of the first `max_pairs` training pairs."""
+    shares = leakage(prepared, max_pairs)
+    if shares is prepared.report.facts["leakage"]:
+        return prepared
+    facts = {**prepared.report.facts, "leakage": shares, "trained": max_pairs}
+    return replace(prepared, report=replace(prepared.report, facts=facts))
 
 
 def in_tokens_of(metadata: Mapping[str, Any], prepared: Prepared) -> Prepared:
