@@ -91,7 +91,7 @@ def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModul
     allow_packages(allowed_packages)
     checkpoint = load_checkpoint(path := best_of(path))
     config = checkpoint["en2py"]["config"]
-    config["tokenizer"] = locate_pieces(config["tokenizer"], path)
+    config["tokenizer"] = locate_pieces(config.get("tokenizer"), path)
     return module_of(checkpoint)
 
 
