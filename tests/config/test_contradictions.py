@@ -47,6 +47,19 @@ def test_callback_that_could_not_act_is_refused(name: str, message: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("update_starting_at_epoch=2", "use update_starting_at_step=N"),
+        ("update_every_n_steps=0", "above 0"),
+    ],
+)
+def test_average_of_other_weights_than_those_validated_is_refused(word: str, message: str) -> None:
+    assert message in refused(
+        composed("train", "callbacks=ema", f"+callbacks.weight_averaging.{word}")
+    )
+
+
+@pytest.mark.parametrize(
     ("name", "message"), [("SparseAdam", "use optimizer=adamw"), ("Muon", "use optimizer=muon")]
 )
 def test_optimizer_that_could_not_act_is_refused(name: str, message: str) -> None:

@@ -55,6 +55,10 @@ def test_dropout_keeps_the_precision():
     assert Dropout(0.1).train()(torch.ones(8, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
+def test_dropout_of_almost_all_has_finite_numbers() -> None:
+    assert Dropout(0.9999999).train()(torch.ones(99)).isfinite().all()
+
+
 @pytest.mark.parametrize("n_rows", [1, 4, 32])
 def test_prepacked_weights_give_the_same_product_for_any_number_of_rows(n_rows):
     torch.manual_seed(0)

@@ -92,6 +92,12 @@ def check_parts(config: Config) -> Iterator[str]:
             )
         if reason := _NO_CALLBACKS.get(class_of(callback)):
             yield f"callbacks.{name}: {reason}"
+        if (epoch := value_at(config, f"callbacks.{name}.update_starting_at_epoch")) is not None:
+            yield (
+                f"callbacks.{name}.update_starting_at_epoch={epoch}: Lightning would average after "
+                "the validation of an epoch, so best.ckpt would have other weights than its score; "
+                "use update_starting_at_step=N"
+            )
     optimizer = str(value_at(config, "optimizer._target_"))
     if optimizer.startswith("torch.") and (reason := _NO_OPTIMIZERS.get(optimizer.split(".")[-1])):
         yield f"optimizer._target_={optimizer}: {reason}"

@@ -112,6 +112,7 @@ VALUES: dict[str, ArgumentType] = {
         "callbacks.*.patience": PositiveInt,
         "callbacks.*.decay": Annotated[float, Field(gt=0, lt=1)],
         "callbacks.*.every_n_*": PositiveInt | None,
+        "callbacks.*.update_every_n_steps": PositiveInt,
         "trainer.max_epochs": _Count,
         "trainer.max_steps": _Count,
         "trainer.min_epochs": PositiveInt | None,

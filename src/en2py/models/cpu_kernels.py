@@ -43,7 +43,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` with a share of `p` zeros, scaled to keep its mean."""
-        n_dropped = round(self.p * 2**16)  # of the 2^16 values that 16 bits have
+        n_dropped = min(round(self.p * 2**16), 2**16 - 1)  # of the 2^16 values that 16 bits have
         if not self.training or n_dropped == 0:
             return x
         if x.device.type != "cpu":
