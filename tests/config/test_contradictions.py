@@ -111,6 +111,10 @@ def test_files_per_split_need_the_official_split(tmp_path: Path) -> None:
     files = {"train": str(tmp_path / "a"), "val": str(tmp_path / "a")}
     OmegaConf.update(cfg, "data.path", files)
     validate(cfg)
+    assert refused(cfg, **{"data.source.split_field": "part"}).startswith(
+        "data.source.split_field=part: the files are named by their splits"
+    )
+    OmegaConf.update(cfg, "data.source.split_field", None)
     OmegaConf.update(cfg, "data.path.val", str(tmp_path / "b"))
     assert refused(cfg).startswith(f"data.path.val: {tmp_path / 'b'} does not exist")
     OmegaConf.update(cfg, "split._target_", "en2py.data.splits.group_split")

@@ -324,7 +324,7 @@ def _check_stopping(stopping: Config, trainer: Config) -> Iterator[str]:
             "trainer.limit_val_batches=0: early stopping needs a validation; add "
             "callbacks.early_stopping=null"
         )
-    if (monitor := stopping.get("monitor")) not in _STOPPING:
+    if (monitor := str(stopping.get("monitor"))) not in _STOPPING:
         yield (
             f"callbacks.early_stopping.monitor={monitor}: not measured in every validation; "
             f"choose from: {', '.join(_STOPPING)}"
@@ -372,6 +372,14 @@ def check_split(config: Config) -> Iterator[str]:
                 "split_field"
             )
     if is_official:
+        names = ("data.source", *(f"data.source.sources.{n}" for n in source.get("sources") or ()))
+        for at in names:
+            field = value_at(config, f"{at}.split_field")
+            if field is not None and isinstance(value_at(config, f"{at}.path"), Mapping):
+                yield (
+                    f"{at}.split_field={field}: the files are named by their splits, so this field "
+                    "would replace these; keep one of the two"
+                )
         is_ours = str(source.get("_target_")).startswith("en2py.")
         if is_ours and not {"split_field", "sources"} & {*source}:
             yield (
