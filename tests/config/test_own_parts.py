@@ -12,7 +12,7 @@ from en2py.config import instantiate
 from en2py.config.composition import compose_config, options_of, own_folders, with_presets
 from en2py.config.instantiate import allow_packages, check_allowed
 from en2py.config.messages import user_message
-from en2py.config.run_name import canonical, config_digest
+from en2py.config.run_name import all_digests, canonical, config_digest, settings
 from en2py.data.vocab import SPECIAL_TOKENS
 from en2py.errors import UserError
 from en2py.training.checkpoints import AtomicCheckpointIO
@@ -94,6 +94,17 @@ def test_changed_own_code_is_another_run(module: Path) -> None:
     assert before["loss"]["_target_"].startswith("own_code.losses.Own@")
     module.write_text("class Own:\n    x = 1\n")
     assert canonical({"loss": OWN}) != before
+
+
+def test_a_part_is_named_by_the_module_that_defines_it(module: Path) -> None:
+    module.with_name("__init__.py").write_text("from own_code.losses import Own\n")
+    allow_packages(["own_code"])
+    config = {"loss": {"_target_": "own_code.Own"}}
+    _, before = all_digests(config)
+    assert before["loss._target_"].startswith("own_code.Own@")
+    module.write_text("class Own:\n    x = 1\n")
+    assert all_digests(config)[1] != before
+    assert settings(config, {}, before) == {"loss._target_": before["loss._target_"]}
 
 
 def test_allowing_a_package_does_not_rename_a_run() -> None:

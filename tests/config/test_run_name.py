@@ -182,13 +182,13 @@ def test_settings_have_the_file_that_a_run_was_trained_on(tmp_path: Path) -> Non
     file = tmp_path / "pairs.jsonl"
     file.write_text("old")
     config = changed("data.path", str(file))
-    sha256, digests = all_digests(config)
-    assert sha256 == config_digest(config) and digests == {"data.path": file_digest(file)}
-    old = settings(config, CHOICES, digests)
+    sha256, contents = all_digests(config)
+    assert sha256 == config_digest(config) and contents == {"data.path": file_digest(file)}
+    old = settings(config, CHOICES, contents)
     file.write_text("new")
-    assert settings(config, CHOICES, digests) == old != settings(config, CHOICES, {})
+    assert settings(config, CHOICES, contents) == old != settings(config, CHOICES, {})
     file.unlink()
-    assert settings(config, CHOICES, digests) == old
+    assert settings(config, CHOICES, contents) == old
 
 
 def test_resumed_runs_are_one_configuration_for_all_seeds(tmp_path: Path) -> None:

@@ -319,7 +319,7 @@ def test_finished_run_without_its_config_is_refused(tmp_path: Path, content: byt
 def test_seeds_trained_on_another_content_of_a_file_are_another_row(tmp_path: Path) -> None:
     for seed, content in ((1, "a"), (2, "a"), (3, "b")):
         name = f"t-m-e-plain-seed{seed}-{str(seed) * 10}"
-        on_disk(tmp_path, name, seed=seed, files={"data.path": content * 64})
+        on_disk(tmp_path, name, seed=seed, contents={"data.path": content * 64})
         config = f"seed: {seed}\ndata:\n  path: gone.jsonl\n"
         (tmp_path / name / "config.yaml").write_text(config)
     rows = results_of(read_study(tmp_path), "s").rows

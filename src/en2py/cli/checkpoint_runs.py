@@ -84,8 +84,8 @@ class CheckpointRun:
         if search != self.metadata["config"]["decoding"]["_target_"]:  # another one evaluates it
             choices["decoding"] = search.rpartition(".")[2].lower()
         batch = self.metadata["config"]["batch"]  # that of an evaluation is another
-        digests = self.result.get("files", {})
-        return settings({**self.config, "batch": batch}, choices, digests)
+        contents = self.result.get("contents", {})
+        return settings({**self.config, "batch": batch}, choices, contents)
 
     @property
     def max_pairs(self) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from en2py.config.composition import CHECKPOINTS, DATA_FILES, leaves, typed
-from en2py.config.instantiate import is_own
+from en2py.config.instantiate import definition, is_own
 from en2py.data.files import digest, file_digest
 from en2py.errors import UserError
 
@@ -98,10 +98,15 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
 
 def all_digests(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the `config_digest`, and the SHA-256 of the files and folders by their dotted keys."""
-    paths, relevant = dict(leaves(config)), _relevant(config)
-    named = ((key, value) for key, value in leaves(relevant) if {*_FILES} & {*key.split(".")})
-    return digest(relevant), {key: value for key, value in named if value != paths.get(key)}
+    """Return the `config_digest`, and by dotted keys what stands for files and own code in it."""
+    names, relevant = dict(leaves(config)), _relevant(config)
+    contents = {
+        key: value
+        for key, value in leaves(relevant)
+        if value != names.get(key)
+        and ({*_FILES} & {*key.split(".")} or (key.endswith("_target_") and "@" in value))
+    }
+    return digest(relevant), contents
 
 
 def data_key(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def splits_by_behaviour(config: Mapping[str, Any]) -> bool:
 
 
 def settings(
-    config: Mapping[str, Any], choices: Mapping[str, str], digests: Mapping[str, Any]
+    config: Mapping[str, Any], choices: Mapping[str, str], contents: Mapping[str, Any]
 ) -> dict[str, str]:
     """Return all choices of a run except its seed: groups as `loss`, values as `model.d_ff`.
 
@@ -133,7 +138,8 @@ def settings(
     Args:
         config: The config of the run.
         choices: The chosen option of each group.
-        digests: Those of its files when it was trained, see `all_digests`; empty if unknown.
+        contents: Those of its files and own code when it was trained, see `all_digests`; empty if
+            they are unknown.
     """
     found = {group: choice for group, choice in choices.items() if choice != "None"}
     for group in ("logger", "sandbox"):
@@ -141,7 +147,7 @@ def settings(
     paths = dict(leaves(config))
     for key, value in leaves(_relevant(config)):
         if value is not None and key != "seed" and not key.endswith("_partial_"):
-            found[key] = _shown(key, digests.get(key, value), paths.get(key))
+            found[key] = _shown(key, contents.get(key, value), paths.get(key))
     return found
 
 
@@ -185,9 +191,10 @@ def canonical(value: Any, key: str = "") -> Any:
 
 
 def _own_code(target: str) -> str:
+    """Return a target with the digest of the module that defines it, which may be another one."""
     try:
-        spec = importlib.util.find_spec(target.rpartition(".")[0])
-    except ModuleNotFoundError:
+        spec = importlib.util.find_spec(definition(target).__module__)
+    except (ModuleNotFoundError, UserError):
         return target
     return f"{target}@{file_digest(spec.origin)[:10]}" if spec and spec.origin else target
 

@@ -165,7 +165,7 @@ def _from_folder(folder: Path) -> StoredRun | None:
     report = run_folder.read_record(folder / "data_report.json") or {}
     too_long = report.get("facts", {}).get("over_max_len", {})
     facts |= {f"{part}_too_long": str(n) for part, n in too_long.items() if part != "train"}
-    chosen = settings(config, result["choices"], result.get("files", {}))
+    chosen = settings(config, result["choices"], result.get("contents", {}))
     if result.get("validation_limit") == "" and chosen.get(VALIDATION_LIMIT) != "0":
         chosen.pop(VALIDATION_LIMIT, None)  # the validation split has no more batches than that
     return StoredRun(

@@ -60,8 +60,8 @@ class Run:
             self.initial = load_checkpoint(cfg.init_from, mmap=True)
         self.config = resolved(cfg)
         self.overrides, self.choices = overrides, choices
-        # Now, for a file that it names may change or move while it is trained.
-        self.config_sha256, self.file_digests = all_digests(self.config)
+        # Now, for files that it names may change or move while it is trained.
+        self.config_sha256, self.contents = all_digests(self.config)
         self.name = run_name(self.config, choices, self.config_sha256)
         self.folder = Path(self.config["output"]) / self.config["study"] / self.name
         self.result_file = self.folder / "result.json"
@@ -172,7 +172,7 @@ class Run:
             "overrides": self.overrides,
             "seed": self.config["seed"],
             "config_sha256": self.config_sha256,
-            "files": self.file_digests,
+            "contents": self.contents,
             "split_hash": prepared.split_hash,
             "held_out_hash": prepared.held_out_hash(),
             "epochs": trainer.current_epoch,
