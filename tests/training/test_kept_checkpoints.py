@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from en2py.data.files import folder_size
-from en2py.training.checkpoints import is_whole, load_checkpoint
+from en2py.errors import UserError
+from en2py.sweeps.plan import Job
+from en2py.sweeps.sweeper import take_finished
+from en2py.training.checkpoints import (
+    FORMAT,
+    AtomicCheckpointIO,
+    discard_training_state,
+    is_whole,
+    load_checkpoint,
+)
 from training_runs import Go, folder_of, runner
 
 KEPT = {
@@ -23,6 +32,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Go, Path]:
     for keep in KEPT:
         assert go("trainer.max_epochs=1", f"checkpoints.keep={keep}", out=keep) == 0
     return go, folder
+
+
+def test_a_damaged_best_checkpoint_does_not_cost_the_last_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    whole = {"en2py": {"format": FORMAT}, "optimizer_states": []}
+    AtomicCheckpointIO().save_checkpoint(whole, folder / "last.ckpt")
+    (folder / "best.ckpt").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="best.ckpt' has no valid .*last.ckpt'"):
+        discard_training_state(folder)
+    take_finished(tmp_path, [(Job((), "run"), {"checkpoints": {"keep": "weights"}})])
+    assert "checkpoints.keep=weights: " in caplog.text
+    assert is_whole(load_checkpoint(folder / "last.ckpt"))
 
 
 @pytest.mark.slow

@@ -46,7 +46,10 @@ def take_finished(study: Path, finished: Iterable[tuple[plan.Job, Mapping[str, A
         if config["checkpoints"]["keep"] == "weights":
             from en2py.training.checkpoints import discard_training_state  # torch takes seconds
 
-            n_reduced += discard_training_state(folder / "checkpoints")
+            try:
+                n_reduced += discard_training_state(folder / "checkpoints")
+            except UserError as error:  # the other runs do not depend on it
+                log.warning(f"checkpoints.keep=weights: {error}")
     if n_reduced:
         runs = counted(n_reduced, "run")
         log.info(f"checkpoints.keep=weights: removed the training state of {runs} finished before")

@@ -175,12 +175,16 @@ def discard_training_state(folder: Path) -> bool:
 
     Returns:
         Whether there was more.
+
+    Raises:
+        UserError: If a checkpoint is damaged; the last one stays then.
     """
     before = {path: path.stat().st_size for path in folder.glob("*.ckpt")}
-    if (folder / "best.ckpt").exists():
-        (folder / "last.ckpt").unlink(missing_ok=True)
-    for path in folder.glob("*.ckpt"):
+    last = {folder / "last.ckpt"} if (folder / "best.ckpt").exists() else set[Path]()
+    for path in {*folder.glob("*.ckpt")} - last:
         keep_weights(path)
+    for path in last:  # now, for a damaged best.ckpt is refused above
+        path.unlink(missing_ok=True)
     return before != {path: path.stat().st_size for path in folder.glob("*.ckpt")}
 
 
