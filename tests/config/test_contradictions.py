@@ -36,6 +36,7 @@ def test_schedule_that_takes_no_number_of_steps_is_refused() -> None:
         ("GradientAccumulationScheduler", "use trainer.accumulate_grad_batches=N"),
         ("LearningRateFinder", "hydra/sweeper=search looks for one"),
         ("BatchSizeFinder", "use batch.max_tokens=N"),
+        ("BackboneFinetuning", "embeddings.freeze_epochs=N freezes tables"),
         ("ModelPruning", "attention reads weights that it does not mask"),
     ],
 )

@@ -109,6 +109,13 @@ def test_decisions_are_about_arguments_that_exist() -> None:
         ({"check_val_every_n_epoch": None}, "=null: expected a whole number"),
         ({"check_val_every_n_epoch": 0}, "above 0"),
         ({"check_val_every_n_epoch": 4, "max_epochs": 3}, "so there is no validation"),
+        (
+            {
+                "check_val_every_n_epoch": 2,
+                "callbacks.early_stopping.check_on_train_epoch_end": True,
+            },
+            "not every epoch has a validation",
+        ),
         ({"num_sanity_val_steps": -3}, "at least 0 or -1"),
         ({"devices": 0}, "above 0"),
         ({"devices": []}, "at least one value"),

@@ -1,12 +1,13 @@
-"""Devices that this machine has, and those that it lacks."""
+"""Devices that this machine has, and those that it lacks; what Lightning refuses."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from en2py.errors import UserError
-from en2py.training.fitting import check_devices
+from en2py.training.fitting import check_devices, fit
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,11 @@ def test_present_devices_are_accepted(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
     check_devices(section)
+
+
+def test_early_stopping_by_a_metric_that_is_not_measured_is_refused() -> None:
+    error = RuntimeError("Early stopping conditioned on metric `foo` which is not available.")
+    with pytest.raises(UserError, match="callbacks: .*`foo` which is not available"):
+        fit(Mock(**{"fit.side_effect": error}), Mock(), Mock(), None)
+    with pytest.raises(RuntimeError, match="another"):
+        fit(Mock(**{"fit.side_effect": RuntimeError("another")}), Mock(), Mock(), None)

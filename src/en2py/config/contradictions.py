@@ -43,6 +43,7 @@ _TASKS = {
 }
 # Callbacks of Lightning that could not act.
 _NO_CALLBACKS = {
+    "BackboneFinetuning": "the model has no backbone; embeddings.freeze_epochs=N freezes tables",
     "BatchSizeFinder": "batches are cut by tokens; use batch.max_tokens=N",
     "GradientAccumulationScheduler": "the schedule of the learning rate needs equal epochs; use "
     "trainer.accumulate_grad_batches=N",
@@ -333,6 +334,12 @@ def _check_stopping(stopping: Config, trainer: Config) -> Iterator[str]:
         yield (
             f"callbacks.early_stopping.monitor={monitor}: its best value is the {mode}imum; "
             f"add +callbacks.early_stopping.mode={mode}"
+        )
+    every = trainer.get("check_val_every_n_epoch", 1)
+    if stopping.get("check_on_train_epoch_end") and every > 1:
+        yield (
+            f"callbacks.early_stopping.check_on_train_epoch_end=true: with trainer."
+            f"check_val_every_n_epoch={every} not every epoch has a validation; leave it out"
         )
 
 

@@ -168,3 +168,7 @@ def fit(
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:  # for example a share of less than one batch
         raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Early stopping conditioned on metric"):
+            raise
+        raise UserError(f"callbacks: {error}") from error
