@@ -63,6 +63,7 @@ def test_an_engine_refuses_what_it_does_not_support(changes: dict[str, Any], rea
         evaluated("ctranslate2", **changes)
     assert str(raised.value).startswith("decoding.engine=ctranslate2 ")
     assert str(raised.value).endswith(f"{reason}: use decoding.engine=torch")
+    assert "engine" not in evaluated("auto", **changes)["decoding"]
 
 
 def test_an_own_search_that_accepts_engines_is_none_by_its_name(
@@ -77,3 +78,4 @@ def test_a_missing_package_is_reported_with_the_config(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     with pytest.raises(UserError, match="CTranslate2 is not installed"):
         evaluated("ctranslate2")
+    assert "engine" not in evaluated("auto")["decoding"]

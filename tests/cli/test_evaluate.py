@@ -660,6 +660,10 @@ def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
         ),
         (["x.ckpt", "--verbose"], "--verbose is an option of train.py; --cfg job prints"),
         (
+            ["ckpt_path=x", "prompt=a", "decoding.engine=auto"],
+            "decoding.engine=auto: only the evaluation of a split compares the engines",
+        ),
+        (
             ["ckpt_path=a.ckpt", "ckpt_path=b.ckpt"],
             "ckpt_path=a.ckpt ckpt_path=b.ckpt: ckpt_path has two values; keep one",
         ),
@@ -813,6 +817,29 @@ def test_other_data_that_only_overlap_are_refused(
 def runs_of(*paths: Path) -> list[CheckpointRun]:
     changes = config_changes(compose_config("evaluate", [f"ckpt_path={paths[0]}"]))
     return find_runs(",".join(map(str, paths)), changes)
+
+
+@pytest.mark.parametrize(("added", "engine"), [([], "ctranslate2"), ([4], None)])
+def test_the_engine_auto_is_one_that_writes_the_tokens_of_torch(
+    make: Make, monkeypatch: pytest.MonkeyPatch, added: list[int], engine: str | None
+) -> None:
+    def exported(module: Seq2SeqModule, engine: str) -> Any:
+        search = module.search
+        return lambda *inputs: [
+            [
+                dataclasses.replace(h, ids=h.ids + added, finished=h.finished or bool(added))
+                for h in best
+            ]
+            for best in search(*inputs)
+        ]
+
+    monkeypatch.setattr("en2py.cli.evaluation_config.find_spec", lambda name: name)
+    monkeypatch.setattr("en2py.cli.evaluation_config.import_ctranslate2", lambda: None)
+    monkeypatch.setattr(build, "_exported", exported)
+    path = make("seed=1")
+    words = [f"ckpt_path={path}", "decoding.engine=auto"]
+    (run,) = find_runs(str(path), config_changes(compose_config("evaluate", words)))
+    assert run.config["decoding"].get("engine") == engine
 
 
 def test_programs_are_generated_anew_after_their_code_has_changed(

@@ -21,7 +21,7 @@ from en2py.console import counted
 from en2py.data.cache import cached
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import digest, file_digest
-from en2py.data.pairs import SPLITS, Pair
+from en2py.data.pairs import SPLITS, Pair, evenly_spaced
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.errors import UserError
 from en2py.evaluation.metrics.registry import CURVES
@@ -43,6 +43,7 @@ _OTHER_TOKENS = (
     "it may, and the model does not know all of them"
 )
 _SOURCE = Path(__file__).parents[1]
+N_COMPARED = 16  # descriptions, by `decoding.engine=auto`
 Programs = list[list[str]]  # per pair, best first
 
 
@@ -245,8 +246,39 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
             for side, vocab in (("src", known[key].src_vocab), ("tgt", known[key].tgt_vocab))
         )
         sha256 = file_digest(path)
-        runs.append(CheckpointRun(path, sha256, checkpoint, config, prepared, has_other_tokens))
+        run = CheckpointRun(path, sha256, checkpoint, config, prepared, has_other_tokens)
+        runs.append(_with_chosen_engine(run))
     return runs
+
+
+def _with_chosen_engine(run: CheckpointRun) -> CheckpointRun:
+    """Replace `decoding.engine=auto` by CTranslate2 if it writes what torch writes, else by torch.
+
+    Programs of a few validation pairs are compared, in each call. Where one is cut at the length
+    limit, its last tokens may differ.
+    """
+    if run.config["decoding"].get("engine") != "auto":
+        return run
+    search = {key: value for key, value in run.config["decoding"].items() if key != "engine"}
+    most = run.config["model"]["max_src_len"]
+    texts = [item.pair.description for item in run.prepared.splits["val"] if len(item.src) < most]
+    texts = [texts[i] for i in evenly_spaced(len(texts), N_COMPARED)]
+    runs, written = {}, {}
+    for engine, section in (
+        ("torch", search),
+        ("CTranslate2", {**search, "engine": "ctranslate2"}),
+    ):
+        runs[engine] = dataclasses.replace(run, config={**run.config, "decoding": section})
+        found = runs[engine].open({})[0].candidates(texts)
+        written[engine] = [[h.ids if h.finished else None for h in best] for best in found]
+    pairs = zip(written["torch"], written["CTranslate2"], strict=True)
+    n_equal = sum(one == other for one, other in pairs)
+    chosen = "CTranslate2" if n_equal == len(texts) else "torch"
+    log.info(
+        f"decoding.engine=auto: {chosen} searches for {run.name}, because CTranslate2 writes the "
+        f"tokens of torch for {n_equal} of {counted(len(texts), 'validation pair')}"
+    )
+    return runs[chosen]
 
 
 def find_checkpoints(text: str) -> list[Path]:

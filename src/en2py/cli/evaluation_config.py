@@ -1,6 +1,8 @@
 """The config of a checkpoint with the changes of an evaluation."""
 
+import logging
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +17,8 @@ from en2py.decoding.ctranslate2 import import_ctranslate2
 from en2py.decoding.hypothesis import Engine
 from en2py.errors import UserError, did_you_mean
 
+log = logging.getLogger(__name__)
+
 
 def config_changes(cfg: DictConfig) -> dict[str, Any]:
     """Return the sections of a checkpoint's config that an evaluation changes."""
@@ -26,7 +30,10 @@ def config_changes(cfg: DictConfig) -> dict[str, Any]:
 
 
 def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a checkpoint with the changes of an evaluation."""
+    """Return the config of a checkpoint with the changes of an evaluation.
+
+    Where CTranslate2 cannot be used, `decoding.engine=auto` is left out, so that torch searches.
+    """
     changed = {**config, **{key: changes[key] for key in ("cache", "processes", "batch")}}
     if (path := changes["data"]["path"]) is not None:
         changed["data"] = moved(config["data"], path)
@@ -44,13 +51,22 @@ def evaluation_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     check_arguments("decoding", decoding, is_evaluation=True)
     changed["decoding"] = decoding
     contradictions.refuse(changed, contradictions.check_decoding)
-    if "engine" in decoding:
-        _check_engine(changed)
+    engine = decoding.get("engine")
+    problem = engine and _engine_problem(changed)
+    if engine == "auto" and not problem and find_spec("ctranslate2") is None:
+        problem = "is not installed"
+    if problem and engine != "auto":
+        raise UserError(f"decoding.engine={engine} {problem}: use decoding.engine=torch")
+    if problem:
+        log.info(f"decoding.engine=auto: torch searches, because CTranslate2 {problem}")
+        del decoding["engine"]
+    elif engine:
+        import_ctranslate2()
     return changed
 
 
-def _check_engine(config: Mapping[str, Any]) -> None:
-    """Refuse an engine without its package, and what of a search or a model it does not support.
+def _engine_problem(config: Mapping[str, Any]) -> str | None:
+    """Return what of a search or a model an engine does not support.
 
     A search that accepts an engine in place of the model says so by the type of its argument.
     """
@@ -70,11 +86,7 @@ def _check_engine(config: Mapping[str, Any]) -> None:
         "does not support neighbours=nearest": config.get("neighbours"),
         "does not support model.copy=true": config["model"].get("copy"),
     }
-    if found := [problem for problem, is_met in problems.items() if is_met]:
-        raise UserError(
-            f"decoding.engine={decoding['engine']} {found[0]}: use decoding.engine=torch"
-        )
-    import_ctranslate2()
+    return next((problem for problem, is_met in problems.items() if is_met), None)
 
 
 def moved(data: Mapping[str, Any], path: str | list[str] | Mapping[str, str]) -> dict[str, Any]:

@@ -122,6 +122,11 @@ def check_evaluation(config: Config) -> Iterator[str]:
     for name in ("prompt", "prompts"):
         if config.get(name) is not None and not config.get("ckpt_path"):
             yield f"{name} needs a model: add ckpt_path=FILE"
+        if config.get(name) is not None and config["decoding"]["engine"] == "auto":
+            yield (
+                "decoding.engine=auto: only the evaluation of a split compares the engines; choose "
+                "decoding.engine=ctranslate2 or torch"
+            )
     task = next((task for task in _TASKS if config.get(task) is not None), None)
     if task and not (task == "baseline" and config["ckpt_path"]):
         does, reads = _TASKS[task]

@@ -107,7 +107,7 @@ VALUES: dict[str, ArgumentType] = {
         "optimizer.betas": tuple[ProperFraction, ProperFraction],
         "optimizer.weight_decay": NonNegativeFloat,
         "optimizer.momentum": ProperFraction,
-        "decoding.engine": Literal["torch", "ctranslate2", "ctranslate2_int8"],
+        "decoding.engine": Literal["torch", "auto", "ctranslate2", "ctranslate2_int8"],
         "callbacks.*": Any,
         "callbacks.*.patience": PositiveInt,
         "callbacks.*.decay": Annotated[float, Field(gt=0, lt=1)],
