@@ -48,6 +48,20 @@ def real_hidden(model: Transformer, batch: Batch) -> Tensor:
     return hidden[: len(tgt_layout.places)]
 
 
+def constructed(section: str, part: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Return what the part of a section of the config constructs.
+
+    Raises:
+        UserError: If it is of torch, which refuses the settings.
+    """
+    try:
+        return part(*arguments, **named)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if not getattr(part, "func", part).__module__.startswith("torch."):
+            raise
+        raise UserError(f"{section}: torch refuses these settings: {error}") from error
+
+
 class _WeightedMean(MeanMetric):
     """Mean by the weights given; torchmetrics 1.9 ignores them where it does not search for NaN."""
 
@@ -160,9 +174,9 @@ class Seq2SeqModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped after each update."""
-        optimizer = self._optimizer(self.named_parameters())
+        optimizer = constructed("optimizer", self._optimizer, self.named_parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = self._scheduler(optimizer, total_steps=total_steps)
+        schedule = constructed("scheduler", self._scheduler, optimizer, total_steps=total_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

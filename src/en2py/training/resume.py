@@ -37,6 +37,7 @@ from en2py.training.checkpoints import (
     newest_valid,
 )
 from en2py.training.distributed import is_rank_zero
+from en2py.training.module import constructed
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,8 @@ def _check_optimizer(
     if config == stored:
         return
     weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
-    optimizer = make(config)([(f"weight{w.ndim}", w) for w in weights])
+    named = [(f"weight{w.ndim}", w) for w in weights]
+    optimizer = constructed("optimizer", make(config), named)
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     optimizer.step(lambda: torch.zeros(()))
