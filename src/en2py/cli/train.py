@@ -91,27 +91,30 @@ def train(cfg: DictConfig) -> float:
             with _recorded(run):
                 result = _train_and_test(run)
         else:
-            run.write_state()
-            # First, because `| head` ends the program.
-            is_reduced = (
-                run.config["checkpoints"]["keep"] == "weights"
-                and is_rank_zero()
-                and discard_training_state(run.folder / "checkpoints")
-            )
-            log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
-            if is_reduced:
-                log.info("checkpoints.keep=weights: removed the training state of its checkpoints")
-            log_warnings(
-                run_folder.settings_without_effect(
-                    run.folder, run.config, run.overrides, run.folder
-                )
-            )
-            if not run_folder.in_sweep():
-                log.info(f"training {result.get('end', 'ended')}")
-                print_result(result)
-            if "WANDB_SWEEP_ID" in os.environ and run.config["logger"].get("wandb"):
-                log_finished_run(run, result)
+            _report_finished(run, result)
     return float(result["best"].get("val/nll", math.inf))
+
+
+def _report_finished(run: Run, result: dict[str, Any]) -> None:
+    """Print the result of a run that is finished already, and which settings it does not have."""
+    run.write_state()
+    # First, because `| head` ends the program.
+    is_reduced = (
+        run.config["checkpoints"]["keep"] == "weights"
+        and is_rank_zero()
+        and discard_training_state(run.folder / "checkpoints")
+    )
+    log.info(f"this run is finished: {run.folder} (fresh=true trains it again)")
+    if is_reduced:
+        log.info("checkpoints.keep=weights: removed the training state of its checkpoints")
+    log_warnings(
+        run_folder.settings_without_effect(run.folder, run.config, run.overrides, run.folder)
+    )
+    if not run_folder.in_sweep():
+        log.info(f"training {result.get('end', 'ended')}")
+        print_result(result)
+    if "WANDB_SWEEP_ID" in os.environ and run.config["logger"].get("wandb"):
+        log_finished_run(run, result)
 
 
 def _has_other_data(run: Run, result: dict[str, Any] | None) -> bool:
