@@ -101,6 +101,13 @@ def test_one_file_per_split(write):
     assert [(p.id, p.split) for p in pairs] == [("own/train/1", "train"), ("own/test/1", "test")]
 
 
+def test_a_typed_setup_without_a_test_is_refused(write):
+    path = write(lines({"text": "a", "code": "1", "imports": "import re", "tests": ["x"]}))
+    options = OPTIONS | {"tests_field": "auto", "setup_field": "imports"}
+    with pytest.raises(UserError, match="no pair has a test, so nothing runs after 'imports'; set"):
+        file.read_file(DataReport(), path=path, **options)
+
+
 def test_split_field_sets_the_official_split(write):
     names = ("train", "Validation", " test ")
     records = [{"text": "a", "code": "1", "s": name} for name in names]

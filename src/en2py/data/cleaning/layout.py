@@ -8,6 +8,7 @@ import warnings
 from functools import lru_cache
 
 from autopep8 import fix_code
+from pydantic import PositiveInt
 
 from en2py.data.cleaning.rewriting import (
     first_that_parses,
@@ -41,7 +42,7 @@ def trim_lines(pair: Pair) -> Pair:
     return with_same_tree(trimmed, TRAILING_BLANKS.sub("", trimmed.code).strip("\n"))
 
 
-def expand_tabs(pair: Pair, *, size: int) -> Pair:
+def expand_tabs(pair: Pair, *, size: PositiveInt) -> Pair:
     """Replace tabs in indents by spaces.
 
     Args:

@@ -106,7 +106,7 @@ def read_file(
                     "data.source.code_field=NAME"
                 )
     _check_ids(pairs, _listed(files))
-    _check_tests(pairs, tests_field, _listed(files), report, name)
+    _check_tests(pairs, tests_field, setup_field, _listed(files), report, name)
     if recognised:
         texts = [text + f" in {file}" * (len(recognised) > 1) for text, file in recognised.items()]
         report.facts[f"{name}: fields"] = "; ".join(texts)
@@ -258,7 +258,12 @@ def _check_ids(pairs: Sequence[Pair], files: str) -> None:
 
 
 def _check_tests(
-    pairs: Sequence[Pair], field: str | None, files: str, report: DataReport, name: str
+    pairs: Sequence[Pair],
+    field: str | None,
+    setup: str | None,
+    files: str,
+    report: DataReport,
+    name: str,
 ) -> None:
     """Warn if most tests were left out; refuse a typed field without a test."""
     n, step = sum(bool(pair.tests) for pair in pairs), report.steps.get(_left_out(name))
@@ -267,6 +272,11 @@ def _check_tests(
         raise UserError(
             f"{files}: no text in {field!r} is a test; {is_a_test}; set "
             "data.source.tests_field=NAME, or null if there is none"
+        )
+    if n == 0 and field == AUTO and setup not in (AUTO, None):
+        raise UserError(
+            f"{files}: no pair has a test, so nothing runs after {setup!r}; set "
+            "data.source.tests_field=NAME, or data.source.setup_field=null"
         )
     if step is not None and step.changed > n:
         report.warnings.append(
