@@ -114,6 +114,29 @@ def test_batches_of_one_pair_are_reported(
     assert ("batch.max_tokens=10: each batch has one pair" in caplog.text) is (max_tokens == 10)
 
 
+@pytest.mark.parametrize(("length", "denoising", "warns"), [(9, 1.0, True), (12, 0.1, False)])
+def test_denoising_that_denoises_no_program_is_reported(
+    data_with: MakeData,
+    caplog: pytest.LogCaptureFixture,
+    length: int,
+    denoising: float,
+    warns: bool,
+) -> None:
+    prepared = data_with(500).prepared
+    train = [replace(item, tgt=["x"] * length) for item in prepared.splits["train"]]
+    PairDataModule(
+        replace(prepared, splits={"train": train}),
+        max_tokens=500,
+        max_src_len=99,
+        max_tgt_len=99,
+        max_pairs=None,
+        num_workers=0,
+        seed=1,
+        denoising=denoising,
+    )
+    assert ("no program is denoised; this needs programs of 10 pieces" in caplog.text) is warns
+
+
 @pytest.mark.parametrize("n_hypotheses", [1, 2, 50])
 def test_batches_of_generation_have_a_hypothesis_per_eight_tokens(
     data_with: MakeData, n_hypotheses: int

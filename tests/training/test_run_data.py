@@ -11,7 +11,12 @@ from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
-from en2py.training.run_data import check_lengths, unused_limit, with_leakage_of
+from en2py.training.run_data import (
+    check_lengths,
+    unused_augmentation,
+    unused_limit,
+    with_leakage_of,
+)
 
 
 @pytest.mark.parametrize(("limit", "n"), [(None, 0), (2, 0), (3, 1)])
@@ -19,6 +24,15 @@ def test_limit_above_the_number_of_training_pairs_warns(limit: int | None, n: in
     prepared: Any = SimpleNamespace(splits={"train": [1, 2]})
     found = list(unused_limit(prepared, {"max_pairs": limit}))
     assert found == ["batch.max_pairs=3: the training split has 2 pairs, all of them used"][:n]
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "warns"), [("rename", 0, 1), ("rename", 3, 0), ("none", 0, 0)]
+)
+def test_augmentation_that_adds_nothing_warns(name: str, n: int, warns: int) -> None:
+    prepared: Any = SimpleNamespace(report=DataReport(facts={"augmented": n}))
+    found = list(unused_augmentation(prepared, {"_target_": f"en2py.data.augmentation.{name}"}))
+    assert [text.partition(":")[0] for text in found] == ["augmentation=rename"][:warns]
 
 
 def test_leakage_is_that_of_the_pairs_of_max_pairs() -> None:

@@ -187,7 +187,11 @@ def _prepare(run: Run) -> Prepared:
     check_split_of_source(prepared.report.facts, run.overrides)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)
-    log_warnings([*prepared.report.warnings, *run_data.unused_limit(prepared, config["batch"])])
+    unused = [
+        *run_data.unused_limit(prepared, config["batch"]),
+        *run_data.unused_augmentation(prepared, config["augmentation"]),
+    ]
+    log_warnings([*prepared.report.warnings, *unused])
     run_data.check_lengths(prepared, config["model"])
     if is_rank_zero():
         run.write_inputs(prepared)

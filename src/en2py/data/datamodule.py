@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from en2py.data.batch import Batch, Example, Store
-from en2py.data.denoising import DenoisedBatches, WithDenoised
+from en2py.data.denoising import SHORTEST, DenoisedBatches, WithDenoised
 from en2py.data.drawn_neighbours import DrawnNeighbours, WithNeighbours
 from en2py.data.epoch_batches import EpochBatches
 from en2py.data.neighbours import Neighbours
@@ -82,6 +82,11 @@ class PairDataModule(pl.LightningDataModule):
             self._denoised = WithDenoised(
                 self.examples["train"], denoising, marks, vocab, seed, max_src_len
             )
+            if not self._denoised.extra:
+                log.warning(
+                    f"batch.denoising={denoising:g}: no program is denoised; this needs programs "
+                    f"of {SHORTEST} pieces or more, and more than {0.5 / denoising:.0f} pairs"
+                )
         self._resume: dict[str, Any] | None = None
         comparable = self._of_validated_sources(self.examples["train"])
         sample = torch.Generator().manual_seed(0)  # the same sample whatever the run's seed

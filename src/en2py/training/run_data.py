@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from en2py.config.composition import Config
-from en2py.config.instantiate import make
+from en2py.config.instantiate import class_of, make
 from en2py.config.run_name import data_key, splits_by_behaviour
 from en2py.console import progress_bar
 from en2py.data.cache import cached, entry
@@ -114,6 +114,15 @@ def unused_limit(prepared: Prepared, batch: Config) -> Iterator[str]:
     """Yield a warning if `batch.max_pairs` limits nothing."""
     if (limit := batch["max_pairs"]) and limit > (n := len(prepared.splits["train"])):
         yield f"batch.max_pairs={limit}: the training split has {n:,} pairs, all of them used"
+
+
+def unused_augmentation(prepared: Prepared, augmentation: Config) -> Iterator[str]:
+    """Yield a warning if the augmentation adds nothing."""
+    if (name := class_of(augmentation)) != "none" and not prepared.report.facts["augmented"]:
+        yield (
+            f"augmentation={name}: no training pair has a variant, so nothing is added: what "
+            "occurs in both description and program is kept"
+        )
 
 
 def leakage(prepared: Prepared, max_pairs: int | None) -> dict[str, dict[str, float]]:
