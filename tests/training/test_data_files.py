@@ -135,6 +135,9 @@ def test_missing_file_is_named_as_training_data(
         locate_data(config, files, "x.ckpt")
     with pytest.raises(UserError, match="; put it back$"):
         locate_data(config, files, "x.ckpt", "put it back")
+    pretraining = {"data": {"path": None, "target": {"source": {"path": "pairs.jsonl"}}}}
+    with pytest.raises(UserError, match="; put it there again$"):
+        locate_data(pretraining, files, "x.ckpt")
     config["data"]["source"] = {"sources": {"main": {"path": "pairs.jsonl"}}}
     config["data"]["path"] = None
     with pytest.raises(UserError, match="data.path={main:FILE} names its present place"):

@@ -237,9 +237,12 @@ def locate_data(
         same = [place for place in found if file_digest(Path(place).expanduser()) == sha256]
         if not found:
             before = f", which was {absolute}" if absolute not in ("", path) else ""
+            place = (
+                f"data.path={option} names its present place" if option else "put it there again"
+            )
             raise UserError(
                 f"{path} does not exist: it is the training data of '{checkpoint}'{before}; "
-                f"{remedy or f'data.path={option} names its present place'}"
+                f"{remedy or place}"
             )
         return (same or found)[0]
 
@@ -249,6 +252,7 @@ def locate_data(
         found = {}
         for name, value in section.items():
             written = f"{{{name}:FILE}}" if are_sources else option
+            written = "" if name == "target" else written  # which no override names
             if name in DATA_FILES:  # a file, several, or one per split
                 found[name] = mapped(value, partial(present, written))
             else:
