@@ -370,6 +370,12 @@ def test_string_that_cannot_be_completed_is_refused_by_itself(monkeypatch):
     assert checked and not any("print" in text for text in checked)
 
 
+@pytest.mark.parametrize("pieces", ["@x @'' @'", "@x @' @''"])
+def test_pieces_may_write_the_quotes_that_end_a_string_one_after_the_other(pieces):
+    _, state = following(f"x = ''' {pieces}".replace("@", GLUE))
+    assert state.closing == ()
+
+
 def test_expression_in_a_string_is_closed_with_all_its_brackets():
     opened = " ".join(GLUE + letter for letter in "'{x([x(")
     grammar, state = following(f"print ( f {opened}")

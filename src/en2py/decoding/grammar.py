@@ -255,11 +255,13 @@ class Grammar:
             quote = match[2]
             place = _end_of_string(token, match.end(), quote)
             if place is None:
-                escape = "n" if _ends_in_backslash(token) else ""
-                found = [escape + quote]
+                begun = ["n" if _ends_in_backslash(token) else ""]
                 if "f" in match[1].lower():
                     closing = _closing_brackets(token[match.end() :]) or "}"
-                    found += [escape + operand + closing + quote for operand in ("", "r", "0")]
+                    begun += [begun[0] + operand + closing for operand in ("", "r", "0")]
+                # A piece may have written one or two of three quotes.
+                ends = [quote[:n] for n in range(1, len(quote) + 1)]
+                found = [text + end for text in begun for end in ends]
                 # The parser reads the inside of a string only after the whole statement.
                 return [suffix for suffix in found if parse(token + suffix)]
             if parse(token) is None:
