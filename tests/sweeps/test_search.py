@@ -206,6 +206,22 @@ def test_trial_of_another_process_is_left_to_it(
     assert len(launched) == 1
 
 
+@pytest.mark.parametrize(("nll", "state"), [(2.5, "COMPLETE"), (math.nan, "FAIL")])
+def test_trial_without_a_number_has_failed_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch, nll: float, state: str
+) -> None:
+    study = optuna.create_study()
+    trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    finished = run_folder.State(run_folder.FINISHED)
+    monkeypatch.setattr(run_folder, "read_state", lambda folder: finished)
+    monkeypatch.setattr(run_folder, "read_result", lambda folder: {"best": {"val/nll": nll}})
+    monkeypatch.setattr(plan, "read_state", lambda folder: finished)
+    sweeper: Any = SimpleNamespace(folder=Path("s"), study=study, _failed=set())
+    search.SearchSweeper._tell(sweeper, trial.number, plan.Job((), "run"))
+    assert study.trials[0].state.name == state
+    assert sweeper._failed == ({trial.number} if state == "FAIL" else set())
+
+
 def test_hyperband_has_the_most_epochs_of_a_trial(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: list[dict[str, Any]] = []
 

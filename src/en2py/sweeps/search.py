@@ -7,6 +7,7 @@ trial is a run like any other: an interrupted one resumes, and a finished run is
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -262,7 +263,7 @@ class SearchSweeper(sweeper.StudySweeper):
         if state.status == run_folder.FINISHED:
             result: Any = run_folder.read_result(self.folder / job.run)
             value = result["best"].get("val/nll")
-        if value is not None:
+        if value is not None and not math.isnan(value):
             self.study.tell(number, value)
         elif state.status == run_folder.PRUNED:
             self.study.tell(number, state=TrialState.PRUNED)
