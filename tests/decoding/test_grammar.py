@@ -376,6 +376,14 @@ def test_pieces_may_write_the_quotes_that_end_a_string_one_after_the_other(piece
     assert state.closing == ()
 
 
+@pytest.mark.parametrize(
+    "pieces", ["if x ( ) = @=", "def x ( * y , * @*", "x = ' @x @' f @'"]
+)
+def test_operator_or_string_may_be_written_in_pieces(pieces):
+    _, state = following(pieces.replace("@", GLUE))
+    assert len(state.closing) > 0
+
+
 def test_expression_in_a_string_is_closed_with_all_its_brackets():
     opened = " ".join(GLUE + letter for letter in "'{x([x(")
     grammar, state = following(f"print ( f {opened}")

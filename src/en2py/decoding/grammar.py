@@ -16,6 +16,7 @@ import keyword
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from token import EXACT_TOKEN_TYPES
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ Tokens = tuple[str, ...]
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT, codeop's
 _MOST_MEANINGLESS = 4  # closings that parse but do not compile, such as a `return` in a module
 _DEFINED = re.compile(r"^ *(?:async def|def|class) (\w+)", re.MULTILINE)
+_PREFIX = re.compile(r"(?i)[rbuft]{1,2}")
 _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
 
@@ -51,7 +53,7 @@ class State:
         hint: Tokens of the closing without handlers of `try` blocks.
         closing: Ids after which the text compiles; none if it does now.
         n_missing: Ids of the closing that belong to the last token: an open string, or a keyword
-            that is possible only as the beginning of a name. Other pieces may not follow.
+            or an operator that is possible only as a beginning. Other pieces may not follow.
     """
 
     done: str = ""
@@ -186,7 +188,10 @@ class Grammar:
             text = state.done + indent + (write_line(line) if line else "")
             if not _can_continue(text):
                 continue
-            suffix_ids = self.vocab.encode(GLUE + letter for letter in letters_of(suffix))
+            letters = [GLUE + letter for letter in letters_of(suffix)]
+            if not all(letter in self.vocab for letter in letters):
+                continue
+            suffix_ids = self.vocab.encode(letters)
             n_meaningless = 0
             for attempt in self._attempts(state, hint, token):
                 full = (*attempt, *self._handlers(replace(state, line=line), attempt))
@@ -272,7 +277,10 @@ class Grammar:
         plain = ["0"] if state.glued else ["", "0"] if is_part else [""]
         if state.line[0] == "case" and token[0].isdigit():
             plain.append("j")  # behind `+` and `-` a pattern needs it
-        rest = [word[len(token) :] for word in keyword.kwlist if word.startswith(token)]
+        if _PREFIX.fullmatch(token):
+            plain.append("''")  # of a string behind another one
+        words = (*keyword.kwlist, *EXACT_TOKEN_TYPES)
+        rest = (word[len(token) :] for word in words if word.startswith(token))
         return [*plain, *filter(None, rest)]
 
     def _ids(self, tokens: Sequence[str]) -> list[int] | None:
