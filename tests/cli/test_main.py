@@ -1,12 +1,14 @@
 """The command line: texts as typed, exit codes, sweeps whose runs fail."""
 
 import inspect
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -482,6 +484,27 @@ def test_summary_follows_a_sweep_with_failures(
 
 
 # -------------------------------------------------------------------------------- subprocesses
+
+
+def test_the_result_of_several_ranks_is_where_the_run_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, folder = tmp_path / "pairs.jsonl", tmp_path / "run-0000000000"
+    data.write_text("{}")
+
+    def trained(*_: Any, **__: Any) -> Any:
+        data.unlink()
+        folder.mkdir()
+        result = {"config_sha256": "0" * 64, "best": {"val/nll": 2.0}}
+        (folder / "result.json").write_text(json.dumps(result))
+        return SimpleNamespace(returncode=0, stderr="")
+
+    def of_job(cfg: Any) -> Any:
+        return SimpleNamespace(folder=folder if data.exists() else tmp_path / "another")
+
+    monkeypatch.setattr(main.Run, "of_job", of_job)
+    monkeypatch.setattr(main.subprocess, "run", trained)
+    assert main._run_in_subprocess(OmegaConf.create(), []) == 2.0
 
 
 def in_process(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

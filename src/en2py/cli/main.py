@@ -281,8 +281,8 @@ def _run_in_subprocess(cfg: DictConfig, overrides: list[str]) -> float:
         The best validation NLL; infinity if a search pruned the run.
     """
     command = [sys.executable, "-m", "en2py.cli.programs", *map(unquoted, overrides)]
+    folder = Run.of_job(cfg).folder  # now: a data file that changes would name another one
     done = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
-    folder = Run.of_job(cfg).folder
     result = run_folder.read_result(folder)
     is_pruned = run_folder.read_state(folder).status == run_folder.PRUNED
     if done.returncode == 0 and (result is not None or is_pruned):
