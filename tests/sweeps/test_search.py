@@ -180,6 +180,25 @@ def test_fresh_search_archives_an_earlier_run_of_a_trial(
     assert folder.with_name(f"{folder.name}.old1").exists() and not folder.exists()
 
 
+def test_search_ends_when_its_data_change(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    launched: list[Any] = []
+
+    def changing(self: Any, jobs: Any, folder: Path) -> None:
+        launched.append(jobs)
+        with open(tmp_path / "pairs.jsonl", "a") as file:
+            file.write("\n")
+
+    monkeypatch.setattr(search.SearchSweeper, "_launch", changing)
+    assert go(*SEARCH, "hydra.sweeper.n_trials=3") == 2
+    assert "a file that the trials read has changed since" in capsys.readouterr().err
+    assert len(launched) == 1
+
+
 def test_trial_of_another_process_is_left_to_it(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

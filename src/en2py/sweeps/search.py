@@ -91,11 +91,12 @@ class SearchSweeper(sweeper.StudySweeper):
         self.fixed, self.space, n_epochs = self._search_space(arguments)
         self.folder = Path(self.config.hydra.sweep.dir)
         self.base = base = with_floats(self._base_config(self.fixed))
+        self.base_sha256 = config_digest(base)
         if "://" not in self.storage:
             self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "storage": self.storage,
-            "study": f"{self.folder.name}-{self._digest(base)}",
+            "study": f"{self.folder.name}-{self._digest()}",
             "pruner": self.pruner,
             "n_startup_trials": self.n_startup_trials,
             "n_warmup_epochs": self.n_warmup_epochs,
@@ -160,6 +161,7 @@ class SearchSweeper(sweeper.StudySweeper):
         self._failed: set[int] = set()
         is_prepared, trained = False, set[str]()
         while batch := self._claim(n_parallel):
+            self._check_files()
             planned = {number: self._plan(self._overrides(trial)) for number, trial in batch}
             jobs = {number: self._job(trial, planned[number][0]) for number, trial in batch}
             plan.write_plan(self.folder, list(jobs.values()))
@@ -345,10 +347,18 @@ class SearchSweeper(sweeper.StudySweeper):
             )
         return dict(plain)
 
-    def _digest(self, base: Mapping[str, Any]) -> str:
+    def _check_files(self) -> None:
+        """Refuse more trials if a file that they read is another one than at the start."""
+        if config_digest(with_floats(self._base_config(self.fixed))) != self.base_sha256:
+            raise UserError(
+                "a file that the trials read has changed since this search began, so val/nll of "
+                "the next ones could not be compared; the same command begins another search"
+            )
+
+    def _digest(self) -> str:
         """Return what tells searches of a study apart: fixed settings, search space, seed."""
         texts = {key: space_text(distribution) for key, distribution in sorted(self.space.items())}
-        return digest([config_digest(base), texts, self.seed])[:8]
+        return digest([self.base_sha256, texts, self.seed])[:8]
 
     def _print_plan(self) -> None:
         """Print the search space, and the number of trials in each state."""
