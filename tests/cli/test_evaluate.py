@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from en2py.cli.train import _warn_of_known_pairs
 from en2py.config.composition import choices_of, compose_config, without_hydra
 from en2py.config.run_name import config_digest, run_name
 from en2py.config.validation import resolved
+from en2py.data.files import file_digest
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.splits import behaviour_split, group_split
 from en2py.decoding.grammar import compiles
@@ -42,7 +44,7 @@ from en2py.evaluation.plots.figures import Picture
 from en2py.evaluation.results import Results
 from en2py.evaluation.scores import TrainingData
 from en2py.training import build, checkpoints, initial_data, loggers, run_data, testing
-from en2py.training.checkpoints import AtomicCheckpointIO
+from en2py.training.checkpoints import AtomicCheckpointIO, load_checkpoint
 from en2py.training.initial_data import n_known_to_initial_weights
 from en2py.training.module import Seq2SeqModule
 from en2py.training.wandb_logger import wandb_mode
@@ -817,6 +819,25 @@ def test_other_data_that_only_overlap_are_refused(
 def runs_of(*paths: Path) -> list[CheckpointRun]:
     changes = config_changes(compose_config("evaluate", [f"ckpt_path={paths[0]}"]))
     return find_runs(",".join(map(str, paths)), changes)
+
+
+def test_a_checkpoint_that_a_training_replaces_is_loaded_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "best.ckpt"
+    shutil.copy(make("seed=1"), path)
+    newer = tmp_path / "newer.ckpt"
+    shutil.copy(make("seed=2"), newer)
+
+    def replacing(file: Path, **settings: Any) -> dict[str, Any]:
+        found = load_checkpoint(file, **settings)
+        if newer.exists():
+            newer.replace(path)
+        return found
+
+    monkeypatch.setattr(checkpoint_runs, "load_checkpoint", replacing)
+    (run,) = runs_of(path)
+    assert run.config["seed"] == 2 and run.sha256 == file_digest(path)
 
 
 @pytest.mark.parametrize(("added", "engine"), [([], "ctranslate2"), ([4], None)])

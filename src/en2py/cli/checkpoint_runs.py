@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -231,7 +232,7 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
     known: dict[str, Prepared] = {}
     runs = []
     for path in find_checkpoints(paths):
-        checkpoint = load_checkpoint(path, mmap=True)
+        checkpoint, sha256 = _with_digest(path)
         metadata = checkpoint["en2py"]
         config = evaluation_config(metadata["config"], changes)
         check_allowed(config)
@@ -245,10 +246,21 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
             {*vocab.tokens} - {*metadata[f"{side}_vocab"]["tokens"]}
             for side, vocab in (("src", known[key].src_vocab), ("tgt", known[key].tgt_vocab))
         )
-        sha256 = file_digest(path)
         run = CheckpointRun(path, sha256, checkpoint, config, prepared, has_other_tokens)
         runs.append(_with_chosen_engine(run))
     return runs
+
+
+def _with_digest(path: Path) -> tuple[dict[str, Any], str]:
+    """Load a checkpoint and its digest, again if a training replaced the file in between.
+
+    Else the cache would keep the programs of one checkpoint as those of another.
+    """
+    while True:
+        before = path.stat() if path.exists() else None
+        found = load_checkpoint(path, mmap=True), file_digest(path)
+        if before is not None and os.path.samestat(before, path.stat()):
+            return found
 
 
 def _with_chosen_engine(run: CheckpointRun) -> CheckpointRun:
