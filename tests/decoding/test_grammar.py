@@ -376,8 +376,14 @@ def test_pieces_may_write_the_quotes_that_end_a_string_one_after_the_other(piece
     assert state.closing == ()
 
 
-@pytest.mark.parametrize("pieces", ["if x ( ) = @=", "def x ( * y , * @*", "x = ' @x @' f @'"])
-def test_operator_or_string_may_be_written_in_pieces(pieces):
+# A parameter whose name begins with that of another one, and a string inside of an f-string.
+_LONGER = ["def f ( x , x", "x = f @\" @{ @x @[ @'"]
+
+
+@pytest.mark.parametrize(
+    "pieces", ["if x ( ) = @=", "def x ( * y , * @*", "x = ' @x @' f @'", *_LONGER]
+)
+def test_token_may_be_written_in_pieces(pieces):
     _, state = following(pieces.replace("@", GLUE))
     assert len(state.closing) > 0
 

@@ -33,6 +33,7 @@ Tokens = tuple[str, ...]
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT, codeop's
 _MOST_MEANINGLESS = 4  # closings that parse but do not compile, such as a `return` in a module
 _DEFINED = re.compile(r"^ *(?:async def|def|class) (\w+)", re.MULTILINE)
+_OPERANDS = ("", "r", "0", " r", " else r", " r else r", " r in r")  # in an f-string
 _PREFIX = re.compile(r"(?i)[rbuft]{1,2}")
 _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
@@ -263,7 +264,8 @@ class Grammar:
                 begun = ["n" if _ends_in_backslash(token) else ""]
                 if "f" in match[1].lower():
                     closing = _closing_brackets(token[match.end() :]) or "}"
-                    begun += [begun[0] + operand + closing for operand in ("", "r", "0")]
+                    inner = "'" if quote[0] == '"' else '"'
+                    begun += [begun[0] + operand + closing for operand in (*_OPERANDS, inner)]
                 # A piece may have written one or two of three quotes.
                 ends = [quote[:n] for n in range(1, len(quote) + 1)]
                 found = [text + end for text in begun for end in ends]
@@ -271,8 +273,9 @@ class Grammar:
                 return [suffix for suffix in found if parse(token + suffix)]
             if parse(token) is None:
                 return []
-        # `1e`, and `is` of `isEven`; a `return` outside of a function does not begin a name.
-        is_part = token[0].isdigit() or token in keyword.kwlist
+        # `1e`, `is` of `isEven`, `n` of `n_max` beside another parameter `n`; a `return` outside of
+        # a function does not begin a name.
+        is_part = token[0].isdigit() or token.isidentifier()
         is_part &= len(state.line) > 1 or token not in _SURROUNDED
         plain = ["0"] if state.glued else ["", "0"] if is_part else [""]
         if state.line[0] == "case" and token[0].isdigit():
