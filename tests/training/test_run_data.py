@@ -1,22 +1,28 @@
 """Data of a run that are refused, and a limit without effect."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from en2py.config.composition import compose_config, without_hydra
+from en2py.config.validation import resolved
 from en2py.data.duplicates import LEAKAGE, leakage_sentence
 from en2py.data.pairs import DataReport, Pair
 from en2py.data.prepare import Prepared, TokenizedPair
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
+from en2py.training import run_data
 from en2py.training.run_data import (
     check_lengths,
     unused_augmentation,
     unused_limit,
     with_leakage_of,
 )
+from training_runs import Go
 
 
 @pytest.mark.parametrize(("limit", "n"), [(None, 0), (2, 0), (3, 1)])
@@ -33,6 +39,42 @@ def test_augmentation_that_adds_nothing_warns(name: str, n: int, warns: int) -> 
     prepared: Any = SimpleNamespace(report=DataReport(facts={"augmented": n}))
     found = list(unused_augmentation(prepared, {"_target_": f"en2py.data.augmentation.{name}"}))
     assert [text.partition(":")[0] for text in found] == ["augmentation=rename"][:warns]
+
+
+def test_data_that_change_while_they_are_prepared_are_not_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, prepare = tmp_path / "pairs.jsonl", run_data.prepare
+    rows = [{"text": f"task {c}", "code": f"def {c}(x):\n    return '{c}' + x"} for c in "abcdefgh"]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    words = ["data=file", f"data.path={file}", "split=random", f"cache={tmp_path / 'cache'}"]
+    config = resolved(without_hydra(compose_config("train", words)))
+
+    def changing(**settings: Any) -> Prepared:
+        file.write_text(file.read_text() + "\n")
+        return prepare(**settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_data, "prepare", changing)
+        with pytest.raises(UserError, match="changed after it began; start the same command"):
+            run_data.prepare_data(config)
+    assert not list((tmp_path / "cache").glob("*.json"))
+    assert run_data.prepare_data(config).pairs("train")
+
+
+def test_a_run_whose_data_change_at_its_start_is_refused(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare = run_data.prepare_data
+
+    def changing(config: Any) -> Prepared:
+        with open(tmp_path / "pairs.jsonl", "a") as file:
+            file.write("\n")
+        return prepare(config)
+
+    monkeypatch.setattr(run_data, "prepare_data", changing)
+    assert go() == 2 and not (tmp_path / "out").exists()
+    assert "a file that this run reads changed after it began" in capsys.readouterr().err
 
 
 def test_leakage_is_that_of_the_pairs_of_max_pairs() -> None:

@@ -27,6 +27,7 @@ from en2py.cli.tables import (
 )
 from en2py.config.composition import n_at_once, share_of
 from en2py.config.effects import check_split_of_source
+from en2py.config.run_name import config_digest
 from en2py.console import console, log_file
 from en2py.data.datamodule import PairDataModule
 from en2py.data.files import file_digest, write_atomically
@@ -184,6 +185,8 @@ def _prepare(run: Run) -> Prepared:
     from_cache = run_data.is_prepared(config)
     max_pairs = config["batch"]["max_pairs"]
     prepared = run_data.with_leakage_of(run_data.prepare_data(config), max_pairs)
+    if config_digest(config) != run.config_sha256:  # its name would be that of other data
+        raise UserError(run_data.CHANGED)
     check_split_of_source(prepared.report.facts, run.overrides)
     if not run_folder.in_sweep():
         print_data(prepared.report.to_dict(), from_cache)

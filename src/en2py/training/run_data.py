@@ -23,9 +23,16 @@ from en2py.errors import UserError
 from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
 from en2py.evaluation.scores import originals
 
+CHANGED = "a file that this run reads changed after it began; start the same command again"
+
 
 def prepare_data(config: Config) -> Prepared:
-    """Return the prepared data, from the cache if they are there."""
+    """Return the prepared data, from the cache if they are there.
+
+    Raises:
+        UserError: If they cannot be read, or a file changes while they are prepared.
+    """
+    key = _data_key(config)
     lengths = {key: config["model"][key] for key in ("max_src_len", "max_tgt_len")}
 
     def build() -> dict[str, Any]:
@@ -46,9 +53,11 @@ def prepare_data(config: Config) -> Prepared:
                 seconds_per_pair=config["cleaning"]["seconds_per_pair"],
                 progress=bar.update,
             )
+        if _data_key(config) != key:  # the cache would have the new content as the old one
+            raise UserError(CHANGED)
         return prepared.to_dict()
 
-    record = cached(Path(config["cache"]), "data", _data_key(config), build)
+    record = cached(Path(config["cache"]), "data", key, build)
     return Prepared.from_dict(record)
 
 
