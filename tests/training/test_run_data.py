@@ -62,6 +62,24 @@ def test_data_that_change_while_they_are_prepared_are_not_cached(
     assert run_data.prepare_data(config).pairs("train")
 
 
+def test_neighbours_are_cached_by_the_pairs_that_they_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = {"_target_": "en2py.data.neighbours.Neighbours", "_partial_": True,
+               "k": 1, "omit": 0.1, "max_len": 50}  # fmt: skip
+    config = {"neighbours": section, "split": {}, "cache": str(tmp_path)}
+    found = []
+    for words in (["red", "blue"], ["red", "blue", "sky"]):
+        train = [
+            TokenizedPair(Pair(f"s/{w}", w, f"def {w}(): return '{w}'", "s"), [], []) for w in words
+        ]
+        prepared: Any = SimpleNamespace(
+            splits={"train": train}, pairs=lambda _, t=train: [item.pair for item in t]
+        )
+        found.append(run_data.neighbours(config, prepared))
+    assert [len(one.near(list(p.pair for p in one.train))) for one in found if one] == [2, 3]
+
+
 def test_a_run_whose_data_change_at_its_start_is_refused(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,11 @@ from en2py.data.prepare import Prepared, TokenizedPair, prepare
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
 from en2py.errors import UserError
-from en2py.evaluation.behaviour.cached import execution_digest, reference_classes
+from en2py.evaluation.behaviour.cached import (
+    execution_digest,
+    execution_key,
+    reference_classes,
+)
 from en2py.evaluation.scores import originals
 
 CHANGED = "a file that this run reads changed after it began; start the same command again"
@@ -187,10 +191,9 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
     if not config.get("neighbours"):
         return None
     make_neighbours, train = make(config["neighbours"]), prepared.splits["train"]
-    k = make_neighbours.keywords["k"]
+    k, pairs = make_neighbours.keywords["k"], prepared.pairs("train")
 
     def build() -> list[list[int]]:
-        pairs = prepared.pairs("train")
         prints = [fingerprint(pair) for pair in pairs]
         if splits_by_behaviour(config):
             known = _classes(config)([pair.code for pair in pairs])
@@ -199,7 +202,10 @@ def neighbours(config: Config, prepared: Prepared) -> Neighbours | None:
         with progress_bar("finding neighbours"):
             return nearest_of_other_groups(pairs, group_near_duplicates(prints), k)
 
-    key = {**_data_key(config), "k": k}
+    # Not by the files of the data, which may have changed since these were prepared.
+    key: dict[str, Any] = {"pairs": [[pair.description, pair.code] for pair in pairs], "k": k}
+    if splits_by_behaviour(config):
+        key |= execution_key(config["sandbox"])
     near = cached(Path(config["cache"]), "neighbours", key, build)
     made: Neighbours = make_neighbours(train, near)
     return made
