@@ -20,8 +20,8 @@ class FocalLoss(nn.Module):
         super().__init__()
         self.gamma = gamma
 
-    def forward(self, hidden: Tensor, projection: nn.Linear, targets: Tensor) -> Tensor:
-        """Return the mean over targets `[N]`, given hidden vectors `[N, D]`."""
+    def forward(self, hidden: Tensor, projection: nn.Module, targets: Tensor) -> Tensor:
+        """Return the mean over targets `[N]`, given what `projection` maps to their logits."""
         nll = functional.cross_entropy(projection(hidden), targets, reduction="none")  # [N]
         return ((1 - (-nll).exp()) ** self.gamma * nll).mean()
 

@@ -107,7 +107,7 @@ def prepack_linear(linear: nn.Linear, n_rows: int) -> Callable[[Tensor], Tensor]
 
 def linear_cross_entropy(
     hidden: Tensor,
-    projection: nn.Linear,
+    projection: nn.Module,
     targets: Tensor,
     weights: Tensor | None,
     label_smoothing: float,
@@ -119,16 +119,16 @@ def linear_cross_entropy(
 
     Args:
         hidden: Hidden states, `[N, D]`.
-        projection: To logits, `[N, V]`, with a bias, or a subclass of it; without gradients any
-            module, for example `nn.Identity` where `hidden` holds logits.
+        projection: To logits, `[N, V]`; a plain linear layer has a bias. The identity where
+            `hidden` holds logits.
         targets: Token ids, `[N]`.
         weights: Weight of each token, `[V]`.
         label_smoothing: Share of each target spread over all tokens.
     """
     if torch.is_grad_enabled() and hidden.device.type == "cpu":
-        matrix, bias = projection.weight, projection.bias
         if type(projection) is not nn.Linear:
             return _recomputed(hidden, projection, targets, weights, label_smoothing)
+        matrix, bias = projection.weight, projection.bias
         if len(hidden) * len(matrix) > MANY_LOGITS:
             in_pieces: Tensor = _InPieces.apply(  # type: ignore[no-untyped-call]
                 hidden, matrix, bias, targets, weights, label_smoothing

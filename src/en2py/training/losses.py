@@ -1,8 +1,10 @@
 """Training losses: cross-entropy of the target tokens, plain, smoothed or weighted.
 
 A loss is constructed with the target vocabulary. It is called with hidden vectors, the projection
-to logits and targets at the real target positions, and returns a scalar mean. It computes the
-logits itself, so that a CPU can do it in chunks.
+to logits and targets at the real target positions, and returns a scalar, the (weighted) mean of a
+value per target. It computes the logits itself, by `projection(hidden)` alone, so that a CPU can do
+it in pieces: the width of a hidden vector depends on the model, and an evaluation passes logits for
+some of the targets at a time, with the identity as their projection.
 
 Shape letters: N real target positions of a batch, D d_model, V target vocabulary.
 """
@@ -34,7 +36,7 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         self.register_buffer("weights", None, persistent=False)
 
-    def forward(self, hidden: Tensor, projection: nn.Linear, targets: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, projection: nn.Module, targets: Tensor) -> Tensor:
         """Return the weighted mean over targets `[N]`, given hidden vectors `[N, D]`."""
         return linear_cross_entropy(hidden, projection, targets, self.weights, self.label_smoothing)
 

@@ -82,7 +82,8 @@ def score_hidden(
         hidden: Hidden states at real target positions, `[N, D]`.
         projection: To logits, `[N, V]`.
         targets: The reference ids, `[N]`.
-        loss: Mean loss of (logits, identity, targets).
+        loss: Called with logits, the identity and targets, those of some rows at a time; returns
+            their mean loss.
         normalizer: Returns the denominator of that mean for some targets.
 
     Returns:
