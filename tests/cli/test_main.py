@@ -22,14 +22,17 @@ from en2py.config.composition import compose_config, job_of
 from en2py.config.overrides import check_repeated, python_overrides, quoted, unquoted
 from en2py.config.validation import validate
 from en2py.errors import UserError
-from en2py.sweeps import status
+from en2py.sweeps import plan, status
 from en2py.sweeps.sweeper import combinations
+from en2py.training import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 PARSER = OverridesParser.create()
 # Every mark that one of the two grammars gives a meaning to.
 MARKS = st.text(alphabet=st.sampled_from("\\'\"${}[](),= :~\n\tab.0#%@|"), max_size=14)
-ANY = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
+ANY = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20).filter(
+    lambda text: text != "???"  # a missing value for OmegaConf
+)
 
 
 def read_back(line: str) -> Any:
@@ -484,6 +487,20 @@ def test_summary_follows_a_sweep_with_failures(
 
 
 # -------------------------------------------------------------------------------- subprocesses
+
+
+def test_the_failure_of_a_run_whose_data_are_gone_is_that_of_the_planned_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.SWEEP_ID, "1-a")
+    folder = tmp_path / "s"
+    plan.write_plan(folder, [plan.Job(("seed=2",), "planned")])
+    words = ["data=file", "data.path=gone", "seed=2", "study=s", f"output={tmp_path}"]
+    with job_of(compose_config("train", words)) as cfg:
+        main._record_failure(cfg, "train", ["seed=2"], main.RunFailed("gone does not exist", 2), "")
+    assert run_folder.read_state(folder / "planned").reason == "gone does not exist"
+    assert status.print_summary(folder) == 2
+    assert not [path for path in folder.iterdir() if path.is_dir() and path.name != "planned"]
 
 
 def test_the_result_of_several_ranks_is_where_the_run_began(

@@ -229,9 +229,11 @@ def _record_failure(
         file.write(f"{ended}: {' '.join(overrides)}: {reason}\n{trace}")
     if config_name == "train":
         with contextlib.suppress(Exception):  # an invalid config may have no run name
-            run = Run.of_job(cfg)
-            if run_folder.read_state(run.folder).status != run_folder.RUNNING:  # by another process
-                run.write_state(reason, failure.code)
+            # As planned: of a data file that is gone or has changed, the run has another name now.
+            name = plan.planned_run(folder, overrides) or Run.of_job(cfg).name
+            state = run_folder.read_state(folder / name)
+            if state.status != run_folder.RUNNING:  # by another process
+                run_folder.write_state(folder / name, overrides, reason, failure.code)
 
 
 def _exit_code(stop: SystemExit) -> int:

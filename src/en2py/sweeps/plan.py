@@ -98,6 +98,12 @@ def planned_jobs(folder: Path) -> list[Job]:
     return dict(read_plans(folder)).get(os.environ.get(SWEEP_ID, ""), [])
 
 
+def planned_run(folder: Path, overrides: Sequence[str]) -> str:
+    """Return the name of a run of this sweep by its overrides; empty if none is planned."""
+    jobs = reversed(planned_jobs(folder))
+    return next((job.run for job in jobs if job.overrides == tuple(overrides)), "")
+
+
 def numbered(jobs: Sequence[Job]) -> list[tuple[int, Job]]:
     """Return jobs with their numbers; a trial has one among those of all processes of a search."""
     return [(job.trial or place, job) for place, job in enumerate(jobs, start=1)]

@@ -1,9 +1,7 @@
 """A run: its config, name and folder, and what it writes there."""
 
 import json
-import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -22,10 +20,10 @@ from en2py.errors import UserError
 from en2py.training.run_folder import (
     PATIENCE,
     PYTHON,
-    SWEEP_ID,
     in_sweep,
     lock_file,
     validation_limit,
+    write_state,
 )
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -121,12 +119,7 @@ class Run:
         Outside of a sweep, write nothing. The reason is why it failed, or why a search pruned it,
         in one sentence; the code is that of its exit.
         """
-        if not in_sweep():
-            return
-        record = {"sweep": os.environ[SWEEP_ID], "overrides": self.overrides, "time": time.time()}
-        if reason:
-            record |= {"reason": reason, "code": code, "pruned": pruned}
-        write_atomically(self.folder / "state.json", json.dumps(record).encode())
+        write_state(self.folder, self.overrides, reason, code, pruned=pruned)
 
     def write_inputs(self, prepared: "Prepared") -> None:
         """Write what is known before training: config, overrides, vocabularies, data report."""

@@ -5,6 +5,7 @@ import math
 import os
 import platform
 import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from yaml import YAMLError
 
 from en2py.config.composition import leaves, typed
 from en2py.config.run_name import SCORING, TRAINING, archive_folder, has_digest, is_archived
-from en2py.data.files import read_csv, read_table
+from en2py.data.files import read_csv, read_table, write_atomically
 
 # Environment variables, inherited by the worker processes of a launcher.
 SWEEP_ID, SEARCH = "EN2PY_SWEEP", "EN2PY_SEARCH"
@@ -98,6 +99,18 @@ def read_state(folder: Path) -> State:
         status = PRUNED if record.get("pruned") else FAILED
         return State(status, str(record["reason"]), int(record["code"]))
     return State(INTERRUPTED if (folder / "config.yaml").exists() else NOT_STARTED)
+
+
+def write_state(
+    folder: Path, overrides: Sequence[str], reason: str, code: int, *, pruned: bool = False
+) -> None:
+    """Write `state.json` of a run of a sweep, see `Run.write_state`."""
+    if not in_sweep():
+        return
+    record = {"sweep": os.environ[SWEEP_ID], "overrides": [*overrides], "time": time.time()}
+    if reason:
+        record |= {"reason": reason, "code": code, "pruned": pruned}
+    write_atomically(folder / "state.json", json.dumps(record).encode())
 
 
 def is_of_this_sweep(folder: Path) -> bool:
