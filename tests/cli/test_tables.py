@@ -22,6 +22,21 @@ def test_only_choices_that_differ_from_the_defaults_are_printed(capsys: Any) -> 
     )
 
 
+def test_what_a_preset_chooses_is_not_printed_as_typed(capsys: Any) -> None:
+    choices = {"experiment": "tasks", "data": "tasks", "model": "tiny", "trainer": "smoke"}
+    print_choices(choices, ["trainer=smoke", "batch.max_pairs=300"])
+    print_choices({**choices, "trainer": "short"}, ["experiment=tasks"])
+    pieces = {"tokenizer": "pieces", "tokenizer/src": "pieces", "tokenizer/tgt": "pieces"}
+    print_choices({"experiment": "seeds", **pieces}, ["experiment=seeds", "tokenizer=pieces"])
+    assert capsys.readouterr().out.splitlines() == [
+        "preset experiment=tasks: model=tiny",
+        "changed: trainer=smoke  batch.max_pairs=300",
+        "preset experiment=tasks: model=tiny  trainer=short",
+        "preset experiment=seeds",
+        "changed: tokenizer=pieces",
+    ]
+
+
 def test_recognised_fields_name_the_keys_that_set_others(capsys: Any) -> None:
     facts = {"own: fields": "code from 'a'"}
     log_fields({"facts": facts})

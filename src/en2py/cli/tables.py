@@ -23,14 +23,25 @@ _SHOWN_LINES = 12  # of a program on the terminal; samples.md has all
 
 
 def print_choices(choices: Mapping[str, str], overrides: Sequence[str]) -> None:
-    """Print the options and values of a run that differ from the defaults."""
+    """Print what the preset of a run chooses and what was typed; else what is not a default."""
     default = default_options()
     typed = [o for o in overrides if o != NO_PRESET]
-    values = [unquoted(o) for o in typed if o.lstrip("+~").partition("=")[0] not in choices]
-    chosen = [f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")]
+    keys = {o.lstrip("+~").partition("=")[0] for o in typed}
+    chosen = {g: f"{g}={o}" for g, o in choices.items() if o not in (default.get(g), "None")}
+    preset = chosen.get("experiment")
     is_resumed = any(o.startswith("ckpt_path=") and o != "ckpt_path=null" for o in typed)
+    if preset and not is_resumed:  # the choices of a checkpoint may have been typed then
+        # tokenizer=pieces chooses tokenizer/src and tokenizer/tgt.
+        known = {"experiment", *keys}
+        own = [c for g, c in chosen.items() if not {g, g.partition("/")[0]} & known]
+        log.info(f"preset {preset}" + (f": {'  '.join(own)}" if own else ""))
+        if changed := [unquoted(o) for o in typed if not o.startswith("experiment=")]:
+            log.info(f"changed: {'  '.join(changed)}")
+        return
+    values = [unquoted(o) for o in typed if o.lstrip("+~").partition("=")[0] not in choices]
     rest = "; all else as in the checkpoint" if is_resumed else ""
-    log.info(f"differs from the defaults: {'  '.join([*chosen, *values]) or 'nothing'}{rest}")
+    differs = "  ".join([*chosen.values(), *values]) or "nothing"
+    log.info(f"differs from the defaults: {differs}{rest}")
 
 
 def print_config(config: Mapping[str, Any]) -> None:
