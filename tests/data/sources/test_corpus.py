@@ -160,6 +160,15 @@ def test_folders_of_one_name_have_different_ids(tree, tmp_path):
     assert len({pair.id for pair in pairs}) == len(pairs)
 
 
+def test_a_folder_named_as_the_id_of_another_is_read_too(tree, tmp_path):
+    paths = [tree]
+    for name in (f"below/{Path(tree).name}", f"{Path(tree).name}-1"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.py").write_text(MODULE)
+        paths.append(str(tmp_path / name))
+    assert len({pair.id.rpartition("/")[0] for pair in mined(path=paths)}) == 3
+
+
 def test_a_folder_that_is_named_twice_is_read_once(tree):
     assert mined(path=[tree, f"{tree}/."]) == mined(path=tree)
 

@@ -99,10 +99,10 @@ def read_corpus(
     paths = [path] if isinstance(path, str) else path
     folders = list(dict.fromkeys(Path(name).expanduser().resolve() for name in paths))
     names = Counter(folder.name for folder in folders)
-    roots = {
-        f"corpus/{folder.name}" + f"-{i}" * (names[folder.name] > 1): folder
-        for i, folder in enumerate(folders)
-    }
+    roots: dict[str, Path] = {}
+    for i, folder in enumerate(folders):
+        root = f"corpus/{folder.name}" + f"-{i}" * (names[folder.name] > 1)
+        roots[root + f"-{i}" * (root in roots)] = folder  # `a-1` beside two folders `a`
     pairs = _mined("corpus", roots, report, undocumented, max_pairs)
     if not pairs:
         places = ", ".join(map(str, folders))
