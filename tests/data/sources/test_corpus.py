@@ -166,7 +166,7 @@ def test_a_folder_named_as_the_id_of_another_is_read_too(tree, tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a.py").write_text(MODULE)
         paths.append(str(tmp_path / name))
-    assert len({pair.id.rpartition("/")[0] for pair in mined(path=paths)}) == 3
+    assert len({pair.id.split("/")[1] for pair in mined(path=paths)}) == 3
 
 
 def test_a_folder_that_is_named_twice_is_read_once(tree):
