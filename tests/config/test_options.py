@@ -147,6 +147,18 @@ def test_chosen_data_or_experiment_replaces_the_default_preset(typed: str) -> No
     assert "group_split" in cfg.split._target_
 
 
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+@pytest.mark.parametrize(
+    ("variable", "folder"), [("~/c", "/home/x/c"), ("c", "c"), (" ", f"{ROOT}/outputs/.cache")]
+)
+def test_cache_is_that_of_the_environment(
+    program: str, variable: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/x")
+    monkeypatch.setenv("EN2PY_CACHE", variable)
+    assert compose_config(program, []).cache == folder
+
+
 def test_bare_command_runs_the_preset_for_tasks() -> None:
     cfg = compose_config("train", ["loss=smoothed", "seed=2"])
     assert cfg.hydra.runtime.choices.experiment == "tasks"

@@ -1,5 +1,6 @@
 """Compose configs: paths, groups and options, resolvers, cores."""
 
+import os
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -252,9 +253,15 @@ def _groups_text() -> str:
     return "\n  ".join(line for text in lines for line in wrap(text))
 
 
+def _cache() -> str:
+    folder = os.environ.get("EN2PY_CACHE", "").strip()
+    return os.path.expanduser(folder) if folder else str(ROOT / "outputs" / ".cache")
+
+
 # Registered on import: a launcher's worker process composes the job's config right after it has
 # imported this module.
 OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
+OmegaConf.register_new_resolver("cache", _cache, replace=True)
 OmegaConf.register_new_resolver("presets", lambda: str(PRESETS), replace=True)
 OmegaConf.register_new_resolver("options", _options_text, replace=True)
 OmegaConf.register_new_resolver("groups", _groups_text, replace=True)
