@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from en2py.data.duplicates import (
+    LEAKAGE,
     Fingerprint,
     NearDuplicateIndex,
     core_description,
@@ -258,17 +259,28 @@ def sentence(splits):
     return leakage_sentence({"facts": {"leakage": splits.leakage(), "held_out": splits.held_out}})
 
 
-def test_the_leakage_sentence_of_a_group_split_lists_all_shares():
+def test_the_leakage_sentence_of_a_group_split_has_no_shares_of_zero():
     text = sentence(group_split(corpus(), DataReport(), ratios=RATIOS, seed=1))
     assert text.replace("\u00a0", " ") == (
-        "held out: groups of near-duplicates; test pairs with a match in train: same description "
-        "0.0 %, same code up to names 0.0 %, near-duplicate code 0.0 %, any of these 0.0 %, "
-        "identical code 0.0 %, same description that names no task 0.0 %"
+        "held out: groups of near-duplicates; test pairs with a near-duplicate in train: 0.0 %"
+    )
+
+
+def test_the_leakage_sentence_begins_with_the_union_of_the_keys():
+    shares = dict.fromkeys(LEAKAGE, 0.0) | {"near_code": 0.2, "core_description": 0.1, "any": 0.25}
+    facts = {"leakage": {"test": shares | {"unnamed_task": 0.05}}, "held_out": "single pairs"}
+    assert leakage_sentence({"facts": facts}).replace("\u00a0", " ") == (
+        "held out: single pairs; test pairs with a near-duplicate in train: 25.0 % (same "
+        "description 10.0 %, near-duplicate code 20.0 %); with the same description, too general "
+        "to name a task: 5.0 %"
     )
 
 
 def test_the_leakage_sentence_of_a_composition_split_expects_near_duplicate_code():
-    text = sentence(composition_split(composed(), DataReport(), ratios=RATIOS, seed=1))
+    shares = dict.fromkeys(LEAKAGE, 0.0) | {"near_code": 0.5, "any": 0.5}
+    splits = composition_split(composed(), DataReport(), ratios=RATIOS, seed=1)
+    facts = {"leakage": {"test": shares}, "held_out": splits.held_out}
+    text = leakage_sentence({"facts": facts})
     assert text.startswith("held out: every combination of the test split is absent from train")
     assert text.endswith("is expected, because test programs recombine known parts")
 

@@ -111,7 +111,7 @@ def test_leakage_is_that_of_the_pairs_of_max_pairs() -> None:
         assert with_leakage_of(prepared, limit) is prepared
     limited = with_leakage_of(prepared, 1).report.to_dict()
     assert limited["facts"]["leakage"]["test"]["any"] == 0.5
-    assert "in the first 1 pair of train: same description 50.0" in leakage_sentence(limited)
+    assert "in the first 1 pair of train: 50.0" in leakage_sentence(limited)
     assert report.facts["leakage"] is shares
 
 

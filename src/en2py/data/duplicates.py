@@ -218,9 +218,9 @@ LEAKAGE = {
     "core_description": "same description",
     "renamed_code": "same code up to names",
     "near_code": "near-duplicate code",
-    "any": "any of these",
+    "any": "near-duplicate",  # by one of the above
     "code": "identical code",
-    "unnamed_task": "same description that names no task",
+    "unnamed_task": "same description, too general to name a task",
 }
 
 
@@ -250,18 +250,23 @@ def measure_leakage(
 
 
 def leakage_sentence(report: Mapping[str, Any]) -> str:
-    """Describe what is held out and how alike test and train are, by a `DataReport.to_dict()`."""
+    """Describe what is held out and how alike test and train are, by a `DataReport.to_dict()`.
+
+    Only the shares above 0 are listed behind their union; the report has all.
+    """
     facts = report["facts"]
-    shares = {
-        key: f"{LEAKAGE[key]} {percent(share)}" for key, share in facts["leakage"]["test"].items()
-    }
+    shares = {key: share for key, share in facts["leakage"]["test"].items() if share}
+    union = percent(shares.pop("any", 0.0))
+    general = shares.pop("unnamed_task", 0.0)
     where = f"the first {counted(n, 'pair')} of train" if (n := facts.get("trained")) else "train"
-    if facts["held_out"] != COMBINATIONS:
-        return f"held out: {facts['held_out']}; test pairs with a match in {where}: " + ", ".join(
-            shares.values()
-        )
-    return (
-        "held out: every combination of the test split is absent from train; test pairs with a "
-        f"match in {where}: {shares['core_description']}, {shares['renamed_code']}; "
-        f"{shares['near_code']} is expected, because test programs recombine known parts"
-    )
+    is_composed = facts["held_out"] == COMBINATIONS
+    held = "every combination of the test split is absent from train"
+    text = f"held out: {held if is_composed else facts['held_out']}; "
+    text += f"test pairs with a near-duplicate in {where}: {union}"
+    if parts := [f"{LEAKAGE[key]} {percent(share)}" for key, share in shares.items()]:
+        text += f" ({', '.join(parts)})"
+    if general:
+        text += f"; with the {LEAKAGE['unnamed_task']}: {percent(general)}"
+    if is_composed and "near_code" in shares:
+        text += "; near-duplicate code is expected, because test programs recombine known parts"
+    return text
