@@ -40,9 +40,9 @@ def test_what_a_preset_chooses_is_not_printed_as_typed(capsys: Any) -> None:
 def test_recognised_fields_name_the_keys_that_set_others(capsys: Any) -> None:
     facts = {"own: fields": "code from 'a'"}
     log_fields({"facts": facts})
-    assert "own: code from 'a'; other fields: data.source.desc" in capsys.readouterr().out
+    assert "fields of own: code from 'a' (others: data.source.desc" in capsys.readouterr().out
     log_fields({"facts": {**facts, "mixture: main source": "tasks"}})
-    assert "other fields: data.source.sources.own.description_field" in capsys.readouterr().out
+    assert "(others: data.source.sources.own.description_field" in capsys.readouterr().out
 
 
 def test_a_run_with_the_defaults_says_so(capsys: Any) -> None:

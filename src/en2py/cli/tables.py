@@ -85,8 +85,8 @@ def log_fields(report: Mapping[str, Any]) -> None:
             name = fact.removesuffix(": fields")
             place = f"data.source.sources.{name}" if is_mixture else "data.source"
             log.info(
-                f"{name}: {value}; other fields: {place}.description_field=NAME, code_field, "
-                "tests_field"
+                f"fields of {name}: {value} (others: {place}.description_field=NAME, .code_field, "
+                ".tests_field)"
             )
 
 
