@@ -134,6 +134,8 @@ def test_a_row_is_best_only_if_it_differs_significantly_from_each_other(nlls, be
 def test_a_lead_that_is_not_significant_is_said_to_be_none():
     text = sentence(*compared(SMOOTHED, FOCAL))
     assert "the reference row, “a”, has the lowest val/nll: 1.511" in text
+    assert "It is not significantly lower than that of the other row." in text
+    text = sentence(*compared(SMOOTHED, FOCAL, PLAIN))
     assert "It is not significantly lower than that of every other row." in text
 
 

@@ -148,7 +148,8 @@ def _ranking(
     # None of the reference row.
     judged = _significance(metric(name), best.differences.get(name), figure, theirs)
     if not is_significant and (len(models) > 2 or not judged):
-        judged += " It is not significantly lower than that of every other row."
+        others = "the other row" if len(models) == 2 else "every other row"
+        judged += f" It is not significantly lower than that of {others}."
     return f"{text}. {judged.strip()}".rstrip()
 
 
