@@ -44,14 +44,14 @@ class CrossEntropy(nn.Module):
 class KeywordWeightedCrossEntropy(CrossEntropy):
     """Cross-entropy with a weight per token; the mean divides by the sum of the weights.
 
-    A token of several kinds has the first weight of keyword, frequent, other.
+    A token of several kinds has the first weight of keyword, frequent, other. The values in
+    brackets are those of the project that `experiment=keyword_weights` repeats.
 
     Args:
         vocab: The target vocabulary.
-        keyword_weight: For Python's keywords and for tokens with a line break (documented
-            experiment: 3).
+        keyword_weight: For Python's keywords and for tokens with a line break (3).
         frequent_weight: For the most frequent tokens (2).
-        n_frequent: Number of most frequent tokens (47: its code lists ids 4 to 50).
+        n_frequent: Number of most frequent tokens (47: the vocabulary ids 4 to 50).
         other_weight: For the rest and for the special tokens (1).
         label_smoothing: Share of each target spread over all tokens, in proportion to the weights.
     """

@@ -71,7 +71,7 @@ def dedent(pair: Pair) -> Pair:
 
 
 def widen_indents(pair: Pair) -> Pair:
-    """Widen indents of 3, 7 and 11 spaces to 4, 8 and 12 (documented in the seed experiments)."""
+    """Widen indents of 3, 7 and 11 spaces to 4, 8 and 12 (for experiment=keyword_weights)."""
     return with_same_tree(pair, ODD_INDENT.sub(lambda indent: indent[0] + " ", pair.code))
 
 
@@ -116,7 +116,7 @@ def unparse(pair: Pair) -> Pair:
 
 
 def space_brackets(pair: Pair) -> Pair:
-    """Put spaces around brackets (documented in the seed experiments); use it after autopep8."""
+    """Put spaces around brackets (for experiment=joint_vectors); use it after autopep8."""
     lines = pair.code.split("\n")
     inside_f_string = 0  # several tokens from Python 3.12 on; a space would change the string
     places: set[tuple[int, int]] = set()
