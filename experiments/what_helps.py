@@ -5,11 +5,13 @@
 Reads the tables of runs in `results/` and prints a Markdown table of every single change: the
 difference from the reference row of its table, paired by seed, in bits per character of the
 validation programs, in the share of test programs that compile, and in the share that behaves like
-the reference. Also draws `results/what_helps.svg`, without the effects beyond its scale. Rows that
-change two settings or have other held-out pairs, and single seeds, are left out.
+the reference. Also draws `results/what_helps.svg`, without the effects beyond its scale, and
+`results/what_helps_significant.svg`, the significant ones alone. Rows that change two settings or
+have other held-out pairs, and single seeds, are left out.
 """
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,8 +47,10 @@ def effects(results: Results) -> list[ResultRow]:
         file = row.settings.get(f"{key}.path", "null").partition(" ")[0]  # then its digest
         details = "" if file == "null" else f" of {file}"
         details += "".join(f", {k.partition('.')[2]}={row.settings[k]}" for k in added)
-        name = f"{results.title}: {key}={row.settings[key] or 'none'}{details}"
-        found.append(replace(row, name=f"{name}, not {reference.settings.get(key) or 'none'}"))
+        value = re.sub(" [0-9a-f]{8}$", "", row.settings[key] or "none")  # the digest of a file
+        replaced = reference.settings.get(key) or "none"
+        details += "" if replaced in ("none", "null") else f", not {replaced}"
+        found.append(replace(row, name=f"{results.title}: {key}={value}{details}"))
     return found
 
 
@@ -76,15 +80,10 @@ def cell(name: str, difference: Difference | None) -> str:
     if difference is None:
         return ""
     how = metric(name)
-
-    def signed(value: float) -> str:
-        return ("+" if value > 0 else "−" if value < 0 else "") + how.write(abs(value))
-
     mark = ("▲" if difference.value > 0 else "▼") if difference.is_significant else ""
-    text = " ".join(filter(None, (signed(difference.value), mark)))
-    if difference.low is None or difference.high is None:
-        return text
-    return f"{text} ({signed(difference.low)} to {signed(difference.high)})"
+    text = " ".join(filter(None, (how.change(difference.value), mark)))
+    interval = how.change_interval(difference.low, difference.high)
+    return f"{text} ({interval})" if interval else text
 
 
 def main() -> None:
@@ -96,8 +95,10 @@ def main() -> None:
     rows = read_effects(folder)
     print(table(rows))
     drawn = [row for row in rows if abs(row.differences[RANKED_BY].value) <= SCALE]
-    if picture := difference_plot(drawn, RANKED_BY):
-        (folder / "what_helps.svg").write_bytes(picture.file("svg"))
+    significant = [row for row in drawn if row.differences[RANKED_BY].is_significant]
+    for name, shown in (("what_helps", drawn), ("what_helps_significant", significant)):
+        if picture := difference_plot(shown, RANKED_BY):
+            (folder / f"{name}.svg").write_bytes(picture.file("svg"))
 
 
 if __name__ == "__main__":

@@ -92,10 +92,11 @@ class Metric:
         return text if text[0] in (MINUS, MISSING) or not float(text) else f"+{text}"
 
     def change_interval(self, low: float | None, high: float | None) -> str:
-        """Format the interval of a difference, empty where there is none."""
+        """Format the interval of a difference, no larger than it can be; empty without one."""
         if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
             return ""
-        return f"{self.change(low)} to {self.change(high)}"
+        largest = self.bounds[1] - self.bounds[0]
+        return f"{self.change(max(low, -largest))} to {self.change(min(high, largest))}"
 
 
 def whole(count: float) -> str:
