@@ -26,7 +26,7 @@ from experiments.try_all import arguments, commands  # noqa: E402
 from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: E402
 
 from en2py.config.composition import choices_of, compose_config, without_hydra  # noqa: E402
-from en2py.config.run_name import run_name, settings  # noqa: E402
+from en2py.config.run_name import all_digests, run_name, settings  # noqa: E402
 from en2py.config.validation import resolved  # noqa: E402
 from en2py.sweeps.stored_runs import FACTS, TYPED  # noqa: E402
 from en2py.sweeps.sweeper import combinations  # noqa: E402
@@ -45,8 +45,9 @@ def chosen(words: list[str]) -> tuple[str, str, dict[str, str]]:
     """Return the study of a run, its name, and its settings with its seed."""
     cfg = compose_config("train", words)
     names, config = choices_of(cfg.hydra), resolved(without_hydra(cfg))
-    run = {**settings(config, names), "seed": str(config["seed"])}
-    return config["study"], run_name(config, names), run
+    sha256, contents = all_digests(config)
+    run = {**settings(config, names, contents), "seed": str(config["seed"])}
+    return config["study"], run_name(config, names, sha256), run
 
 
 def rows(path: Path) -> list[dict[str, str]]:
