@@ -376,8 +376,8 @@ def test_pieces_may_write_the_quotes_that_end_a_string_one_after_the_other(piece
     assert state.closing == ()
 
 
-# A parameter whose name begins with that of another one, and a string inside of an f-string.
-_LONGER = ["def f ( x , x", "x = f @\" @{ @x @[ @'"]
+# A parameter whose name begins with that of another one, strings in an f-string, and an escape.
+_LONGER = ["def f ( x , x", "x = f @\" @{ @x @[ @'", "x = ' @\\ @x"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ Tokens = tuple[str, ...]
 _ALLOW_INCOMPLETE_INPUT = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT, codeop's
 _MOST_MEANINGLESS = 4  # closings that parse but do not compile, such as a `return` in a module
 _DEFINED = re.compile(r"^ *(?:async def|def|class) (\w+)", re.MULTILINE)
-_OPERANDS = ("", "r", "0", " r", " else r", " r else r", " r in r")  # in an f-string
+_OPERANDS = ("", "r", "0", " r", " in r", " else r", " r else r", " r in r")  # in an f-string
 _PREFIX = re.compile(r"(?i)[rbuft]{1,2}")
 _STRING = re.compile(r"(?i)([rbuft]{0,2})('''|\"\"\"|'|\")")
 
@@ -262,6 +262,7 @@ class Grammar:
             place = _end_of_string(token, match.end(), quote)
             if place is None:
                 begun = ["n" if _ends_in_backslash(token) else ""]
+                begun += ["0" * n for n in (1, 2, 4)] if "\\" in token else []  # `\x`, `\u`
                 if "f" in match[1].lower():
                     closing = _closing_brackets(token[match.end() :]) or "}"
                     inner = "'" if quote[0] == '"' else '"'
