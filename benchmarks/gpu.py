@@ -7,7 +7,7 @@
 
 Each part runs in a process with a time limit of its own; a part that fails or ends at its limit is
 reported in one line, and what it had measured is kept. Figures: `results/gpu-<device>.json`. Wall
-time, synchronised with the device. `Marian` is Hugging Face's; `bench` in pyproject.toml names the
+time, synchronized with the device. `Marian` is Hugging Face's; `bench` in pyproject.toml names the
 packages of the peers, a missing one is reported and left out.
 
 Parts: correctness (device against CPU), rates (training against peers), levers (each on and off),

@@ -37,7 +37,7 @@ def test_what_a_preset_chooses_is_not_printed_as_typed(capsys: Any) -> None:
     ]
 
 
-def test_recognised_fields_name_the_keys_that_set_others(capsys: Any) -> None:
+def test_recognized_fields_name_the_keys_that_set_others(capsys: Any) -> None:
     facts = {"own: fields": "code from 'a'"}
     log_fields({"facts": facts})
     assert "fields of own: code from 'a' (others: data.source.desc" in capsys.readouterr().out

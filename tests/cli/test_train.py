@@ -259,7 +259,7 @@ def test_init_from_copies_shared_tokens_and_lists_the_others(
     )
     assert go(f"init_from={best}", f"data.path={other}", "embeddings=joint", out="warm") == 0
     out = capsys.readouterr().out
-    assert "0 newly initialised" in out and "tokens are in both vocabularies" in out
+    assert "0 newly initialized" in out and "tokens are in both vocabularies" in out
     assert "instead of vectors of embeddings=joint" in out
 
 

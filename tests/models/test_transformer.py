@@ -212,7 +212,7 @@ def test_initial_tokens_and_learned_positions_have_unit_size():
     assert embedding.positions.std().item() == pytest.approx(1, abs=0.1)
 
 
-def test_fused_projection_is_initialised_as_three_matrices():
+def test_fused_projection_is_initialized_as_three_matrices():
     weight = transformer(d_model=64).encoder[0].self_attention.qkv.weight
     bound = (6 / (64 + 64)) ** 0.5  # Glorot's for a 64 x 64 matrix
     assert weight.abs().max().item() == pytest.approx(bound, rel=0.01)

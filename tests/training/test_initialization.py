@@ -42,13 +42,13 @@ def log_of(width: int, n_layers: int = 12, **settings: Any) -> list[str]:
 
 
 def test_a_model_of_the_same_size_is_copied_whole() -> None:
-    assert log_of(4)[0] == "weights of r: 13 copied, 0 newly initialised"
+    assert log_of(4)[0] == "weights of r: 13 copied, 0 newly initialized"
     assert not any("newly" in line for line in log_of(4)[1:])
 
 
 def test_weights_that_the_model_lacks_are_named() -> None:
     lines = log_of(4, n_layers=2)
-    assert lines[0] == "weights of r: 3 copied, 0 newly initialised"
+    assert lines[0] == "weights of r: 3 copied, 0 newly initialized"
     assert lines[1] == "  not in this model: model.2.weight"
     assert "  not in this model: 2 more" in lines and not any("tied" in line for line in lines)
 
@@ -64,7 +64,7 @@ def test_other_heads_of_equal_shape_are_named() -> None:
 
 def test_a_model_of_another_size_names_that_of_the_checkpoint_and_few_weights() -> None:
     lines = log_of(5)
-    assert lines[0] == "weights of r: 1 copied, 12 newly initialised"
-    assert "  newly initialised: 4 more" in lines
+    assert lines[0] == "weights of r: 1 copied, 12 newly initialized"
+    assert "  newly initialized: 4 more" in lines
     assert "  most weights are new, so little is left of that run: add model=tiny" in lines
     assert len(lines) == 1 + 8 + 2 + 2

@@ -165,7 +165,7 @@ def test_starting_with_an_unresponsive_server_has_a_time_limit(
     assert "does not respond (TimeoutError: no answer)" in caplog.messages[0]
 
 
-def test_the_time_of_the_login_counts_towards_the_limit(
+def test_the_time_of_the_login_counts_toward_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 9.0, 9.0, 9.0])

@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from en2py.training import optimizers
-from en2py.training.optimizers import Muon, orthogonalised
+from en2py.training.optimizers import Muon, orthogonalized
 from en2py.training.schedulers import cosine
 from tiny_transformer import transformer
 
@@ -40,10 +40,10 @@ def bf16(request, monkeypatch) -> bool:
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 48), (48, 16)])
-def test_orthogonalised_matrices_have_singular_values_of_about_one(bf16, shape):
+def test_orthogonalized_matrices_have_singular_values_of_about_one(bf16, shape):
     torch.manual_seed(1)
     matrices = torch.randn(3, *shape) * torch.tensor([1e-4, 1.0, 1e4])[:, None, None]
-    result = orthogonalised(matrices, 5)
+    result = orthogonalized(matrices, 5)
     values = torch.linalg.svdvals(result)
     assert result.dtype == matrices.dtype
     assert values.min() > 0.3 and values.max() < 1.3
@@ -55,7 +55,7 @@ def test_orthogonalised_matrices_have_singular_values_of_about_one(bf16, shape):
 
 
 def test_a_matrix_of_zeros_stays_one():
-    assert torch.equal(orthogonalised(torch.zeros(2, 3, 4), 5), torch.zeros(2, 3, 4))
+    assert torch.equal(orthogonalized(torch.zeros(2, 3, 4), 5), torch.zeros(2, 3, 4))
 
 
 def test_matrices_are_updated_as_by_muon_of_torch(monkeypatch):

@@ -78,7 +78,7 @@ def print_data(report: Mapping[str, Any], from_cache: bool) -> None:
 
 
 def log_fields(report: Mapping[str, Any]) -> None:
-    """Log the fields that were recognised in files of records."""
+    """Log the fields that were recognized in files of records."""
     is_mixture = "mixture: main source" in report["facts"]
     for fact, value in report["facts"].items():
         if fact.endswith(": fields"):
@@ -138,9 +138,9 @@ def print_samples(rows: Sequence[tuple[str, str, str, str]]) -> None:
         log.info(f"# {description}")
         console.print(Text(_shortened(output) or "(nothing)"), soft_wrap=True)
         is_exact = verdict.startswith("exact")  # not a text that the program printed
-        colour = "green" if is_exact else "yellow"
+        color = "green" if is_exact else "yellow"
         text = wrapped(f"-> {verdict}", has_width())
-        console.print(Text(text, style=colour), soft_wrap=True)
+        console.print(Text(text, style=color), soft_wrap=True)
         if not is_exact:
             text = f"the reference:\n{_shortened(reference)}"
             console.print(Text(text, style="dim"), soft_wrap=True)

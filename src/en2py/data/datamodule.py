@@ -41,7 +41,7 @@ class PairDataModule(pl.LightningDataModule):
         seed: Seed of the order of training batches.
         max_src_len: Longest source of the model, in tokens with EOS.
         max_tgt_len: Longest target of the model, in tokens with EOS.
-        neighbours: Added to sources, whose limit they do not count towards; None for none.
+        neighbours: Added to sources, whose limit they do not count toward; None for none.
         denoising: Denoised programs per training pair and epoch; needs pieces of one vocabulary.
     """
 

@@ -326,7 +326,7 @@ class Transformer(nn.Module):
         self.encoder_norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(d_model) if norm == "pre" else nn.Identity()
         self.projection = (CopyProjection if copy else nn.Linear)(d_model, n_tgt)
-        self.apply(initialise)
+        self.apply(initialize)
         if tie_embeddings == "tgt":
             self.projection.weight = self.tgt_embedding.table.weight
 
@@ -373,7 +373,7 @@ class Transformer(nn.Module):
         )
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Draw weights: Glorot for matrices; unit size for scaled tokens and learned positions."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)

@@ -29,7 +29,7 @@ from en2py.training.module import Search, Seq2SeqModule
 
 
 def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> Seq2SeqModule:
-    """Return a module with new weights, initialised by word vectors if configured."""
+    """Return a module with new weights, initialized by word vectors if configured."""
     vectors = word_vectors(config, prepared)
     pl.seed_everything(config["seed"], verbose=False)
     tables = {"src": vectors.src, "tgt": vectors.tgt}
@@ -54,7 +54,7 @@ def new_module(config: Config, prepared: Prepared, metadata: dict[str, Any]) -> 
 
 
 def word_vectors(config: Config, prepared: Prepared) -> Vectors:
-    """Return the word vectors that initialise the token tables, from the cache if possible."""
+    """Return the word vectors that initialize the token tables, from the cache if possible."""
     settings = config["embeddings"]["vectors"]
     key = {
         "sentences": digest([[item.src, item.tgt] for item in prepared.splits["train"]]),

@@ -1,4 +1,4 @@
-"""Initialise weights from word vectors, or from the checkpoint of another run."""
+"""Initialize weights from word vectors, or from the checkpoint of another run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -56,8 +56,8 @@ def copy_weights(checkpoint: Mapping[str, Any], module: Seq2SeqModule) -> list[s
         for name, weight in source.items()
         if name.startswith("model.") and name not in copied and weight.data_ptr() not in places
     ]
-    lines = [f"weights of {stored['run']}: {n_copied} copied, {len(skipped)} newly initialised"]
-    for what, names in (("newly initialised", skipped), ("not in this model", unused)):
+    lines = [f"weights of {stored['run']}: {n_copied} copied, {len(skipped)} newly initialized"]
+    for what, names in (("newly initialized", skipped), ("not in this model", unused)):
         lines += [f"  {what}: {name}" for name in names[:_MAX_NAMES]]
         if len(names) > _MAX_NAMES:
             lines.append(f"  {what}: {len(names) - _MAX_NAMES} more")

@@ -70,21 +70,21 @@ class _WeightedMean(MeanMetric):
 
 
 class Seq2SeqModule(pl.LightningModule):
-    """An English-to-Python Transformer with its loss, optimiser, search and tokenizers.
+    """An English-to-Python Transformer with its loss, optimizer, search and tokenizers.
 
     Args:
         model: The Transformer.
         loss: Called with hidden states `[N, D]`, the output projection and targets `[N]`.
         optimizer: Called with the named parameters.
-        scheduler: Called with the optimiser and `total_steps`.
+        scheduler: Called with the optimizer and `total_steps`.
         search: A decoding function, called with model, source ids and the target vocabulary.
         src_tokenizer: For descriptions.
         tgt_tokenizer: For code.
         src_vocab: Of descriptions.
         tgt_vocab: Of code.
-        freeze_epochs: Epochs in which token tables that word vectors initialised are frozen;
+        freeze_epochs: Epochs in which token tables that word vectors initialized are frozen;
             -1: all epochs.
-        frozen: The sides (`src`, `tgt`) whose table word vectors initialised.
+        frozen: The sides (`src`, `tgt`) whose table word vectors initialized.
         clean: Cleans a description as those of the training data.
         metadata: Plain containers that every checkpoint stores (config, vocabularies, ...).
     """
@@ -116,7 +116,7 @@ class Seq2SeqModule(pl.LightningModule):
         self._freeze_epochs = freeze_epochs
         self._tables = [getattr(model, f"{side}_embedding").table for side in frozen]
         # Persistent: a run that is resumed inside an epoch continues the epoch's mean.
-        # Not searched for NaN, for that would synchronise with the device in every step.
+        # Not searched for NaN, for that would synchronize with the device in every step.
         self.train_loss = _WeightedMean(nan_strategy="disable")
         self.train_loss.persistent(True)
         names = ("val_split", "train_split", "test_split")  # a ModuleDict refuses `train`
@@ -173,7 +173,7 @@ class Seq2SeqModule(pl.LightningModule):
         self._log_epoch_number()
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and its schedule, stepped after each update."""
+        """Return the optimizer and its schedule, stepped after each update."""
         optimizer = constructed("optimizer", self._optimizer, self.named_parameters())
         total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = constructed("scheduler", self._scheduler, optimizer, total_steps=total_steps)
@@ -190,7 +190,7 @@ class Seq2SeqModule(pl.LightningModule):
     ) -> None:
         """Clip gradients by their norm or value, in bf16 too.
 
-        Under mixed precision Lightning rejects clipping with a fused optimiser, for fp16 gradients
+        Under mixed precision Lightning rejects clipping with a fused optimizer, for fp16 gradients
         are still scaled at this point; bf16 gradients are not scaled.
         """
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
@@ -241,7 +241,7 @@ class Seq2SeqModule(pl.LightningModule):
         return self.eval_metrics[f"{split}_split"], self.eval_losses[f"{split}_split"]
 
     def on_validation_epoch_end(self) -> None:
-        """Log the same metrics for validation and training, and the generalisation gap."""
+        """Log the same metrics for validation and training, and the generalization gap."""
         nll = {split: self._log_split(split) for split in EVAL_SPLITS}
         self.log("gap/nll", nll["val"] - nll["train"])
         self._log_epoch_number()

@@ -1,4 +1,4 @@
-"""Muon, an optimiser for the weight matrices inside the layers.
+"""Muon, an optimizer for the weight matrices inside the layers.
 
 Shape letters: G matrices of one shape, R rows, C columns.
 """
@@ -69,7 +69,7 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        # Loading a state replaces both, and a schedule changes the groups of this optimiser.
+        # Loading a state replaces both, and a schedule changes the groups of this optimizer.
         self._adamw.param_groups, self._adamw.state = self.param_groups[:1], self.state
         self._adamw.step()
         self._move_matrices(self.param_groups[1])
@@ -86,7 +86,7 @@ class Muon(Optimizer):
                 by_shape[pair[0].shape].append(pair)
         for shape, pairs in by_shape.items():
             weights, momenta = zip(*pairs, strict=True)
-            movements = orthogonalised(torch.stack(momenta), group["iterations"]).unbind()
+            movements = orthogonalized(torch.stack(momenta), group["iterations"]).unbind()
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_sub_(weights, movements, alpha=group["lr"] * 0.2 * max(shape) ** 0.5)
 
@@ -99,7 +99,7 @@ class Muon(Optimizer):
         return gradient.lerp(average, momentum)
 
 
-def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
+def orthogonalized(matrices: Tensor, iterations: int) -> Tensor:
     """Return matrices `[G, R, C]` with singular values of about 1, by Newton and Schulz.
 
     Each iteration is a polynomial in the singular values, so no decomposition is needed. A matrix

@@ -60,7 +60,7 @@ def resumed_config(
 
     Raises:
         UserError: If an override changes a section that the weights depend on, contradicts the
-            config of the checkpoint, cannot take effect on the state of the optimiser, or is of a
+            config of the checkpoint, cannot take effect on the state of the optimizer, or is of a
             callback that the checkpoint's run does not have; or if training is complete.
     """
     _check_whole(cfg.ckpt_path, checkpoint)
@@ -212,7 +212,7 @@ def _check_whole(path: str, checkpoint: Mapping[str, Any]) -> None:
 def _check_optimizer(
     stored: dict[str, Any], config: dict[str, Any], checkpoint: dict[str, Any]
 ) -> None:
-    """Raise if another optimiser could not continue with the state of the checkpoint."""
+    """Raise if another optimizer could not continue with the state of the checkpoint."""
     if config == stored:
         return
     weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]

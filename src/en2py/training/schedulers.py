@@ -1,6 +1,6 @@
 """Learning rate schedules, stepped once per update.
 
-The learning rate of the optimiser is the maximum of a schedule (`noam` computes its own). `warmup`
+The learning rate of the optimizer is the maximum of a schedule (`noam` computes its own). `warmup`
 is a share of all steps, so it fits runs of any length. The state of a schedule is the number of
 steps: a run that is resumed with another length follows the curve of the new length. The ranges of
 the arguments are checked with the config.
@@ -66,7 +66,7 @@ def noam(
 ) -> LRScheduler:
     """Increase linearly for `warmup_steps`, then decrease with the root of the step.
 
-    Vaswani et al. (2017), equation 3, times `scale`; the optimiser's own rate has no effect.
+    Vaswani et al. (2017), equation 3, times `scale`; the optimizer's own rate has no effect.
     """
 
     def rate(step: int) -> float:

@@ -20,7 +20,7 @@ def exit_on_signal(number: int) -> NoReturn:
 
     Args:
         number: The signal. SLURM sends SIGUSR1 shortly before the time limit
-            (`--signal=USR1@90`). After SIGTERM SLURM requeues the job itself, or it was cancelled.
+            (`--signal=USR1@90`). After SIGTERM SLURM requeues the job itself, or it was canceled.
     """
     if number == signal.SIGUSR1:
         _requeue()

@@ -1,4 +1,4 @@
-"""Forms of files, and fields that are recognised."""
+"""Forms of files, and fields that are recognized."""
 
 import builtins
 import bz2
@@ -263,7 +263,7 @@ def test_splits_of_a_saved_folder_that_are_none_of_ours_are_refused(tmp_path):
         ("func_documentation_string", "func_code_string"),
     ],
 )
-def test_fields_of_public_sets_are_recognised_and_named(tmp_path, description, code):
+def test_fields_of_public_sets_are_recognized_and_named(tmp_path, description, code):
     report = DataReport()
     record = {"repository": "r", description: "a", code: "1"}
     pairs = read(write_json(tmp_path, record), report)
@@ -309,7 +309,7 @@ def test_chosen_instruction_is_read_without_its_input(tmp_path):
     assert read(path, description_field="instruction")[0].description == "sort"
 
 
-def test_tests_of_mbpp_are_recognised(tmp_path):
+def test_tests_of_mbpp_are_recognized(tmp_path):
     record = {"text": "t", "code": "1", "test_list": ["assert 1"], "test_setup_code": "import os"}
     report = DataReport()
     assert read(write_json(tmp_path, record), report)[0].tests == ("import os\nassert 1",)
@@ -368,7 +368,7 @@ def test_a_field_of_sections_is_refused_with_the_fields_inside(tmp_path):
         read(file, description_field="task")
 
 
-def test_chosen_description_leaves_the_code_recognised(tmp_path):
+def test_chosen_description_leaves_the_code_recognized(tmp_path):
     record = {"title": "a", "prompt": "b", "completion": "1"}
     pairs = read(write_json(tmp_path, record), description_field="title")
     assert [(pair.description, pair.code) for pair in pairs] == [("a", "1")]

@@ -31,10 +31,10 @@ learning_curves = drawn(comparison.learning_curves)
 marginal_effect = drawn(comparison.marginal_effect)
 
 
-def markers(svg, colour=None):
-    """Return the x positions of dots, of one colour or of all."""
+def markers(svg, color=None):
+    """Return the x positions of dots, of one color or of all."""
     found = [e for e in ET.fromstring(svg).iter(f"{SVG}use") if e.get("stroke") or e.get("fill")]
-    return [float(e.get("x")) for e in found if colour in (None, e.get("stroke"), e.get("fill"))]
+    return [float(e.get("x")) for e in found if color in (None, e.get("stroke"), e.get("fill"))]
 
 
 def texts(svg):
@@ -85,7 +85,7 @@ def test_equal_results_give_equal_bytes():
     assert svgs(draw_pictures(fake_results())) == fake_pictures()
 
 
-def test_text_and_axes_have_the_colour_of_the_page():
+def test_text_and_axes_have_the_color_of_the_page():
     root = ET.fromstring(dot_plot(fake_results().rows, "bleu"))
     assert {text.get("fill") for text in root.iter(f"{SVG}text")} == {"currentColor"}
 

@@ -30,7 +30,7 @@ def test_a_file_has_a_margin_that_a_page_does_not_have(picture):
     assert float(file.get("width")) - float(page.get("width")) == pytest.approx(16, abs=0.1)
 
 
-def test_a_page_sets_the_colour_of_texts(picture):
+def test_a_page_sets_the_color_of_texts(picture):
     texts = ET.fromstring(picture.page_svg).iter(f"{SVG}text")
     assert {text.get("fill") for text in texts} == {"currentColor"}
 

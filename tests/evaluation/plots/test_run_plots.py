@@ -103,7 +103,7 @@ def test_attention_labels_can_be_read():
     figure.canvas.draw()
 
 
-def test_sixty_tokens_are_labelled_each_at_eight_points():
+def test_sixty_tokens_are_labeled_each_at_eight_points():
     figure = attention_figure(attention(1, 60, 60), ["q"] * 60, ["k"] * 60, title="decoder")
     labels = panels(figure)["head 1"].texts
     assert len(labels) == 120

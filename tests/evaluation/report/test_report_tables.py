@@ -55,7 +55,7 @@ def test_figures_show_interval_count_and_notes():
     assert first.cells[0].mark == second.cells[0].mark == "[1]"
     assert second.cells[0].small == ("3 runs, reference row",)
     assert [line.place for line in table.lines] == [0, 1]
-    others = figures_table(rows, ["behaves"], caption="")  # without the colours of pictures
+    others = figures_table(rows, ["behaves"], caption="")  # without the colors of pictures
     assert [line.place for line in others.lines] == [None, None]
     assert table.notes[-1] == "[1] read me"
 

@@ -14,7 +14,7 @@ from en2py.data.sources.records import MISSING, Record, field_names, short, valu
 from en2py.data.syntax import parse
 from en2py.errors import UserError
 
-AUTO = "auto"  # recognise the field by its name
+AUTO = "auto"  # recognize the field by its name
 
 # Fields of description and program in public data sets; the first pair that a file has is taken.
 KNOWN_FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -75,7 +75,7 @@ class FieldNames:
         self.file, self.records = file, records
 
     def find(self, asked: Fields) -> Fields:
-        """Check that a record has each field, and recognise those that are `auto`.
+        """Check that a record has each field, and recognize those that are `auto`.
 
         Raises:
             UserError: If a field is missing, or none is known.
@@ -83,7 +83,7 @@ class FieldNames:
         description, code, tests, setup = asked.description, asked.code, asked.tests, asked.setup
         description, code = tuple(map(self._named, description)), self._named(code)
         if description == (AUTO,) or code == AUTO:
-            description, code = self._recognised(description, code)
+            description, code = self._recognized(description, code)
         self.check({"description_field": description, "code_field": code})
         if tests == AUTO:
             tests = next(filter(self._are_tests, map(self._named, KNOWN_TESTS)), None)
@@ -126,7 +126,7 @@ class FieldNames:
                     + ("" if needed else ", or null if there is none")
                 )
 
-    def _recognised(self, description: tuple[str, ...], code: str) -> tuple[tuple[str, ...], str]:
+    def _recognized(self, description: tuple[str, ...], code: str) -> tuple[tuple[str, ...], str]:
         """Return the fields of description and code with known names in place of `auto`.
 
         Raises:

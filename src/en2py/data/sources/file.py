@@ -1,4 +1,4 @@
-"""Read pairs from a file of records; known field names are recognised, others are arguments."""
+"""Read pairs from a file of records; known field names are recognized, others are arguments."""
 
 import os
 import textwrap
@@ -47,7 +47,7 @@ def read_file(
 ) -> list[Pair]:
     """Read pairs from one file, or from one file per split.
 
-    A field is a name or a dotted path (`answer.code`). `auto` recognises the names of public data
+    A field is a name or a dotted path (`answer.code`). `auto` recognizes the names of public data
     sets. A name that no record has is that of the only field which differs from it in case and
     outer blanks alone.
 
@@ -77,7 +77,7 @@ def read_file(
         _check_files(path)
     pairs: list[Pair] = []
     parts: dict[str, Counter[str]] = {}  # splits to why records are no pairs, "" for pairs
-    recognised: dict[str, str] = {}  # fields to the first file that has them
+    recognized: dict[str, str] = {}  # fields to the first file that has them
     for split, file in files.items():
         records = _records(str(file), asked, report, name)
         names = FieldNames(str(file), [record for _, record in records])
@@ -85,7 +85,7 @@ def read_file(
         own_id_field, own_split_field = names.own(id_field), names.own(split_field)
         names.check({"id_field": own_id_field, "split_field": own_split_field})
         if fields != asked:
-            recognised.setdefault(str(fields), str(file))
+            recognized.setdefault(str(fields), str(file))
         for n, (where, record) in enumerate(records, start=1):
             own_id = field_value(record, own_id_field)
             number = n if own_id is None else own_id
@@ -107,8 +107,8 @@ def read_file(
                 )
     _check_ids(pairs, _listed(files))
     _check_tests(pairs, tests_field, setup_field, _listed(files), report, name)
-    if recognised:
-        texts = [text + f" in {file}" * (len(recognised) > 1) for text, file in recognised.items()]
+    if recognized:
+        texts = [text + f" in {file}" * (len(recognized) > 1) for text, file in recognized.items()]
         report.facts[f"{name}: fields"] = "; ".join(texts)
     report.read(f"{name}: pairs", len(pairs))
     return pairs

@@ -25,7 +25,7 @@ class Metric:
         name: Key in results, loggers and CSV files.
         label: Name in tables, plots and messages.
         about: One sentence that defines it.
-        unit: `%` for values that are stored between 0 and 1 and written in per cent; else empty.
+        unit: `%` for values that are stored between 0 and 1 and written in percent; else empty.
         digits: Decimal places in tables.
         higher_is_better: None where neither direction is better.
         bounds: The least and the largest stored value, to which written intervals are clipped.

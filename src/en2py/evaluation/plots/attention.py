@@ -22,7 +22,7 @@ from en2py.evaluation.plots.style import INK, NEUTRAL, PALETTE, token_label
 _CELL = 0.19  # inches per token, enough for a label of 8 points
 _MAX_PANEL = 11.5  # inches; more tokens than fit get smaller cells, then fewer labels
 _FONT = "DejaVu Sans Mono"  # comes with matplotlib
-_COLOURS = LinearSegmentedColormap.from_list("weights", ["white", PALETTE[0]])
+_COLORS = LinearSegmentedColormap.from_list("weights", ["white", PALETTE[0]])
 
 
 def plot_attention(
@@ -53,7 +53,7 @@ def plot_attention(
 def attention_figure(
     weights: ArrayLike, queries: Sequence[str], keys: Sequence[str], *, title: str
 ) -> Figure:
-    """Plot the attention of one layer, a panel per head, one colour scale for all.
+    """Plot the attention of one layer, a panel per head, one color scale for all.
 
     Args:
         weights: `[H, T, S]`.
@@ -95,7 +95,7 @@ def attention_figure(
             0.95 + row * (0.3 + height + bottom),
             *(width, height),
         )
-        image = axes.imshow(head, cmap=_COLOURS, vmin=0, vmax=float(heads.max()), aspect="auto")
+        image = axes.imshow(head, cmap=_COLORS, vmin=0, vmax=float(heads.max()), aspect="auto")
         axes.set_title(f"head {i + 1}", fontsize=10.5, fontweight="normal")
         every = max(1, math.ceil(size * 1.15 / (cell * 72)))
         _label_axes(axes, queries, keys, with_queries=column == 0, size=size, every=every)
@@ -122,10 +122,10 @@ def _label_axes(
     text: dict[str, Any] = {"fontsize": size, "family": _FONT, "parse_math": False}
     for x in range(0, len(keys), every):
         place = (x, len(queries) - 0.35)
-        style = {"color": _colour(keys[x]), **text}
+        style = {"color": _color(keys[x]), **text}
         axes.text(*place, _label(keys[x]), rotation=90, ha="center", va="top", **style)
     for y in range(0, len(queries), every) if with_queries else ():
-        style = {"color": _colour(queries[y]), **text}
+        style = {"color": _color(queries[y]), **text}
         axes.text(-0.65, y, _label(queries[y]), ha="right", va="center_baseline", **style)
     if every == 1:
         ends_x, ends_y = (-0.5, len(keys) - 0.5), (-0.5, len(queries) - 0.5)
@@ -134,7 +134,7 @@ def _label_axes(
     axes.spines[:].set(visible=True, color="#bbbbbb")
 
 
-def _colour(token: str) -> str:
+def _color(token: str) -> str:
     return NEUTRAL if token_class(token) == "layout" else INK
 
 

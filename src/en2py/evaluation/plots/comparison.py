@@ -1,6 +1,6 @@
 """Pictures of a comparison: dot plots, differences, learning curves, effects of settings.
 
-The colours of rows are legible on light and dark pages. Sizes are in points, which a page shows as
+The colors of rows are legible on light and dark pages. Sizes are in points, which a page shows as
 CSS pixels.
 """
 
@@ -75,7 +75,7 @@ def learning_curves(
     figure, axes = _figure(title, top + 208, top=top, left=_LEFT, bottom=38)
     ends, y = [], _TOP
     for i, by_epoch in by_row.items():
-        line: dict[str, Any] = {"color": _colour(rows, i), "lw": 2}
+        line: dict[str, Any] = {"color": _color(rows, i), "lw": 2}
         line["ls"] = "--" if i // len(PALETTE) % 2 else "-"
         _draw_curve(axes, by_epoch, line)
         figure.add_artist(Line2D([2 / _WIDTH, 20 / _WIDTH], [_up(figure, y + 5)] * 2, **line))
@@ -102,7 +102,7 @@ def marginal_effect(rows: Sequence[ResultRow], setting: str, name: str) -> Pictu
 
     A thin line joins the rows that differ in this setting alone: parallel lines mean the same
     effect everywhere, crossing lines an interaction. Large dots are means over the combinations of
-    the other settings that were run with every value, so that no value is favoured. None if no two
+    the other settings that were run with every value, so that no value is favored. None if no two
     rows with the metric differ in this setting alone.
     """
     how, lines = metric(name), _lines_by_setting(rows, setting, name)
@@ -185,7 +185,7 @@ def _draw_dots(
         texts.append(f"{name} {value}{ends and f' ({ends})'}")
         _write(figure, 0, _TOP + top + 2, "\n".join(names[i]), va="top")
         _write(figure, _WIDTH, _TOP + top + 2, value, ha="right", va="top")
-        y, colour = top + 9 + 14 * len(names[i]), _colour(rows, i)
+        y, color = top + 9 + 14 * len(names[i]), _color(rows, i)
         top += _ROW + 14 * (len(names[i]) - 1)
         is_filled, seeds = rows[i].kind == "model", []
         if isinstance(estimate, Difference):
@@ -195,12 +195,12 @@ def _draw_dots(
         bar = [place(end) for end in (estimate.low, estimate.high) if ends and end is not None]
         alpha = 0.4 if is_filled else 0.25
         style: dict[str, Any] = {"lw": 5, "alpha": alpha, "solid_capstyle": "butt"}  # exact ends
-        axes.plot(bar, [y] * len(bar), color=colour, clip_on=False, **style)
+        axes.plot(bar, [y] * len(bar), color=color, clip_on=False, **style)
         small: dict[str, Any] = {"ms": 4, "mew": 0, "alpha": 0.8, "clip_on": False}
-        axes.plot(seeds, [y] * len(seeds), "o", color=colour, **small)
+        axes.plot(seeds, [y] * len(seeds), "o", color=color, **small)
         dot = place(estimate.value)
-        face = colour if is_filled else "none"
-        axes.plot([dot], [y], "o", color=colour, ms=9, mew=1.8, mfc=face, clip_on=False)
+        face = color if is_filled else "none"
+        axes.plot([dot], [y], "o", color=color, ms=9, mew=1.8, mfc=face, clip_on=False)
         xs += [dot, *bar, *seeds]
     low, high = _padded(xs)
     axes.set_xlim(max(low, bounds[0]), min(high, bounds[1]))
@@ -288,5 +288,5 @@ def _padded(values: Sequence[float], share: float = 0.05) -> tuple[float, float]
     return low - margin, high + margin
 
 
-def _colour(rows: Sequence[ResultRow], place: int) -> str:
+def _color(rows: Sequence[ResultRow], place: int) -> str:
     return PALETTE[place % len(PALETTE)] if rows[place].kind == "model" else NEUTRAL

@@ -1,6 +1,6 @@
 """One style for all figures, and their files: SVG for a page; SVG, PDF and PNG for a document.
 
-Sizes are in points. In a page text and axes have the text colour of the page (`currentColor`); a
+Sizes are in points. In a page text and axes have the text color of the page (`currentColor`); a
 file has dark text on white and a margin. Text stays text, so that it can be searched and that names
 in any script are shown. Equal figures produce equal bytes.
 """
@@ -80,7 +80,7 @@ class Picture:
 
     @property
     def page_svg(self) -> str:
-        """Return SVG for a page: no margin, transparent, its text has the colour of the page."""
+        """Return SVG for a page: no margin, transparent, its text has the color of the page."""
         return self._svg({"facecolor": "none"}, ink="currentColor", fonts=_PAGE_FONTS)
 
     def file(self, kind: str) -> bytes:

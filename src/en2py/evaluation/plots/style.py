@@ -1,13 +1,13 @@
-"""Colours and texts that pictures and pages share. Does not import matplotlib."""
+"""Colors and texts that pictures and pages share. Does not import matplotlib."""
 
-# Colours of model rows, by their place in the table; the contrast is at least 3.5 on a white and on
+# Colors of model rows, by their place in the table; the contrast is at least 3.5 on a white and on
 # a black page.
 PALETTE = (
     *("#2a78c8", "#d9631e", "#2f8f5b", "#9461c2"),
     *("#cf4468", "#12889b", "#977a06", "#748192"),
 )
 NEUTRAL = "#787878"  # baselines, reference lines
-INK = "#2b2b2b"  # text and axes; in a page they have the text colour of the page
+INK = "#2b2b2b"  # text and axes; in a page they have the text color of the page
 
 _LABEL_CHARS = 18
 _LAYOUT_WORDS = {"<nl>": "newline", "<indent>": "indent", "<dedent>": "dedent", "": "''"}

@@ -27,14 +27,14 @@ _FORMATTER: Any = HtmlFormatter(nowrap=True)
 
 def report_html(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
     """Return the page of a report, with the paragraphs of its summary at the top."""
-    colours = "\n".join(f".s{i} {{ --own: {colour}; }}" for i, colour in enumerate(PALETTE))
-    style = template_text("page.css") + colours
+    colors = "\n".join(f".s{i} {{ --own: {color}; }}" for i, color in enumerate(PALETTE))
+    style = template_text("page.css") + colors
     script = "".join(map(template_text, ("tables.js", "samples.js", "attention.js")))
     return _ENVIRONMENT.get_template("report.html.j2").render(
         title=title,
         summary=summary,
         sections=sections,
-        n_colours=len(PALETTE),
+        n_colors=len(PALETTE),
         style=Markup(style),
         script=Markup(script),
         style_hash=_digest(style),

@@ -90,7 +90,7 @@ def sections(results: Results, pictures: Pictures) -> list[Section]:
         Section(
             "Attention",
             [attention] if results.attention else [],
-            "Each line of a map is a token that attends; the colour of a cell is the weight of the "
+            "Each line of a map is a token that attends; the color of a cell is the weight of the "
             "token it attends to. Point, tap or use the arrow keys.",
         ),
         Section("Why programs are wrong", _tables(failures)),

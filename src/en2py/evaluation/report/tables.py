@@ -29,7 +29,7 @@ class Cell:
         text: The value.
         small: Lines below it, in small print: an interval, `k of n`.
         tone: `better`, `worse` or `changed` for significant differences, `muted`, or empty.
-        mark: A sign behind the text, so that the meaning does not depend on colour.
+        mark: A sign behind the text, so that the meaning does not depend on color.
         about: An explanation, shown on hovering.
     """
 
@@ -158,7 +158,7 @@ def differences_table(
         for row in others
     ]
     notes = [
-        "▲ ▼ mark significant differences: the 95 % interval excludes 0; grey is not significant."
+        "▲ ▼ mark significant differences: the 95 % interval excludes 0; gray is not significant."
     ]
     return Table("Differences", columns, lines, notes, n_fixed=_n_fixed(shown))
 

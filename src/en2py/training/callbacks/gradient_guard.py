@@ -117,7 +117,7 @@ class GradientGuard(Callback):
             )
         self.skipped += 1
         for parameter in pl_module.parameters():
-            parameter.grad = None  # an optimiser does not change such a parameter
+            parameter.grad = None  # an optimizer does not change such a parameter
         log.warning(f"{message}; skipped ({self.skipped} of {self.skip})")
 
     def _problem(self, size: float) -> str | None:

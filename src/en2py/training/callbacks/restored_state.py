@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 class RestoredState(Callback):
     """Correct the state that Lightning restores from a checkpoint.
 
-    Lightning restores the arguments of the optimiser, the schedule and those of callbacks too, so
+    Lightning restores the arguments of the optimizer, the schedule and those of callbacks too, so
     that changed ones would have no effect. Where a run resumes from the checkpoint of another run,
-    the optimiser keeps its restored moments and gets the configured arguments, the configured
+    the optimizer keeps its restored moments and gets the configured arguments, the configured
     schedule continues at the share of training that is done, and a callback with another config
     starts with new state. A run that resumes from its own checkpoint keeps all restored state.
 
@@ -57,7 +57,7 @@ class RestoredState(Callback):
             pl_module.load_state_dict(checkpoint["current_model_state"])  # else the averages train
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finish an epoch that is complete; set the arguments of the optimiser and the schedule.
+        """Finish an epoch that is complete; set the arguments of the optimizer and the schedule.
 
         Raises:
             UserError: If the checkpoint ends inside an epoch that has another number of batches.

@@ -31,7 +31,7 @@
     for (let h = 0; h < map.heads; h++) sum += at(h);
     return sum / map.heads;
   };
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const sized = (element, width, height) => {
     const dense = window.devicePixelRatio || 1;
     element.width = Math.round(width * dense);
@@ -43,7 +43,7 @@
     return pen;
   };
   const paint = (pen, map, layer, head, x, y, cell, cellHeight) => {
-    pen.fillStyle = colour("--accent");
+    pen.fillStyle = color("--accent");
     for (let i = 0; i < map.rows.length; i++) {
       for (let j = 0; j < map.columns.length; j++) {
         pen.globalAlpha = Math.min(1, weight(map, layer, head, i, j) / map.top);
@@ -104,12 +104,12 @@
     place = { left, top, cell };
     pen.font = font;
     paint(pen, map, state.layer, state.head, left, top, cell, 19);
-    pen.strokeStyle = colour("--rule");
+    pen.strokeStyle = color("--rule");
     pen.strokeRect(left + 0.5, top + 0.5, width, height);
     pen.textBaseline = "middle";
     pen.textAlign = "right";
     map.rows.forEach((word, i) => {
-      pen.fillStyle = colour(i === state.row ? "--ink" : map.faint_rows[i] ? "--faint" : "--soft");
+      pen.fillStyle = color(i === state.row ? "--ink" : map.faint_rows[i] ? "--faint" : "--soft");
       pen.fillText(word, left - 6, top + i * 19 + 10);
     });
     pen.textAlign = "left";
@@ -117,12 +117,12 @@
       pen.save();
       pen.translate(left + j * cell + cell / 2, top - 6);
       pen.rotate(-Math.PI / 2);
-      pen.fillStyle = colour(
+      pen.fillStyle = color(
         j === state.column ? "--ink" : map.faint_columns[j] ? "--faint" : "--soft");
       pen.fillText(word, 0, 0);
       pen.restore();
     });
-    pen.strokeStyle = colour("--ink");
+    pen.strokeStyle = color("--ink");
     pen.strokeRect(left + 0.5, top + state.row * 19 + 0.5, width, 19);
     if (state.column >= 0) {
       pen.strokeRect(left + state.column * cell + 0.5, top + state.row * 19 + 0.5, cell, 19);
