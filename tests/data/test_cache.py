@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from en2py.data import cache
 from en2py.data.cache import cached, entry
@@ -13,6 +14,23 @@ from en2py.errors import Fault, UserError
 def test_the_second_call_does_not_build(tmp_path: Path) -> None:
     assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == {"v": 1}
     assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 2}) == {"v": 1}
+
+
+def test_waiting_for_another_process_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FileLock(entry(tmp_path, "x", {"a": 1}).with_suffix(".lock"))
+    other.acquire()
+    sentences: list[str] = []
+
+    def logged(sentence: str) -> None:
+        sentences.append(sentence)
+        other.release()
+
+    monkeypatch.setattr(cache, "_PATIENCE", 0)
+    monkeypatch.setattr(cache.log, "info", logged)
+    assert cached(tmp_path, "x", {"a": 1}, lambda: {"v": 1}) == {"v": 1}
+    assert sentences == ["waiting for another process, which puts the same x into the cache"]
 
 
 @pytest.mark.parametrize("name", ["a", "code"])

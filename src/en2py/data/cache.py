@@ -6,18 +6,23 @@ atomically: readers see the whole entry or none, however many runs start at once
 
 import hashlib
 import json
+import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from en2py.data.files import digest, file_digest, make_folder, remove_leftovers, write_atomically
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+_PATIENCE = 2.0  # seconds
 
 # Libraries that change the prepared data: a new version makes a new key.
 _LIBRARIES = ("autopep8", "ftfy", "fissix", "gensim", "spacy", "tokenizers", "scikit-learn")
@@ -62,7 +67,7 @@ def cached(folder: Path, kind: str, key: dict[str, Any], build: Callable[[], T])
     if stored is not None:
         return stored
     make_folder(folder, "cache")
-    with FileLock(path.with_suffix(".lock")):  # released by the system if its holder is killed
+    with _locked(path.with_suffix(".lock"), kind):
         stored = _read(path)
         if stored is not None:
             return stored
@@ -71,6 +76,21 @@ def cached(folder: Path, kind: str, key: dict[str, Any], build: Callable[[], T])
         text = json.dumps(value, ensure_ascii=True).encode()
         write_atomically(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
         return value
+
+
+@contextmanager
+def _locked(path: Path, kind: str) -> Iterator[None]:
+    """Hold a lock, which the system releases if its holder is killed; log that another one does."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout:
+        log.info(f"waiting for another process, which puts the same {kind} into the cache")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(path: Path) -> Any:
