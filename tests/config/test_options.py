@@ -149,12 +149,12 @@ def test_chosen_data_or_experiment_replaces_the_default_preset(typed: str) -> No
 
 @pytest.mark.parametrize("program", ["train", "evaluate"])
 @pytest.mark.parametrize(
-    ("variable", "folder"), [("~/c", "/home/x/c"), ("c", "c"), (" ", f"{ROOT}/outputs/.cache")]
+    ("variable", "folder"), [("~/c", "/own/c"), ("c", "c"), (" ", f"{ROOT}/outputs/.cache")]
 )
 def test_cache_is_that_of_the_environment(
     program: str, variable: str, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/x")
+    monkeypatch.setenv("HOME", "/own")
     monkeypatch.setenv("EN2PY_CACHE", variable)
     assert compose_config(program, []).cache == folder
 
