@@ -297,6 +297,13 @@ STEPS = {
 }
 
 
+def test_a_final_newline_alone_is_not_counted_as_a_change():
+    report = DataReport()
+    pairs = [Pair(f"s/{i}", "add", code, "s") for i, code in enumerate(("x = 1\n", "x = 1 \n"))]
+    assert {pair.code for pair in clean(pairs, {"lines": trim_lines}, report)} == {"x = 1"}
+    assert report.to_dict()["steps"][0]["changed"] == 1
+
+
 def test_the_pipeline_counts_what_each_step_read_changed_and_dropped():
     pairs = [
         pair("x = 10", number=0),

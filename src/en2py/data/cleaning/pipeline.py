@@ -1,7 +1,7 @@
 """Apply the cleaning steps to all pairs, in one or several processes, and count what they do."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ class Outcome:
 
     Attributes:
         pair: The pair as the last step left it.
-        changed: Steps that rewrote it.
+        changed: Steps that rewrote it, but for those that changed a final newline alone.
         dropped_by: The step that dropped it; empty if none did.
         reason: Why.
     """
@@ -121,6 +121,11 @@ def _apply(steps: Mapping[str, Step], pair: Pair) -> Outcome:
             outcome.dropped_by, outcome.reason = name, drop.reason
             break
         if pair != outcome.pair:
-            outcome.changed.append(name)
+            if _without_final_newline(pair) != _without_final_newline(outcome.pair):
+                outcome.changed.append(name)
             outcome.pair = pair
     return outcome
+
+
+def _without_final_newline(pair: Pair) -> Pair:
+    return replace(pair, code=pair.code.removesuffix("\n"))
