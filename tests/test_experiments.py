@@ -36,6 +36,7 @@ from en2py.evaluation.baselines.candidates import find_training_candidates
 from en2py.evaluation.baselines.ranker import FEATURES
 from en2py.evaluation.baselines.votes import Agreement
 from en2py.evaluation.metrics.bleu import TrainingCode
+from en2py.evaluation.results import Difference
 from en2py.models.embeddings import Vectors
 from en2py.sweeps.stored_runs import FACTS, TYPED
 
@@ -355,6 +356,11 @@ def test_effects_are_of_one_setting_on_the_same_split_and_several_seeds(tmp_path
         .splitlines()[-1]
         .startswith("| losses: loss=smoothed, not plain | 2 | −0.250")
     )
+
+
+def test_an_effect_of_zero_has_no_sign() -> None:
+    zero = Difference(-0.0002, -0.005, 0.004, "seeds", False)
+    assert what_helps.cell("val/bpc", zero) == "0.000 (−0.005 to +0.004)"
 
 
 def test_rows_are_added_once(tmp_path: Path) -> None:

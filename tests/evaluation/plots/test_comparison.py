@@ -66,6 +66,10 @@ def test_a_bar_ends_where_the_values_of_its_metric_do():
     below = row("a", figures={"bleu": Estimate(0.1, -0.8, 0.9, "seeds", 2)})
     picture = comparison.dot_plot([below], "bleu")
     assert picture.figure.axes[0].lines[0].get_xdata().tolist() == [0.0, 0.9]
+    wide = row("a", differences={"compiles": Difference(-0.2, -1.1, 0.6, "seeds", False)})
+    picture = comparison.difference_plot([wide], "compiles")
+    bar = next(line for line in picture.figure.axes[0].lines if line.get_linewidth() == 5)
+    assert bar.get_xdata().tolist() == [-100.0, 60.0]
 
 
 def test_pictures_are_xml_without_references_styles_or_repeated_ids():

@@ -25,6 +25,8 @@ def test_numbers_have_one_format():
     assert metric("bleu").interval(-35.1, 41.12) == "0.0–41.1"
     assert metric("bleu").interval(1.0, None) == ""
     assert metric("bleu").change(2.0) == "+2.0" and metric("bleu").change(0.01) == "0.0"
+    assert metric("compiles").change_interval(-1.067, 0.6) == "−100.0 to +60.0"
+    assert metric("nll").change_interval(-0.0004, 0.1) == "0.000 to +0.100"
 
 
 def test_metrics_without_a_registry_entry_are_shown():

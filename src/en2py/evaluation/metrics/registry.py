@@ -67,7 +67,7 @@ class Metric:
 
     @property
     def change_head(self) -> str:
-        """Return the heading of differences; those of per cents are points."""
+        """Return the heading of differences; those of percentages are points."""
         return self.headline.replace(",\u00a0%", ",\u00a0points")
 
     def write(self, value: float | None) -> str:

@@ -163,7 +163,7 @@ def _draw_dots(
     if isinstance(next(iter(shown.values())), Difference):
         title = f"difference in {how.change_head}"
         write, interval = how.change, how.change_interval
-        bounds = (-math.inf, math.inf)
+        bounds = bounds[0] - bounds[1], bounds[1] - bounds[0]
 
     def place(value: float) -> float:
         return min(max(value * how.scale, bounds[0]), bounds[1])
