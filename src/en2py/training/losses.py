@@ -76,9 +76,18 @@ class KeywordWeightedCrossEntropy(CrossEntropy):
         self.register_buffer("weights", weights, persistent=False)
 
 
-def normalizer(loss: nn.Module, targets: Tensor) -> Tensor:
+def token_weights(loss: nn.Module, n_tokens: int) -> Tensor | None:
+    """Return a loss's weight of each token, its tensor `weights` `[V]`; None if it has none.
+
+    An own loss may use the name for something else.
+    """
+    weights = getattr(loss, "weights", None)
+    is_of_tokens = isinstance(weights, Tensor) and weights.shape == (n_tokens,)
+    return weights if is_of_tokens else None
+
+
+def normalizer(weights: Tensor | None, targets: Tensor) -> Tensor:
     """Return the divisor of a mean loss over targets `[N]`: their number, or sum of weights."""
-    weights: Tensor | None = getattr(loss, "weights", None)
     return torch.tensor(float(len(targets))) if weights is None else weights[targets].sum()
 
 

@@ -27,7 +27,7 @@ from en2py.models.attention_maps import attention_maps
 from en2py.models.incremental import IncrementalDecoder
 from en2py.models.packing import PackedLayout
 from en2py.models.transformer import Transformer
-from en2py.training.losses import normalizer
+from en2py.training.losses import normalizer, token_weights
 
 EVAL_SPLITS = ("val", "train")  # the two validation loaders: the split, and a sample of training
 _SCORED_TOKENS = 4096  # padded target tokens of a batch of `likelihoods`
@@ -132,8 +132,8 @@ class Seq2SeqModule(pl.LightningModule):
         if batch_idx == 0:
             self.train_loss.reset()
         value = loss.detach()  # a non-finite loss is excluded from the epoch's mean
-        is_weighted = getattr(self.loss, "weights", None) is not None
-        size = normalizer(self.loss, batch.targets) if is_weighted else 1.0
+        weights = self._token_weights()
+        size = 1.0 if weights is None else normalizer(weights, batch.targets)
         self.train_loss.update(value.nan_to_num(0.0, 0.0, 0.0), weight=size * value.isfinite())
         return loss
 
@@ -227,14 +227,18 @@ class Seq2SeqModule(pl.LightningModule):
     def _score(self, batch: Batch) -> tuple[TokenScores, Tensor]:
         """Return the scores `[N]` of a batch's target tokens, and its mean loss."""
         with self._full_precision():
-            hidden, divisor = real_hidden(self.model, batch), partial(normalizer, self.loss)
+            hidden = real_hidden(self.model, batch)
+            divisor = partial(normalizer, self._token_weights())
             return score_hidden(hidden, self.model.projection, batch.targets, self.loss, divisor)
 
     def _update_metrics(self, batch: Batch, split: str, scored: tuple[TokenScores, Tensor]) -> None:
         """Update the metrics and the mean loss of a split by a batch."""
         (scores, value), (metrics, loss) = scored, self._metrics(split)
         metrics.update(scores, n_characters=batch.n_characters, spelling_bits=batch.spelling_bits)
-        loss.update(value, weight=normalizer(self.loss, scores.targets))
+        loss.update(value, weight=normalizer(self._token_weights(), scores.targets))
+
+    def _token_weights(self) -> Tensor | None:
+        return token_weights(self.loss, len(self.tgt_vocab))
 
     def _metrics(self, split: str) -> tuple[Any, Any]:
         """Return the token metrics and the mean loss of a split."""

@@ -59,7 +59,7 @@ def test_scores_in_pieces_equal_scores_at_once(vocab, batch, kind, monkeypatch):
     logits, targets = batch
     monkeypatch.setattr("en2py.evaluation.metrics.token_metrics.PIECE_ROWS", 7)
     scores, value = score_hidden(
-        logits, torch.nn.Identity(), targets, loss, partial(normalizer, loss)
+        logits, torch.nn.Identity(), targets, loss, partial(normalizer, loss.weights)
     )
     for part, expected in zip(scores, score_tokens(logits, targets), strict=True):
         torch.testing.assert_close(part, expected)
