@@ -131,9 +131,11 @@ class Seq2SeqModule(pl.LightningModule):
         loss = self._loss(batch)
         if batch_idx == 0:
             self.train_loss.reset()
-        value = loss.detach()  # a non-finite loss is excluded from the epoch's mean
-        weights = self._token_weights()
+        value, weights = loss.detach(), self._token_weights()
+        # Batches of a plain loss count equally, as in the updates: they have similar numbers of
+        # tokens. Their sums of weights differ more, and the loss grows with the weights.
         size = 1.0 if weights is None else normalizer(weights, batch.targets)
+        # A non-finite loss is excluded from the epoch's mean.
         self.train_loss.update(value.nan_to_num(0.0, 0.0, 0.0), weight=size * value.isfinite())
         return loss
 
