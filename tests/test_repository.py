@@ -63,6 +63,12 @@ def test_table_of_options_is_complete() -> None:
         assert sorted(listed.get(group, [])) == options_of(group), group
 
 
+def test_page_on_own_parts_shows_the_files_of_the_example() -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/own_parts.md").read_text(), re.DOTALL)
+    files = ["loss/focal.yaml", "data/arithmetic.yaml"]
+    assert shown == [(ROOT / "docs/own_parts/own_parts/conf" / f).read_text() for f in files]
+
+
 def test_layout_names_every_folder_and_program() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:

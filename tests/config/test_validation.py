@@ -58,6 +58,32 @@ def test_argument_that_the_run_sets_is_refused(key: str) -> None:
     assert "has no argument" in refused(composed("train", "split=behaviour"), **{key: 3})
 
 
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [
+        *(("loss", []), ("model", []), ("optimizer", []), ("split", []), ("data.source", [])),
+        *(
+            ("cleaning.steps.dedent", ["cleaning=default"]),
+            ("neighbours", ["neighbours=nearest", "tokenizer=pieces"]),
+        ),
+        *(("data.source.sources.tasks", ["data=mixture"]), ("trainer", []), ("decoding", [])),
+    ],
+)
+def test_part_that_the_run_calls_is_partial(key: str, choices: list[str]) -> None:
+    cfg = composed("train", *choices)
+    with open_dict(cfg):
+        del OmegaConf.select(cfg, key)["_partial_"]
+    message = refused(cfg)
+    assert message.startswith(f"{key}._partial_ is needed")
+    assert message.endswith("write _partial_: true below _target_")
+
+
+@pytest.mark.parametrize("key", ["tokenizer.tgt", "callbacks.samples"])
+def test_part_that_the_config_completes_is_not_partial(key: str) -> None:
+    message = refused(composed("train"), **{f"{key}._partial_": True})
+    assert message.startswith(f"{key}._partial_=true: nothing would call")
+
+
 @pytest.mark.parametrize("config_name", ["train", "evaluate"])
 def test_defaults_pass(config_name: str, tmp_path: Path) -> None:
     cfg = composed(config_name)

@@ -34,6 +34,13 @@ _OF_RUN = (
 )
 # Of these, those that it always sets.
 _ALWAYS = {"scheduler": "total_steps", "embeddings.vectors": "seed", "decoding": "tokenizer"}
+# Parts that the run calls with arguments of its own, and parts that the config completes.
+_PARTIAL = (
+    *("data.source", "data.source.sources.*", "data.target.source", "data.target.source.sources.*"),
+    *("cleaning.steps.*", "split", "augmentation", "neighbours", "embeddings.vectors", "model"),
+    *("loss", "optimizer", "scheduler", "decoding", "trainer", "logger", "baselines.*"),
+)
+_COMPLETE = ("tokenizer.*", "callbacks.*")
 # Keys of options that every run reads, besides the arguments of a `_target_`.
 _NEEDED = (
     *("data.name", "data.source", "cleaning.use", "cleaning.steps", "cleaning.seconds_per_pair"),
@@ -232,6 +239,7 @@ def check_arguments(
             `data.source.path` from `data.path`, is reported by that key.
     """
     check_allowed(section, at)
+    _check_partial(at, section)
     known, any_keyword = argument_types(definition(section["_target_"]))
     if (given := _ALWAYS.get(at)) and given not in known and not any_keyword:
         raise UserError(
@@ -253,6 +261,20 @@ def check_arguments(
         expected = known.get(name)
         if expected and not any(matches(key, known) for known in VALUES):  # compared before
             expected.validate(_origin(key, written or {}), value)
+
+
+def _check_partial(at: str, section: Section) -> None:
+    """Refuse a part that Hydra would call too early, or not at all."""
+    is_partial = section.get("_partial_") is True
+    if not is_partial and any(matches(at, pattern) for pattern in _PARTIAL):
+        raise UserError(
+            f"{at}._partial_ is needed, because the run calls {section['_target_']} with further "
+            "arguments: write _partial_: true below _target_"
+        )
+    if is_partial and any(matches(at, pattern) for pattern in _COMPLETE):
+        raise UserError(
+            f"{at}._partial_=true: nothing would call {section['_target_']} again; leave it out"
+        )
 
 
 def _origin(key: str, written: Section) -> str:
