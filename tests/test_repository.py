@@ -1,5 +1,6 @@
 """Files for the repository's hosts and readers agree with the project."""
 
+import importlib
 import re
 import subprocess
 import tomllib
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from en2py.config.composition import groups_of, options_of
+from en2py.data.pairs import DataReport
+from en2py.evaluation.baselines.bounds import second_human
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -67,6 +70,16 @@ def test_page_on_own_parts_shows_the_files_of_the_example() -> None:
     shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/own_parts.md").read_text(), re.DOTALL)
     files = ["loss/focal.yaml", "data/arithmetic.yaml"]
     assert shown == [(ROOT / "docs/own_parts/own_parts/conf" / f).read_text() for f in files]
+
+
+def test_pairs_of_the_example_are_not_taken_for_written_by_people(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs/own_parts"))
+    read = importlib.import_module("own_parts.parts").read_arithmetic
+    pairs = read(DataReport(), n=3)
+    assert all(pair.family for pair in pairs)
+    assert second_human(pairs[:2], pairs[2:]) == [""]
 
 
 def test_layout_names_every_folder_and_program() -> None:

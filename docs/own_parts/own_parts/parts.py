@@ -39,6 +39,7 @@ def read_arithmetic(report: DataReport, *, n: PositiveInt) -> list[Pair]:
             description=f"add {i} to a number",
             code=f"def add(x):\n    return x + {i}\n",
             source="arithmetic",
+            family="arithmetic",
             tests=(f"assert add(7) == {7 + i}",),
         )
         for i in range(n)
