@@ -224,7 +224,7 @@ def _same_name(output: Program, reference: Program) -> bool | None:
     return None if wanted is None else output.trees.found == wanted
 
 
-# A new metric of single pairs is a line here and an entry of the registry.
+# A new metric of single pairs is a function here and an entry of `registry.METRICS`.
 JUDGES: dict[str, Callable[[Program, Program], Answer]] = {
     "exact_match": lambda output, reference: output.text == reference.text,
     "exact_match_ast": lambda output, reference: _same(output.trees.text, reference.trees.text),

@@ -1,6 +1,7 @@
 """The registry of metrics: name, label, unit, direction, and where each is shown.
 
-A new metric is one entry of `METRICS`; tables, reports, plots and terminal output read it there.
+Tables, reports, plots and terminal output read a metric's entry of `METRICS`. What computes it is
+elsewhere: for single pairs a function in `program_metrics.JUDGES`.
 """
 
 import math
