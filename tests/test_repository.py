@@ -93,3 +93,12 @@ def test_layout_names_every_folder_and_program() -> None:
     packages = {f"src/en2py/{path.parent.name}/" for path in (ROOT / "src/en2py").glob("*/*.py")}
     known = folders | programs | packages
     assert sorted(name for name in known if f"`{name}" not in layout) == []
+
+
+def test_spelling_is_american() -> None:
+    stems = "generali initiali minimi normali optimi orthogonali recogni summari synchroni tokeni"
+    british = re.compile(rf"({stems.replace(' ', '|')})s(e|ing|ation)|[c]olour|[l]icence", re.I)
+    folders = ("src", "conf", "docs", "tests")
+    files = [*ROOT.glob("*.md"), *(path for name in folders for path in (ROOT / name).rglob("*"))]
+    texts = [path for path in files if path.suffix in (".py", ".yaml", ".md", ".j2", ".js", ".css")]
+    assert [str(path) for path in texts if british.search(path.read_text(encoding="utf-8"))] == []
