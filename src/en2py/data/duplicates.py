@@ -268,5 +268,5 @@ def leakage_sentence(report: Mapping[str, Any]) -> str:
     if general:
         text += f"; with the {LEAKAGE['unnamed_task']}: {percent(general)}"
     if is_composed and "near_code" in shares:
-        text += "; near-duplicate code is expected, because test programs recombine known parts"
+        text += "; such code is expected, because test programs recombine known parts"
     return text
