@@ -23,6 +23,8 @@ from en2py.data.vocab import spelling_bits
 log = logging.getLogger(__name__)
 
 HYPOTHESES = 256  # most of a decoding batch: fewer need more steps in all, more gain little
+_TOKENS_PER_HYPOTHESIS = 8  # of `max_tokens`, in a decoding batch
+_SOURCE_TOKENS = 4  # of a decoding batch per token of `max_tokens`: it has no gradients
 _SAMPLE = 150  # pairs of the training sample, about 8,000 tokens
 
 
@@ -34,10 +36,11 @@ class PairDataModule(pl.LightningDataModule):
 
     Args:
         prepared: The data.
-        max_tokens: Target tokens per training batch, with padding; half of it in evaluation, and a
-            hypothesis per eight in generation, at most `HYPOTHESES`.
+        max_tokens: Target tokens per training batch, with padding; half of it in evaluation. In
+            generation a batch has a hypothesis per eight of them, at most `HYPOTHESES`, and at most
+            four times as many source tokens.
         max_pairs: Number of training pairs, the first ones; None for all.
-        num_workers: Loader processes; 0 is fastest, because the data is on the device.
+        num_workers: Loader processes; 0 is fastest, because the data are in memory.
         seed: Seed of the order of training batches.
         max_src_len: Longest source of the model, in tokens with EOS.
         max_tgt_len: Longest target of the model, in tokens with EOS.
@@ -212,9 +215,13 @@ class PairDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the pairs of the evaluated split with a source within the limit; no targets."""
         examples = [Example(e.index, e.src, ()) for e in self._readable[self._eval_split]]
-        # So a batch has a hypothesis per eight of `max_tokens`.
-        least, budget = 32 * self._n_hypotheses, 4 * min(self.max_tokens, 8 * HYPOTHESES)
+        # A batch is limited in its hypotheses, whose number grows with `max_tokens` up to
+        # `HYPOTHESES`, and in its source tokens, with padding. A source counts as its tokens or as
+        # those of its hypotheses, whichever are more.
+        max_tokens = min(self.max_tokens, _TOKENS_PER_HYPOTHESIS * HYPOTHESES)
+        least = _SOURCE_TOKENS * _TOKENS_PER_HYPOTHESIS * self._n_hypotheses
         lengths = [(n := len(e.src) + 1, max(n, least)) for e in examples]
+        budget = _SOURCE_TOKENS * max_tokens
         sampler = EpochBatches(lengths, budget, None, *self._rank_and_world())
         return self._loader_of(self._stored(examples), sampler)
 
