@@ -105,7 +105,7 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
             folder = Run.of_job(cfg).folder.absolute()
             train_run(cfg)
         except SystemExit as stop:  # a signal, after a checkpoint was saved
-            same = "the same call" + " without fresh=True" * cfg.fresh
+            same = "the same call without fresh=True" if cfg.fresh else "the same call"
             raise KeyboardInterrupt(f"interrupted; {same} resumes") from stop
         result = read_result(folder)
         assert result is not None

@@ -373,7 +373,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 def counted(n: int, noun: str) -> str:
     """Format a number of things: `1 run`, `2,100 runs`."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def duration(seconds: float) -> str:

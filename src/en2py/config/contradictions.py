@@ -369,11 +369,10 @@ def check_split(config: Config) -> Iterator[str]:
     data, section = config["data"], config.get("split")
     source, path = data.get("source") or {}, data.get("path")
     if class_of(section) == "numbered_split" and not source.get("id_field"):
-        named = "add data.source.id_field=FIELD if a field has them, or " * ("id_field" in source)
-        yield (
-            f"split: these data ({data['name']}) have no task numbers to split by; {named}"
-            "choose another split="
-        )
+        remedy = "choose another split="
+        if "id_field" in source:
+            remedy = f"add data.source.id_field=FIELD if a field has them, or {remedy}"
+        yield f"split: these data ({data['name']}) have no task numbers to split by; {remedy}"
     is_official = class_of(section) == "official_split"
     for name, own in [*(source.get("sources") or {}).items()][is_official:]:
         has_files = isinstance(value_at(own, "path"), Mapping)

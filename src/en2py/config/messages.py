@@ -295,7 +295,8 @@ def _nearest(section: str, name: str, keys: Sequence[str]) -> str:
     near = [key for key in keys if score(key) == best]
     # A key of another section may not be what is meant: `model.dim` is not that of word vectors.
     is_elsewhere = section == found != "" and all(key.rpartition(".")[0] != section for key in near)
-    return f"; did you mean {' or '.join(near[:3])}?" + f" {listed}" * is_elsewhere
+    question = f"; did you mean {' or '.join(near[:3])}?"
+    return f"{question} {listed}" if is_elsewhere else question
 
 
 def _is_abbreviation(name: str, key: str) -> bool:

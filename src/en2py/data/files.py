@@ -146,7 +146,8 @@ def disk_full(path: Path, needed: int, error: BaseException) -> Fault:
     """Return the error of a file that needs more bytes than it may have, with its cause."""
     code = next((link.errno for link in chain(error) if isinstance(link, OSError)), None)
     why, remedy = FULL.get(code or errno.ENOSPC, FULL[errno.ENOSPC])
-    free = f" and {shutil.disk_usage(path.parent).free:,} are free" * (why == "the disk is full")
+    is_full = why == "the disk is full"  # else a limit, whatever is free
+    free = f" and {shutil.disk_usage(path.parent).free:,} are free" if is_full else ""
     return Fault(
         f"{why}: '{path}' needs at least {needed:,} bytes{free}; files written before are "
         f"complete, so {remedy} and run the same command again"

@@ -160,48 +160,32 @@ def prepare(
         UserError: If no pair is left or a split is empty.
     """
     report = DataReport()
-    given = pairs = _without_fences(read(report), report)
-    total, first = len(pairs), pairs[0].code if pairs else ""
-    tick = (lambda done: progress(done, total)) if progress else None
+    given = _without_fences(read(report), report)
+    tick = (lambda done: progress(done, len(given))) if progress else None
     with ProcessPool(processes, seconds_per_pair) as pool:
-        pairs = clean(pairs, cleaning, report, pool=pool, progress=tick)
+        pairs = clean(given, cleaning, report, pool=pool, progress=tick)
         pairs, prints = apply(fingerprint, pairs, report, pool)
         if target is not None:
             pairs, prints = _without_target(pairs, prints, target, cleaning, report, pool)
         n_unparsable = sum(report.steps[name].reasons[NOT_PARSED] for name in cleaning)
         if not pairs:
-            why = f"no pair is left of the {total} read: {_drop_reasons(report)}"
-            if 2 * n_unparsable > total:
-                why += f"; {IS_IT_CODE} The first begins with {first!r:.60}"
-            raise UserError(why)
+            raise UserError(_why_none_is_left(given, n_unparsable, report))
         _check_named_splits(given, pairs, report)
         splits = split(pairs, report, prints)
-        train = augment(splits.train)
-        report.facts["augmented"] = len(train) - len(splits.train)
-        descriptions, codes = zip(*((pair.description, pair.code) for pair in train), strict=True)
-        fit_both(src_tokenizer, tgt_tokenizer, descriptions, codes)
-        tokenize = partial(_tokenized, src_tokenizer, tgt_tokenizer)
-        parts = {"train": train, "val": splits.val, "test": splits.test}
-        tokenized: dict[str, list[TokenizedPair]] = {
-            name: apply(tokenize, part, report, pool, MIN_TO_TOKENIZE)[1]
-            for name, part in parts.items()
-        }
+        parts = {"train": augment(splits.train), "val": splits.val, "test": splits.test}
+        report.facts["augmented"] = len(parts["train"]) - len(splits.train)
+        tokenized = _tokenized_splits(parts, src_tokenizer, tgt_tokenizer, report, pool)
     tokenized["train"] = _fitting(tokenized["train"], max_src_len, max_tgt_len, report)
     for name, items in tokenized.items():
         if not items:
-            raise UserError(
-                f"the {name} split is empty: {len(pairs)} pairs are left after cleaning "
-                f"({_drop_reasons(report)}){_about_groups(report)}; take more data"
-                + " or other split.ratios"
-                * (report.facts.get("groups", {}).get("n") != 1)
-            )
+            raise UserError(_why_split_is_empty(name, len(pairs), report))
     src_vocab = _vocab(src_tokenizer, [item.src for item in tokenized["train"]], src_min_freq)
     tgt_vocab = _vocab(tgt_tokenizer, [item.tgt for item in tokenized["train"]], tgt_min_freq)
     report.facts.update(_facts(tokenized, src_vocab, tgt_vocab, max_src_len, max_tgt_len))
     trained = {item.pair.id for item in tokenized["train"]}
     report.facts["leakage"] = splits.leakage(trained | {*map(original_id, trained)})
     report.facts["held_out"] = splits.held_out
-    report.warnings += _unexpected_pairs(total, n_unparsable, pairs, prints)
+    report.warnings += _unexpected_pairs(len(given), n_unparsable, pairs, prints)
     report.warnings += _weak_vocabularies(report.facts)
     report.warnings += _weak_splits(report.facts, len(pairs))
     return Prepared(
@@ -253,6 +237,24 @@ def _without_target(
         else:
             kept.append(i)
     return [pairs[i] for i in kept], [prints[i] for i in kept]
+
+
+def _why_none_is_left(given: Sequence[Pair], n_unparsable: int, report: DataReport) -> str:
+    """Return for an error message why no pair is left of those given."""
+    why = f"no pair is left of the {len(given)} read: {_drop_reasons(report)}"
+    if 2 * n_unparsable > len(given):
+        why += f"; {IS_IT_CODE} The first begins with {given[0].code!r:.60}"
+    return why
+
+
+def _why_split_is_empty(name: str, n_pairs: int, report: DataReport) -> str:
+    """Return for an error message why a split of the cleaned pairs is empty, and the remedy."""
+    is_one_group = report.facts.get("groups", {}).get("n") == 1
+    remedy = "take more data" if is_one_group else "take more data or other split.ratios"
+    return (
+        f"the {name} split is empty: {n_pairs} pairs are left after cleaning "
+        f"({_drop_reasons(report)}){_about_groups(report)}; {remedy}"
+    )
 
 
 def _check_named_splits(given: Sequence[Pair], left: Sequence[Pair], report: DataReport) -> None:
@@ -349,6 +351,24 @@ def _vocab(tokenizer: Tokenizer, sentences: Sequence[list[str]], min_freq: int) 
     """Return the vocabulary of a tokenizer that has one, else that of the training split."""
     tokens = tokenizer.vocabulary()
     return Vocab.build(sentences, min_freq) if tokens is None else Vocab.count(tokens, sentences)
+
+
+def _tokenized_splits(
+    parts: Mapping[str, Sequence[Pair]],
+    src_tokenizer: Tokenizer,
+    tgt_tokenizer: Tokenizer,
+    report: DataReport,
+    pool: ProcessPool,
+) -> dict[str, list[TokenizedPair]]:
+    """Fit the tokenizers on the training split, and tokenize the pairs of all splits."""
+    pairs = parts["train"]
+    descriptions, codes = zip(*((pair.description, pair.code) for pair in pairs), strict=True)
+    fit_both(src_tokenizer, tgt_tokenizer, descriptions, codes)
+    tokenize = partial(_tokenized, src_tokenizer, tgt_tokenizer)
+    return {
+        name: apply(tokenize, part, report, pool, MIN_TO_TOKENIZE)[1]
+        for name, part in parts.items()
+    }
 
 
 def _tokenized(src: Tokenizer, tgt: Tokenizer, pair: Pair) -> TokenizedPair:

@@ -163,13 +163,13 @@ def _check_limits(
     for unit, done in limits.items():
         limit = config["trainer"].get(f"max_{unit}") or -1
         if 0 <= limit <= done:
-            is_own = limit == stored["trainer"].get(f"max_{unit}")
+            is_stored = limit == stored["trainer"].get(f"max_{unit}")
+            origin = " (settings that are not typed are those of the checkpoint)"
             raise UserError(
                 f"the checkpoint '{path}' has completed {done} "
                 f"{unit.removesuffix('s') if done == 1 else unit}, and "
-                f"trainer.max_{unit}={limit} ends the training there"
-                + " (settings that are not typed are those of the checkpoint)" * is_own
-                + f": type a higher number, for example trainer.max_{unit}={2 * done}"
+                f"trainer.max_{unit}={limit} ends the training there{origin if is_stored else ''}: "
+                f"type a higher number, for example trainer.max_{unit}={2 * done}"
             )
     time = TrainingTime(max_time := config["trainer"].get("max_time"))
     time.load_state_dict(checkpoint["callbacks"].get("TrainingTime", {}))

@@ -101,8 +101,12 @@ def read_corpus(
     names = Counter(folder.name for folder in folders)
     roots: dict[str, Path] = {}
     for i, folder in enumerate(folders):
-        root = f"corpus/{folder.name}" + f"-{i}" * (names[folder.name] > 1)
-        roots[root + f"-{i}" * (root in roots)] = folder  # `a-1` beside two folders `a`
+        root = f"corpus/{folder.name}"
+        if names[folder.name] > 1:
+            root = f"{root}-{i}"
+        if root in roots:  # `a-1` beside two folders `a`
+            root = f"{root}-{i}"
+        roots[root] = folder
     pairs = _mined("corpus", roots, report, undocumented, max_pairs)
     if not pairs:
         places = ", ".join(map(str, folders))

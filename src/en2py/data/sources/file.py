@@ -100,15 +100,17 @@ def read_file(
             pairs += [] if pair is None else [pair]
         for part, reasons in parts.items():
             if not reasons[""] and (part or not pairs):
+                pair_of_part = f"{part} pair" if part else "pair"
                 raise UserError(
-                    f"{file} holds no {part}{' ' * bool(part)}pair: {_listed_reasons(reasons)}; "
+                    f"{file} holds no {pair_of_part}: {_listed_reasons(reasons)}; "
                     f"{names.listed()}: set data.source.description_field=NAME and "
                     "data.source.code_field=NAME"
                 )
     _check_ids(pairs, _listed(files))
     _check_tests(pairs, tests_field, setup_field, _listed(files), report, name)
     if recognized:
-        texts = [text + f" in {file}" * (len(recognized) > 1) for text, file in recognized.items()]
+        is_one = len(recognized) == 1
+        texts = [text if is_one else f"{text} in {file}" for text, file in recognized.items()]
         report.facts[f"{name}: fields"] = "; ".join(texts)
     report.read(f"{name}: pairs", len(pairs))
     return pairs

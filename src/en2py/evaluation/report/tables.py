@@ -203,7 +203,8 @@ def oracles_tables(oracles: Mapping[str, Any], n_pairs: int) -> list[Table]:
         shares.append(("pairs with unit tests", oracles["with tests"], n_pairs))
     if counts := oracles.get("own tests"):
         shares.append(("references that pass their own tests", counts["passing"], counts["of"]))
-        notes += [f"The first that does not: {counts['first']}"] * bool(counts["first"])
+        if counts["first"]:
+            notes.append(f"The first that does not: {counts['first']}")
     for kind in ("functions", "scripts"):
         if counts := oracles.get(kind):
             shares.append((f"{kind} that can be tested", counts["testable"], counts["of"]))
