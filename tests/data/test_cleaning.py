@@ -28,7 +28,7 @@ from en2py.data.cleaning.layout import (
 )
 from en2py.data.cleaning.limits import limit_lengths, must_parse
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import SECONDS, Failed, ProcessPool, with_cpu_limit
+from en2py.data.parallel import SECONDS_PER_ITEM, Failed, ProcessPool, with_cpu_limit
 from en2py.data.syntax import parse
 from en2py.data.tree_text import ast_text
 
@@ -221,7 +221,7 @@ def test_docstring_removal_keeps_all_but_strings(code):
 @given(st.text(st.sampled_from("ab=()[]{}'\"#\\:;\n\t \u201c\u00e9\u2212\r\f\0"), max_size=40))
 def test_no_step_breaks_on_any_text(text):
     for step in [*LAYOUT, repair_characters, repair_python2, remove_docstrings, remove_driver]:
-        after = with_cpu_limit(SECONDS, step, pair(text, text or "x"))
+        after = with_cpu_limit(SECONDS_PER_ITEM, step, pair(text, text or "x"))
         if isinstance(after, Failed):  # autopep8 and fissix do not end for each text
             continue
         assert parse(text) is None or parse(after.code) is not None, step
@@ -355,7 +355,7 @@ def test_several_processes_give_the_same_result_as_one():
     pairs = [pair(codes[i % 4], number=i) for i in range(500)]
     one, two = DataReport(), DataReport()
     done: list[int] = []
-    with ProcessPool(2, SECONDS) as pool:
+    with ProcessPool(2, SECONDS_PER_ITEM) as pool:
         several = clean(pairs, STEPS, two, pool=pool, progress=done.append)
     assert clean(pairs, STEPS, one) == several
     assert one.to_dict() == two.to_dict()

@@ -435,7 +435,7 @@ def test_pruned_run_can_be_trained_to_its_end(
     pruned = AlwaysPruned()
     monkeypatch.setenv(run_folder.SWEEP_ID, "1-a")
     monkeypatch.setattr(
-        "en2py.cli.train.pruning_callback", lambda run: [PruneTrial(pruned)], raising=True
+        "en2py.cli.train.pruning_callback", lambda run: PruneTrial(pruned), raising=True
     )
     assert go(out="pruned") == 0
     monkeypatch.undo()
@@ -513,10 +513,11 @@ def test_running_trial_is_found_by_its_run(tmp_path: Path, monkeypatch: pytest.M
     finish_trials(study, (1.0, 1.1, 1.2, 1.3), n_epochs=1)
     study.ask().set_user_attr("run", "bad-run")
     monkeypatch.setenv(run_folder.SEARCH, json.dumps(settings))
-    (callback,) = train.pruning_callback("bad-run")
+    callback = train.pruning_callback("bad-run")
+    assert callback is not None
     callback.trial.report(5.0, 1)
     assert callback.trial.should_prune()
-    assert train.pruning_callback("other-run") == []
+    assert train.pruning_callback("other-run") is None
 
 
 def test_the_table_of_a_search_has_the_searched_keys(

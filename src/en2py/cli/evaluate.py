@@ -42,7 +42,7 @@ from en2py.evaluation.comparison import attention_of, run_metrics, samples_of
 from en2py.evaluation.configurations import RunMetrics, axes, fixed, numbered, reference_name
 from en2py.evaluation.execution.runner import ProgramRunner
 from en2py.evaluation.metrics import code_bleu
-from en2py.evaluation.metrics.program_metrics import SECONDS
+from en2py.evaluation.metrics.program_metrics import SECONDS_PER_PROGRAM
 from en2py.evaluation.metrics.registry import COMPARISON, figure_of, listed, metric
 from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import notes_of, ranked_by
@@ -89,7 +89,7 @@ def evaluate(cfg: DictConfig) -> Results | None:
         if cfg.prompt is not None or cfg.prompts is not None:
             generate(cfg)
             return None
-        with ProcessPool(cfg.processes, SECONDS) as pool:
+        with ProcessPool(cfg.processes, SECONDS_PER_PROGRAM) as pool:
             return compare(cfg, pool)
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ from en2py.data.parallel import ProcessPool
 from en2py.data.prepare import Prepared
 from en2py.errors import UserError
 from en2py.evaluation.execution.runner import ProgramRunner
-from en2py.evaluation.metrics.program_metrics import SECONDS
+from en2py.evaluation.metrics.program_metrics import SECONDS_PER_PROGRAM
 from en2py.evaluation.plots.curves import plot_curves
 from en2py.evaluation.scores import (
     EvaluationRow,
+    Tables,
     TrainingData,
     score_programs,
     write_predictions,
@@ -147,18 +148,18 @@ def _train_and_test(run: Run) -> dict[str, Any]:
         loggers += training_loggers(run, sum(p.numel() for p in module.model.parameters()))
     fitting.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
-    trainer = fitting.trainer(config, run.folder, loggers, pruning)
+    more_callbacks = [] if pruning is None else [pruning]
+    trainer = fitting.trainer(config, run.folder, loggers, more_callbacks)
     log.info(fitting.describe(module, trainer))
     warn_of_busy_cores(trainer.strategy.root_device)
     pl.seed_everything(config["seed"], verbose=False)
     preparation = time.monotonic() - started
     fitting.fit(trainer, module, datamodule, path)
     trained = time.monotonic()
-    if any(callback.reason for callback in pruning):
-        reason = pruning[0].reason
+    if pruning is not None and pruning.reason:
         if is_rank_zero():
-            log.info(f"pruned {reason}; not tested")
-            run.write_state(reason, pruned=True)
+            log.info(f"pruned {pruning.reason}; not tested")
+            run.write_state(pruning.reason, pruned=True)
         return {"best": {}}
 
     best_file = _best_file(run)
@@ -221,14 +222,14 @@ def _resume_or_copy_weights(
     return None, None
 
 
-def pruning_callback(run: str) -> list[PruneTrial]:
-    """Return the callback that prunes the trial of a run; none outside of a search."""
+def pruning_callback(run: str) -> PruneTrial | None:
+    """Return the callback that prunes the trial of a run; None outside of a search."""
     if run_folder.SEARCH not in os.environ:
-        return []
+        return None
     from en2py.sweeps.search_study import running_trial  # optuna takes a second
 
     trial = running_trial(run)
-    return [] if trial is None else [PruneTrial(trial)]
+    return None if trial is None else PruneTrial(trial)
 
 
 def _warn_of_known_pairs(config: dict[str, Any], prepared: Prepared) -> None:
@@ -283,19 +284,34 @@ def _test(
     trainer: pl.Trainer,
     prepared: Prepared,
 ) -> EvaluationRow | None:
-    """Score the test split and write scores and pictures; return None on ranks other than 0."""
+    """Score the test split, write and log the scores; return None on ranks other than 0."""
     token_values, tables = token_tables(module, datamodule, trainer, "test")
     candidates = generate_programs(module, datamodule, trainer, "test")
     if not is_rank_zero():  # every rank tests its share of the pairs; rank 0 scores and writes
         return None
     plot_curves(run_folder.read_epochs(run.folder / "metrics.csv"), run.folder / "curves")
+    scores = _score(run, prepared, candidates, token_values, tables)
+    _write_programs(run, scores, best_file)
+    pictures = draw_attention(module, scores, run.folder, ["cross"], n_maps=1)
+    _log_scores(run, scores, pictures, trainer, best_file)
+    return scores
+
+
+def _score(
+    run: Run,
+    prepared: Prepared,
+    candidates: list[list[str]],
+    token_values: dict[str, float],
+    tables: Tables,
+) -> EvaluationRow:
+    """Return the scores of the test split, whose references are run against their own tests."""
     runner = ProgramRunner(
         prepared.pairs("test"),
         sandbox=run.config["sandbox"],
         folder=Path(run.config["cache"]),
         behaviour=run.config["behaviour"],
     )
-    with ProcessPool(run.config["processes"], SECONDS) as pool:
+    with ProcessPool(run.config["processes"], SECONDS_PER_PROGRAM) as pool:
         scores = score_programs(
             run.name,
             candidates,
@@ -306,11 +322,25 @@ def _test(
             token_tables=tables,
         )
     log_own_tests(runner.check_references())
+    return scores
+
+
+def _write_programs(run: Run, scores: EvaluationRow, best_file: Path) -> None:
+    """Write the programs, and some as samples, to the run's folder."""
     write_samples(run.folder / "samples.md", scores)
     write_predictions(run.folder / "predictions.jsonl", scores)
     key = predictions_key(file_digest(best_file), run.config)
     write_atomically(run.folder / "predictions.json", json.dumps(key).encode())
-    pictures = draw_attention(module, scores, run.folder, ["cross"], n_maps=1)
+
+
+def _log_scores(
+    run: Run,
+    scores: EvaluationRow,
+    pictures: Sequence[Path],
+    trainer: pl.Trainer,
+    best_file: Path,
+) -> None:
+    """Send scores, attention maps and the best checkpoint to all loggers but `metrics.csv`."""
     nll = trainer.loggers[0].best_nll()  # type: ignore[attr-defined]
     best_value = {} if nll is None else {BEST: nll}
     loggers: list[Any] = trainer.loggers[1:]  # the first writes metrics.csv
@@ -321,7 +351,6 @@ def _test(
             logger.log_image("attention", [str(picture) for picture in pictures])
         log_checkpoint(logger, run.config["logger"], best_file)
         logger.finalize("success")
-    return scores
 
 
 def _run_of_job(cfg: DictConfig) -> Run:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 CHUNK = 64  # items sent to a process at once: a quarter of a second of autopep8
 MIN_PER_PROCESS = 200  # fewer items take less time than starting another process
-SECONDS = 10.0  # default limit of processor time for one item
+SECONDS_PER_ITEM = 10.0  # default limit of processor time for one item
 MEMORY = 4 << 30  # bytes of address space of a process; the libraries take half of one
 TRIES = 2  # of an item whose process died: it may have been killed for another reason
 _START = "import sys; from en2py.data.parallel import serve; serve(int(sys.argv[1]))"

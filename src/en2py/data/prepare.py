@@ -20,7 +20,7 @@ from en2py.data.cleaning.pipeline import apply
 from en2py.data.duplicates import Fingerprint, fingerprint, overlapping
 from en2py.data.files import digest
 from en2py.data.pairs import SPLITS, DataReport, Pair
-from en2py.data.parallel import SECONDS, ProcessPool
+from en2py.data.parallel import SECONDS_PER_ITEM, ProcessPool
 from en2py.data.splits import OF_THE_SOURCE, Splits
 from en2py.data.syntax import compile_error
 from en2py.data.tokenizers.pieces import fit_both
@@ -133,7 +133,7 @@ def prepare(
     max_tgt_len: int,
     target: Callable[[DataReport], list[Pair]] | None = None,
     processes: int | None = 1,
-    seconds_per_pair: float = SECONDS,
+    seconds_per_pair: float = SECONDS_PER_ITEM,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Prepare data; each argument is one stage of the pipeline.

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from en2py.data.pairs import DataReport, Pair
-from en2py.data.parallel import CHUNK, MIN_PER_PROCESS, SECONDS, Failed, ProcessPool
+from en2py.data.parallel import CHUNK, MIN_PER_PROCESS, SECONDS_PER_ITEM, Failed, ProcessPool
 
 Step = Callable[[Pair], Pair]
 
@@ -69,7 +69,7 @@ def clean(
     """
     for name in steps:
         report.read(name, 0)  # also list a step that no pair reaches
-    pool = pool or ProcessPool(1, SECONDS)
+    pool = pool or ProcessPool(1, SECONDS_PER_ITEM)
     _, outcomes = apply(partial(_apply, steps), pairs, report, pool, progress=progress)
     return [outcome.pair for outcome in outcomes if _count(outcome, steps, report)]
 

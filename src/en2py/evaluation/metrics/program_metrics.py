@@ -31,7 +31,7 @@ from en2py.evaluation.metrics.code_tokens import CACHED_PROGRAMS, layout_tokens
 
 Answer = bool | float | None
 
-SECONDS = 600.0  # of processor time for one program, which takes milliseconds
+SECONDS_PER_PROGRAM = 600.0  # of processor time for one program, which takes milliseconds
 
 
 class Program:
@@ -117,7 +117,7 @@ def score(
 
     Raises:
         ImportError: If CodeBLEU cannot be computed here; see `code_bleu.available`.
-        RuntimeError: If a program takes longer than `SECONDS`, or kills its process.
+        RuntimeError: If a program takes longer than `SECONDS_PER_PROGRAM`, or kills its process.
     """
     if not outputs:
         return Scores({}, [], {}, {})
