@@ -236,7 +236,10 @@ class DecoderLayer(nn.Module):
         self.residuals = nn.ModuleList(Residual(sizes) for _ in range(3))
 
     def forward(self, x: Tensor, memory_kv: list[Tensor], src: Side, tgt: Side) -> Tensor:
-        """Map `[B, T, D]` to the same shape; `memory_kv` are the memory's, `[B, H, S, K]` each."""
+        """Map `[B, T, D]` to the same shape.
+
+        `memory_kv` are keys and values of the memory for this layer, `[B, H, S, K]` each.
+        """
 
         def attend_to_target(y: Tensor) -> Tensor:
             return self.self_attention.mix(self.self_attention.project(y, tgt), tgt, is_causal=True)
@@ -252,7 +255,9 @@ class DecoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The model.
+    """Map source ids and the target tokens so far to a hidden state of each target position.
+
+    `projection` maps hidden states to logits of the next token; the caller applies it.
 
     Args:
         n_src: Size of the source vocabulary.
@@ -358,9 +363,11 @@ class Transformer(nn.Module):
         src_layout: Layout = PADDED,
         tgt_layout: Layout = PADDED,
     ) -> Tensor:
-        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to hidden states `[B, T, D]`, or `with_source`.
+        """Map `src` `[B, S]` and `tgt_in` `[B, T]` to the rows that `projection` maps to logits.
 
-        Logits are `projection(hidden)`, left to the caller, who needs few of the rows.
+        They are the hidden states, `[B, T, D]`; with `copy`, the source's attention weights and ids
+        follow in each row, `[B, T, D + 2 S]`. The projection is left to the caller, who needs few
+        of the rows.
         """
         source = self.src_side(src, src_layout)
         target = Side(None, self.tgt_embedding.rotary_at(0, tgt_in.shape[1]), tgt_layout)
@@ -385,4 +392,6 @@ def initialize(module: nn.Module) -> None:
     elif isinstance(module, Embedding):
         nn.init.normal_(module.table.weight, std=1 / module.scale)
         if isinstance(module.positions, nn.Parameter):
-            nn.init.normal_(module.positions)  # smaller ones learn to reverse a row half as fast
+            # As large as the tokens after their scaling, which positions do not get: with smaller
+            # ones models took twice as long to learn to reverse sequences, a task of positions.
+            nn.init.normal_(module.positions)
