@@ -102,9 +102,20 @@ def _follow_grammar(
     max_len: int,
     choose: Choose,
 ) -> None:
-    """Replace the ids `[R]` that the grammar refuses by the next choices; update the states.
+    """In place: replace the ids that the grammar refuses by the next choices; update the states.
 
     Refused tokens are masked, so that a draw is from the distribution over the allowed ones.
+
+    Args:
+        constraints: With a grammar.
+        states: State of each program, by row of the cache; those of `rows` are changed.
+        logits: Of this step, `[R, V]`; changed in each row whose token is refused.
+        norms: Their log-sum-exp before, `[R, 1]`.
+        rows: Indices of the programs that are not finished, `[R]`.
+        ids: The tokens chosen, `[R]`; refused ones are changed.
+        t: The step.
+        max_len: Most steps.
+        choose: See `generate`.
     """
     grammar: Any = constraints.grammar
     room = max_len - t - 1
