@@ -17,14 +17,16 @@ from pydantic import PositiveFloat, PositiveInt
 
 from configs import composed, refused
 from en2py.config.argument_types import ArgumentType, argument_types
-from en2py.config.composition import compose_config, job_of, nodes
+from en2py.config.composition import CONF, compose_config, job_of, nodes
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.paths import expand_paths
-from en2py.config.validation import validate, with_floats
+from en2py.config.validation import _COMPLETE, _PARTIAL, validate, with_floats
 from en2py.config.value_types import VALUES, matches
 from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
 from en2py.training.run import Run
+
+PRESETS = Path(__file__).resolve().parents[2] / "experiments"
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +78,22 @@ def test_part_that_the_run_calls_is_partial(key: str, choices: list[str]) -> Non
     message = refused(cfg)
     assert message.startswith(f"{key}._partial_ is needed")
     assert message.endswith("write _partial_: true below _target_")
+
+
+def test_every_part_of_the_presets_is_known_as_partial_or_complete() -> None:
+    found = {True: set(), False: set()}
+    for file in [*CONF.glob("**/*.yaml"), *PRESETS.glob("data/*.yaml")]:
+        is_option = file.parent not in (CONF, CONF / "hydra")
+        root = CONF if file.is_relative_to(CONF) else PRESETS
+        at = ".".join(file.parent.relative_to(root).parts) if is_option else ""
+        plain = OmegaConf.to_container(OmegaConf.load(file))
+        parts = {at: plain, **dict(nodes(plain, at))}
+        for key, part in parts.items():
+            if isinstance(part, Mapping) and "_target_" in part and not key.startswith("hydra"):
+                found["_partial_" in part].add(key)
+    for is_partial, patterns in ((True, _PARTIAL), (False, _COMPLETE)):
+        unknown = [k for k in found[is_partial] if not any(matches(k, p) for p in patterns)]
+        assert found[is_partial] and not unknown
 
 
 @pytest.mark.parametrize("key", ["tokenizer.tgt", "callbacks.samples"])

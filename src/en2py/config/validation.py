@@ -38,7 +38,7 @@ _ALWAYS = {"scheduler": "total_steps", "embeddings.vectors": "seed", "decoding":
 _PARTIAL = (
     *("data.source", "data.source.sources.*", "data.target.source", "data.target.source.sources.*"),
     *("cleaning.steps.*", "split", "augmentation", "neighbours", "embeddings.vectors", "model"),
-    *("loss", "optimizer", "scheduler", "decoding", "trainer", "logger", "baselines.*"),
+    *("loss", "optimizer", "scheduler", "decoding", "trainer", "logger.*", "baselines.*"),
 )
 _COMPLETE = ("tokenizer.*", "callbacks.*")
 # Keys of options that every run reads, besides the arguments of a `_target_`.
