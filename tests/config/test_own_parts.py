@@ -13,6 +13,7 @@ from en2py.config.composition import compose_config, options_of, own_folders, wi
 from en2py.config.instantiate import allow_packages, check_allowed
 from en2py.config.messages import user_message
 from en2py.config.run_name import all_digests, canonical, config_digest, settings
+from en2py.config.validation import check_arguments
 from en2py.data.vocab import SPECIAL_TOKENS
 from en2py.errors import UserError
 from en2py.training.checkpoints import AtomicCheckpointIO
@@ -47,6 +48,21 @@ def test_an_own_package_is_refused_by_default_with_the_remedy() -> None:
 def test_an_allowed_package_may_run() -> None:
     allow_packages(["own_code"])
     check_allowed({"loss": OWN})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("*, gamma: float", "it has no positional argument for the target vocabulary, which"),
+        ("gamma: float", "loss.gamma: the run passes the target vocabulary as this argument"),
+    ],
+)
+def test_a_loss_takes_the_vocabulary_first(arguments: str, message: str, module: Path) -> None:
+    module.write_text(f"class Own:\n    def __init__(self, {arguments}): ...\n")
+    allow_packages(["own_code"])
+    section = {**OWN, "_partial_": True, "gamma": 2.0}
+    with pytest.raises(UserError, match=message):
+        check_arguments("loss", section, is_evaluation=False)
 
 
 def test_an_allowed_package_gives_no_access_to_what_it_imports() -> None:

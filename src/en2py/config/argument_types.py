@@ -114,6 +114,14 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
 
 
 @functools.cache
+def first_argument(function: Callable[..., Any]) -> str | None:
+    """Return the name of the first positional argument; None if there is none."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return None if first is None or first.kind in named else first.name
+
+
+@functools.cache
 def required_keywords(function: Callable[..., Any]) -> frozenset[str]:
     """Return the keyword-only arguments without a default, those of a `TypedDict` included."""
     found = set[str]()

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config import contradictions
-from en2py.config.argument_types import argument_types, required_keywords
+from en2py.config.argument_types import argument_types, first_argument, required_keywords
 from en2py.config.composition import CONF, READ, WRITTEN, default_options, leaves, nodes, typed
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import allow_packages, check_allowed, definition
@@ -41,6 +41,14 @@ _PARTIAL = (
     *("loss", "optimizer", "scheduler", "decoding", "trainer", "logger.*", "baselines.*"),
 )
 _COMPLETE = ("tokenizer.*", "callbacks.*")
+# What the run passes to a part as its first argument.
+_PASSED = {
+    "loss": "the target vocabulary",
+    "data.source": "the report",
+    "data.source.sources.*": "the report",
+    "optimizer": "the named parameters",
+    "scheduler": "the optimizer",
+}
 # Keys of options that every run reads, besides the arguments of a `_target_`.
 _NEEDED = (
     *("data.name", "data.source", "cleaning.use", "cleaning.steps", "cleaning.seconds_per_pair"),
@@ -240,6 +248,7 @@ def check_arguments(
     """
     check_allowed(section, at)
     _check_partial(at, section)
+    _check_first_argument(at, section)
     known, any_keyword = argument_types(definition(section["_target_"]))
     if (given := _ALWAYS.get(at)) and given not in known and not any_keyword:
         raise UserError(
@@ -275,6 +284,19 @@ def _check_partial(at: str, section: Section) -> None:
         raise UserError(
             f"{at}._partial_=true: nothing would call {section['_target_']} again; leave it out"
         )
+
+
+def _check_first_argument(at: str, section: Section) -> None:
+    """Refuse a part without the argument that the run passes, and a value for this argument."""
+    passed = next((what for pattern, what in _PASSED.items() if matches(at, pattern)), None)
+    first = first_argument(definition(section["_target_"]))
+    if passed and first is None:
+        raise UserError(
+            f"{at}._target_={section['_target_']}: it has no positional argument for {passed}, "
+            "which the run passes; choose another, or add one (docs/own_parts.md)"
+        )
+    if passed and first in section:
+        raise UserError(f"{at}.{first}: the run passes {passed} as this argument; leave it out")
 
 
 def _origin(key: str, written: Section) -> str:
