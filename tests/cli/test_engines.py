@@ -36,7 +36,7 @@ def _own_searches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def evaluated(engine: str, **changes: Any) -> dict[str, Any]:
     """Return the config of a checkpoint that an engine evaluates."""
-    search = {"_target_": GREEDY, "max_len": 9, **changes.pop("decoding", {})}
+    search = {"_target_": GREEDY, "_partial_": True, "max_len": 9, **changes.pop("decoding", {})}
     config = {"model": {"copy": False, "max_tgt_len": 9}, **changes, "decoding": search}
     own = {"cache": "", "processes": 1, "batch": {}, "data": {"path": None}}
     return evaluation_config(config, {**own, "decoding": {"engine": engine}})

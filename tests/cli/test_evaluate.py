@@ -1136,7 +1136,7 @@ def test_sources_of_a_mixture_are_moved_by_name() -> None:
     names["three"] = "tasks.read_tasks"
     values = {"one": {"path": "a"}, "two": {"root": "b"}, "three": {"n_pairs": 5}}
     sources = {
-        name: {"_target_": f"en2py.data.sources.{names[name]}", **own}
+        name: {"_target_": f"en2py.data.sources.{names[name]}", "_partial_": True, **own}
         for name, own in values.items()
     }
     data = {"path": "a", "source": {"_target_": "x", "sources": sources}}
@@ -1153,15 +1153,17 @@ def test_sources_of_a_mixture_are_moved_by_name() -> None:
 
 
 def test_a_source_is_moved_to_files_that_it_reads() -> None:
-    source = {"_target_": "en2py.data.sources.tasks.read_tasks", "n_pairs": 5}
+    partial_: dict[str, Any] = {"_partial_": True}
+    source = {"_target_": "en2py.data.sources.tasks.read_tasks", "n_pairs": 5, **partial_}
     with pytest.raises(
         UserError, match="data.path=c: data.source of the training reads no file; leav"
     ):
         moved({"source": source}, "c")
     source = {"_target_": "en2py.data.sources.english_python.read_english_python", "path": "a"}
+    source |= partial_
     with pytest.raises(UserError, match="^data.path=.*: expected a text"):
         moved({"path": "a", "source": source}, {"train": "c"})
-    source = {"_target_": "en2py.data.sources.file.read_file", "path": {"train": "a"}}
+    source = {"_target_": "en2py.data.sources.file.read_file", "path": {"train": "a"}, **partial_}
     assert moved({"source": source}, {"train": "c"})["source"]["path"] == {"train": "c"}
 
 
