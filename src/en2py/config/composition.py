@@ -1,6 +1,5 @@
 """Compose configs: paths, groups and options, resolvers, cores."""
 
-import os
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from en2py.console import IS_CHECKOUT
+from en2py.data.files import cache_variable
 from en2py.data.parallel import n_cores
 from en2py.errors import UserError
 
@@ -254,8 +254,7 @@ def _groups_text() -> str:
 
 
 def _cache() -> str:
-    folder = os.environ.get("EN2PY_CACHE", "").strip()
-    return os.path.expanduser(folder) if folder else str(ROOT / "outputs" / ".cache")
+    return str(cache_variable() or ROOT / "outputs" / ".cache")
 
 
 # Registered on import: a launcher's worker process composes the job's config right after it has

@@ -42,6 +42,12 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache_variable() -> Path | None:
+    """Return the folder of the environment variable `EN2PY_CACHE`; None if it is empty."""
+    folder = os.environ.get("EN2PY_CACHE", "").strip()
+    return Path(os.path.expanduser(folder)) if folder else None
+
+
 def folder_size(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
     size = 0

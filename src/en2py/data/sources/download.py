@@ -1,10 +1,10 @@
 """Download a file once."""
 
-import os
 from pathlib import Path
 
 import pooch
 
+from en2py.data.files import cache_variable
 from en2py.errors import UserError
 
 TIMEOUT = 10  # seconds without an answer
@@ -19,8 +19,8 @@ def fetch(url: str, sha256: str) -> Path:
         UserError: If the download fails, its checksum is another one, or the cache folder cannot be
             written.
     """
-    folder = Path(os.environ.get("EN2PY_CACHE", "").strip() or pooch.os_cache("en2py"))
-    folder = folder.expanduser() / "downloads" / sha256[:16]
+    folder = cache_variable() or Path(pooch.os_cache("en2py"))
+    folder = folder / "downloads" / sha256[:16]
     remedy = "put the file anywhere and pass data.path=FILE"
     try:
         folder.mkdir(parents=True, exist_ok=True)
