@@ -60,20 +60,25 @@ def test_a_pair_longer_than_the_budget_is_a_batch_alone() -> None:
 MakeData = Callable[[int], PairDataModule]
 
 
-@pytest.fixture
-def data_with(pairs: list[Pair], src_vocab: Vocab, tgt_vocab: Vocab) -> MakeData:
-    """Return data modules by `max_tokens`."""
-    train = [TokenizedPair(p, p.description.split(), p.code.split()) for p in pairs]
-    prepared = Prepared({"train": train}, src_vocab, tgt_vocab, {}, {}, DataReport(), "")
-    return lambda n: PairDataModule(
+def data_of(prepared: Prepared, max_tokens: int = 500, denoising: float = 0.0) -> PairDataModule:
+    return PairDataModule(
         prepared,
-        max_tokens=n,
+        max_tokens=max_tokens,
         max_src_len=99,
         max_tgt_len=99,
         max_pairs=None,
         num_workers=0,
         seed=1,
+        denoising=denoising,
     )
+
+
+@pytest.fixture
+def data_with(pairs: list[Pair], src_vocab: Vocab, tgt_vocab: Vocab) -> MakeData:
+    """Return data modules by `max_tokens`."""
+    train = [TokenizedPair(p, p.description.split(), p.code.split()) for p in pairs]
+    prepared = Prepared({"train": train}, src_vocab, tgt_vocab, {}, {}, DataReport(), "")
+    return lambda n: data_of(prepared, n)
 
 
 def test_a_sample_of_most_pairs_covers_the_whole_split(
@@ -93,15 +98,7 @@ def test_the_training_sample_is_of_the_source_that_is_validated(
         for p in pairs
     ]
     prepared = replace(data_with(500).prepared, splits={"train": train, "val": train[:1]})
-    data = PairDataModule(
-        prepared,
-        max_tokens=500,
-        max_src_len=99,
-        max_tgt_len=99,
-        max_pairs=None,
-        num_workers=0,
-        seed=1,
-    )
+    data = data_of(prepared)
     sampled = data.examples["train_sample"]
     assert [example.index for example in sampled] == list(range(len(pairs)))
 
@@ -124,16 +121,7 @@ def test_denoising_that_denoises_no_program_is_reported(
 ) -> None:
     prepared = data_with(500).prepared
     train = [replace(item, tgt=["x"] * length) for item in prepared.splits["train"]]
-    PairDataModule(
-        replace(prepared, splits={"train": train}),
-        max_tokens=500,
-        max_src_len=99,
-        max_tgt_len=99,
-        max_pairs=None,
-        num_workers=0,
-        seed=1,
-        denoising=denoising,
-    )
+    data_of(replace(prepared, splits={"train": train}), denoising=denoising)
     assert ("no program is denoised; this needs programs of 10 pieces" in caplog.text) is warns
 
 
