@@ -100,7 +100,8 @@ def check_parts(config: Config) -> Iterator[str]:
                 "use update_starting_at_step=N"
             )
     optimizer = str(value_at(config, "optimizer._target_"))
-    if optimizer.startswith("torch.") and (reason := _NO_OPTIMIZERS.get(optimizer.split(".")[-1])):
+    reason = _NO_OPTIMIZERS.get(class_of(config.get("optimizer")))
+    if reason and optimizer.startswith("torch."):
         yield f"optimizer._target_={optimizer}: {reason}"
 
 
