@@ -47,7 +47,12 @@ _ARCHIVED = re.compile(r"\.old\d+$")
 
 
 def run_name(config: Mapping[str, Any], choices: Mapping[str, str], config_sha256: str) -> str:
-    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`, the hash that of `config_digest`.
+    """Return `<data>-<model>-<embeddings>-<loss>-seed<k>-<hash>`.
+
+    Args:
+        config: The resolved config.
+        choices: The chosen option of each group.
+        config_sha256: Its `config_digest`, whose first digits are the hash.
 
     Raises:
         UserError: If an experiment file chooses a list of options for one of these groups.
@@ -98,7 +103,7 @@ def config_digest(config: Mapping[str, Any]) -> str:
 
 
 def all_digests(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the `config_digest`, and by dotted keys what stands for files and own code in it."""
+    """Return the `config_digest`, and the digests of files and own code in it by dotted key."""
     names, relevant = dict(leaves(config)), _relevant(config)
     contents = {
         key: value
@@ -138,7 +143,7 @@ def settings(
     Args:
         config: The config of the run.
         choices: The chosen option of each group.
-        contents: Those of its files and own code when it was trained, see `all_digests`; empty if
+        contents: Digests of its files and own code when it was trained, see `all_digests`; empty if
             they are unknown.
     """
     found = {group: choice for group, choice in choices.items() if choice != "None"}

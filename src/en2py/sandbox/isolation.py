@@ -11,7 +11,7 @@ import signal
 import struct
 import sys
 
-NOBODY = 65534
+NOBODY = 65534  # id of the Unix user and group without rights
 
 # unshare(2), mount(2), prctl(2): linux/sched.h, linux/mount.h, linux/prctl.h
 _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
@@ -38,7 +38,7 @@ def die_with_parent() -> None:
 
 
 def drop_root(folder: str, needed: str) -> str:
-    """Become the user `nobody`, as the owner of `folder`, if this process is root.
+    """Become the Unix user `nobody`, as the owner of `folder`, if this process is root.
 
     Args:
         folder: The sandbox's folder.
