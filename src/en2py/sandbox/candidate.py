@@ -122,6 +122,21 @@ def _is_value(argument: ast.expr) -> bool:
     return not is_no_value or ast.unparse(argument) == "set()"
 
 
+def prepare() -> None:
+    """Do once, in the worker, what is the same for all candidates, as each step costs them time.
+
+    A fork copies the pages that it writes, so whatever is created lazily is created here too.
+    """
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    sys.argv = ["program.py"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "en2py"]:
+        del sys.modules[name]
+    builtins.input = _input
+    builtins.exit = builtins.quit = _leave  # type: ignore[assignment]
+    _evaluate("abs(1)", {})
+
+
 def run_candidate(handle: int, job: dict[str, Any], first: int) -> NoReturn:
     """Load a program, evaluate its calls, send one line for each, and exit.
 
@@ -137,13 +152,7 @@ def run_candidate(handle: int, job: dict[str, Any], first: int) -> NoReturn:
         while line:
             line = line[os.write(handle, line) :]
 
-    main = types.ModuleType("__main__")
-    sys.modules["__main__"] = main
-    sys.argv = ["program.py"]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "en2py"]:
-        del sys.modules[name]
-    builtins.input = _input
-    builtins.exit = builtins.quit = _leave  # type: ignore[assignment]
+    main = sys.modules["__main__"]
     streams = _Streams(job["stdin"])
     streams.open()
     try:

@@ -18,10 +18,12 @@ _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x8000000, 0x10000000, 0x
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x80000
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_NO_NEW_PRIVS = 1, 4, 38
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
 
 def call_libc(name: str, *arguments: object) -> int:
     """Call a libc function that returns -1 on failure."""
-    returned = int(getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments))
+    returned = int(getattr(_LIBC, name)(*arguments))
     if returned < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")

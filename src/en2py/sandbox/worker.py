@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from en2py.sandbox import isolation, seccomp
-from en2py.sandbox.candidate import EXIT_FLOOD, EXIT_NOT_LOADED, MAX_PRINTED, run_candidate
+from en2py.sandbox.candidate import EXIT_FLOOD, EXIT_NOT_LOADED, MAX_PRINTED, prepare, run_candidate
 from en2py.sandbox.protocol import BUSY_FACTOR, BUSY_SHARE, WALL_PER_CPU
 
 # Imported before isolation and shared by all candidates, so that importing them is fast.
@@ -318,5 +318,6 @@ def main(scratch: str, memory_mb: int, source: str) -> None:
     for name in _COMMON.split():
         __import__(name)
     worker = Worker(scratch, memory_mb)
+    prepare()
     worker.isolate()
     worker.serve()
