@@ -390,6 +390,25 @@ def test_bug_keeps_its_traceback(started: Callable[..., int]) -> None:
         started(raising(ZeroDivisionError()))
 
 
+@pytest.mark.parametrize("of_sweep", [[], ["-m", "seed=1,2"]], ids=["run", "sweep"])
+def test_an_error_beside_an_own_option_is_not_reported_as_a_mistyped_option(
+    of_sweep: list[str],
+    started: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "own.yaml").write_text("_target_: own.Loss\n")
+    words = [f"hydra.searchpath=[file://{tmp_path}/conf]", "loss=own"]
+
+    def fail(cfg: DictConfig, config_name: str) -> None:
+        raise ValueError("too many values to unpack")
+
+    monkeypatch.setattr("en2py.config.validation.validate", fail)
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        started(print, *of_sweep, *words)
+
+
 def test_a_printed_config_is_checked(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

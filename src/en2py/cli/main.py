@@ -201,7 +201,7 @@ def _run(
     except Exception as error:
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
-        message, trace = user_message(error, config_name, overrides), ""
+        message, trace = user_message(error, config_name, [*search_path, *overrides]), ""
         if not multirun:
             if message is None:
                 raise

@@ -172,7 +172,9 @@ class StudySweeper(Sweeper):
                 run = Run.of_job(cfg)
                 return plan.Job(tuple(overrides), run.name), run.config
         except Exception as error:
-            message = user_message(error, "train", list(overrides))
+            of_hydra = map(str, self.config.hydra.overrides.hydra)
+            folders = [word for word in of_hydra if word.startswith("hydra.searchpath=")]
+            message = user_message(error, "train", [*folders, *overrides])
             if message is None:
                 raise
             return plan.Job(tuple(overrides), "", " ".join(message.split())), None
