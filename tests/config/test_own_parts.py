@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,46 @@ def test_a_loss_takes_the_vocabulary_first(arguments: str, message: str, module:
     section = {**OWN, "_partial_": True, "gamma": 2.0}
     with pytest.raises(UserError, match=message):
         check_arguments("loss", section, is_evaluation=False)
+
+
+@pytest.mark.parametrize(
+    ("at", "arguments", "message"),
+    [
+        ("split", "pairs, *, seed", "no positional argument for the report, which the run passes"),
+        ("model", "vocab, *, d_model", "no positional argument for the size of the target voc"),
+        ("decoding", "model, src, *, tokenizer", "no positional argument for the target vocab"),
+        ("data.target.source", "*, path", "no positional argument for the report"),
+        ("split", "pairs, report, prints, ratios", "split.ratios is needed: own_code.losses.Own"),
+        ("callbacks.own", "path", "callbacks.own.path is needed: own_code.losses.Own has no"),
+    ],
+)
+def test_a_part_takes_what_the_run_passes_and_no_more(
+    at: str, arguments: str, message: str, module: Path
+) -> None:
+    module.write_text(f"def Own({arguments}): ...\n")
+    allow_packages(["own_code"])
+    section = {**OWN, "_partial_": at != "callbacks.own"}
+    with pytest.raises(UserError, match=message):
+        check_arguments(at, section, is_evaluation=False)
+
+
+@pytest.mark.parametrize(
+    ("base", "arguments", "message"),
+    [
+        ("object", "self", "not a subclass of pytorch_lightning.Callback"),
+        ("Callback", "self, trainer", r"on_train_epoch_end takes \(self, trainer\), and Lightning"),
+        ("Callback", "self, *things", ""),
+        ("Callback", "self, trainer, module", ""),
+    ],
+)
+def test_a_callback_is_one_whose_methods_take_what_lightning_passes(
+    base: str, arguments: str, message: str, module: Path
+) -> None:
+    method = f"def on_train_epoch_end({arguments}): ..."
+    module.write_text(f"from pytorch_lightning import Callback\nclass Own({base}):\n    {method}\n")
+    allow_packages(["own_code"])
+    with pytest.raises(UserError, match=message) if message else nullcontext():
+        check_arguments("callbacks.own", OWN, is_evaluation=False)
 
 
 def test_an_allowed_package_gives_no_access_to_what_it_imports() -> None:

@@ -54,10 +54,16 @@ def test_own_option_without_a_needed_key_is_refused(key: str, sentence: str) -> 
 
 
 @pytest.mark.parametrize(
-    "key", ["scheduler.total_steps", "model.sep_id", "model.n_src", "split.signatures"]
+    "key", ["scheduler.total_steps", "model.sep_id", "embeddings.vectors.seed", "split.signatures"]
 )
 def test_argument_that_the_run_sets_is_refused(key: str) -> None:
     assert "has no argument" in refused(composed("train", "split=behaviour"), **{key: 3})
+
+
+@pytest.mark.parametrize("key", ["model.n_src", "model.pad_id", "split.report", "loss.vocab"])
+def test_argument_that_the_run_passes_is_refused(key: str) -> None:
+    message = refused(composed("train"), **{key: 3})
+    assert message.startswith(f"{key}: the run passes ") and message.endswith("leave it out")
 
 
 @pytest.mark.parametrize(

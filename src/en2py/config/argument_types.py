@@ -114,19 +114,21 @@ def argument_types(function: Callable[..., Any]) -> tuple[dict[str, ArgumentType
 
 
 @functools.cache
-def first_argument(function: Callable[..., Any]) -> str | None:
-    """Return the name of the first positional argument; None if there is none."""
-    first = next(iter(inspect.signature(function).parameters.values()), None)
-    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    return None if first is None or first.kind in named else first.name
+def positional_arguments(function: Callable[..., Any]) -> tuple[list[str], bool]:
+    """Return the names of the positional arguments, and whether any number of them is accepted."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in parameters if p.kind in positional]
+    return names, any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
 
 
 @functools.cache
-def required_keywords(function: Callable[..., Any]) -> frozenset[str]:
-    """Return the keyword-only arguments without a default, those of a `TypedDict` included."""
+def required_arguments(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the arguments without a default, those of a `TypedDict` included."""
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     found = set[str]()
     for p in inspect.signature(function).parameters.values():
-        if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is inspect.Parameter.empty:
+        if p.kind not in variadic and p.default is inspect.Parameter.empty:
             found.add(p.name)
         elif get_origin(p.annotation) is typing.Unpack:
             found |= get_args(p.annotation)[0].__required_keys__

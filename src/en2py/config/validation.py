@@ -6,16 +6,21 @@ Files, contradictions and `VALUES` come first, so torch is imported only where t
 """
 
 import functools
+import inspect
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from en2py.config import contradictions
-from en2py.config.argument_types import argument_types, first_argument, required_keywords
+from en2py.config.argument_types import (
+    argument_types,
+    positional_arguments,
+    required_arguments,
+)
 from en2py.config.composition import CONF, READ, WRITTEN, default_options, leaves, nodes, typed
 from en2py.config.effects import check_effects
 from en2py.config.instantiate import allow_packages, check_allowed, definition
@@ -41,13 +46,20 @@ _PARTIAL = (
     *("loss", "optimizer", "scheduler", "decoding", "trainer", "logger.*", "baselines.*"),
 )
 _COMPLETE = ("tokenizer.*", "callbacks.*")
-# What the run passes to a part as its first argument.
+_VOCABULARIES = ("the source vocabulary", "the target vocabulary")
+# What the run passes to a part as its first arguments.
 _PASSED = {
-    "loss": "the target vocabulary",
-    "data.source": "the report",
-    "data.source.sources.*": "the report",
-    "optimizer": "the named parameters",
-    "scheduler": "the optimizer",
+    **dict.fromkeys(_PARTIAL[:4], ("the report",)),
+    "cleaning.steps.*": ("a pair",),
+    "split": ("the pairs", "the report", "the fingerprints of the pairs"),
+    "augmentation": ("the training pairs",),
+    "neighbours": ("the training pairs", "their neighbours"),
+    "embeddings.vectors": ("the tokens of all pairs", *_VOCABULARIES),
+    "model": (*(f"the size of {vocabulary}" for vocabulary in _VOCABULARIES), "the id of padding"),
+    "loss": _VOCABULARIES[1:],
+    "optimizer": ("the named parameters",),
+    "scheduler": ("the optimizer",),
+    "decoding": ("the model", "the source ids", *_VOCABULARIES[1:]),
 }
 # Keys of options that every run reads, besides the arguments of a `_target_`.
 _NEEDED = (
@@ -248,7 +260,9 @@ def check_arguments(
     """
     check_allowed(section, at)
     _check_partial(at, section)
-    _check_first_argument(at, section)
+    _check_passed(at, section)
+    if matches(at, "callbacks.*"):
+        _check_callback(at, section)
     known, any_keyword = argument_types(definition(section["_target_"]))
     if (given := _ALWAYS.get(at)) and given not in known and not any_keyword:
         raise UserError(
@@ -256,7 +270,7 @@ def check_arguments(
             "choose another, or call it from a function of your own (docs/own_parts.md)"
         )
     known = {name: kind for name, kind in known.items() if f"{at}.{name}" not in _OF_RUN}
-    for name in required_keywords(definition(section["_target_"])) - {*section}:
+    for name in _required(at, section) - {*section}:
         if not is_evaluation and f"{at}.{name}" not in _OF_RUN:
             raise UserError(f"{at}.{name} is needed: {section['_target_']} has no default for it")
     for name, value in section.items():
@@ -286,17 +300,60 @@ def _check_partial(at: str, section: Section) -> None:
         )
 
 
-def _check_first_argument(at: str, section: Section) -> None:
-    """Refuse a part without the argument that the run passes, and a value for this argument."""
-    passed = next((what for pattern, what in _PASSED.items() if matches(at, pattern)), None)
-    first = first_argument(definition(section["_target_"]))
-    if passed and first is None:
+def _passed(at: str, function: Callable[..., Any]) -> Sequence[str]:
+    """Return what the run passes to a part as its first arguments."""
+    if at == "decoding" and inspect.isclass(function):  # what it constructs is called with these
+        return ()
+    return next((what for pattern, what in _PASSED.items() if matches(at, pattern)), ())
+
+
+def _check_passed(at: str, section: Section) -> None:
+    """Refuse a part without the arguments that the run passes, and a value for one of these."""
+    passed = _passed(at, function := definition(section["_target_"]))
+    names, any_number = positional_arguments(function)
+    if len(names) < len(passed) and not any_number:
         raise UserError(
-            f"{at}._target_={section['_target_']}: it has no positional argument for {passed}, "
-            "which the run passes; choose another, or add one (docs/own_parts.md)"
+            f"{at}._target_={section['_target_']}: it has no positional argument for "
+            f"{passed[len(names)]}, which the run passes; choose another, or add one "
+            "(docs/own_parts.md)"
         )
-    if passed and first in section:
-        raise UserError(f"{at}.{first}: the run passes {passed} as this argument; leave it out")
+    for name, what in zip(names, passed, strict=False):
+        if name in section:
+            raise UserError(f"{at}.{name}: the run passes {what} as this argument; leave it out")
+
+
+def _check_callback(at: str, section: Section) -> None:
+    """Refuse a class that is no callback, and methods that do not take what Lightning passes."""
+    from pytorch_lightning import Callback  # takes seconds
+
+    found = definition(section["_target_"])
+    if not inspect.isclass(found):
+        return
+    if not issubclass(found, Callback):
+        raise UserError(
+            f"{at}._target_={section['_target_']}: not a subclass of pytorch_lightning.Callback, "
+            "so Lightning cannot call it"
+        )
+    for name, hook in vars(Callback).items():
+        own = getattr(found, name)
+        if own is hook or not (inspect.isfunction(hook) and inspect.isfunction(own)):
+            continue
+        passed, _ = positional_arguments(hook)
+        names, any_number = positional_arguments(own)
+        if len(names) < len(passed) and not any_number:
+            raise UserError(
+                f"{at}._target_={section['_target_']}: its method {name} takes "
+                f"({', '.join(names)}), and Lightning passes ({', '.join(passed)})"
+            )
+
+
+def _required(at: str, section: Section) -> frozenset[str]:
+    """Return the arguments that a section has to set, as far as the run does not pass them."""
+    names, _ = positional_arguments(function := definition(section["_target_"]))
+    known = any(matches(at, pattern) for pattern in (*_PASSED, *_COMPLETE))
+    return required_arguments(function) - {
+        *(names[: len(_passed(at, function))] if known else names)
+    }
 
 
 def _origin(key: str, written: Section) -> str:
