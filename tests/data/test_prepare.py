@@ -59,6 +59,27 @@ def test_an_empty_split_of_near_duplicates_names_their_groups() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("stage", "returned", "message"),
+    [
+        ("split", ([], [], []), "split: expected en2py.data.splits.Splits, .* returned tuple"),
+        ("augment", None, "augmentation: expected a list of en2py.data.pairs.Pair, .* NoneType"),
+        ("read", [("add", "x + 1")], "data.source: expected a list .* returned a list with tuple"),
+        ("target", "text", "data.target.source: expected a list .* returned a list with str"),
+    ],
+)
+def test_what_an_own_part_returns_instead_is_named(
+    stage: str, returned: Any, message: str, pairs: list[Pair]
+) -> None:
+    stages = {
+        "read": lambda report: pairs,
+        "split": partial(random_split, ratios=[0.8, 0.1, 0.1], seed=1),
+        stage: lambda *arguments: returned,
+    }
+    with pytest.raises(UserError, match=message):
+        prepare(**{**SETTINGS, **stages})
+
+
 @pytest.mark.parametrize("dropped", ["train", "val", "test"])
 def test_a_split_of_the_source_that_cleaning_empties_is_not_replaced(
     pairs: list[Pair], dropped: str

@@ -1,13 +1,17 @@
 """Devices that this machine has, and those that it lacks; what Lightning refuses."""
 
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
 from en2py.errors import UserError
+from en2py.training import fitting
 from en2py.training.fitting import check_devices, fit
+from en2py.training.module import constructed
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,23 @@ def test_early_stopping_by_a_metric_that_is_not_measured_is_refused() -> None:
         fit(Mock(**{"fit.side_effect": error}), Mock(), Mock(), None)
     with pytest.raises(RuntimeError, match="another"):
         fit(Mock(**{"fit.side_effect": RuntimeError("another")}), Mock(), Mock(), None)
+
+
+@pytest.mark.parametrize("section", ["optimizer", "scheduler"])
+def test_an_own_part_that_constructs_something_else_is_refused(section: str) -> None:
+    part = Mock(return_value={"lr": 0.1})
+    with pytest.raises(UserError, match=f"{section}: expected an LRScheduler .* returned dict"):
+        constructed(section, LRScheduler, part, Mock(), total_steps=3)
+
+
+def test_a_function_that_returns_no_callback_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "make", lambda part: [part])
+    with pytest.raises(UserError, match="callbacks.own: expected a callback .* returned list"):
+        fitting.trainer(
+            {
+                "trainer": {"precision": "32-true", "accelerator": "cpu"},
+                "callbacks": {"own": {"_target_": "own.f"}},
+            },
+            Path(),
+            [],
+        )

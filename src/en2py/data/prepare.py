@@ -5,7 +5,7 @@ The result is plain data, for training, checkpoints and the cache.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain, islice
@@ -160,7 +160,7 @@ def prepare(
         UserError: If no pair is left or a split is empty.
     """
     report = DataReport()
-    given = _without_fences(read(report), report)
+    given = _without_fences(_pairs_of("data.source", read(report)), report)
     tick = (lambda done: progress(done, len(given))) if progress else None
     with ProcessPool(processes, seconds_per_pair) as pool:
         pairs = clean(given, cleaning, report, pool=pool, progress=tick)
@@ -172,7 +172,13 @@ def prepare(
             raise UserError(_why_none_is_left(given, n_unparsable, report))
         _check_named_splits(given, pairs, report)
         splits = split(pairs, report, prints)
-        parts = {"train": augment(splits.train), "val": splits.val, "test": splits.test}
+        if not isinstance(splits, Splits):
+            raise UserError(
+                "split: expected en2py.data.splits.Splits, and its _target_ returned "
+                f"{type(splits).__name__}"
+            )
+        train = _pairs_of("augmentation", augment(splits.train))
+        parts = {"train": train, "val": splits.val, "test": splits.test}
         report.facts["augmented"] = len(parts["train"]) - len(splits.train)
         tokenized = _tokenized_splits(parts, src_tokenizer, tgt_tokenizer, report, pool)
     tokenized["train"] = _fitting(tokenized["train"], max_src_len, max_tgt_len, report)
@@ -197,6 +203,21 @@ def prepare(
         report=report,
         split_hash=splits.hash,
     )
+
+
+def _pairs_of(part: str, returned: Any) -> list[Pair]:
+    """Return the pairs that a part of the config returned.
+
+    Raises:
+        UserError: If it returned something else.
+    """
+    items = [*returned] if isinstance(returned, Iterable) else [returned]
+    if wrong := [item for item in items if not isinstance(item, Pair)]:
+        raise UserError(
+            f"{part}: expected a list of en2py.data.pairs.Pair, and its _target_ returned "
+            f"{'a list with ' if isinstance(returned, Iterable) else ''}{type(wrong[0]).__name__}"
+        )
+    return items
 
 
 def _without_fences(pairs: list[Pair], report: DataReport) -> list[Pair]:
@@ -224,9 +245,8 @@ def _without_target(
         The pairs left, and their fingerprints.
     """
     target_report = DataReport()
-    others = clean(
-        _without_fences(target(target_report), target_report), cleaning, target_report, pool=pool
-    )
+    given = _without_fences(_pairs_of("data.target.source", target(target_report)), target_report)
+    others = clean(given, cleaning, target_report, pool=pool)
     others, keys = apply(fingerprint, others, target_report, pool)
     report.read("target", len(pairs))
     report.facts["target: pairs"] = len(others)

@@ -117,6 +117,12 @@ def trainer(
 def _callbacks(config: Config, folder: Path, more: Sequence[Callback]) -> list[Callback]:
     """Return the callbacks of a run in the order in which they act; `last.ckpt` is written last."""
     configured = {name: make(part) for name, part in config["callbacks"].items() if part}
+    for name, callback in configured.items():
+        if not isinstance(callback, Callback):
+            raise UserError(
+                f"callbacks.{name}: expected a callback of Lightning, and its _target_ returned "
+                f"{type(callback).__name__}"
+            )
     throughput = Throughput()
     saves, files = config["checkpoints"], folder / "checkpoints"
     of_epochs: list[Callback] = []

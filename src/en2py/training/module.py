@@ -13,6 +13,7 @@ from typing import Any, overload
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
 from en2py.data.batch import Batch, Example, collate
@@ -48,18 +49,26 @@ def real_hidden(model: Transformer, batch: Batch) -> Tensor:
     return hidden[: len(tgt_layout.places)]
 
 
-def constructed(section: str, part: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def constructed(
+    section: str, kind: type, part: Callable[..., Any], *arguments: Any, **named: Any
+) -> Any:
     """Return what the part of a section of the config constructs.
 
     Raises:
-        UserError: If it is of torch, which refuses the settings.
+        UserError: If it is of torch, which refuses the settings, or constructs something else.
     """
     try:
-        return part(*arguments, **named)
+        built = part(*arguments, **named)
     except (TypeError, ValueError, RuntimeError) as error:
         if not getattr(part, "func", part).__module__.startswith("torch."):
             raise
         raise UserError(f"{section}: torch refuses these settings: {error}") from error
+    if not isinstance(built, kind):
+        raise UserError(
+            f"{section}: expected an {kind.__name__} of torch, and its _target_ returned "
+            f"{type(built).__name__}"
+        )
+    return built
 
 
 class _WeightedMean(MeanMetric):
@@ -95,7 +104,7 @@ class Seq2SeqModule(pl.LightningModule):
         model: Transformer,
         loss: nn.Module,
         optimizer: Callable[[Iterable[tuple[str, nn.Parameter]]], torch.optim.Optimizer],
-        scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler],
+        scheduler: Callable[..., LRScheduler],
         search: Search,
         src_tokenizer: Tokenizer,
         tgt_tokenizer: Tokenizer,
@@ -176,9 +185,13 @@ class Seq2SeqModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule, stepped after each update."""
-        optimizer = constructed("optimizer", self._optimizer, self.named_parameters())
+        optimizer = constructed(
+            "optimizer", torch.optim.Optimizer, self._optimizer, self.named_parameters()
+        )
         total_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = constructed("scheduler", self._scheduler, optimizer, total_steps=total_steps)
+        schedule = constructed(
+            "scheduler", LRScheduler, self._scheduler, optimizer, total_steps=total_steps
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

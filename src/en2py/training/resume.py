@@ -217,7 +217,7 @@ def _check_optimizer(
         return
     weights = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(2))]
     named = [(f"weight{w.ndim}", w) for w in weights]
-    optimizer = constructed("optimizer", make(config), named)
+    optimizer = constructed("optimizer", torch.optim.Optimizer, make(config), named)
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     optimizer.step(lambda: torch.zeros(()))
