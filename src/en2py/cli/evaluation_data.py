@@ -16,6 +16,7 @@ from en2py.cli.tables import log_fields, log_warnings
 from en2py.config.effects import check_split_of_source
 from en2py.config.overrides import task_overrides
 from en2py.console import counted, percent
+from en2py.data.cache import cached
 from en2py.data.duplicates import (
     COMBINATIONS,
     LEAKAGE,
@@ -168,7 +169,11 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
             f"compare runs on the same data with the same split{pattern}"
         )
     own_runs = [] if "source" in cfg.data else runs
-    clusters = group_near_duplicates([fingerprint(pair) for pair in pairs])
+    folder = Path(cfg.cache)
+    key = {"pairs": [[pair.description, pair.code] for pair in pairs]}
+    clusters: list[int] = cached(
+        folder, "clusters", key, lambda: group_near_duplicates([fingerprint(p) for p in pairs])
+    )
     facts = {
         "name": config["data"]["name"],
         "part": cfg.part,
@@ -187,7 +192,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         validation=validation,
         training=_training_data(prepared, own_runs),
         runner=ProgramRunner(
-            pairs, sandbox=dict(cfg.sandbox), folder=Path(cfg.cache), behaviour=cfg.behaviour
+            pairs, sandbox=dict(cfg.sandbox), folder=folder, behaviour=cfg.behaviour
         ),
         score=partial(score_programs, pool=pool, with_code_bleu=cfg.code_bleu),
         facts=facts,
