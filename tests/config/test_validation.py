@@ -41,6 +41,7 @@ def _no_config_left() -> Iterator[None]:
         ("scheduler.warmup", "scheduler.warmup is needed: en2py.training.schedulers.cosine has no"),
         ("data.source.seed", "data.source.seed is needed: "),
         ("data.name", "data.name is needed, and no option of this config sets it"),
+        ("model.max_src_len", "model.max_src_len is needed, and no option"),
         ("vocab.src_min_freq", "vocab.src_min_freq is needed, and no option"),
         ("sandbox.timeout_s", "sandbox.timeout_s is needed, and no option"),
     ],

@@ -63,6 +63,7 @@ from en2py.training.loggers import BEST, log_checkpoint, log_finished_run, train
 from en2py.training.metrics_file import MetricsFile
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import report_out_of_memory
+from en2py.training.own_parts import check_own_parts
 from en2py.training.resume import check_same_data, find_checkpoint
 from en2py.training.run import Run
 from en2py.training.signals import exit_with_parent, handle_signals
@@ -146,10 +147,11 @@ def _train_and_test(run: Run) -> dict[str, Any]:
     loggers: list[Any] = [MetricsFile(run.folder / "metrics.csv", step)]
     if is_rank_zero():
         loggers += training_loggers(run, sum(p.numel() for p in module.model.parameters()))
-    fitting.compile_model(module, config["compute"]["compile"])
     pruning = pruning_callback(run.name)
     more_callbacks = [] if pruning is None else [pruning]
     trainer = fitting.trainer(config, run.folder, loggers, more_callbacks)
+    check_own_parts(config, module, datamodule.examples["val"], trainer.strategy.root_device)
+    fitting.compile_model(module, config["compute"]["compile"])
     log.info(fitting.describe(module, trainer))
     warn_of_busy_cores(trainer.strategy.root_device)
     pl.seed_everything(config["seed"], verbose=False)

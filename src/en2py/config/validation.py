@@ -65,6 +65,7 @@ _PASSED = {
 _NEEDED = (
     *("data.name", "data.source", "cleaning.use", "cleaning.steps", "cleaning.seconds_per_pair"),
     *("tokenizer.src", "tokenizer.tgt", "embeddings.freeze_epochs", "embeddings.vectors"),
+    *("model.max_src_len", "model.max_tgt_len"),
     *(key for key in VALUES if key.startswith("sandbox.")),
 )
 

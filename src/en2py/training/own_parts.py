@@ -1,0 +1,95 @@
+"""Call an own model, loss or search before training, on two pairs.
+
+A run would otherwise meet their mistakes in its first validation, or after all epochs in its test.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from traceback import extract_tb
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from en2py.config.instantiate import is_own
+from en2py.data.batch import Example, collate
+from en2py.decoding.hypothesis import Hypothesis
+from en2py.errors import Fault, UserError, one_line
+from en2py.models.incremental import IncrementalDecoder
+from en2py.training.module import Seq2SeqModule, real_hidden
+from en2py.training.out_of_memory import is_out_of_memory
+
+
+def check_own_parts(
+    config: Mapping[str, Any],
+    module: Seq2SeqModule,
+    examples: Sequence[Example],
+    device: torch.device,
+) -> None:
+    """Call the own parts of a config as training, validation and test do, on the shortest examples.
+
+    Raises:
+        UserError: If one fails, or returns something else than the run needs.
+    """
+    targets = {name: str(config[name]["_target_"]) for name in ("model", "loss", "decoding")}
+    own = {name: target for name, target in targets.items() if is_own(target)}
+    if not own:
+        return
+    shortest = sorted(examples, key=lambda example: example.lengths)[:2]
+    batch = collate(shortest, module.tgt_vocab).to(device)
+    training, model = module.training, module.to(device).eval().model  # no statistics change
+    if own.keys() & {"model", "loss"}:
+        n_rows, n_tokens = len(batch.targets), len(module.tgt_vocab)
+        with torch.enable_grad():
+            with _named("model", targets["model"]):
+                hidden = real_hidden(model, batch)
+                logits = model.projection(hidden)
+            is_right = isinstance(logits, Tensor) and logits.shape == (n_rows, n_tokens)
+            _check(is_right, "model", targets["model"], f"logits [{n_rows}, {n_tokens}]", logits)
+            for rows, projection in ((hidden, model.projection), (logits, nn.Identity())):
+                with _named("loss", targets["loss"]):
+                    loss = module.loss(rows, projection, batch.targets)
+                is_right = isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad
+                _check(is_right, "loss", targets["loss"], "a scalar with a gradient", loss)
+    if (name := next((name for name in ("decoding", "model") if name in own), None)) is not None:
+        with torch.inference_mode(), _named(name, own[name]):
+            found = module.search(IncrementalDecoder(model), batch.src, module.tgt_vocab)
+        of_all = [*found] if isinstance(found, Sequence) else []
+        is_right = len(of_all) == len(batch.src) and all(
+            isinstance(of_one, Sequence) and of_one and isinstance(of_one[0], Hypothesis)
+            for of_one in of_all
+        )
+        _check(is_right, name, own[name], f"a list of {len(batch.src)} lists of Hypothesis", found)
+    module.train(training)
+
+
+def _check(is_right: bool, section: str, target: str, expected: str, returned: Any) -> None:
+    """Refuse what a part returned."""
+    if not is_right:
+        kind = type(returned).__name__
+        if isinstance(returned, Tensor):
+            kind += f" {list(returned.shape)}"
+        elif isinstance(returned, list) and returned:
+            kind += f" of {len(returned)} {type(returned[0]).__name__}"
+        raise UserError(f"{section}: expected {expected}, and {target} returns {kind}")
+
+
+@contextmanager
+def _named(section: str, target: str) -> Iterator[None]:
+    """Name the part that fails, and the last line of its package that is in the traceback."""
+    try:
+        yield
+    except (UserError, Fault):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        frames = extract_tb(error.__traceback__)
+        package = target.partition(".")[0]
+        own = [f for f in frames if f"/{package}/" in f.filename or f"/{package}." in f.filename]
+        frame = (own or frames)[-1]
+        raise UserError(
+            f"{section}: {target} fails on two pairs of the data, with {type(error).__name__}: "
+            f"{one_line(error)} ({frame.filename}, line {frame.lineno}); docs/own_parts.md says "
+            "how it is called"
+        ) from error
