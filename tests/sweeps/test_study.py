@@ -344,6 +344,20 @@ def test_order_is_that_of_the_largest_sweep(tmp_path: Path) -> None:
     assert [run.facts["run"] for run in read_study(tmp_path)] == names
 
 
+def test_of_equal_sweeps_on_other_data_the_last_one_is_summarized(tmp_path: Path) -> None:
+    names = [f"t-m-e-plain-seed1-{letter * 10}" for letter in "abc"]
+    lines = []
+    for name, split in zip(names, ("old", "new", "new"), strict=True):
+        on_disk(tmp_path, name, split_hash=split)
+    for sweep, runs in (("1", names[:1]), ("2", names[1:2])):
+        jobs = [{"run": run, "overrides": [], "reason": ""} for run in runs]
+        lines.append(json.dumps({"sweep": sweep, "jobs": jobs}))
+    (tmp_path / "sweeps.jsonl").write_text("\n".join(lines))
+    results = summarize_study(tmp_path)
+    assert {run for row in results.rows for run in row.runs} == {*names[1:]}
+    assert [row.runs for row in results.others] == [names[:1]]
+
+
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "another table"])
 def test_path_without_a_study_is_refused(tmp_path: Path, what: str) -> None:
     path = tmp_path / "there"

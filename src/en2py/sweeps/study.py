@@ -32,7 +32,7 @@ from en2py.evaluation.report import write_report
 from en2py.evaluation.report.summary import best_if_significant, notes_of, ranked_by, summarize
 from en2py.evaluation.report.tables import difference_cell, figure_cell
 from en2py.evaluation.results import MODEL, Results
-from en2py.sweeps.plan import planned_axes, read_plans, sweeps_by_size
+from en2py.sweeps.plan import planned_axes, read_plans
 from en2py.sweeps.stored_runs import (
     TOO_LONG,
     VALIDATION_LIMIT,
@@ -139,8 +139,12 @@ def _in_order(runs: Sequence[StoredRun], names: Sequence[str]) -> list[StoredRun
 
 
 def _runs_of_sweeps(folder: Path, runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Return the runs with the held-out pairs of the largest sweep; all without a sweep."""
-    planned = [_in_order(runs, [job.run for job in jobs]) for jobs in sweeps_by_size(folder)]
+    """Return the runs with the held-out pairs of the largest sweep; all without a sweep.
+
+    Of equal sizes it is the last one: a sweep that was started again after its data had changed.
+    """
+    plans = sorted(reversed(read_plans(folder)), key=lambda plan: len(plan[1]), reverse=True)
+    planned = [_in_order(runs, [job.run for job in jobs]) for _, jobs in plans]
     largest = next(filter(None, planned), runs)
     return [run for run in runs if any(_same_held_out(run, other) for other in largest)]
 

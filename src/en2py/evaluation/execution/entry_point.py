@@ -61,7 +61,9 @@ def entry_function(tree: ast.Module, n_arguments: int | None = None) -> Function
     """Return the last function that no other function calls, None where there is no function.
 
     If all functions are called by others, it is the last one. Where the number of arguments is
-    known, only functions that take so many are considered, if there are any.
+    known, only functions that take so many are considered, if there are any. Names do not count, so
+    that a program may name its function as it likes. Of 2,044 functions of the students' file 8
+    have another one beside them that takes as many arguments and that no function calls.
     """
     known = functions(tree)
     called = {  # by any function, also by one that takes another number of arguments
