@@ -87,3 +87,16 @@ def test_no_path_of_one_machine() -> None:
     for path in [*filter(Path.is_file, paths), *ROOT.glob("*.md"), *ROOT.glob("*.py")]:
         text = path.read_text(encoding="utf-8", errors="replace")
         assert not re.findall(r"(?<![\w.])/(?:home|Users|work|root)/\w+", text), path
+
+
+def test_lists_and_mappings_to_be_typed_are_quoted_for_the_shell() -> None:
+    found = []
+    for file in FILES:
+        nodes = [*ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+        docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+        for node in nodes:
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            text = "".join(str(getattr(part, "value", "X")) for part in parts)
+            if isinstance(node, ast.Constant | ast.JoinedStr) and node not in docstrings:
+                found += re.findall(r"[\s(]([+\w./]+=[\[{(].*)", text)
+    assert not found

@@ -260,6 +260,9 @@ def test_a_checkout_in_another_folder_is_named_with_its_path(
 def test_a_wheel_names_its_own_commands_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     text = 'python evaluate.py x; train.py; my/train.py; pip install -e ".[sweeps]"'
     assert console.as_installed(text) == text
+    monkeypatch.setattr(console.sys, "argv", ["/.venv/bin/en2py-train"])  # editable
+    found = console.as_installed(text)
+    assert found == 'en2py-evaluate x; en2py-train; my/train.py; pip install -e ".[sweeps]"'
     monkeypatch.setattr(console, "IS_CHECKOUT", False)
     found = console.as_installed(text)
     assert found == 'en2py-evaluate x; en2py-train; my/train.py; pip install "en2py[sweeps]"'

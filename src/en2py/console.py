@@ -104,11 +104,14 @@ _handler = TerminalHandler(JobPrefix())
 def as_installed(text: str) -> str:
     """Return a text with its commands as they are typed here.
 
-    Those of a checkout have the path of the running program; a wheel has commands and extras of its
-    own.
+    Those of a checkout have the path of the running program; an installed package has commands of
+    its own, and a wheel extras too.
     """
+    folder, program = os.path.split(sys.argv[0])
+    own_commands = re.compile(r"(?<![\w./-])(python )?(train|evaluate|generate)\.py\b")
     if IS_CHECKOUT:
-        folder, program = os.path.split(sys.argv[0])
+        if program.startswith("en2py-"):  # of an editable installation, in any folder
+            return own_commands.sub(r"en2py-\2", text)
         if not folder or program not in _PROGRAMS:
             return text
         known = "|".join(map(re.escape, _PROGRAMS))
@@ -117,7 +120,7 @@ def as_installed(text: str) -> str:
             lambda found: shlex.quote(os.path.join(folder, found[0])),
             text,
         )
-    text = re.sub(r"(?<![\w./-])(python )?(train|evaluate|generate)\.py\b", r"en2py-\2", text)
+    text = own_commands.sub(r"en2py-\2", text)
     return re.sub(r"""pip install -e (["'])\.\[""", r"pip install \1en2py[", text)
 
 

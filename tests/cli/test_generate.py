@@ -131,7 +131,9 @@ def test_messages_of_generate_have_its_own_words(
 
 
 def test_a_message_names_the_option_that_allows_a_package() -> None:
-    message = "the package own_parts may not run; if you trust it, add allowed_packages=[own_parts]"
+    message = (
+        "the package own_parts may not run; if you trust it, add 'allowed_packages=[own_parts]'"
+    )
     assert in_own_words(message).endswith("if you trust it, add --allow own_parts")
 
 

@@ -288,7 +288,7 @@ def test_data_path_that_is_no_file(path: str, expected: str) -> None:
 
 def test_folders_of_a_corpus_are_a_list() -> None:
     message = refused(composed("train", "data=corpus"), **{"data.path": "a,b"})
-    assert message.endswith("no file of this name; several folders are a list, data.path=[A,B]")
+    assert message.endswith("no file of this name; several folders are a list, 'data.path=[A,B]'")
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,12 @@ def test_missing_file_is_named_as_training_data(
     pretraining = {"data": {"path": None, "target": {"source": {"path": "pairs.jsonl"}}}}
     with pytest.raises(UserError, match="; put it there again$"):
         locate_data(pretraining, files, "x.ckpt")
+    config["data"]["source"] = {"path": {"train": "pairs.jsonl", "test": "pairs.jsonl"}}
+    with pytest.raises(UserError, match="; 'data.path={train:FILE,test:FILE}' names its present"):
+        locate_data({"data": {"source": config["data"]["source"]}}, files, "x.ckpt")
     config["data"]["source"] = {"sources": {"main": {"path": "pairs.jsonl"}}}
     config["data"]["path"] = None
-    with pytest.raises(UserError, match="data.path={main:FILE} names its present place"):
+    with pytest.raises(UserError, match="'data.path={main:FILE}' names its present place"):
         locate_data(config, files, "x.ckpt")
     config["data"]["path"] = "pairs.jsonl"
     with pytest.raises(UserError, match="data.path=FILE names"):  # a checkpoint without the record

@@ -121,7 +121,7 @@ def _moved_source(at: str, source: Mapping[str, Any], path: Any) -> dict[str, An
     """Return a source whose file is elsewhere; `at` is its dotted key."""
     key = next((key for key in ("path", "root") if key in source), None)
     if key is None:
-        remedy = "name another as data.path={NAME:FILE}" if ".sources." in at else "leave it out"
+        remedy = "name another as 'data.path={NAME:FILE}'" if ".sources." in at else "leave it out"
         raise UserError(f"data.path={typed(path)}: {at} of the training reads no file; {remedy}")
     written = {f"{at}.{key}": "${data.path}", "data.path": path}
     check_arguments(at, {**source, key: path}, is_evaluation=True, written=written)

@@ -193,7 +193,7 @@ def sweep_values(overrides: Sequence[str], multirun: bool) -> list[str]:
                 raise UserError(f"{word}: only a search draws numbers: add -m hydra/sweeper=search")
             raise UserError(
                 f"{word}: several values are a sweep: add -m; a list is written in brackets, "
-                f"{key}=[A,B]"
+                f"'{key}=[A,B]'"
             )
         if isinstance(value, Glob):
             name = key.lstrip("+")

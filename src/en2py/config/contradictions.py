@@ -141,7 +141,7 @@ def check_evaluation(config: Config) -> Iterator[str]:
     if starts_ranks(config["trainer"]):
         yield (
             f"trainer.devices={typed(config['trainer']['devices'])}: an evaluation uses one "
-            "device; leave it out, or choose one by its number, trainer.devices=[1]"
+            "device; leave it out, or choose one by its number, 'trainer.devices=[1]'"
         )
     n, ks = config["pass_at_k"]["n_samples"], config["pass_at_k"]["k"]
     if n is not None and (above := [k for k in ks if k > n]):

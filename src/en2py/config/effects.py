@@ -130,7 +130,7 @@ def _of_evaluation(at: Callable[..., Any]) -> Reasons:
         reason = f"pass@k needs samples; add pass_at_k.n_samples={max(at('pass_at_k.k'))}"
         yield from _each("pass_at_k", ("k", "temperature", "top_p", "seed"), reason)
     if at("attention") == []:
-        yield "n_maps", "no attention map is drawn; choose attention=[cross]"
+        yield "n_maps", "no attention map is drawn; choose 'attention=[cross]'"
 
 
 def _of_sweep(at: Callable[..., Any]) -> Reasons:

@@ -101,7 +101,8 @@ def _what_may_run(target: Any) -> str:
     known = {part.partition(".")[0] for part in ALLOWED} | sys.stdlib_module_names
     if package in known or not package.isidentifier():
         return "only " + ", ".join(f"{allowed}*" for allowed in _allowed()) + " may run"
-    return f"the package {package} may not run; if you trust it, add allowed_packages=[{package}]"
+    remedy = f"if you trust it, add 'allowed_packages=[{package}]'"
+    return f"the package {package} may not run; {remedy}"
 
 
 @functools.cache

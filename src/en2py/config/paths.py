@@ -47,7 +47,7 @@ def check_path(key: str, value: Any, config: Section, *, several: bool) -> None:
                 check_exists(key, path)
             return
         if "," in value and not Path(value).exists():
-            lists = f"several folders are a list, {key}=[A,B]"
+            lists = f"several folders are a list, '{key}=[A,B]'"
             if not (key == "data.path" and reads_folders(key, config)):
                 lists = _lists_of(key)
             raise UserError(f"{key}={value}: there is no file of this name; {lists}")
@@ -117,8 +117,8 @@ def _lists_of(key: str) -> str:
     """Return how several files are named, for a key that takes one."""
     if key == "data.path":
         return (
-            "several files are a sweep with -m, or data.path={train:FILE,val:FILE,test:FILE} with "
-            "split=official"
+            "several files are a sweep with -m, or 'data.path={train:FILE,val:FILE,test:FILE}' "
+            "with split=official"
         )
     sweep = "; several are a sweep with -m" if key.rpartition(".")[2] in SWEPT else ""
     return f"it takes one file{sweep}"

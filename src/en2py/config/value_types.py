@@ -33,7 +33,7 @@ def _duration(value: Any) -> Any:
         is_valid = is_valid and any(int(n) for n in value.split(":"))
     if not is_valid:
         raise ValueError(
-            f"days:hours:minutes:seconds as 00:01:30:00, or {{{_UNITS[2]}: 1.5}}, above 0"
+            f"days:hours:minutes:seconds as 00:01:30:00, or '{{{_UNITS[2]}: 1.5}}', above 0"
         )
     return value
 

@@ -355,7 +355,7 @@ def _weak_splits(facts: Mapping[str, Any], n_pairs: int) -> Iterator[str]:
         remedies = [
             "more data",
             # A share of 20 % of fewer pairs is too small as well.
-            *(["a larger share (split.ratios=[0.6,0.2,0.2])"] * (n_pairs >= 5 * MIN_HELD_OUT)),
+            *(["a larger share ('split.ratios=[0.6,0.2,0.2]')"] * (n_pairs >= 5 * MIN_HELD_OUT)),
             "several splits (-m split.seed=1,2,3)",
         ]
         if is_of_source:

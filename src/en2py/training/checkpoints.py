@@ -237,23 +237,23 @@ def locate_data(
         same = [place for place in found if file_digest(Path(place).expanduser()) == sha256]
         if not found:
             before = f", which was {absolute}" if absolute not in ("", path) else ""
-            place = (
-                f"data.path={option} names its present place" if option else "put it there again"
-            )
+            place = f"{option} names its present place" if option else "put it there again"
             raise UserError(
                 f"{path} does not exist: it is the training data of '{checkpoint}'{before}; "
                 f"{remedy or place}"
             )
         return (same or found)[0]
 
-    def located(section: Any, option: str = "FILE", are_sources: bool = False) -> Any:
+    def located(section: Any, option: str = "data.path=FILE", are_sources: bool = False) -> Any:
         if not isinstance(section, Mapping):
             return section
         found = {}
         for name, value in section.items():
-            written = f"{{{name}:FILE}}" if are_sources else option
+            written = f"'data.path={{{name}:FILE}}'" if are_sources else option
             written = "" if name == "target" else written  # which no override names
             if name in DATA_FILES:  # a file, several, or one per split
+                if isinstance(value, Mapping) and written == "data.path=FILE":
+                    written = f"'data.path={{{','.join(f'{part}:FILE' for part in value)}}}'"
                 found[name] = mapped(value, partial(present, written))
             else:
                 found[name] = located(value, written, are_sources=name == "sources")

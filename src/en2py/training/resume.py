@@ -177,7 +177,7 @@ def _check_limits(
         raise UserError(
             f"the checkpoint '{path}' has trained for {duration(time.time_elapsed())}, and "
             f"trainer.max_time={typed(max_time)} ends the training there: type a longer time, or "
-            "~trainer.max_time"
+            "'~trainer.max_time'"
         )
 
 

@@ -219,7 +219,7 @@ def _saved_splits(path: str) -> dict[str, str]:
         if plain_name(name) not in SPLIT_NAMES:
             raise UserError(
                 f"{path}: {name!r} is none of train, val and test; name the parts to read, "
-                f"data.path={folder} or split=official data.path={{train:FOLDER,test:FOLDER}}"
+                f"data.path={folder} or split=official 'data.path={{train:FOLDER,test:FOLDER}}'"
             )
     if folders:
         _check_files(folders)
@@ -230,7 +230,7 @@ def _check_files(files: Mapping[str, str]) -> None:
     """Refuse no file, an unknown split, two names of one split, and a file of two splits."""
     if not files:
         raise UserError(
-            "data.path={}: no file is named; name one per split, data.path={train:FILE,test:FILE}"
+            "data.path={}: no file is named; name one per split, 'data.path={train:FILE,test:FILE}'"
         )
     first: dict[str, str] = {}
     places: dict[str, str] = {}

@@ -227,7 +227,7 @@ def _records_inside(
         raise UserError(
             f"{file} is a JSON object with {len(lists)} lists of records ({', '.join(lists[:5])});"
             " save each list as a file and pass one as data.path=FILE, or one per split as"
-            " data.path={train:FILE,val:FILE,test:FILE}"
+            " 'data.path={train:FILE,val:FILE,test:FILE}'"
         )
     if lists:
         count(f"records inside '{lists[0]}'", len(whole[lists[0]]))
