@@ -126,6 +126,10 @@ def test_decisions_are_about_arguments_that_exist() -> None:
         ({"profiler": "xla"}, "'simple', 'advanced' or 'pytorch'"),
         ({"gradient_clip_algorithm": "abc"}, "'norm' or 'value'"),
         ({"devices": 2, "embeddings.freeze_epochs": 2}, "would differ between the processes"),
+        (
+            {"accumulate_grad_batches": 2, "optimizer._target_": "torch.optim.LBFGS"},
+            "LBFGS evaluates the last batch of an update several times",
+        ),
     ],
     ids=str,
 )

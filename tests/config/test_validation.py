@@ -18,6 +18,7 @@ from pydantic import PositiveFloat, PositiveInt
 from configs import composed, refused
 from en2py.config.argument_types import ArgumentType, argument_types
 from en2py.config.composition import CONF, compose_config, job_of, nodes
+from en2py.config.effects import check_effects
 from en2py.config.instantiate import check_allowed, definition
 from en2py.config.paths import expand_paths
 from en2py.config.validation import _COMPLETE, _PARTIAL, validate, with_floats
@@ -26,6 +27,11 @@ from en2py.errors import UserError
 from en2py.ranges import Fraction, ProperFraction, Seed
 from en2py.training.run import Run
 
+RPROP = [
+    "optimizer._target_=torch.optim.Rprop",
+    *(f"~optimizer.{key}" for key in ("betas", "eps", "weight_decay", "fused", "momentum",
+                                      "iterations")),
+]  # fmt: skip
 PRESETS = Path(__file__).resolve().parents[2] / "experiments"
 
 
@@ -354,6 +360,7 @@ def test_only_folders_that_a_command_writes_to_are_checked(
         (["decoding=sample", "decoding.top_k=1"], "decoding.temperature=2.0", "set a higher one"),
         (["callbacks.early_stopping=null"], "+trainer.min_epochs=2", "before trainer.max_epochs"),
         (["callbacks.early_stopping=null"], "+trainer.min_steps=2", "before trainer.max_steps"),
+        (RPROP, "scheduler=constant", "choose another optimizer"),
         (["trainer.max_epochs=3"], "checkpoints.keep_every_n_epochs=5", "one of at most 3"),
         ([], "hydra/launcher=joblib", "add -m"),
         (["hydra/launcher=joblib"], "hydra.launcher.n_jobs=4", "add -m"),
@@ -371,6 +378,14 @@ def test_typed_setting_without_effect_is_refused(
         validate(composed("train", *choices))
     message = refused(composed("train", typed, *choices))
     assert message.startswith(f"{typed.lstrip('+')}: ") and remedy in message
+
+
+def test_a_rate_that_rprop_does_not_read_is_refused_for_a_resumed_run() -> None:
+    config = {"optimizer": {"_target_": "torch.optim.Rprop", "lr": 0.1}, "ckpt_path": "last.ckpt"}
+    composed("train")
+    with pytest.raises(UserError, match="optimizer.lr=0.1: Rprop reads .* before this checkpoint"):
+        check_effects(config, ["optimizer.lr=0.1"])
+    check_effects({**config, "ckpt_path": None}, ["optimizer.lr=0.1"])
 
 
 @pytest.mark.parametrize(

@@ -279,6 +279,12 @@ def check_trainer(config: Config) -> Iterator[str]:
     yield from _check_length(trainer)
     if stopping := value_at(config, "callbacks.early_stopping"):
         yield from _check_stopping(stopping, trainer)
+    n, optimizer = trainer.get("accumulate_grad_batches", 1), config.get("optimizer")
+    if n > 1 and class_of(optimizer) == "LBFGS":
+        yield (
+            f"trainer.accumulate_grad_batches={n}: LBFGS evaluates the last batch of an update "
+            "several times, and the gradients would add up; take 1, and a higher batch.max_tokens"
+        )
     if trainer["precision"] in ("16-mixed", "16", 16):
         yield from _check_fp16(config, trainer)
     yield from _check_processes(trainer, value_at(config, "embeddings.freeze_epochs", 0))

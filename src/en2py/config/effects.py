@@ -61,6 +61,11 @@ def _of_training(at: Callable[..., Any]) -> Reasons:
             "scheduler=noam sets the rate itself; leave it out where noam is used, and scale that "
             "rate by scheduler.scale=FACTOR",
         )
+    if class_of(at("optimizer")) == "Rprop":
+        first = "Rprop reads the learning rate in its first update alone"
+        yield "scheduler", f"{first}; leave it out, or choose another optimizer"
+        if at("ckpt_path"):
+            yield "optimizer.lr", f"{first}, before this checkpoint; leave it out"
     if class_of(at("embeddings.vectors")) == "none":
         yield from _each("embeddings", ("freeze_epochs", "vectors"), _NO_VECTORS)
     every = at("checkpoints.keep_every_n_epochs", 0)
