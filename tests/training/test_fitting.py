@@ -6,12 +6,15 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from en2py.data.vocab import Vocab
 from en2py.errors import UserError
 from en2py.training import fitting
 from en2py.training.fitting import check_devices, fit
 from en2py.training.module import constructed
+from tiny_transformer import module_of, transformer
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,14 @@ def test_a_function_that_returns_no_callback_is_refused(monkeypatch: pytest.Monk
             Path(),
             [],
         )
+
+
+@pytest.mark.parametrize("tying", ["none", "tgt"])
+def test_a_frozen_table_that_is_the_projection_too_is_named(tying: str, tgt_vocab: Vocab) -> None:
+    module = module_of(tgt_vocab, Mock(spec=nn.Module), width=16, dropout=0.0)
+    module.model = transformer(tie_embeddings=tying)
+    module.model.tgt_embedding.table.weight.requires_grad_(False)
+    module.metadata = {"config": {"embeddings": {"freeze_epochs": 2}}}
+    line = fitting.describe(module, Mock(precision="32-true"))
+    words = "embeddings.freeze_epochs=2 freezes the output projection too"
+    assert (words in line) == (tying == "tgt")

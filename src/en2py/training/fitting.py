@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from torch import Tensor
 
 from en2py.config.composition import Config, typed
 from en2py.config.instantiate import make
@@ -73,6 +74,13 @@ def describe(module: Seq2SeqModule, trainer: pl.Trainer) -> str:
         "a vector"
         for side, share in module.metadata.get("coverage", {}).items()
     )
+    weight = getattr(module.model.projection, "weight", None)
+    if isinstance(weight, Tensor) and not weight.requires_grad:
+        n = module.metadata["config"]["embeddings"]["freeze_epochs"]
+        coverage += (
+            f"; embeddings.freeze_epochs={n} freezes the output projection too, which is the "
+            "Python table (model.tie_embeddings=tgt)"
+        )
     total, trained = (sum(n for n, learn in sizes if learn or of_all) for of_all in (1, 0))
     return (
         f"parameters: {total:,}{f' ({trained:,} trainable)' if trained < total else ''}{coverage}; "
