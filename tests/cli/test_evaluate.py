@@ -959,6 +959,16 @@ def test_baselines_read_the_pairs_of_the_run_with_most_of_them(
     assert found[0] == found[1]
 
 
+def test_pairs_that_differ_in_their_tests_alone_are_shared(make: Make) -> None:
+    (run,) = runs_of(make("seed=1"))
+    first = run.prepared.splits["test"][0]
+    pair = dataclasses.replace(first.pair, tests=("assert True",))
+    splits = {**run.prepared.splits, "test": [dataclasses.replace(first, pair=pair)]}
+    other = dataclasses.replace(run.prepared, splits=splits)
+    assert other.split_hash == run.prepared.split_hash
+    assert common_pairs([dataclasses.replace(run, prepared=other), run], "test") == [pair]
+
+
 def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(
     make: Make, folder: Path, tmp_path: Path
 ) -> None:

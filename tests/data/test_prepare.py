@@ -132,3 +132,11 @@ def test_length_limits_below_all_training_pairs_are_named(pairs: list[Pair]) -> 
             split=partial(random_split, ratios=[0.8, 0.1, 0.1], seed=1),
             **{**SETTINGS, "max_tgt_len": 2},
         )
+
+
+def test_tests_that_people_wrote_are_in_the_content_of_a_pair() -> None:
+    pair = Pair("a/1", "add", "def add(a, b): ...", "a")
+    tested = replace(pair, tests=("assert add(1, 2) == 3",))
+    assert pair.content == replace(tested, family="f").content == ("a/1", "add", pair.code)
+    contents = {tested.content, replace(tested, tests=("assert add(1, 2) == 4",)).content}
+    assert len({pair.content, *contents}) == 3

@@ -554,6 +554,13 @@ def test_rows_validated_on_other_pairs_are_not_ranked(
     assert not any(found.is_significant for found in results.rows[0].differences.values())
 
 
+def test_rows_with_other_tests_of_the_same_texts_are_not_ranked() -> None:
+    same = [replace(run, facts={**run.facts, "held_out_hash": "p"}) for run in PLAIN]
+    other = [stored("other", seed, 1 + seed / 100, held_out="q") for seed in (1, 2, 3)]
+    assert {run.facts["split_hash"] for run in [*same, *other]} == {"h"}
+    assert any(row.has_other_pairs for row in results_of([*same, *other], "s").rows)
+
+
 def test_rows_with_other_training_pairs_alone_are_ranked() -> None:
     same = [replace(run, facts={**run.facts, "held_out_hash": "p"}) for run in PLAIN]
     more = [stored("more", seed, 1 + seed / 100, split="m", held_out="p") for seed in (1, 2, 3)]

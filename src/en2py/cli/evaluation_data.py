@@ -182,7 +182,7 @@ def open_data(cfg: DictConfig, runs: Sequence[CheckpointRun], pool: ProcessPool)
         "n_overlapping" if overlaps else "n_left_out": n_all - len(pairs),
         **({} if overlaps else _leakage(prepared, cfg.part, own_runs)),
         "split_hash": prepared.split_hash,
-        "test_hash": digest([[pair.id, pair.description, pair.code] for pair in pairs]),
+        "test_hash": digest([pair.content for pair in pairs]),
     }
     return EvaluationData(
         split=cfg.part,
@@ -244,8 +244,9 @@ def common_pairs(runs: Sequence[CheckpointRun], split: str) -> list[Pair]:
     hashes = [run.prepared.split_hash for run in runs]
     for split_hash, others in dict.fromkeys(zip(hashes, map(tuple, known), strict=True)):
         if split_hash == hashes[0]:
-            shared = {*others}
-            pairs = [pair for pair in pairs if pair in shared]
+            # Not with their tests: those of the first run are taken.
+            shared = {(pair.id, pair.description, pair.code) for pair in others}
+            pairs = [p for p in pairs if (p.id, p.description, p.code) in shared]
         else:
             pairs = _also_in(others, pairs)
     if is_train or len({*hashes}) == 1:

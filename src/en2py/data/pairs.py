@@ -33,6 +33,15 @@ class Pair:
     combination: str = ""
     split: str = ""
 
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """Return all that a digest of compared pairs is of: id, texts, and tests if it has any.
+
+        Tests that a machine made follow from the program.
+        """
+        tests = () if self.family or not self.tests else (self.tests,)
+        return self.id, self.description, self.code, *tests
+
 
 def evenly_spaced(n: int, n_samples: int) -> list[int]:
     """Return up to `n_samples` indices below `n`, evenly spaced, starting at 0."""

@@ -76,7 +76,7 @@ class Prepared:
 
     def held_out_hash(self) -> str:
         """Return a digest of the pairs of validation and test, which are those to be compared."""
-        return digest([[[p.id, p.description, p.code] for p in self.pairs(s)] for s in SPLITS[1:]])
+        return digest([[pair.content for pair in self.pairs(split)] for split in SPLITS[1:]])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers for the cache; tokens as numbers load faster."""

@@ -230,7 +230,7 @@ def _metrics(run: StoredRun, first: StoredRun) -> RunMetrics:
 def _same_held_out(run: StoredRun, other: StoredRun) -> bool:
     """Return whether two runs have equal pairs in validation and test; older runs lack the hash."""
     one, two = run.facts["held_out_hash"], other.facts["held_out_hash"]
-    return bool(one and one == two) or run.facts["split_hash"] == other.facts["split_hash"]
+    return one == two if one and two else run.facts["split_hash"] == other.facts["split_hash"]
 
 
 def _leaves_out_others(run: StoredRun, first: StoredRun) -> bool:

@@ -157,7 +157,7 @@ _DATA_LABELS = {
     "n_left_out": "pairs left out because some run does not have them in this split",
     "leakage": "pairs of the split with a near-duplicate in train",
     "split_hash": "hash of the split",
-    "test_hash": "hash of the texts of the pairs",
+    "test_hash": "hash of the pairs",
 }
 
 
