@@ -863,11 +863,12 @@ def test_the_engine_auto_is_one_that_writes_the_tokens_of_torch(
     assert run.config["decoding"].get("engine") == engine
 
 
-def test_programs_are_generated_anew_after_their_code_has_changed(
+def test_programs_are_generated_anew_after_their_code_or_the_machine_has_changed(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (run,) = runs_of(make("seed=1"))
     generated: list[str] = []
+    trainer: Any = SimpleNamespace(accelerator=None, num_devices=1, precision="32-true")
 
     def generate(changed: str) -> list[list[str]]:
         generated.append(changed)
@@ -877,8 +878,12 @@ def test_programs_are_generated_anew_after_their_code_has_changed(
         monkeypatch.setattr(
             checkpoint_runs, "file_digest", lambda path, own=changed: str(path.name == own)
         )
-        run.cached_programs([], {"own": "search"}, partial(generate, changed))
-    assert generated == ["", "models", "decoding", "training"]
+        run.cached_programs([], {"own": "search"}, trainer, partial(generate, changed))
+    trainer.precision = "bf16-true"
+    run.cached_programs([], {"own": "search"}, trainer, partial(generate, "precision"))
+    monkeypatch.setattr(torch, "__version__", "0")
+    run.cached_programs([], {"own": "search"}, trainer, partial(generate, "torch"))
+    assert generated == ["", "models", "decoding", "training", "precision", "torch"]
 
 
 @pytest.mark.parametrize("tokenizer", ["tokenizer/tgt=bpe", "tokenizer=pieces"])

@@ -185,12 +185,14 @@ class CheckpointRun:
         self,
         pairs: Sequence[Pair],
         search: Mapping[str, Any],
+        trainer: pl.Trainer,
         generate: Callable[[], Programs],
         task: str = "generating",
     ) -> Programs:
         """Return the programs of a search from the cache; generate them if they are not there."""
         key = {
             "checkpoint": self.sha256,
+            "machine": _machine(trainer),
             "search": dict(search),
             "descriptions": [pair.description for pair in pairs],
             "training": self.prepared.split_hash,  # neighbours are from there
@@ -215,12 +217,16 @@ class CheckpointRun:
             "pairs": [[pair.id, pair.description, pair.code] for pair in pairs],
             "training": self.prepared.split_hash,
             "batch": self.config["batch"],
-            # Device and precision can change the last digits.
-            "machine": [type(trainer.accelerator).__name__, trainer.num_devices, trainer.precision],
+            "machine": _machine(trainer),
             "code": [file_digest(_SOURCE / name) for name in ("models", "training", "evaluation")],
-            "torch": torch.__version__,
         }
         return cached(Path(self.config["cache"]), "tokens", key, compute)
+
+
+def _machine(trainer: pl.Trainer) -> list[Any]:
+    """Return what can change the last digits of a model, and so the better one of two programs."""
+    device = type(trainer.accelerator).__name__
+    return [device, trainer.num_devices, trainer.precision, torch.__version__]
 
 
 def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[CheckpointRun]:

@@ -85,21 +85,24 @@ class Scored:
         run, data, search = self.run, self.data, self.run.config["decoding"]
         pool = Pool.of(run.path, self.module, run.prepared, run.max_pairs, data.runner.sandbox)
         if pool is None:
-            stored = run.stored_programs(data.pairs)
-            return stored or run.cached_programs(data.pairs, search, self.generate), []
+            programs = run.stored_programs(data.pairs)
+            if programs is None:
+                programs = run.cached_programs(data.pairs, search, self.trainer, self.generate)
+            return programs, []
         written_by = {name: value for name, value in search.items() if name != "n_retrieved"}
 
         def write(pairs: list[Pair]) -> Programs:
             opened = run.open({"val": pairs})[1]
             generate = partial(generate_programs, self.module, opened, self.trainer, "val")
-            return run.cached_programs(pairs, written_by, generate)
+            return run.cached_programs(pairs, written_by, self.trainer, generate)
 
         weights = pool.stored_weights() or pool.learn_weights(run.prepared.pairs("val"), write)
-        written = run.cached_programs(data.pairs, written_by, self.generate)
+        written = run.cached_programs(data.pairs, written_by, self.trainer, self.generate)
         descriptions = [pair.description for pair in data.pairs]
         programs = run.cached_programs(
             data.pairs,
             {**pool.key, "weights": asdict(weights), **pool.ranker.key},
+            self.trainer,
             lambda: pool.ranker.rank(descriptions, written, weights),
             task="ranking",
         )
@@ -139,7 +142,7 @@ class Scored:
         }
         draw = build.bound(make(search), self.module.tgt_tokenizer)
         drawn = self.run.cached_programs(
-            self.data.pairs, search, lambda: self.generate(draw), task="sampling"
+            self.data.pairs, search, self.trainer, lambda: self.generate(draw), task="sampling"
         )
         # Without a program, as where the source is too long for the model, all samples are wrong.
         drawn = [programs or [""] * sampling["n_samples"] for programs in drawn]
