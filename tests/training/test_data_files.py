@@ -11,7 +11,14 @@ from en2py.cli.main import command
 from en2py.cli.programs import run_training
 from en2py.data.files import file_digest
 from en2py.errors import UserError
-from en2py.training.checkpoints import locate_data, locate_pieces
+from en2py.training.checkpoints import (
+    FORMAT,
+    AtomicCheckpointIO,
+    keep_weights,
+    load_checkpoint,
+    locate_data,
+    locate_pieces,
+)
 from training_runs import Go, folder_of
 
 
@@ -102,6 +109,23 @@ def test_pieces_whose_file_is_gone_are_those_that_the_run_keeps(tmp_path: Path) 
     assert locate_pieces(section, checkpoint) == section
     learned = {"path": None, "tgt": {**pieces, "path": None}}
     assert locate_pieces(learned, checkpoint) == learned
+
+
+def test_a_loaded_checkpoint_names_the_pieces_that_are_there_and_its_file_the_typed_ones(
+    tmp_path: Path,
+) -> None:
+    typed, copy = tmp_path / "typed.json", tmp_path / "run" / "vocab" / "pieces.json"
+    path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    for folder in (copy.parent, path.parent):
+        folder.mkdir(parents=True)
+    copy.write_text("{}")
+    record = {"format": FORMAT, "config": {"tokenizer": {"path": str(typed)}}}
+    rest = ("epoch", "global_step", "pytorch-lightning_version", "state_dict", "optimizer_states")
+    AtomicCheckpointIO().save_checkpoint({"en2py": record, **dict.fromkeys(rest)}, path)
+    assert load_checkpoint(path)["en2py"]["config"]["tokenizer"] == {"path": str(copy)}
+    keep_weights(path)
+    typed.write_text("{}")
+    assert load_checkpoint(path)["en2py"]["config"]["tokenizer"] == {"path": str(typed)}
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from en2py.evaluation.metrics.registry import CURVES
 from en2py.evaluation.scores import Tables
 from en2py.sweeps.plan import planned_order
 from en2py.training import build, run_data, run_folder
-from en2py.training.checkpoints import best_of, load_checkpoint, locate_data, locate_pieces
+from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.module import Seq2SeqModule
 from en2py.training.testing import predictions_key
 
@@ -243,7 +243,6 @@ def find_runs(paths: str, changes: Mapping[str, Any], remedy: str = "") -> list[
         config = evaluation_config(metadata["config"], changes)
         check_allowed(config)
         config["data"] = locate_data(config, metadata.get("files", {}), path, remedy)
-        config["tokenizer"] = locate_pieces(config["tokenizer"], path)
         key = digest(data_key(config))
         if key not in known:
             known[key] = run_data.prepare_data(config)

@@ -18,7 +18,7 @@ from en2py.console import duration
 from en2py.data.text_files import read_text
 from en2py.errors import Fault, UserError
 from en2py.training.build import module_of
-from en2py.training.checkpoints import load_checkpoint, locate_data, locate_pieces
+from en2py.training.checkpoints import load_checkpoint, locate_data
 from en2py.training.fitting import check_devices
 from en2py.training.module import Seq2SeqModule
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
@@ -70,7 +70,6 @@ def _open(path: Path, cfg: DictConfig) -> tuple[Seq2SeqModule, Rank | None]:
     metadata = checkpoint["en2py"]
     max_pairs = metadata["config"]["batch"]["max_pairs"]  # that of an evaluation is another
     config = metadata["config"] = evaluation_config(metadata["config"], config_changes(cfg))
-    config["tokenizer"] = locate_pieces(config["tokenizer"], path)
     if "n_retrieved" not in config["decoding"]:
         return module_of(checkpoint, accelerator=cfg.trainer.accelerator), None
     config["data"] = locate_data(config, metadata.get("files", {}), path)

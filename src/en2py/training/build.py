@@ -23,7 +23,7 @@ from en2py.decoding.ctranslate2 import Exported
 from en2py.errors import UserError
 from en2py.models.embeddings import Vectors
 from en2py.training import run_data
-from en2py.training.checkpoints import best_of, load_checkpoint, locate_data, locate_pieces
+from en2py.training.checkpoints import best_of, load_checkpoint, locate_data
 from en2py.training.initialization import fill_embeddings
 from en2py.training.module import Search, Seq2SeqModule
 
@@ -89,10 +89,7 @@ def load(path: str | Path, allowed_packages: Sequence[str] = ()) -> Seq2SeqModul
         `en2py.load("best.ckpt").generate("write a function that adds two numbers")`
     """
     allow_packages(allowed_packages)
-    checkpoint = load_checkpoint(path := best_of(path))
-    config = checkpoint["en2py"]["config"]
-    config["tokenizer"] = locate_pieces(config.get("tokenizer"), path)
-    return module_of(checkpoint)
+    return module_of(load_checkpoint(best_of(path)))
 
 
 def module_of(

@@ -82,6 +82,8 @@ def best_of(path: str | Path) -> Path:
 def load_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
     """Load a checkpoint of this version onto the CPU.
 
+    The files of pieces in its config are as they are found today, see `locate_pieces`.
+
     Args:
         path: The file; `~` is the home folder.
         mmap: Map tensors from the file instead of reading them into memory.
@@ -90,7 +92,13 @@ def load_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
         UserError: If the file is missing, damaged or not a checkpoint of this version; the message
             names the newest valid checkpoint of the folder.
     """
-    path = Path(os.path.expanduser(path))
+    checkpoint = _as_stored(path := Path(os.path.expanduser(path)), mmap)
+    if "tokenizer" in (config := checkpoint["en2py"].get("config", {})):
+        config["tokenizer"] = locate_pieces(config["tokenizer"], path)
+    return checkpoint
+
+
+def _as_stored(path: Path, mmap: bool = False) -> dict[str, Any]:
     try:
         return _load(path, mmap)
     except UserError as error:
@@ -164,7 +172,7 @@ def is_whole(checkpoint: Mapping[str, Any]) -> bool:
 
 def keep_weights(path: Path) -> None:
     """Rewrite a checkpoint without the state of its training."""
-    checkpoint = load_checkpoint(path)
+    checkpoint = _as_stored(path)
     if is_whole(checkpoint):
         kept = {key: checkpoint[key] for key in _WEIGHTS}
         AtomicCheckpointIO().save_checkpoint(kept, path)
@@ -268,7 +276,7 @@ def locate_pieces(section: Any, checkpoint: str | Path) -> Any:
 
     A run keeps a copy of its pieces, which replaces a file of the typed path that is gone.
     """
-    copy = Path(checkpoint).expanduser().resolve().parents[1] / "vocab" / "pieces.json"
+    copy = Path(checkpoint).resolve().parents[1] / "vocab" / "pieces.json"
     if not isinstance(section, Mapping) or not copy.is_file():
         return section
     is_gone = isinstance(path := section.get("path"), str) and not Path(path).expanduser().exists()

@@ -12,7 +12,7 @@ from en2py.data.files import digest
 from en2py.data.pairs import Pair
 from en2py.data.prepare import Prepared
 from en2py.training import run_data
-from en2py.training.checkpoints import load_checkpoint, locate_data, locate_pieces
+from en2py.training.checkpoints import load_checkpoint, locate_data
 
 
 def initial_data(
@@ -37,7 +37,6 @@ def initial_data(
             continue
         check_allowed(config)
         config["data"] = locate_data(config, metadata.get("files", {}), path)
-        config["tokenizer"] = locate_pieces(config["tokenizer"], path)
         prepared = run_data.prepare_data(config)
         yield prepared, prepared.pairs("train")[: config["batch"]["max_pairs"]]
 

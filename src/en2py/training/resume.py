@@ -33,7 +33,6 @@ from en2py.training.checkpoints import (
     is_whole,
     load_checkpoint,
     locate_data,
-    locate_pieces,
     newest_valid,
 )
 from en2py.training.distributed import is_rank_zero
@@ -71,9 +70,7 @@ def resumed_config(
     config["data"] = locate_data(
         config, stored.get("files", {}), cfg.ckpt_path, _place_of_data(stored)
     )
-    config["tokenizer"] = locate_pieces(config["tokenizer"], cfg.ckpt_path)
-    for name in ("data", "tokenizer"):
-        OmegaConf.update(merged, name, escape(config[name]), merge=False)
+    OmegaConf.update(merged, "data", escape(config["data"]), merge=False)
     _check_changes(stored["config"], config, cfg.ckpt_path)
     check_values(config)
     contradictions.refuse(config, *contradictions.RESUMED)
