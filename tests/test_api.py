@@ -113,13 +113,22 @@ def test_compose_equals_the_composition_of_train() -> None:
         ([], {"los": "plain"}, "los: no such key; did you mean loss?"),
         ([], {"model": {"n_heads": 7}}, "model.n_heads=7: does not divide"),
         (["loss=plain,smoothed"], {}, "a sweep; the command line runs one: python train.py -m"),
-        (["optimizer.lr=interval(0.1,0.2)"], {}, "train.py -m hydra/sweeper=search optimizer.lr"),
+        (["data.path=a b", "seed=1,2"], {}, "python train.py -m 'data.path=a b' seed=1,2 output="),
+        (
+            ["optimizer.lr=interval(0.1,0.2)"],
+            {},
+            "train.py -m hydra/sweeper=search 'optimizer.lr=interval(0.1,0.2)'",
+        ),
         (["loss.label_smoothing=[0"], {}, "loss.label_smoothing=[0: this value cannot be parsed"),
         (["-m"], {}, "'-m' is not of the form 'key=value'"),
         ([None], {}, "None is not of the form 'key=value'"),
         (["hydra/launcher=joblib"], {}, "hydra/launcher=joblib: only the command line"),
         (["scheduler=noam"], {"optimizer": {"lr": 0.1}}, "optimizer.lr=0.1: scheduler=noam sets"),
-        ([], {"trainer": "ddp"}, "several processes are started by the command line"),
+        (
+            ["trainer=ddp", "split.ratios=[0.5,0.2,0.3]"],
+            {},
+            "the command line: python train.py trainer=ddp 'split.ratios=[0.5,0.2,0.3]' output=",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(

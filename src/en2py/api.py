@@ -1,5 +1,6 @@
 """Compose configs and train from Python: `en2py.compose`, `en2py.train`."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from omegaconf import DictConfig
 from en2py.config.composition import compose_config, job_of
 from en2py.config.contradictions import starts_ranks
 from en2py.config.messages import exit_code, user_message
-from en2py.config.overrides import python_overrides
+from en2py.config.overrides import python_overrides, unquoted
 from en2py.config.validation import validate
 from en2py.console import configure_logging
 from en2py.errors import Fault, UserError
@@ -97,7 +98,7 @@ def train(*overrides: str, **settings: Any) -> TrainedRun:
         if starts_ranks(cfg.trainer):
             raise UserError(
                 f"trainer.devices={cfg.trainer.devices}: several processes are started by the "
-                f"command line: python train.py {' '.join(words)}"
+                f"command line: python train.py {shlex.join(map(unquoted, words))}"
             )
         try:
             from en2py.cli.train import train as train_run  # torch takes seconds

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -87,7 +88,7 @@ def python_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[
             search = "" if override.is_discrete_sweep() else "hydra/sweeper=search "
             raise UserError(
                 f"{override.input_line}: several values are a sweep; the command line runs one: "
-                f"python train.py -m {search}{override.input_line}"
+                f"python train.py -m {search}{shlex.join(map(unquoted, overrides))}"
             )
     return overrides
 
