@@ -3,6 +3,7 @@ import ast
 import io
 import os
 import tokenize
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -118,6 +119,13 @@ CODE = {
 @pytest.mark.parametrize(("step", "before", "after"), CODE.values(), ids=CODE.keys())
 def test_golden_code(step, before, after):
     assert step(pair(before)).code == after
+
+
+def test_a_driver_without_which_a_test_fails_stays() -> None:
+    code = "class Node:\n    value = 1\nroot = Node()\nroot.next = Node()\nown = 3\nprint(root)"
+    tests = ("own = 2\nassert root.next.value < own",)
+    found = remove_driver(replace(pair(code), tests=tests))
+    assert found.code == "class Node:\n    value = 1\nroot = Node()\nroot.next = Node()"
 
 
 @pytest.mark.parametrize(("step", "before", "after"), CODE.values(), ids=CODE.keys())

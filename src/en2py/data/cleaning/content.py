@@ -66,8 +66,8 @@ def remove_docstrings(pair: Pair) -> Pair:
 def remove_driver(pair: Pair) -> Pair:
     """Remove statements after the last definition: calls, prints, tests, `if __name__ == ...`.
 
-    Imports stay, and so do assignments to a name used by a definition, and to its items and
-    attributes, also within a loop. A program without definitions stays unchanged.
+    Imports stay, and so do assignments to a name used by a definition or by a test of the pair, and
+    to its items and attributes, also within a loop. A program without definitions stays unchanged.
     """
     tree = parse(pair.code)
     if tree is None:
@@ -80,7 +80,7 @@ def remove_driver(pair: Pair) -> Pair:
         for statement in tree.body[: last + 1]
         for node in ast.walk(statement)
         if (name := getattr(node, "id", None) or getattr(node, "name", None))
-    }
+    } | _needed_by(pair.tests)
     cuts, bound = list[ast.stmt](), set[str | None]()  # `bound` by what stays
     for i, statement in enumerate(tree.body):
         if (i > last and not _sets(statement, used, bound)) or is_main_guard(statement):
@@ -88,6 +88,16 @@ def remove_driver(pair: Pair) -> Pair:
         else:
             bound |= {node.id for node in _stored(statement) if isinstance(node, ast.Name)}
     return _without(pair, tree, cuts)
+
+
+def _needed_by(tests: Iterable[str]) -> set[str]:
+    """Return the names that tests read and do not set themselves."""
+    found: set[str] = set()
+    for tree in filter(None, map(parse, tests)):
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        found |= {node.id for node in names} - own
+    return found
 
 
 def _sets(statement: ast.stmt, used: set[str], bound: set[str | None]) -> bool:
