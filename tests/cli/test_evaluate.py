@@ -652,7 +652,7 @@ def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
         ),
         (
             ["ckpt_path=x.ckpt", "pass_at_k.n_samples=3"],
-            "too few samples for pass@5, pass@10; use pass_at_k.n_samples=10, or pass_at_k.k=[1]",
+            "too few samples for pass@5, pass@10; use pass_at_k.n_samples=10, or 'pass_at_k.k=[1]'",
         ),
         (["ckpt_path=x.ckpt", "trainer.devices=2"], "trainer.devices=2: an evaluation uses one"),
         (["ckpt_path=x.ckpt", "trainer.devices=auto"], "leave it out, or choose one by its number"),
@@ -971,7 +971,12 @@ def test_pairs_that_differ_in_their_tests_alone_are_shared(make: Make) -> None:
     splits = {**run.prepared.splits, "test": [dataclasses.replace(first, pair=pair)]}
     other = dataclasses.replace(run.prepared, splits=splits)
     assert other.split_hash == run.prepared.split_hash
-    assert common_pairs([dataclasses.replace(run, prepared=other), run], "test") == [pair]
+    tested = dataclasses.replace(run, prepared=other)
+    assert common_pairs([tested, run], "test") == [pair]
+    data: Any = SimpleNamespace(overlaps={}, pairs=[pair], split="test")
+    assert EvaluationData.notes_of(data, tested) == []
+    (note,) = EvaluationData.notes_of(data, run)
+    assert note == "tests of 1 pair are those of the first run, this one has others"
 
 
 def test_a_pair_that_a_run_was_trained_on_under_another_id_is_left_out(

@@ -110,13 +110,17 @@ class EvaluationData:
         return f", trained on {' or '.join(names)}" if self.overlaps else ""
 
     def notes_of(self, run: CheckpointRun) -> list[str]:
-        """Return remarks on overlaps with training pairs, of its initial weights too."""
+        """Return remarks on other tests, and on overlaps with training pairs, initial ones too."""
         if run.sha256 not in self.overlaps:
+            own = {pair.id: pair.tests for pair in run.prepared.pairs(self.split)}
+            n = sum(own.get(pair.id, pair.tests) != pair.tests for pair in self.pairs)
+            tests = f"tests of {counted(n, 'pair')} are those of the first run, this one has others"
+            found = [tests] if n else []
             try:
                 n = n_known_to_initial_weights(run.config, run.prepared, self.pairs)
             except UserError as error:
-                return [f"{_UNKNOWN}: {error}"]
-            return [f"{n:,} of {len(self.pairs):,} pairs {_KNOWN}"] if n else []
+                return [*found, f"{_UNKNOWN}: {error}"]
+            return [*found, *([f"{n:,} of {len(self.pairs):,} pairs {_KNOWN}"] if n else [])]
         total = self.facts["n_pairs"] + self.facts["n_overlapping"]
         return [
             f"trained on {run.config['data']['name']}, evaluated on {self.facts['name']}: "

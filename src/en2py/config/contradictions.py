@@ -148,7 +148,7 @@ def check_evaluation(config: Config) -> Iterator[str]:
         possible = [k for k in ks if k <= n] or [n]
         yield (
             f"pass_at_k.n_samples={n}: too few samples for {', '.join(f'pass@{k}' for k in above)}"
-            f"; use pass_at_k.n_samples={max(ks)}, or pass_at_k.k={typed(possible)}"
+            f"; use pass_at_k.n_samples={max(ks)}, or 'pass_at_k.k={typed(possible)}'"
         )
     source = config["data"].get("source") or {}
     if config["data"].get("path") is None and "path" in source and "url" not in source:
