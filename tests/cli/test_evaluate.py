@@ -20,6 +20,7 @@ from en2py.cli.checkpoint_runs import (
     find_checkpoints,
     find_runs,
 )
+from en2py.cli.evaluate import Evaluation, compare_sweep
 from en2py.cli.evaluation_config import config_changes, moved
 from en2py.cli.evaluation_data import EvaluationData, common_pairs
 from en2py.cli.main import command
@@ -103,6 +104,7 @@ def make(folder: Path) -> Make:
 @pytest.fixture(scope="module")
 def score(folder: Path) -> Score:
     def run(*words: str) -> int:
+        done: list[Evaluation] = []
         given = {word.partition("=")[0] for word in words}
         fixed = [f"cache={folder / 'cache'}", "processes=1"]
         if not given & {"study", "results", "export", "prompt", "prompts"}:
@@ -111,7 +113,9 @@ def score(folder: Path) -> Score:
             if any(word.startswith(("ckpt_path=", "/")) for word in words):
                 fixed += ["trainer.accelerator=cpu"] + ["n_maps=1"] * ("attention=[]" not in words)
         kept = [word for word in fixed if word.partition("=")[0] not in given]
-        return command(main, "evaluate", argv=["evaluate.py", *kept, *words])
+        job = partial(main, of_sweep=done)
+        argv = ["evaluate.py", *kept, *words]
+        return command(job, "evaluate", argv, after_sweep=lambda: compare_sweep(done))
 
     return run
 
@@ -217,6 +221,34 @@ def with_split_hash(best: Path, split_hash: str) -> Path:
     path = best.with_name("other.ckpt")
     AtomicCheckpointIO().save_checkpoint(content, path)
     return path
+
+
+def test_searches_of_a_sweep_are_compared_in_one_table(
+    make: Make, score: Score, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = f"ckpt_path={','.join(str(make(f'seed={i}', study='searches')) for i in (1, 2))}"
+    assert score("-m", runs, "baseline=bm25", "attention=[]", "decoding=beam,greedy") == 0
+    (report,) = (folder / "searches").glob("report-test-sweep-*")
+    table = capsys.readouterr().out.rpartition("the sweep of 2 evaluations")[2]
+    found = results_in(report)
+    assert [row.name for row in found.rows] == ["decoding=beam", "decoding=greedy", "bm25"]
+    assert found.reference_row == "decoding=beam" and str(report) in table.replace("\n", "")
+    difference = found.rows[1].differences["bleu"]
+    assert difference.over == "seeds"  # the same two runs
+    assert {len(row.runs) for row in found.models} == {2}
+    assert len([*(report / "predictions").iterdir()]) == 5  # two of each search, and the baseline's
+
+
+def test_evaluations_of_other_pairs_have_no_table_of_the_sweep(
+    make: Make, score: Score, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("seed=1", study="parts")
+    words = (f"ckpt_path={run}", "baseline=none", "attention=[]", "part=val,test")
+    assert score("-m", *words) == 0
+    assert not [*folder.glob("parts/*/*sweep*")]
+    assert "no table of the whole sweep: its evaluations are of different pairs" in (
+        capsys.readouterr().out.replace("\n", " ")
+    )
 
 
 def test_another_split_is_reported_before_the_scores_and_directly_below_the_table(

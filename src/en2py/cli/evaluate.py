@@ -1,10 +1,12 @@
 """Evaluate checkpoints and baselines on the same test pairs: `evaluate.py`."""
 
+import dataclasses
 import logging
 import platform
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -76,8 +78,30 @@ _SIGNATURES = {
 }
 
 
-def evaluate(cfg: DictConfig) -> Results | None:
-    """Run `evaluate.py`: score, or export a model, generate for prompts, render a report again."""
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation scored, for a comparison with the others of its sweep.
+
+    Attributes:
+        rows: Of the checkpoints, then of the baselines.
+        runs: The checkpoints.
+        data: The pairs.
+        search: The typed overrides of another search than that of the training.
+        output: The folder of all studies.
+    """
+
+    rows: list[EvaluationRow]
+    runs: list[CheckpointRun]
+    data: EvaluationData
+    search: list[str]
+    output: Path
+
+
+def evaluate(cfg: DictConfig, of_sweep: list[Evaluation] | None = None) -> Results | None:
+    """Run `evaluate.py`: score, or export a model, generate for prompts, render a report again.
+
+    Scores are added to those of the sweep too.
+    """
     if cfg.results is not None:
         return _render_again(Path(cfg.results), cfg.folder)
     with report_out_of_memory(f"or {EVALUATION_REMEDIES}", cfg.batch.max_tokens):
@@ -90,10 +114,13 @@ def evaluate(cfg: DictConfig) -> Results | None:
             generate(cfg)
             return None
         with ProcessPool(cfg.processes, SECONDS_PER_PROGRAM) as pool:
-            return compare(cfg, pool)
+            evaluation, results = compare(cfg, pool)
+    if of_sweep is not None:
+        of_sweep.append(evaluation)
+    return results
 
 
-def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
+def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
     """Score checkpoints and baselines on shared pairs; write, print, log and return the results."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it logs once per checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -127,13 +154,54 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> Results:
         studies = {run.metadata["config"]["study"] for run in runs}
         study = studies.pop() if len(studies) == 1 else "comparisons"
         log_results(results, of_results, folder, study, sorted(run.sha256 for run in runs))
-    console.print()
-    log.info(f"report: {folder / 'report.html'} (all files are beside it)")
+    _log_report(folder)
     kind = folder.name.partition("-")[0]
     others = sorted(path.parent.name for path in folder.parent.glob(f"{kind}-*/results.json"))
     if others := [name for name in others if runs and name != folder.name]:
         log.info(f"other evaluations are kept beside it: {', '.join(others)}")
-    return results
+    return Evaluation(rows, runs, data, search, Path(cfg.output)), results
+
+
+def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
+    """Compare the evaluations of a sweep in one table, differences paired; write and print it."""
+    if len(evaluations) < 2:
+        return
+    first = evaluations[0]
+    if len({evaluation.data.facts["test_hash"] for evaluation in evaluations}) > 1:
+        log.info("no table of the whole sweep: its evaluations are of different pairs")
+        return
+    runs = [run for evaluation in evaluations for run in evaluation.runs]
+    rows = [
+        dataclasses.replace(row, name="-".join([row.name, *map(_short, evaluation.search)]))
+        for evaluation in evaluations
+        for row in evaluation.rows[: len(evaluation.runs)]
+    ]
+    rows = [
+        dataclasses.replace(row, name=name)
+        for row, name in zip(rows, numbered([row.name for row in rows]), strict=True)
+    ]
+    baselines = [row for evaluation in evaluations for row in evaluation.rows]
+    rows += {row.name: row for row in baselines if row.kind != MODEL}.values()
+    with progress_bar("computing intervals"):
+        metrics = run_metrics(rows, first.data.buckets_of(rows, runs))
+        shared = [
+            word for word in first.search if all(word in other.search for other in evaluations)
+        ]
+        results = _results(rows, metrics, runs, first.data, shared)
+    searches = [[*evaluation.search] for evaluation in evaluations]
+    changes = ["sweep", digest([searches, [run.sha256 for run in runs]])[:8]]
+    distinct = [*{run.sha256: run for run in runs}.values()]
+    folder = _default_folder(first.output, distinct, first.data, changes)
+    make_folder(folder, "folder")
+    _write(folder, rows, results)
+    log.info(f"the sweep of {len(evaluations)} evaluations:")
+    _print(results, rows, runs)
+    _log_report(folder)
+
+
+def _log_report(folder: Path) -> None:
+    console.print()
+    log.info(f"report: {folder / 'report.html'} (all files are beside it)")
 
 
 def _changes(runs: Sequence[CheckpointRun]) -> list[str]:

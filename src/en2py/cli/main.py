@@ -68,6 +68,7 @@ def command(
     config_name: str,
     argv: Sequence[str] | None = None,
     in_words: Callable[[str], str] = str,
+    after_sweep: Callable[[], None] = lambda: None,
 ) -> int:
     """Run an entry point with the arguments of the command line.
 
@@ -76,6 +77,7 @@ def command(
         config_name: The primary config, a file of `conf/` without its suffix.
         argv: Program and arguments; None: `sys.argv`.
         in_words: Replaces the keys in a message by the program's own arguments.
+        after_sweep: Called after the runs of a sweep of another program than `train`.
 
     Returns:
         The exit code, see the head of this file.
@@ -97,7 +99,7 @@ def command(
                 page = compose_config(config_name, [*overrides, page]).hydra.help.template
                 print(as_installed(str(page)))
                 return 0
-            return _start(main, line, in_words)
+            return _start(main, line, in_words, after_sweep)
     except KeyboardInterrupt:
         return _interrupted(given, 130)
     except BrokenPipeError:  # `| head` closed stdout
@@ -118,7 +120,10 @@ def command(
 
 
 def _start(
-    main: Callable[[DictConfig], Any], line: CommandLine, in_words: Callable[[str], str]
+    main: Callable[[DictConfig], Any],
+    line: CommandLine,
+    in_words: Callable[[str], str],
+    after_sweep: Callable[[], None],
 ) -> int:
     """Start Hydra with a command line, and print the summary of a sweep; return the exit code."""
     config_name, overrides = line.config_name, line.overrides
@@ -136,6 +141,8 @@ def _start(
     finally:
         if config_name == "train" and folder is not None and folder.is_dir():
             code = status.print_summary(folder)
+        elif folder is not None:
+            after_sweep()
     if config_name == "train" and line.prints_config:  # Hydra has printed it
         from en2py.config.validation import validate
 

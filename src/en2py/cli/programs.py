@@ -9,6 +9,7 @@ try:
     import argparse
     import io
     import re
+    from functools import partial
     from importlib.metadata import version
     from pathlib import Path
     from typing import Any
@@ -28,7 +29,15 @@ def train() -> int:
 
 def evaluate() -> int:
     """Evaluate checkpoints and baselines, and return the exit code."""
-    return command(run_evaluation, "evaluate")
+    evaluations: list[Any] = []  # of a sweep
+
+    def compare() -> None:
+        if evaluations:
+            from en2py.cli.evaluate import compare_sweep
+
+            compare_sweep(evaluations)
+
+    return command(partial(run_evaluation, of_sweep=evaluations), "evaluate", after_sweep=compare)
 
 
 def run_training(cfg: DictConfig) -> float:
@@ -38,15 +47,15 @@ def run_training(cfg: DictConfig) -> float:
     return train(cfg)
 
 
-def run_evaluation(cfg: DictConfig) -> Any:
-    """Evaluate checkpoints and baselines, or summarize a study."""
+def run_evaluation(cfg: DictConfig, of_sweep: list[Any] | None = None) -> Any:
+    """Evaluate checkpoints and baselines, or summarize a study; see `cli.evaluate.evaluate`."""
     if cfg.study is not None:
         from en2py.sweeps.study import summarize_study
 
         return summarize_study(Path(cfg.study), target=Path(cfg.folder) if cfg.folder else None)
     from en2py.cli.evaluate import evaluate  # torch takes seconds: after the validation
 
-    return evaluate(cfg)
+    return evaluate(cfg, of_sweep)
 
 
 def generate() -> int:
