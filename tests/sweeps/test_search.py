@@ -464,10 +464,14 @@ def test_pruned_run_of_several_ranks_has_not_failed(
     assert main._run_in_subprocess(SimpleNamespace(), []) == math.inf  # type: ignore[arg-type]
 
 
-def test_last_epoch_is_not_pruned() -> None:
+@pytest.mark.parametrize(("max_epochs", "may_stop"), [(3, True), (5, False)])
+def test_last_epoch_and_those_before_min_epochs_are_not_pruned(
+    max_epochs: int, may_stop: bool
+) -> None:
     trainer: Any = SimpleNamespace(
-        callback_metrics={"val/nll": 2.0}, current_epoch=2, max_epochs=3, is_global_zero=True,
-        sanity_checking=False, should_stop=False,
+        callback_metrics={"val/nll": 2.0}, current_epoch=2, max_epochs=max_epochs,
+        is_global_zero=True, sanity_checking=False, should_stop=False,
+        fit_loop=SimpleNamespace(_can_stop_early=may_stop),
         strategy=SimpleNamespace(broadcast=lambda value: value),
     )  # fmt: skip
     callback = PruneTrial(AlwaysPruned())

@@ -228,6 +228,22 @@ def test_early_stopped_run_that_is_killed_before_its_test_does_not_train_further
 
 
 @pytest.mark.slow
+def test_run_that_is_to_stop_after_min_epochs_resumes_exactly(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constant = "scheduler=constant"
+    assert go(constant, "trainer.max_epochs=4", out="before") == 0
+    rows = metrics(folder_of(tmp_path, "before"))
+    first, _, third, fourth = (float(row["val/nll"]) for row in rows if row["val/nll"])
+    min_delta = first - (third + fourth) / 2  # the fourth epoch is the only one to improve
+    words = [constant, "callbacks.early_stopping.patience=2", "trainer.max_epochs=7",
+             f"+callbacks.early_stopping.min_delta={min_delta}", "+trainer.min_epochs=5"]  # fmt: skip
+    assert go(*words, out="whole") == 0
+    assert result(folder_of(tmp_path, "whole"))["epochs"] == 5
+    assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, words, 14, EVERY_STEP)
+
+
+@pytest.mark.slow
 def test_run_with_max_steps_resumes_exactly_after_an_epoch(
     go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

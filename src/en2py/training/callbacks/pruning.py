@@ -20,7 +20,7 @@ class Trial(Protocol):
 class PruneTrial(Callback):
     """Report `val/nll` of each epoch to a trial, and stop training when it is to be pruned.
 
-    Rank 0 decides for all ranks. The last checkpoint of a pruned run is that of a completed epoch,
+    Rank 0 decides for all ranks, not before `trainer.min_epochs` and `trainer.min_steps`. The last checkpoint of a pruned run is that of a completed epoch,
     so the run can be resumed.
     """
 
@@ -42,7 +42,8 @@ class PruneTrial(Callback):
         epoch, prune = trainer.current_epoch + 1, False
         if trainer.is_global_zero:
             self.trial.report(float(value), epoch)
-            prune = epoch != trainer.max_epochs and self.trial.should_prune()
+            may_stop = epoch != trainer.max_epochs and trainer.fit_loop._can_stop_early
+            prune = may_stop and self.trial.should_prune()
         if trainer.strategy.broadcast(prune):
             trainer.should_stop = True
             self.reason = f"after epoch {epoch}: {_MONITOR} {float(value):.3f} is too high"

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from en2py.errors import UserError
-from en2py.training.end_reason import early_stop
 from en2py.training.module import Seq2SeqModule
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,11 @@ class RestoredState(Callback):
                 "trainer.limit_train_batches, trainer.devices), or resume from a checkpoint of "
                 "the end of an epoch, for example best.ckpt"
             )
-        if not self._changed and early_stop(trainer) is not None:
-            trainer.should_stop = True  # Lightning does not restore this
+        for callback in trainer.early_stopping_callbacks:
+            if self._changed:
+                callback.stopping_reason = EarlyStoppingReason.NOT_STOPPED  # the other run was
+            elif callback.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+                trainer.should_stop = True  # Lightning does not restore this
         if not self._changed and not other_batches:
             return
         done = _updates_done(trainer)
