@@ -893,6 +893,7 @@ def test_the_engine_auto_is_one_that_writes_the_tokens_of_torch(
     words = [f"ckpt_path={path}", "decoding.engine=auto"]
     (run,) = find_runs(str(path), config_changes(compose_config("evaluate", words)))
     assert run.config["decoding"].get("engine") == engine
+    assert "decoding.engine" not in run.settings  # seeds with other engines are one row
 
 
 def test_programs_are_generated_anew_after_their_code_or_the_machine_has_changed(

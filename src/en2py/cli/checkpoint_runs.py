@@ -60,6 +60,8 @@ class CheckpointRun:
         config: The stored config with the changes of the evaluation.
         prepared: The data as they are prepared today, in the tokens of the run.
         has_other_tokens: Whether tokens of the training pairs are not in its vocabularies today.
+        is_engine_chosen: Whether `decoding.engine=auto` chose the engine. It is no setting then, for
+            those of two seeds may differ.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class CheckpointRun:
     config: dict[str, Any]
     prepared: Prepared
     has_other_tokens: bool = False
+    is_engine_chosen: bool = False
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -87,7 +90,10 @@ class CheckpointRun:
             choices["decoding"] = search.rpartition(".")[2].lower()
         batch = self.metadata["config"]["batch"]  # that of an evaluation is another
         contents = self.result.get("contents", {})
-        return settings({**self.config, "batch": batch}, choices, contents)
+        found = settings({**self.config, "batch": batch}, choices, contents)
+        if self.is_engine_chosen:
+            found.pop("decoding.engine", None)
+        return found
 
     @property
     def max_pairs(self) -> int | None:
@@ -295,7 +301,7 @@ def _with_chosen_engine(run: CheckpointRun) -> CheckpointRun:
         f"decoding.engine=auto: {chosen} searches for {run.name}, because CTranslate2 writes the "
         f"tokens of torch for {n_equal} of {counted(len(texts), 'validation pair')}"
     )
-    return runs[chosen]
+    return dataclasses.replace(runs[chosen], is_engine_chosen=True)
 
 
 def find_checkpoints(text: str) -> list[Path]:
