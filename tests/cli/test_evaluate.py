@@ -997,6 +997,19 @@ def test_baselines_read_the_pairs_of_the_run_with_most_of_them(
     assert found[0] == found[1]
 
 
+def test_runs_with_equal_pieces_from_two_files_have_equal_tokens(make: Make) -> None:
+    (run,) = runs_of(make("tokenizer=pieces"))
+    tokenizer = run.config["tokenizer"]
+    section = {**tokenizer, "tgt": {**tokenizer["tgt"], "path": "run/vocab/pieces.json"}}
+    other = dataclasses.replace(run, config={**run.config, "tokenizer": section})
+    assert other.tokenizer == run.tokenizer
+    words = {**section, "tgt": {"_target_": "en2py.data.tokenizers.PythonTokenizer"}}
+    assert (
+        dataclasses.replace(run, config={**run.config, "tokenizer": words}).tokenizer
+        != run.tokenizer
+    )
+
+
 def test_pairs_that_differ_in_their_tests_alone_are_shared(make: Make) -> None:
     (run,) = runs_of(make("seed=1"))
     first = run.prepared.splits["test"][0]

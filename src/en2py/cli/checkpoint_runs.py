@@ -60,7 +60,7 @@ class CheckpointRun:
         config: The stored config with the changes of the evaluation.
         prepared: The data as they are prepared today, in the tokens of the run.
         has_other_tokens: Whether tokens of the training pairs are not in its vocabularies today.
-        is_engine_chosen: Whether `decoding.engine=auto` chose the engine. It is no setting then, for
+        is_engine_chosen: Whether `decoding.engine=auto` chose the engine. It is no setting then:
             those of two seeds may differ.
     """
 
@@ -94,6 +94,16 @@ class CheckpointRun:
         if self.is_engine_chosen:
             found.pop("decoding.engine", None)
         return found
+
+    @property
+    def tokenizer(self) -> str:
+        """Return a digest of the target tokenizer.
+
+        Pieces of a file are in its state. The path may differ between seeds: of a file that is gone
+        each run keeps a copy.
+        """
+        section = {k: v for k, v in self.config["tokenizer"]["tgt"].items() if k != "path"}
+        return digest([section, self.metadata["tgt_state"]])
 
     @property
     def max_pairs(self) -> int | None:

@@ -18,7 +18,6 @@ from en2py.config.instantiate import make
 from en2py.config.overrides import comma_separated
 from en2py.console import progress_bar
 from en2py.data.datamodule import PairDataModule
-from en2py.data.files import digest
 from en2py.data.pairs import Pair, evenly_spaced
 from en2py.decoding.constraints import Limits
 from en2py.errors import UserError
@@ -191,7 +190,7 @@ def score_checkpoint(
         validation=validation,
         sampled=sampled,
         drawn=drawn,
-        tokenizer=digest([run.config["tokenizer"]["tgt"], run.metadata["tgt_state"]]),
+        tokenizer=run.tokenizer,
         vocab=run.prepared.tgt_vocab.tokens,
         attention=_attention(scored.module, row, cfg.attention, cfg.n_maps),
         notes=[*notes, *origins],
