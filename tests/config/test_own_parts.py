@@ -42,7 +42,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_own_package_is_refused_by_default_with_the_remedy() -> None:
-    with pytest.raises(UserError, match=r"if you trust it, add allowed_packages=\[own_code\]"):
+    with pytest.raises(UserError, match=r"if you trust it, add 'allowed_packages=\[own_code\]'"):
         check_allowed({"loss": OWN})
 
 

@@ -236,8 +236,9 @@ def test_run_that_is_to_stop_after_min_epochs_resumes_exactly(
     rows = metrics(folder_of(tmp_path, "before"))
     first, _, third, fourth = (float(row["val/nll"]) for row in rows if row["val/nll"])
     min_delta = first - (third + fourth) / 2  # the fourth epoch is the only one to improve
-    words = [constant, "callbacks.early_stopping.patience=2", "trainer.max_epochs=7",
-             f"+callbacks.early_stopping.min_delta={min_delta}", "+trainer.min_epochs=5"]  # fmt: skip
+    words = [constant, "trainer.max_epochs=7", "+trainer.min_epochs=5",
+             "callbacks.early_stopping.patience=2",
+             f"+callbacks.early_stopping.min_delta={min_delta}"]  # fmt: skip
     assert go(*words, out="whole") == 0
     assert result(folder_of(tmp_path, "whole"))["epochs"] == 5
     assert_resumed_equals_uninterrupted(go, tmp_path, monkeypatch, words, 14, EVERY_STEP)
