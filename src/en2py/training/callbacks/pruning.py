@@ -20,8 +20,8 @@ class Trial(Protocol):
 class PruneTrial(Callback):
     """Report `val/nll` of each epoch to a trial, and stop training when it is to be pruned.
 
-    Rank 0 decides for all ranks, not before `trainer.min_epochs` and `trainer.min_steps`. The last checkpoint of a pruned run is that of a completed epoch,
-    so the run can be resumed.
+    Rank 0 decides for all ranks, not before `trainer.min_epochs` and `trainer.min_steps`. The last
+    checkpoint of a pruned run is that of a completed epoch, so the run can be resumed.
     """
 
     def __init__(self, trial: Trial) -> None:
