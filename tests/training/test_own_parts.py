@@ -1,6 +1,7 @@
 """Own models, losses and searches are called before training."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from en2py.config import instantiate
 from en2py.data.batch import Example
+from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.errors import UserError
@@ -50,8 +52,10 @@ def checked(vocab: Vocab, own: str, loss: Callable[..., Any] = mean, **parts: An
     module = module_of(vocab, Loss(loss), width=16, dropout=0.1)
     for name, part in parts.items():
         setattr(module, name, part)
-    targets = {name: "en2py.part" for name in ("model", "loss", "decoding")}
-    config = {name: {"_target_": target} for name, target in {**targets, own: "own.Part"}.items()}
+    targets = {name: "en2py.part" for name in ("model", "loss", "decoding", "tokenizer.tgt")}
+    targets[own] = "own.Part"
+    config: dict[str, Any] = {name: {"_target_": target} for name, target in targets.items()}
+    config["tokenizer"] = {"tgt": config.pop("tokenizer.tgt")}
     examples = [Example(i, [4, 5], vocab.encode("def a".split())) for i in range(3)]
     check_own_parts(config, module, examples, torch.device("cpu"))
     assert module.training and module.model.training
@@ -62,9 +66,15 @@ def _own_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instantiate, "_packages", ["own."])
 
 
-@pytest.mark.parametrize("own", ["model", "loss", "decoding"])
+@pytest.mark.parametrize("own", ["model", "loss", "decoding", "tokenizer.tgt"])
 def test_parts_that_are_right_are_accepted(own: str, tgt_vocab: Vocab) -> None:
-    checked(tgt_vocab, own)
+    checked(tgt_vocab, own, tgt_tokenizer=PythonTokenizer())
+
+
+def test_a_wrong_tokenizer_is_refused(tgt_vocab: Vocab) -> None:
+    with pytest.raises(UserError, match="tokenizer.tgt: expected a text .* returns list of 2 str"):
+        tokenizer = SimpleNamespace(detokenize=list)
+        checked(tgt_vocab, "tokenizer.tgt", tgt_tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,15 @@ def test_limit_above_the_number_of_training_pairs_warns(limit: int | None, n: in
     assert found == ["batch.max_pairs=3: the training split has 2 pairs, all of them used"][:n]
 
 
+def test_an_own_tokenizer_without_a_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = SimpleNamespace(tokenize=str.split, detokenize=" ".join, fit=None)
+    monkeypatch.setattr(run_data, "make", lambda section: own)
+    part = {"_target_": "own.Tokenizer"}
+    words = "tokenizer.src: own.Tokenizer has no method fit, vocabulary, state_dict, load_state_d"
+    with pytest.raises(UserError, match=words):
+        run_data.tokenizers({"tokenizer": {"src": part, "tgt": part}})
+
+
 @pytest.mark.parametrize(
     ("name", "n", "warns"), [("rename", 0, 1), ("rename", 3, 0), ("none", 0, 0)]
 )

@@ -1,4 +1,4 @@
-"""Call an own model, loss or search before training, on two pairs.
+"""Call an own model, loss, search or tokenizer of programs before training, on two pairs.
 
 A run would otherwise meet their mistakes in its first validation, or after all epochs in its test.
 """
@@ -31,7 +31,9 @@ def check_own_parts(
     Raises:
         UserError: If one fails, or returns something else than the run needs.
     """
-    targets = {name: str(config[name]["_target_"]) for name in ("model", "loss", "decoding")}
+    sections = {name: config[name] for name in ("model", "loss", "decoding")}
+    sections["tokenizer.tgt"] = config["tokenizer"]["tgt"]
+    targets = {name: str(section["_target_"]) for name, section in sections.items()}
     own = {name: target for name, target in targets.items() if is_own(target)}
     if not own:
         return
@@ -60,6 +62,11 @@ def check_own_parts(
             for of_one in of_all
         )
         _check(is_right, name, own[name], f"a list of {len(batch.src)} lists of Hypothesis", found)
+    if target := own.get("tokenizer.tgt"):
+        with _named("tokenizer.tgt", target):
+            text = module.text(Hypothesis([*shortest[0].tgt], 0.0, True))
+        is_right = isinstance(text, str)
+        _check(is_right, "tokenizer.tgt", target, "a text from detokenize", text)
     module.train(training)
 
 

@@ -80,10 +80,27 @@ def tokenizers(
     config: Config, states: tuple[dict[str, Any], dict[str, Any]] | None = None
 ) -> tuple[Tokenizer, Tokenizer]:
     """Return the English and the Python tokenizer, with their learned states if given."""
-    src, tgt = make(config["tokenizer"]["src"]), make(config["tokenizer"]["tgt"])
+    src, tgt = (_tokenizer(config["tokenizer"][side], side) for side in ("src", "tgt"))
     for tokenizer, state in zip((src, tgt), states or (), strict=False):
         tokenizer.load_state_dict(state)
     return src, tgt
+
+
+def _tokenizer(section: Config, side: str) -> Tokenizer:
+    """Return the tokenizer of a side.
+
+    Raises:
+        UserError: If it is none.
+    """
+    tokenizer: Tokenizer = make(section)
+    methods = [name for name in vars(Tokenizer) if not name.startswith("_")]
+    if missing := [name for name in methods if not callable(getattr(tokenizer, name, None))]:
+        raise UserError(
+            f"tokenizer.{side}: {section['_target_']} has no method {', '.join(missing)}; a "
+            "subclass of en2py.data.tokenizers.protocol.Tokenizer needs tokenize and detokenize "
+            "alone"
+        )
+    return tokenizer
 
 
 def cleaning_steps(section: Config) -> dict[str, Any]:
