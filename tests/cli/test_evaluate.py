@@ -239,6 +239,19 @@ def test_searches_of_a_sweep_are_compared_in_one_table(
     assert len([*(report / "predictions").iterdir()]) == 5  # two of each search, and the baseline's
 
 
+def test_swept_settings_that_are_no_search_are_those_of_rows(
+    make: Make, score: Score, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make("seed=1", study="behaviours")
+    words = (f"ckpt_path={run}", "baseline=bm25", "attention=[]", "behaviour=true,false")
+    assert score("-m", *words) == 0
+    (report,) = folder.glob("behaviours/*/*sweep*")
+    rows = [(row.name, "behaves" in row.figures) for row in results_in(report).rows]
+    assert rows == [("behaviour=true", True), ("behaviour=false", False)]
+    text = capsys.readouterr().out.replace("\n", " ")
+    assert "bm25: not in the table of the sweep, its figures are not the same" in text
+
+
 def test_evaluations_of_other_pairs_have_no_table_of_the_sweep(
     make: Make, score: Score, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

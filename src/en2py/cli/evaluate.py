@@ -86,15 +86,22 @@ class Evaluation:
         rows: Of the checkpoints, then of the baselines.
         runs: The checkpoints.
         data: The pairs.
-        search: The typed overrides of another search than that of the training.
+        changes: The typed overrides that its folder is named by, see `_changes`.
+        typed: All typed overrides, key to value.
         output: The folder of all studies.
     """
 
     rows: list[EvaluationRow]
     runs: list[CheckpointRun]
     data: EvaluationData
-    search: list[str]
+    changes: list[str]
+    typed: dict[str, str]
     output: Path
+
+    @property
+    def search(self) -> list[str]:
+        """Return the typed overrides of another search than that of the training."""
+        return [word for word in self.changes if word.startswith("decoding")]
 
 
 def evaluate(cfg: DictConfig, of_sweep: list[Evaluation] | None = None) -> Results | None:
@@ -159,37 +166,58 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
     others = sorted(path.parent.name for path in folder.parent.glob(f"{kind}-*/results.json"))
     if others := [name for name in others if runs and name != folder.name]:
         log.info(f"other evaluations are kept beside it: {', '.join(others)}")
-    return Evaluation(rows, runs, data, search, Path(cfg.output)), results
+    words = (word.lstrip("+~").partition("=") for word in map(unquoted, task_overrides()))
+    as_yaml = {"True": "true", "False": "false"}  # written by Hydra as by Python
+    typed = {key: as_yaml.get(value, value) for key, _, value in words}
+    return Evaluation(rows, runs, data, changes, typed, Path(cfg.output)), results
 
 
 def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
-    """Compare the evaluations of a sweep in one table, differences paired; write and print it."""
+    """Compare the evaluations of a sweep in one table, differences paired; write and print it.
+
+    What was swept, a search or anything else, is a setting of the rows. Of a baseline there is one
+    row, if its figures are the same in all of them.
+    """
     if len(evaluations) < 2:
         return
     first = evaluations[0]
+    keys = dict.fromkeys(key for evaluation in evaluations for key in evaluation.typed)
+    swept = [key for key in keys if len({each.typed.get(key) for each in evaluations}) > 1]
+    chosen = [{key: e.typed[key] for key in swept if key in e.typed} for e in evaluations]
     if len({evaluation.data.facts["test_hash"] for evaluation in evaluations}) > 1:
         log.info("no table of the whole sweep: its evaluations are of different pairs")
         return
     runs = [run for evaluation in evaluations for run in evaluation.runs]
-    rows = [
-        dataclasses.replace(row, name="-".join([row.name, *map(_short, evaluation.search)]))
-        for evaluation in evaluations
-        for row in evaluation.rows[: len(evaluation.runs)]
-    ]
+    rows = []
+    for evaluation, own in zip(evaluations, chosen, strict=True):
+        others = [f"{key}={value}" for key, value in own.items() if not key.startswith("decoding")]
+        suffix = [*map(_short, [*evaluation.search, *others])]
+        rows += [
+            dataclasses.replace(
+                row, name="-".join([row.name, *suffix]), settings={**row.settings, **own}
+            )
+            for row in evaluation.rows[: len(evaluation.runs)]
+        ]
     rows = [
         dataclasses.replace(row, name=name)
         for row, name in zip(rows, numbered([row.name for row in rows]), strict=True)
     ]
-    baselines = [row for evaluation in evaluations for row in evaluation.rows]
-    rows += {row.name: row for row in baselines if row.kind != MODEL}.values()
+    baselines: dict[str, list[EvaluationRow]] = {}
+    for evaluation in evaluations:
+        for row in evaluation.rows[len(evaluation.runs) :]:
+            baselines.setdefault(row.name, []).append(row)
+    same = [found[0] for found in baselines.values() if all(row == found[0] for row in found)]
+    for name in [name for name in baselines if name not in [row.name for row in same]]:
+        log.info(f"{name}: not in the table of the sweep, its figures are not the same")
+    rows += same
     with progress_bar("computing intervals"):
         metrics = run_metrics(rows, first.data.buckets_of(rows, runs))
         shared = [
             word for word in first.search if all(word in other.search for other in evaluations)
         ]
         results = _results(rows, metrics, runs, first.data, shared)
-    searches = [[*evaluation.search] for evaluation in evaluations]
-    changes = ["sweep", digest([searches, [run.sha256 for run in runs]])[:8]]
+    asked = [[evaluation.changes for evaluation in evaluations], chosen]
+    changes = ["sweep", digest([asked, [run.sha256 for run in runs]])[:8]]
     distinct = [*{run.sha256: run for run in runs}.values()]
     folder = _default_folder(first.output, distinct, first.data, changes)
     make_folder(folder, "folder")
