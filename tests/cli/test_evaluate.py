@@ -672,6 +672,10 @@ def test_baselines_on_other_training_pairs_have_a_report_of_their_own(
         (["data=tasks"], "ckpt_path is needed: add ckpt_path=FILE; without a checkpoint"),
         (["data=tasks", "split=random"], "ckpt_path is needed"),
         (["two"], "'two' is not of the form key=value"),
+        (
+            ["-m", "ckpt_path=x", "folder=y", "decoding=greedy,beam"],
+            "folder=y: each evaluation of a sweep would replace",
+        ),
         (["x.ckpt"], "ckpt_path: x.ckpt does not exist"),
         (["x.ckpt", "ckpt_path=y.ckpt"], "ckpt_path has two values"),
         (["baseline=none", "prompt=add"], "prompt needs a model: add ckpt_path=FILE"),

@@ -165,6 +165,11 @@ def _check_sweep(config_name: str, overrides: Sequence[str]) -> Path:
     """
     check_options_of_sweep(overrides)
     composed = compose_config(config_name, overrides)
+    if (folder := composed.get("folder")) is not None:
+        raise UserError(
+            f"folder={folder}: each evaluation of a sweep would replace the files of the one "
+            "before; leave it out, then each has a folder of its own beside the checkpoint"
+        )
     for part in ("launcher", "sweeper"):
         choice = str(composed.hydra.runtime.choices[f"hydra/{part}"])
         package = ".".join(str(composed.hydra[part]._target_).split(".")[:2])
