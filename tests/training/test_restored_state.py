@@ -421,6 +421,27 @@ def test_a_damaged_checkpoint_that_is_newer_is_named(
     assert caplog.messages[-1].endswith("last.ckpt cannot be read, so the run starts again")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("hook", "call"), [("training_step", 8), ("test_step", 1)])
+def test_a_damaged_best_checkpoint_is_replaced_by_a_later_one(
+    go: Go,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    hook: str,
+    call: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, call)
+        with pytest.raises(Stop):
+            go(NO_LEARNING)
+    best = folder_of(tmp_path) / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:-1])
+    assert go(NO_LEARNING) == 0
+    assert "best.ckpt was damaged and is best.damaged now" in caplog.text
+    assert result(folder_of(tmp_path))["best"]["epoch"] == 3
+
+
 def test_end_of_training_names_max_time() -> None:
     timer: Any = Timer(timedelta(seconds=0))
     progress = SimpleNamespace(current=SimpleNamespace(completed=2))

@@ -248,6 +248,7 @@ def find_checkpoint(
     newest = newest_valid(folder, whole=True) if started else None
     if started and is_rank_zero():
         _warn_of_damaged(folder, newest)
+        _rename_damaged_best(folder / "best.ckpt")
     if newest is not None:
         return load_checkpoint(newest), str(newest)
     if named is None or ckpt_path is None:
@@ -263,6 +264,16 @@ def _warn_of_damaged(folder: Path, used: Path | None) -> None:
     if damaged := [str(file) for file in newer if not is_valid(file)]:
         instead = "the run starts again" if used is None else f"the run resumes from {used.name}"
         log.warning(f"warning: {', '.join(damaged)} cannot be read, so {instead}")
+
+
+def _rename_damaged_best(best: Path) -> None:
+    """Rename a damaged best checkpoint, which would be tested unless a later epoch is better."""
+    if best.exists() and not is_valid(best):
+        best.rename(renamed := best.with_suffix(".damaged"))
+        log.warning(
+            f"warning: {best} was damaged and is {renamed.name} now; the best epoch is one of "
+            "those that follow, else the last one"
+        )
 
 
 def _copy_best(path: Path, checkpoint: Mapping[str, Any], run_folder: Path) -> None:
