@@ -301,13 +301,22 @@ def test_the_hash_seed_sets_the_order_of_sets():
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_a_dead_worker_is_replaced():
+@pytest.mark.parametrize("n_deaths", [1, 2])
+def test_a_dead_worker_is_replaced_and_its_job_runs_again_once(n_deaths, monkeypatch):
+    run, deaths = pool._Worker.run, iter(range(n_deaths))
+
+    def run_or_die(worker, job, timeout_s):
+        if next(deaths, None) is not None:
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        return run(worker, job, timeout_s)
+
+    monkeypatch.setattr(pool._Worker, "run", run_or_die)
     with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
-        os.killpg(opened._pool[0].process.pid, signal.SIGKILL)
         job = Job("def f(x): return x", ("f(1)",))
-        lost, answered = opened.run([job, job])
-    assert lost.load.killed == "the sandbox's worker died"
-    assert answered.calls[0].value == 1
+        first, second = opened.run([job, job])
+    lost = "the sandbox's worker died" if n_deaths == 2 else ""
+    assert first.load.killed == lost and first.calls[0].value == (None if lost else 1)
+    assert second.calls[0].value == 1
 
 
 def test_a_closed_sandbox_raises():

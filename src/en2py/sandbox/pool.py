@@ -35,6 +35,7 @@ _LAYERS = {
 }
 _GRACE_S, _START_S = 10.0, 60.0
 _MAX_ANSWER = 64_000_000
+_DIED = "the sandbox's worker died"
 _BOOT = "import sys; sys.path.insert(0, sys.argv[3]); \
 from en2py.sandbox.worker import main; main(sys.argv[1], int(sys.argv[2]), sys.argv[3])"
 
@@ -141,14 +142,17 @@ class Sandbox:
         return outcomes
 
     def _outcome(self, job: Job) -> Outcome:
-        worker = self._idle.pop()
-        outcome = worker.run(job, job.timeout_s or self.timeout_s)
-        if self._stopped:
-            raise RuntimeError("this sandbox is closed")
-        if worker.broken:
-            place = self._pool.index(worker)
-            worker.end()
-            worker = self._pool[place] = _Worker(self.memory_mb, self.hash_seed)
+        """Run a job; again if its worker died, which the system may have killed to free memory."""
+        worker, tries = self._idle.pop(), 2
+        while tries:
+            outcome = worker.run(job, job.timeout_s or self.timeout_s)
+            if self._stopped:
+                raise RuntimeError("this sandbox is closed")
+            tries = tries - 1 if worker.broken == _DIED else 0
+            if worker.broken:
+                place = self._pool.index(worker)
+                worker.end()
+                worker = self._pool[place] = _Worker(self.memory_mb, self.hash_seed)
         self._idle.append(worker)
         return outcome
 
@@ -244,7 +248,7 @@ class _Worker:
                 chunk = os.read(self.answers.fileno(), 1 << 20)
                 received += chunk
                 if not chunk or len(received) > _MAX_ANSWER:
-                    self.broken = "the sandbox's worker died"
+                    self.broken = _DIED
                     return None
                 if len(received) >= 8:
                     header, body = struct.unpack_from("=II", received)
