@@ -9,8 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from en2py.config.argument_types import argument_types
 from en2py.config.composition import Config
-from en2py.config.instantiate import allow_packages, check_allowed, make
+from en2py.config.instantiate import allow_packages, check_allowed, definition, make
 from en2py.config.run_name import canonical
 from en2py.data.cache import cached
 from en2py.data.cleaning import Drop
@@ -144,6 +145,13 @@ def _module_of_config(
     if section := config.get("neighbours"):
         max_src_len = config["model"]["max_src_len"] + section["max_len"]
         sizes |= {"max_src_len": max_src_len, "sep_id": src_vocab.bos_id}
+    known, any_keyword = argument_types(definition(config["model"]["_target_"]))
+    if not any_keyword and (missing := sizes.keys() - known.keys()):
+        raise UserError(
+            f"model._target_={config['model']['_target_']}: it has no argument "
+            f"{' or '.join(sorted(missing))}, which word vectors and neighbours need; add it, or "
+            "take embeddings=none and neighbours=none"
+        )
     return Seq2SeqModule(
         model=make(config["model"])(len(src_vocab), len(tgt_vocab), tgt_vocab.pad_id, **sizes),
         loss=make(config["loss"])(tgt_vocab),
