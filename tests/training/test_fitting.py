@@ -79,6 +79,22 @@ def test_a_function_that_returns_no_callback_is_refused(monkeypatch: pytest.Monk
         )
 
 
+def test_samples_are_those_of_averaged_weights_in_any_order_of_the_config() -> None:
+    callbacks = {
+        "averages": {"_target_": "pytorch_lightning.callbacks.WeightAveraging"},
+        "samples": {
+            "_target_": "en2py.training.callbacks.samples.SampleGenerations",
+            "n_samples": 2,
+            "every_n_epochs": 1,
+        },
+    }
+    saves = {"keep_every_n_epochs": None, "every_n_minutes": 1.0, "every_n_steps": None}
+    faults = {"skip_batches": 0, "spike": None}
+    config = {"callbacks": callbacks, "checkpoints": saves, "seed": 1, "faults": faults}
+    names = [type(callback).__name__ for callback in fitting._callbacks(config, Path(), [])]
+    assert names.index("SampleGenerations") < names.index("WeightAveraging")
+
+
 @pytest.mark.parametrize("tying", ["none", "tgt"])
 def test_a_frozen_table_that_is_the_projection_too_is_named(tying: str, tgt_vocab: Vocab) -> None:
     module = module_of(tgt_vocab, Mock(spec=nn.Module), width=16, dropout=0.0)

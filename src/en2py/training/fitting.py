@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import Tensor
 
@@ -152,7 +152,8 @@ def _callbacks(config: Config, folder: Path, more: Sequence[Callback]) -> list[C
         StepMetrics(),
         throughput,
         TrainingProgress(throughput),
-        *configured.values(),
+        # Averages come last: they end their use at the end of a validation, after the samples.
+        *sorted(configured.values(), key=lambda part: isinstance(part, WeightAveraging)),
         *more,
         BestCheckpoint(files / "best.ckpt", monitor="val/nll"),
         *of_epochs,
