@@ -137,6 +137,12 @@ def test_a_message_names_the_option_that_allows_a_package() -> None:
     assert in_own_words(message).endswith("if you trust it, add --allow own_parts")
 
 
+@pytest.mark.parametrize("option", ["data.path=FILE", "'data.path={main:FILE}'"])
+def test_a_message_names_no_option_of_another_program(option: str) -> None:
+    message = f"x does not exist: it is the training data of 'y'; {option} names its present place"
+    assert in_own_words(message).endswith("of 'y'; put it there again")
+
+
 def test_only_the_checkpoint_is_required(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,6 +110,8 @@ def _is_checkpoint(word: str) -> bool:
 def in_own_words(message: str) -> str:
     """Return a message of evaluate.py with the arguments of generate.py and demo.py."""
     message = re.sub(r"'allowed_packages=\[(\w+)\]'", r"--allow \1", message)
+    # They read no other data.
+    message = re.sub(r"'?\bdata\.path=\S+ names its present place", "put it there again", message)
     message = re.sub(r"\bckpt_path=", "CHECKPOINT ", message)
     message = re.sub(r"\bckpt_path\b", "CHECKPOINT", message)
     message = re.sub(r"(?<!the )\bprompt\b", "TEXT", message)
