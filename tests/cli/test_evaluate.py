@@ -240,16 +240,31 @@ def test_searches_of_a_sweep_are_compared_in_one_table(
 
 
 def test_swept_settings_that_are_no_search_are_those_of_rows(
-    make: Make, score: Score, folder: Path, capsys: pytest.CaptureFixture[str]
+    make: Make, score: Score, folder: Path
 ) -> None:
     run = make("seed=1", study="behaviours")
     words = (f"ckpt_path={run}", "baseline=bm25", "attention=[]", "behaviour=true,false")
     assert score("-m", *words) == 0
     (report,) = folder.glob("behaviours/*/*sweep*")
     rows = [(row.name, "behaves" in row.figures) for row in results_in(report).rows]
-    assert rows == [("behaviour=true", True), ("behaviour=false", False)]
-    text = capsys.readouterr().out.replace("\n", " ")
-    assert "bm25: not in the table of the sweep, its figures are not the same" in text
+    models = [("behaviour=true", True), ("behaviour=false", False)]
+    assert rows == [*models, ("bm25", True), ("bm25-behaviour=false", False)]
+
+
+def test_baselines_of_a_sweep_are_one_row_where_they_are_equal(
+    score: Score, folder: Path, tmp_path: Path
+) -> None:
+    words = ("-m", "data=file", f"data.path={folder / 'pairs.jsonl'}", "split=random")
+    same = ("baseline=bm25,constant", "baselines.bm25.b=0.75,0.7")
+    other = ("baseline=consensus,constant", "baselines.consensus.neighbours=1,30")
+    found = {}
+    for name, settings in (("same", same), ("other", other)):
+        assert score(*words, *settings, f"output={tmp_path / name}") == 0
+        (report,) = (tmp_path / name / "baselines").glob("*sweep*")
+        found[name] = [row.name for row in results_in(report).rows]
+    assert found["same"] == ["bm25", "constant"]
+    changed = "consensus-baselines.consensus.neighbours=30"
+    assert found["other"] == ["consensus", changed, "constant"]
 
 
 def test_evaluations_of_other_pairs_have_no_table_of_the_sweep(

@@ -1,6 +1,7 @@
 """Evaluate checkpoints and baselines on the same test pairs: `evaluate.py`."""
 
 import dataclasses
+import itertools
 import logging
 import platform
 import re
@@ -175,47 +176,27 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
 def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
     """Compare the evaluations of a sweep in one table, differences paired; write and print it.
 
-    What was swept, a search or anything else, is a setting of the rows. Of a baseline there is one
-    row, if its figures are the same in all of them.
+    What was swept, a search or anything else, is a setting of the rows.
     """
     if len(evaluations) < 2:
         return
     first = evaluations[0]
-    keys = dict.fromkeys(key for evaluation in evaluations for key in evaluation.typed)
-    swept = [key for key in keys if len({each.typed.get(key) for each in evaluations}) > 1]
-    chosen = [{key: e.typed[key] for key in swept if key in e.typed} for e in evaluations]
     if len({evaluation.data.facts["test_hash"] for evaluation in evaluations}) > 1:
         log.info("no table of the whole sweep: its evaluations are of different pairs")
         return
-    runs = [run for evaluation in evaluations for run in evaluation.runs]
-    rows = []
-    for evaluation, own in zip(evaluations, chosen, strict=True):
-        others = [f"{key}={value}" for key, value in own.items() if not key.startswith("decoding")]
-        suffix = [*map(_short, [*evaluation.search, *others])]
-        rows += [
-            dataclasses.replace(
-                row, name="-".join([row.name, *suffix]), settings={**row.settings, **own}
-            )
-            for row in evaluation.rows[: len(evaluation.runs)]
-        ]
-    rows = [
-        dataclasses.replace(row, name=name)
-        for row, name in zip(rows, numbered([row.name for row in rows]), strict=True)
+    keys = dict.fromkeys(key for evaluation in evaluations for key in evaluation.typed)
+    swept = [
+        key
+        for key in keys
+        if len({other.typed.get(key) for other in evaluations}) > 1 and not _NOT_NAMED.match(key)
     ]
-    baselines: dict[str, list[EvaluationRow]] = {}
-    for evaluation in evaluations:
-        for row in evaluation.rows[len(evaluation.runs) :]:
-            baselines.setdefault(row.name, []).append(row)
-    same = [found[0] for found in baselines.values() if all(row == found[0] for row in found)]
-    for name in [name for name in baselines if name not in [row.name for row in same]]:
-        log.info(f"{name}: not in the table of the sweep, its figures are not the same")
-    rows += same
+    chosen = [{key: e.typed[key] for key in swept if key in e.typed} for e in evaluations]
+    runs = [run for evaluation in evaluations for run in evaluation.runs]
+    rows = _rows_of_sweep(evaluations, chosen)
     with progress_bar("computing intervals"):
         metrics = run_metrics(rows, first.data.buckets_of(rows, runs))
-        shared = [
-            word for word in first.search if all(word in other.search for other in evaluations)
-        ]
-        results = _results(rows, metrics, runs, first.data, shared)
+        search = [word for word in first.search if all(word in e.search for e in evaluations)]
+        results = _results(rows, metrics, runs, first.data, search)
     asked = [[evaluation.changes for evaluation in evaluations], chosen]
     changes = ["sweep", digest([asked, [run.sha256 for run in runs]])[:8]]
     distinct = [*{run.sha256: run for run in runs}.values()]
@@ -225,6 +206,32 @@ def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
     log.info(f"the sweep of {len(evaluations)} evaluations:")
     _print(results, rows, runs)
     _log_report(folder)
+
+
+def _rows_of_sweep(
+    evaluations: Sequence[Evaluation], chosen: Sequence[Mapping[str, str]]
+) -> list[EvaluationRow]:
+    """Return the rows of all models, then those of baselines, of equal ones the first alone.
+
+    Their names and those of the models have the swept settings, which are `chosen`.
+    """
+    models: list[EvaluationRow] = []
+    baselines: dict[str, list[tuple[EvaluationRow, str]]] = {}  # with the name in the table
+    for evaluation, own in zip(evaluations, chosen, strict=True):
+        words = [_short(f"{key}={value}") for key, value in own.items()]
+        for row in evaluation.rows:
+            name = "-".join([row.name, *words])
+            if row.kind == MODEL:
+                settings = {**row.settings, **own}
+                models.append(dataclasses.replace(row, name=name, settings=settings))
+                continue
+            alike = baselines.setdefault(row.name, [])
+            if all(row != other for other, _ in alike):
+                alike.append((row, name if alike else row.name))
+    named = itertools.chain(*baselines.values())
+    rows = [*models, *(dataclasses.replace(row, name=name) for row, name in named)]
+    names = numbered([row.name for row in rows])
+    return [dataclasses.replace(row, name=name) for row, name in zip(rows, names, strict=True)]
 
 
 def _log_report(folder: Path) -> None:
