@@ -15,6 +15,7 @@ from en2py.data.tokenizers import PythonTokenizer
 from en2py.data.vocab import Vocab
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.errors import UserError
+from en2py.models.transformer import Transformer
 from en2py.training.own_parts import check_own_parts
 from tiny_transformer import module_of
 
@@ -103,6 +104,29 @@ def test_a_wrong_loss_is_refused(loss: Any, message: str, tgt_vocab: Vocab) -> N
 def test_a_wrong_search_is_refused(search: Any, message: str, tgt_vocab: Vocab) -> None:
     with pytest.raises(UserError, match=f"decoding: .*{message}"):
         checked(tgt_vocab, "decoding", search=search)
+
+
+def test_a_loss_that_is_no_mean_over_tokens_is_named(
+    tgt_vocab: Vocab, caplog: pytest.LogCaptureFixture
+) -> None:
+    def total(hidden: Tensor, projection: nn.Module, targets: Tensor) -> Tensor:
+        return F.cross_entropy(projection(hidden), targets, reduction="sum")
+
+    checked(tgt_vocab, "loss")
+    assert not caplog.messages
+    checked(tgt_vocab, "loss", total)
+    assert "loss: own.Part is no mean of a value per token" in caplog.messages[0]
+
+
+def test_a_model_that_searches_would_read_otherwise_is_refused(tgt_vocab: Vocab) -> None:
+    class Scaled(Transformer):
+        def forward(self, *arguments: Any) -> Tensor:
+            return 2 * super().forward(*arguments)
+
+    model = module_of(tgt_vocab, Loss(mean), width=16, dropout=0.1).model
+    model.__class__ = Scaled
+    with pytest.raises(UserError, match="model: own.Part computes other logits in a forward pass"):
+        checked(tgt_vocab, "model", model=model)
 
 
 def test_a_wrong_model_is_refused(tgt_vocab: Vocab) -> None:

@@ -3,6 +3,7 @@
 A run would otherwise meet their mistakes in its first validation, or after all epochs in its test.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from traceback import extract_tb
@@ -12,12 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from en2py.config.instantiate import is_own
-from en2py.data.batch import Example, collate
+from en2py.data.batch import Batch, Example, collate
 from en2py.decoding.hypothesis import Hypothesis
 from en2py.errors import Fault, UserError, one_line
 from en2py.models.incremental import IncrementalDecoder
+from en2py.models.transformer import Transformer
+from en2py.training.losses import normalizer, token_weights
 from en2py.training.module import Seq2SeqModule, real_hidden
 from en2py.training.out_of_memory import is_out_of_memory
+
+log = logging.getLogger(__name__)
 
 
 def check_own_parts(
@@ -53,6 +58,21 @@ def check_own_parts(
                     loss = module.loss(rows, projection, batch.targets)
                 is_right = isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad
                 _check(is_right, "loss", targets["loss"], "a scalar with a gradient", loss)
+        if "loss" in own and not _is_mean(module, logits, batch.targets):
+            log.warning(
+                f"warning: loss: {own['loss']} is no mean of a value per token, weighted by its "
+                "attribute weights: val/loss, which is computed for some tokens at a time, is "
+                "another number than the loss of a whole batch (docs/own_parts.md)"
+            )
+    if "model" in own:
+        with _named("model", own["model"]):
+            is_right = _searches_know(model, batch, logits)
+        if not is_right:
+            raise UserError(
+                f"model: {own['model']} computes other logits in a forward pass than token by "
+                "token, so it would be trained as one model and write programs as another; "
+                "en2py.models.incremental reads its layers and does not call its forward"
+            )
     if (name := next((name for name in ("decoding", "model") if name in own), None)) is not None:
         with torch.inference_mode(), _named(name, own[name]):
             found = module.search(IncrementalDecoder(model), batch.src, module.tgt_vocab)
@@ -68,6 +88,24 @@ def check_own_parts(
         is_right = isinstance(text, str)
         _check(is_right, "tokenizer.tgt", target, "a text from detokenize", text)
     module.train(training)
+
+
+def _is_mean(module: Seq2SeqModule, logits: Tensor, targets: Tensor) -> bool:
+    """Return whether the loss of a batch is the mean of those of its parts, as in an evaluation."""
+    weights, parts = token_weights(module.loss, len(module.tgt_vocab)), torch.zeros(())
+    for rows, ids in zip(logits.detach().tensor_split(2), targets.tensor_split(2), strict=True):
+        parts = parts.to(rows) + module.loss(rows, nn.Identity(), ids) * normalizer(weights, ids)
+    whole = module.loss(logits.detach(), nn.Identity(), targets)
+    return torch.allclose(parts / normalizer(weights, targets), whole, rtol=1e-3)
+
+
+@torch.no_grad()
+def _searches_know(model: Transformer, batch: Batch, logits: Tensor) -> bool:
+    """Return whether logits are also those that a search computes token by token."""
+    decoder, (_, n_steps) = IncrementalDecoder(model), batch.tgt_in.shape
+    cache = decoder.start(batch.src, max_len=n_steps)
+    steps = [decoder.step(batch.tgt_in[:, t], cache) for t in range(n_steps)]  # [B, V] each
+    return torch.allclose(torch.stack(steps, 1)[batch.tgt_mask], logits, rtol=1e-2, atol=1e-2)
 
 
 def _check(is_right: bool, section: str, target: str, expected: str, returned: Any) -> None:
