@@ -24,6 +24,8 @@ from tiny_transformer import module_of, transformer
         ({"accelerator": "auto", "devices": 4}, 1, "trainer.devices=4: this machine has 1 GPU"),
         ({"accelerator": "gpu", "devices": "0,2"}, 2, "trainer.devices=0,2: .* has 2 GPUs"),
         ({"accelerator": "cuda", "devices": [3]}, 2, "has 2 GPUs"),
+        ({"accelerator": "auto", "precision": "16-mixed"}, 0, "precision=16-mixed needs a GPU"),
+        ({"accelerator": "cpu", "precision": 16}, 1, "precision=16 needs a GPU"),
     ],
 )
 def test_missing_devices_are_refused(
@@ -42,6 +44,7 @@ def test_missing_devices_are_refused(
         ({"accelerator": "auto", "devices": "auto"}, 2),
         ({"accelerator": "gpu", "devices": -1}, 2),
         ({"accelerator": "gpu", "devices": "2"}, 2),
+        ({"accelerator": "auto", "precision": "16-mixed"}, 1),
     ],
 )
 def test_present_devices_are_accepted(

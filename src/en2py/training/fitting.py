@@ -28,7 +28,7 @@ from en2py.training.module import Seq2SeqModule
 
 
 def check_devices(section: Config) -> None:
-    """Refuse the section `trainer` if this machine lacks its accelerator or devices.
+    """Refuse the section `trainer` if this machine lacks its accelerator, devices or precision.
 
     A CPU has any number of devices: each is a process.
     """
@@ -36,6 +36,8 @@ def check_devices(section: Config) -> None:
     kind = "mps" if accelerator == "mps" else "cuda"
     found = int(torch.backends.mps.is_available()) if kind == "mps" else torch.cuda.device_count()
     if accelerator == "cpu" or (accelerator == "auto" and not found):
+        if str(fp16 := section.get("precision")).startswith("16"):
+            raise UserError(f"trainer.precision={fp16} needs a GPU: use bf16-mixed or 32-true")
         return
     if not found:
         raise UserError(
@@ -106,7 +108,7 @@ def trainer(
     settings["precision"] = precision(settings["precision"], settings["accelerator"])
     max_time = settings.pop("max_time", None)
     try:
-        built: pl.Trainer = make(settings)(
+        return make(settings)(  # type: ignore[no-any-return]
             callbacks=[*_callbacks(config, folder, more_callbacks), TrainingTime(max_time)],
             logger=loggers,
             plugins=[AtomicCheckpointIO()],
@@ -115,11 +117,6 @@ def trainer(
         )
     except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise UserError(f"trainer: Lightning refuses these settings: {error}") from error
-    if str(settings["precision"]).startswith("16") and built.precision != "16-mixed":
-        raise UserError(
-            f"trainer.precision={settings['precision']} needs a GPU: use bf16-mixed or 32-true"
-        )
-    return built
 
 
 def _callbacks(config: Config, folder: Path, more: Sequence[Callback]) -> list[Callback]:
