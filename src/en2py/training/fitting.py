@@ -36,7 +36,8 @@ def check_devices(section: Config) -> None:
     kind = "mps" if accelerator == "mps" else "cuda"
     found = int(torch.backends.mps.is_available()) if kind == "mps" else torch.cuda.device_count()
     if accelerator == "cpu" or (accelerator == "auto" and not found):
-        if str(fp16 := section.get("precision")).startswith("16"):
+        on_cpu = accelerator == "cpu" or not torch.backends.mps.is_available()
+        if on_cpu and str(fp16 := section.get("precision")).startswith("16"):
             raise UserError(f"trainer.precision={fp16} needs a GPU: use bf16-mixed or 32-true")
         return
     if not found:
