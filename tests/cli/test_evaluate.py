@@ -827,6 +827,17 @@ def test_model_that_reads_none_of_the_pairs_is_refused(
     assert "model.max_src_len=16" in error
 
 
+def test_a_device_that_is_missing_is_refused(
+    make: Make, score: Score, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"ckpt_path={make('seed=1')}", "baseline=none")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert score(*words, "trainer.accelerator=gpu") == 2
+    assert "trainer.accelerator=gpu: this machine has no such device" in capsys.readouterr().err
+    assert score(*words, "trainer.devices=[3]") == 2
+    assert "trainer.devices=[3] chooses GPUs" in capsys.readouterr().err
+
+
 def test_runs_without_shared_pairs_are_refused(
     make: Make, folder: Path, score: Score, capsys: pytest.CaptureFixture[str]
 ) -> None:

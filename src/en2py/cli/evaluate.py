@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
@@ -54,6 +54,7 @@ from en2py.evaluation.results import MODEL, Results
 from en2py.evaluation.scores import EvaluationRow, write_predictions
 from en2py.training import build
 from en2py.training.cpu_threads import warn_of_busy_cores
+from en2py.training.fitting import check_devices
 from en2py.training.loggers import log_evaluated_run, log_results
 from en2py.training.out_of_memory import EVALUATION_REMEDIES, report_out_of_memory
 
@@ -133,6 +134,8 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it logs once per checkpoint
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     refuse_typed(unscored_settings(cfg), task_overrides())
+    trainer: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+    check_devices(trainer)
     is_other = "source" in cfg.data
     remedy = "put it there again: pairs that overlap with it are left out" if is_other else ""
     runs = find_runs(cfg.ckpt_path, config_changes(cfg), remedy) if cfg.ckpt_path else []

@@ -1,5 +1,6 @@
 """Build the trainer of a run, and train with it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ def check_devices(section: Config) -> None:
         on_cpu = accelerator == "cpu" or not torch.backends.mps.is_available()
         if on_cpu and str(fp16 := section.get("precision")).startswith("16"):
             raise UserError(f"trainer.precision={fp16} needs a GPU: use bf16-mixed or 32-true")
+        if devices != "auto" and (
+            isinstance(devices, list) or not re.fullmatch(r"\d+", f"{devices}")
+        ):
+            why = "trainer.accelerator=cpu" if found else "this machine has none"
+            raise UserError(
+                f"trainer.devices={typed(devices)} chooses GPUs, and {why}: give the number of "
+                "processes, trainer.devices=1"
+            )
         return
     if not found:
         raise UserError(
