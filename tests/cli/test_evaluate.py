@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from en2py.cli import checkpoint_runs, evaluation_data
+from en2py.cli import checkpoint_runs, evaluation_data, programs
 from en2py.cli.checkpoint_runs import (
     CheckpointRun,
     checkpoints_of_study,
@@ -229,7 +230,7 @@ def test_searches_of_a_sweep_are_compared_in_one_table(
     runs = f"ckpt_path={','.join(str(make(f'seed={i}', study='searches')) for i in (1, 2))}"
     assert score("-m", runs, "baseline=bm25", "attention=[]", "decoding=beam,greedy") == 0
     (report,) = (folder / "searches").glob("report-test-sweep-*")
-    table = capsys.readouterr().out.rpartition("the sweep of 2 evaluations")[2]
+    table = capsys.readouterr().out.rpartition("the sweep of 2 evaluations, test split:")[2]
     found = results_in(report)
     assert [row.name for row in found.rows] == ["decoding=beam", "decoding=greedy", "bm25"]
     assert found.reference_row == "decoding=beam" and str(report) in table.replace("\n", "")
@@ -277,6 +278,27 @@ def test_evaluations_of_other_pairs_have_no_table_of_the_sweep(
     assert "no table of the whole sweep: its evaluations are of different pairs" in (
         capsys.readouterr().out.replace("\n", " ")
     )
+
+
+def test_each_split_of_a_sweep_has_a_table(make: Make, score: Score, folder: Path) -> None:
+    run = make("seed=1", study="splits")
+    words = (f"ckpt_path={run}", "baseline=none", "attention=[]", "part=val,test")
+    assert score("-m", *words, "decoding=beam,greedy") == 0
+    reports = {path.name.split("-")[1]: path for path in folder.glob("splits/*/*-sweep-*")}
+    assert sorted(reports) == ["test", "val"]
+    for report in reports.values():
+        names = [row.name for row in results_in(report).rows]
+        assert names == ["decoding=beam", "decoding=greedy"]
+
+
+def test_a_sweep_in_other_processes_says_that_it_has_no_table(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(programs, "command", lambda *args, after_sweep: after_sweep() or 0)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "ckpt_path=x", "hydra/launcher=joblib"])
+    with caplog.at_level("INFO"):
+        assert programs.evaluate() == 0
+    assert "no table of the whole sweep" in caplog.text and "without hydra/launcher" in caplog.text
 
 
 def test_another_split_is_reported_before_the_scores_and_directly_below_the_table(

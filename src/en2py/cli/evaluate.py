@@ -177,16 +177,23 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
 
 
 def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
-    """Compare the evaluations of a sweep in one table, differences paired; write and print it.
+    """Compare those evaluations of a sweep that are of the same pairs, in a table for each split."""
+    by_pairs: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        by_pairs.setdefault(evaluation.data.facts["test_hash"], []).append(evaluation)
+    compared = [alike for alike in by_pairs.values() if len(alike) > 1]
+    for alike in compared:
+        _compare_alike(alike)
+    if len(evaluations) > 1 and not compared:
+        log.info("no table of the whole sweep: its evaluations are of different pairs")
+
+
+def _compare_alike(evaluations: Sequence[Evaluation]) -> None:
+    """Write and print one table of evaluations of the same pairs, differences paired.
 
     What was swept, a search or anything else, is a setting of the rows.
     """
-    if len(evaluations) < 2:
-        return
     first = evaluations[0]
-    if len({evaluation.data.facts["test_hash"] for evaluation in evaluations}) > 1:
-        log.info("no table of the whole sweep: its evaluations are of different pairs")
-        return
     keys = dict.fromkeys(key for evaluation in evaluations for key in evaluation.typed)
     swept = [
         key
@@ -206,7 +213,7 @@ def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
     folder = _default_folder(first.output, distinct, first.data, changes)
     make_folder(folder, "folder")
     _write(folder, rows, results)
-    log.info(f"the sweep of {len(evaluations)} evaluations:")
+    log.info(f"the sweep of {len(evaluations)} evaluations, {first.data.facts['part']} split:")
     _print(results, rows, runs)
     _log_report(folder)
 

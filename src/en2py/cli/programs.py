@@ -8,6 +8,7 @@ import sys
 try:
     import argparse
     import io
+    import logging
     import re
     from functools import partial
     from importlib.metadata import version
@@ -20,6 +21,8 @@ try:
     from en2py.errors import UserError
 except KeyboardInterrupt:  # Ctrl-C in the first second
     sys.exit(130)
+
+log = logging.getLogger(__name__)
 
 
 def train() -> int:
@@ -36,6 +39,12 @@ def evaluate() -> int:
             from en2py.cli.evaluate import compare_sweep
 
             compare_sweep(evaluations)
+        elif any(re.match("hydra/launcher=(?!basic$)", word) for word in sys.argv):
+            log.info(
+                "no table of the whole sweep: a launcher ran it in other processes; the same "
+                "command without hydra/launcher= takes programs and scores from the cache and "
+                "writes the table"
+            )
 
     return command(partial(run_evaluation, of_sweep=evaluations), "evaluate", after_sweep=compare)
 
