@@ -291,6 +291,18 @@ def test_each_split_of_a_sweep_has_a_table(make: Make, score: Score, folder: Pat
         assert names == ["decoding=beam", "decoding=greedy"]
 
 
+def test_failed_evaluation_of_a_sweep_is_named_at_its_end(
+    score: Score, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ckpt_path=x.ckpt", "decoding=beam", "decoding.beam_size=0,-1")
+    assert score("-m", *words, f"output={tmp_path / 'out'}") == 2
+    reason = "decoding.beam_size=0: expected a number above 0"
+    assert f"not all evaluations of the sweep succeeded: {reason}" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert reason in (tmp_path / "out" / "failed.log").read_text()
+
+
 def test_a_sweep_in_other_processes_says_that_it_has_no_table(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -177,7 +177,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
 
 
 def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
-    """Compare those evaluations of a sweep that are of the same pairs, in a table for each split."""
+    """Compare the evaluations of a sweep that are of the same pairs, in a table for each split."""
     by_pairs: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
         by_pairs.setdefault(evaluation.data.facts["test_hash"], []).append(evaluation)

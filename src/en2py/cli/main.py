@@ -109,6 +109,8 @@ def command(
         code = _exit_code(stop)
         return _interrupted(given, code) if code in (130, 143) else code
     except RunFailed as failure:
+        if config_name != "train":  # whose summary names the failed runs
+            print_error(f"not all evaluations of the sweep succeeded: {failure.args[0]}")
         return failure.code
     except Exception as error:
         if _is_interrupt(error):
