@@ -498,7 +498,7 @@ def test_targets_that_are_not_listed(target: str) -> None:
 
 
 def test_a_target_of_another_package_names_the_setting_that_allows_it() -> None:
-    with pytest.raises(UserError, match=r"mine.x: .*trust it, add allowed_packages=\[mine\]"):
+    with pytest.raises(UserError, match=r"mine.x: .*trust it, add 'allowed_packages=\[mine\]'"):
         check_allowed({"loss": {"_target_": "mine.x"}})
 
 
