@@ -247,6 +247,8 @@ def test_swept_settings_that_are_no_search_are_those_of_rows(
     words = (f"ckpt_path={run}", "baseline=bm25", "attention=[]", "behaviour=true,false")
     assert score("-m", *words) == 0
     (report,) = folder.glob("behaviours/*/*sweep*")
+    names = " ".join(path.name for path in report.parent.iterdir())
+    assert re.findall(r"behaviour=(\w+)", names.lower()) == re.findall(r"behaviour=(\w+)", names)
     rows = [(row.name, "behaves" in row.figures) for row in results_in(report).rows]
     models = [("behaviour=true", True), ("behaviour=false", False)]
     assert rows == [*models, ("bm25", True), ("bm25-behaviour=false", False)]

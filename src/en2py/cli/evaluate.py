@@ -170,9 +170,7 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
     others = sorted(path.parent.name for path in folder.parent.glob(f"{kind}-*/results.json"))
     if others := [name for name in others if runs and name != folder.name]:
         log.info(f"other evaluations are kept beside it: {', '.join(others)}")
-    words = (word.lstrip("+~").partition("=") for word in map(unquoted, task_overrides()))
-    as_yaml = {"True": "true", "False": "false"}  # written by Hydra as by Python
-    typed = {key: as_yaml.get(value, value) for key, _, value in words}
+    typed = {key: value for key, _, value in (word.partition("=") for word in _typed_words())}
     return Evaluation(rows, runs, data, changes, typed, Path(cfg.output)), results
 
 
@@ -249,13 +247,19 @@ def _log_report(folder: Path) -> None:
     log.info(f"report: {folder / 'report.html'} (all files are beside it)")
 
 
+def _typed_words() -> list[str]:
+    """Return the typed overrides as YAML, without `+` and `~`; Hydra writes `False` in a sweep."""
+    as_yaml = {"True": "true", "False": "false"}
+    words = (word.lstrip("+~").partition("=") for word in map(unquoted, task_overrides()))
+    return [f"{key}{sign}{as_yaml.get(value, value)}" for key, sign, value in words]
+
+
 def _changes(runs: Sequence[CheckpointRun]) -> list[str]:
     """Return the typed overrides that the folder and the title of an evaluation are named by.
 
     A search that equals that of the training is left out.
     """
-    typed = map(unquoted, task_overrides())
-    words = sorted(o for word in typed if not _NOT_NAMED.match(o := word.lstrip("+~")))
+    words = sorted(word for word in _typed_words() if not _NOT_NAMED.match(word))
     as_trained = all(r.config["decoding"] == r.metadata["config"]["decoding"] for r in runs)
     return [word for word in words if not (as_trained and word.startswith("decoding"))]
 
