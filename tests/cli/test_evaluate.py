@@ -254,6 +254,17 @@ def test_swept_settings_that_are_no_search_are_those_of_rows(
     assert rows == [*models, ("bm25", True), ("bm25-behaviour=false", False)]
 
 
+def test_evaluations_of_other_validation_pairs_are_not_compared(
+    pairs: list[Pair], caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluations: list[Any] = [
+        SimpleNamespace(data=SimpleNamespace(facts={"test_hash": "same"}, validation=validation))
+        for validation in (pairs[:1], pairs[1:])
+    ]
+    compare_sweep(evaluations)
+    assert "its evaluations are of different pairs" in caplog.text
+
+
 def test_baselines_of_a_sweep_are_one_row_where_they_are_equal(
     score: Score, folder: Path, tmp_path: Path
 ) -> None:

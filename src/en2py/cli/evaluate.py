@@ -176,9 +176,11 @@ def compare(cfg: DictConfig, pool: ProcessPool) -> tuple[Evaluation, Results]:
 
 def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
     """Compare the evaluations of a sweep that are of the same pairs, in a table for each split."""
-    by_pairs: dict[str, list[Evaluation]] = {}
+    by_pairs: dict[Any, list[Evaluation]] = {}
     for evaluation in evaluations:
-        by_pairs.setdefault(evaluation.data.facts["test_hash"], []).append(evaluation)
+        data = evaluation.data
+        pairs = (data.facts["test_hash"], *data.validation)
+        by_pairs.setdefault(pairs, []).append(evaluation)
     compared = [alike for alike in by_pairs.values() if len(alike) > 1]
     for alike in compared:
         _compare_alike(alike)

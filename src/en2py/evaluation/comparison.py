@@ -39,7 +39,7 @@ def run_metrics(
     found = []
     for row, own_buckets in zip(rows, buckets, strict=True):
         tables = {**row.tables, **row.sampled}
-        if row.name == SECOND_HUMAN:  # its programs are themselves among the known ones
+        if row.name.startswith(SECOND_HUMAN):  # its programs are themselves among the known ones
             tables = {name: counts for name, counts in tables.items() if not name.endswith("_any")}
         tables = {name: _masked(counts, row.is_scored) for name, counts in tables.items()}
         tables |= _masked_from_logits(tables, shared)
