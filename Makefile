@@ -32,7 +32,7 @@ demo: check-file $(VENV)/.installed-demo  ## open a web page for a checkpoint: F
 	$(VENV)/bin/python demo.py $(FILE) $(ARGS)
 
 docs: $(VENV)/.installed-docs  ## build the documentation: site/index.html
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict $(ARGS)
 
 experiments: NO_FILE = name the students' file: FILE=english_python_data.txt
 experiments: check-file $(VENV)/.installed-dev  ## repeat the experiments: FILE=english_python_data.txt

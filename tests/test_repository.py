@@ -40,6 +40,11 @@ def test_bare_make_lists_every_target() -> None:
     assert set(re.findall(r"^make ([a-z]+)", listed, flags=re.MULTILINE)) == TARGETS | {"help"}
 
 
+def test_broken_links_fail_the_documentation() -> None:
+    (line,) = (line for line in MAKEFILE.splitlines() if "mkdocs build" in line)
+    assert "--strict" in line and "--quiet" not in line  # with which warnings are not counted
+
+
 def test_training_needs_no_development_tools() -> None:
     (prerequisites,) = re.findall(r"^train: (.*?)  ##", MAKEFILE, flags=re.MULTILINE)
     assert prerequisites == "$(VENV)/.installed"
