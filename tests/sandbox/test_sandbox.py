@@ -319,6 +319,21 @@ def test_a_dead_worker_is_replaced_and_its_job_runs_again_once(n_deaths, monkeyp
     assert second.calls[0].value == 1
 
 
+def test_a_job_with_too_large_an_answer_runs_once(monkeypatch):
+    run, n_runs = pool._Worker.run, []
+
+    def counted(worker, job, timeout_s):
+        n_runs.append(job)
+        with monkeypatch.context() as patched:
+            patched.setattr(pool, "_MAX_ANSWER", 10)
+            return run(worker, job, timeout_s)
+
+    monkeypatch.setattr(pool._Worker, "run", counted)
+    with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
+        (outcome,) = opened.run([Job("x = 1")])
+    assert outcome.load.killed == "too large an answer" and len(n_runs) == 1
+
+
 def test_a_closed_sandbox_raises():
     with Sandbox(timeout_s=2, memory_mb=256, workers=1, min_level="process") as opened:
         pass

@@ -112,10 +112,19 @@ def test_a_loss_that_is_no_mean_over_tokens_is_named(
     def total(hidden: Tensor, projection: nn.Module, targets: Tensor) -> Tensor:
         return F.cross_entropy(projection(hidden), targets, reduction="sum")
 
+    def noisy(hidden: Tensor, projection: nn.Module, targets: Tensor) -> Tensor:
+        return mean(hidden, projection, targets) * (1 + torch.rand(()))
+
+    def of_whole_batches(hidden: Tensor, projection: nn.Module, targets: Tensor) -> Tensor:
+        return mean(hidden, projection, targets.reshape(2, -1).flatten())
+
     checked(tgt_vocab, "loss")
+    checked(tgt_vocab, "loss", noisy)
     assert not caplog.messages
+    with pytest.raises(UserError, match=r"loss: own\.Part fails on two pairs"):
+        checked(tgt_vocab, "loss", of_whole_batches)
     checked(tgt_vocab, "loss", total)
-    assert "loss: own.Part is no mean of a value per token" in caplog.messages[0]
+    assert "loss: own.Part is not a mean of a value per token" in caplog.messages[0]
 
 
 def test_a_model_that_searches_would_read_otherwise_is_refused(tgt_vocab: Vocab) -> None:

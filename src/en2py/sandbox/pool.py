@@ -248,7 +248,7 @@ class _Worker:
                 chunk = os.read(self.answers.fileno(), 1 << 20)
                 received += chunk
                 if not chunk or len(received) > _MAX_ANSWER:
-                    self.broken = _DIED
+                    self.broken = "too large an answer" if chunk else _DIED
                     return None
                 if len(received) >= 8:
                     header, body = struct.unpack_from("=II", received)

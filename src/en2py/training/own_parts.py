@@ -58,9 +58,11 @@ def check_own_parts(
                     loss = module.loss(rows, projection, batch.targets)
                 is_right = isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad
                 _check(is_right, "loss", targets["loss"], "a scalar with a gradient", loss)
-        if "loss" in own and not _is_mean(module, logits, batch.targets):
+        with _named("loss", targets["loss"]):
+            is_mean = "loss" not in own or _is_mean(module, logits, batch.targets)
+        if not is_mean:
             log.warning(
-                f"warning: loss: {own['loss']} is no mean of a value per token, weighted by its "
+                f"warning: loss: {own['loss']} is not a mean of a value per token, weighted by its "
                 "attribute weights: val/loss, which is computed for some tokens at a time, is "
                 "another number than the loss of a whole batch (docs/own_parts.md)"
             )
@@ -91,12 +93,16 @@ def check_own_parts(
 
 
 def _is_mean(module: Seq2SeqModule, logits: Tensor, targets: Tensor) -> bool:
-    """Return whether the loss of a batch is the mean of those of its parts, as in an evaluation."""
+    """Return whether the loss of a batch is the mean of those of its parts, as in an evaluation.
+
+    Of a random loss this is not known, so it counts as one.
+    """
     weights, parts = token_weights(module.loss, len(module.tgt_vocab)), torch.zeros(())
     for rows, ids in zip(logits.detach().tensor_split(2), targets.tensor_split(2), strict=True):
         parts = parts.to(rows) + module.loss(rows, nn.Identity(), ids) * normalizer(weights, ids)
-    whole = module.loss(logits.detach(), nn.Identity(), targets)
-    return torch.allclose(parts / normalizer(weights, targets), whole, rtol=1e-3)
+    whole, again = (module.loss(logits.detach(), nn.Identity(), targets) for _ in range(2))
+    is_random = not torch.equal(whole, again)
+    return is_random or torch.allclose(parts / normalizer(weights, targets), whole, rtol=1e-3)
 
 
 @torch.no_grad()
