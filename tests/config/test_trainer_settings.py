@@ -167,7 +167,6 @@ def test_accepted_arguments_train_in_one_run(go: Go, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["trainer.devices=[0]"], "should be an int > 0"),
         (["+trainer.max_time={minuts:1}"], "'minuts'"),
         (["trainer.precision=16-mixed", "optimizer.fused=false"], "needs a GPU"),
         (["+optimizer.foreach=true"], "optimizer: torch refuses these settings: `fused` and"),

@@ -28,7 +28,7 @@ from tiny_transformer import module_of, transformer
         ({"accelerator": "cpu", "precision": 16}, 1, "precision=16 needs a GPU"),
         ({"accelerator": "auto", "devices": [1]}, 0, "devices=.1. chooses GPUs, and this machine"),
         ({"accelerator": "auto", "devices": "0,1"}, 0, "trainer.devices=0,1 chooses GPUs"),
-        ({"accelerator": "cpu", "devices": -1}, 1, "GPUs, and trainer.accelerator=cpu"),
+        ({"accelerator": "cpu", "devices": [0]}, 1, "GPUs, and trainer.accelerator=cpu"),
     ],
 )
 def test_missing_devices_are_refused(
@@ -45,6 +45,7 @@ def test_missing_devices_are_refused(
         ({"accelerator": "auto", "devices": 4}, 0),  # four processes on the CPU
         ({"accelerator": "cpu", "devices": 4}, 1),
         ({"accelerator": "cpu", "devices": "auto"}, 1),
+        ({"accelerator": "cpu", "devices": -1}, 1),
         ({"accelerator": "auto", "devices": "2"}, 0),
         ({"accelerator": "auto", "devices": "auto"}, 2),
         ({"accelerator": "gpu", "devices": -1}, 2),

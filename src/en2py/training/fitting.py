@@ -40,9 +40,7 @@ def check_devices(section: Config) -> None:
         on_cpu = accelerator == "cpu" or not torch.backends.mps.is_available()
         if on_cpu and str(fp16 := section.get("precision")).startswith("16"):
             raise UserError(f"trainer.precision={fp16} needs a GPU: use bf16-mixed or 32-true")
-        if devices != "auto" and (
-            isinstance(devices, list) or not re.fullmatch(r"\d+", f"{devices}")
-        ):
+        if on_cpu and not re.fullmatch(r"auto|-1|\d+", str(devices)):
             why = "trainer.accelerator=cpu" if found else "this machine has none"
             raise UserError(
                 f"trainer.devices={typed(devices)} chooses GPUs, and {why}: give the number of "
