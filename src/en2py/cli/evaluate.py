@@ -181,14 +181,14 @@ def compare_sweep(evaluations: Sequence[Evaluation]) -> None:
         data = evaluation.data
         pairs = (data.facts["test_hash"], *data.validation)
         by_pairs.setdefault(pairs, []).append(evaluation)
-    compared = [alike for alike in by_pairs.values() if len(alike) > 1]
-    for alike in compared:
-        _compare_alike(alike)
+    compared = [of_pairs for of_pairs in by_pairs.values() if len(of_pairs) > 1]
+    for of_pairs in compared:
+        _write_comparison(of_pairs)
     if len(evaluations) > 1 and not compared:
         log.info("no table of the whole sweep: its evaluations are of different pairs")
 
 
-def _compare_alike(evaluations: Sequence[Evaluation]) -> None:
+def _write_comparison(evaluations: Sequence[Evaluation]) -> None:
     """Write and print one table of evaluations of the same pairs, differences paired.
 
     What was swept, a search or anything else, is a setting of the rows.
@@ -207,8 +207,8 @@ def _compare_alike(evaluations: Sequence[Evaluation]) -> None:
         metrics = run_metrics(rows, first.data.buckets_of(rows, runs))
         search = [word for word in first.search if all(word in e.search for e in evaluations)]
         results = _results(rows, metrics, runs, first.data, search)
-    asked = [[evaluation.changes for evaluation in evaluations], chosen]
-    changes = ["sweep", digest([asked, [run.sha256 for run in runs]])[:8]]
+    key = [[evaluation.changes for evaluation in evaluations], chosen]
+    changes = ["sweep", digest([key, [run.sha256 for run in runs]])[:8]]
     distinct = [*{run.sha256: run for run in runs}.values()]
     folder = _default_folder(first.output, distinct, first.data, changes)
     make_folder(folder, "folder")
@@ -225,23 +225,21 @@ def _rows_of_sweep(
 
     Their names and those of the models have the swept settings, which are `chosen`.
     """
-    models: list[EvaluationRow] = []
-    baselines: dict[str, list[tuple[EvaluationRow, str]]] = {}  # with the name in the table
+    models: list[tuple[EvaluationRow, str]] = []  # with the name in the table
+    baselines: dict[str, list[tuple[EvaluationRow, str]]] = {}
     for evaluation, own in zip(evaluations, chosen, strict=True):
         words = [_short(f"{key}={value}") for key, value in own.items()]
         for row in evaluation.rows:
             name = "-".join([row.name, *words])
             if row.kind == MODEL:
                 settings = {**row.settings, **own}
-                models.append(dataclasses.replace(row, name=name, settings=settings))
+                models.append((dataclasses.replace(row, settings=settings), name))
                 continue
-            alike = baselines.setdefault(row.name, [])
-            if all(row != other for other, _ in alike):
-                alike.append((row, name if alike else row.name))
-    named = itertools.chain(*baselines.values())
-    rows = [*models, *(dataclasses.replace(row, name=name) for row, name in named)]
-    names = numbered([row.name for row in rows])
-    return [dataclasses.replace(row, name=name) for row, name in zip(rows, names, strict=True)]
+            of_baseline = baselines.setdefault(row.name, [])
+            if all(row != other for other, _ in of_baseline):
+                of_baseline.append((row, name if of_baseline else row.name))
+    rows, names = zip(*models, *itertools.chain(*baselines.values()), strict=True)
+    return [dataclasses.replace(r, name=n) for r, n in zip(rows, numbered(names), strict=True)]
 
 
 def _log_report(folder: Path) -> None:
