@@ -54,6 +54,18 @@ def check_installed(setting: str, module: str, extra: str) -> None:
         )
 
 
+def check_returned(part: str, kind: type, expected: str, returned: object) -> None:
+    """Refuse what the `_target_` of a part of the config returned, unless it is of a kind.
+
+    Raises:
+        UserError: With what was expected.
+    """
+    if not isinstance(returned, kind):
+        raise UserError(
+            f"{part}: expected {expected}, and its _target_ returned {type(returned).__name__}"
+        )
+
+
 def chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and its causes, the last one first."""
     while error is not None:

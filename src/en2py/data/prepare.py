@@ -26,7 +26,7 @@ from en2py.data.syntax import compile_error
 from en2py.data.tokenizers.pieces import fit_both
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import Vocab
-from en2py.errors import UserError
+from en2py.errors import UserError, check_returned
 
 MIN_HELD_OUT = 30  # pairs
 N_COMPILED = 200  # programs that a warning is based on
@@ -172,11 +172,7 @@ def prepare(
             raise UserError(_why_none_is_left(given, n_unparsable, report))
         _check_named_splits(given, pairs, report)
         splits = split(pairs, report, prints)
-        if not isinstance(splits, Splits):
-            raise UserError(
-                "split: expected en2py.data.splits.Splits, and its _target_ returned "
-                f"{type(splits).__name__}"
-            )
+        check_returned("split", Splits, "en2py.data.splits.Splits", splits)
         train = _pairs_of("augmentation", augment(splits.train))
         parts = {"train": train, "val": splits.val, "test": splits.test}
         report.facts["augmented"] = len(parts["train"]) - len(splits.train)

@@ -15,7 +15,7 @@ from en2py.config.composition import Config, typed
 from en2py.config.instantiate import make
 from en2py.console import counted, percent
 from en2py.data.datamodule import PairDataModule
-from en2py.errors import UserError
+from en2py.errors import UserError, check_returned
 from en2py.models.cpu_kernels import multiplies_bf16_fast
 from en2py.training.callbacks.checkpointing import BestCheckpoint, LastCheckpoint
 from en2py.training.callbacks.gradient_guard import GradientGuard
@@ -131,11 +131,7 @@ def _callbacks(config: Config, folder: Path, more: Sequence[Callback]) -> list[C
     """Return the callbacks of a run in the order in which they act; `last.ckpt` is written last."""
     configured = {name: make(part) for name, part in config["callbacks"].items() if part}
     for name, callback in configured.items():
-        if not isinstance(callback, Callback):
-            raise UserError(
-                f"callbacks.{name}: expected a callback of Lightning, and its _target_ returned "
-                f"{type(callback).__name__}"
-            )
+        check_returned(f"callbacks.{name}", Callback, "a callback of Lightning", callback)
     throughput = Throughput()
     saves, files = config["checkpoints"], folder / "checkpoints"
     of_epochs: list[Callback] = []

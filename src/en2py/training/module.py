@@ -22,7 +22,7 @@ from en2py.data.neighbours import Neighbours
 from en2py.data.tokenizers.protocol import Tokenizer
 from en2py.data.vocab import BOS, EOS, Vocab, spelling_bits
 from en2py.decoding.hypothesis import Engine, Hypothesis, Model, hypotheses_per_source
-from en2py.errors import UserError
+from en2py.errors import UserError, check_returned
 from en2py.evaluation.metrics.token_metrics import TokenMetrics, TokenScores, score_hidden
 from en2py.models.attention_maps import attention_maps
 from en2py.models.incremental import IncrementalDecoder
@@ -63,11 +63,7 @@ def constructed(
         if not getattr(part, "func", part).__module__.startswith("torch."):
             raise
         raise UserError(f"{section}: torch refuses these settings: {error}") from error
-    if not isinstance(built, kind):
-        raise UserError(
-            f"{section}: expected an {kind.__name__} of torch, and its _target_ returned "
-            f"{type(built).__name__}"
-        )
+    check_returned(section, kind, f"an {kind.__name__} of torch", built)
     return built
 
 
