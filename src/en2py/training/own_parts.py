@@ -48,17 +48,17 @@ def check_own_parts(
     if own.keys() & {"model", "loss"}:
         n_rows, n_tokens = len(batch.targets), len(module.tgt_vocab)
         with torch.enable_grad():
-            with _named("model", targets["model"]):
+            with _failures_of("model", targets["model"]):
                 hidden = real_hidden(model, batch)
                 logits = model.projection(hidden)
             is_right = isinstance(logits, Tensor) and logits.shape == (n_rows, n_tokens)
             _check(is_right, "model", targets["model"], f"logits [{n_rows}, {n_tokens}]", logits)
             for rows, projection in ((hidden, model.projection), (logits, nn.Identity())):
-                with _named("loss", targets["loss"]):
+                with _failures_of("loss", targets["loss"]):
                     loss = module.loss(rows, projection, batch.targets)
                 is_right = isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad
                 _check(is_right, "loss", targets["loss"], "a scalar with a gradient", loss)
-        with _named("loss", targets["loss"]):
+        with _failures_of("loss", targets["loss"]):
             is_mean = "loss" not in own or _is_mean(module, logits, batch.targets)
         if not is_mean:
             log.warning(
@@ -67,8 +67,8 @@ def check_own_parts(
                 "another number than the loss of a whole batch (docs/own_parts.md)"
             )
     if "model" in own:
-        with _named("model", own["model"]):
-            is_right = _searches_know(model, batch, logits)
+        with _failures_of("model", own["model"]):
+            is_right = _has_logits_of_searches(model, batch, logits)
         if not is_right:
             raise UserError(
                 f"model: {own['model']} computes other logits in a forward pass than token by "
@@ -76,7 +76,7 @@ def check_own_parts(
                 "en2py.models.incremental reads its layers and does not call its forward"
             )
     if (name := next((name for name in ("decoding", "model") if name in own), None)) is not None:
-        with torch.inference_mode(), _named(name, own[name]):
+        with torch.inference_mode(), _failures_of(name, own[name]):
             found = module.search(IncrementalDecoder(model), batch.src, module.tgt_vocab)
         of_all = [*found] if isinstance(found, Sequence) else []
         is_right = len(of_all) == len(batch.src) and all(
@@ -85,7 +85,7 @@ def check_own_parts(
         )
         _check(is_right, name, own[name], f"a list of {len(batch.src)} lists of Hypothesis", found)
     if target := own.get("tokenizer.tgt"):
-        with _named("tokenizer.tgt", target):
+        with _failures_of("tokenizer.tgt", target):
             text = module.text(Hypothesis([*shortest[0].tgt], 0.0, True))
         is_right = isinstance(text, str)
         _check(is_right, "tokenizer.tgt", target, "a text from detokenize", text)
@@ -106,7 +106,7 @@ def _is_mean(module: Seq2SeqModule, logits: Tensor, targets: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _searches_know(model: Transformer, batch: Batch, logits: Tensor) -> bool:
+def _has_logits_of_searches(model: Transformer, batch: Batch, logits: Tensor) -> bool:
     """Return whether logits are also those that a search computes token by token."""
     decoder, (_, n_steps) = IncrementalDecoder(model), batch.tgt_in.shape
     cache = decoder.start(batch.src, max_len=n_steps)
@@ -126,8 +126,8 @@ def _check(is_right: bool, section: str, target: str, expected: str, returned: A
 
 
 @contextmanager
-def _named(section: str, target: str) -> Iterator[None]:
-    """Name the part that fails, and the last line of its package that is in the traceback."""
+def _failures_of(section: str, target: str) -> Iterator[None]:
+    """Refuse a part that fails, with the last line of its package in the traceback."""
     try:
         yield
     except (UserError, Fault):
